@@ -1,0 +1,129 @@
+"""What travels through the broker: one wake-up for workers, small facts for whoever listens. Encoding and routing keys.
+
+A message is only a wake-up or a hint; the record in the database is the truth. Bodies stay under 1 KiB.
+"""
+
+import msgspec
+
+from converto_core.conversion import Conversion, Lane, Status
+from converto_core.errors import ConvertoError
+from converto_core.formats import Family
+
+EVENTS_EXCHANGE = "converto.events"
+DEAD_EXCHANGE = "converto.dead"
+PARKED_QUEUE = "conversions.parked"
+VERSION = 1
+
+
+class UnreadableEvent(ConvertoError):
+    """Raised when a message body is not an event of a version we know."""
+
+    code = "event_unreadable"
+
+
+class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_created"):
+    """There is work: whoever is free may try to claim this conversion with this token."""
+
+    id: str
+    token: int
+    family: Family
+    lane: Lane
+    trace: str | None = None
+    v: int = VERSION
+
+    @property
+    def message_id(self) -> str:
+        """The same for each repetition of the same wake-up."""
+        return f"{self.id}:{self.token}"
+
+    @property
+    def routing_key(self) -> str:
+        """`conversion_created.<lane>.<family>`."""
+        return f"conversion_created.{self.lane}.{self.family}"
+
+
+class ConversionFact(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_fact"):
+    """A conversion is now like this: for live displays, never for decisions."""
+
+    id: str
+    owner: str
+    file_id: str
+    status: Status
+    percent: float
+    token: int
+    beat: int
+    at: int
+    stage: str | None = None
+    client_id: str | None = None
+    v: int = VERSION
+
+    @property
+    def routing_key(self) -> str:
+        """`conversion_started`, `_progressed`, `_completed`, `_failed`, `_cancelled` and so on, by status."""
+        return f"conversion_{_FACT_WORD[self.status]}"
+
+
+_FACT_WORD = {
+    Status.AWAITING_UPLOAD: "registered",
+    Status.PENDING: "queued",
+    Status.PROCESSING: "progressed",
+    Status.COMPLETED: "completed",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+    Status.EXPIRED: "expired",
+}
+FACT_KEYS = tuple(f"conversion_{word}" for word in _FACT_WORD.values())
+
+Event = ConversionCreated | ConversionFact
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def encode(event: Event) -> bytes:
+    """JSON bytes of an event."""
+    return _encoder.encode(event)
+
+
+def decode(body: bytes) -> Event:
+    """The event in a message body; raises `UnreadableEvent` for anything else, newer versions included."""
+    try:
+        event = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableEvent(f"not an event: {error}") from error
+    if event.v > VERSION:
+        raise UnreadableEvent(f"event version {event.v} is newer than {VERSION}")
+    return event
+
+
+def queue_name(family: Family, lane: Lane) -> str:
+    """`conversions.<family>.<lane>`."""
+    return f"conversions.{family}.{lane}"
+
+
+def wake_up(conversion: Conversion) -> ConversionCreated:
+    """The wake-up for a pending conversion; its family is known from the plan."""
+    if conversion.family is None:
+        raise ValueError(f"conversion {conversion.id} has no plan yet")
+    return ConversionCreated(
+        id=conversion.id,
+        token=conversion.token,
+        family=conversion.family,
+        lane=conversion.lane,
+        trace=conversion.trace,
+    )
+
+
+def fact(conversion: Conversion) -> ConversionFact:
+    """The fact that tells the present state of a conversion."""
+    return ConversionFact(
+        id=conversion.id,
+        owner=conversion.owner,
+        file_id=conversion.file_id,
+        client_id=conversion.client_id,
+        status=conversion.status,
+        percent=conversion.percent,
+        stage=conversion.stage,
+        token=conversion.token,
+        beat=conversion.beat,
+        at=conversion.updated_at,
+    )

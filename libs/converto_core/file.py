@@ -1,0 +1,47 @@
+"""A file: an uploaded source, its versions, and what is known of its bytes. It knows nothing of conversions."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class FileStatus(StrEnum):
+    """`awaiting_upload` until its bytes were seen in the object store, then `uploaded`, at the end `deleted`."""
+
+    AWAITING_UPLOAD = "awaiting_upload"
+    UPLOADED = "uploaded"
+    DELETED = "deleted"
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """One uploaded source (behaviour I2). Times are milliseconds since the epoch, UTC.
+
+    `declared_type` is the MIME type the client named, `detected_type` the one its content has. Both hashes are hex
+    and are filled when the bytes first pass through converto: at once for small form uploads, otherwise by the worker.
+    """
+
+    id: str
+    owner: str
+    filename: str
+    extension: str
+    size_bytes: int
+    key: str
+    created_at: int
+    updated_at: int
+    declared_type: str | None = None
+    detected_type: str | None = None
+    detected_format: str | None = None
+    declared_sha256: str | None = None
+    sha256: str | None = None
+    sha512: str | None = None
+    version: int = 1
+    status: FileStatus = FileStatus.AWAITING_UPLOAD
+    client_id: str | None = None
+    upload_id: str | None = None
+    part_size_bytes: int | None = None
+    expires_at: int | None = None
+
+
+def source_key(owner: str, file_id: str, version: int) -> str:
+    """Object key of a source; it holds no text that a user chose."""
+    return f"t/{owner}/in/{file_id}/{version}/source"

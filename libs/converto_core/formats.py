@@ -1,0 +1,117 @@
+"""The one table of file formats: name, extensions, MIME type and family. It knows nothing of what can be converted."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Family(StrEnum):
+    """The kinds of work; each has its own queues, so a long video never waits in front of a small picture."""
+
+    OFFICE = "office"
+    PDF = "pdf"
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    MODEL = "model"
+
+
+class Format(msgspec.Struct, frozen=True):
+    """One file format. `name` is how converto writes it everywhere: in the API, in file names, in queues."""
+
+    name: str
+    title: str
+    mime_type: str
+    family: Family
+    extensions: tuple[str, ...]
+    other_mime_types: tuple[str, ...] = ()
+
+
+_OOXML = "application/vnd.openxmlformats-officedocument"
+_ODF = "application/vnd.oasis.opendocument"
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "docx",
+        "Word document",
+        f"{_OOXML}.wordprocessingml.document",
+        Family.OFFICE,
+        ("docx", "docm", "dotx"),
+    ),
+    Format("doc", "Word 97 document", "application/msword", Family.OFFICE, ("doc", "dot")),
+    Format("odt", "OpenDocument text", f"{_ODF}.text", Family.OFFICE, ("odt", "ott")),
+    Format("rtf", "Rich Text", "application/rtf", Family.OFFICE, ("rtf",), ("text/rtf",)),
+    Format("txt", "Plain text", "text/plain", Family.OFFICE, ("txt", "text", "log", "md")),
+    Format("csv", "Comma-separated values", "text/csv", Family.OFFICE, ("csv", "tsv"), ("application/csv",)),
+    Format(
+        "pptx",
+        "PowerPoint presentation",
+        f"{_OOXML}.presentationml.presentation",
+        Family.OFFICE,
+        ("pptx", "pptm", "ppsx", "potx"),
+    ),
+    Format("ppt", "PowerPoint 97 presentation", "application/vnd.ms-powerpoint", Family.OFFICE, ("ppt", "pps")),
+    Format("odp", "OpenDocument presentation", f"{_ODF}.presentation", Family.OFFICE, ("odp", "otp")),
+    Format("xlsx", "Excel workbook", f"{_OOXML}.spreadsheetml.sheet", Family.OFFICE, ("xlsx", "xlsm", "xltx")),
+    Format("xls", "Excel 97 workbook", "application/vnd.ms-excel", Family.OFFICE, ("xls", "xlt")),
+    Format("ods", "OpenDocument spreadsheet", f"{_ODF}.spreadsheet", Family.OFFICE, ("ods", "ots")),
+    Format("odg", "OpenDocument drawing", f"{_ODF}.graphics", Family.OFFICE, ("odg",)),
+    Format("pdf", "PDF document", "application/pdf", Family.PDF, ("pdf",)),
+    Format("png", "PNG picture", "image/png", Family.IMAGE, ("png", "apng"), ("image/apng",)),
+    Format("jpg", "JPEG picture", "image/jpeg", Family.IMAGE, ("jpg", "jpeg", "jpe", "jfif")),
+    Format("webp", "WebP picture", "image/webp", Family.IMAGE, ("webp",)),
+    Format("avif", "AVIF picture", "image/avif", Family.IMAGE, ("avif",)),
+    Format("heic", "HEIC picture", "image/heic", Family.IMAGE, ("heic", "heif"), ("image/heif",)),
+    Format("tiff", "TIFF picture", "image/tiff", Family.IMAGE, ("tif", "tiff")),
+    Format("gif", "GIF picture", "image/gif", Family.IMAGE, ("gif",)),
+    Format("bmp", "Bitmap picture", "image/bmp", Family.IMAGE, ("bmp", "dib"), ("image/x-ms-bmp",)),
+    Format("svg", "SVG drawing", "image/svg+xml", Family.IMAGE, ("svg",)),
+    Format("ico", "Icon", "image/vnd.microsoft.icon", Family.IMAGE, ("ico",), ("image/x-icon",)),
+    Format("jp2", "JPEG 2000 picture", "image/jp2", Family.IMAGE, ("jp2", "j2k")),
+    Format("jxl", "JPEG XL picture", "image/jxl", Family.IMAGE, ("jxl",)),
+    Format("psd", "Photoshop picture", "image/vnd.adobe.photoshop", Family.IMAGE, ("psd",)),
+    Format("mp4", "MP4 video", "video/mp4", Family.VIDEO, ("mp4", "m4v")),
+    Format("mkv", "Matroska video", "video/x-matroska", Family.VIDEO, ("mkv",)),
+    Format("webm", "WebM video", "video/webm", Family.VIDEO, ("webm",)),
+    Format("mov", "QuickTime video", "video/quicktime", Family.VIDEO, ("mov", "qt")),
+    Format("avi", "AVI video", "video/x-msvideo", Family.VIDEO, ("avi",)),
+    Format("wav", "WAV sound", "audio/x-wav", Family.AUDIO, ("wav",), ("audio/wav",)),
+    Format("flac", "FLAC sound", "audio/flac", Family.AUDIO, ("flac",), ("audio/x-flac",)),
+    Format("mp3", "MP3 sound", "audio/mpeg", Family.AUDIO, ("mp3",)),
+    Format("ogg", "Ogg sound", "audio/ogg", Family.AUDIO, ("ogg", "oga")),
+    Format("m4a", "AAC sound", "audio/x-m4a", Family.AUDIO, ("m4a", "aac"), ("audio/mp4",)),
+    Format("step", "STEP model", "model/step", Family.MODEL, ("step", "stp")),
+    Format("iges", "IGES model", "model/iges", Family.MODEL, ("iges", "igs")),
+    Format("stl", "STL mesh", "model/stl", Family.MODEL, ("stl",)),
+    Format("obj", "OBJ mesh", "model/obj", Family.MODEL, ("obj",)),
+    Format("glb", "glTF binary model", "model/gltf-binary", Family.MODEL, ("glb",)),
+    Format("gltf", "glTF model", "model/gltf+json", Family.MODEL, ("gltf",)),
+    Format("ply", "PLY mesh", "model/ply", Family.MODEL, ("ply",)),
+    Format("3mf", "3MF model", "model/3mf", Family.MODEL, ("3mf",)),
+)
+
+BY_NAME = {entry.name: entry for entry in FORMATS}
+_BY_EXTENSION = {extension: entry for entry in FORMATS for extension in entry.extensions}
+_BY_MIME_TYPE = {mime_type: entry for entry in FORMATS for mime_type in (entry.mime_type, *entry.other_mime_types)}
+
+
+def extension_of(filename: str) -> str:
+    """The lower-case extension of a file name without its dot; empty when there is none."""
+    stem, dot, extension = filename.rpartition(".")
+    return extension.lower() if dot and stem else ""
+
+
+def format_of_name(filename: str) -> Format | None:
+    """What a file name claims to be; None when its extension is not in the table."""
+    return _BY_EXTENSION.get(extension_of(filename))
+
+
+def format_named(name: str) -> Format | None:
+    """The format a user means by `pdf`, `.PDF`, `jpeg` or `tif`; None when unknown."""
+    lowered = name.lower().strip().lstrip(".")
+    return BY_NAME.get(lowered) or _BY_EXTENSION.get(lowered)
+
+
+def format_of_mime_type(mime_type: str) -> Format | None:
+    """The format of a MIME type; parameters such as charset are ignored."""
+    return _BY_MIME_TYPE.get(mime_type.partition(";")[0].strip().lower())

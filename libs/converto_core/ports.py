@@ -1,0 +1,250 @@
+"""The ports: what converto needs of a database, an object store and a broker. Two implementations of each must agree.
+
+Every method may raise the port's own `DependencyUnavailable` error (StoreUnavailable, ObjectStoreUnavailable,
+BusUnavailable) and holds its own deadline: no caller ever waits without end. Reads see the newest acknowledged write.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from converto_core.access import ApiKey, RememberedAnswer
+from converto_core.catalogue import Worker
+from converto_core.conversion import Change, Conversion, Status
+from converto_core.events import ConversionCreated, ConversionFact
+from converto_core.file import File, FileStatus
+from converto_core.formats import Family
+
+
+class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which conversions to list, newest first: all conditions hold; `after` is the id the last page ended with."""
+
+    owner: str | None = None
+    statuses: tuple[Status, ...] = ()
+    client_id: str | None = None
+    file_id: str | None = None
+    target_format: str | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+class ConversionStore(Protocol):
+    """Conversions; their status changes only by `apply`."""
+
+    async def insert(self, conversion: Conversion) -> None:
+        """Store a new record durably; raises `DuplicateKey` when the id is taken."""
+
+    async def get(self, conversion_id: str, *, owner: str | None = None) -> Conversion | None:
+        """The record, or None when it is not there or not this owner's."""
+
+    async def find(self, query: ConversionFilter) -> list[Conversion]:
+        """Newest first (ids are UUIDv7, so by id), at most `query.limit`."""
+
+    async def apply(self, change: Change) -> Conversion | None:
+        """Apply one conditional update atomically; the record after it, or None when a condition did not hold."""
+
+    async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
+        """Pending conversions whose `publish_due` is at or before `now_ms`, longest due first."""
+
+    async def processing(self, *, limit: int) -> list[Conversion]:
+        """Conversions being processed, for the reaper."""
+
+    async def awaiting_upload(self, *, created_before_ms: int, limit: int) -> list[Conversion]:
+        """Conversions that still wait for their bytes and were created before the given time, oldest first."""
+
+    async def delete(self, conversion_id: str, *, owner: str) -> bool:
+        """Remove a record in a terminal status; False when it is not there, not this owner's or still alive."""
+
+    async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
+        """How many conversions are in each status; statuses without any are left out."""
+
+
+class FileStore(Protocol):
+    """Files and what is known of their bytes."""
+
+    async def insert(self, file: File) -> None:
+        """Store a new record durably; raises `DuplicateKey` when the id is taken."""
+
+    async def get(self, file_id: str, *, owner: str | None = None) -> File | None:
+        """The record, or None when it is not there or not this owner's."""
+
+    async def update(
+        self, file_id: str, *, version: int, expected: Iterable[FileStatus], assign: dict[str, Any]
+    ) -> File | None:
+        """Set fields if version and status are as expected; the record after it, or None."""
+
+    async def find(self, *, owner: str, after: str | None, limit: int) -> list[File]:
+        """Files that are not deleted, newest first."""
+
+    async def abandoned(self, *, created_before_ms: int, limit: int) -> list[File]:
+        """Files still awaiting their upload that were created before the given time, oldest first."""
+
+
+class WorkerStore(Protocol):
+    """Which workers there are, what they offer and what they run."""
+
+    async def put(self, worker: Worker) -> None:
+        """Store the whole record, replacing what was there."""
+
+    async def seen_since(self, since_ms: int) -> list[Worker]:
+        """Workers heard of at or after the given time."""
+
+    async def remove(self, worker_id: str) -> None:
+        """Forget a worker."""
+
+
+class AccessStore(Protocol):
+    """API keys and remembered answers."""
+
+    async def put_key(self, key: ApiKey) -> None:
+        """Store a key, replacing one with the same id."""
+
+    async def get_key(self, key_id: str) -> ApiKey | None:
+        """The key, or None."""
+
+    async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer | None:
+        """Reserve an idempotency key: None when it is now ours, otherwise what is remembered for it.
+
+        An expired answer, or a reservation made before `stale_before_ms` whose server died, is taken over.
+        """
+
+    async def remember_answer(self, answer: RememberedAnswer) -> None:
+        """Store the finished answer."""
+
+    async def forget_answer(self, answer_id: str) -> None:
+        """Give a reservation back, because serving the request failed in a way that may pass."""
+
+
+class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the object store knows of an object; `sha256` in hex only where the store has verified it itself."""
+
+    size_bytes: int
+    etag: str
+    content_type: str | None = None
+    sha256: str | None = None
+
+
+class UploadedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a multipart upload that has arrived."""
+
+    part_number: int
+    etag: str
+    size_bytes: int = 0
+
+
+class PresignedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that whoever holds it may send until `expires_at` (ms): this method, this URL, exactly these headers."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: int
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True):
+    """Size and both hashes (hex) of bytes that were seen in one streaming pass."""
+
+    size_bytes: int
+    sha256: str
+    sha512: str
+
+
+class ObjectStore(Protocol):
+    """Objects by key. Uploads and downloads of users go by presigned requests and never pass through a service."""
+
+    async def ensure_bucket(self) -> None:
+        """Create the bucket if it is missing (laptop and tests; in production Terraform makes it)."""
+
+    async def ping(self) -> None:
+        """Raise unless the store answers."""
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """What is known of the object; None when it is not there."""
+
+    async def read_range(self, key: str, *, start: int, length: int) -> bytes:
+        """Bytes of a small range, fewer at the end; raises `SourceGone` when the object is not there."""
+
+    async def download(self, key: str, path: Path) -> Digest:
+        """Stream an object into a file and hash it on the way; raises `SourceGone`."""
+
+    async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
+        """Stream a file into an object (multipart when large) and hash it in the same pass."""
+
+    async def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Store a small object whole."""
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; those not there count as deleted."""
+
+    async def list_keys(self, prefix: str) -> list[str]:
+        """All keys below a prefix, for housekeeping and tests."""
+
+    async def presign_put(
+        self, key: str, *, size_bytes: int, content_type: str, sha256: str | None
+    ) -> PresignedRequest:
+        """A PUT of exactly this size and type; other sizes are refused by the store."""
+
+    async def presign_get(
+        self, key: str, *, filename: str, content_type: str, inline: bool = False
+    ) -> PresignedRequest:
+        """A GET that downloads under a readable name."""
+
+    async def start_multipart(self, key: str, *, content_type: str) -> str:
+        """Begin a multipart upload; its upload id."""
+
+    async def presign_parts(self, key: str, upload_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
+        """One PUT for each part number (1 to 10,000)."""
+
+    async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
+        """Parts that have arrived, by number; empty when the upload is unknown."""
+
+    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
+        """Join the parts; raises `UploadRefused` when one is missing or its ETag differs. Safe to repeat."""
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop an unfinished upload; unknown ones are fine."""
+
+
+class Wakeup(Protocol):
+    """One delivered wake-up. It has to be settled exactly once."""
+
+    @property
+    def event(self) -> ConversionCreated:
+        """What was delivered."""
+
+    async def accept(self) -> None:
+        """Acknowledge: the database knows what to do from here, whatever happens to us."""
+
+    async def release(self) -> None:
+        """Give it back to the queue for another worker."""
+
+
+class WakeupSource(Protocol):
+    """One slot's view of the queues: it holds at most one unsettled wake-up."""
+
+    async def next(self) -> Wakeup:
+        """Wait for the next wake-up, high lane first; goes on by itself after the broker was away."""
+
+
+class EventBus(Protocol):
+    """Wake-ups for workers and facts for listeners."""
+
+    async def ping(self) -> None:
+        """Raise unless the broker answers."""
+
+    async def publish(self, event: ConversionCreated) -> None:
+        """Publish a wake-up, persistent and confirmed; raises `BusUnavailable` also when no queue takes it."""
+
+    async def announce(self, event: ConversionFact) -> None:
+        """Publish a fact; never raises for a broker that is away (facts may be lost, the record is the truth)."""
+
+    def open_slot(
+        self, families: Sequence[Family], *, quarantine: bool = False
+    ) -> AbstractAsyncContextManager[WakeupSource]:
+        """A channel of its own for one slot; with `quarantine` it also takes that lane."""
+
+    def facts(self) -> AbstractAsyncContextManager[AsyncIterator[ConversionFact]]:
+        """All facts from now on; a slow reader loses the oldest, never blocks the bus."""

@@ -1,0 +1,114 @@
+"""All settings of the services, read once from the environment (`CONVERTO_…`), validated, with secrets masked."""
+
+import os
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+
+
+class Settings(BaseSettings):
+    """One flat list for all services, so that one environment file configures a whole installation."""
+
+    model_config = SettingsConfigDict(env_prefix="CONVERTO_", extra="ignore", frozen=True)
+
+    # What is outside
+    mongodb_url: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
+    mongodb_database: str = "converto"
+    mongodb_retry_writes: bool = False
+    rabbitmq_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+    s3_endpoint_url: str | None = None
+    s3_public_endpoint_url: str | None = Field(
+        None,
+        description="Endpoint written into presigned URLs when clients reach the object store by another name.",
+    )
+    s3_bucket: str = "converto"
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    s3_addressing_style: str = Field("path", pattern="^(path|virtual)$")
+    s3_create_bucket: bool = False
+
+    # File service
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str | None = None
+    bootstrap_api_key: SecretStr | None = Field(
+        None, description="A key (cvt_<id>_<secret>) that the file service makes sure exists when it starts."
+    )
+    bootstrap_owner: str = "local"
+    max_file_bytes: int = Field(50 * GIB, ge=1)
+    max_form_bytes: int = Field(
+        16 * MIB, ge=1, description="Largest file accepted inside a multipart/form-data request."
+    )
+    multipart_threshold_bytes: int = Field(64 * MIB, ge=1)
+    part_size_bytes: int = Field(16 * MIB, ge=5 * MIB)
+    upload_url_ttl_s: int = Field(900, ge=1, le=604800)
+    download_url_ttl_s: int = Field(300, ge=1, le=604800)
+    upload_deadline_s: float = Field(86400, gt=0, description="An upload that has not arrived by then is given up.")
+    idempotency_ttl_s: int = Field(86400, ge=1)
+    max_wait_s: int = Field(60, ge=0, description="Longest `Prefer: wait=N` that is honoured.")
+    offers_ttl_s: int = Field(
+        7 * 86400,
+        ge=1,
+        description="A route stays on offer this long after its last worker was seen (scale to zero).",
+    )
+    sse_ping_s: float = Field(15, gt=0)
+    sse_poll_s: float = Field(2, gt=0, description="How often a live stream looks at the record itself.")
+
+    # Housekeeping
+    sweep_interval_s: float = Field(1, gt=0)
+    republish_after_s: float = Field(
+        60, gt=0, description="A wake-up that nobody claimed leaves again after this, then 2x, 4x …"
+    )
+    republish_max_s: float = Field(3600, gt=0)
+    result_retention_s: float = Field(7 * 86400, gt=0)
+
+    # Workers
+    worker_slots: int | None = Field(
+        None, ge=1, description="Conversions at once in one worker; default: one per core."
+    )
+    families: str = Field("", description="Comma-separated families this worker takes; empty: all it has programs for.")
+    work_dir: str = Field(
+        "",
+        description="Private folders of running conversions; default: a folder in the system's temp folder.",
+    )
+    beat_interval_s: float = Field(5, gt=0)
+    lease_s: float = Field(20, gt=0)
+    max_attempts: int = Field(3, ge=1)
+    max_lost: int = Field(5, ge=1)
+    retry_base_s: float = Field(10, ge=0)
+    retry_max_s: float = Field(300, ge=0)
+    stop_grace_s: float = Field(100, ge=0)
+    conversion_timeout_s: float = Field(900, gt=0, description="Wall-clock limit of one attempt.")
+    engine_memory_bytes: int = Field(4 * GIB, ge=64 * MIB)
+    engine_cpu_s: int = Field(900, ge=1)
+    engine_output_bytes: int = Field(10 * GIB, ge=1)
+    sandbox: str = Field("auto", pattern="^(auto|bubblewrap|seccomp|off)$")
+
+    # Deadlines of one call to a server
+    mongodb_timeout_s: float = Field(3, gt=0)
+    rabbitmq_timeout_s: float = Field(3, gt=0)
+    s3_timeout_s: float = Field(10, gt=0)
+    breaker_failures: int = Field(5, ge=1)
+    breaker_reset_s: float = Field(2, gt=0)
+
+    # Telemetry
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_format: str = Field("json", pattern="^(json|console)$")
+
+    @property
+    def family_names(self) -> tuple[str, ...]:
+        """The families named in `families`, empty for all."""
+        return tuple(name.strip() for name in self.families.split(",") if name.strip())
+
+    @property
+    def slots(self) -> int:
+        """Conversions at once in one worker process."""
+        return self.worker_slots or os.cpu_count() or 1
+
+
+def load_settings() -> Settings:
+    """Read the environment; raises pydantic's `ValidationError`, which names each variable at fault."""
+    return Settings()
