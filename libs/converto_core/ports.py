@@ -136,7 +136,7 @@ class UploadedPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PresignedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that whoever holds it may send until `expires_at` (ms): this method, this URL, exactly these headers."""
+    """A request that whoever holds it may send until `expires_at` (ms): this method, URL and headers."""
 
     method: str
     url: str
