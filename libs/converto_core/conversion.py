@@ -84,8 +84,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     """One source to be turned into one target format (behaviour I3). Times are milliseconds since the epoch, UTC.
 
     `token` is the fencing token: it grows with each claim, stands in every update filter of a worker and in every
-    output key. `beat` is the lease: it grows while a worker lives. `publish_due` is the outbox: set means "a wake-up has
-    to leave for the broker at that time". `attempt` counts engine failures, `lost` vanished workers.
+    output key. `beat` is the lease: it grows while a worker lives. `publish_due` is the outbox: set means that a
+    wake-up has to leave for the broker at that time. `attempt` counts engine failures, `lost` vanished workers.
     """
 
     id: str
