@@ -1,0 +1,37 @@
+"""What a client without our library does: plain HTTP to the service, presigned requests to the object store."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+
+def start(http: httpx2.Client, path: Path, target: str, **more: Any) -> dict[str, Any]:
+    """Create, PUT straight to the object store, confirm: what a client without our library does."""
+    body = {"target_format": target, "file": {"filename": path.name, "size_bytes": path.stat().st_size}, **more}
+    created = http.post("/api/v1/conversions", json=body)
+    assert created.status_code == 201, created.text
+    answer = created.json()
+    upload = answer["upload"]
+    put = httpx2.put(upload["url"], content=path.read_bytes(), headers=upload["headers"])
+    assert put.status_code == 200, put.text
+    confirmed = http.post(f"/api/v1/files/{answer['file']['id']}/uploaded", json={})
+    assert confirmed.status_code == 200, confirmed.text
+    return dict(answer["conversion"])
+
+
+def finish(http: httpx2.Client, conversion_id: str) -> dict[str, Any]:
+    for _ in range(4):
+        answer = http.get(f"/api/v1/conversions/{conversion_id}", headers={"Prefer": "wait=25"}, timeout=40)
+        body = answer.json()
+        if body["status"] in {"completed", "failed", "cancelled", "expired"}:
+            return dict(body)
+    raise AssertionError(f"still {body['status']} {body['percent']} {body['stage']}")
+
+
+def fetch(http: httpx2.Client, conversion_id: str) -> list[bytes]:
+    outputs = http.get(f"/api/v1/conversions/{conversion_id}/outputs").json()["outputs"]
+    bodies = [httpx2.get(output["url"]).content for output in outputs]
+    assert [hashlib.sha256(body).hexdigest() for body in bodies] == [output["sha256"] for output in outputs]
+    return bodies
