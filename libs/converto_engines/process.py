@@ -1,0 +1,419 @@
+"""The only place that starts a program: inside the sandbox, with limits and a deadline, ended as a whole group.
+
+It knows no converter and no format. A non-zero exit status is an answer; a limit, a signal or a deadline is an error.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from converto_core.errors import ConversionError, EngineCrashed, EngineMissing, EngineTimeout, LimitExceeded
+from converto_engines import sandbox
+from converto_engines.converter import Limits
+from converto_engines.inside import confine
+from converto_engines.process_tree import Usage, descendants_of, folder_bytes, usage_of
+
+_OUTPUT_BYTES = 64 * 1024  # what is kept of stdout and stderr; the rest is read and dropped, so nobody blocks
+_LINE_BYTES = 16 * 1024**2  # one answer of a long-lived child
+_POLL_S = 0.25  # between two looks at memory, CPU and disk
+_LOOKS_PER_FOLDER_LOOK = 4  # a folder of ten thousand pages takes longer to add up
+_END_S = 5.0  # a killed group is gone long before; only a process stuck in the kernel takes longer
+_PROBE_LIMITS = Limits(wall_s=10, cpu_s=5, memory_bytes=512 * 1024**2, file_bytes=1024**2)
+_MAX_PROCESSES = 512  # more is a fork bomb; LibreOffice is one process, ffmpeg and vips use threads
+
+_Answer = TypeVar("_Answer")
+
+_SOCKET_PROBE = """
+import socket, sys
+socket.socket(socket.AF_UNIX).close()
+try:
+    socket.socket(socket.AF_INET).close()
+except PermissionError:
+    sys.exit(0)
+sys.exit(1)
+"""
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """How a program ended: exit status, the tail of what it said (64 KiB at most each), wall-clock seconds."""
+
+    exit_code: int
+    stdout: bytes
+    stderr_tail: str
+    wall_s: float
+
+
+class Sandbox:
+    """Starts programs confined in one way, chosen once per worker. `name` is bubblewrap, seccomp or off."""
+
+    def __init__(self, name: str) -> None:
+        """Take a mode as it is; `choose` is the way that proves it works here."""
+        self.name = name
+
+    @classmethod
+    async def choose(cls, mode: str) -> "Sandbox":
+        """The mode asked for, or with `auto` the best that works here, tried for real; raises `EngineMissing`."""
+        if mode == "off":
+            return cls("off")
+        for name in ("bubblewrap", "seccomp") if mode == "auto" else (mode,):
+            candidate = cls(name)
+            if await candidate._works():
+                if name == "seccomp":
+                    confine.hide_memory()
+                return candidate
+        raise EngineMissing(_ADVICE[mode])
+
+    def inside(self, folder: Path, path: Path) -> str:
+        """The name by which a program has to call a file of its job folder."""
+        return sandbox.name_inside(self.name, folder, path)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        limits: Limits,
+        readable: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Finished:
+        """Run a program to its end; `on_line` sees each line of stdout. Cancelling kills the whole group.
+
+        Raises `EngineTimeout`, `EngineCrashed`, `LimitExceeded` or `EngineMissing`.
+        """
+        started = time.monotonic()
+        plan = _Plan(argv=tuple(argv), folder=folder, limits=limits, readable=tuple(readable), cpu_s=limits.cpu_s)
+        async with self._running(plan, environment or {}) as process:
+            stdout, stderr = _Tail(on_line), _Tail()
+            with _deadline(limits.wall_s):
+                async with asyncio.timeout(limits.wall_s):
+                    exit_code = await _watched(_finish(process, stdout, stderr), process.pid, plan)
+            _raise_for_signal(exit_code, limits)
+        return Finished(exit_code, stdout.kept, stderr.text, time.monotonic() - started)
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        limits: Limits,
+        readable: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> "Child":
+        """Start a program that stays and speaks JSON lines; limits hold for each question. Raises `EngineMissing`."""
+        plan = _Plan(argv=tuple(argv), folder=folder, limits=limits, readable=tuple(readable), cpu_s=None)
+        holder = AsyncExitStack()
+        return Child(await holder.enter_async_context(self._running(plan, environment or {})), plan, holder)
+
+    @asynccontextmanager
+    async def _running(self, plan: "_Plan", environment: Mapping[str, str]) -> AsyncIterator[Process]:
+        """A started program; whatever happens, at the end its whole group and its temporary folder are gone."""
+        _require(plan.argv[0])
+        temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=plan.folder))
+        try:
+            process = await self._spawn(plan, environment, temporary)
+            try:
+                yield process
+            finally:
+                await asyncio.shield(_end(process))
+        finally:
+            await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+
+    async def _spawn(self, plan: "_Plan", environment: Mapping[str, str], temporary: Path) -> Process:
+        enclosure = sandbox.Enclosure(folder=plan.folder, temporary=temporary, readable=plan.readable)
+        inner = "/tmp" if self.name == "bubblewrap" else str(temporary)  # noqa: S108 -- the sandbox's own
+        variables = sandbox.environment_of(inner, environment)
+        descriptor = _filter_descriptor() if self.name == "bubblewrap" else None
+        argv = [*sandbox.limiting(plan.limits, cpu_s=plan.cpu_s), *self._prefix(enclosure, variables, descriptor)]
+        try:
+            return await asyncio.create_subprocess_exec(
+                *argv,
+                *plan.argv,
+                stdin=DEVNULL if plan.cpu_s is not None else PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                cwd=plan.folder,
+                env=variables,
+                limit=_LINE_BYTES,
+                start_new_session=True,
+                pass_fds=() if descriptor is None else (descriptor,),
+            )
+        except FileNotFoundError as error:
+            raise EngineMissing(detail=f"{argv[0]}: not found") from error
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _prefix(self, enclosure: sandbox.Enclosure, variables: Mapping[str, str], descriptor: int | None) -> list[str]:
+        if descriptor is not None:
+            return sandbox.bubblewrap(enclosure, variables, filter_descriptor=descriptor)
+        return sandbox.launcher(enclosure) if self.name == "seccomp" else []
+
+    async def _works(self) -> bool:
+        own_python = (Path(sys.prefix), Path(sys.base_prefix))
+        argv = ["/usr/bin/true"] if self.name == "bubblewrap" else [sys.executable, "-I", "-c", _SOCKET_PROBE]
+        with tempfile.TemporaryDirectory(prefix="converto-probe-") as folder:
+            try:
+                ended = await self.run(argv, folder=Path(folder), limits=_PROBE_LIMITS, readable=own_python)
+            except (ConversionError, OSError):
+                return False
+        return ended.exit_code == 0
+
+
+class Child:
+    """A program that stays: one JSON line in, one JSON line out. It belongs to one slot and is asked one at a time."""
+
+    def __init__(self, process: Process, plan: "_Plan", holder: AsyncExitStack) -> None:
+        """Take over a process that `Sandbox.start` has just started, and the context that ends it."""
+        self._process, self._plan, self._holder = process, plan, holder
+        self._stderr = _Tail()
+        self._listening = asyncio.create_task(self._stderr.fill(process.stderr), name=f"stderr-{process.pid}")
+        self._is_stopped = False
+
+    @property
+    def pid(self) -> int:
+        """The outermost process, which is also the number of the process group."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """False once it has ended, by itself or by us."""
+        return not self._is_stopped and self._process.returncode is None
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last of what it said on stderr, for the log."""
+        return self._stderr.text
+
+    def resident_bytes(self) -> int:
+        """Memory of the whole process tree."""
+        return usage_of(self.pid).resident_bytes
+
+    async def ask(self, message: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+        """Send one line and wait for the answer.
+
+        Raises `EngineCrashed`, `EngineTimeout` or `LimitExceeded`; the child is dead then, as it is when cancelled.
+        """
+        try:
+            with _deadline(timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    return await _watched(self._exchange(message), self.pid, self._plan)
+        except BaseException:
+            await self.stop(grace_s=0)  # a half-read answer would be taken for the next question's
+            raise
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """Close its input, give it `grace_s` to leave, then end its whole group. Safe to repeat."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), grace_s)
+        finally:
+            await self._holder.aclose()
+            self._listening.cancel()
+
+    async def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101 -- both are pipes
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._process.stdin.drain()
+            line = await self._process.stdout.readline()
+            answer: dict[str, Any] = json.loads(line)
+        except (ConnectionError, ValueError) as error:
+            raise EngineCrashed(detail=self._stderr.text) from error
+        return answer
+
+
+class _Plan(msgspec.Struct, frozen=True, kw_only=True):
+    argv: tuple[str, ...]
+    folder: Path
+    limits: Limits
+    readable: tuple[Path, ...]
+    cpu_s: int | None
+
+
+class _Tail:
+    """The last 64 KiB of a stream; the whole stream is read."""
+
+    def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._on_line, self._line = on_line, b""
+
+    @property
+    def kept(self) -> bytes:
+        return b"".join(self._chunks)[-_OUTPUT_BYTES:]
+
+    @property
+    def text(self) -> str:
+        return self.kept.decode(errors="replace")
+
+    async def fill(self, stream: asyncio.StreamReader | None) -> None:
+        while stream is not None and (chunk := await stream.read(_OUTPUT_BYTES)):
+            self._keep(chunk)
+            self._tell_lines(chunk)
+        if self._on_line is not None and self._line:
+            self._on_line(self._line.decode(errors="replace"))
+
+    def _keep(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        while self._size - len(self._chunks[0]) >= _OUTPUT_BYTES:
+            self._size -= len(self._chunks.popleft())
+
+    def _tell_lines(self, chunk: bytes) -> None:
+        if self._on_line is None:
+            return
+        *lines, rest = (self._line + chunk).split(b"\n")
+        self._line = rest[-_OUTPUT_BYTES:]
+        for line in lines:
+            self._on_line(line.decode(errors="replace").rstrip("\r"))
+
+
+async def _finish(process: Process, stdout: _Tail, stderr: _Tail) -> int:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stdout.fill(process.stdout))
+        group.create_task(stderr.fill(process.stderr))
+        await _exit_of(process.pid)
+        _kill_group(process.pid)  # what the program left behind would hold the pipes open, and `wait` with them
+        return await process.wait()
+
+
+async def _exit_of(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, has_exited = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, has_exited.set)
+    try:
+        await has_exited.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def _watched(work: Coroutine[Any, Any, _Answer], pid: int, plan: _Plan) -> _Answer:
+    """The result of `work`, unless the watch finds a limit passed first; both have ended when this returns."""
+    doing = asyncio.ensure_future(work)
+    watching = asyncio.create_task(_watch(pid, plan))
+    try:
+        await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            watching.result()  # raises
+        return doing.result()
+    finally:
+        doing.cancel()
+        watching.cancel()
+        await asyncio.gather(doing, watching, return_exceptions=True)
+
+
+async def _watch(pid: int, plan: _Plan) -> None:
+    """Look at the process tree until a limit is passed, then raise `LimitExceeded`."""
+    before, size_before = usage_of(pid), await asyncio.to_thread(folder_bytes, plan.folder)
+    looks = 0
+    while True:
+        await asyncio.sleep(_POLL_S)
+        looks += 1
+        _check(usage_of(pid), before, plan.limits)
+        if looks % _LOOKS_PER_FOLDER_LOOK == 0:
+            _check_written(await asyncio.to_thread(folder_bytes, plan.folder) - size_before, plan.limits)
+
+
+def _check(usage: Usage, before: Usage, limits: Limits) -> None:
+    if usage.resident_bytes > limits.memory_bytes:
+        raise LimitExceeded(f"The conversion needed more than {limits.memory_bytes >> 20} MB of memory")
+    if usage.cpu_s - before.cpu_s > limits.cpu_s:
+        raise LimitExceeded(f"The conversion needed more than {limits.cpu_s} s of computing time")
+    if usage.processes > _MAX_PROCESSES:
+        raise LimitExceeded("The conversion program started too many processes")
+
+
+def _check_written(written_bytes: int, limits: Limits) -> None:
+    if written_bytes > limits.file_bytes:
+        raise LimitExceeded(f"The conversion wrote more than {limits.file_bytes >> 20} MB")
+
+
+@contextmanager
+def _deadline(wall_s: float) -> Iterator[None]:
+    """Say a passed deadline as `EngineTimeout`."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise EngineTimeout(f"The conversion took longer than the {wall_s:g} s allowed for one file") from error
+
+
+def _raise_for_signal(exit_code: int, limits: Limits) -> None:
+    """Both ways of confining say 128 + signal, a program started bare says minus the signal."""
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    if number == signal.SIGXCPU:
+        raise LimitExceeded(f"The conversion needed more than {limits.cpu_s} s of computing time")
+    if number == signal.SIGXFSZ:
+        raise LimitExceeded(f"The conversion wrote a file larger than {limits.file_bytes >> 20} MB")
+    if 0 < number <= signal.SIGRTMAX:
+        raise EngineCrashed(detail=f"ended by signal {number}")
+
+
+async def _end(process: Process) -> None:
+    """Kill the group and wait until nothing of it is left."""
+    family = descendants_of(process.pid) if process.returncode is None else []
+    _kill_group(process.pid)
+    for pid in family:  # without a sandbox some may have left the group
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_S):
+            await process.wait()
+            while any(_is_running(pid) for pid in family):  # noqa: ASYNC110 -- the kernel tells only of our own child
+                await asyncio.sleep(0.005)
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _is_running(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def _filter_descriptor() -> int:
+    """The system call filter in a nameless file, read from its start by the one who inherits it."""
+    descriptor = os.memfd_create("filter")
+    os.write(descriptor, confine.filter_program(keep_group=False))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _require(program: str) -> None:
+    if shutil.which(program, path=sandbox.PROGRAM_PATH) is None:
+        raise EngineMissing(f"The program {Path(program).name} is not installed on this worker")
+
+
+_ADVICE = {
+    "auto": "No sandbox works on this machine. Install the package bubblewrap and allow user namespaces; or set "
+    "CONVERTO_SANDBOX=off if you accept that conversion programs run unprotected",
+    "bubblewrap": "bubblewrap does not work on this machine. Install the package bubblewrap and allow user namespaces, "
+    "or set CONVERTO_SANDBOX=auto",
+    "seccomp": "The system call filter does not work on this machine. Install the package bubblewrap and set "
+    "CONVERTO_SANDBOX=auto",
+}
