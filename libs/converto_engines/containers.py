@@ -1,0 +1,240 @@
+"""Look into ZIP and OLE2 containers: which members they hold and whether those are encrypted.
+
+It works on the first and last bytes of a file, because the file service reads only two ranges of what lies in the object
+store. It knows nothing of names that users give, and it never unpacks more than a few kilobytes.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+OLE2_MAGIC: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+ZIP_MAGIC: Final = b"PK\x03\x04"
+_END_OF_DIRECTORY = b"PK\x05\x06"
+_DIRECTORY_ENTRY = b"PK\x01\x02"
+_LARGEST_MEMBER_READ_BYTES = 256 * 1024
+"""What is read of a member: type lists and manifests are far smaller; a bomb stops here."""
+
+_MAIN_PARTS = (
+    (b"wordprocessingml", "docx"),
+    (b"ms-word", "docx"),
+    (b"presentationml", "pptx"),
+    (b"ms-powerpoint", "pptx"),
+    (b"spreadsheetml", "xlsx"),
+    (b"ms-excel", "xlsx"),
+)
+_PART_FOLDERS = (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx"))
+_MIMETYPE_MEMBERS = {
+    "application/vnd.oasis.opendocument.text": "odt",
+    "application/vnd.oasis.opendocument.text-template": "odt",
+    "application/vnd.oasis.opendocument.presentation": "odp",
+    "application/vnd.oasis.opendocument.presentation-template": "odp",
+    "application/vnd.oasis.opendocument.spreadsheet": "ods",
+    "application/vnd.oasis.opendocument.spreadsheet-template": "ods",
+    "application/vnd.oasis.opendocument.graphics": "odg",
+    "application/epub+zip": "epub",
+}
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a container holds: a format name or a name of `signatures.OTHERS`, and what is wrong with it."""
+
+    kind: str
+    is_encrypted: bool = False
+    is_truncated: bool = False
+
+
+def look_into_zip(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> Contents:
+    """What a ZIP file is; `tail` empty means that the end is not known, `names` are added to the members found."""
+    members = _Members(head, tail)
+    known = {*names, *members.names}
+    kind = _zip_kind(members, known)
+    manifest = members.read("META-INF/manifest.xml") or b""
+    return Contents(
+        kind=kind,
+        is_encrypted=b"encryption-data" in manifest or (kind != "zip" and members.has_password),
+        is_truncated=bool(tail) and not members.has_directory,
+    )
+
+
+def _zip_kind(members: "_Members", names: set[str]) -> str:
+    mimetype = (members.read("mimetype") or b"").decode("ascii", "replace").strip()
+    if mimetype in _MIMETYPE_MEMBERS:
+        return _MIMETYPE_MEMBERS[mimetype]
+    if any(name.lower().startswith("3d/") and name.lower().endswith(".model") for name in names):
+        return "3mf"
+    if "[Content_Types].xml" in names or "_rels/.rels" in names:
+        return _ooxml_kind(members.read("[Content_Types].xml") or b"", names)
+    if "Index/Document.iwa" in names or "index.apxl" in names or "Index.zip" in names:
+        return "iwork"
+    return "zip"
+
+
+def _ooxml_kind(content_types: bytes, names: set[str]) -> str:
+    for folder, kind in _PART_FOLDERS:
+        if any(name.startswith(folder) for name in names):
+            return kind
+    # The main part may lie anywhere; then the list of content types tells. A deck may embed sheets, so the one
+    # whose `main+xml` type is listed decides.
+    for marker, kind in _MAIN_PARTS:
+        if any(marker in entry and b"main+xml" in entry for entry in content_types.split(b"<")):
+            return kind
+    return "zip"
+
+
+class _Members:
+    """Members of a ZIP file as far as the first and last bytes show them."""
+
+    def __init__(self, head: bytes, tail: bytes) -> None:
+        self._head = head
+        self._tail = tail
+        self._tail_start = 0
+        self._local: dict[str, int] = {}
+        self._directory: dict[str, int] = {}
+        self.has_password = False
+        self.has_directory = self._read_directory()
+        self._read_local_headers()
+
+    @property
+    def names(self) -> set[str]:
+        return {*self._local, *self._directory}
+
+    def _read_directory(self) -> bool:
+        end = self._tail.rfind(_END_OF_DIRECTORY)
+        if end < 0 or len(self._tail) < end + 22:
+            return False
+        size, offset = struct.unpack_from("<II", self._tail, end + 12)
+        self._tail_start = offset - (end - size)
+        position = max(end - size, 0)
+        if self._tail[position : position + 4] != _DIRECTORY_ENTRY:
+            # The directory begins before the tail: take up at the first entry that is inside.
+            position = self._tail.find(_DIRECTORY_ENTRY)
+        for name, local_offset, flags in _directory_entries(self._tail, position):
+            self._directory[name] = local_offset
+            self.has_password |= bool(flags & 1)
+        return True
+
+    def _read_local_headers(self) -> None:
+        position = 0
+        while self._head[position : position + 4] == ZIP_MAGIC and len(self._head) >= position + 30:
+            flags, _, _, _, _, packed, _, name_size, extra_size = struct.unpack_from(
+                "<HHHHIIIHH", self._head, position + 6
+            )
+            name = self._head[position + 30 : position + 30 + name_size].decode("utf-8", "replace")
+            self._local.setdefault(name, position)
+            self.has_password |= bool(flags & 1)
+            if flags & 8 and not packed:
+                # Sizes follow the data: look for the next header instead of counting.
+                position = self._head.find(ZIP_MAGIC, position + 30)
+                if position < 0:
+                    return
+            else:
+                position += 30 + name_size + extra_size + packed
+
+    def read(self, name: str) -> bytes | None:
+        """The first bytes of one member, unpacked; None when it is not within the bytes at hand."""
+        if name in self._local:
+            return _unpacked(self._head, self._local[name])
+        if name in self._directory:
+            return _unpacked(self._tail, self._directory[name] - self._tail_start)
+        return None
+
+
+def _directory_entries(block: bytes, position: int) -> Iterator[tuple[str, int, int]]:
+    while position >= 0 and block[position : position + 4] == _DIRECTORY_ENTRY and len(block) >= position + 46:
+        (flags,) = struct.unpack_from("<H", block, position + 8)
+        name_size, extra_size, comment_size = struct.unpack_from("<HHH", block, position + 28)
+        (local_offset,) = struct.unpack_from("<I", block, position + 42)
+        yield block[position + 46 : position + 46 + name_size].decode("utf-8", "replace"), local_offset, flags
+        position += 46 + name_size + extra_size + comment_size
+
+
+def _unpacked(block: bytes, position: int) -> bytes | None:
+    if position < 0 or block[position : position + 4] != ZIP_MAGIC or len(block) < position + 30:
+        return None
+    method, _, _, _, packed, _, name_size, extra_size = struct.unpack_from("<HHHIIIHH", block, position + 8)
+    start = position + 30 + name_size + extra_size
+    if method == 0:
+        return block[start : start + min(packed, _LARGEST_MEMBER_READ_BYTES)]
+    try:
+        return zlib.decompressobj(-15).decompress(block[start:], _LARGEST_MEMBER_READ_BYTES)
+    except zlib.error:
+        return None
+
+
+_STREAMS = (
+    ("EncryptedPackage", "ooxml-encrypted"),
+    ("PowerPoint Document", "ppt"),
+    ("WordDocument", "doc"),
+    ("Workbook", "xls"),
+    ("Book", "xls"),
+    ("VisioDocument", "visio"),
+    ("__properties_version1.0", "outlook"),
+)
+_ENCRYPTED_PPT_USER = b"\xdf\xc4\xd1\xf3"
+"""`headerToken` of the "Current User" stream of an encrypted PowerPoint 97 file, little endian."""
+
+
+def look_into_ole2(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> Contents:
+    """What an OLE2 file is, by its streams; kind `ole2` when its directory is not within the bytes at hand."""
+    known = {*names, *_stream_names(head), *_stream_names(tail)}
+    kind = next((kind for stream, kind in _STREAMS if stream in known), "ole2")
+    if kind == "ooxml-encrypted":
+        return Contents(kind=kind, is_encrypted=True)
+    return Contents(kind=kind, is_encrypted=_is_ole2_encrypted(kind, head, known))
+
+
+def ole2_directory_offset(head: bytes) -> int | None:
+    """Where the directory of an OLE2 file begins, in bytes, so that one who holds the file can read its stream names."""
+    if not head.startswith(OLE2_MAGIC) or len(head) < 52:
+        return None
+    (shift,) = struct.unpack_from("<H", head, 30)
+    (sector,) = struct.unpack_from("<I", head, 48)
+    return (sector + 1) << shift if shift in {9, 12} else None
+
+
+def stream_names(directory: bytes) -> tuple[str, ...]:
+    """Names of the entries of an OLE2 directory (128 bytes each)."""
+    found = []
+    for position in range(0, len(directory) - 127, 128):
+        (size,) = struct.unpack_from("<H", directory, position + 64)
+        if 2 <= size <= 64 and directory[position + 66] in {1, 2, 5}:
+            found.append(directory[position : position + size - 2].decode("utf-16-le", "replace"))
+    return tuple(found)
+
+
+def _stream_names(block: bytes) -> set[str]:
+    offset = ole2_directory_offset(block)
+    names = set(stream_names(block[offset : offset + 4096])) if offset is not None else set()
+    # Directories may continue elsewhere; a name that stands in the bytes at hand with its closing zeros counts too.
+    return names | {name for name, _ in _STREAMS if name.encode("utf-16-le") + b"\0\0" in block and len(name) > 4}
+
+
+def _is_ole2_encrypted(kind: str, head: bytes, names: set[str]) -> bool:
+    if kind == "ppt":
+        return "EncryptedSummary" in names or _ENCRYPTED_PPT_USER in head
+    if kind == "doc":
+        start = head.find(b"\xec\xa5", 512)
+        return 0 <= start < len(head) - 12 and start % 512 == 0 and bool(head[start + 11] & 1)
+    if kind == "xls":
+        return _has_filepass(head)
+    return False
+
+
+def _has_filepass(head: bytes) -> bool:
+    """An encrypted Excel 97 stream has the record FILEPASS (0x2F) soon after its first record BOF."""
+    start = head.find(b"\x09\x08", 512)
+    if start < 0 or start % 512:
+        return False
+    position = start
+    for _ in range(8):
+        if len(head) < position + 4:
+            return False
+        record, size = struct.unpack_from("<HH", head, position)
+        if record == 0x2F:
+            return True
+        position += 4 + size
+    return False

@@ -1,0 +1,322 @@
+"""Byte signatures: what the first bytes of a file say it is. One table for binary files, a few readers for text.
+
+It answers with a format's name or a name of `OTHERS`; it knows nothing of file names, and decides nothing.
+"""
+
+import codecs
+import json
+import math
+import re
+import struct
+from typing import Final
+
+OTHERS: Final[dict[str, tuple[str, str]]] = {
+    "zip": ("ZIP archive", "application/zip"),
+    "ole2": ("Microsoft compound file", "application/x-ole-storage"),
+    "ooxml-encrypted": ("password-protected Office file", "application/encrypted"),
+    "visio": ("Visio drawing", "application/vnd.visio"),
+    "outlook": ("Outlook message", "application/vnd.ms-outlook"),
+    "iwork": ("Apple iWork document", "application/vnd.apple.iwork"),
+    "epub": ("EPUB book", "application/epub+zip"),
+    "html": ("HTML page", "text/html"),
+    "mhtml": ("web archive (MHTML)", "multipart/related"),
+    "xml": ("XML document", "text/xml"),
+    "collada": ("COLLADA model", "model/vnd.collada+xml"),
+    "postscript": ("PostScript file", "application/postscript"),
+    "playlist": ("streaming playlist", "application/vnd.apple.mpegurl"),
+    "dash": ("streaming manifest (DASH)", "application/dash+xml"),
+    "sdp": ("streaming session description", "application/sdp"),
+    "brep": ("OpenCASCADE model (BREP)", "model/vnd.opencascade.brep"),
+    "off": ("OFF mesh", "model/vnd.off"),
+    "fbx": ("FBX model", "application/vnd.autodesk.fbx"),
+    "3ds": ("3D Studio model", "image/x-3ds"),
+    "mpegts": ("MPEG transport stream", "video/mp2t"),
+    "mpeg": ("MPEG video", "video/mpeg"),
+    "flv": ("Flash video", "video/x-flv"),
+    "asf": ("Windows Media file", "video/x-ms-asf"),
+    "exe": ("Windows program", "application/vnd.microsoft.portable-executable"),
+    "elf": ("Linux program", "application/x-executable"),
+    "macho": ("macOS program", "application/x-mach-binary"),
+    "script": ("script", "text/x-shellscript"),
+    "gzip": ("gzip archive", "application/gzip"),
+    "7z": ("7-Zip archive", "application/x-7z-compressed"),
+    "rar": ("RAR archive", "application/vnd.rar"),
+    "text": ("plain text", "text/plain"),
+}
+"""What converto can name but does not convert: title for people, MIME type."""
+
+_PREFIXES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpg"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"8BPS\0\1", "psd"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
+    (b"\xff\x4f\xff\x51", "jp2"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
+    (b"\xff\x0a", "jxl"),
+    (b"%PDF-", "pdf"),
+    (b"{\\rtf", "rtf"),
+    (b"%!PS", "postscript"),
+    (b"\xc5\xd0\xd3\xc6", "postscript"),
+    (b"fLaC", "flac"),
+    (b"ID3", "mp3"),
+    (b"FLV\1", "flv"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+    (b"\0\0\1\xba", "mpeg"),
+    (b"\0\0\1\xb3", "mpeg"),
+    (b"glTF", "glb"),
+    (b"Kaydara FBX Binary", "fbx"),
+    (b"\x7fELF", "elf"),
+    (b"\xfe\xed\xfa\xcf", "macho"),
+    (b"\xcf\xfa\xed\xfe", "macho"),
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "rar"),
+)
+
+
+def kind_of_bytes(head: bytes) -> str | None:
+    """The kind of a binary file by its signature; None when no signature is known."""
+    for prefix, kind in _PREFIXES:
+        if head.startswith(prefix):
+            return kind
+    for reader in (_iso_media, _riff, _matroska, _ogg, _icon, _bitmap, _program, _studio_mesh, _frames):
+        if kind := reader(head):
+            return kind
+    return None
+
+
+def _iso_media(head: bytes) -> str | None:
+    if head[4:8] in {b"moov", b"mdat", b"wide"}:
+        return "mov"
+    if head[4:8] != b"ftyp":
+        return None
+    size = min(max(int.from_bytes(head[:4], "big"), 12), 512)
+    brands = {head[8:12], *(head[position : position + 4] for position in range(16, size, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "avif"
+    if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}:
+        return "heic"
+    if head[8:12] in {b"M4A ", b"M4B "}:
+        return "m4a"
+    return "mov" if head[8:12] == b"qt  " else "mp4"
+
+
+def _riff(head: bytes) -> str | None:
+    if head[:4] not in {b"RIFF", b"RF64"}:
+        return None
+    return {b"WEBP": "webp", b"WAVE": "wav", b"AVI ": "avi"}.get(head[8:12])
+
+
+def _matroska(head: bytes) -> str | None:
+    if not head.startswith(b"\x1a\x45\xdf\xa3"):
+        return None
+    return "webm" if b"webm" in head[:64] else "mkv"
+
+
+def _ogg(head: bytes) -> str | None:
+    return "ogg" if head.startswith(b"OggS\0") else None
+
+
+def _icon(head: bytes) -> str | None:
+    if head[:4] != b"\0\0\1\0" or len(head) < 22:
+        return None
+    (count,) = struct.unpack_from("<H", head, 4)
+    return "ico" if 0 < count <= 256 and head[9] == 0 else None
+
+
+def _bitmap(head: bytes) -> str | None:
+    if head[:2] != b"BM" or len(head) < 18:
+        return None
+    return "bmp" if int.from_bytes(head[14:18], "little") in {12, 16, 40, 52, 56, 64, 108, 124} else None
+
+
+def _program(head: bytes) -> str | None:
+    if head[:2] == b"MZ" and len(head) >= 64:
+        return "exe"
+    return "script" if head[:3] == b"#!/" else None
+
+
+def _studio_mesh(head: bytes) -> str | None:
+    if head[:2] != b"MM" or len(head) < 8:
+        return None
+    return "3ds" if head[6:8] in {b"\x02\0", b"\x3d\x3d"} else None
+
+
+def _frames(head: bytes) -> str | None:
+    """Streams without a header: a packet every 188 or 192 bytes, or two audio frames in a row."""
+    for first, step in ((0, 188), (4, 192)):
+        if len(head) > first + 3 * step and all(head[first + index * step] == 0x47 for index in range(4)):
+            return "mpegts"
+    if head[:2] in {b"\xff\xf1", b"\xff\xf9"}:
+        return "m4a"
+    return "mp3" if _is_mpeg_audio(head) else None
+
+
+_KBPS = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+def _is_mpeg_audio(head: bytes) -> bool:
+    """Two layer-III frames, the second where the first one's header says it begins."""
+    size = _audio_frame_bytes(head[:4])
+    return size > 0 and _audio_frame_bytes(head[size : size + 4]) > 0
+
+
+def _audio_frame_bytes(header: bytes) -> int:
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, rate, frequency, padding = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
+    if version == 1 or rate in {0, 15} or frequency == 3:
+        return 0
+    kbps, hertz = _KBPS[3 if version == 3 else 2][rate], _HERTZ[version][frequency]
+    return (144 if version == 3 else 72) * kbps * 1000 // hertz + padding
+
+
+def kind_of_text(text: str) -> str:
+    """The kind of a file that is text; `text` when it is nothing more special."""
+    start = text.lstrip("\ufeff \t\r\n")
+    for marker, kind in _TEXT_STARTS:
+        if start.startswith(marker):
+            return kind
+    for reader in (_markup, _mail, _mesh_text, _gltf):
+        if kind := reader(start):
+            return kind
+    return "iges" if _is_iges(text) else "text"
+
+
+_TEXT_STARTS = (
+    ("ISO-10303-21", "step"),
+    ("%!PS", "postscript"),
+    ("{\\rtf", "rtf"),
+    ("#EXTM3U", "playlist"),
+    ("#!/", "script"),
+    ("; FBX ", "fbx"),
+    ("DBRep_DrawableShape", "brep"),
+    ("CASCADE Topology", "brep"),
+)
+
+_PROLOGUE = re.compile(r"(?:<\?xml[^>]{0,500}\?>|<!--.{0,8000}?-->|\s+)*", re.DOTALL)
+_ROOTS = (
+    ("<svg", "svg"),
+    ("<!doctype svg", "svg"),
+    ("<!doctype html", "html"),
+    ("<html", "html"),
+    ("<head", "html"),
+    ("<body", "html"),
+    ("<script", "html"),
+    ("<mpd", "dash"),
+    ("<collada", "collada"),
+)
+
+
+def _markup(text: str) -> str | None:
+    if not text.startswith("<"):
+        return None
+    prologue = _PROLOGUE.match(text)
+    root = text[prologue.end() if prologue else 0 :].lower()
+    for marker, kind in _ROOTS:
+        if root.startswith(marker):
+            return kind
+    if re.match(r"<(?:!doctype\s+svg|\w+:svg\b)", root) or "<svg" in root[:2000]:
+        return "svg"
+    return "xml" if text.startswith("<?xml") else None
+
+
+def _mail(text: str) -> str | None:
+    opening = text[:4000].lower()
+    if re.match(r"(?:from|mime-version|content-type|subject|date|snapshot-content-location):", opening):
+        return "mhtml" if "multipart/related" in opening else None
+    return "sdp" if opening.startswith("v=0") and "\no=" in opening.replace("\r", "") else None
+
+
+def _mesh_text(text: str) -> str | None:
+    if re.match(r"ply\r?\n(?:comment[^\n]*\n)*format ", text):
+        return "ply"
+    if re.match(r"solid\b", text) and re.search(r"\bfacet\s+normal\b", text):
+        return "stl"
+    return "off" if re.match(r"(?:ST|C|N|4)?OFF\b[^\n]*\n", text) else _wavefront(text)
+
+
+_WAVEFRONT_LINE = re.compile(r"(?:v|vt|vn|vp|f|l|p|o|g|s|usemtl|mtllib|cstype|deg|curv2?|surf|parm|end)\b")
+_VERTEX = re.compile(r"^v[ \t]+-?[\d.]", re.MULTILINE)
+
+
+def _wavefront(text: str) -> str | None:
+    """Wavefront OBJ has no signature: each of its first lines must be one of its statements, and one a vertex."""
+    lines = [line.strip() for line in text[:8000].splitlines()[:-1] or [text]]
+    statements = [line for line in lines if line and not line.startswith("#")][:40]
+    if not statements or not _VERTEX.search(text):
+        return None
+    return "obj" if all(_WAVEFRONT_LINE.match(line) for line in statements) else None
+
+
+def _is_iges(text: str) -> bool:
+    """80 columns, blanks included: the section's letter in column 73, then a running number."""
+    first = text.splitlines()[0] if text else ""
+    return len(first) >= 74 and first[72] in "SC" and first[73:80].strip().lstrip("0") == "1"
+
+
+def _gltf(text: str) -> str | None:
+    if not text.startswith("{") or '"asset"' not in text:
+        return None
+    asset = re.search(r'"asset"\s*:\s*(\{[^{}]{0,4000}\})', text)
+    try:
+        return "gltf" if asset and "version" in json.loads(asset.group(1)) else None
+    except ValueError:
+        return None
+
+
+_ALLOWED_CONTROLS = frozenset("\t\n\r\f\x0b\x08\x1b\x1a")
+
+
+def text_of(head: bytes) -> str | None:
+    """The first bytes as text if they are text: UTF-8, UTF-16 or UTF-32 with a mark, or a one-byte code page."""
+    encoding = next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
+    try:
+        # An incremental decoder, because the bytes may end in the middle of a character.
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        if encoding != "utf-8":
+            return None
+        text = head.decode("latin-1")
+    controls = sum(1 for character in text if ord(character) < 32 and character not in _ALLOWED_CONTROLS)
+    return text if controls == 0 else None
+
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def is_binary_stl(head: bytes, size_bytes: int | None, *, is_claimed: bool) -> bool:
+    """A binary STL has no signature: its count of triangles must fit its size; or the name and its numbers must agree."""
+    if len(head) < 134:
+        return False
+    (triangles,) = struct.unpack_from("<I", head, 80)
+    if size_bytes == 84 + 50 * triangles:
+        return True
+    numbers = struct.unpack_from("<12f", head, 84)
+    return is_claimed and triangles > 0 and all(math.isfinite(number) and abs(number) < 1e9 for number in numbers)
+
+
+def kind_of_opening(head: bytes) -> str | None:
+    """Kinds whose first line is text and whose rest need not be: binary PLY, STEP and BREP with stray bytes."""
+    opening = head[:256].lstrip()
+    if opening.startswith((b"ply\n", b"ply\r")):
+        return "ply"
+    if opening.startswith(b"ISO-10303-21"):
+        return "step"
+    return "brep" if opening.startswith((b"DBRep_DrawableShape", b"CASCADE Topology")) else None
