@@ -1,7 +1,7 @@
 """Look into ZIP and OLE2 containers: which members they hold and whether those are encrypted.
 
-It works on the first and last bytes of a file, because the file service reads only two ranges of what lies in the object
-store. It knows nothing of names that users give, and it never unpacks more than a few kilobytes.
+It works on the first and last bytes of a file, because the file service reads only two ranges of what lies in the
+object store. It knows nothing of names that users give, and it never unpacks more than a few kilobytes.
 """
 
 import struct
@@ -188,7 +188,7 @@ def look_into_ole2(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> 
 
 
 def ole2_directory_offset(head: bytes) -> int | None:
-    """Where the directory of an OLE2 file begins, in bytes, so that one who holds the file can read its stream names."""
+    """Where the directory of an OLE2 file begins, in bytes, so that who holds the file can read its stream names."""
     if not head.startswith(OLE2_MAGIC) or len(head) < 52:
         return None
     (shift,) = struct.unpack_from("<H", head, 30)

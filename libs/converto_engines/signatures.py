@@ -85,6 +85,10 @@ def kind_of_bytes(head: bytes) -> str | None:
     for prefix, kind in _PREFIXES:
         if head.startswith(prefix):
             return kind
+    return _kind_by_reader(head)
+
+
+def _kind_by_reader(head: bytes) -> str | None:
     for reader in (_iso_media, _riff, _matroska, _ogg, _icon, _bitmap, _program, _studio_mesh, _frames):
         if kind := reader(head):
             return kind
@@ -187,10 +191,7 @@ def kind_of_text(text: str) -> str:
     for marker, kind in _TEXT_STARTS:
         if start.startswith(marker):
             return kind
-    for reader in (_markup, _mail, _mesh_text, _gltf):
-        if kind := reader(start):
-            return kind
-    return "iges" if _is_iges(text) else "text"
+    return _markup(start) or _mail(start) or _mesh_text(start) or _gltf(start) or ("iges" if _is_iges(text) else "text")
 
 
 _TEXT_STARTS = (
@@ -302,7 +303,7 @@ _MARKS = (
 
 
 def is_binary_stl(head: bytes, size_bytes: int | None, *, is_claimed: bool) -> bool:
-    """A binary STL has no signature: its count of triangles must fit its size; or the name and its numbers must agree."""
+    """A binary STL has no signature: its count of triangles fits its size, or name and numbers agree."""
     if len(head) < 134:
         return False
     (triangles,) = struct.unpack_from("<I", head, 80)
