@@ -142,12 +142,13 @@ class UploadRefused(RequestError):
 
 
 class DependencyUnavailable(ConvertoError):
-    """Raised when a server that converto needs does not answer in time."""
+    """Raised when a server that converto needs does not answer in time; `retry_after_s` is when a try may succeed."""
 
     code = "dependency_unavailable"
     title = "A service that converto needs is not reachable; please try again shortly"
     http_status = 503
     retryable = True
+    retry_after_s: float = 1.0
 
 
 class StoreUnavailable(DependencyUnavailable):
