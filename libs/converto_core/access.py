@@ -52,3 +52,8 @@ class RememberedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     body: str = ""
     location: str | None = None
+
+    def is_given_up(self, *, now_ms: int, stale_before_ms: int) -> bool:
+        """True when it has expired, or when its reservation is so old that its server must have died."""
+        is_orphan = self.status == 0 and self.claimed_at < stale_before_ms
+        return is_orphan or self.expires_at <= now_ms

@@ -270,7 +270,7 @@ class MemoryAccessStore:
         """Reserve an idempotency key: None when it is now ours."""
         await self._stores.answer()
         known = self._answers.get(answer.id)
-        if known is not None and not is_given_up(known, now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
+        if known is not None and not known.is_given_up(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
             return known
         self._answers.replace(answer)
         return None
@@ -284,12 +284,6 @@ class MemoryAccessStore:
         """Give a reservation back."""
         await self._stores.answer()
         self._answers.delete(answer_id)
-
-
-def is_given_up(known: RememberedAnswer, *, now_ms: int, stale_before_ms: int) -> bool:
-    """True when a remembered answer has expired, or its reservation is so old that its server must have died."""
-    is_orphan = known.status == 0 and known.claimed_at < stale_before_ms
-    return is_orphan or known.expires_at <= now_ms
 
 
 def _plain(value: object) -> Document:
