@@ -290,6 +290,17 @@ def beat(conversion_id: str, *, token: int, now_ms: int, percent: float = 0.0, s
     )
 
 
+def know_source(conversion: Conversion, *, source_sha256: str, now_ms: int) -> Change:
+    """processing → processing: the worker has hashed the very bytes it is going to convert."""
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.PROCESSING,
+        where={"token": conversion.token},
+        assign={"source_sha256": source_sha256, "updated_at": now_ms},
+    )
+
+
 def complete(
     conversion: Conversion, *, outputs: tuple[Output, ...], engine_versions: dict[str, str], now_ms: int
 ) -> Change:

@@ -1,0 +1,144 @@
+"""The named steps of one job, from the source in the object store to the results in the object store.
+
+It knows nothing of messages or leases, and it changes no status: what it returns or raises decides that elsewhere.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from conversion_worker.clock import Clock
+from conversion_worker.patience import Patience
+from conversion_worker.progress import Span, spans
+from conversion_worker.results import Results
+from conversion_worker.source import Sources
+from converto_core.catalogue import Offer
+from converto_core.conversion import Conversion, Output, Step
+from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
+from converto_engines.converter import Converter, Job, Limits, Product, Report, options_for
+from converto_infra.settings import Settings
+
+DOWNLOADED, CONVERTED = 10.0, 90.0  # percent of the whole at the end of these steps
+OVERTIME_S = 10.0  # what a converter may need beyond its limit to end its program before it is ended itself
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What a job made: results that lie verified in the object store, and the programs that made them."""
+
+    outputs: tuple[Output, ...]
+    engine_versions: dict[str, str]
+
+
+class Equipment(msgspec.Struct, frozen=True):
+    """The converters of one slot and what the installed ones offer, both by converter name."""
+
+    converters: Mapping[str, Converter]
+    offers: Mapping[str, Offer]
+
+    def converter(self, name: str) -> Converter:
+        """The installed converter; raises `EngineMissing`."""
+        if name not in self.offers:
+            raise EngineMissing(detail=f"this worker has no converter {name}")
+        return self.converters[name]
+
+
+class JobRunner:
+    """Runs the jobs of one slot, one at a time."""
+
+    def __init__(
+        self, *, sources: Sources, results: Results, equipment: Equipment, settings: Settings, clock: Clock
+    ) -> None:
+        """Everything is passed in; nothing is opened here."""
+        self._sources = sources
+        self._results = results
+        self._equipment = equipment
+        self._settings = settings
+        self._clock = clock
+
+    async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
+        """The steps in order; raises a `ConversionError`, or `DependencyUnavailable` after patience has run out."""
+        converters = self._converters(claimed)
+        patience = Patience(self._clock, seconds=self._settings.conversion_timeout_s)
+        path = await asyncio.to_thread(_source_path, folder, claimed.plan[0])
+
+        report(0.0, "downloading")
+        file = await self._sources.find(claimed, patience)
+        digest = await self._sources.download(claimed, file, path, patience)
+        report(DOWNLOADED, "checking the file")
+        await self._sources.check(claimed, file, path, digest)
+        await self._sources.remember(claimed, file, digest, patience)
+        products = await self._convert(claimed, converters, path, report)
+        outputs = await self._results.upload(claimed, products, _within(Span(CONVERTED, 100.0), report), patience)
+        return Finished(outputs=outputs, engine_versions=self._engine_versions(claimed.plan))
+
+    def _converters(self, claimed: Conversion) -> list[Converter]:
+        if not claimed.plan:
+            raise EngineError("This conversion has no plan; please ask for it again", code="plan_missing")
+        return [self._equipment.converter(step.converter) for step in claimed.plan]
+
+    async def _convert(
+        self, claimed: Conversion, converters: Sequence[Converter], source: Path, report: Report
+    ) -> list[Product]:
+        parts = spans([converter.seconds for converter in converters], start=DOWNLOADED, end=CONVERTED)
+        started, products = self._clock.monotonic(), list[Product]()
+        for step, converter, part in zip(claimed.plan, converters, parts, strict=True):
+            if products:
+                source = await asyncio.to_thread(_move_into_step, products, step)
+            limits = self._limits(spent_s=self._clock.monotonic() - started)
+            job = Job(
+                source=source,
+                source_format=step.source_format,
+                target_format=step.target_format,
+                folder=source.parent,
+                options=options_for(converter, claimed.options),
+                limits=limits,
+                report=_within(part, report),
+            )
+            products = await _run_step(converter, job)
+        return products
+
+    def _limits(self, *, spent_s: float) -> Limits:
+        """The limits of the next step; the wall-clock limit is one for all steps together."""
+        return Limits(
+            wall_s=max(self._settings.conversion_timeout_s - spent_s, 1.0),
+            cpu_s=self._settings.engine_cpu_s,
+            memory_bytes=self._settings.engine_memory_bytes,
+            file_bytes=self._settings.engine_output_bytes,
+        )
+
+    def _engine_versions(self, plan: Sequence[Step]) -> dict[str, str]:
+        offers = [self._equipment.offers[step.converter] for step in plan]
+        return {offer.engine: offer.engine_version for offer in offers}
+
+
+async def _run_step(converter: Converter, job: Job) -> list[Product]:
+    job.report(None, f"converting {job.source_format} to {job.target_format}")
+    try:
+        # The converter holds the limit itself; this one is for a converter that does not come back at all.
+        async with asyncio.timeout(job.limits.wall_s + OVERTIME_S):
+            products = await converter.convert(job)
+    except TimeoutError as error:
+        raise EngineTimeout() from error
+    if not products:
+        raise OutputInvalid(detail=f"{converter.name} made nothing")
+    return products
+
+
+def _source_path(folder: Path, step: Step) -> Path:
+    """Each step has a folder of its own, because a program sees the folder of its step and nothing else."""
+    step_folder = folder / f"{step.source_format}-to-{step.target_format}"
+    step_folder.mkdir(mode=0o700)
+    return step_folder / f"source.{step.source_format}"
+
+
+def _move_into_step(products: Sequence[Product], step: Step) -> Path:
+    if len(products) != 1:
+        raise OutputInvalid(detail="only the last step of a plan may make several files")
+    made = products[0].path
+    return made.rename(_source_path(made.parent.parent, step))
+
+
+def _within(part: Span, report: Report) -> Report:
+    return lambda percent, stage: report(part.at(percent), stage)

@@ -1,0 +1,63 @@
+"""The last half of a job: verified products from the job's folder into the object store. It changes no status."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from conversion_worker.concurrently import all_of
+from conversion_worker.patience import Patience
+from converto_core.conversion import Conversion, Output, output_key, readable_name
+from converto_core.formats import BY_NAME
+from converto_core.ports import ObjectStore
+from converto_engines.converter import Product, Report
+
+UPLOADS_AT_ONCE = 4
+ALMOST_ALL = 99.0  # percent of this part: 100 belongs to the update that makes the results visible
+
+
+class Results:
+    """Where results go."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        """The object store is passed in."""
+        self._objects = objects
+
+    async def upload(
+        self, claimed: Conversion, products: Sequence[Product], report: Report, patience: Patience
+    ) -> tuple[Output, ...]:
+        """Upload all products, a few side by side, under keys that hold the token; in order of the products."""
+        pages = max((product.page or 0 for product in products), default=0)
+        arrived = 0
+
+        async def upload(product: Product) -> Output:
+            nonlocal arrived
+            output = await self._upload_one(claimed, product, pages, patience)
+            arrived += 1
+            report(ALMOST_ALL * arrived / len(products), "uploading the result")
+            return output
+
+        report(0.0, "uploading the result")
+        return tuple(await all_of([_later(upload, product) for product in products], at_once=UPLOADS_AT_ONCE))
+
+    async def _upload_one(self, claimed: Conversion, product: Product, pages: int, patience: Patience) -> Output:
+        target = claimed.plan[-1].target_format
+        name = f"result.{target}" if product.page is None else f"page-{product.page:05d}.{target}"
+        key, content_type = output_key(claimed, name), BY_NAME[target].mime_type
+        filename = readable_name(claimed.filename, target, product.page, pages)
+        digest = await patience.repeat(
+            lambda: self._objects.upload(product.path, key, content_type=content_type, filename=filename)
+        )
+        return Output(
+            key=key,
+            filename=filename,
+            content_type=content_type,
+            size_bytes=digest.size_bytes,
+            sha256=digest.sha256,
+            sha512=digest.sha512,
+            page=product.page,
+        )
+
+
+def _later(
+    upload: Callable[[Product], Coroutine[Any, Any, Output]], product: Product
+) -> Callable[[], Coroutine[Any, Any, Output]]:
+    return lambda: upload(product)

@@ -1,0 +1,93 @@
+"""The first half of a job: the source from the object store into the job's folder, hashed and looked at.
+
+It knows no converter and changes no status.
+"""
+
+import asyncio
+from pathlib import Path
+
+from conversion_worker.clock import Clock
+from conversion_worker.patience import Patience
+from conversion_worker.workspace import Workspace
+from converto_core.conversion import Conversion, know_source
+from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
+from converto_core.file import File, FileStatus, source_key
+from converto_core.ports import ConversionStore, Digest, FileStore, ObjectStore
+from converto_engines.sniff import decide, sniff_path
+
+
+class Sources:
+    """Where sources come from."""
+
+    def __init__(
+        self,
+        *,
+        conversions: ConversionStore,
+        files: FileStore,
+        objects: ObjectStore,
+        workspace: Workspace,
+        clock: Clock,
+    ) -> None:
+        """Everything is passed in; nothing is opened here."""
+        self._conversions = conversions
+        self._files = files
+        self._objects = objects
+        self._workspace = workspace
+        self._clock = clock
+
+    async def find(self, claimed: Conversion, patience: Patience) -> File:
+        """The file's record, once it is sure that the disk takes it; raises `SourceGone`."""
+        file = await patience.repeat(lambda: self._files.get(claimed.file_id))
+        if file is None or file.status is FileStatus.DELETED:
+            raise SourceGone()
+        # Twice its size: the source itself and a result that is about as large.
+        if not await asyncio.to_thread(self._workspace.has_room, 2 * file.size_bytes):
+            raise insufficient_storage()
+        return file
+
+    async def download(self, claimed: Conversion, file: File, path: Path, patience: Patience) -> Digest:
+        """Stream the version that was asked for into `path`; both hashes come from the same pass."""
+        key = file.key
+        if file.version != claimed.file_version:
+            key = source_key(claimed.owner, claimed.file_id, claimed.file_version)
+        return await patience.repeat(lambda: self._objects.download(key, path))
+
+    async def check(self, claimed: Conversion, file: File, path: Path, digest: Digest) -> None:
+        """Raise a `BadSource` unless the bytes are those announced and of the type that was planned for."""
+        if file.version == claimed.file_version:
+            _check_announced(file, digest)
+        filename = claimed.filename or file.filename
+        sniffed = await asyncio.to_thread(sniff_path, path, filename=filename)
+        found = decide(filename, sniffed)
+        if found.name != claimed.source_format:
+            planned = (claimed.source_format or "nothing").upper()
+            raise MislabelledSource(f"The file was taken for {planned}, but its content is: {found.title}")
+
+    async def remember(self, claimed: Conversion, file: File, digest: Digest, patience: Patience) -> None:
+        """Store the hashes with the conversion and, when they are new, with the file (behaviours I2, I3)."""
+        source = know_source(claimed, source_sha256=digest.sha256, now_ms=self._clock.now_ms())
+        await patience.repeat(lambda: self._conversions.apply(source))
+        if file.version != claimed.file_version or (file.sha256 and file.sha512):
+            return
+        known = {"sha256": digest.sha256, "sha512": digest.sha512, "updated_at": self._clock.now_ms()}
+        await patience.repeat(
+            lambda: self._files.update(file.id, version=file.version, expected={FileStatus.UPLOADED}, assign=known)
+        )
+
+
+def insufficient_storage() -> EngineError:
+    """The error for a disk that is too full for this file; another try, or another worker, may have room."""
+    return EngineError("The worker has too little free disk space for this file", code="insufficient_storage")
+
+
+def _check_announced(file: File, digest: Digest) -> None:
+    if digest.size_bytes != file.size_bytes:
+        raise BadSource(
+            f"The file has {digest.size_bytes} bytes, but {file.size_bytes} were announced. Please upload it again",
+            code="size_mismatch",
+        )
+    announced = file.declared_sha256 or file.sha256
+    if announced is not None and announced.lower() != digest.sha256:
+        raise BadSource(
+            "The file's SHA-256 is not the one that was announced. Please upload it again", code="checksum_mismatch"
+        )
