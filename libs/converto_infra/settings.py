@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         "",
         description="Private folders of running conversions; default: a folder in the system's temp folder.",
     )
+    work_reserve_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="A worker takes no work while its work folder's disk has less free space than this.",
+    )
     beat_interval_s: float = Field(5, gt=0)
     lease_s: float = Field(20, gt=0)
     max_attempts: int = Field(3, ge=1)
