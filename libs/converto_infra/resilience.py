@@ -159,8 +159,8 @@ class Guard:
         if failure is None:
             self._breaker.call(lambda: None)
         else:
-            with contextlib.suppress(DependencyUnavailable):  # the caller of `run` raises it
-                self._breaker.call(_raise, failure)
+            with contextlib.suppress(_CallFailed):
+                self._breaker.call(_raise_call_failed)
         too_many = len(self._recent) == RECENT_CALLS and self._recent.count(False) * 2 >= RECENT_CALLS
         if too_many and self.state == pybreaker.STATE_CLOSED:
             self._breaker.open()
@@ -215,8 +215,12 @@ def _guard(name: str, unavailable: type[DependencyUnavailable], timeout_s: float
     )
 
 
-def _raise(error: Exception) -> None:
-    raise error
+class _CallFailed(Exception):
+    """What pybreaker is shown instead of the true error, whose traceback would grow by its frames."""
+
+
+def _raise_call_failed() -> None:
+    raise _CallFailed
 
 
 def _is_being_cancelled() -> bool:
