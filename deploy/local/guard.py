@@ -1,0 +1,43 @@
+"""Stops the stack when the process that started it is gone: nothing is left running after a killed `up` or test run."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+LOOK_EVERY_S = 0.5
+
+
+def main() -> None:
+    """`guard PID HOME`: wait for the end of the process, then leave the stopping to a process outside the stack."""
+    pid, home = int(sys.argv[1]), sys.argv[2]
+    while is_alive(pid):
+        time.sleep(LOOK_EVERY_S)
+    environment = {name: value for name, value in os.environ.items() if name != "CONVERTO_STACK"}
+    command = [sys.executable, "-m", "deploy.local", "down", "--home", home]
+    folder = Path(__file__).resolve().parents[2]
+    subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that ended but was not yet waited for does not."""
+    try:
+        os.kill(pid, 0)
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's process, or no /proc here
+        return True
+
+
+if __name__ == "__main__":
+    main()

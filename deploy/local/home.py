@@ -1,0 +1,99 @@
+"""The state folder of one stack: where its data, logs, sockets and secrets lie. It must not know what runs."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from converto_core.access import new_key_text
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# A socket's path has room for 108 bytes on Linux and 104 on macOS, the closing zero included.
+LONGEST_SOCKET_PATH = 100
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """Made once per state folder, so that a second start finds the data of the first one again."""
+
+    api_key: str
+    rabbitmq_password: str
+    s3_access_key_id: str
+    s3_secret_access_key: str
+
+
+class Home:
+    """One state folder. Everything in it belongs to one stack and is readable by its owner only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.data = self.root / "data"
+        self.logs = self.root / "logs"
+        self.run = self.root / "run"
+        self.stack_file = self.root / "stack.json"
+
+    @classmethod
+    def default(cls) -> "Home":
+        """The folder named by `CONVERTO_HOME`, else `.converto` beside the sources."""
+        return cls(Path(os.environ.get("CONVERTO_HOME") or REPOSITORY / ".converto"))
+
+    @property
+    def socket(self) -> Path:
+        """Where the supervisor listens; a short path in the temp folder when the state folder lies too deep."""
+        inside = self.run / "supervisor.sock"
+        if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"converto-{os.getuid()}-{digest}" / "supervisor.sock"
+
+    def create(self) -> None:
+        """Make the folders; existing ones are closed to others."""
+        for folder in (self.root, self.data, self.logs, self.run, self.socket.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+
+    def secrets(self) -> Secrets:
+        """Read this folder's secrets, or make them when there are none yet."""
+        path = self.root / "secrets.json"
+        if path.exists():
+            return msgspec.json.decode(path.read_bytes(), type=Secrets)
+        made = Secrets(
+            api_key=new_key_text(),
+            rabbitmq_password=secrets.token_hex(24),
+            s3_access_key_id="converto-local",
+            s3_secret_access_key=secrets.token_hex(24),
+        )
+        write_private(path, msgspec.json.encode(made))
+        return made
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Hold the folder against a second `up` or `down`; waits for the other one."""
+        with (self.run / "lock").open("w") as lock:
+            while not _take(lock):  # noqa: ASYNC110 - another process holds it, no event of ours tells its end
+                await asyncio.sleep(0.1)
+            yield
+
+
+def _take(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    half = path.with_name(path.name + ".part")
+    half.unlink(missing_ok=True)
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(content)
+    half.replace(path)

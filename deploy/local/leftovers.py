@@ -1,0 +1,32 @@
+"""Finds and ends what a crashed stack left running, by the mark in its environment. Knows no names of programs."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+
+def marked(root: Path) -> list[int]:
+    """Processes of the stack in this state folder, this one left out; on other systems than Linux none are found."""
+    mark = b"CONVERTO_STACK=" + os.fsencode(root)
+    return [pid for pid in _all_pids() if pid != os.getpid() and mark in _environment_of(pid)]
+
+
+def kill_marked(root: Path) -> None:
+    """SIGKILL all of them; repeats as long as one of them could start another meanwhile."""
+    while pids := marked(root):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _all_pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+
+
+def _environment_of(pid: int) -> list[bytes]:
+    """A process's variables; none for one that has ended, even when nobody has waited for it yet."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -1,0 +1,107 @@
+"""Asks each part of the stack whether it does its work, the way its users would. It must not know who started it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import boto3
+import httpx2
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+ONE_TRY_S = 3.0
+
+
+class NotHealthy(Exception):
+    """This try did not succeed; the text says why."""
+
+
+async def ask_port(port: int) -> None:
+    """Somebody takes connections at this port of 127.0.0.1."""
+    try:
+        async with asyncio.timeout(ONE_TRY_S):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            await writer.wait_closed()
+    except OSError as error:
+        raise NotHealthy(str(error)) from error
+
+
+async def ask_rabbitmq(url: str) -> None:
+    """The broker lets our user in. The port is asked first: the client library complains loudly about a closed one."""
+    await ask_port(urlsplit(url).port or 5672)
+    try:
+        connection = await aio_pika.connect(url, timeout=ONE_TRY_S)
+    except (OSError, aio_pika.exceptions.AMQPError) as error:
+        raise NotHealthy(str(error)) from error
+    await connection.close()
+
+
+async def ask_mongo(url: str) -> None:
+    """The database answers a ping."""
+    milliseconds = int(ONE_TRY_S * 1000)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, serverSelectionTimeoutMS=milliseconds)
+    try:
+        await client.admin.command("ping")
+    except PyMongoError as error:
+        raise NotHealthy(str(error)) from error
+    finally:
+        await client.close()
+
+
+async def ask_s3(settings: Mapping[str, str]) -> None:
+    """The object store lists the bucket with our key."""
+    try:
+        await asyncio.to_thread(_list_bucket, settings)
+    except (BotoCoreError, ClientError) as error:
+        raise NotHealthy(str(error)) from error
+
+
+def _list_bucket(settings: Mapping[str, str]) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings["CONVERTO_S3_ENDPOINT_URL"],
+        aws_access_key_id=settings["CONVERTO_S3_ACCESS_KEY_ID"],
+        aws_secret_access_key=settings["CONVERTO_S3_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+        config=Config(
+            connect_timeout=ONE_TRY_S,
+            read_timeout=ONE_TRY_S,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path"},
+            proxies={},
+        ),
+    )
+    try:
+        client.list_objects_v2(Bucket=settings["CONVERTO_S3_BUCKET"], MaxKeys=1)
+    finally:
+        client.close()
+
+
+async def ask_api(url: str) -> None:
+    """The file service says that it is ready, with all it depends on."""
+    health = await _get(f"{url}/api/health/ready")
+    if health.get("status") != "ok":
+        raise NotHealthy(f"it says {health}")
+
+
+async def ask_worker(url: str, api_key: str, pid: int) -> None:
+    """This worker process has told the file service what it offers."""
+    answer = await _get(f"{url}/api/v1/workers", api_key=api_key)
+    if pid not in {worker["pid"] for worker in answer["workers"]}:
+        raise NotHealthy(f"the file service has not heard of pid {pid} yet")
+
+
+async def _get(url: str, *, api_key: str = "") -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        async with httpx2.AsyncClient(timeout=ONE_TRY_S, trust_env=False, headers=headers) as client:
+            response = await client.get(url)
+            response.raise_for_status()
+            return dict(response.json())
+    except (httpx2.HTTPError, ValueError) as error:
+        raise NotHealthy(str(error) or type(error).__name__) from error

@@ -1,0 +1,241 @@
+"""What the stack consists of: each program's arguments, environment and place in the order of stopping.
+
+It starts nothing and looks at no port. Every program listens on 127.0.0.1 only and gets a clean environment.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from enum import IntEnum
+from pathlib import Path
+
+import msgspec
+
+from deploy.local.errors import ProgramMissing
+from deploy.local.home import REPOSITORY, Home, Secrets
+from deploy.local.ports import Ports
+
+BUCKET = "converto"
+# What a terminal session may hand down to a program; all else could change what it does.
+INHERITED = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SSL_CERT_FILE")
+# These of CONVERTO_… speak to the stack, the tests or the command line, not to a service.
+NOT_FOR_SERVICES = ("CONVERTO_TEST_", "CONVERTO_HOME", "CONVERTO_SERVER_URL", "CONVERTO_API_KEY", "CONVERTO_STACK")
+STOP_GRACE_S = 10
+
+
+class Stage(IntEnum):
+    """The order of stopping: whoever needs others goes first."""
+
+    WORKERS = 0
+    SERVICE = 1
+    SERVERS = 2
+    GROUND = 3
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """One supervised process. `stop_wait_s`: how long it may take after SIGTERM before it is killed."""
+
+    name: str
+    argv: list[str]
+    environment: dict[str, str]
+    folder: str
+    stop_wait_s: int = 10
+    stale_files: list[str] = msgspec.field(default_factory=list)
+    is_restarted: bool = True
+
+    @property
+    def stage(self) -> Stage:
+        """When it is stopped."""
+        return stage_of(self.name)
+
+
+def service_environment(home: Home, ports: Ports, secrets: Secrets, given: Mapping[str, str]) -> dict[str, str]:
+    """All CONVERTO_… variables of the services; `given` ones count unless they would lead away from this stack."""
+    chosen = {
+        name: value
+        for name, value in given.items()
+        if name.startswith("CONVERTO_") and not name.startswith(NOT_FOR_SERVICES)
+    }
+    defaults = {
+        "CONVERTO_STOP_GRACE_S": str(STOP_GRACE_S),
+        "CONVERTO_WORKER_SLOTS": "1",
+        "CONVERTO_WORK_DIR": str(home.root / "work"),
+    }
+    fixed = {
+        "CONVERTO_MONGODB_URL": f"mongodb://127.0.0.1:{ports.mongo}",
+        "CONVERTO_RABBITMQ_URL": f"amqp://converto:{secrets.rabbitmq_password}@127.0.0.1:{ports.rabbitmq}/",
+        "CONVERTO_S3_ENDPOINT_URL": f"http://127.0.0.1:{ports.s3}",
+        "CONVERTO_S3_BUCKET": BUCKET,
+        "CONVERTO_S3_ACCESS_KEY_ID": secrets.s3_access_key_id,
+        "CONVERTO_S3_SECRET_ACCESS_KEY": secrets.s3_secret_access_key,
+        "CONVERTO_S3_ADDRESSING_STYLE": "path",
+        "CONVERTO_S3_CREATE_BUCKET": "true",
+        "CONVERTO_HOST": "127.0.0.1",
+        "CONVERTO_PORT": str(ports.api),
+        "CONVERTO_BOOTSTRAP_API_KEY": secrets.api_key,
+    }
+    return defaults | chosen | fixed
+
+
+def base_environment(home: Home) -> dict[str, str]:
+    """What every program gets. `CONVERTO_STACK` marks it as ours, so that leftovers of a crash can be found."""
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return environment | {"PATH": os.pathsep.join(paths), "CONVERTO_STACK": str(home.root)}
+
+
+def epmd(home: Home, ports: Ports) -> Program:
+    """Erlang's name server, in the foreground and on loopback; RabbitMQ would start one for all networks."""
+    return Program(
+        name="epmd",
+        argv=[found("epmd"), "-address", "127.0.0.1", "-port", str(ports.epmd)],
+        environment=base_environment(home),
+        folder=str(home.run),
+        stop_wait_s=2,
+    )
+
+
+def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
+    """RabbitMQ as the user who runs the stack: own node, folders, cookie and ports; no plugins."""
+    folder = home.data / "rabbitmq"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config = folder / "rabbitmq.conf"
+    config.write_text(
+        f"listeners.tcp.1 = 127.0.0.1:{ports.rabbitmq}\n"
+        "default_user = converto\n"
+        f"default_pass = {secrets.rabbitmq_password}\n"
+        "log.file = false\n"
+        "log.console = true\n"
+        "log.console.level = warning\n"
+        "log.console.use_colors = off\n"
+        # A laptop's disk is often nearly full; below this the broker stops taking messages.
+        "disk_free_limit.absolute = 100MB\n"
+    )
+    config.chmod(0o600)
+    (folder / "environment.conf").write_text("")  # instead of the machine's /etc/rabbitmq/rabbitmq-env.conf
+    (folder / "enabled_plugins").write_text("[].\n")
+    environment = {
+        "HOME": str(folder),  # holds the Erlang cookie
+        "RABBITMQ_NODENAME": "converto@localhost",
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "environment.conf"),
+        "RABBITMQ_CONFIG_FILE": str(config),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(home.logs),
+        "RABBITMQ_DIST_PORT": str(ports.distribution),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_EPMD_PORT": str(ports.epmd),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        # The script then becomes the Erlang process instead of waiting for it, and signals reach the right one.
+        "RUNNING_UNDER_SYSTEMD": "true",
+    }
+    return Program(
+        name="rabbitmq",
+        argv=[rabbitmq_server()],
+        environment=base_environment(home) | environment,
+        folder=str(folder),
+        stop_wait_s=20,
+    )
+
+
+def mongo(home: Home, ports: Ports) -> Program:
+    """MongoDB where it is installed, else the small server that speaks its protocol over SQLite."""
+    mongod = shutil.which("mongod")
+    folder = home.data / "mongo" / ("mongod" if mongod else "nx-27017")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    port = str(ports.mongo)
+    pid_file = home.run / "mongo.pid"
+    if mongod:
+        argv = [mongod, "--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", port, "--nounixsocket", "--quiet"]
+    else:
+        argv = [found("nx-27017"), "--data-dir", str(folder), "--host", "127.0.0.1", "--port", port]
+        argv += ["--pid-file", str(pid_file), "--log-file", str(home.logs / "nx-27017.log")]
+    return Program(
+        name="mongo",
+        argv=argv,
+        environment=base_environment(home),
+        folder=str(folder),
+        stop_wait_s=20,
+        stale_files=[str(pid_file)],
+    )
+
+
+def s3(home: Home, ports: Ports, secrets: Secrets) -> Program:
+    """rclone as an S3 server over a folder. Its key comes by environment: arguments are visible to every user."""
+    folder = home.data / "s3"
+    (folder / BUCKET).mkdir(mode=0o700, parents=True, exist_ok=True)
+    environment = {
+        "RCLONE_CONFIG": os.devnull,
+        "RCLONE_AUTH_KEY": f'"{secrets.s3_access_key_id},{secrets.s3_secret_access_key}"',
+        "RCLONE_CACHE_DIR": str(home.run / "rclone"),
+    }
+    plain = ["--vfs-cache-mode", "off", "--log-level", "NOTICE"]
+    return Program(
+        name="s3",
+        argv=[found("rclone"), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{ports.s3}", *plain],
+        environment=base_environment(home) | environment,
+        folder=str(folder),
+    )
+
+
+def service(name: str, module: str, *, home: Home, settings: Mapping[str, str]) -> Program:
+    """One of our own services. The cloud's usual configuration files must not bend the S3 client."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join(str(REPOSITORY / folder) for folder in ("libs", "services")),
+        "PYTHONUNBUFFERED": "1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    return Program(
+        name=name,
+        argv=[sys.executable, "-m", module],
+        environment=base_environment(home) | environment | dict(settings),
+        folder=str(home.root),
+        stop_wait_s=int(float(settings["CONVERTO_STOP_GRACE_S"])) + 5,
+    )
+
+
+def api(home: Home, settings: Mapping[str, str]) -> Program:
+    """The file service."""
+    return service("api", "file_service", home=home, settings=settings)
+
+
+def worker(home: Home, settings: Mapping[str, str], number: int) -> Program:
+    """One conversion worker, counted from 1."""
+    return service(f"worker-{number}", "conversion_worker", home=home, settings=settings)
+
+
+def stage_of(name: str) -> Stage:
+    """When a program of this name is stopped."""
+    if name.startswith("worker-"):
+        return Stage.WORKERS
+    return {"api": Stage.SERVICE, "epmd": Stage.GROUND, "guard": Stage.GROUND}.get(name, Stage.SERVERS)
+
+
+def guard(home: Home, pid: int) -> Program:
+    """Ends the stack when the process `pid` has ended without doing so itself."""
+    return Program(
+        name="guard",
+        argv=[sys.executable, "-m", "deploy.local.guard", str(pid), str(home.root)],
+        environment=base_environment(home) | {"PYTHONPATH": str(REPOSITORY)},
+        folder=str(REPOSITORY),
+        stop_wait_s=2,
+        is_restarted=False,
+    )
+
+
+def rabbitmq_server() -> str:
+    """RabbitMQ's own start script. Debian's one on the PATH insists on root or on the user rabbitmq."""
+    own = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    return str(own) if own.exists() else found("rabbitmq-server")
+
+
+def found(program: str) -> str:
+    """Full path of a program, those of our own environment first; raises `ProgramMissing`."""
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
+    path = shutil.which(program, path=os.pathsep.join(places))
+    if path is None:
+        raise ProgramMissing(program)
+    return path

@@ -1,0 +1,210 @@
+"""Talks to supervisord, which keeps the programs running. It must not know what the programs are for."""
+
+import configparser
+import contextlib
+import getpass
+import http.client
+import io
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from deploy.local.errors import SupervisorGone
+from deploy.local.home import Home, write_private
+from deploy.local.programs import Program
+
+ANSWER_WITHIN_S = 5.0
+START_WITHIN_S = 15.0
+LOG_BYTES = 10 * 1024 * 1024
+# Each try waits one second longer: some four minutes of trying before a program is given up.
+START_TRIES = 20
+
+
+class Process(msgspec.Struct, frozen=True):
+    """What supervisord says of one program. `pid` is 0 when it does not run; `spawnerr` says why it could not start."""
+
+    name: str
+    statename: str
+    pid: int
+    exitstatus: int
+    spawnerr: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no process of it runs."""
+        return self.statename in {"STOPPED", "EXITED", "FATAL", "BACKOFF", "UNKNOWN"}
+
+    @property
+    def how_it_ended(self) -> str:
+        """For people: the exit status, a signal, or why it could not be started."""
+        return self.spawnerr or ("by a signal" if self.exitstatus < 0 else f"exit status {self.exitstatus}")
+
+
+class Supervisor:
+    """One supervisord of one state folder, started by us or by an earlier command."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self, programs: Sequence[Program]) -> None:
+        """Start supervisord with these programs, none of them running yet."""
+        home = self._home
+        content = {program.name: program for program in programs}
+        write_private(home.run / "programs.json", msgspec.json.encode(content))
+        config = home.run / "supervisord.conf"
+        write_private(config, configuration(home, programs).encode())
+        home.socket.unlink(missing_ok=True)
+        environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        with (home.logs / "supervisord.out.log").open("wb") as output:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)],
+                cwd=home.run,
+                env=environment | {"CONVERTO_STACK": str(home.root)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C at the terminal must reach `up` only, which stops things in order
+            )
+        self._wait_for_answer()
+
+    def pid(self) -> int | None:
+        """The supervisor's process, None when none answers."""
+        try:
+            return int(cast(int, self._ask("getPID")))
+        except SupervisorGone:
+            return None
+
+    def processes(self) -> dict[str, Process]:
+        """All programs by name; raises `SupervisorGone`."""
+        answer = self._ask("getAllProcessInfo")
+        return {process.name: process for process in msgspec.convert(answer, list[Process])}
+
+    def start_program(self, name: str) -> None:
+        """Start one program and return at once."""
+        self._ask("startProcess", name, False)
+
+    def stop_program(self, name: str) -> None:
+        """Send SIGTERM to one program and return at once; supervisord kills it when it takes too long."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # it had ended by itself meanwhile
+            self._ask("stopProcess", name, False)
+
+    def shut_down(self) -> None:
+        """Ask supervisord to end, with whatever still runs under it."""
+        with contextlib.suppress(SupervisorGone, xmlrpc.client.Fault):
+            self._ask("shutdown")
+
+    def is_child_over(self) -> bool:
+        """Whether the supervisord that this object started has ended (and is waited for)."""
+        return self._child is None or self._child.poll() is not None
+
+    def kill(self) -> None:
+        """End supervisord at once; its programs are then orphans for `kill_marked`."""
+        pid = self._child.pid if self._child and self._child.poll() is None else self.pid()
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._child:
+            self._child.wait(ANSWER_WITHIN_S)
+
+    def _wait_for_answer(self) -> None:
+        deadline = time.monotonic() + START_WITHIN_S
+        while self.pid() is None:
+            if self.is_child_over() or time.monotonic() > deadline:
+                raise SupervisorGone(f"supervisord did not start. Its log is {self._home.logs / 'supervisord.out.log'}")
+            time.sleep(0.02)
+
+    def _ask(self, method: str, *arguments: Any) -> object:
+        transport = UnixTransport(self._home.socket)
+        try:
+            with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
+                return getattr(server.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+            raise SupervisorGone(f"the supervisor does not answer at {self._home.socket}: {error}") from error
+
+
+class UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC over a socket file, with a deadline."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        """Called by the base class for each request."""
+        return UnixConnection(self._path)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a socket file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=ANSWER_WITHIN_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the socket file instead of a TCP connection."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.connect(str(self._path))
+        except OSError:
+            self.sock.close()
+            raise
+
+
+def configuration(home: Home, programs: Sequence[Program]) -> str:
+    """supervisord's ini file. Programs start when told so; `priority` orders them if it has to stop without us."""
+    config = configparser.RawConfigParser()
+    config["supervisord"] = {
+        "logfile": _text(home.logs / "supervisord.log"),
+        "logfile_maxbytes": str(LOG_BYTES),
+        "logfile_backups": "1",
+        "pidfile": _text(home.run / "supervisord.pid"),
+        "childlogdir": _text(home.logs),
+        "user": getpass.getuser(),
+    }
+    config["unix_http_server"] = {"file": _text(home.socket), "chmod": "0700"}
+    config["rpcinterface:supervisor"] = {
+        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+    }
+    for program in programs:
+        config[f"program:{program.name}"] = _section(home, program)
+    output = io.StringIO()
+    config.write(output)
+    return output.getvalue()
+
+
+def _section(home: Home, program: Program) -> dict[str, str]:
+    launcher = Path(__file__).with_name("launch.py")
+    command = [sys.executable, str(launcher), str(home.run / "programs.json"), program.name]
+    return {
+        "command": _text(shlex.join(command)),
+        "autostart": "false",
+        "autorestart": "true" if program.is_restarted else "false",
+        "startsecs": "1",
+        "startretries": str(START_TRIES),
+        "stopsignal": "TERM",
+        "stopwaitsecs": str(program.stop_wait_s),
+        "killasgroup": "true",
+        "priority": str(100 - 10 * program.stage),
+        "redirect_stderr": "true",
+        "stdout_logfile": _text(home.logs / f"{program.name}.log"),
+        "stdout_logfile_maxbytes": str(LOG_BYTES),
+        "stdout_logfile_backups": "2",
+    }
+
+
+def _text(value: str | Path) -> str:
+    """A value as supervisord reads it back: it expands `%(…)s`."""
+    return str(value).replace("%", "%%")

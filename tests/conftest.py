@@ -1,0 +1,100 @@
+"""Fixtures of all suites: real servers, the whole running stack, the corpus. Lazy: a unit test starts none of them.
+
+Servers come from the environment (`CONVERTO_TEST_MONGODB_URL` …), else are started for this run, else come from
+testcontainers; where none of that works a laptop skips and CI fails.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from deploy.local.errors import ProgramMissing
+from deploy.local.home import REPOSITORY, Home
+from deploy.local.ports import Ports
+from deploy.local.stack import SERVERS, Stack
+from tests.servers import Servers, from_containers, from_environment, from_stack
+
+# Short leases, so that what a killed worker held runs again within seconds.
+IMPATIENT = {
+    "CONVERTO_BEAT_INTERVAL_S": "0.5",
+    "CONVERTO_LEASE_S": "5",
+    "CONVERTO_RETRY_BASE_S": "0.2",
+    "CONVERTO_SWEEP_INTERVAL_S": "0.3",
+    "CONVERTO_REPUBLISH_AFTER_S": "5",
+    "CONVERTO_STOP_GRACE_S": "5",
+}
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """A database, a broker and an object store that belong to this test run."""
+    if given := from_environment(os.environ):
+        yield given
+        return
+    try:
+        with running_stack("servers", SERVERS) as stack:
+            yield from_stack(stack)
+        return
+    except ProgramMissing as missing:
+        reason = str(missing)
+    with from_containers() as containers:
+        if isinstance(containers, str):
+            skip_or_fail(f"no servers for this test: {reason} {containers}")
+        yield containers
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole stack: servers, file service and two workers, with short leases."""
+    try:
+        with running_stack("stack", (*SERVERS, "api", "workers"), settings=IMPATIENT) as running:
+            yield running
+    except ProgramMissing as missing:
+        skip_or_fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The shared folder of real and hostile files, named by `CONVERTO_CORPUS` or found beside the repository."""
+    folder = Path(os.environ.get("CONVERTO_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
+    if not folder.is_dir():
+        pytest.skip("the corpus is not here; CONVERTO_CORPUS may name its folder")
+    return folder
+
+
+@contextmanager
+def running_stack(
+    name: str, only: tuple[str, ...], *, settings: dict[str, str] | None = None, workers: int = 2
+) -> Iterator[Stack]:
+    """A stack of its own ports and folder, stopped and wiped at the end; CI keeps the logs."""
+    folder = REPOSITORY / ".converto" / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    home = Home(Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder)))
+    running = Stack(home, ports=Ports.free(), workers=workers, settings=settings)
+    try:
+        run_apart(lambda: running.start(only))
+        yield running
+    finally:
+        run_apart(running.stop)
+        shutil.rmtree(home.data if os.environ.get("CI") else home.root, ignore_errors=True)
+
+
+def run_apart(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine to its end on a loop and a thread of its own, away from the loop of the tests."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(start())).result()
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """A missing server is an excuse on a laptop only."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,16 @@
+"""A plain HTTP client for the running stack."""
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from deploy.local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def http(stack: Stack) -> Iterator[httpx2.Client]:
+    """Speaks to the file service with the stack's key; the deadline leaves room for `Prefer: wait`."""
+    headers = {"Authorization": f"Bearer {stack.api_key}"}
+    with httpx2.Client(base_url=stack.url, headers=headers, timeout=30, trust_env=False) as client:
+        yield client
