@@ -202,15 +202,16 @@ class Child:
         """Memory of the whole process tree."""
         return usage_of(self.pid).resident_bytes
 
-    async def ask(self, message: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
-        """Send one line and wait for the answer.
+    async def ask(self, message: dict[str, Any], *, timeout_s: float, limits: Limits | None = None) -> dict[str, Any]:
+        """Send one line and wait for the answer; `limits` are those of the start unless given for this question.
 
         Raises `EngineCrashed`, `EngineTimeout` or `LimitExceeded`; the child is dead then, as it is when cancelled.
         """
+        plan = self._plan if limits is None else msgspec.structs.replace(self._plan, limits=limits)
         try:
             with _deadline(timeout_s):
                 async with asyncio.timeout(timeout_s):
-                    return await _watched(self._exchange(message), self.pid, self._plan)
+                    return await _watched(self._exchange(message), self.pid, plan)
         except BaseException:
             await self.stop(grace_s=0)  # a half-read answer would be taken for the next question's
             raise

@@ -19,7 +19,7 @@ INSIDE = Path(confine.__file__).resolve().parent
 
 _JOB = "/job"
 # What programs read besides /usr: fonts, Debian's alternatives and the settings LibreOffice keeps there.
-_SETTINGS = ("/etc/fonts", "/etc/alternatives", "/etc/ld.so.cache", "/etc/libreoffice")
+_SETTINGS = ("/etc/fonts", "/etc/alternatives", "/etc/ld.so.cache", "/etc/libreoffice", "/var/cache/fontconfig")
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", *_SETTINGS)
 _DEVICES = ("/dev/urandom", "/dev/random")
 _OPEN_FILES = 1024

@@ -1,0 +1,328 @@
+"""Owns one LibreOffice and answers for it: one JSON line in, one out. Runs inside the sandbox under the python with uno.
+
+Commands: start, ping, open, export, close. An answer has `error` (one of our words) or the figures asked for. It imports
+nothing of converto and takes only paths that the worker made.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Both ends of the pipe look here for its socket; it has to be known before uno starts up.
+os.environ["OSL_SOCKET_PATH"] = os.environ["TMPDIR"]
+
+import uno
+import unohelper
+from com.sun.star.beans import PropertyValue
+from com.sun.star.task import XInteractionHandler
+
+_START_S = 60.0  # a fresh profile on a loaded machine; a ready-made one takes half a second
+_POLL_S = 0.02
+_START_AGAIN = (79, 81)  # LibreOffice's way to say: profile prepared, now start me again
+_STARTS = 4
+_END_S = 5.0
+_NO_LINK_UPDATE = _NEVER_RUN_MACROS = 0
+_SWITCHES = (
+    "--headless", "--invisible", "--nologo", "--nodefault", "--norestore", "--nolockcheck", "--nofirststartwizard",
+)  # fmt: skip
+
+# Each type that LibreOffice may find in a source format, and the filter that has to read it. Anything else is refused,
+# so that nothing is imported as text because its real reader gave up.
+_READERS: dict[str, dict[str, str]] = {
+    "docx": {
+        "writer_MS_Word_2007": "MS Word 2007 XML",
+        "writer_MS_Word_2007_VBA": "MS Word 2007 XML VBA",
+        "writer_MS_Word_2007_Template": "MS Word 2007 XML Template",
+        "writer_OOXML": "Office Open XML Text",
+        "writer_OOXML_Text_Template": "Office Open XML Text Template",
+    },
+    "doc": {
+        "writer_MS_Word_97": "MS Word 97",
+        "writer_MS_Word_97_Vorlage": "MS Word 97 Vorlage",
+        "writer_MS_Word_95": "MS Word 95",
+        "writer_MS_Word_95_Vorlage": "MS Word 95 Vorlage",
+        "writer_MS_WinWord_60": "MS WinWord 6.0",
+    },
+    "odt": {"writer8": "writer8", "writer8_template": "writer8_template"},
+    "rtf": {"writer_Rich_Text_Format": "Rich Text Format"},
+    "txt": {"generic_Text": "Text (encoded)"},
+    "pptx": {
+        "MS PowerPoint 2007 XML": "Impress MS PowerPoint 2007 XML",
+        "MS PowerPoint 2007 XML VBA": "Impress MS PowerPoint 2007 XML VBA",
+        "MS PowerPoint 2007 XML Template": "Impress MS PowerPoint 2007 XML Template",
+        "MS PowerPoint 2007 XML AutoPlay": "Impress MS PowerPoint 2007 XML AutoPlay",
+        "Office Open XML Presentation": "Impress Office Open XML",
+        "Office Open XML Presentation Template": "Impress Office Open XML Template",
+        "Office Open XML Presentation AutoPlay": "Impress Office Open XML AutoPlay",
+    },
+    "ppt": {
+        "impress_MS_PowerPoint_97": "MS PowerPoint 97",
+        "impress_MS_PowerPoint_97_AutoPlay": "MS PowerPoint 97 AutoPlay",
+        "impress_MS_PowerPoint_97_Vorlage": "MS PowerPoint 97 Vorlage",
+    },
+    "odp": {"impress8": "impress8", "impress8_template": "impress8_template"},
+    "odg": {"draw8": "draw8", "draw8_template": "draw8_template"},
+    "xlsx": {
+        "MS Excel 2007 XML": "Calc MS Excel 2007 XML",
+        "MS Excel 2007 VBA XML": "Calc MS Excel 2007 VBA XML",
+        "MS Excel 2007 XML Template": "Calc MS Excel 2007 XML Template",
+        "Office Open XML Spreadsheet": "Calc Office Open XML",
+        "Office Open XML Spreadsheet Template": "Calc Office Open XML Template",
+    },
+    "xls": {
+        "calc_MS_Excel_97": "MS Excel 97",
+        "calc_MS_Excel_97_VorlageTemplate": "MS Excel 97 Vorlage/Template",
+        "calc_MS_Excel_95": "MS Excel 95",
+        "calc_MS_Excel_95_VorlageTemplate": "MS Excel 95 Vorlage/Template",
+        "calc_MS_Excel_5095": "MS Excel 5.0/95",
+        "calc_MS_Excel_5095_VorlageTemplate": "MS Excel 5.0/95 Vorlage/Template",
+        "calc_MS_Excel_40": "MS Excel 4.0",
+        "calc_MS_Excel_40_VorlageTemplate": "MS Excel 4.0 Vorlage/Template",
+    },
+    "ods": {"calc8": "calc8", "calc8_template": "calc8_template"},
+    "csv": {"generic_Text": "Text - txt - csv (StarCalc)"},
+}
+_TEXTS = ("txt", "csv")  # any bytes are text to LibreOffice: these are not asked for their type
+_WRITERS = (
+    ("com.sun.star.text.WebDocument", "writer_web_pdf_Export"),
+    ("com.sun.star.text.GenericTextDocument", "writer_pdf_Export"),
+    ("com.sun.star.sheet.SpreadsheetDocument", "calc_pdf_Export"),
+    ("com.sun.star.presentation.PresentationDocument", "impress_pdf_Export"),
+    ("com.sun.star.drawing.DrawingDocument", "draw_pdf_Export"),
+)
+_SAMPLE_BYTES = 64 * 1024
+_SEPARATORS = ",;\t|"
+_PASSWORD_REQUESTS = ("DocumentPasswordRequest", "DocumentMSPasswordRequest")
+
+
+class Refused(Exception):
+    """Raised with one of our words for why a command was not carried out."""
+
+
+class Questions(unohelper.Base, XInteractionHandler):  # type: ignore[misc]
+    """Answers whatever LibreOffice would ask a person with "abort", and remembers what it was."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def handle(self, request: Any) -> None:
+        """Note the kind of question and leave it."""
+        self.asked.append(type(request.getRequest()).__name__.rpartition(".")[2])
+        for continuation in request.getContinuations():
+            abort = continuation.queryInterface(uno.getTypeByName("com.sun.star.task.XInteractionAbort"))
+            if abort is not None:
+                abort.select()
+                return
+
+    @property
+    def wanted_password(self) -> bool:
+        """True when one of the questions was for a password."""
+        return any(name.startswith(_PASSWORD_REQUESTS) for name in self.asked)
+
+
+class Office:
+    """One LibreOffice and at most one open document."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._context: Any = None
+        self._document: Any = None
+
+    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one command; never raises for what a document or LibreOffice does."""
+        actions: dict[str, Callable[..., dict[str, Any] | None]] = {
+            "start": self.start, "ping": dict, "open": self.open, "export": self.export, "close": self.close,
+        }  # fmt: skip
+        action = actions[command.pop("command")]
+        try:
+            if self._process is not None and self._process.poll() is not None:
+                return {"error": "gone"}
+            return action(**command) or {}
+        except Refused as refusal:
+            return {"error": str(refusal)}
+        except uno.getClass("com.sun.star.uno.Exception") as error:
+            return {"error": "crashed" if self._has_died() else "failed", "detail": repr(error)[:2000]}
+
+    def start(self, *, program: str, profile: str) -> dict[str, Any]:
+        """Start LibreOffice on this profile and wait until it answers."""
+        resolver = _local("com.sun.star.bridge.UnoUrlResolver")
+        ends_at = time.monotonic() + _START_S
+        for _ in range(_STARTS):
+            self._process = _launch(program, profile)
+            self._context = self._connected(resolver, ends_at)
+            if self._context is not None:
+                return {"version": self._version()}
+            if self._process.poll() not in _START_AGAIN:
+                break
+        raise Refused("start")
+
+    def open(self, *, path: str, source_format: str) -> dict[str, Any]:
+        """Load a document as what it is said to be, and count its pages where its model knows them."""
+        questions = Questions()
+        url, reader, options = self._reader(path, source_format, questions)
+        arguments = {
+            "FilterName": reader, "Hidden": True, "ReadOnly": True, "UpdateDocMode": _NO_LINK_UPDATE,
+            "MacroExecutionMode": _NEVER_RUN_MACROS, "InteractionHandler": questions, **options,
+        }  # fmt: skip
+        try:
+            self._document = self._desktop().loadComponentFromURL(url, "_blank", 0, _properties(arguments))
+        except uno.getClass("com.sun.star.uno.Exception") as error:
+            if self._has_died():
+                raise
+            raise Refused("encrypted" if questions.wanted_password else "unreadable") from error
+        if self._document is None:
+            raise Refused("encrypted" if questions.wanted_password else "unreadable")
+        return {"visible_pages": self._visible_pages()}
+
+    def export(self, *, path: str, settings: dict[str, Any]) -> None:
+        """Write the open document as PDF."""
+        document = self._document
+        writer = next((name for service, name in _WRITERS if document.supportsService(service)), None)
+        if writer is None:
+            raise Refused("unreadable")
+        chosen = uno.Any("[]com.sun.star.beans.PropertyValue", _properties(settings))
+        arguments = {"FilterName": writer, "FilterData": chosen, "Overwrite": True}
+        document.storeToURL(uno.systemPathToFileUrl(path), _properties(arguments))
+
+    def close(self) -> None:
+        """Close the open document, if any."""
+        document, self._document = self._document, None
+        if document is not None:
+            document.close(True)
+
+    def end(self) -> None:
+        """Ask LibreOffice to leave, so that its profile is written, and make sure that it does."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        try:
+            self._desktop().terminate()
+            process.wait(_END_S)
+        except (uno.getClass("com.sun.star.uno.Exception"), subprocess.TimeoutExpired):
+            process.kill()
+            process.wait()
+
+    def _connected(self, resolver: Any, ends_at: float) -> Any:
+        while self._process is not None and self._process.poll() is None and time.monotonic() < ends_at:
+            try:
+                return resolver.resolve("uno:pipe,name=converto;urp;StarOffice.ComponentContext")
+            except uno.getClass("com.sun.star.connection.NoConnectException"):
+                time.sleep(_POLL_S)
+        return None
+
+    def _reader(self, path: str, source_format: str, questions: Questions) -> tuple[str, str, dict[str, Any]]:
+        """URL, filter and further arguments for a source."""
+        url, readers = uno.systemPathToFileUrl(path), _READERS[source_format]
+        if source_format in _TEXTS:
+            sample = _as_utf8(Path(path))
+            options = "UTF8,LF,,," if source_format == "txt" else f"{ord(_separator(sample))},34,76,1"
+            return url, readers["generic_Text"], {"FilterOptions": options}
+        detection = self._service("com.sun.star.document.TypeDetection")
+        description = _properties({"URL": url, "ReadOnly": True, "InteractionHandler": questions})
+        found, _ = detection.queryTypeByDescriptor(description, True)
+        if found not in readers:
+            raise Refused("encrypted" if questions.wanted_password else "unreadable")
+        return url, readers[found], {}
+
+    def _visible_pages(self) -> int | None:
+        """Slides or drawing pages that are not hidden; None where only the layout knows."""
+        if not self._document.supportsService("com.sun.star.drawing.GenericDrawingDocument"):
+            return None
+        pages = self._document.getDrawPages()
+        is_deck = self._document.supportsService("com.sun.star.presentation.PresentationDocument")
+        return sum(1 for number in range(pages.getCount()) if not is_deck or pages.getByIndex(number).Visible)
+
+    def _version(self) -> str:
+        configuration = self._service("com.sun.star.configuration.ConfigurationProvider")
+        node = _properties({"nodepath": "/org.openoffice.Setup/Product"})
+        access = configuration.createInstanceWithArguments("com.sun.star.configuration.ConfigurationAccess", node)
+        return str(access.getByName("ooSetupVersionAboutBox"))
+
+    def _desktop(self) -> Any:
+        return self._service("com.sun.star.frame.Desktop")
+
+    def _service(self, name: str) -> Any:
+        return self._context.ServiceManager.createInstanceWithContext(name, self._context)
+
+    def _has_died(self) -> bool:
+        """True when LibreOffice is no longer there; a process that is just dying gets a moment to be gone."""
+        try:
+            if self._process is not None:
+                self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def _launch(program: str, profile: str) -> "subprocess.Popen[bytes]":
+    argv = [str(Path(program) / "soffice.bin"), f"-env:UserInstallation={uno.systemPathToFileUrl(profile)}", *_SWITCHES]
+    environment = {**os.environ, "SAL_USE_VCLPLUGIN": "svp"}
+    return subprocess.Popen(
+        [*argv, "--accept=pipe,name=converto;urp;"], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
+    )
+
+
+def _local(name: str) -> Any:
+    context = uno.getComponentContext()
+    return context.ServiceManager.createInstanceWithContext(name, context)
+
+
+def _properties(values: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(PropertyValue(Name=name, Value=value) for name, value in values.items())
+
+
+def _as_utf8(path: Path) -> str:
+    """Rewrite a text file as UTF-8 and return its beginning; what is neither UTF-8 nor UTF-16 is Windows-1252."""
+    content = path.read_bytes()
+    text = _decoded(content)
+    if "\0" in text:
+        raise Refused("unreadable")
+    path.unlink()  # the worker's own copy of the source may be the same file
+    path.write_text(text, encoding="utf-8", newline="")
+    return text[:_SAMPLE_BYTES]
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("windows-1252", errors="replace")
+
+
+def _separator(sample: str) -> str:
+    """The separator that stands most evenly in the first lines: the highest count that even the poorest line has."""
+    lines = [line for line in sample.splitlines()[:20] if line.strip()]
+    if not lines:
+        return ","
+    return max(_SEPARATORS, key=lambda mark: (min(line.count(mark) for line in lines), lines[0].count(mark)))
+
+
+def print_version(program: str) -> None:
+    """The version as one line; only reached when uno could be imported."""
+    told = subprocess.run(
+        [str(Path(program) / "soffice.bin"), "--version"], capture_output=True, check=True, timeout=15
+    )
+    sys.stdout.write(told.stdout.decode().split()[1] + "\n")
+
+
+def main() -> None:
+    """Answer until standard input closes."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever else prints must not be taken for an answer
+    office = Office()
+    try:
+        for line in sys.stdin:
+            answers.write(json.dumps(office.answer(json.loads(line))) + "\n")
+    finally:
+        office.end()
+
+
+if __name__ == "__main__":
+    print_version(sys.argv[2]) if sys.argv[1:2] == ["--version"] else main()
