@@ -1,0 +1,183 @@
+"""A thin layer over the C library libvips, as far as pictures.py and pages.py need it. It runs inside the sandbox.
+
+Written on ctypes, because importing the usual binding takes three times as long as starting the `vips` command, for
+each picture anew. It imports the standard library only, and knows neither options nor files of converto.
+"""
+
+import ctypes
+from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_ulong, c_void_p
+from typing import Any
+
+SIZE_FORCE = 3  # VipsSize: this very size
+FAIL_ON_ERROR = 2  # VipsFailOn
+FORMAT_UCHAR = 0  # VipsBandFormat
+CMYK, SRGB = 15, 22  # VipsInterpretation
+
+
+class VipsError(Exception):
+    """What libvips says about a failed operation."""
+
+
+class Library:
+    """The loaded library: finds out what it can do, and opens pictures."""
+
+    def __init__(self) -> None:
+        """Load and start libvips; raises `OSError` when it is not installed."""
+        self.c = ctypes.CDLL("libvips.so.42")
+        self._declare()
+        if self.c.vips_init(b"converto"):
+            raise VipsError(self.error_text())
+        self.c.vips_cache_set_max(0)
+
+    @property
+    def version(self) -> str:
+        """Such as "8.14.1"."""
+        return ".".join(str(self.c.vips_version(part)) for part in range(3))
+
+    def has(self, operation: str) -> bool:
+        """Whether an operation such as `jxlload` is there."""
+        return bool(self.c.vips_type_find(b"VipsOperation", operation.encode()))
+
+    def allow(self, *operations: str) -> None:
+        """Unblock loaders by class name, such as `VipsForeignLoadSvg`; everything else unsafe stays blocked."""
+        self.c.vips_block_untrusted_set(1)
+        for operation in operations:
+            self.c.vips_operation_block_set(operation.encode(), 0)
+
+    def error_text(self) -> str:
+        """What went wrong since the last call."""
+        text: bytes = self.c.vips_error_buffer() or b""
+        self.c.vips_error_clear()
+        return text.decode(errors="replace").strip()
+
+    def open(self, path: str, options: str) -> "Picture":
+        """Read a picture's header; pixels come when they are needed."""
+        pointer = self.c.vips_image_new_from_file(f"{path}[{options}]".encode(), None)
+        return self.wrap(pointer)
+
+    def from_memory(self, pixels: Any, width: int, height: int) -> "Picture":
+        """RGB pixels, 8 bits each, without gaps; the caller keeps them alive."""
+        pointer = self.c.vips_image_new_from_memory(
+            pixels, c_size_t(width * height * 3), c_int(width), c_int(height), c_int(3), c_int(FORMAT_UCHAR)
+        )
+        picture = self.wrap(pointer)
+        copied = picture._call("copy", b"interpretation", c_int(SRGB))
+        copied.kept = (picture, pixels)
+        return copied
+
+    def resized(self, path: str, options: str, width: int, height: int) -> "Picture":
+        """Read a picture in just this size, upright: far quicker and smaller than to read it and then shrink it."""
+        out = c_void_p()
+        size = (b"height", c_int(height), b"size", c_int(SIZE_FORCE), b"fail_on", c_int(FAIL_ON_ERROR))
+        failed = self.c.vips_thumbnail(f"{path}[{options}]".encode(), byref(out), c_int(width), *size, None)
+        return self.wrap(None if failed else out.value)
+
+    def join_down(self, pictures: "list[Picture]") -> "Picture":
+        """Pictures of one width below each other: how libvips holds the frames of an animation."""
+        out = c_void_p()
+        array = (c_void_p * len(pictures))(*[picture.pointer for picture in pictures])
+        failed = self.c.vips_arrayjoin(array, byref(out), c_int(len(pictures)), b"across", c_int(1), None)
+        return self.wrap(None if failed else out.value)
+
+    def wrap(self, pointer: int | None) -> "Picture":
+        """Take over a picture that C gave; raises `VipsError` for none."""
+        if not pointer:
+            raise VipsError(self.error_text())
+        return Picture(self, pointer)
+
+    def _declare(self) -> None:
+        for name in ("vips_image_new_from_file", "vips_image_new_from_memory"):
+            getattr(self.c, name).restype = c_void_p
+        self.c.vips_error_buffer.restype = c_char_p
+        self.c.vips_type_find.restype = c_ulong
+        self.c.vips_image_get_typeof.restype = c_ulong
+        self.c.vips_image_get_typeof.argtypes = [c_void_p, c_char_p]
+        for name in ("width", "height", "bands", "interpretation", "n_pages", "page_height", "orientation"):
+            getattr(self.c, f"vips_image_get_{name}").argtypes = [c_void_p]
+        self.c.vips_image_hasalpha.argtypes = [c_void_p]
+        self.c.vips_image_set_int.argtypes = [c_void_p, c_char_p, c_int]
+        self.c.vips_image_remove.argtypes = [c_void_p, c_char_p]
+        self.c.vips_avg.argtypes = [c_void_p, POINTER(c_double), c_void_p]
+        self.c.g_object_unref.argtypes = [c_void_p]
+        self.c.vips_array_double_new.restype = c_void_p
+
+
+class Picture:
+    """One picture or, frames below each other, one animation. Operations give a new one."""
+
+    def __init__(self, library: Library, pointer: int) -> None:
+        """Own the pointer; it is given back when this object goes."""
+        self.library, self.pointer = library, c_void_p(pointer)
+        self.kept: tuple[Any, ...] = ()
+
+    def __del__(self) -> None:
+        self.library.c.g_object_unref(self.pointer)
+
+    def __getattr__(self, name: str) -> int:
+        """Width, height, bands, interpretation, n_pages, page_height, orientation."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value: int = getattr(self.library.c, f"vips_image_get_{name}")(self.pointer)
+        return value
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether it has transparent parts, or could have."""
+        return bool(self.library.c.vips_image_hasalpha(self.pointer))
+
+    def has_field(self, name: str) -> bool:
+        """Whether the header holds this field."""
+        return bool(self.library.c.vips_image_get_typeof(self.pointer, name.encode()))
+
+    def set_int(self, name: str, value: int) -> None:
+        """Set a header field of a picture that is ours alone."""
+        self.library.c.vips_image_set_int(self.pointer, name.encode(), value)
+
+    def upright(self) -> "Picture":
+        """Turned as its header asks."""
+        return self._call("autorot")
+
+    def in_srgb(self) -> "Picture":
+        """With 8 bits of red, green and blue."""
+        return self._call("colourspace", c_int(SRGB))
+
+    def without_profile(self) -> "Picture":
+        """Colours of its profile, or those of print, turned into sRGB."""
+        return self._call("icc_transform", b"srgb", b"embedded", c_int(1))
+
+    def in_memory(self) -> "Picture":
+        """All pixels read, so that parts may be taken in any order."""
+        self.library.c.vips_image_copy_memory.restype = c_void_p
+        return self.library.wrap(self.library.c.vips_image_copy_memory(self.pointer))
+
+    def crop(self, left: int, top: int, width: int, height: int) -> "Picture":
+        """A part of it."""
+        return self._call("extract_area", c_int(left), c_int(top), c_int(width), c_int(height))
+
+    def flattened(self, red_green_blue: tuple[int, int, int]) -> "Picture":
+        """Put a colour behind the transparent parts."""
+        values = (c_double * 3)(*map(float, red_green_blue))
+        array = c_void_p(self.library.c.vips_array_double_new(values, c_int(3)))
+        try:
+            return self._call("flatten", b"background", array)
+        finally:
+            self.library.c.vips_area_unref(array)
+
+    def write(self, path: str, options: str) -> None:
+        """Encode into a file; the extension chooses the format."""
+        name = f"{path}[{options}]".encode()
+        if self.library.c.vips_image_write_to_file(self.pointer, name, None):
+            raise VipsError(self.library.error_text())
+
+    def decode(self) -> None:
+        """Read all pixels once; raises `VipsError` when they cannot be read."""
+        if self.library.c.vips_avg(self.pointer, byref(c_double()), None):
+            raise VipsError(self.library.error_text())
+
+    def _call(self, operation: str, *arguments: Any) -> "Picture":
+        """Call `vips_<operation>(in, &out, arguments…)`."""
+        out = c_void_p()
+        failed = getattr(self.library.c, f"vips_{operation}")(self.pointer, byref(out), *arguments, None)
+        made = self.library.wrap(None if failed else out.value)
+        made.kept = (self,)
+        return made
