@@ -1,0 +1,115 @@
+"""The Dockerfiles: clean by hadolint, pinned, without root; every path they copy is there and sent to the builder."""
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILES = sorted((ROOT / "deploy/docker").glob("Dockerfile.*"))
+
+every_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+
+
+def instructions(path: Path) -> list[tuple[str, str]]:
+    """Name and rest of each instruction, continued lines joined."""
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines() if line.strip()]
+
+
+def hadolint() -> str:
+    beside = Path(sys.executable).with_name("hadolint")
+    found = str(beside) if beside.exists() else shutil.which("hadolint")
+    if found is None and os.environ.get("CI"):
+        pytest.fail("hadolint is missing; it is in deploy/requirements/dev.txt")
+    if found is None:
+        pytest.skip("hadolint is not installed; it is in deploy/requirements/dev.txt")
+    return found
+
+
+def test_dockerfiles_when_looked_for_then_all_are_found() -> None:
+    assert [path.name for path in DOCKERFILES] == [
+        "Dockerfile.file-service",
+        "Dockerfile.object-store",
+        "Dockerfile.worker",
+    ]
+
+
+@every_dockerfile
+def test_dockerfile_when_linted_then_hadolint_has_nothing_to_say(path: Path) -> None:
+    linted = subprocess.run([hadolint(), str(path)], capture_output=True, text=True, check=False, timeout=60)
+    assert (linted.returncode, linted.stdout) == (0, "")
+
+
+@every_dockerfile
+def test_base_image_when_named_then_by_full_version(path: Path) -> None:
+    stages: set[str] = set()
+    for name, rest in instructions(path):
+        if name == "FROM":
+            image, _, stage = rest.partition(" AS ")
+            assert image in stages or re.search(r":\d+\.\d+", image), image
+            stages.add(stage)
+
+
+@every_dockerfile
+def test_every_stage_that_runs_when_started_then_it_is_not_root(path: Path) -> None:
+    user = {rest for name, rest in instructions(path) if name == "USER"}
+    assert [rest for name, rest in instructions(path) if name == "USER"][-1] == "10001:10001"
+    assert user <= {"10001:10001", "0:0"}
+
+
+@every_dockerfile
+def test_image_when_inspected_then_it_says_what_it_is_and_how_it_is(path: Path) -> None:
+    text = path.read_text()
+    assert "org.opencontainers.image.title" in text
+    assert "org.opencontainers.image.licenses" in text
+    assert "HEALTHCHECK" in text
+
+
+@every_dockerfile
+def test_copied_paths_when_built_then_they_exist_and_are_sent_to_the_builder(path: Path) -> None:
+    for name, rest in instructions(path):
+        if name == "COPY" and not rest.startswith("--from"):
+            for source in rest.split()[:-1]:
+                assert (ROOT / source).exists(), source
+                assert is_sent(source), source
+
+
+@pytest.mark.parametrize("path", [".env", ".git/config", ".converto/stack.json", "tests", ".venv"])
+def test_private_path_when_built_then_it_stays_here(path: str) -> None:
+    assert not is_sent(path)
+
+
+def is_sent(path: str) -> bool:
+    """What `.dockerignore` says: the last line that fits the path or a folder above it decides."""
+    sent = True
+    above = [str(Path(path)), *map(str, Path(path).parents)][:-1]
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        if line and not line.startswith("#") and any(fnmatch.fnmatch(folder, pattern) for folder in above):
+            sent = line.startswith("!")
+    return sent
+
+
+@pytest.mark.parametrize("name", ["server", "worker"])
+def test_requirements_when_installed_then_only_with_hashes(name: str) -> None:
+    dockerfile = {"server": "Dockerfile.file-service", "worker": "Dockerfile.worker"}[name]
+    text = (ROOT / "deploy/docker" / dockerfile).read_text()
+    assert f"--require-hashes --no-deps --only-binary :all: -r /tmp/{name}.txt" in text
+    assert "--hash=sha256:" in (ROOT / f"deploy/requirements/{name}.txt").read_text()
+
+
+def test_file_service_image_when_built_then_no_conversion_program_is_in_it() -> None:
+    text = (ROOT / "deploy/docker/Dockerfile.file-service").read_text()
+    assert not re.search(r"libreoffice|vips|ffmpeg|poppler", text)
+
+
+def test_office_image_when_built_then_it_stands_on_the_image_one() -> None:
+    stages = [rest for name, rest in instructions(ROOT / "deploy/docker/Dockerfile.worker") if name == "FROM"]
+    assert stages[-1] == "image AS office"
