@@ -1,0 +1,90 @@
+"""Sends every wake-up that is due: new ones whose publish did not get through, retries, and those that nobody claimed.
+
+It changes no status; `publish_due` inside the record says what has to leave and when.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from converto_core.conversion import Conversion, cancel_waiting, published
+from converto_core.errors import BusUnavailable
+from converto_core.events import fact, wake_up
+from converto_core.ports import ConversionStore, EventBus
+
+BATCH = 200
+MOST_DOUBLINGS = 32
+POSTPONED_S = 30.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Outbox:
+    """Everything that waits to leave for the broker."""
+
+    def __init__(
+        self,
+        conversions: ConversionStore,
+        bus: EventBus,
+        *,
+        republish_after_s: float,
+        republish_max_s: float,
+        monotonic: Callable[[], float],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """A wake-up that nobody claimed is due again after the first time, doubled each time up to the second."""
+        self._conversions = conversions
+        self._bus = bus
+        self._after_s = republish_after_s
+        self._max_s = republish_max_s
+        self._monotonic = monotonic
+        self._now_ms = now_ms
+        self._postponed: dict[str, float] = {}
+
+    async def sweep(self) -> int:
+        """Send what is due, longest due first; how many left. Raises `BusUnavailable` when the broker is away."""
+        sent = 0
+        while True:
+            due = await self._conversions.due(now_ms=self._now_ms(), limit=BATCH)
+            ready = [conversion for conversion in due if not self._is_postponed(conversion)]
+            left = sum([await self._send(conversion) for conversion in ready])
+            sent += left
+            if len(due) < BATCH or not left:
+                return sent
+
+    async def _send(self, conversion: Conversion) -> bool:
+        if conversion.cancel_requested:
+            return await self._cancel(conversion)
+        try:
+            await self._bus.publish(wake_up(conversion))
+        except BusUnavailable:
+            await self._bus.ping()  # raises when the broker is away: then the whole sweep may end
+            self._postpone(conversion)
+            return False
+        due_ms = self._now_ms() + self._again_ms(conversion)
+        await self._conversions.apply(published(conversion, next_due_ms=due_ms))
+        return True
+
+    async def _cancel(self, conversion: Conversion) -> bool:
+        """A cancel came while the worker gave up: no worker claims it any more, so it ends here."""
+        change = cancel_waiting(conversion.id, owner=conversion.owner, now_ms=self._now_ms())
+        after = await self._conversions.apply(change)
+        if after is not None:
+            await self._bus.announce(fact(after))
+        return after is not None
+
+    def _postpone(self, conversion: Conversion) -> None:
+        """The broker is there but does not take this one; it must not stand in the way of the others."""
+        log.error("wakeup.refused", conversion_id=conversion.id, routing_key=wake_up(conversion).routing_key)
+        self._postponed[conversion.id] = self._monotonic() + POSTPONED_S
+
+    def _is_postponed(self, conversion: Conversion) -> bool:
+        until = self._postponed.get(conversion.id, 0.0)
+        if until > self._monotonic():
+            return True
+        self._postponed.pop(conversion.id, None)
+        return False
+
+    def _again_ms(self, conversion: Conversion) -> int:
+        doublings = min(conversion.published, MOST_DOUBLINGS)
+        return int(1000 * min(self._after_s * 2.0**doublings, self._max_s))
