@@ -1,0 +1,58 @@
+"""The Python client of converto: `Converto` for plain code, `AsyncConverto` for asynchronous code. It speaks HTTP only.
+
+with Converto("http://127.0.0.1:8080", "cvt_…") as client:
+    client.convert("deck.pptx", to="pdf").wait().save("out/")
+"""
+
+from converto_client.async_client import AsyncConverto
+from converto_client.async_conversion import AsyncConversion
+from converto_client.client import Conversion, Converto
+from converto_client.errors import (
+    ClientError,
+    Conflict,
+    ConversionFailed,
+    DependencyUnavailable,
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotFound,
+    ProblemError,
+    RequestInFlight,
+    ServerUnreachable,
+    SourceUnusable,
+    TooLarge,
+    TransferError,
+    Unauthorized,
+    UnsupportedConversion,
+    UploadIncomplete,
+    UploadRefused,
+    WaitTimeout,
+)
+from converto_client.resume import ResumeStore
+from converto_client.retry import Retry
+
+__all__ = [
+    "AsyncConversion",
+    "AsyncConverto",
+    "ClientError",
+    "Conflict",
+    "Conversion",
+    "ConversionFailed",
+    "Converto",
+    "DependencyUnavailable",
+    "IdempotencyMismatch",
+    "InvalidRequest",
+    "NotFound",
+    "ProblemError",
+    "RequestInFlight",
+    "ResumeStore",
+    "Retry",
+    "ServerUnreachable",
+    "SourceUnusable",
+    "TooLarge",
+    "TransferError",
+    "Unauthorized",
+    "UnsupportedConversion",
+    "UploadIncomplete",
+    "UploadRefused",
+    "WaitTimeout",
+]

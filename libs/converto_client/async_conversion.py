@@ -1,0 +1,149 @@
+"""The handle of one conversion for asynchronous code: wait for it, follow it, fetch its results; over HTTP only."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Self
+
+from converto_client.download import Download
+from converto_client.errors import ConversionFailed, WaitTimeout
+from converto_client.events import follow_one
+from converto_client.models import ConversionRecord, OutputLink, OutputLinks
+from converto_client.names import clean_name
+from converto_client.parallel import for_each
+from converto_client.source import OnBytes
+from converto_client.transport import API, Transport, decoded, segment
+
+LONG_POLL_S = 25
+"""Shorter than the 30 s after which common gateways cut a silent connection."""
+DOWNLOADS_AT_ONCE = 4
+
+
+def ignore(_: int) -> None:
+    """Progress that nobody wants to see."""
+
+
+class AsyncConversion:
+    """One conversion: wait for it, follow it, fetch its results. `record` is how it stood when we last heard."""
+
+    def __init__(
+        self, transport: Transport, record: ConversionRecord, *, forget: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`forget` is awaited once the results are on this disk, or will never exist."""
+        self._transport = transport
+        self._forget = forget
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        """The conversion's id."""
+        return self.record.id
+
+    async def refresh(self) -> ConversionRecord:
+        """Ask how it stands now."""
+        self.record = await self._transport.call("GET", f"/conversions/{self.id}", ConversionRecord)
+        return self.record
+
+    async def wait(self, timeout_s: float | None = None) -> Self:
+        """Wait until it is completed; raises `ConversionFailed`, or `WaitTimeout` after `timeout_s` seconds."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self.record.is_terminal:
+                    await self._long_poll()
+        except TimeoutError as error:
+            raise WaitTimeout(self.record, timeout_s or 0.0) from error
+        return await self._ended()
+
+    async def follow(self, on_change: Callable[[ConversionRecord], None], timeout_s: float | None = None) -> Self:
+        """Like `wait`, and calls `on_change` with every change on the way."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with aclosing(self.events()) as records:
+                    async for record in records:
+                        on_change(record)
+        except TimeoutError as error:
+            raise WaitTimeout(self.record, timeout_s or 0.0) from error
+        return await self._ended()
+
+    async def events(self) -> AsyncGenerator[ConversionRecord, None]:
+        """Every change of it, live, until it has ended."""
+        async with aclosing(follow_one(self._transport, self.id)) as records:
+            async for record in records:
+                self.record = record
+                yield record
+
+    async def outputs(self) -> tuple[OutputLink, ...]:
+        """Its results with fresh presigned URLs."""
+        return await outputs_of(self._transport, self.id)
+
+    async def save(
+        self, target: str | Path = ".", *, overwrite: bool = False, on_bytes: OnBytes = ignore
+    ) -> list[Path]:
+        """Fetch all results into a folder, or a single one under the name given; returns the paths in page order.
+
+        An existing file stays: the new one is called `deck (2).pdf` unless `overwrite` is set.
+        """
+        links = await self.outputs()
+        wanted = await asyncio.to_thread(_wanted_paths, target, links)
+        saved: dict[int, Path] = {}
+
+        async def fetch(index: int) -> None:
+            async def fresh_link() -> OutputLink:
+                return (await self.outputs())[index]
+
+            download = Download(self._transport, links[index], fresh_link, on_bytes)
+            saved[index] = await download.save(wanted[index], mark=f"{self.id}-{index + 1}", overwrite=overwrite)
+
+        await for_each(range(len(links)), fetch, at_once=DOWNLOADS_AT_ONCE)
+        await self.forget()
+        return [saved[index] for index in range(len(links))]
+
+    async def cancel(self) -> ConversionRecord:
+        """Stop it; a running one stops at its worker's next heartbeat."""
+        self.record = await self._transport.call("POST", f"/conversions/{self.id}/cancel", ConversionRecord)
+        return self.record
+
+    async def retry(self) -> ConversionRecord:
+        """Run it again after it failed, was cancelled or expired."""
+        self.record = await self._transport.call("POST", f"/conversions/{self.id}/retry", ConversionRecord)
+        return self.record
+
+    async def delete(self) -> None:
+        """Remove it and its results."""
+        await self._transport.send("DELETE", f"{API}/conversions/{self.id}")
+
+    async def forget(self) -> None:
+        """Let the same call begin something new next time, even though these results were not fetched."""
+        if self._forget is not None:
+            await self._forget()
+
+    async def _long_poll(self) -> None:
+        headers = {"Prefer": f"wait={LONG_POLL_S}"}
+        response = await self._transport.send(
+            "GET", f"{API}/conversions/{self.id}", headers=headers, wait_s=LONG_POLL_S
+        )
+        self.record = decoded(response, ConversionRecord)
+        if not self.record.is_terminal:
+            await self._transport.sleep(self._transport.retry.base_s)
+
+    async def _ended(self) -> Self:
+        if self.record.status != "completed":
+            await self.forget()
+            raise ConversionFailed(self.record)
+        return self
+
+
+async def outputs_of(transport: Transport, conversion_id: str) -> tuple[OutputLink, ...]:
+    """The results of a completed conversion with fresh presigned URLs."""
+    path = f"/conversions/{segment(conversion_id)}/outputs"
+    return (await transport.call("GET", path, OutputLinks)).outputs
+
+
+def _wanted_paths(target: str | Path, links: tuple[OutputLink, ...]) -> list[Path]:
+    """Where each result should go: below `target` if that is, or can only be, a folder; else `target` itself."""
+    path = Path(target)
+    is_folder = path.is_dir() or str(target).endswith(("/", "\\")) or len(links) != 1 or not path.suffix
+    if not is_folder:
+        return [path]
+    return [path / clean_name(link.filename) for link in links]

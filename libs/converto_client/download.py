@@ -1,0 +1,128 @@
+"""Results from the object store onto the disk: streamed into a `.part` file, checked, then given their name.
+
+It knows nothing of conversions. A part file's name holds the content's hash, so a later run only goes on with bytes of
+the same result.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO, Any
+
+import httpx2
+
+from converto_client.errors import ClientError, ServerUnreachable, TransferError
+from converto_client.models import OutputLink
+from converto_client.names import clean_name, place
+from converto_client.source import CHUNK_BYTES, OnBytes
+from converto_client.transport import Transport
+
+FreshLink = Callable[[], Awaitable[OutputLink]]
+"""Gives the same output with a newly presigned URL."""
+
+_OK, _PARTIAL, _FORBIDDEN, _RANGE_REFUSED = 200, 206, 403, 416
+_PASSING_STATUSES = frozenset({_FORBIDDEN, _RANGE_REFUSED, 408, 429, 500, 502, 503, 504})
+
+
+class _Broken(ClientError):
+    """This attempt did not bring all bytes; the next one goes on where it ended."""
+
+
+class Download:
+    """One result on its way to one folder."""
+
+    def __init__(self, transport: Transport, link: OutputLink, fresh_link: FreshLink, on_bytes: OnBytes) -> None:
+        """`fresh_link` is asked whenever the presigned URL is refused."""
+        self._transport = transport
+        self._link = link
+        self._fresh_link = fresh_link
+        self._on_bytes = on_bytes
+        self._digest = hashlib.sha256()
+        self._have_bytes = 0
+
+    async def save(self, wanted: Path, *, mark: str, overwrite: bool) -> Path:
+        """Fetch, check and place the result; returns where it is. Raises `TransferError` or `OSError` (full disk).
+
+        `mark` names the bytes in progress: two runs with the same mark are about the same result.
+        """
+        await asyncio.to_thread(wanted.parent.mkdir, parents=True, exist_ok=True)
+        part = wanted.with_name(f".converto-{mark}-{(self._link.sha256 or '')[:16]}.part")
+        failures, most_bytes = 0, 0
+        while True:
+            try:
+                await self._fetch_rest(part)
+                break
+            except (_Broken, ServerUnreachable) as error:
+                failures = 1 if self._have_bytes > most_bytes else failures + 1
+                most_bytes = max(most_bytes, self._have_bytes)
+                if failures >= self._transport.retry.attempts:
+                    raise TransferError(f"{wanted.name} could not be downloaded: {error}") from error
+                await self._transport.sleep(self._transport.retry.pause_s(failures, None))
+        return await asyncio.to_thread(place, part, wanted, overwrite=overwrite)
+
+    async def _fetch_rest(self, part: Path) -> None:
+        """Go on behind what is on the disk, then check the whole; raises `_Broken` when another attempt is needed."""
+        await asyncio.to_thread(self._take_up, part)
+        if self._have_bytes < self._link.size_bytes:
+            await self._stream(part)
+        if self._have_bytes < self._link.size_bytes:
+            raise _Broken("the connection ended before the last byte")
+        if self._link.sha256 not in (None, self._digest.hexdigest()):
+            await asyncio.to_thread(part.unlink)
+            raise _Broken("what arrived is not what was recorded")
+
+    def _take_up(self, part: Path) -> None:
+        """Hash what an earlier attempt left; without a recorded hash nothing of it can be trusted."""
+        if self._link.sha256 is None or not part.exists() or part.stat().st_size > self._link.size_bytes:
+            part.unlink(missing_ok=True)
+        self._begin_anew()
+        part.touch()
+        with part.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                self._count(chunk)
+
+    async def _stream(self, part: Path) -> None:
+        # Compression on the way would make lengths and ranges mean something else than the recorded bytes.
+        headers = {"Accept-Encoding": "identity"}
+        if self._have_bytes:
+            headers["Range"] = f"bytes={self._have_bytes}-"
+        async with self._transport.store_stream(self._link.url, headers=headers) as response:
+            await self._check(response, part)
+            mode = "ab" if response.status_code == _PARTIAL else "wb"
+            if mode == "wb":
+                self._begin_anew()
+            file = await asyncio.to_thread(part.open, mode)
+            try:
+                await self._copy(response, file)
+            finally:
+                await asyncio.to_thread(file.close)
+
+    async def _copy(self, response: httpx2.Response, file: IO[Any]) -> None:
+        async for chunk in response.aiter_raw():
+            await asyncio.to_thread(file.write, chunk)
+            self._count(chunk)
+            if self._have_bytes > self._link.size_bytes:
+                raise TransferError(f"More bytes came for {clean_name(self._link.filename)} than were recorded")
+
+    async def _check(self, response: httpx2.Response, part: Path) -> None:
+        if response.status_code in (_OK, _PARTIAL):
+            return
+        if response.status_code not in _PASSING_STATUSES:
+            raise TransferError(
+                f"The object store answered {response.status_code} for {clean_name(self._link.filename)}"
+            )
+        if response.status_code == _FORBIDDEN:
+            self._link = await self._fresh_link()
+        if response.status_code == _RANGE_REFUSED:
+            await asyncio.to_thread(part.unlink)
+        raise _Broken(f"the object store answered {response.status_code}")
+
+    def _count(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        self._have_bytes += len(chunk)
+        self._on_bytes(len(chunk))
+
+    def _begin_anew(self) -> None:
+        self._on_bytes(-self._have_bytes)
+        self._digest, self._have_bytes = hashlib.sha256(), 0

@@ -1,0 +1,139 @@
+"""Live news of conversions: server-sent events that reconnect by themselves, and polling when there is no stream.
+
+It knows nothing of handles and files. Every record is passed on once: what a new connection repeats is dropped.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http import HTTPStatus
+
+import httpx2
+import msgspec
+
+from converto_client.errors import ClientError, problem_error
+from converto_client.models import ConversionRecord
+from converto_client.retry import seconds_of_retry_after
+from converto_client.transport import API, Transport, decoded
+
+SILENCE_S = 45.0
+"""The server sends a ping every 15 s; three missed ones mean that the connection is dead."""
+POLL_S = 1.0
+_FRUITLESS_CONNECTIONS = 3
+_GIVE_UP_STATUSES = frozenset({400, 401, 403})
+
+
+class _NoStream(Exception):
+    """This connection ended; `fruitful` tells whether it brought anything."""
+
+    def __init__(self, *, fruitful: bool) -> None:
+        super().__init__()
+        self.fruitful = fruitful
+
+
+class EventFeed:
+    """The records of one live stream, with everything that is needed to go on after a break."""
+
+    def __init__(self, transport: Transport, path: str, params: dict[str, str]) -> None:
+        """`path` is the stream below the API root, `params` its query."""
+        self._transport = transport
+        self._path = path
+        self._params = params
+        self._last_event_id = ""
+        self._retry_s: float | None = None
+        self._seen: dict[str, ConversionRecord] = {}
+
+    async def records(self) -> AsyncGenerator[ConversionRecord, None]:
+        """Records as they change, without end; raises `_NoStream` after several connections that brought nothing."""
+        fruitless = 0
+        while True:
+            try:
+                async with aclosing(self._connection()) as records:
+                    async for record in records:
+                        yield record
+            except _NoStream as end:
+                fruitless = 0 if end.fruitful else fruitless + 1
+                if fruitless >= _FRUITLESS_CONNECTIONS:
+                    raise
+                pause_s = self._transport.retry.pause_s(fruitless + 1, self._retry_s if fruitless else 0.0)
+                await self._transport.sleep(pause_s)
+
+    async def _connection(self) -> AsyncGenerator[ConversionRecord, None]:
+        is_fruitful = False
+        live = self._transport.live(
+            self._path, params=self._params, last_event_id=self._last_event_id, silence_s=SILENCE_S
+        )
+        try:
+            async with live as source:
+                await _check(source.response)
+                async for event in source:
+                    is_fruitful = True
+                    if record := self._news_in(event):
+                        yield record
+        except (httpx2.RequestError, msgspec.MsgspecError) as error:
+            raise _NoStream(fruitful=is_fruitful) from error
+        raise _NoStream(fruitful=is_fruitful)
+
+    def _news_in(self, event: httpx2.ServerSentEvent) -> ConversionRecord | None:
+        self._last_event_id = event.id or self._last_event_id
+        if event.retry is not None:
+            self._retry_s = min(event.retry / 1000, self._transport.retry.cap_s)
+        if event.event not in ("snapshot", "conversion") or not event.data:
+            return None
+        record = msgspec.json.decode(event.data, type=ConversionRecord)
+        if self._seen.get(record.id) == record:
+            return None
+        if record.is_terminal:
+            self._seen.pop(record.id, None)
+        else:
+            self._seen[record.id] = record
+        return record
+
+
+async def _check(response: httpx2.Response) -> None:
+    if response.status_code in _GIVE_UP_STATUSES:
+        raise problem_error(response.status_code, await response.aread())
+    if not response.is_success:
+        raise _NoStream(fruitful=False)
+
+
+async def follow_one(transport: Transport, conversion_id: str) -> AsyncGenerator[ConversionRecord, None]:
+    """Every change of one conversion until it has ended; by stream if there is one, else by polling."""
+    feed = EventFeed(transport, f"/conversions/{conversion_id}/events", {})
+    try:
+        async with aclosing(feed.records()) as records:
+            async for record in records:
+                yield record
+                if record.is_terminal:
+                    return
+    except _NoStream:
+        async with aclosing(poll_one(transport, conversion_id)) as records:
+            async for record in records:
+                yield record
+
+
+async def follow_all(transport: Transport, client_id: str | None) -> AsyncGenerator[ConversionRecord, None]:
+    """Every change of all conversions of this key (and label), without end; raises a `ClientError` without a stream."""
+    feed = EventFeed(transport, "/events", {"client_id": client_id} if client_id else {})
+    try:
+        async with aclosing(feed.records()) as records:
+            async for record in records:
+                yield record
+    except _NoStream as error:
+        raise ClientError("The server offers no live stream at the moment; please try again shortly") from error
+
+
+async def poll_one(transport: Transport, conversion_id: str) -> AsyncGenerator[ConversionRecord, None]:
+    """Every change of one conversion by asking again and again, as often as the server's `Retry-After` allows."""
+    etag = ""
+    while True:
+        response = await transport.send(
+            "GET", f"{API}/conversions/{conversion_id}", headers={"If-None-Match": etag} if etag else {}
+        )
+        etag = response.headers.get("ETag", etag)
+        if response.status_code != HTTPStatus.NOT_MODIFIED:
+            record = decoded(response, ConversionRecord)
+            yield record
+            if record.is_terminal:
+                return
+        asked_s = seconds_of_retry_after(response.headers.get("Retry-After"))
+        await transport.sleep(POLL_S if asked_s is None else asked_s)

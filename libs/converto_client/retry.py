@@ -1,0 +1,56 @@
+"""When to try a request again and how long to pause before: pure decisions, no clock, no network."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from converto_client.errors import ClientError, ProblemError, RequestInFlight, ServerUnreachable
+
+_GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how patiently: full jitter up to `base_s` x 2^n, never over `cap_s`; times in seconds.
+
+    A `Retry-After` is obeyed, with jitter on top so that many clients do not return together. One that is longer than
+    `longest_retry_after_s` is not waited for: the caller gets the error and decides.
+    """
+
+    attempts: int = 6
+    base_s: float = 0.25
+    cap_s: float = 8.0
+    longest_retry_after_s: float = 60.0
+
+    def pause_s(self, attempt: int, retry_after_s: float | None, draw: Callable[[], float] = random.random) -> float:
+        """Seconds to pause after the failed attempt number `attempt` (from 1); `draw` gives a number in [0, 1)."""
+        jitter_s = draw() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
+        return jitter_s + (retry_after_s or 0.0)
+
+    def may_repeat(self, error: ClientError, attempt: int) -> bool:
+        """True when the failed attempt number `attempt` (from 1) should be followed by another one."""
+        if attempt >= self.attempts:
+            return False
+        if isinstance(error, ProblemError):
+            passes = error.status in _GATEWAY_STATUSES or isinstance(error, RequestInFlight)
+            return passes and (error.retry_after_s or 0.0) <= self.longest_retry_after_s
+        return isinstance(error, ServerUnreachable)
+
+
+def seconds_of_retry_after(
+    value: str | None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> float | None:
+    """Seconds that a `Retry-After` header asks for, given as seconds or as an HTTP date; None when it says nothing."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now()).total_seconds())

@@ -1,0 +1,130 @@
+"""One local file on its way to the server: announce it, upload its bytes, confirm; or go on where an earlier run ended.
+
+It knows nothing of results. What is remembered between runs lies in a `ResumeStore`, if there is one.
+"""
+
+import asyncio
+from typing import Any, TypeVar
+
+import msgspec
+
+from converto_client.errors import NotFound, UploadIncomplete
+from converto_client.models import Confirmed, ConversionRecord, Created, FileRecord, FileWithUpload, StoredPart, Upload
+from converto_client.resume import Begun, ResumeStore, resume_key
+from converto_client.source import OnBytes, Source
+from converto_client.transport import Transport
+from converto_client.upload import fresh_upload, upload_bytes
+
+Answer = TypeVar("Answer")
+
+CONFIRM_ATTEMPTS = 5
+
+
+class _Outdated(Exception):
+    """What an earlier run left is of no use any more."""
+
+
+class Submission:
+    """One request with a local file. `body` is the body of the POST that announces it."""
+
+    def __init__(
+        self, transport: Transport, resume: ResumeStore | None, source: Source, body: dict[str, Any], on_bytes: OnBytes
+    ) -> None:
+        """Nothing is sent and nothing is written yet."""
+        self._transport = transport
+        self._resume = resume
+        self._source = source
+        self._body = body
+        self._on_bytes = on_bytes
+        self._key = resume_key(transport.url, source, body)
+
+    async def file(self) -> FileRecord:
+        """Upload the file by itself; returns its confirmed record."""
+        begun = await self._begin()
+        if begun.file_id is not None:
+            try:
+                file = (await self._bring(begun.file_id, await fresh_upload(self._transport, begun.file_id))).file
+            except NotFound:
+                begun = await self._begin_anew()
+            else:
+                await self.forget()
+                return file
+        created = await self._announce("/files", FileWithUpload, begun)
+        await self._keep(begun, created.file.id)
+        confirmed = await self._bring(created.file.id, created.upload)
+        await self.forget()
+        return confirmed.file
+
+    async def conversion(self) -> ConversionRecord:
+        """Upload the file and have it converted; returns the record once the upload is confirmed."""
+        begun = await self._begin()
+        try:
+            if begun.file_id is not None and begun.conversion_id is not None:
+                return await self._go_on(begun.file_id, begun.conversion_id)
+        except (NotFound, _Outdated):
+            begun = await self._begin_anew()
+        created = await self._announce("/conversions", Created, begun)
+        await self._keep(begun, created.file.id, created.conversion.id)
+        confirmed = await self._bring(created.file.id, created.upload)
+        return await self._converted_in(confirmed, created.conversion.id)
+
+    async def forget(self) -> None:
+        """Make the next run begin anew."""
+        if self._resume is not None:
+            await asyncio.to_thread(self._resume.forget, self._key)
+
+    async def _go_on(self, file_id: str, conversion_id: str) -> ConversionRecord:
+        record = await self._transport.call("GET", f"/conversions/{conversion_id}", ConversionRecord)
+        if record.status == "awaiting_upload":
+            confirmed = await self._bring(file_id, await fresh_upload(self._transport, file_id))
+            return await self._converted_in(confirmed, conversion_id)
+        if record.is_terminal and record.status != "completed":
+            raise _Outdated
+        self._on_bytes(self._source.size_bytes)
+        return record
+
+    async def _bring(self, file_id: str, upload: Upload | None) -> Confirmed:
+        parts: tuple[StoredPart, ...] = ()
+        if upload is None:
+            self._on_bytes(self._source.size_bytes)
+        else:
+            parts = await upload_bytes(self._transport, file_id, self._source, upload, self._on_bytes)
+        return await self._confirm(file_id, parts)
+
+    async def _confirm(self, file_id: str, parts: tuple[StoredPart, ...]) -> Confirmed:
+        listed = [{"part_number": part.part_number, "etag": part.etag} for part in parts]
+        body = {"parts": listed} if listed else {}
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._transport.call("POST", f"/files/{file_id}/uploaded", Confirmed, body=body)
+            except UploadIncomplete:
+                # A store may need a moment until it shows what it has just taken.
+                if attempt >= CONFIRM_ATTEMPTS:
+                    raise
+                await self._transport.sleep(self._transport.retry.pause_s(attempt, None))
+
+    async def _converted_in(self, confirmed: Confirmed, conversion_id: str) -> ConversionRecord:
+        for record in confirmed.conversions:
+            if record.id == conversion_id:
+                return record
+        return await self._transport.call("GET", f"/conversions/{conversion_id}", ConversionRecord)
+
+    async def _announce(self, path: str, answer: type[Answer], begun: Begun) -> Answer:
+        return await self._transport.call("POST", path, answer, body=self._body, idempotency_key=begun.idempotency_key)
+
+    async def _begin(self) -> Begun:
+        if self._resume is None:
+            return ResumeStore.new_entry()
+        return await asyncio.to_thread(self._resume.begin, self._key)
+
+    async def _begin_anew(self) -> Begun:
+        await self.forget()
+        return await self._begin()
+
+    async def _keep(self, begun: Begun, file_id: str, conversion_id: str | None = None) -> None:
+        if self._resume is None:
+            return
+        known = msgspec.structs.replace(begun, file_id=file_id, conversion_id=conversion_id)
+        await asyncio.to_thread(self._resume.keep, self._key, known)

@@ -1,0 +1,187 @@
+"""The one place that sends requests: deadlines, retries, problems as errors, and the key only to the file service.
+
+It knows nothing of files and conversions. Presigned requests go out without the key, because an object store refuses a
+request that is authorised twice, and because the key is none of its business.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import httpx2
+import msgspec
+
+from converto_client.errors import ClientError, ServerUnreachable, problem_error
+from converto_client.retry import Retry, seconds_of_retry_after
+
+Answer = TypeVar("Answer")
+Sleep = Callable[[float], Awaitable[None]]
+
+API = "/api/v1"
+CONNECT_TIMEOUT_S = 5.0
+STORE_SILENCE_S = 120.0
+"""An object store may think this long after the last byte of a part before we take it for gone."""
+_NOT_MODIFIED = 304
+
+
+class Transport:
+    """HTTP towards one file service and the object store behind it."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None,
+        *,
+        timeout_s: float = 30.0,
+        retry: Retry | None = None,
+        http: httpx2.AsyncBaseTransport | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """`timeout_s` is the longest silence of the file service in seconds; raises ValueError for a URL of no use."""
+        parsed = httpx2.URL(url) if url.startswith(("http://", "https://")) else None
+        if parsed is None or not parsed.host:
+            raise ValueError(f"The server URL has to look like http://host:port, not {url!r}")
+        self.url = url.rstrip("/")
+        self.retry = retry or Retry()
+        self.sleep = sleep
+        self._timeout_s = timeout_s
+        self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=16)
+        self._http = httpx2.AsyncClient(transport=http, limits=limits, headers={"User-Agent": "converto-client"})
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        *,
+        body: Any = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Send one request to the API and return its answer as a struct; raises a `ClientError`."""
+        key = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)} if method == "POST" else {}
+        response = await self.send(method, API + path, body=body, params=params, headers={**key, **(headers or {})})
+        return decoded(response, answer)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        wait_s: float = 0.0,
+        accept: frozenset[int] = frozenset(),
+    ) -> httpx2.Response:
+        """Send until there is a success, 304 or a status in `accept`; `wait_s` is time the server may hold it back."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._send_once(method, path, body, params, headers, wait_s=wait_s, accept=accept)
+            except ClientError as error:
+                if not self.retry.may_repeat(error, attempt):
+                    raise
+                await self.sleep(self.retry.pause_s(attempt, getattr(error, "retry_after_s", None)))
+
+    async def _send_once(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        params: Mapping[str, str | int] | None,
+        headers: Mapping[str, str] | None,
+        *,
+        wait_s: float,
+        accept: frozenset[int],
+    ) -> httpx2.Response:
+        content = None if body is None else msgspec.json.encode(body)
+        json_type = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            response = await self._http.request(
+                method,
+                self.url + path,
+                content=content,
+                params=params,
+                headers={**self._authorization, **json_type, **(headers or {})},
+                timeout=httpx2.Timeout(self._timeout_s + wait_s, connect=CONNECT_TIMEOUT_S),
+            )
+        except httpx2.RequestError as error:
+            raise unreachable(self.url, error) from error
+        if response.is_success or response.status_code == _NOT_MODIFIED or response.status_code in accept:
+            return response
+        retry_after_s = seconds_of_retry_after(response.headers.get("Retry-After"))
+        raise problem_error(response.status_code, response.content, retry_after_s=retry_after_s)
+
+    @asynccontextmanager
+    async def live(
+        self, path: str, *, params: Mapping[str, str], last_event_id: str, silence_s: float
+    ) -> AsyncIterator[httpx2.EventSource]:
+        """Open a stream of server-sent events; a stream that is silent for `silence_s` seconds counts as broken."""
+        resume = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        async with self._http.sse(
+            self.url + API + path,
+            params=params,
+            headers={**self._authorization, **resume},
+            timeout=httpx2.Timeout(silence_s, connect=CONNECT_TIMEOUT_S),
+        ) as source:
+            yield source
+
+    async def store_request(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: AsyncIterator[bytes]
+    ) -> httpx2.Response:
+        """Send a presigned request with a streamed body, once and without the key; raises `ServerUnreachable`."""
+        try:
+            return await self._http.request(
+                method, url, content=content, headers=headers, timeout=_store_timeout(), follow_redirects=False
+            )
+        except httpx2.RequestError as error:
+            raise unreachable("the object store", error) from error
+
+    @asynccontextmanager
+    async def store_stream(self, url: str, *, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
+        """Read from a presigned URL, once and without the key; raises `ServerUnreachable`, also in mid-stream."""
+        try:
+            async with self._http.stream("GET", url, headers=headers, timeout=_store_timeout()) as response:
+                yield response
+        except httpx2.RequestError as error:
+            raise unreachable("the object store", error) from error
+
+
+def decoded(response: httpx2.Response, answer: type[Answer]) -> Answer:
+    """The JSON body of a successful answer as a struct; raises `ServerUnreachable` when somebody else answered."""
+    try:
+        return msgspec.json.decode(response.content, type=answer)
+    except msgspec.MsgspecError as error:
+        raise ServerUnreachable(
+            f"What answered at {response.request.url.host} does not speak converto's API; please check the server URL"
+        ) from error
+
+
+def segment(untrusted_id: str) -> str:
+    """An id as one segment of a path: `../files/x` must not become another address."""
+    return "".join(character for character in untrusted_id if character.isalnum() or character in "-_") or "-"
+
+
+def unreachable(place: str, error: httpx2.RequestError) -> ServerUnreachable:
+    """The error for a request that got no answer, with the reason in words."""
+    reasons: tuple[tuple[type[httpx2.RequestError], str], ...] = (
+        (httpx2.ConnectTimeout, "nothing answered in time"),
+        (httpx2.ConnectError, "the connection was refused or the name is not known"),
+        (httpx2.TimeoutException, "it did not answer in time"),
+    )
+    reason = next((words for kind, words in reasons if isinstance(error, kind)), "the connection broke")
+    return ServerUnreachable(f"Cannot reach {place}: {reason}")
+
+
+def _store_timeout() -> httpx2.Timeout:
+    return httpx2.Timeout(STORE_SILENCE_S, connect=CONNECT_TIMEOUT_S, write=30.0)

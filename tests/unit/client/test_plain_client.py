@@ -1,0 +1,43 @@
+"""The client for plain code does what the asynchronous one does, under the same names."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from converto_client import AsyncConversion, AsyncConverto, Conversion, Converto, NotFound
+from tests.unit.client.fake_service import BASE, KEY, FakeService
+
+
+def test_convert_when_chained_then_the_result_lies_in_the_folder(
+    service: FakeService, deck: Path, tmp_path: Path
+) -> None:
+    with Converto(BASE, KEY, http=service.transport()) as client:
+        saved = client.convert(deck, to="pdf").wait().save(tmp_path / "out")
+
+    assert saved[0].read_bytes() == b"%PDF result"
+
+
+def test_events_when_iterated_then_end_with_the_conversion(service: FakeService, deck: Path) -> None:
+    service.events = [service.event("snapshot", "1") + service.event("conversion", "2", status="completed")]
+    with Converto(BASE, KEY, http=service.transport()) as client:
+        seen = [record.status for record in client.convert(deck, to="pdf").events()]
+
+    assert seen == ["processing", "completed"]
+
+
+def test_error_when_raised_inside_then_reaches_the_caller(service: FakeService) -> None:
+    with Converto(BASE, KEY, http=service.transport()) as client, pytest.raises(NotFound):
+        client.status("unknown")
+
+
+@pytest.mark.parametrize(("plain", "other"), [(Converto, AsyncConverto), (Conversion, AsyncConversion)])
+def test_methods_when_compared_then_both_clients_have_the_same_with_the_same_arguments(
+    plain: type, other: type
+) -> None:
+    def methods(kind: type) -> dict[str, list[str]]:
+        found = inspect.getmembers(kind, inspect.isfunction)
+        return {name: list(inspect.signature(method).parameters) for name, method in found if name[0] != "_"}
+
+    renamed = {"aclose": "close"}
+    assert methods(plain) == {renamed.get(name, name): arguments for name, arguments in methods(other).items()}

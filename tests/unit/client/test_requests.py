@@ -1,0 +1,287 @@
+"""Requests: retries with pauses, Retry-After, idempotency keys, problems as errors, live events (C8, C12, M3)."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from converto_client import (
+    AsyncConverto,
+    ClientError,
+    Conflict,
+    ConversionFailed,
+    DependencyUnavailable,
+    InvalidRequest,
+    NotFound,
+    ProblemError,
+    Retry,
+    ServerUnreachable,
+    TooLarge,
+    Unauthorized,
+    UnsupportedConversion,
+    UploadRefused,
+    WaitTimeout,
+)
+from converto_client.errors import problem_error
+from converto_client.retry import seconds_of_retry_after
+from tests.unit.client.fake_service import BASE, KEY, FakeService, problem
+
+BUSY = {"Retry-After": "3"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        httpx2.ConnectError("refused"),
+        httpx2.ReadTimeout("silent"),
+        httpx2.RemoteProtocolError("closed"),
+        httpx2.Response(429, headers=BUSY),
+        httpx2.Response(503, json={"code": "database_unavailable"}, headers=BUSY),
+        httpx2.Response(409, json={"code": "request_in_flight"}, headers=BUSY),
+        httpx2.Response(502, text="<html>"),
+    ],
+)
+async def test_post_when_it_fails_in_a_way_that_passes_then_is_repeated_with_the_same_key(
+    client: AsyncConverto,
+    service: FakeService,
+    deck: Path,
+    pauses: list[float],
+    fault: httpx2.Response | Exception,
+) -> None:
+    service.fail("POST", "/api/v1/conversions", fault, times=2)
+    conversion = await client.convert(deck, "pdf")
+
+    keys = {seen.headers["idempotency-key"] for seen in service.sent("POST", "/api/v1/conversions")}
+    assert conversion.id == "conversion-1"
+    assert len(keys) == 1
+    assert len(pauses) == 2
+    if isinstance(fault, httpx2.Response) and fault.headers.get("Retry-After"):
+        assert all(3 <= pause < 3.5 for pause in pauses)
+
+
+async def test_request_when_nothing_ever_answers_then_gives_up_after_its_attempts(
+    client: AsyncConverto, service: FakeService, pauses: list[float]
+) -> None:
+    service.fail("GET", "/api/v1/whoami", httpx2.ConnectError("refused"), times=50)
+
+    with pytest.raises(ServerUnreachable, match="refused"):
+        await client.whoami()
+    assert len(service.sent("GET", "/api/v1/whoami")) == Retry().attempts
+    assert sum(pauses) < 0.25 * (1 + 2 + 4 + 8 + 16)
+
+
+async def test_request_when_asked_to_wait_very_long_then_the_caller_decides(
+    client: AsyncConverto, service: FakeService, pauses: list[float]
+) -> None:
+    service.fail("GET", "/api/v1/whoami", httpx2.Response(503, headers={"Retry-After": "3600"}))
+
+    with pytest.raises(DependencyUnavailable) as caught:
+        await client.whoami()
+    assert (caught.value.retry_after_s, pauses) == (3600, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "unauthorized", Unauthorized),
+        (404, "not_found", NotFound),
+        (400, "malformed_id", InvalidRequest),
+        (409, "conflict", Conflict),
+        (413, "too_large", TooLarge),
+        (422, "unsupported_conversion", UnsupportedConversion),
+        (422, "checksum_mismatch", UploadRefused),
+        (422, "options_invalid", InvalidRequest),
+        (418, "never_heard_of", ProblemError),
+    ],
+)
+async def test_problem_when_answered_then_is_an_error_of_its_kind_at_once(
+    client: AsyncConverto, service: FakeService, pauses: list[float], status: int, code: str, kind: type[ProblemError]
+) -> None:
+    """C12."""
+    answer = problem(status, code, "words", request_id="r-1", errors=[{"pointer": "/dpi", "message": "too big"}])
+    service.fail("GET", "/api/v1/conversions/x", answer)
+
+    with pytest.raises(kind, match="words") as caught:
+        await client.status("x")
+    assert type(caught.value) is kind
+    assert (caught.value.code, caught.value.status, caught.value.request_id) == (code, status, "r-1")
+    assert caught.value.errors[0].message == "too big"
+    assert pauses == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (503, "dependency_unavailable"), (418, "http_418")])
+def test_answer_when_it_is_no_problem_document_then_gets_a_code_by_its_status(status: int, code: str) -> None:
+    assert problem_error(status, b"<html>").code == code
+
+
+async def test_server_when_it_is_something_else_then_says_so(client: AsyncConverto, service: FakeService) -> None:
+    service.fail("GET", "/api/v1/whoami", httpx2.Response(200, text="<html>Welcome"))
+
+    with pytest.raises(ServerUnreachable, match="check the server URL"):
+        await client.whoami()
+
+
+@pytest.mark.parametrize("url", ["", "converto.test", "ftp://converto.test", "http://"])
+def test_server_url_when_of_no_use_then_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="http://host:port"):
+        AsyncConverto(url, KEY)
+
+
+async def test_server_url_when_it_has_a_path_prefix_then_requests_keep_it(service: FakeService) -> None:
+    """M17 in part."""
+    async with AsyncConverto(f"{BASE}/tools/converto/", KEY, http=service.transport()) as client:
+        with pytest.raises(NotFound):
+            await client.whoami()
+    assert service.requests[0].url.path == "/tools/converto/api/v1/whoami"
+
+
+@pytest.mark.parametrize("untrusted", ["../files/file-1", "a/b", "x?y=1", ""])
+async def test_id_when_it_looks_like_a_path_then_stays_one_segment(
+    client: AsyncConverto, service: FakeService, untrusted: str
+) -> None:
+    with pytest.raises(NotFound):
+        await client.status(untrusted)
+    assert service.requests[0].url.path.count("/") == 4
+
+
+def test_retry_after_when_given_as_date_or_seconds_then_both_count() -> None:
+    def now() -> datetime:
+        return datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+    assert seconds_of_retry_after("7") == 7
+    assert seconds_of_retry_after("Thu, 01 Jan 2026 12:00:30 GMT", now=now) == 30
+    assert seconds_of_retry_after("Thu, 01 Jan 2026 11:00:00 GMT", now=now) == 0
+    assert seconds_of_retry_after("soon") is None
+    assert seconds_of_retry_after(None) is None
+
+
+def test_pause_when_attempts_grow_then_spreads_over_the_whole_range_up_to_the_cap() -> None:
+    retry = Retry(base_s=1, cap_s=5)
+
+    assert [retry.pause_s(attempt, None, draw=lambda: 1.0) for attempt in (1, 2, 3, 4, 9)] == [1, 2, 4, 5, 5]
+    assert retry.pause_s(9, None, draw=lambda: 0.0) == 0
+    assert retry.pause_s(1, 10.0, draw=lambda: 0.5) == 10.5
+
+
+async def test_list_when_longer_than_one_page_then_all_come(client: AsyncConverto, service: FakeService) -> None:
+    """M3."""
+    for number in range(450):
+        service.conversions[f"c{number}"] = {
+            "id": f"c{number}",
+            "file_id": "f",
+            "target_format": "pdf",
+            "status": "failed" if number % 2 else "completed",
+        }
+    found = [record.id async for record in client.conversions()]
+    failed = [record.id async for record in client.conversions(status=["failed"])]
+
+    assert found == [f"c{number}" for number in range(450)]
+    assert len(failed) == 225
+    assert len(service.sent("GET", "/api/v1/conversions")) == 5
+
+
+async def test_health_when_a_dependency_is_away_then_that_is_an_answer(
+    client: AsyncConverto, service: FakeService, pauses: list[float]
+) -> None:
+    """C3."""
+    service.health = {"status": "unavailable", "checks": {"broker": {"status": "unavailable", "error": "refused"}}}
+
+    assert (await client.health()).checks["broker"].error == "refused"
+    assert pauses == []
+
+
+async def test_conversion_when_it_fails_then_waiting_raises_its_code_and_words(
+    client: AsyncConverto, service: FakeService, deck: Path
+) -> None:
+    """I4."""
+    service.ends_as = {"status": "failed", "error": {"code": "source_encrypted", "message": "Remove the password"}}
+    conversion = await client.convert(deck, "pdf")
+
+    with pytest.raises(ConversionFailed, match="Remove the password") as caught:
+        await conversion.wait()
+    assert caught.value.code == "source_encrypted"
+    assert list((deck.parent / "state").glob("*.json")) == []
+
+
+async def test_wait_when_time_is_up_then_raises_and_the_work_goes_on(
+    client: AsyncConverto, service: FakeService, deck: Path
+) -> None:
+    service.ends_as = {"status": "processing"}
+    conversion = await client.convert(deck, "pdf")
+
+    with pytest.raises(WaitTimeout, match="still p"):
+        await conversion.wait(timeout_s=0.0)
+    assert service.conversions["conversion-1"]["status"] in {"pending", "processing"}
+
+
+async def test_events_when_stream_breaks_then_goes_on_after_the_last_one_without_repeating(
+    client: AsyncConverto, service: FakeService, deck: Path
+) -> None:
+    """C5: progress is live."""
+    ten = service.event("snapshot", "1", percent=10)
+    service.events = [
+        "retry: 500\n\n: ping\n\n" + ten,
+        service.event("snapshot", "1", percent=10)
+        + "event: unheard\ndata: {}\n\n"
+        + service.event("conversion", "2", percent=60)
+        + service.event("conversion", "3", percent=100, status="completed"),
+    ]
+    conversion = await client.convert(deck, "pdf")
+    seen = [(record.percent, record.status) async for record in conversion.events()]
+
+    assert seen == [(10, "processing"), (60, "processing"), (100, "completed")]
+    assert service.sent("GET", ".*/events")[1].headers["last-event-id"] == "1"
+    assert conversion.record.status == "completed"
+
+
+async def test_events_when_there_is_no_stream_then_polling_takes_over_and_obeys_retry_after(
+    client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
+) -> None:
+    conversion = await client.convert(deck, "pdf")
+    body = {**service.conversions["conversion-1"], "status": "processing", "percent": 40}
+    path = "/api/v1/conversions/conversion-1"
+    service.fail("GET", path, httpx2.Response(200, json=body, headers={"ETag": '"a"', "Retry-After": "2"}))
+    service.fail("GET", path, httpx2.Response(304, headers={"ETag": '"a"', "Retry-After": "5"}))
+    seen = [record.status async for record in conversion.events()]
+
+    assert seen == ["processing", "completed"]
+    assert pauses[-2:] == [2.0, 5.0]
+    assert service.sent("GET", path)[-1].headers["if-none-match"] == '"a"'
+
+
+async def test_events_when_key_is_refused_then_says_so_instead_of_trying_on(
+    client: AsyncConverto, service: FakeService, deck: Path
+) -> None:
+    conversion = await client.convert(deck, "pdf")
+    service.fail("GET", ".*/events", problem(401, "unauthorized"))
+
+    with pytest.raises(Unauthorized):
+        await anext(conversion.events())
+
+
+async def test_event_when_garbled_then_is_never_passed_on(
+    client: AsyncConverto, service: FakeService, deck: Path
+) -> None:
+    service.events = ["event: conversion\ndata: {not json\n\n"] * 3
+    conversion = await client.convert(deck, "pdf")
+
+    assert [record.status async for record in conversion.events()] == ["completed"]
+
+
+async def test_all_events_when_there_is_no_stream_then_says_so(client: AsyncConverto, service: FakeService) -> None:
+    with pytest.raises(ClientError, match="no live stream"):
+        await anext(client.events(client_id="wall"))
+
+
+async def test_cancel_and_retry_when_asked_then_each_is_a_post_with_a_key(
+    client: AsyncConverto, service: FakeService, deck: Path
+) -> None:
+    conversion = await client.convert(deck, "pdf", options={"dpi": 100})
+    cancelled, again = await client.cancel(conversion.id), await client.retry(conversion.id)
+    created = json.loads(service.sent("POST", "/api/v1/conversions")[0].content)
+
+    assert (cancelled.status, again.status) == ("cancelled", "pending")
+    assert created["options"] == {"dpi": 100}
+    assert all(seen.headers.get("idempotency-key") for seen in service.requests if seen.method == "POST")
