@@ -1,0 +1,101 @@
+"""A thin layer over the C library pdfium, as far as pages.py needs it. It runs inside the sandbox.
+
+Written on ctypes, because the full binding declares hundreds of functions at import, which costs more than a simple
+page. pdfium is not thread-safe: one thread only. It imports the standard library only.
+"""
+
+import ctypes
+from ctypes import byref, c_char_p, c_float, c_int, c_ulong, c_void_p
+from typing import Any
+
+_ERROR_PASSWORD, _ERROR_SECURITY = 4, 5
+_FORMAT_BGR = 2
+_WITH_ANNOTATIONS, _RED_FIRST = 0x01, 0x10
+_WHITE = 0xFFFFFFFF
+_FORM_TYPE_NONE = 0
+_FORM_RECORD_BYTES = 1024  # FPDF_FORMFILLINFO is smaller; all its callbacks are left out
+_POINTS_PER_INCH = 72
+
+
+class PdfError(Exception):
+    """A document or page that pdfium cannot read."""
+
+
+class PasswordNeeded(PdfError):
+    """A document that does not open without a password."""
+
+
+class _Size(ctypes.Structure):
+    _fields_ = (("width", c_float), ("height", c_float))
+
+
+class Library:
+    """The loaded library."""
+
+    def __init__(self, path: str) -> None:
+        """Load pdfium from this file; raises `OSError` when it is not there."""
+        self.c = ctypes.CDLL(path)
+        pointers = ("FPDF_LoadDocument", "FPDF_LoadPage", "FPDFBitmap_CreateEx", "FPDFDOC_InitFormFillEnvironment")
+        for name in pointers:
+            getattr(self.c, name).restype = c_void_p
+        self.c.FPDF_GetLastError.restype = c_ulong
+        self.c.FPDF_InitLibrary()
+
+    def open(self, path: str) -> "Document":
+        """Open a document; an empty password is tried, a real one never asked for."""
+        pointer = self.c.FPDF_LoadDocument(c_char_p(path.encode()), None)
+        if not pointer:
+            is_locked = self.c.FPDF_GetLastError() in {_ERROR_PASSWORD, _ERROR_SECURITY}
+            raise PasswordNeeded() if is_locked else PdfError("the document cannot be read")
+        return Document(self, pointer)
+
+
+class Document:
+    """An open document and its form fields."""
+
+    def __init__(self, library: Library, pointer: int) -> None:
+        """Take over a document that pdfium has opened."""
+        self._c, self._pointer = library.c, c_void_p(pointer)
+        self.page_count: int = self._c.FPDF_GetPageCount(self._pointer)
+        self._form_record = ctypes.create_string_buffer(_FORM_RECORD_BYTES)
+        ctypes.cast(self._form_record, ctypes.POINTER(c_int))[0] = 2  # the record's version
+        self._form = self._opened_form()
+
+    def size(self, index: int) -> tuple[float, float]:
+        """Width and height of a page in inches, turned as it is shown; pages count from 0."""
+        size = _Size()
+        if not self._c.FPDF_GetPageSizeByIndexF(self._pointer, c_int(index), byref(size)):
+            raise PdfError(f"page {index + 1} cannot be read")
+        return size.width / _POINTS_PER_INCH, size.height / _POINTS_PER_INCH
+
+    def render(self, index: int, width: int, height: int) -> Any:
+        """RGB pixels of a page on white, with annotations and filled form fields; pages count from 0."""
+        page = self._c.FPDF_LoadPage(self._pointer, c_int(index))
+        if not page:
+            raise PdfError(f"page {index + 1} cannot be read")
+        try:
+            return self._drawn(c_void_p(page), width, height)
+        finally:
+            self._c.FPDF_ClosePage(c_void_p(page))
+
+    def _drawn(self, page: c_void_p, width: int, height: int) -> Any:
+        pixels = ctypes.create_string_buffer(width * height * 3)
+        created = self._c.FPDFBitmap_CreateEx(c_int(width), c_int(height), c_int(_FORMAT_BGR), pixels, c_int(width * 3))
+        if not created:
+            raise PdfError("not enough memory for this page")
+        bitmap = c_void_p(created)
+        area = (c_int(0), c_int(0), c_int(width), c_int(height), c_int(0), c_int(_WITH_ANNOTATIONS | _RED_FIRST))
+        self._c.FPDFBitmap_FillRect(bitmap, c_int(0), c_int(0), c_int(width), c_int(height), c_ulong(_WHITE))
+        self._c.FPDF_RenderPageBitmap(bitmap, page, *area)
+        if self._form is not None:
+            self._c.FORM_OnAfterLoadPage(page, self._form)
+            self._c.FPDF_FFLDraw(self._form, bitmap, page, *area)
+            self._c.FORM_OnBeforeClosePage(page, self._form)
+        self._c.FPDFBitmap_Destroy(bitmap)
+        return pixels
+
+    def _opened_form(self) -> c_void_p | None:
+        if self._c.FPDF_GetFormType(self._pointer) == _FORM_TYPE_NONE:
+            return None
+        form = self._c.FPDFDOC_InitFormFillEnvironment(self._pointer, self._form_record)
+        return c_void_p(form) if form else None

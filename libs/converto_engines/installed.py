@@ -1,0 +1,15 @@
+"""The one list of converters that this code base has. It knows which there are, not what they do."""
+
+from collections.abc import Sequence
+
+from converto_engines.converter import Converter
+from converto_engines.images import Pictures
+from converto_engines.libreoffice import LibreOffice
+from converto_engines.pdf import PdfPages
+from converto_engines.process import Sandbox
+
+
+def build_converters(sandbox: Sandbox, families: Sequence[str] = ()) -> list[Converter]:
+    """A new instance of every converter, of these families only when some are named. Nothing is started yet."""
+    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), Pictures(sandbox)]
+    return [converter for converter in converters if not families or converter.family in families]

@@ -1,0 +1,151 @@
+"""PDF to one picture per page: pdfium renders, libvips encodes, both in inside/pages.py, one process per document."""
+
+import importlib.util
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from converto_core.errors import EngineError, EngineMissing
+from converto_core.formats import Family
+from converto_engines import answers, interpreter, page_ranges
+from converto_engines.converter import Job, Limits, Product
+from converto_engines.process import Finished, Sandbox
+
+_ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
+_SAVE_OPTIONS = {
+    # Level 3 makes files of the size of level 6 in a quarter of the time on rendered pages.
+    "png": "compression=3",
+    "jpg": "Q={quality},optimize_coding=true",
+    "webp": "Q={quality},effort=4",
+}
+_ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "VIPS_CONCURRENCY": "1"}
+
+
+class PageOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one can choose for page pictures."""
+
+    dpi: Annotated[
+        Annotated[int, Meta(ge=36, le=600)],
+        Meta(description="Dots per inch; 150 suits a screen"),
+    ] = 150
+    width: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Meta(description="Pixels, the same for every page; takes the place of dpi"),
+    ] = None
+    pages: Annotated[
+        Annotated[str, Meta(pattern=page_ranges.PATTERN, max_length=page_ranges.MAX_LENGTH)] | None,
+        Meta(description="Which pages, such as 1-3,5; default: all"),
+    ] = None
+    quality: Annotated[Annotated[int, Meta(ge=1, le=100)], Meta(description="For JPEG and WebP")] = 82
+
+
+class PdfPages:
+    """Converter of PDF pages; see `Converter` for what its attributes mean."""
+
+    name = "pdf-pages"
+    engine = "pdfium"
+    family = Family.PDF
+    sources: tuple[str, ...] = ("pdf",)
+    targets: tuple[str, ...] = tuple(_SAVE_OPTIONS)
+    options: type[msgspec.Struct] = PageOptions
+    loss = 0.3
+    seconds = 2.0
+    is_paged = True
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Take the sandbox that each document's process runs in."""
+        self._sandbox = sandbox
+
+    async def version(self) -> str | None:
+        """Build number of pdfium, None when pdfium or libvips is missing."""
+        library = _pdfium_library()
+        if library is None:
+            return None
+        with tempfile.TemporaryDirectory(prefix="converto-") as folder:
+            try:
+                answers.last_line(await self._run({"ask": "able"}, folder=Path(folder), limits=_ASK_LIMITS))
+            except EngineMissing:
+                return None
+        return _pdfium_version(library)
+
+    async def convert(self, job: Job) -> list[Product]:
+        """Render the chosen pages in order, `page` being the number in the document."""
+        options = job.options
+        ranges = _ranges(options.pages)
+        job.report(0, "opening the PDF")
+        finished = await self._run(_request(job, ranges, self._sandbox), folder=job.folder, limits=job.limits, job=job)
+        count = answers.last_line(finished)["count"]
+        pages = page_ranges.pages_of(options.pages) if options.pages else range(1, count + 1)
+        return [Product(path=_output(job, page), page=page) for page in pages]
+
+    async def aclose(self) -> None:
+        """Nothing is kept warm."""
+
+    async def _run(self, request: dict[str, Any], *, folder: Path, limits: Limits, job: Job | None = None) -> Finished:
+        library = _pdfium_library()
+        if library is None:
+            raise EngineMissing("pdfium is not installed on this worker")
+        return await self._sandbox.run(
+            [*interpreter.program("pages.py"), json.dumps({**request, "pdfium": str(library)})],
+            folder=folder,
+            limits=limits,
+            readable=(*interpreter.readable_folders(), library.parent),
+            environment=_ENVIRONMENT,
+            on_line=None if job is None else lambda line: _tell(line, job),
+        )
+
+
+def _request(job: Job, ranges: list[list[int]], sandbox: Sandbox) -> dict[str, Any]:
+    options = job.options
+    return {
+        "source": sandbox.inside(job.folder, job.source),
+        "output": sandbox.inside(job.folder, job.folder / f"page-%d.{job.target_format}"),
+        "save": _SAVE_OPTIONS[job.target_format].format(quality=options.quality),
+        "ranges": ranges,
+        "dpi": options.dpi,
+        "width": options.width,
+        "pages": job.limits.pages,
+        "pixels": job.limits.pixels,
+    }
+
+
+def _ranges(choice: str | None) -> list[list[int]]:
+    """First and last of each range: a list of all pages would be too long for a command line."""
+    if choice is None:
+        return []
+    page_ranges.pages_of(choice)  # refuses ranges that run backwards
+    ends = [part.partition("-") for part in choice.split(",")]
+    return [[int(first), int(last or first)] for first, _, last in ends]
+
+
+def _output(job: Job, page: int) -> Path:
+    return job.folder / f"page-{page}.{job.target_format}"
+
+
+def _tell(line: str, job: Job) -> None:
+    try:
+        told = json.loads(line)
+        page, of = int(told["page"]), int(told["of"])
+    except (ValueError, KeyError, TypeError):
+        return
+    job.report(100 * page / max(of, 1), f"page {page} of {of}")
+
+
+def _pdfium_library() -> Path | None:
+    """The shared library that the package pypdfium2 brings."""
+    found = importlib.util.find_spec("pypdfium2_raw")
+    folder = Path(found.origin).parent if found is not None and found.origin else None
+    library = folder / "libpdfium.so" if folder else None
+    return library if library is not None and library.is_file() else None
+
+
+def _pdfium_version(library: Path) -> str:
+    try:
+        told = json.loads((library.parent / "version.json").read_text())
+        return ".".join(str(told[part]) for part in ("major", "minor", "build", "patch"))
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(detail=f"version of pdfium: {error!r}") from error
