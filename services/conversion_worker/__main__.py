@@ -1,0 +1,43 @@
+"""`python -m conversion_worker`: one worker process. Reads the settings, runs the worker, sets the exit status."""
+
+import asyncio
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from conversion_worker.app import run_worker
+from converto_core.errors import ConvertoError
+from converto_infra.settings import Settings, load_settings
+from converto_infra.telemetry import configure_logging
+
+EXIT_BROKEN, EXIT_MISCONFIGURED = 1, 2
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    """Run until asked to stop; 0 after a stop in good order, 1 when something broke, 2 when a setting has to change."""
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
+        return EXIT_MISCONFIGURED
+    configure_logging(settings, service="conversion_worker")
+    return _run(settings)
+
+
+def _run(settings: Settings) -> int:
+    try:
+        asyncio.run(run_worker(settings))
+    except ConvertoError as error:
+        log.error("worker.cannot_run", code=error.stable_code, message=error.public_message, detail=error.detail)
+        return EXIT_MISCONFIGURED
+    except Exception:  # process entry: the last place that can say what happened
+        log.exception("worker.broken")
+        return EXIT_BROKEN
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
