@@ -141,8 +141,10 @@ class UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        """Called by the base class for each request."""
-        return UnixConnection(self._path)
+        """Called by the base class for each request; it closes what is kept in `_connection`."""
+        connection = UnixConnection(self._path)
+        self._connection = host, connection
+        return connection
 
 
 class UnixConnection(http.client.HTTPConnection):

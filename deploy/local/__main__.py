@@ -1,0 +1,187 @@
+"""`python -m deploy.local up|down|status`: the laptop stack at the terminal. It must not know how a part is started."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deploy.local.errors import AlreadyRunning, StackError, SupervisorGone
+from deploy.local.follow import changes
+from deploy.local.home import Home
+from deploy.local.ports import Ports
+from deploy.local.stack import Stack, StackState
+
+FOLLOW_EVERY_S = 1.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> None:
+    """Process entry: errors meant for people become one message and exit status 1."""
+    arguments = parse(sys.argv[1:])
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {"up": run_up, "down": run_down, "status": show_status}
+    try:
+        sys.exit(commands[arguments.command](arguments))
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.local", description="The converto stack on this machine.")
+    parser.add_argument("command", choices=["up", "down", "status"])
+    parser.add_argument("--home", type=Path, help="state folder (default: $CONVERTO_HOME, else .converto)")
+    parser.add_argument("--ports", choices=["default", "auto"], default="default", help="auto: any free ports")
+    parser.add_argument("--workers", type=int, help="worker processes (default: one per core)")
+    parser.add_argument("--detach", action="store_true", help="return when all is healthy and leave it running")
+    return parser.parse_args(argv)
+
+
+def build_stack(arguments: argparse.Namespace) -> Stack:
+    """The stack that the command line speaks of."""
+    return Stack(
+        Home(arguments.home) if arguments.home else Home.default(),
+        ports=Ports.free() if arguments.ports == "auto" else Ports.from_environment(os.environ),
+        workers=arguments.workers,
+        is_guarded=not arguments.detach,
+        report=say_healthy,
+    )
+
+
+def run_up(arguments: argparse.Namespace) -> int:
+    """Start the stack; in the foreground stay until Ctrl-C."""
+    return asyncio.run(up(build_stack(arguments), is_detached=arguments.detach))
+
+
+def run_down(arguments: argparse.Namespace) -> int:
+    """Stop the stack of this folder, also one that another terminal started or that crashed half-way."""
+    stack = build_stack(arguments)
+    was_running = stack.supervisor_pid() is not None
+    asyncio.run(stack.stop())
+    say("converto is stopped." if was_running else "converto was not running.")
+    return 0
+
+
+def show_status(arguments: argparse.Namespace) -> int:
+    """Say what runs; exit status 1 when nothing does."""
+    stack = build_stack(arguments)
+    state = stack.state()
+    if state is None:
+        say("converto is not running. `make up` starts it.")
+        return 1
+    for name, process in stack.processes().items():
+        say(f"  {name:<10} {process.statename.lower():<9} pid {process.pid or '-'}")
+    say_where(state)
+    return 0
+
+
+async def up(stack: Stack, *, is_detached: bool) -> int:
+    """Start, say where it is, follow it until a signal, stop in order."""
+    stopping = StopRequests(stack)
+    started = time.monotonic()
+    say("Starting converto …")
+    starting = asyncio.ensure_future(stack.start())
+    stopping.on_first(starting.cancel)
+    try:
+        await starting
+    except AlreadyRunning as running:
+        say(str(running))
+        return 0
+    except asyncio.CancelledError:
+        say("Stopped before it was up.")
+        return 130
+    say(f"All healthy after {time.monotonic() - started:.1f} s.")
+    if state := await asyncio.to_thread(stack.state):
+        say_where(state)
+    if is_detached:
+        say("It goes on running; `make down` stops it.")
+        return 0
+    say("Ctrl-C stops everything; the data stays.")
+    return await follow_until_asked(stack, stopping)
+
+
+async def follow_until_asked(stack: Stack, stopping: "StopRequests") -> int:
+    """One line for each part that ended and was started again; then the end in good order."""
+    if not await follow(stack, stopping.asked):
+        return 1
+    say("Stopping: workers, then the file service, then the servers … (Ctrl-C again ends all at once)")
+    started = time.monotonic()
+    await stack.stop()
+    say(f"Everything is stopped after {time.monotonic() - started:.1f} s. The data is in {stack.home.data}")
+    return 0
+
+
+async def follow(stack: Stack, asked: asyncio.Event) -> bool:
+    """Report until a stop is asked for (True) or somebody else ended the stack (False)."""
+    before = await asyncio.to_thread(stack.processes)
+    while not asked.is_set():
+        try:
+            now = await asyncio.to_thread(stack.processes)
+        except SupervisorGone:
+            say(await end_of_supervisor(stack))
+            return asked.is_set()
+        for line in changes(before, now, stack.home.logs):
+            say(line)
+        before = now
+        try:
+            await asyncio.wait_for(asked.wait(), FOLLOW_EVERY_S)
+        except TimeoutError:
+            continue
+    return True
+
+
+async def end_of_supervisor(stack: Stack) -> str:
+    """What to say when supervisord is gone: stopped from elsewhere, or died; then nothing of it is left."""
+    if not stack.home.stack_file.exists():
+        return "converto was stopped from another terminal."
+    await stack.stop()
+    return f"The supervisor died, so everything was stopped. Its log is {stack.home.logs / 'supervisord.log'}"
+
+
+class StopRequests:
+    """Turns signals into one orderly stop and, at the second one, a hard one."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.asked = asyncio.Event()
+        self._stack = stack
+        self._first: Callable[[], object] = lambda: None
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._ask)
+
+    def on_first(self, call: Callable[[], object]) -> None:
+        """What else to do at the first signal."""
+        self._first = call
+
+    def _ask(self) -> None:
+        if self.asked.is_set():
+            self._stack.kill_everything()
+            say("Everything was ended at once. The data is as it was; the next start mends what was cut short.")
+            os._exit(130)
+        self.asked.set()
+        self._first()
+
+
+def say_healthy(name: str, seconds: float) -> None:
+    """One line per part; the guard is nothing a user waits for."""
+    if name != "guard":
+        say(f"  {name:<10} healthy after {seconds:4.1f} s")
+
+
+def say_where(state: StackState) -> None:
+    """What a user needs to go on."""
+    say(f"  URL        {state.url}")
+    say(f"  API page   {state.url}/api/docs")
+    say(f"  Key        {state.api_key}")
+
+
+def say(text: str) -> None:
+    """To the terminal, at once also through a pipe."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
