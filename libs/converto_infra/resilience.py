@@ -127,7 +127,7 @@ class Guard:
             raise self._unavailable(detail=f"{self.name}: no answer within {timeout_s:.1f} s") from error
         except asyncio.CancelledError as error:
             # aiormq cancels the waiter of a dead connection; nobody asked this task to stop, so it is a failure.
-            if _is_being_cancelled():
+            if is_being_cancelled():
                 raise
             raise self._unavailable(detail=f"{self.name}: the connection was lost") from error
 
@@ -223,6 +223,7 @@ def _raise_call_failed() -> None:
     raise _CallFailed
 
 
-def _is_being_cancelled() -> bool:
+def is_being_cancelled() -> bool:
+    """True when someone asked this task to stop; false for a CancelledError that a driver made up."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
