@@ -1,0 +1,120 @@
+"""`python -m file_service`: one API process. `python -m file_service openapi` writes the API's description anew."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+import uvloop
+from pydantic import ValidationError
+
+from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.mongo import MongoStores
+from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.s3 import S3ObjectStore
+from converto_infra.settings import Settings, load_settings
+from converto_infra.telemetry import configure_logging
+from file_service.app import FileService, build_litestar, build_parts
+from file_service.openapi import CONFIG, SNAPSHOT, describe
+
+EXIT_BROKEN, EXIT_MISCONFIGURED = 1, 2
+GRACE_S = 5
+"""Requests take milliseconds and streams are ended first, so whoever is longer than this hangs."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    """0 after a stop in good order, 1 when something broke, 2 when a setting has to change."""
+    if arguments == ["openapi"]:
+        SNAPSHOT.write_text(description(), encoding="utf-8")
+        return 0
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
+        return EXIT_MISCONFIGURED
+    configure_logging(settings, service="file_service")
+    return _run(settings)
+
+
+def description() -> str:
+    """The API's description as JSON text, from the routes as they are now."""
+    parts = build_parts(Settings(), MemoryStores(), MemoryObjectStore(), MemoryEventBus())
+    return json.dumps(describe(build_litestar(parts, openapi_config=CONFIG)), indent=2, ensure_ascii=False) + "\n"
+
+
+def _run(settings: Settings) -> int:
+    try:
+        listening = socket.create_server((settings.host, settings.port), backlog=2048)
+    except OSError as error:
+        hint = "choose another CONVERTO_PORT or CONVERTO_HOST, or stop what uses this one"
+        log.error("service.cannot_listen", host=settings.host, port=settings.port, reason=error.strerror, hint=hint)
+        return EXIT_MISCONFIGURED
+    try:
+        uvloop.run(_serve(settings, listening))
+    except Exception:  # process entry: the last place that can say what happened
+        log.exception("service.broken")
+        return EXIT_BROKEN
+    return 0
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    stores, objects = MongoStores.connect(settings), S3ObjectStore.connect(settings)
+    bus = RabbitEventBus.connect(settings)
+    try:
+        service = FileService(settings, stores, objects, bus)
+        server = _Server(service)
+        async with service.running():
+            log.info("service.listening", host=settings.host, port=listening.getsockname()[1])
+            await server.serve(sockets=[listening])
+    finally:
+        await bus.close()
+        await objects.close()
+        await stores.close()
+        log.info("service.stopped")
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that ends our live streams first and leaves the process to us when it has stopped."""
+
+    def __init__(self, service: FileService) -> None:
+        self._service = service
+        super().__init__(
+            uvicorn.Config(
+                service.asgi,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM or SIGINT; the original raises the signal once more at the end, which would kill us early."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called once when the server stops listening."""
+        self._service.close_streams()
+        await super().shutdown(sockets)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,218 @@
+"""Composition root of the file service: builds everything, wires it, and owns the tasks that run beside requests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+
+from converto_core.access import ApiKey, hash_secret, split_key_text
+from converto_core.errors import DependencyUnavailable
+from converto_core.ids import now_ms
+from converto_core.ports import AccessStore, ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
+from converto_infra.settings import Settings
+from file_service.authentication import Authentication, KeyRing
+from file_service.border import Border
+from file_service.conversions import Conversions
+from file_service.dispatch import Dispatch
+from file_service.files import Files, UploadLimits
+from file_service.health import Doctor
+from file_service.housekeeping import run_housekeeping
+from file_service.idempotency import Idempotency
+from file_service.notifications import Notifications
+from file_service.offers import Offers
+from file_service.problem import to_response
+from file_service.requests import PREFIX
+from file_service.routes import catalogue, docs, events, health
+from file_service.routes.conversions import conversion_routes
+from file_service.routes.files import file_routes
+from file_service.views import Views
+
+PREPARE_AGAIN_S = 1.0
+
+log = structlog.get_logger()
+
+
+class Stores(Protocol):
+    """The four stores of one database."""
+
+    @property
+    def conversions(self) -> ConversionStore: ...
+    @property
+    def files(self) -> FileStore: ...
+    @property
+    def workers(self) -> WorkerStore: ...
+    @property
+    def access(self) -> AccessStore: ...
+    async def ping(self) -> None:
+        """Raise unless the database answers."""
+
+    async def ensure_indexes(self) -> None:
+        """Create the indexes that are missing."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the routes work with."""
+
+    settings: Settings
+    views: Views
+    keys: KeyRing
+    once: Idempotency
+    offers: Offers
+    files: Files
+    dispatch: Dispatch
+    conversions: Conversions
+    notifications: Notifications
+    doctor: Doctor
+
+
+class FileService:
+    """The ASGI application with its background tasks."""
+
+    def __init__(self, settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> None:
+        self._settings, self._stores, self._objects, self._bus = settings, stores, objects, bus
+        self.parts = build_parts(settings, stores, objects, bus)
+        self.asgi = Border(build_litestar(self.parts))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Prepare the servers behind us (again and again until they are up) and run what runs beside requests.
+
+        A background task that breaks ends the whole process, so that a supervisor notices.
+        """
+        stopping = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            preparing = group.create_task(self._prepare())
+            listening = group.create_task(self.parts.notifications.run())
+            sweeping = group.create_task(self._sweep())
+            group.create_task(self.parts.dispatch.run(stopping))
+            try:
+                yield
+            finally:
+                self.parts.notifications.close()
+                for task in (preparing, listening, sweeping):
+                    task.cancel()
+                stopping.set()
+
+    def close_streams(self) -> None:
+        """End live streams and waits, so that a graceful stop does not wait for them."""
+        self.parts.notifications.close()
+
+    async def _sweep(self) -> None:
+        async def confirm_upload(file_id: str) -> None:
+            await self.parts.conversions.confirm_upload(None, file_id)
+
+        await run_housekeeping(self._settings, self._stores, self._objects, self._bus, confirm_upload=confirm_upload)
+
+    async def _prepare(self) -> None:
+        while True:
+            try:
+                await self._prepare_once()
+            except DependencyUnavailable as error:
+                log.warning("service.waits_for_dependency", code=error.stable_code, detail=error.detail)
+                await asyncio.sleep(PREPARE_AGAIN_S)
+            else:
+                self.parts.doctor.is_prepared = True
+                log.info("service.prepared")
+                return
+
+    async def _prepare_once(self) -> None:
+        await self._stores.ensure_indexes()
+        if self._settings.s3_create_bucket:
+            await self._objects.ensure_bucket()
+        if key := bootstrap_key(self._settings):
+            await self._stores.access.put_key(key)
+
+
+def build_parts(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Parts:
+    """Build everything the routes need from the four ports."""
+    limits = UploadLimits(
+        max_file_bytes=settings.max_file_bytes,
+        multipart_threshold_bytes=settings.multipart_threshold_bytes,
+        part_size_bytes=settings.part_size_bytes,
+    )
+    offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
+    files = Files(stores.files, objects, limits)
+    dispatch = Dispatch(
+        stores.conversions,
+        bus,
+        republish_after_s=settings.republish_after_s,
+        republish_max_s=settings.republish_max_s,
+    )
+    return Parts(
+        settings=settings,
+        views=Views(
+            base=(settings.public_url or "").rstrip("/") + PREFIX, retention_ms=int(settings.result_retention_s * 1000)
+        ),
+        keys=KeyRing(stores.access),
+        once=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
+        offers=offers,
+        files=files,
+        dispatch=dispatch,
+        conversions=Conversions(stores.conversions, objects, files, offers, dispatch),
+        notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
+        doctor=Doctor({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
+    )
+
+
+def build_litestar(parts: Parts, **extra: Any) -> Litestar:
+    """The routes with their dependencies; `extra` goes to Litestar as it is."""
+    app = Litestar(
+        route_handlers=[
+            Router(
+                PREFIX,
+                middleware=[DefineMiddleware(Authentication)],
+                route_handlers=[
+                    *file_routes(),
+                    *conversion_routes(parts.settings),
+                    events.follow_conversion,
+                    events.follow_all,
+                    catalogue.list_formats,
+                    catalogue.list_workers,
+                    catalogue.who_am_i,
+                ],
+            ),
+            Router("/api", route_handlers=[health.live, health.ready, health.whole]),
+            docs.front_door,
+            docs.description,
+            docs.page,
+            docs.page_file,
+        ],
+        dependencies={name: _provided(getattr(parts, name)) for name in Parts.__struct_fields__},
+        exception_handlers={Exception: to_response},
+        request_max_body_size=None,  # each reader of a body has its own, smaller limit
+        logging_config=None,
+        **{"openapi_config": None, **extra},
+    )
+    app.state.key_ring = parts.keys
+    return app
+
+
+def bootstrap_key(settings: Settings) -> ApiKey | None:
+    """The key an installation starts with, as the store keeps it; None when none is set or it is not a key."""
+    if settings.bootstrap_api_key is None:
+        return None
+    parts = split_key_text(settings.bootstrap_api_key.get_secret_value())
+    if parts is None:
+        log.error("bootstrap_key.invalid", hint="CONVERTO_BOOTSTRAP_API_KEY must look like cvt_<id>_<secret>")
+        return None
+    key_id, secret = parts
+    return ApiKey(
+        id=key_id,
+        owner=settings.bootstrap_owner,
+        secret_sha256=hash_secret(secret),
+        created_at=now_ms(),
+        label="bootstrap",
+    )
+
+
+def _provided(value: object) -> Provide:
+    def provide() -> Any:
+        return value
+
+    return Provide(provide, sync_to_thread=False)

@@ -1,0 +1,97 @@
+"""The outermost layer of HTTP: request ids, security headers, one log line per request. It knows no route."""
+
+import re
+import time
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from converto_infra.telemetry import context
+
+SAFE_ID = re.compile(rb"^[A-Za-z0-9._:/+=@-]{1,128}$")
+QUIET = ("/api/health", "/api/docs")
+"""Load balancers ask these every few seconds; their lines would bury the others."""
+
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_UNLESS_SET = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+
+log = structlog.get_logger()
+
+
+class Border:
+    """Wraps the whole application, so that even an unknown address gets an id, headers and a log line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
+        seen = _Seen(send, request_id)
+        try:
+            with context(request_id=request_id):
+                await self._app(scope, receive, seen.send)
+        finally:
+            _log(scope, seen)
+
+
+class _Seen:
+    """Adds the headers on the way out and remembers what is worth a log line."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self._started = time.perf_counter()
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._with_headers(list(message.get("headers", ())))
+        await self._send(message)
+
+    def duration_ms(self) -> float:
+        """Since the request came in."""
+        return round((time.perf_counter() - self._started) * 1000, 1)
+
+    def _with_headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        present = {name.lower() for name, _ in headers}
+        absent = [entry for entry in _UNLESS_SET if entry[0] not in present]
+        return [*headers, *_ALWAYS, *absent, (b"x-request-id", self.request_id.encode())]
+
+
+def _request_id(scope: HTTPScope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and SAFE_ID.match(value):
+            return value.decode()
+    return uuid4().hex
+
+
+def _log(scope: HTTPScope, seen: _Seen) -> None:
+    path: Any = scope["path"]
+    if path.startswith(QUIET):
+        return
+    log.info(
+        "request.served",
+        method=scope["method"],
+        path=path,
+        status=seen.status,
+        duration_ms=seen.duration_ms(),
+        request_id=seen.request_id,
+    )

@@ -1,0 +1,339 @@
+"""Use cases of conversions: create, confirm, list, fetch, cancel, retry, delete. It knows no HTTP and no program.
+
+Each status change is one `Change` of converto_core; what becomes runnable is told to the dispatch afterwards.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from converto_core.conversion import (
+    Change,
+    Conversion,
+    Lane,
+    Output,
+    Status,
+    cancel_waiting,
+    confirm,
+    refuse,
+    request_cancel,
+    retry,
+)
+from converto_core.errors import (
+    BadOptions,
+    BadSource,
+    Conflict,
+    ConvertoError,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+    UnsupportedConversion,
+)
+from converto_core.file import File, FileStatus
+from converto_core.formats import format_of_name
+from converto_core.ids import new_id, now_ms
+from converto_core.ports import ConversionFilter, ConversionStore, ObjectStore, PresignedRequest
+from converto_engines import sniff
+from file_service.dispatch import Dispatch
+from file_service.files import Files
+from file_service.naming import clean_filename
+from file_service.offers import Offers, Plan, target_named
+from file_service.schemas import FormFields, NewConversion, NewFile, PartEtag, UploadBody
+
+SHOWN_INLINE = ("image/", "video/", "audio/", "application/pdf", "text/plain")
+"""Types a browser may show: none of them runs script. SVG is left out by `_may_be_inline`."""
+PAGE = 200
+"""How many waiting conversions of one file are looked at in one call to the store."""
+TRIES = 3
+"""A conversion may change its status between two conditional updates; this often we look again."""
+
+log = structlog.get_logger()
+
+
+class Created(msgspec.Struct, frozen=True, kw_only=True):
+    """A new conversion with its file, and how to upload the file if it is not there yet."""
+
+    conversion: Conversion
+    file: File
+    upload: UploadBody | None = None
+
+
+class FormUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that came inside a form, on disk now."""
+
+    path: Path
+    filename: str
+    size_bytes: int
+    content_type: str | None
+
+
+class Conversions:
+    """What can be done with conversions. Every call is made for one owner; another owner's do not exist."""
+
+    def __init__(
+        self, conversions: ConversionStore, objects: ObjectStore, files: Files, offers: Offers, dispatch: Dispatch
+    ) -> None:
+        self._conversions = conversions
+        self._objects = objects
+        self._files = files
+        self._offers = offers
+        self._dispatch = dispatch
+
+    async def create(self, owner: str, new: NewConversion) -> Created:
+        """Of a file that is to be uploaded (then it waits) or of one that is there (then it is runnable at once).
+
+        Raises `UnsupportedConversion`, `BadOptions`, `BadSource` and `NoWorker` before anything is stored.
+        """
+        target = target_named(new.target_format)
+        if new.file is not None and new.file_id is None:
+            return await self._create_with_file(owner, new, new.file, target)
+        if new.file_id is not None and new.file is None:
+            return await self._create_for_file(owner, new, new.file_id, target)
+        raise InvalidRequest("Name either file_id (a file that is known) or file (a new one), not both or none")
+
+    async def create_from_form(self, owner: str, fields: FormFields, upload: FormUpload, max_bytes: int) -> Created:
+        """Of a small file that came with the request: judged by its content before anything is stored."""
+        target = target_named(fields.target_format)
+        if upload.size_bytes > max_bytes:
+            raise TooLarge(
+                f"The file has {upload.size_bytes} bytes; a form takes up to {max_bytes}. "
+                "Send larger ones by POST /api/v1/conversions with JSON, which gives you an upload address"
+            )
+        new = NewFile(
+            filename=clean_filename(upload.filename),
+            size_bytes=upload.size_bytes,
+            content_type=upload.content_type,
+            client_id=fields.client_id,
+        )
+        self._files.check(new)
+        sniffed = await asyncio.to_thread(sniff.sniff_path, upload.path, filename=new.filename)
+        source = sniff.decide(new.filename, sniffed)
+        plan = await self._offers.plan(source.name, target, fields.options)
+        file = await self._files.store_form_upload(owner, new, upload.path, sniffed)
+        conversion = _new(file, target, fields.options, lane=fields.lane, client_id=fields.client_id)
+        await self._conversions.insert(conversion)
+        return Created(conversion=await self._make_runnable(conversion, plan), file=file)
+
+    async def confirm_upload(
+        self, owner: str | None, file_id: str, parts: Sequence[PartEtag] | None = None
+    ) -> tuple[File, list[Conversion]]:
+        """The bytes are said to be there: check them, then let every conversion that waits for them run, or refuse it.
+
+        `owner` None is for housekeeping. Safe to repeat: what was settled stays as it is.
+        """
+        file = await self._files.confirm(owner, file_id, parts)
+        return file, await self._settle_waiting(file)
+
+    async def get(self, owner: str, conversion_id: str) -> Conversion:
+        """The conversion; raises `NotFound`."""
+        conversion = await self._conversions.get(conversion_id, owner=owner)
+        if conversion is None:
+            raise NotFound("No conversion of yours has this id")
+        return conversion
+
+    async def own_ids(self, owner: str, conversion_ids: Iterable[str]) -> set[str]:
+        """Which of these conversions are this owner's."""
+        found = [await self._conversions.get(one, owner=owner) for one in conversion_ids]
+        return {conversion.id for conversion in found if conversion is not None}
+
+    async def find(self, query: ConversionFilter) -> list[Conversion]:
+        """Newest first; the query names the owner."""
+        return await self._conversions.find(query)
+
+    async def outputs(self, owner: str, conversion_id: str) -> list[tuple[Output, PresignedRequest]]:
+        """The results with requests that fetch them; raises `Conflict` when it is not completed."""
+        conversion = await self._completed(owner, conversion_id)
+        return [(output, await self._presign(output)) for output in conversion.outputs]
+
+    async def output(self, owner: str, conversion_id: str, number: int, *, inline: bool) -> PresignedRequest:
+        """A request for one result, counted from 1; raises `NotFound` past the end."""
+        outputs = (await self._completed(owner, conversion_id)).outputs
+        if not 1 <= number <= len(outputs):
+            raise NotFound(f"The conversion has {len(outputs)} outputs; there is no number {number}")
+        return await self._presign(outputs[number - 1], inline=inline)
+
+    async def cancel(self, owner: str, conversion_id: str) -> Conversion:
+        """Cancelled at once while it waits; while it runs its worker is asked. Raises `Conflict` when it has ended."""
+        for _ in range(TRIES):
+            conversion = await self.get(owner, conversion_id)
+            if conversion.is_terminal:
+                raise Conflict(f"The conversion is {conversion.status} already")
+            changes = (cancel_waiting, request_cancel)
+            for change in changes:
+                if after := await self._apply(change(conversion_id, owner=owner, now_ms=now_ms())):
+                    return after
+        raise Conflict("The conversion changes its status right now; please ask again")
+
+    async def retry(self, owner: str, conversion_id: str) -> Conversion:
+        """Runs again, with a plan made anew; raises `Conflict` unless it failed, was cancelled or expired."""
+        conversion = await self.get(owner, conversion_id)
+        if not conversion.is_terminal or conversion.status is Status.COMPLETED:
+            raise Conflict(f"The conversion is {conversion.status}; only failed, cancelled and expired ones run again")
+        plan = await self._plan(await self._source_of(owner, conversion), conversion)
+        after = await self._apply(
+            retry(conversion, source_format=plan.source_format, plan=plan.steps, family=plan.family, now_ms=now_ms())
+        )
+        if after is None:
+            raise Conflict("The conversion was started again by another request")
+        return after
+
+    async def delete(self, owner: str, conversion_id: str) -> None:
+        """Its results, then its record; raises `Conflict` while it is not in a final status."""
+        conversion = await self.get(owner, conversion_id)
+        if not conversion.is_terminal:
+            raise Conflict(f"The conversion is {conversion.status}; cancel it first")
+        # Objects first: if the store fails now, the record still leads to them and the request can be repeated.
+        await self._objects.delete(await self._objects.list_keys(f"t/{owner}/out/{conversion_id}/"))
+        if not await self._conversions.delete(conversion_id, owner=owner):
+            raise Conflict("The conversion was started again by another request")
+        log.info("conversion.deleted", conversion_id=conversion_id)
+
+    async def delete_file(self, owner: str, file_id: str) -> None:
+        """A file with its bytes; conversions that still wait for their turn are cancelled."""
+        file = await self._files.delete(owner, file_id)
+        while waiting := await self._waiting(file, (Status.AWAITING_UPLOAD, Status.PENDING)):
+            for conversion in waiting:
+                await self._apply(cancel_waiting(conversion.id, owner=owner, now_ms=now_ms()))
+
+    async def _create_with_file(self, owner: str, new: NewConversion, file: NewFile, target: str) -> Created:
+        self._files.check(file)
+        claimed = format_of_name(clean_filename(file.filename))
+        if claimed is not None:
+            await self._offers.plan(claimed.name, target, new.options)
+        declared = msgspec.structs.replace(file, client_id=file.client_id or new.client_id)
+        record, upload = await self._files.create(owner, declared)
+        conversion = _new(record, target, new.options, lane=new.lane, client_id=new.client_id or file.client_id)
+        await self._conversions.insert(conversion)
+        self._dispatch.tell(conversion)
+        return Created(conversion=conversion, file=record, upload=upload)
+
+    async def _create_for_file(self, owner: str, new: NewConversion, file_id: str, target: str) -> Created:
+        file = await self._files.get(owner, file_id)
+        plan = await self._plan_for_file(file, target, new.options)
+        client_id = new.client_id or file.client_id
+        conversion = _new(file, target, new.options, lane=new.lane, client_id=client_id)
+        await self._conversions.insert(conversion)
+        if plan is not None and file.status is FileStatus.UPLOADED:
+            return Created(conversion=await self._make_runnable(conversion, plan), file=file)
+        return await self._await_upload(owner, conversion)
+
+    async def _await_upload(self, owner: str, conversion: Conversion) -> Created:
+        """Look at the file again: a confirmation that ran meanwhile has not seen this conversion."""
+        file = await self._files.get(owner, conversion.file_id)
+        if file.status is FileStatus.UPLOADED:
+            return Created(conversion=await self._settle(conversion, file), file=file)
+        self._dispatch.tell(conversion)
+        return Created(conversion=conversion, file=file)
+
+    async def _plan_for_file(self, file: File, target: str, options: dict[str, Any]) -> Plan | None:
+        if file.status is FileStatus.UPLOADED:
+            return await self._offers.plan((await self._files.identify(file)).name, target, options)
+        claimed = format_of_name(file.filename)
+        return await self._offers.plan(claimed.name, target, options) if claimed else None
+
+    async def _plan(self, file: File, conversion: Conversion) -> Plan:
+        source = await self._files.identify(file)
+        return await self._offers.plan(source.name, conversion.target_format, conversion.options)
+
+    async def _settle_waiting(self, file: File) -> list[Conversion]:
+        """All conversions of a file after those that waited were settled, newest first.
+
+        Without any worker `NoWorker` is raised and they go on waiting: the confirmation can be repeated.
+        """
+        while waiting := await self._waiting(file, (Status.AWAITING_UPLOAD,)):
+            for conversion in waiting:
+                await self._settle(conversion, file)
+        return await self._conversions.find(ConversionFilter(owner=file.owner, file_id=file.id, limit=PAGE))
+
+    async def _waiting(self, file: File, statuses: tuple[Status, ...]) -> list[Conversion]:
+        query = ConversionFilter(owner=file.owner, file_id=file.id, statuses=statuses, limit=PAGE)
+        return await self._conversions.find(query)
+
+    async def _settle(self, conversion: Conversion, file: File) -> Conversion:
+        try:
+            plan = await self._plan(file, conversion)
+        except (BadSource, BadOptions, UnsupportedConversion) as error:
+            return await self._refuse(conversion, file, error)
+        return await self._make_runnable(conversion, plan)
+
+    async def _make_runnable(self, conversion: Conversion, plan: Plan) -> Conversion:
+        change = confirm(
+            conversion, source_format=plan.source_format, plan=plan.steps, family=plan.family, now_ms=now_ms()
+        )
+        return await self._apply(change) or await self.get(conversion.owner, conversion.id)
+
+    async def _refuse(self, conversion: Conversion, file: File, error: ConvertoError) -> Conversion:
+        change = refuse(
+            conversion,
+            code=error.stable_code,
+            message=error.public_message,
+            now_ms=now_ms(),
+            source_format=file.detected_format,
+        )
+        log.info("conversion.refused", conversion_id=conversion.id, code=error.stable_code)
+        return await self._apply(change) or await self.get(conversion.owner, conversion.id)
+
+    async def _apply(self, change: Change) -> Conversion | None:
+        after = await self._conversions.apply(change)
+        if after is not None:
+            self._dispatch.tell(after)
+            log.info("conversion.changed", conversion_id=after.id, status=after.status, file_id=after.file_id)
+        return after
+
+    async def _source_of(self, owner: str, conversion: Conversion) -> File:
+        try:
+            file = await self._files.get(owner, conversion.file_id)
+        except NotFound as error:
+            raise Conflict("The source file was deleted; upload it again with a new conversion") from error
+        if file.status is not FileStatus.UPLOADED:
+            raise Conflict("The source file was never uploaded; create a new conversion for it")
+        return file
+
+    async def _completed(self, owner: str, conversion_id: str) -> Conversion:
+        conversion = await self.get(owner, conversion_id)
+        if conversion.status is not Status.COMPLETED:
+            raise Conflict(f"The conversion is {conversion.status}; there are results when it is completed")
+        return conversion
+
+    async def _presign(self, output: Output, *, inline: bool = False) -> PresignedRequest:
+        return await self._objects.presign_get(
+            output.key,
+            filename=output.filename,
+            content_type=output.content_type,
+            inline=inline and _may_be_inline(output.content_type),
+        )
+
+
+def _new(file: File, target_format: str, options: dict[str, Any], *, lane: str, client_id: str | None) -> Conversion:
+    now = now_ms()
+    claimed = format_of_name(file.filename)
+    return Conversion(
+        id=new_id(),
+        owner=file.owner,
+        file_id=file.id,
+        file_version=file.version,
+        filename=file.filename,
+        source_format=file.detected_format or (claimed.name if claimed else None),
+        target_format=target_format,
+        source_sha256=file.sha256,
+        options=options,
+        lane=Lane(lane),
+        client_id=client_id,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _may_be_inline(content_type: str) -> bool:
+    return content_type.startswith(SHOWN_INLINE) and not content_type.startswith("image/svg")
+
+
+def check_number(untrusted_number: str) -> int:
+    """The number of an output in an address; raises `InvalidRequest`."""
+    if not (untrusted_number.isascii() and untrusted_number.isdigit() and len(untrusted_number) <= 6):
+        raise InvalidRequest("The number of an output counts from 1")
+    return int(untrusted_number)

@@ -1,0 +1,119 @@
+"""One answer for a repeated request: Idempotency-Key, remembered per owner. It knows no route."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from converto_core.access import RememberedAnswer
+from converto_core.errors import Conflict, ConvertoError, DependencyUnavailable, IdempotencyMismatch, RequestInFlight
+from converto_core.ids import now_ms
+from converto_core.ports import AccessStore
+from file_service.problem import FieldError, InvalidFields, problem_of
+
+STALE_AFTER_MS = 120_000
+"""A reservation this old belongs to a server that died: no request takes as long, all its calls have deadlines."""
+LONGEST_KEY = 255
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes back to the client: a status, a body and, for something new, its address."""
+
+    status: int
+    body: bytes
+    location: str | None = None
+    is_replayed: bool = False
+    headers: dict[str, str] = {}
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as far as repetition goes: who asked what, and under which key."""
+
+    owner: str
+    path: str
+    request_id: str
+    key: str | None
+
+
+Work = Callable[[], Awaitable[Answer]]
+
+
+class Idempotency:
+    """Remembers final answers in the database, so that any API instance can repeat them."""
+
+    def __init__(self, access: AccessStore, *, ttl_s: int) -> None:
+        """`ttl_s`: how long an answer is remembered."""
+        self._access = access
+        self._ttl_ms = ttl_s * 1000
+
+    async def once(self, asked: Asked, content: Any, work: Work) -> Answer:
+        """Do the work, or repeat the answer it had. `content` is what must be equal in a repetition.
+
+        Raises `IdempotencyMismatch` for other content under the same key, `RequestInFlight` while it is being served.
+        """
+        if asked.key is None:
+            return await work()
+        if not (0 < len(asked.key) <= LONGEST_KEY and asked.key.isascii() and asked.key.isprintable()):
+            raise InvalidFields(
+                [FieldError("Idempotency-Key", f"must be 1 to {LONGEST_KEY} printable ASCII characters")]
+            )
+        claim = self._claim(asked, content)
+        known = await self._access.claim_answer(claim, stale_before_ms=claim.claimed_at - STALE_AFTER_MS)
+        return await self._serve(asked, claim, work) if known is None else _replay(claim, known)
+
+    def _claim(self, asked: Asked, content: Any) -> RememberedAnswer:
+        fingerprint = hashlib.sha256(asked.path.encode() + b"\n" + msgspec.json.encode(content, order="sorted"))
+        now = now_ms()
+        return RememberedAnswer(
+            id=f"{asked.owner}:{asked.key}",
+            body_sha256=fingerprint.hexdigest(),
+            claimed_at=now,
+            expires_at=now + self._ttl_ms,
+        )
+
+    async def _serve(self, asked: Asked, claim: RememberedAnswer, work: Work) -> Answer:
+        is_settled = False
+        try:
+            answer = await work()
+            is_settled = await self._remember(claim, answer)
+        except ConvertoError as error:
+            if _is_final(error):
+                problem = problem_of(error, instance=asked.path, request_id=asked.request_id)
+                is_settled = await self._remember(
+                    claim, Answer(status=problem.status, body=msgspec.json.encode(problem))
+                )
+            raise
+        finally:
+            # Also on cancellation (the client went away): a reservation without a server would block the key.
+            if not is_settled:
+                await self._forget(claim)
+        return answer
+
+    async def _remember(self, claim: RememberedAnswer, answer: Answer) -> bool:
+        done = msgspec.structs.replace(claim, status=answer.status, body=answer.body.decode(), location=answer.location)
+        try:
+            await self._access.remember_answer(done)
+        except DependencyUnavailable:
+            # The work is done and its answer is true. Forgetting the key now would let a repetition do it twice, so
+            # the reservation stays until it is stale.
+            return True
+        return True
+
+    async def _forget(self, claim: RememberedAnswer) -> None:
+        try:
+            await self._access.forget_answer(claim.id)
+        except DependencyUnavailable:
+            return  # it is taken over when it is stale
+
+
+def _is_final(error: ConvertoError) -> bool:
+    return 400 <= error.http_status < 500 and error.http_status not in {401, 429} and not isinstance(error, Conflict)
+
+
+def _replay(claim: RememberedAnswer, known: RememberedAnswer) -> Answer:
+    if known.body_sha256 != claim.body_sha256:
+        raise IdempotencyMismatch("This Idempotency-Key was used for another request; take a new one")
+    if known.status == 0:
+        raise RequestInFlight("The first request with this Idempotency-Key is still being served; ask again shortly")
+    return Answer(status=known.status, body=known.body.encode(), location=known.location, is_replayed=True)

@@ -1,0 +1,165 @@
+"""Every error as `application/problem+json` (RFC 9457). It knows HTTP and the error tree, no route and no use case."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+from converto_core.errors import ConvertoError, DependencyUnavailable, InvalidRequest, RequestInFlight
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+"""What a client is asked to wait when a dependency is away and does not say itself when to come back."""
+
+log = structlog.get_logger()
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One field at fault: a JSON Pointer into the body, or the name of a header, query or form field."""
+
+    pointer: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong, for programs (`code`, `retryable`) and for people (`detail`)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    retryable: bool
+    request_id: str
+    errors: list[FieldError] = []
+
+
+class InvalidFields(InvalidRequest):
+    """Raised when single fields are at fault; names each of them."""
+
+    def __init__(self, errors: list[FieldError], message: str | None = None) -> None:
+        """`message` defaults to the first error's."""
+        super().__init__(message or f"{errors[0].pointer}: {errors[0].message}")
+        self.errors = errors
+
+
+class MalformedRequest(InvalidRequest):
+    """Raised when the body is not even JSON, or a form is not even a form."""
+
+    code = "malformed_request"
+    title = "The request body cannot be read"
+    http_status = 400
+
+
+class MalformedId(InvalidRequest):
+    """Raised when an id in the address is not a UUID."""
+
+    code = "malformed_id"
+    title = "This is not an id that converto gives out"
+    http_status = 400
+
+
+def problem_of(error: Exception, *, instance: str, request_id: str) -> Problem:
+    """The public face of any exception; what is not ours shows nothing of itself."""
+    status, code, title, detail = _face(error)
+    return Problem(
+        type=f"urn:converto:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=instance,
+        code=code,
+        retryable=error.retryable if isinstance(error, ConvertoError) else False,
+        request_id=request_id,
+        errors=_field_errors(error),
+    )
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """Headers that belong to an error: when to come back, how to authenticate, which methods exist."""
+    if isinstance(error, DependencyUnavailable):
+        return {"Retry-After": str(max(1, round(getattr(error, "retry_after_s", RETRY_AFTER_S) or RETRY_AFTER_S)))}
+    if isinstance(error, RequestInFlight):
+        return {"Retry-After": "1"}
+    if isinstance(error, ConvertoError) and error.http_status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'Bearer realm="converto"'}
+    if isinstance(error, HTTPException):
+        return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return {}
+
+
+def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The HTTP border: the last place an exception can reach."""
+    problem = problem_of(error, instance=request.url.path, request_id=request_id_of(request))
+    _log(error, problem)
+    return Response(
+        msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers_of(error)
+    )
+
+
+def request_id_of(request: Request[Any, Any, Any]) -> str:
+    """The id that the outermost layer gave to this request."""
+    return str(request.scope.get("request_id", ""))
+
+
+def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """What a handler documents: 401, 500 and 503 can always happen, the others are its own."""
+    return {
+        status: ResponseSpec(
+            Problem, description=HTTPStatus(status).phrase, media_type=MEDIA_TYPE, generate_examples=False
+        )
+        for status in sorted({401, 500, 503, *statuses})
+    }
+
+
+def _face(error: Exception) -> tuple[int, str, str, str]:
+    if isinstance(error, ConvertoError):
+        return error.http_status, error.stable_code, type(error).title, error.public_message
+    if isinstance(error, ValidationException):
+        return 422, InvalidRequest.code, InvalidRequest.title, error.detail
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _http_face(error)
+    return 500, ConvertoError.code, ConvertoError.title, "Please try again; if it stays, tell us the request_id"
+
+
+def _http_face(error: HTTPException) -> tuple[int, str, str, str]:
+    match error.status_code:
+        case 400:
+            return 400, MalformedRequest.code, MalformedRequest.title, error.detail
+        case 404:
+            return 404, "not_found", "Nothing lives at this address", "See /api/docs for the addresses there are"
+        case 405:
+            return 405, "method_not_allowed", "This address does not know this method", error.detail
+        case 413:
+            return 413, "too_large", "The request is too large", "The body is larger than this address accepts"
+    return error.status_code, "bad_request", HTTPStatus(error.status_code).phrase, error.detail
+
+
+def _field_errors(error: Exception) -> list[FieldError]:
+    if isinstance(error, ValidationException):
+        return [_litestar_error(entry) for entry in error.extra] if isinstance(error.extra, list) else []
+    return [_as_field_error(entry) for entry in getattr(error, "errors", ())]
+
+
+def _as_field_error(entry: Any) -> FieldError:
+    if isinstance(entry, FieldError):
+        return entry
+    pointer, message = entry
+    return FieldError(str(pointer), str(message))
+
+
+def _litestar_error(entry: Any) -> FieldError:
+    return FieldError(str(entry.get("key", "")), str(entry.get("message", "")))
+
+
+def _log(error: Exception, problem: Problem) -> None:
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request.crashed", request_id=problem.request_id, path=problem.instance, exc_info=error)
+    elif problem.status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        detail = getattr(error, "detail", "")
+        log.warning("request.refused", request_id=problem.request_id, code=problem.code, detail=detail)

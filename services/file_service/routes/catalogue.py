@@ -1,0 +1,77 @@
+"""What can be converted, who converts, and who is asking."""
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+
+from converto_core.catalogue import Offer
+from converto_core.formats import FORMATS, format_named
+from converto_engines import planner
+from file_service.conversions import Conversions
+from file_service.offers import Offers
+from file_service.problem import FieldError, InvalidFields, problem_responses
+from file_service.requests import ApiRequest, query_of
+from file_service.schemas import FormatBody, FormatName, Formats, RouteBody, WhoAmI, Workers, worker_body
+
+TAGS = ["catalogue"]
+
+
+class FormatsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of the catalogue."""
+
+    source: FormatName | None = None
+    target: FormatName | None = None
+
+
+@get("/formats", tags=TAGS, summary="What can be converted now", responses=problem_responses(422))
+async def list_formats(request: ApiRequest, offers: NamedDependency[Offers]) -> Formats:
+    """Every format and every route with its steps and the JSON Schema of its options."""
+    query = query_of(request, FormatsQuery)
+    source, target = _name("source", query.source), _name("target", query.target)
+    chosen = [
+        route for route in await offers.routes() if source in (None, route.source) and target in (None, route.target)
+    ]
+    by_name = {offer.converter: offer for offer in await offers.known()}
+    formats = [msgspec.convert(entry, FormatBody, from_attributes=True) for entry in FORMATS]
+    return Formats(formats=formats, routes=[_route(route, by_name) for route in chosen])
+
+
+@get("/workers", tags=TAGS, summary="Which workers run, and what they do", responses=problem_responses())
+async def list_workers(
+    request: ApiRequest, offers: NamedDependency[Offers], conversions: NamedDependency[Conversions]
+) -> Workers:
+    """Workers that were heard of within half a minute; the ids of other owners' conversions are left out."""
+    workers = await offers.alive()
+    running = {slot.conversion_id for worker in workers for slot in worker.running}
+    own = await conversions.own_ids(request.user.owner, running)
+    return Workers([worker_body(worker, own) for worker in workers])
+
+
+@get("/whoami", tags=TAGS, summary="Who this API key stands for", responses=problem_responses())
+async def who_am_i(request: ApiRequest) -> WhoAmI:
+    """Good for trying a key."""
+    return WhoAmI(owner=request.user.owner, key_id=request.user.key_id)
+
+
+def _name(field: str, untrusted_name: str | None) -> str | None:
+    if untrusted_name is None:
+        return None
+    entry = format_named(untrusted_name)
+    if entry is None:
+        raise InvalidFields([FieldError(field, f'"{untrusted_name}" is not a format converto knows')])
+    return entry.name
+
+
+def _route(route: planner.Route, by_name: dict[str, Offer]) -> RouteBody:
+    offers = tuple(by_name.values())
+    last, first = by_name[route.steps[-1].converter], by_name[route.steps[0].converter]
+    return RouteBody(
+        source=route.source,
+        target=route.target,
+        converter=last.converter,
+        engine=last.engine,
+        engine_version=last.engine_version,
+        family=first.family,
+        options_schema=planner.merged_schema(route.steps, offers),
+        steps=route.steps,
+    )

@@ -1,0 +1,442 @@
+"""Request and response bodies, exactly as clients see them, and how records turn into them. It knows no HTTP."""
+
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from converto_core.catalogue import Slot, Worker
+from converto_core.conversion import Conversion, Lane, Output, Status, Step, readable_name
+from converto_core.errors import ConversionError, ConvertoError
+from converto_core.file import File, FileStatus
+
+Name = Annotated[
+    str, Meta(min_length=1, max_length=255, description="File name with its extension", examples=["deck.pptx"])
+]
+ClientId = Annotated[
+    str, Meta(max_length=128, pattern=r"^[\x20-\x7e]+$", description="A label of yours, to list by", examples=["foyer"])
+]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$", description="SHA-256 of the whole file, hex")]
+MimeType = Annotated[str, Meta(max_length=200, pattern=r"^[!-~]+/[!-~]+(; ?[ -~]+)?$", examples=["application/pdf"])]
+SizeBytes = Annotated[int, Meta(ge=0, le=2**53, description="Size of the file in bytes", examples=[48213])]
+FormatName = Annotated[
+    str, Meta(min_length=1, max_length=32, description="A format name of GET /formats", examples=["pdf"])
+]
+OptionName = Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
+Text = Annotated[str, Meta(max_length=1000)]
+Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+Option = bool | Whole | float | Text | None
+Options = Annotated[dict[OptionName, Option], Meta(max_length=50, description="See options_schema of the route")]
+Milliseconds = Annotated[int, Meta(description="Milliseconds since 1970, UTC")]
+
+
+class NewFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that is about to be uploaded."""
+
+    filename: Name
+    size_bytes: SizeBytes
+    content_type: MimeType | None = None
+    sha256: Sha256 | None = None
+    client_id: ClientId | None = None
+    multipart: Annotated[bool | None, Meta(description="Upload in parts even if the file is small")] = None
+
+
+class NewConversion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A conversion to be made, either of a file that is known (`file_id`) or of a new one (`file`)."""
+
+    target_format: FormatName
+    file_id: str | None = None
+    file: NewFile | None = None
+    options: Options = {}
+    client_id: ClientId | None = None
+    lane: Literal["normal", "bulk"] = "normal"
+
+
+class FormFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands beside `file` in a multipart/form-data request."""
+
+    target_format: FormatName
+    options: Options = {}
+    client_id: ClientId | None = None
+    lane: Literal["normal", "bulk"] = "normal"
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An empty body."""
+
+
+class PartNumbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Parts of a multipart upload that need a presigned request."""
+
+    part_numbers: Annotated[list[Annotated[int, Meta(ge=1, le=10_000)]], Meta(min_length=1, max_length=1000)]
+
+
+class PartEtag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part that was uploaded, with the ETag the object store answered."""
+
+    part_number: Annotated[int, Meta(ge=1, le=10_000)]
+    etag: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")]
+
+
+class Uploaded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The upload is finished. `parts` may be left out: the service then asks the object store itself."""
+
+    parts: Annotated[list[PartEtag], Meta(max_length=10_000)] | None = None
+
+
+class FileBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A file."""
+
+    id: str
+    filename: str
+    extension: str
+    size_bytes: int
+    status: FileStatus
+    version: int
+    client_id: str | None
+    declared_type: str | None
+    detected_type: str | None
+    detected_format: str | None
+    sha256: str | None
+    sha512: str | None
+    created_at: Milliseconds
+    updated_at: Milliseconds
+
+
+class SingleUpload(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="single"):
+    """Send the whole file with this one request; it needs no API key."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: Milliseconds
+
+
+class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="multipart"):
+    """Send the file in parts of this size (the last one is smaller); ask POST /files/{id}/parts for their requests."""
+
+    part_size_bytes: int
+    part_count: int
+
+
+UploadBody = SingleUpload | MultipartUpload
+
+
+class FileCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A file and how to upload it."""
+
+    file: FileBody
+    upload: UploadBody
+
+
+class PresignedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that uploads one part."""
+
+    part_number: int
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: Milliseconds
+
+
+class PresignedParts(msgspec.Struct, frozen=True):
+    """The requests that were asked for."""
+
+    parts: list[PresignedPart]
+
+
+class ArrivedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that the object store has."""
+
+    part_number: int
+    etag: str
+    size_bytes: int
+
+
+class ArrivedParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What has arrived of a multipart upload, so that it can go on after an interruption."""
+
+    parts: list[ArrivedPart]
+    part_size_bytes: int
+    part_count: int
+
+
+class FileList(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of files, newest first; `next` is the `after` of the next page."""
+
+    files: list[FileBody]
+    next: str | None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a conversion ended without a result."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class AttemptBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How one failed attempt ended."""
+
+    attempt: int
+    code: str
+    message: str
+    at: Milliseconds
+
+
+class OutputBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One result file; `page` is null when there is only one."""
+
+    page: int | None
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    sha512: str
+
+
+class OutputLink(msgspec.Struct, frozen=True, kw_only=True):
+    """One result file with the address it can be fetched from, without an API key, until `expires_at`."""
+
+    page: int | None
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    sha512: str
+    url: str
+    expires_at: Milliseconds
+
+
+class Outputs(msgspec.Struct, frozen=True):
+    """All results of a conversion, in order."""
+
+    outputs: list[OutputLink]
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to go from here."""
+
+    self: str
+    outputs: str
+    events: str
+    file: str
+
+
+class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion."""
+
+    id: str
+    file_id: str
+    file_version: int
+    filename: str
+    client_id: str | None
+    source_format: str | None
+    target_format: str
+    options: dict[str, Any]
+    status: Status
+    percent: Annotated[float, Meta(ge=0, le=100)]
+    stage: str | None
+    lane: Lane
+    attempt: int
+    attempts_lost: int
+    plan: tuple[Step, ...]
+    worker: str | None
+    errors: list[AttemptBody]
+    error: ErrorBody | None
+    outputs: list[OutputBody]
+    output_filename: str
+    source_sha256: str | None
+    engine_versions: dict[str, str]
+    cancel_requested: bool
+    created_at: Milliseconds
+    updated_at: Milliseconds
+    started_at: Milliseconds | None
+    completed_at: Milliseconds | None
+    expires_at: Milliseconds | None
+    links: Links
+
+
+class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A conversion, its file, and (as long as the file is not there yet) how to upload it."""
+
+    conversion: ConversionBody
+    file: FileBody
+    upload: UploadBody | None = None
+
+
+class FileConfirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """The file as it was found, and the conversions that waited for it."""
+
+    file: FileBody
+    conversions: list[ConversionBody]
+
+
+class ConversionList(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of conversions, newest first; `next` is the `after` of the next page."""
+
+    conversions: list[ConversionBody]
+    next: str | None
+
+
+class FormatBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One file format."""
+
+    name: str
+    title: str
+    mime_type: str
+    family: str
+    extensions: tuple[str, ...]
+
+
+class RouteBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One way from a source format to a target format, with all its steps and options."""
+
+    source: str
+    target: str
+    converter: str
+    engine: str
+    engine_version: str
+    family: str
+    options_schema: dict[str, Any]
+    steps: tuple[Step, ...]
+
+
+class Formats(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be converted at this moment."""
+
+    formats: list[FormatBody]
+    routes: list[RouteBody]
+
+
+class SlotBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion that runs now; its id is null when it is not yours."""
+
+    conversion_id: str | None
+    started_at: Milliseconds
+    pid: int | None
+
+
+class WorkerBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that is alive."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: Milliseconds
+    seen_at: Milliseconds
+    slots: int
+    sandbox: str
+    running: list[SlotBody]
+    offers: list[str]
+    is_stopping: bool
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """All workers that are alive."""
+
+    workers: list[WorkerBody]
+
+
+class WhoAmI(msgspec.Struct, frozen=True):
+    """Who the API key stands for."""
+
+    owner: str
+    key_id: str
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one dependency answers."""
+
+    status: Literal["ok", "unavailable"]
+    latency_ms: float
+    error: str | None = None
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """`ok`, `degraded` (works, but new work waits for the broker) or `unavailable`."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    checks: dict[str, Check]
+    sandbox: str | None = None
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+def file_body(file: File) -> FileBody:
+    """A file as clients see it."""
+    return msgspec.convert(file, FileBody, from_attributes=True)
+
+
+def worker_body(worker: Worker, own_ids: Collection[str]) -> WorkerBody:
+    """A worker as one client sees it: only this client's own conversions have an id."""
+    fields: dict[str, Any] = {name: getattr(worker, name) for name in WorkerBody.__struct_fields__}
+    fields["running"] = [_slot_body(slot, own_ids) for slot in worker.running]
+    fields["offers"] = sorted({offer.converter for offer in worker.offers})
+    return WorkerBody(**fields)
+
+
+def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> ConversionBody:
+    """A conversion as clients see it. `base` stands before each link, `retention_ms` is how long results are kept."""
+    fields: dict[str, Any] = {
+        name: getattr(conversion, name) for name in ConversionBody.__struct_fields__ if hasattr(conversion, name)
+    }
+    fields |= {
+        "attempts_lost": conversion.lost,
+        "errors": [msgspec.convert(entry, AttemptBody, from_attributes=True) for entry in conversion.errors],
+        "error": _error(conversion),
+        "outputs": [msgspec.convert(output, OutputBody, from_attributes=True) for output in conversion.outputs],
+        "output_filename": _output_filename(conversion),
+        "expires_at": _expiry(conversion, retention_ms),
+        "links": _links(conversion, base),
+    }
+    return ConversionBody(**fields)
+
+
+def output_link(output: Output, *, url: str, expires_at: int) -> OutputLink:
+    """A result with its address."""
+    fields = {name: getattr(output, name) for name in OutputBody.__struct_fields__}
+    return OutputLink(**fields, url=url, expires_at=expires_at)
+
+
+def _slot_body(slot: Slot, own_ids: Collection[str]) -> SlotBody:
+    shown = slot.conversion_id if slot.conversion_id in own_ids else None
+    return SlotBody(conversion_id=shown, started_at=slot.started_at, pid=slot.pid)
+
+
+def _error(conversion: Conversion) -> ErrorBody | None:
+    if conversion.error_code is None:
+        return None
+    message = conversion.error_message or ConversionError.title
+    return ErrorBody(code=conversion.error_code, message=message, retryable=conversion.error_code in _RETRYABLE_CODES)
+
+
+def _output_filename(conversion: Conversion) -> str:
+    if len(conversion.outputs) == 1:
+        return conversion.outputs[0].filename
+    return readable_name(conversion.filename, conversion.target_format)
+
+
+def _expiry(conversion: Conversion, retention_ms: int) -> int | None:
+    if conversion.status is Status.COMPLETED and conversion.expires_at is None and conversion.completed_at:
+        return conversion.completed_at + retention_ms
+    return conversion.expires_at
+
+
+def _links(conversion: Conversion, base: str) -> Links:
+    own = f"{base}/conversions/{conversion.id}"
+    return Links(self=own, outputs=f"{own}/outputs", events=f"{own}/events", file=f"{base}/files/{conversion.file_id}")
+
+
+def _retryable_codes(error: type[ConvertoError]) -> set[str]:
+    deeper = [_retryable_codes(child) for child in error.__subclasses__()]
+    return set().union(*deeper, {error.code} if error.retryable else set())
+
+
+_RETRYABLE_CODES = frozenset(_retryable_codes(ConvertoError)) | {"worker_lost", "upload_abandoned"}
