@@ -1,0 +1,274 @@
+"""The file service on memory twins: an HTTP client in the same event loop, and shortcuts for what workers would do."""
+
+import asyncio
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from converto_core.access import ApiKey, hash_secret, new_key_text, split_key_text
+from converto_core.catalogue import Offer, Slot, Worker
+from converto_core.conversion import Change, Conversion, Output, claim, complete, output_key
+from converto_core.formats import Family
+from converto_core.ids import now_ms
+from converto_core.ports import PresignedRequest
+from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.settings import Settings
+from file_service.app import FileService
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00" + b"\x00" * 40
+PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
+EXE = b"MZ\x90\x00" + b"\x00" * 56 + b"\x80\x00\x00\x00" + b"\x00" * 64 + b"PE\x00\x00" + b"\x00" * 200
+
+
+def pptx() -> bytes:
+    """The least that is told to be a PowerPoint presentation."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        main = "application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml"
+        archive.writestr(
+            "[Content_Types].xml", f'<Types><Override PartName="/ppt/presentation.xml" ContentType="{main}"/></Types>'
+        )
+        archive.writestr("ppt/presentation.xml", "<p:presentation/>")
+    return buffer.getvalue()
+
+
+def offers() -> tuple[Offer, ...]:
+    """What an ordinary worker has installed."""
+    quality = {"type": "integer", "minimum": 1, "maximum": 100}
+    return (
+        Offer(
+            converter="libreoffice",
+            engine="LibreOffice",
+            engine_version="7.4",
+            family=Family.OFFICE,
+            sources=("pptx", "docx", "txt"),
+            targets=("pdf",),
+            options_schema={"type": "object", "properties": {"pages": {"type": "string"}}},
+        ),
+        Offer(
+            converter="pdf-pages",
+            engine="pdfium",
+            engine_version="6",
+            family=Family.PDF,
+            sources=("pdf",),
+            targets=("png", "webp"),
+            options_schema={"type": "object", "properties": {"dpi": {"type": "integer", "minimum": 36}}},
+            is_paged=True,
+        ),
+        Offer(
+            converter="vips",
+            engine="libvips",
+            engine_version="8.14",
+            family=Family.IMAGE,
+            sources=("png", "jpg"),
+            targets=("webp", "jpg"),
+            options_schema={"type": "object", "properties": {"quality": quality}},
+        ),
+    )
+
+
+class World:
+    """The service with everything behind it, and two owners' keys."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stores, self.objects, self.bus = MemoryStores(), MemoryObjectStore(), MemoryEventBus()
+        self.service = FileService(settings, self.stores, self.objects, self.bus)
+        self.key, self.other_key = new_key_text(), new_key_text()
+        self.api = self.client(self.key)
+        self.stranger = self.client(self.other_key)
+
+    def client(self, key: str | None, **headers: str) -> httpx2.AsyncClient:
+        """A client with this key."""
+        sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers}
+        transport = httpx2.ASGITransport(app=self.service.asgi, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url="http://converto.test", headers=sent)
+
+    async def put_keys(self) -> None:
+        """Make both keys known."""
+        for key, owner in ((self.key, "anna"), (self.other_key, "berta")):
+            key_id, secret = split_key_text(key) or ("", "")
+            await self.stores.access.put_key(
+                ApiKey(id=key_id, owner=owner, secret_sha256=hash_secret(secret), created_at=now_ms())
+            )
+
+    async def put_worker(self, *slots: Slot) -> None:
+        """A worker that is alive."""
+        worker = Worker(
+            id="w1", host="h", pid=1, started_at=now_ms(), seen_at=now_ms(), slots=2, sandbox="bubblewrap",
+            offers=offers(), running=slots,
+        )  # fmt: skip
+        await self.stores.workers.put(worker)
+
+    async def send(self, upload: dict[str, Any], body: bytes) -> int:
+        """Answer the presigned PUT as the object store would; the status."""
+        fields = {name: upload[name] for name in ("method", "url", "headers", "expires_at")}
+        return (await self.objects.send(PresignedRequest(**fields), body)).status
+
+    async def fetch(self, url: str) -> bytes:
+        """Answer a presigned GET as the object store would."""
+        answer = await self.objects.send(PresignedRequest(method="GET", url=url, headers={}, expires_at=0))
+        assert answer.status == 200
+        return answer.body
+
+    async def announced(self, body: bytes, filename: str, target: str, **fields: Any) -> dict[str, Any]:
+        """A conversion that waits for this file; the answer."""
+        wanted = {"target_format": target, "file": {"filename": filename, "size_bytes": len(body)}, **fields}
+        answer = await self.api.post("/api/v1/conversions", json=wanted)
+        assert answer.status_code == 201, answer.text
+        created: dict[str, Any] = answer.json()
+        return created
+
+    async def pending(self, body: bytes = PNG, filename: str = "a.png", target: str = "webp", **fields: Any) -> str:
+        """A conversion whose file is uploaded and confirmed; its id."""
+        created = await self.announced(body, filename, target, **fields)
+        assert await self.send(created["upload"], body) == 200
+        answer = await self.api.post(f"/api/v1/files/{created['file']['id']}/uploaded")
+        assert answer.status_code == 200, answer.text
+        conversion_id: str = created["conversion"]["id"]
+        return conversion_id
+
+    async def record(self, conversion_id: str) -> Conversion:
+        """The record as it is in the store."""
+        record = await self.stores.conversions.get(conversion_id)
+        assert record is not None
+        return record
+
+    async def apply(self, change: Change) -> Conversion:
+        """What a worker does."""
+        after = await self.stores.conversions.apply(change)
+        assert after is not None
+        return after
+
+    async def claimed(self, conversion_id: str) -> Conversion:
+        """A worker takes it."""
+        record = await self.record(conversion_id)
+        return await self.apply(claim(conversion_id, token=record.token, worker="w1", now_ms=now_ms()))
+
+    async def completed(self, conversion_id: str, *bodies: bytes) -> Conversion:
+        """A worker takes it and finishes with these results."""
+        running = await self.claimed(conversion_id)
+        outputs = []
+        for number, body in enumerate(bodies or (b"result",), 1):
+            key = output_key(running, f"{number}.bin")
+            await self.objects.put(key, body, content_type="image/webp")
+            outputs.append(
+                Output(
+                    key=key, filename=f"a-{number}.webp", content_type="image/webp", size_bytes=len(body),
+                    sha256="0" * 64, sha512="0" * 128, page=number if len(bodies) > 1 else None,
+                )
+            )  # fmt: skip
+        return await self.apply(
+            complete(running, outputs=tuple(outputs), engine_versions={"vips": "8.14"}, now_ms=now_ms())
+        )
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+        """Wait for something that happens beside requests."""
+        async with asyncio.timeout(within_s):
+            while not await holds():
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def running_world(**changed: Any) -> AsyncIterator[World]:
+    """A world with its background tasks, under changed settings."""
+    quick = {"sse_poll_s": 0.02, "sse_ping_s": 5.0, "sweep_interval_s": 3600.0}
+    world = World(Settings(**{**quick, **changed}))
+    await world.put_keys()
+    await world.put_worker()
+    async with world.service.running(), world.api, world.stranger:
+        yield world
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """The service as it is by default, but for quicker streams and no sweeps."""
+    async with running_world() as one:
+        yield one
+
+
+def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem in an answer, checked as far as all problems are alike."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["code"] == code
+    assert body["type"] == f"urn:converto:problem:{code}"
+    assert body["status"] == status
+    assert body["title"] and body["detail"]
+    assert body["instance"] == urlsplit(str(answer.request.url)).path
+    assert body["request_id"] == answer.headers["x-request-id"]
+    return body
+
+
+class Events:
+    """A live stream, read event by event through plain ASGI (an HTTP test transport would wait for its end)."""
+
+    def __init__(self, world: World, path: str, **headers: str) -> None:
+        self._world, self._path = world, path
+        self._headers = {"authorization": f"Bearer {world.key}", **headers}
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        self._started: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._text = ""
+
+    async def __aenter__(self) -> "Events":
+        self._task = asyncio.create_task(self._serve())
+        self.start = await asyncio.wait_for(asyncio.shield(self._started), 5)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._gone.set()
+        await asyncio.wait_for(self._task, 5)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        status: int = self.start["status"]
+        return status
+
+    async def next(self) -> str | None:
+        """The text of the next event or comment; None at the end."""
+        async with asyncio.timeout(5):
+            while "\n\n" not in self._text:
+                chunk = await self._chunks.get()
+                if chunk is None:
+                    return None
+                self._text += chunk.decode()
+        event, _, self._text = self._text.partition("\n\n")
+        return event
+
+    async def _serve(self) -> None:
+        path, _, query = self._path.partition("?")
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "path": path,
+            "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "scheme": "http",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in self._headers.items()],
+            "server": ("converto.test", 80), "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        sent = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal sent
+            if not sent:
+                sent = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await self._gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._started.set_result(message)
+            elif message["type"] == "http.response.body":
+                await self._chunks.put(message["body"])
+                if not message.get("more_body"):
+                    await self._chunks.put(None)
+                    self._gone.set()
+
+        await self._world.service.asgi(scope, receive, send)  # type: ignore[arg-type]
