@@ -128,15 +128,13 @@ class LibreOffice:
             ) from error
         except CorruptSource as error:
             raise CorruptSource(
-                f"The file cannot be read as {BY_NAME[job.source_format].title}: it is damaged, incomplete or something "
-                "else. Please check that it opens on your computer and upload it again",
+                f"The file cannot be read as {BY_NAME[job.source_format].title}: it is damaged, incomplete or something"
+                " else. Please check that it opens on your computer and upload it again",
                 detail=error.detail,
             ) from error
 
     async def _pages_in(self, result: Path, room: Path) -> int:
         """Pages of the PDF as another program counts them; raises `OutputInvalid` when it does not open."""
-        if not result.exists():
-            raise OutputInvalid("LibreOffice wrote no PDF")
         told = await self._sandbox.run(
             ["pdfinfo", self._sandbox.inside(room, result)], folder=room, limits=_CHECK_LIMITS
         )

@@ -8,10 +8,12 @@ import os
 import shutil
 import tempfile
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import md5, sha256
 from pathlib import Path
 
 from converto_core.errors import EngineMissing
+
+PROFILE, FRESH_PROFILE = "profile", "fresh"
 
 _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
 <oor:items xmlns:oor="http://openoffice.org/2001/registry" xmlns:xs="http://www.w3.org/2001/XMLSchema"
@@ -54,6 +56,24 @@ class SlotFolder:
         """Give the folder up. Blocks on the disk."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._descriptor)
+
+
+def remove_sockets(slot: Path) -> None:
+    """Remove what a killed LibreOffice left in /tmp; inside bubblewrap /tmp is its own, and nothing is found here.
+
+    LibreOffice puts its sockets nowhere else: that of our pipe, and one named after its profile's address.
+    """
+    for profile in (PROFILE, FRESH_PROFILE):
+        address = (slot / profile).as_uri().encode("utf-16-le")
+        digest = "".join(f"{byte:x}" for byte in md5(address, usedforsecurity=False).digest())
+        _unlink(f"OSL_PIPE_*SingleOfficeIPC_{digest}")
+    _unlink(f"OSL_PIPE_*{slot.name}")
+
+
+def _unlink(pattern: str) -> None:
+    for socket in Path("/tmp").glob(pattern):  # noqa: S108 -- LibreOffice's choice, not ours
+        with suppress(OSError):
+            socket.unlink()
 
 
 def ready_profile(version: str, work_dir: Path | None = None) -> Path:
@@ -99,6 +119,7 @@ def _remove_if_abandoned(slot: Path) -> None:
         return  # being made, or removed, at this moment
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_sockets(slot)
         shutil.rmtree(slot, ignore_errors=True)
     except BlockingIOError:
         return

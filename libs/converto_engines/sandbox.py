@@ -18,8 +18,15 @@ PROGRAM_PATH = "/usr/local/bin:/usr/bin:/bin"
 INSIDE = Path(confine.__file__).resolve().parent
 
 _JOB = "/job"
-# What programs read besides /usr: fonts, Debian's alternatives and the settings LibreOffice keeps there.
-_SETTINGS = ("/etc/fonts", "/etc/alternatives", "/etc/ld.so.cache", "/etc/libreoffice", "/var/cache/fontconfig")
+# What programs read besides /usr: fonts, Debian's alternatives, and where Debian's LibreOffice keeps its settings.
+_SETTINGS = (
+    "/etc/fonts",
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/libreoffice",
+    "/var/cache/fontconfig",
+    "/var/spool/libreoffice",
+)
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", *_SETTINGS)
 _DEVICES = ("/dev/urandom", "/dev/random")
 _OPEN_FILES = 1024
@@ -68,7 +75,9 @@ def launcher(enclosure: Enclosure) -> list[str]:
     """No privilege needed: system call filter, and Landlock where the kernel has it."""
     readable = [*_SYSTEM, "/proc", "/sys/devices/system/cpu", *map(str, (INSIDE, *enclosure.readable))]
     writable = [*_DEVICES, str(enclosure.folder), str(enclosure.temporary)]
-    rules = json.dumps({"readable": readable, "writable": writable})
+    # LibreOffice puts its sockets into /tmp and nowhere else. Nobody confined can list that folder, and their names
+    # hold random letters, so no other program finds them.
+    rules = json.dumps({"readable": readable, "writable": writable, "sockets": ["/tmp"]})  # noqa: S108
     return [sys.executable, "-I", "-S", str(INSIDE / "confine.py"), rules]
 
 

@@ -90,7 +90,7 @@ class WarmOffice:
         return answer
 
     async def rest(self) -> None:
-        """A conversion is over: close its document, and end LibreOffice when it did its share or has grown too large."""
+        """A conversion is over: close its document; end LibreOffice when it did its share or has grown too large."""
         if self._child is None:
             return
         self._documents += 1
@@ -107,6 +107,7 @@ class WarmOffice:
         child, self._child = self._child, None
         if child is not None:
             await child.stop(grace_s=0)
+            await asyncio.to_thread(office_profile.remove_sockets, self._folder)
 
     async def aclose(self) -> None:
         """End LibreOffice and remove its folder."""
@@ -131,13 +132,13 @@ class WarmOffice:
         ready = office_profile.ready_profile(await self.version() or "none", self._work_dir)
         if not ready.exists():
             await self._prepare(ready, limits)
-        profile = self._folder / "profile"
+        profile = self._folder / office_profile.PROFILE
         await asyncio.to_thread(office_profile.copy_ready, ready, profile)
         return await self._launch(profile, limits)
 
     async def _prepare(self, ready: Path, limits: Limits) -> None:
         """Let LibreOffice fill in a fresh profile once; all later starts copy it."""
-        profile = self._folder / "fresh"
+        profile = self._folder / office_profile.FRESH_PROFILE
         await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
         await asyncio.to_thread(office_profile.write_settings, profile)
         child = await self._launch(profile, limits)
@@ -149,7 +150,12 @@ class WarmOffice:
         child = await self._sandbox.start(
             [_PYTHON, "-I", str(_DRIVER)], folder=self._folder, limits=limits, environment={"LC_ALL": "C.UTF-8"}
         )
-        start = {"command": "start", "program": str(program), "profile": self.inside(profile)}
+        start = {
+            "command": "start",
+            "program": str(program),
+            "profile": self.inside(profile),
+            "pipe": self._folder.name,
+        }
         try:
             _raise_refusal(await child.ask(start, timeout_s=_START_S))
         except BaseException:

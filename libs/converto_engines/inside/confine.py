@@ -50,7 +50,7 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _X32 = 0x40000000
 
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
-_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER = 1, 2, 4, 8
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER, _MAKE_SOCKET = 1, 2, 4, 8, 1 << 9
 _RIGHTS_OF_FILES = 0b111 | 1 << 14 | 1 << 15
 
 
@@ -126,7 +126,7 @@ def _become(argv: list[str], rules: dict[str, list[str]]) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
     try:
         drop_rights()
-        restrict_files(readable=rules["readable"], writable=rules["writable"])
+        restrict_files(**rules)
         restrict_calls(filter_program(keep_group=True))
         os.execvp(argv[0], argv)  # noqa: S606 -- this is the launcher itself
     except OSError as error:
@@ -151,8 +151,8 @@ def restrict_calls(program: bytes) -> None:
     _checked(_LIBC.prctl(_PR_SET_SECCOMP, 2, described, 0, 0))
 
 
-def restrict_files(*, readable: list[str], writable: list[str]) -> None:
-    """Allow nothing but these folders and files, as far as this kernel has Landlock (5.13 and later)."""
+def restrict_files(*, readable: list[str], writable: list[str], sockets: list[str]) -> None:
+    """Allow these paths only, and new sockets below `sockets`; without Landlock (Linux 5.13) it does nothing."""
     version = _LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1)
     if version <= 0:
         return
@@ -165,6 +165,8 @@ def restrict_files(*, readable: list[str], writable: list[str]) -> None:
         _allow(ruleset, path, _EXECUTE | _READ_FILE | _READ_FOLDER)
     for path in ("/dev/null", "/dev/zero", "/dev/full"):
         _allow(ruleset, path, _READ_FILE | _WRITE_FILE)
+    for path in sockets:
+        _allow(ruleset, path, _MAKE_SOCKET)
     for path in writable:
         _allow(ruleset, path, handled)
     _checked(_LIBC.syscall(_LANDLOCK_RESTRICT, ruleset, 0))

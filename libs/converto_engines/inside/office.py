@@ -1,7 +1,7 @@
-"""Owns one LibreOffice and answers for it: one JSON line in, one out. Runs inside the sandbox under the python with uno.
+"""Owns one LibreOffice and answers for it, one JSON line in, one out; runs in the sandbox under the python with uno.
 
-Commands: start, ping, open, export, close. An answer has `error` (one of our words) or the figures asked for. It imports
-nothing of converto and takes only paths that the worker made.
+Commands: start, ping, open, export, close. An answer has `error` (one of our words) or the figures asked for. It
+imports nothing of converto and takes only paths that the worker made.
 """
 
 import json
@@ -12,9 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-# Both ends of the pipe look here for its socket; it has to be known before uno starts up.
-os.environ["OSL_SOCKET_PATH"] = os.environ["TMPDIR"]
 
 import uno
 import unohelper
@@ -97,7 +94,8 @@ _WRITERS = (
 )
 _SAMPLE_BYTES = 64 * 1024
 _SEPARATORS = ",;\t|"
-_PASSWORD_REQUESTS = ("DocumentPasswordRequest", "DocumentMSPasswordRequest")
+_PASSWORD_ANSWERS = {"XInteractionPassword", "XInteractionPassword2"}
+_NO_ANSWERS = {"XInteractionAbort", "XInteractionDisapprove"}
 
 
 class Refused(Exception):
@@ -105,24 +103,18 @@ class Refused(Exception):
 
 
 class Questions(unohelper.Base, XInteractionHandler):  # type: ignore[misc]
-    """Answers whatever LibreOffice would ask a person with "abort", and remembers what it was."""
+    """Says no to whatever LibreOffice would ask a person, and remembers whether it was for a password."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.wanted_password = False
 
     def handle(self, request: Any) -> None:
-        """Note the kind of question and leave it."""
-        self.asked.append(type(request.getRequest()).__name__.rpartition(".")[2])
+        """Look at the answers on offer (the question itself cannot be read through this bridge) and choose no."""
         for continuation in request.getContinuations():
-            abort = continuation.queryInterface(uno.getTypeByName("com.sun.star.task.XInteractionAbort"))
-            if abort is not None:
-                abort.select()
-                return
-
-    @property
-    def wanted_password(self) -> bool:
-        """True when one of the questions was for a password."""
-        return any(name.startswith(_PASSWORD_REQUESTS) for name in self.asked)
+            names = {kind.typeName.rpartition(".")[2] for kind in continuation.getTypes()}
+            self.wanted_password |= bool(names & _PASSWORD_ANSWERS)
+            if names & _NO_ANSWERS:
+                continuation.select()
 
 
 class Office:
@@ -148,13 +140,13 @@ class Office:
         except uno.getClass("com.sun.star.uno.Exception") as error:
             return {"error": "crashed" if self._has_died() else "failed", "detail": repr(error)[:2000]}
 
-    def start(self, *, program: str, profile: str) -> dict[str, Any]:
+    def start(self, *, program: str, profile: str, pipe: str) -> dict[str, Any]:
         """Start LibreOffice on this profile and wait until it answers."""
         resolver = _local("com.sun.star.bridge.UnoUrlResolver")
         ends_at = time.monotonic() + _START_S
         for _ in range(_STARTS):
-            self._process = _launch(program, profile)
-            self._context = self._connected(resolver, ends_at)
+            self._process = _launch(program, profile, pipe)
+            self._context = self._connected(resolver, pipe, ends_at)
             if self._context is not None:
                 return {"version": self._version()}
             if self._process.poll() not in _START_AGAIN:
@@ -207,10 +199,10 @@ class Office:
             process.kill()
             process.wait()
 
-    def _connected(self, resolver: Any, ends_at: float) -> Any:
+    def _connected(self, resolver: Any, pipe: str, ends_at: float) -> Any:
         while self._process is not None and self._process.poll() is None and time.monotonic() < ends_at:
             try:
-                return resolver.resolve("uno:pipe,name=converto;urp;StarOffice.ComponentContext")
+                return resolver.resolve(f"uno:pipe,name={pipe};urp;StarOffice.ComponentContext")
             except uno.getClass("com.sun.star.connection.NoConnectException"):
                 time.sleep(_POLL_S)
         return None
@@ -259,11 +251,11 @@ class Office:
         return True
 
 
-def _launch(program: str, profile: str) -> "subprocess.Popen[bytes]":
+def _launch(program: str, profile: str, pipe: str) -> "subprocess.Popen[bytes]":
     argv = [str(Path(program) / "soffice.bin"), f"-env:UserInstallation={uno.systemPathToFileUrl(profile)}", *_SWITCHES]
     environment = {**os.environ, "SAL_USE_VCLPLUGIN": "svp"}
     return subprocess.Popen(
-        [*argv, "--accept=pipe,name=converto;urp;"], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
+        [*argv, f"--accept=pipe,name={pipe};urp;"], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
     )
 
 
