@@ -5,6 +5,7 @@ It changes no status; `publish_due` inside the record says what has to leave and
 
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from converto_core.conversion import Conversion, cancel_waiting, published
@@ -14,9 +15,16 @@ from converto_core.ports import ConversionStore, EventBus
 
 BATCH = 200
 MOST_DOUBLINGS = 32
-POSTPONED_S = 30.0
+REFUSED_FIRST_S, REFUSED_LONGEST_S = 1.0, 60.0  # a refusal may be the last breath of an outage, or last for days
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A wake-up that the living broker did not take: how often in a row, and when it may be tried again (monotonic)."""
+
+    times: int
+    not_before_s: float
 
 
 class Outbox:
@@ -39,7 +47,7 @@ class Outbox:
         self._max_s = republish_max_s
         self._monotonic = monotonic
         self._now_ms = now_ms
-        self._postponed: dict[str, float] = {}
+        self._refused: dict[str, Refusal] = {}
 
     async def sweep(self) -> int:
         """Send what is due, longest due first; how many left. Raises `BusUnavailable` when the broker is away."""
@@ -49,6 +57,9 @@ class Outbox:
             ready = [conversion for conversion in due if not self._is_postponed(conversion)]
             left = sum([await self._send(conversion) for conversion in ready])
             sent += left
+            if len(due) < BATCH:
+                waiting = {conversion.id for conversion in due}
+                self._refused = {key: refusal for key, refusal in self._refused.items() if key in waiting}
             if len(due) < BATCH or not left:
                 return sent
 
@@ -61,6 +72,7 @@ class Outbox:
             await self._bus.ping()  # raises when the broker is away: then the whole sweep may end
             self._postpone(conversion)
             return False
+        self._refused.pop(conversion.id, None)
         due_ms = self._now_ms() + self._again_ms(conversion)
         await self._conversions.apply(published(conversion, next_due_ms=due_ms))
         return True
@@ -75,15 +87,15 @@ class Outbox:
 
     def _postpone(self, conversion: Conversion) -> None:
         """The broker is there but does not take this one; it must not stand in the way of the others."""
-        log.error("wakeup.refused", conversion_id=conversion.id, routing_key=wake_up(conversion).routing_key)
-        self._postponed[conversion.id] = self._monotonic() + POSTPONED_S
+        known = self._refused.get(conversion.id)
+        times = known.times + 1 if known else 1
+        wait_s = min(REFUSED_FIRST_S * 2.0 ** min(times - 1, MOST_DOUBLINGS), REFUSED_LONGEST_S)
+        self._refused[conversion.id] = Refusal(times, self._monotonic() + wait_s)
+        log.warning("wakeup.refused", conversion_id=conversion.id, key=wake_up(conversion).routing_key, times=times)
 
     def _is_postponed(self, conversion: Conversion) -> bool:
-        until = self._postponed.get(conversion.id, 0.0)
-        if until > self._monotonic():
-            return True
-        self._postponed.pop(conversion.id, None)
-        return False
+        refusal = self._refused.get(conversion.id)
+        return refusal is not None and refusal.not_before_s > self._monotonic()
 
     def _again_ms(self, conversion: Conversion) -> int:
         doublings = min(conversion.published, MOST_DOUBLINGS)

@@ -8,7 +8,7 @@ import pytest
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion import Conversion, Lane, Output, Status, Step, beat, claim, request_cancel
 from converto_core.errors import UploadRefused
-from converto_core.events import wake_up
+from converto_core.events import ConversionCreated, wake_up
 from converto_core.file import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
@@ -164,6 +164,23 @@ async def test_outbox_when_one_wakeup_has_no_queue_then_the_others_leave_all_the
 
     assert await yard.sweeps.outbox.sweep() == 1
     assert yard.waiting() == 1
+
+
+async def test_outbox_when_a_wakeup_is_refused_then_it_is_tried_again_soon_and_then_less_often(yard: Yard) -> None:
+    yard.bus.drop_queue(Family.VIDEO, Lane.NORMAL)
+    await yard.add(Status.PENDING, publish_due=yard.now_ms(), family=Family.VIDEO)
+    publish, tried_at = yard.bus.publish, list[float]()
+
+    async def noting(event: ConversionCreated) -> None:
+        tried_at.append(yard.passed_s)
+        await publish(event)
+
+    yard.bus.publish = noting  # type: ignore[method-assign]
+    for _ in range(20):
+        await yard.sweeps.outbox.sweep()
+        yard.passed_s += 1
+
+    assert tried_at == [0, 1, 3, 7, 15]
 
 
 async def test_outbox_when_there_are_more_than_a_batch_then_all_leave(yard: Yard) -> None:
