@@ -149,7 +149,7 @@ class MongoConversionStore:
     async def ensure_indexes(self) -> None:
         """One index for each question that is asked often (behaviour I3)."""
         for fields in (
-            (("owner", ASCENDING), ("_id", DESCENDING)),
+            (("owner", ASCENDING), ("id", DESCENDING)),
             (("owner", ASCENDING), ("client_id", ASCENDING)),
             (("status", ASCENDING), ("publish_due", ASCENDING)),
             (("status", ASCENDING), ("created_at", ASCENDING)),
@@ -175,8 +175,8 @@ class MongoConversionStore:
         if query.statuses:
             where["status"] = {"$in": [status.value for status in query.statuses]}
         if query.after is not None:
-            where["_id"] = {"$lt": query.after}
-        return await self._select(where, order=[("_id", DESCENDING)], limit=query.limit)
+            where["id"] = {"$lt": query.after}
+        return await self._select(where, order=[("id", DESCENDING)], limit=query.limit)
 
     async def apply(self, change: Change) -> Conversion | None:
         """Apply one conditional update; the record after it, or None when a condition did not hold."""
@@ -229,7 +229,7 @@ class MongoFileStore:
 
     async def ensure_indexes(self) -> None:
         """For the owner's list and for the sweep of abandoned uploads."""
-        await self._files.ensure_index(("owner", ASCENDING), ("_id", DESCENDING))
+        await self._files.ensure_index(("owner", ASCENDING), ("id", DESCENDING))
         await self._files.ensure_index(("status", ASCENDING), ("created_at", ASCENDING))
 
     async def insert(self, file: File) -> None:
@@ -252,8 +252,8 @@ class MongoFileStore:
         alive = [FileStatus.AWAITING_UPLOAD.value, FileStatus.UPLOADED.value]
         where: Document = {"owner": owner, "status": {"$in": alive}}
         if after is not None:
-            where["_id"] = {"$lt": after}
-        found = await self._files.select(where, order=[("_id", DESCENDING)], limit=limit)
+            where["id"] = {"$lt": after}
+        found = await self._files.select(where, order=[("id", DESCENDING)], limit=limit)
         return [_record(document, File) for document in found]
 
     async def abandoned(self, *, created_before_ms: int, limit: int) -> list[File]:
@@ -354,8 +354,9 @@ def _plain(values: Mapping[str, Any]) -> Document:
 
 
 def _document(record: msgspec.Struct) -> Document:
+    """A document from a struct. It has the id twice: the small server cannot keep an index over `_id` and a field."""
     document: Document = msgspec.to_builtins(record, str_keys=True)
-    return {"_id": document.pop("id"), **document}
+    return {"_id": document["id"], **document}
 
 
 def _identity(record_id: str, owner: str | None) -> Document:
@@ -363,8 +364,11 @@ def _identity(record_id: str, owner: str | None) -> Document:
 
 
 def _record(document: Document, kind: type[T]) -> T:
-    """A struct from a document; fields that a newer version has added are passed over."""
-    return msgspec.convert({**document, "id": document["_id"]}, kind)
+    """A struct from a document; fields that a newer version has added are passed over.
+
+    Not strict, because the small server hands a flag that was set by an update back as 0 or 1.
+    """
+    return msgspec.convert(document, kind, strict=False)
 
 
 def _record_or_none(document: Document | None, kind: type[T]) -> T | None:

@@ -1,0 +1,99 @@
+"""Both twins of each port: the one in memory and the one on a real server, for one and the same suite."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import aio_pika
+import pytest
+
+from converto_core.conversion import Lane
+from converto_core.events import PARKED_QUEUE, queue_name
+from converto_core.formats import Family
+from converto_core.ids import new_id
+from converto_core.ports import EventBus, ObjectStore
+from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.mongo import MongoStores
+from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.s3 import S3ObjectStore
+from converto_infra.settings import MIB, Settings
+from tests.servers import Servers
+
+TWINS = ("memory", "real")
+
+
+@pytest.fixture(scope="session")
+def server_settings(servers: Servers) -> Callable[..., Settings]:
+    """Settings for the real servers, with a database of their own, and with what a test changes."""
+
+    def make(**changes: Any) -> Settings:
+        start: dict[str, Any] = {
+            "mongodb_url": servers.mongodb_url,
+            "mongodb_database": f"contract_{new_id().replace('-', '')}",
+            "rabbitmq_url": servers.rabbitmq_url,
+            "s3_endpoint_url": servers.s3_endpoint_url,
+            "s3_access_key_id": servers.s3_access_key_id,
+            "s3_secret_access_key": servers.s3_secret_access_key,
+            "s3_bucket": "contract",
+            "part_size_bytes": 5 * MIB,
+        }
+        return Settings(**{**start, **changes})
+
+    return make
+
+
+@pytest.fixture(params=TWINS)
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStores | MongoStores]:
+    """The four stores, empty."""
+    if request.param == "memory":
+        yield MemoryStores()
+        return
+    real = MongoStores.connect(request.getfixturevalue("server_settings")())
+    await real.ensure_indexes()
+    yield real
+    await real.close()
+
+
+@pytest.fixture(params=TWINS)
+async def objects(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+    """An object store with its bucket."""
+    if request.param == "memory":
+        yield MemoryObjectStore()
+        return
+    real = S3ObjectStore.connect(request.getfixturevalue("server_settings")())
+    await real.ensure_bucket()
+    yield real
+    await real.close()
+
+
+@pytest.fixture(params=TWINS)
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[EventBus]:
+    """An event bus whose queues are empty."""
+    if request.param == "memory":
+        yield MemoryEventBus()
+        return
+    real: RabbitEventBus = request.getfixturevalue("rabbit")
+    yield real
+
+
+@pytest.fixture
+async def rabbit(server_settings: Callable[..., Settings]) -> AsyncIterator[RabbitEventBus]:
+    """The bus on the real broker, its queues empty."""
+    settings = server_settings()
+    await purge(settings)
+    bus = RabbitEventBus.connect(settings)
+    await bus.ping()
+    yield bus
+    await bus.close()
+    await purge(settings)
+
+
+async def purge(settings: Settings) -> None:
+    """Empty all queues: what an operator can do at any time, and what keeps tests apart."""
+    names = [PARKED_QUEUE, *(queue_name(family, lane) for family in Family for lane in Lane)]
+    async with asyncio.timeout(30), await aio_pika.connect(settings.rabbitmq_url.get_secret_value()) as connection:
+        for name in names:
+            with suppress(aio_pika.exceptions.ChannelNotFoundEntity):
+                channel = await connection.channel()
+                await (await channel.get_queue(name, ensure=False)).purge()

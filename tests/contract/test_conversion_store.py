@@ -1,0 +1,293 @@
+"""What both twins of `ConversionStore` promise."""
+
+import asyncio
+
+import pytest
+
+from converto_core import conversion as changes
+from converto_core.conversion import Attempt, Lane, Status, transition
+from converto_core.errors import DuplicateKey
+from converto_core.formats import Family
+from converto_core.ids import new_id
+from converto_core.ports import ConversionFilter
+from converto_infra.memory import MemoryStores
+from converto_infra.mongo import MongoStores
+from tests.contract.samples import (
+    NOW_MS,
+    OUTPUT,
+    PLAN,
+    a_conversion,
+    a_pending_conversion,
+    a_running_conversion,
+)
+
+Stores = MemoryStores | MongoStores
+
+
+async def test_record_when_stored_then_comes_back_whole(stores: Stores) -> None:
+    """I3: nothing of a record is lost or changed on the way, nested parts and big numbers included."""
+    whole = a_running_conversion(
+        outputs=(OUTPUT,),
+        errors=(Attempt(attempt=1, code="engine_crashed", message="Ups – nochmal", at=NOW_MS, worker="w"),),
+        engine_versions={"libreoffice": "7.4.7.2"},
+        lane=Lane.HIGH,
+        percent=12.5,
+        trace="00-1-2-01",
+    )
+
+    await stores.conversions.insert(whole)
+
+    assert await stores.conversions.get(whole.id) == whole
+
+
+async def test_insert_when_the_id_is_taken_then_duplicate_key_and_the_first_stays(stores: Stores) -> None:
+    first = a_conversion()
+    await stores.conversions.insert(first)
+
+    with pytest.raises(DuplicateKey):
+        await stores.conversions.insert(a_conversion(id=first.id, owner="bob"))
+
+    assert await stores.conversions.get(first.id) == first
+
+
+async def test_get_when_unknown_or_of_another_owner_then_none(stores: Stores) -> None:
+    """C12: another owner's id looks like an unknown one."""
+    mine = a_conversion()
+    await stores.conversions.insert(mine)
+
+    assert await stores.conversions.get(new_id()) is None
+    assert await stores.conversions.get(mine.id, owner="bob") is None
+    assert await stores.conversions.get(mine.id, owner="ann") == mine
+
+
+async def test_claim_when_fifty_workers_try_at_once_then_one_wins(stores: Stores) -> None:
+    """I12: many workers in parallel, one execution."""
+    waiting = a_pending_conversion()
+    await stores.conversions.insert(waiting)
+
+    results = await asyncio.gather(
+        *(
+            stores.conversions.apply(changes.claim(waiting.id, token=0, worker=f"w{number}", now_ms=NOW_MS))
+            for number in range(50)
+        )
+    )
+
+    winners = [result for result in results if result is not None]
+    assert len(winners) == 1
+    assert (winners[0].token, winners[0].attempt, winners[0].beat) == (1, 1, 1)
+    assert await stores.conversions.get(waiting.id) == winners[0]
+
+
+async def test_change_when_the_status_is_not_expected_then_nothing_changes(stores: Stores) -> None:
+    done = a_running_conversion(status=Status.COMPLETED)
+    await stores.conversions.insert(done)
+
+    refused = await stores.conversions.apply(changes.beat(done.id, token=1, now_ms=NOW_MS + 1, percent=50))
+
+    assert refused is None
+    assert await stores.conversions.get(done.id) == done
+
+
+async def test_change_when_the_token_is_old_then_nothing_changes(stores: Stores) -> None:
+    running = a_running_conversion(token=2)
+    await stores.conversions.insert(running)
+
+    fenced = await stores.conversions.apply(changes.beat(running.id, token=1, now_ms=NOW_MS + 1))
+
+    assert fenced is None
+    assert await stores.conversions.get(running.id) == running
+
+
+async def test_change_when_the_record_is_unknown_then_none_and_nothing_is_made(stores: Stores) -> None:
+    unknown = new_id()
+
+    assert await stores.conversions.apply(changes.claim(unknown, token=0, worker="w", now_ms=NOW_MS)) is None
+    assert await stores.conversions.get(unknown) is None
+
+
+async def test_condition_when_it_asks_for_none_then_only_an_unset_field_fits(stores: Stores) -> None:
+    unset, assigned = a_pending_conversion(worker=None), a_pending_conversion(worker="w1")
+    await stores.conversions.insert(unset)
+    await stores.conversions.insert(assigned)
+
+    def only_unset(conversion_id: str) -> changes.Change:
+        return transition(conversion_id, {Status.PENDING}, Status.PENDING, where={"worker": None})
+
+    assert await stores.conversions.apply(only_unset(unset.id)) is not None
+    assert await stores.conversions.apply(only_unset(assigned.id)) is None
+
+
+async def test_change_when_applied_then_sets_adds_and_raises_in_one_update(stores: Stores) -> None:
+    running = a_running_conversion(percent=40.0)
+    await stores.conversions.insert(running)
+    error = Attempt(attempt=1, code="engine_failed", message="no", at=NOW_MS)
+
+    after = await stores.conversions.apply(
+        transition(
+            running.id,
+            {Status.PROCESSING},
+            Status.PENDING,
+            assign={"errors": (error,), "plan": PLAN, "family": Family.PDF, "lane": Lane.HIGH, "worker": None},
+            increase={"attempt": -1, "lost": 1},
+            raise_to={"percent": 55.5},
+        )
+    )
+
+    assert after is not None
+    assert (after.status, after.errors, after.plan) == (Status.PENDING, (error,), PLAN)
+    assert (after.family, after.lane, after.worker) == (Family.PDF, Lane.HIGH, None)
+    assert (after.attempt, after.lost, after.percent) == (0, 1, 55.5)
+    assert await stores.conversions.get(running.id) == after
+
+
+async def test_percent_when_beats_arrive_in_any_order_then_only_grows(stores: Stores) -> None:
+    running = a_running_conversion()
+    await stores.conversions.insert(running)
+
+    for percent in (10.0, 60.0, 30.0):
+        await stores.conversions.apply(changes.beat(running.id, token=1, now_ms=NOW_MS, percent=percent))
+
+    after = await stores.conversions.get(running.id)
+    assert after is not None
+    assert (after.percent, after.beat) == (60.0, 4)
+
+
+async def test_find_when_filtered_then_newest_first_and_pages_join_without_gap(stores: Stores) -> None:
+    """M3, C2: by client, by several statuses at once, page by page."""
+    mine = [a_conversion(client_id="pi", status=Status.FAILED if n % 2 else Status.PENDING) for n in range(7)]
+    others = [a_conversion(client_id="mac"), a_conversion(owner="bob", client_id="pi")]
+    for one in (*mine, *others):
+        await stores.conversions.insert(one)
+    wanted = {"owner": "ann", "client_id": "pi", "statuses": (Status.FAILED, Status.PENDING)}
+
+    seen: list[str] = []
+    page = await stores.conversions.find(ConversionFilter(**wanted, limit=3))
+    while page:
+        seen += [one.id for one in page]
+        page = await stores.conversions.find(ConversionFilter(**wanted, limit=3, after=page[-1].id))
+
+    assert seen == sorted((one.id for one in mine), reverse=True)
+
+
+async def test_find_when_by_file_and_target_then_only_those(stores: Stores) -> None:
+    """I3, I6: (file, target format) finds the conversions of that pair, the newest first."""
+    file_id = new_id()
+    pair = [a_conversion(file_id=file_id), a_conversion(file_id=file_id)]
+    for one in (*pair, a_conversion(file_id=file_id, target_format="png"), a_conversion()):
+        await stores.conversions.insert(one)
+
+    found = await stores.conversions.find(ConversionFilter(file_id=file_id, target_format="pdf"))
+
+    assert [one.id for one in found] == [pair[1].id, pair[0].id]
+
+
+async def test_due_when_asked_then_pending_ones_up_to_now_longest_due_first(stores: Stores) -> None:
+    """C4: what the outbox has to send."""
+    late = a_pending_conversion(publish_due=NOW_MS - 10)
+    later = a_pending_conversion(publish_due=NOW_MS)
+    strangers = (
+        a_pending_conversion(publish_due=NOW_MS + 1),
+        a_pending_conversion(publish_due=None),
+        a_running_conversion(publish_due=NOW_MS - 99),
+    )
+    for one in (later, late, *strangers):
+        await stores.conversions.insert(one)
+
+    assert [one.id for one in await stores.conversions.due(now_ms=NOW_MS, limit=10)] == [late.id, later.id]
+    assert [one.id for one in await stores.conversions.due(now_ms=NOW_MS, limit=1)] == [late.id]
+
+
+async def test_sweeps_when_asked_then_find_running_ones_and_abandoned_uploads(stores: Stores) -> None:
+    running, waiting = a_running_conversion(), a_conversion(created_at=NOW_MS - 2)
+    older = a_conversion(created_at=NOW_MS - 3)
+    for one in (running, waiting, older, a_conversion(created_at=NOW_MS)):
+        await stores.conversions.insert(one)
+
+    assert [one.id for one in await stores.conversions.processing(limit=10)] == [running.id]
+    abandoned = await stores.conversions.awaiting_upload(created_before_ms=NOW_MS, limit=10)
+    assert [one.id for one in abandoned] == [older.id, waiting.id]
+
+
+async def test_delete_when_alive_or_not_mine_then_false_and_terminal_then_gone(stores: Stores) -> None:
+    """M3: a user deletes an entry, but not one that is being worked on."""
+    alive, ended = a_running_conversion(), a_conversion(status=Status.CANCELLED)
+    await stores.conversions.insert(alive)
+    await stores.conversions.insert(ended)
+
+    assert not await stores.conversions.delete(alive.id, owner="ann")
+    assert not await stores.conversions.delete(ended.id, owner="bob")
+    assert await stores.conversions.delete(ended.id, owner="ann")
+
+    assert await stores.conversions.get(ended.id) is None
+    assert await stores.conversions.get(alive.id) == alive
+
+
+async def test_count_when_by_status_then_leaves_out_the_empty_ones(stores: Stores) -> None:
+    for one in (a_conversion(), a_conversion(), a_running_conversion(), a_conversion(owner="bob")):
+        await stores.conversions.insert(one)
+
+    assert await stores.conversions.count_by_status(owner="ann") == {
+        Status.AWAITING_UPLOAD: 2,
+        Status.PROCESSING: 1,
+    }
+    assert (await stores.conversions.count_by_status())[Status.AWAITING_UPLOAD] == 3
+
+
+async def test_whole_life_when_each_change_is_applied_then_every_step_is_taken(stores: Stores) -> None:
+    """I4: from the upload over a lost worker, a retry and a cancelled run to a result that expires."""
+    store = stores.conversions
+    start = a_conversion()
+    await store.insert(start)
+
+    async def apply(change: changes.Change) -> changes.Conversion:
+        after = await store.apply(change)
+        assert after is not None, f"{change.to} was refused"
+        return after
+
+    now = await apply(changes.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(changes.published(now, next_due_ms=NOW_MS + 60_000))
+    now = await apply(changes.claim(now.id, token=now.token, worker="w1", now_ms=NOW_MS))
+    now = await apply(changes.lost(now, now_ms=NOW_MS))
+    assert (now.lane, now.attempt, now.lost) == (Lane.HIGH, 0, 1)
+    now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
+    now = await apply(
+        changes.try_again(now, code="engine_crashed", message="crashed", due_ms=NOW_MS + 5, now_ms=NOW_MS)
+    )
+    now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
+    now = await apply(changes.hand_back(now, now_ms=NOW_MS))
+    now = await apply(changes.claim(now.id, token=now.token, worker="w3", now_ms=NOW_MS))
+    now = await apply(changes.fail(now, code="source_corrupt", message="damaged", now_ms=NOW_MS))
+    assert [error.code for error in now.errors] == ["engine_crashed", "source_corrupt"]
+    now = await apply(changes.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(changes.cancel_waiting(now.id, owner="ann", now_ms=NOW_MS))
+    now = await apply(changes.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(changes.claim(now.id, token=now.token, worker="w4", now_ms=NOW_MS))
+    now = await apply(changes.request_cancel(now.id, owner="ann", now_ms=NOW_MS))
+    now = await apply(changes.cancel_running(now, now_ms=NOW_MS))
+    now = await apply(changes.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(changes.claim(now.id, token=now.token, worker="w5", now_ms=NOW_MS))
+    now = await apply(changes.complete(now, outputs=(OUTPUT,), engine_versions={"lo": "7.4"}, now_ms=NOW_MS))
+    assert (now.status, now.outputs, now.token) == (Status.COMPLETED, (OUTPUT,), 6)
+    now = await apply(changes.expire_result(now, now_ms=NOW_MS))
+    assert (now.status, now.outputs) == (Status.EXPIRED, ())
+
+
+async def test_flag_when_changed_and_changed_back_then_conditions_see_it(stores: Stores) -> None:
+    pending = a_pending_conversion()
+    await stores.conversions.insert(pending)
+
+    def set_flag(*, expected: bool, to: bool) -> changes.Change:
+        return transition(
+            pending.id,
+            {Status.PENDING},
+            Status.PENDING,
+            where={"cancel_requested": expected},
+            assign={"cancel_requested": to},
+        )
+
+    raised = await stores.conversions.apply(set_flag(expected=False, to=True))
+    assert raised is not None and raised.cancel_requested is True
+    assert await stores.conversions.apply(set_flag(expected=False, to=True)) is None
+    lowered = await stores.conversions.apply(set_flag(expected=True, to=False))
+    assert lowered is not None and lowered.cancel_requested is False
+    assert await stores.conversions.apply(changes.claim(pending.id, token=0, worker="w", now_ms=NOW_MS)) is not None

@@ -1,0 +1,69 @@
+"""What the Mongo adapter may ask of a database, and that documents of other versions can be read."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+from pymongo import AsyncMongoClient
+
+import converto_infra.mongo
+from converto_infra.mongo import MongoStores
+from converto_infra.settings import Settings
+from tests.contract.samples import a_pending_conversion
+
+# What MongoDB 8, Amazon DocumentDB 5 and the small server over SQLite do alike.
+ALLOWED = {
+    "$set", "$unset", "$inc", "$max", "$min", "$in", "$lt", "$lte", "$gt", "$gte",
+    "$match", "$group", "$sum", "$avg", "$count", "$sort", "$project", "$limit",
+}  # fmt: skip
+
+
+def operators(path: Path) -> set[str]:
+    """Every string literal of a source file that begins with a dollar sign and a letter."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {text for text in literals if text.startswith("$") and text[1:2].isalpha()}
+
+
+def test_operators_when_the_adapter_is_read_then_only_those_all_servers_know() -> None:
+    used = operators(Path(converto_infra.mongo.__file__))
+
+    assert "$set" in used
+    assert used <= ALLOWED
+
+
+async def test_document_when_a_newer_version_added_fields_then_still_readable(
+    server_settings: Callable[..., Settings],
+) -> None:
+    """Mixed versions run beside each other during a deployment."""
+    settings = server_settings()
+    stores = MongoStores.connect(settings)
+    known = a_pending_conversion()
+    await stores.conversions.insert(known)
+    async with AsyncMongoClient(settings.mongodb_url.get_secret_value()) as client:
+        documents = client[settings.mongodb_database]["conversions"]
+        await documents.find_one_and_update({"_id": known.id}, {"$set": {"invented_later": "x"}})
+
+    found = await stores.conversions.get(known.id)
+
+    assert found == known
+    await stores.close()
+
+
+async def test_indexes_when_made_twice_then_all_questions_have_one(
+    server_settings: Callable[..., Settings],
+) -> None:
+    """I3: indexed by (file, target format)."""
+    settings = server_settings()
+    stores = MongoStores.connect(settings)
+
+    await stores.ensure_indexes()
+    await stores.ensure_indexes()
+
+    async with AsyncMongoClient(settings.mongodb_url.get_secret_value()) as client:
+        indexes = await client[settings.mongodb_database]["conversions"].index_information()
+    keys = [tuple(name for name, _ in index["key"]) for index in indexes.values()]
+    assert ("file_id", "target_format") in keys
+    assert ("owner", "id") in keys
+    assert ("status", "publish_due") in keys
+    await stores.close()
