@@ -1,12 +1,14 @@
 """One worker slot over memory twins, with time in the test's hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from conversion_worker.consumer import Slot, Stop, Surroundings
 from conversion_worker.job import Equipment, JobRunner
@@ -146,6 +148,13 @@ class House:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.workspace.close()
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[EventDict]]:
+    """What was logged, instead of a terminal full of tracebacks that a test provoked."""
+    with capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture

@@ -23,6 +23,10 @@ class FakeClock:
         self._now = 1000.0
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 
+    @property
+    def is_waited_for(self) -> bool:
+        return bool(self._sleepers)
+
     def monotonic(self) -> float:
         return self._now
 
@@ -89,13 +93,16 @@ Behaviour = Callable[[Job], Awaitable[list[Product]]]
 class FakeConverter:
     """A converter whose behaviour each test sets; it notes what it was given."""
 
-    engine, family, options = "fake", Family.OFFICE, AnyOptions
-    loss, seconds, is_paged = 0.0, 1.0, False
+    engine, loss, is_paged = "fake", 0.0, False
+    family: Family = Family.OFFICE
+    options: type[msgspec.Struct] = AnyOptions
 
     def __init__(
         self, behaviour: Behaviour, *, name: str = "fake", source: str = "txt", target: str = "pdf", seconds: float = 1
     ) -> None:
-        self.name, self.sources, self.targets, self.seconds = name, (source,), (target,), seconds
+        self.name, self.seconds = name, seconds
+        self.sources: tuple[str, ...] = (source,)
+        self.targets: tuple[str, ...] = (target,)
         self.behaviour = behaviour
         self.jobs: list[Job] = []
         self.sources_seen: list[bytes] = []

@@ -1,0 +1,133 @@
+"""What a worker tells about itself, and what stays when it leaves."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from conversion_worker.consumer import Stop
+from conversion_worker.register import Board, Register
+from converto_core.catalogue import Offer, Worker
+from converto_core.conversion import Conversion, Status
+from converto_core.formats import Family
+from converto_infra.memory import MemoryStores
+from tests.unit.conversion_worker.fakes import FakeClock, passing
+
+
+def offer(converter: str) -> Offer:
+    return Offer(
+        converter=converter,
+        engine=converter,
+        engine_version="1",
+        family=Family.OFFICE,
+        sources=("txt",),
+        targets=("pdf",),
+        options_schema={},
+    )
+
+
+def worker(worker_id: str, clock: FakeClock, *converters: str) -> Worker:
+    return Worker(
+        id=worker_id,
+        host="here",
+        pid=1,
+        started_at=clock.now_ms(),
+        seen_at=clock.now_ms(),
+        slots=1,
+        sandbox="bubblewrap",
+        offers=tuple(offer(converter) for converter in converters),
+    )
+
+
+class Desk:
+    """A register over a memory store."""
+
+    def __init__(self) -> None:
+        self.clock, self.stores, self.board, self.stop = FakeClock(), MemoryStores(), Board(), Stop()
+        self.puts: list[Worker] = []
+        put = self.stores.workers.put
+
+        async def noting(worker: Worker) -> None:
+            await put(worker)
+            self.puts.append(worker)
+
+        self.stores.workers.put = noting  # type: ignore[method-assign]
+        self.register = Register(
+            worker("mine", self.clock, "office"),
+            store=self.stores.workers,
+            board=self.board,
+            clock=self.clock,
+            stopping=self.stop.stopping,
+        )
+
+    async def known(self) -> dict[str, Worker]:
+        return {one.id: one for one in await self.stores.workers.seen_since(0)}
+
+
+def running(conversion_id: str) -> Conversion:
+    fields: dict[str, Any] = {"owner": "anna", "file_id": "f", "target_format": "pdf", "created_at": 0, "updated_at": 0}
+    return Conversion(id=conversion_id, status=Status.PROCESSING, started_at=7, **fields)
+
+
+async def test_register_when_running_then_the_record_is_fresh_and_shows_what_runs() -> None:
+    """Behaviour M15."""
+    desk = Desk()
+    task = asyncio.create_task(desk.register.run())
+    await passing(desk.clock, lambda: len(desk.puts) >= 1)
+    desk.board.take("c1")
+    desk.board.start(running("c1"))
+    await passing(desk.clock, lambda: bool(desk.puts[-1].running), step_s=0.1)
+    desk.board.drop("c1")
+    await passing(desk.clock, lambda: not desk.puts[-1].running, step_s=0.1)
+    shown = desk.puts[-2]
+    started = desk.clock.monotonic()
+    count = len(desk.puts)
+    await passing(desk.clock, lambda: len(desk.puts) > count)
+    task.cancel()
+
+    assert [(slot.conversion_id, slot.started_at) for slot in shown.running] == [("c1", 7)]
+    assert desk.clock.monotonic() - started <= 6
+    assert desk.puts[-1].seen_at > desk.puts[0].seen_at
+
+
+async def test_register_when_the_database_goes_and_returns_then_the_record_is_written_again() -> None:
+    desk = Desk()
+    desk.stores.is_away = True
+    task = asyncio.create_task(desk.register.run())
+    await passing(desk.clock, lambda: desk.clock.monotonic() > 1020)
+    desk.stores.is_away = False
+    await passing(desk.clock, lambda: bool(desk.puts))
+    task.cancel()
+
+    assert "mine" in await desk.known()
+
+
+async def test_register_when_leaving_and_others_offer_the_same_then_the_record_goes() -> None:
+    desk = Desk()
+    await desk.stores.workers.put(worker("mine", desk.clock, "office"))
+    await desk.stores.workers.put(worker("other", desk.clock, "office", "pdf"))
+    await desk.register.leave()
+
+    assert set(await desk.known()) == {"other"}
+
+
+async def test_register_when_the_last_one_leaves_then_its_offers_stay_and_it_is_marked_as_stopping() -> None:
+    """Scaling to zero must not make formats vanish."""
+    desk = Desk()
+    stopped = msgspec.structs.replace(worker("other", desk.clock, "office"), is_stopping=True)
+    await desk.stores.workers.put(stopped)
+    desk.stop.stopping.set()
+    await desk.register.leave()
+    mine = (await desk.known())["mine"]
+
+    assert mine.is_stopping
+    assert [one.converter for one in mine.offers] == ["office"]
+
+
+def test_board_when_one_slot_has_a_conversion_then_no_other_gets_it() -> None:
+    board = Board()
+
+    assert board.take("c1")
+    assert not board.take("c1")
+    board.drop("c1")
+    assert board.take("c1")
