@@ -13,13 +13,12 @@ import uvicorn
 import uvloop
 from pydantic import ValidationError
 
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.mongo import MongoStores
 from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
-from file_service.app import FileService, build_litestar, build_parts
+from file_service.app import FileService, build_routes
 from file_service.openapi import CONFIG, SNAPSHOT, describe
 
 EXIT_BROKEN, EXIT_MISCONFIGURED = 1, 2
@@ -45,8 +44,7 @@ def main(arguments: list[str]) -> int:
 
 def description() -> str:
     """The API's description as JSON text, from the routes as they are now."""
-    parts = build_parts(Settings(), MemoryStores(), MemoryObjectStore(), MemoryEventBus())
-    return json.dumps(describe(build_litestar(parts, openapi_config=CONFIG)), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(describe(build_routes(Settings(), openapi=CONFIG)), indent=2, ensure_ascii=False) + "\n"
 
 
 def _run(settings: Settings) -> int:

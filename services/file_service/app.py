@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
 
 from converto_core.access import ApiKey, hash_secret, split_key_text
 from converto_core.errors import DependencyUnavailable
@@ -74,10 +76,15 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 class FileService:
     """The ASGI application with its background tasks."""
 
-    def __init__(self, settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> None:
+    def __init__(
+        self, settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus, *, routes: Litestar | None = None
+    ) -> None:
+        """`routes` may be given by tests that make many services: building them takes longer than most tests do."""
         self._settings, self._stores, self._objects, self._bus = settings, stores, objects, bus
         self.parts = build_parts(settings, stores, objects, bus)
-        self.asgi = Border(build_litestar(self.parts))
+        routes = routes or build_routes(settings)
+        routes.state.parts = self.parts
+        self.asgi = Border(routes)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -160,16 +167,16 @@ def build_parts(settings: Settings, stores: Stores, objects: ObjectStore, bus: E
     )
 
 
-def build_litestar(parts: Parts, **extra: Any) -> Litestar:
-    """The routes with their dependencies; `extra` goes to Litestar as it is."""
-    app = Litestar(
+def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) -> Litestar:
+    """All routes. What they work with is looked up in `state.parts` at each request."""
+    return Litestar(
         route_handlers=[
             Router(
                 PREFIX,
                 middleware=[DefineMiddleware(Authentication)],
                 route_handlers=[
                     *file_routes(),
-                    *conversion_routes(parts.settings),
+                    *conversion_routes(settings),
                     events.follow_conversion,
                     events.follow_all,
                     catalogue.list_formats,
@@ -183,14 +190,12 @@ def build_litestar(parts: Parts, **extra: Any) -> Litestar:
             docs.page,
             docs.page_file,
         ],
-        dependencies={name: _provided(getattr(parts, name)) for name in Parts.__struct_fields__},
+        dependencies={name: _provided(name) for name in Parts.__struct_fields__},
         exception_handlers={Exception: to_response},
         request_max_body_size=None,  # each reader of a body has its own, smaller limit
         logging_config=None,
-        **{"openapi_config": None, **extra},
+        openapi_config=openapi,
     )
-    app.state.key_ring = parts.keys
-    return app
 
 
 def bootstrap_key(settings: Settings) -> ApiKey | None:
@@ -211,8 +216,8 @@ def bootstrap_key(settings: Settings) -> ApiKey | None:
     )
 
 
-def _provided(value: object) -> Provide:
-    def provide() -> Any:
-        return value
+def _provided(name: str) -> Provide:
+    def provide(state: State) -> Any:
+        return getattr(state.parts, name)
 
     return Provide(provide, sync_to_thread=False)

@@ -1,6 +1,7 @@
 """The file service on memory twins: an HTTP client in the same event loop, and shortcuts for what workers would do."""
 
 import asyncio
+import functools
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from litestar import Litestar
 
 from converto_core.access import ApiKey, hash_secret, new_key_text, split_key_text
 from converto_core.catalogue import Offer, Slot, Worker
@@ -19,7 +21,7 @@ from converto_core.ids import now_ms
 from converto_core.ports import PresignedRequest
 from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.app import FileService
+from file_service.app import FileService, build_routes
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00" + b"\x00" * 40
 PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
@@ -73,13 +75,20 @@ def offers() -> tuple[Offer, ...]:
     )
 
 
+@functools.cache
+def _routes(max_form_bytes: int) -> Litestar:
+    return build_routes(Settings(max_form_bytes=max_form_bytes))
+
+
 class World:
     """The service with everything behind it, and two owners' keys."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stores, self.objects, self.bus = MemoryStores(), MemoryObjectStore(), MemoryEventBus()
-        self.service = FileService(settings, self.stores, self.objects, self.bus)
+        self.service = FileService(
+            settings, self.stores, self.objects, self.bus, routes=_routes(settings.max_form_bytes)
+        )
         self.key, self.other_key = new_key_text(), new_key_text()
         self.api = self.client(self.key)
         self.stranger = self.client(self.other_key)
@@ -171,8 +180,8 @@ class World:
     async def until(self, holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
         """Wait for something that happens beside requests."""
         async with asyncio.timeout(within_s):
-            while not await holds():
-                await asyncio.sleep(0.001)
+            while not await holds():  # noqa: ASYNC110 - the twins answer at once: others need a turn, not time
+                await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -1,0 +1,133 @@
+"""Start-up, catalogue, workers, documentation: what the installation says of itself."""
+
+import json
+
+import pytest
+from pydantic import SecretStr
+
+from converto_core.access import new_key_text
+from converto_core.catalogue import Slot
+from converto_core.ids import now_ms
+from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.settings import Settings
+from file_service import app as app_module
+from file_service.__main__ import description
+from file_service.app import FileService, bootstrap_key
+from file_service.openapi import SNAPSHOT, for_swagger_ui
+from tests.unit.file_service.conftest import World, problem, running_world
+
+
+async def test_start_when_database_is_away_then_prepared_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "PREPARE_AGAIN_S", 0.001)
+    stores = MemoryStores()
+    stores.is_away = True
+    key = new_key_text()
+    settings = Settings(bootstrap_api_key=SecretStr(key), bootstrap_owner="carla", sweep_interval_s=3600)
+    service = FileService(settings, stores, MemoryObjectStore(), MemoryEventBus())
+    world = World(Settings())
+    async with service.running():
+        assert (await service.parts.doctor.examine()).status == "unavailable"
+        stores.is_away = False
+
+        async def is_prepared() -> bool:
+            return service.parts.doctor.is_prepared
+
+        await world.until(is_prepared)
+
+        assert (await service.parts.keys.caller(key)).owner == "carla"
+        assert (await service.parts.doctor.examine()).status == "ok"
+
+
+def test_bootstrap_key_when_it_is_no_key_then_none_is_made() -> None:
+    assert bootstrap_key(Settings(bootstrap_api_key=SecretStr("hunter2"))) is None
+    assert bootstrap_key(Settings()) is None
+
+
+async def test_formats_when_asked_then_routes_with_chains_and_options(world: World) -> None:
+    everything = (await world.api.get("/api/v1/formats")).json()
+    chain = (await world.api.get("/api/v1/formats?source=PPTX&target=png")).json()["routes"]
+
+    assert {entry["name"] for entry in everything["formats"]} >= {"pptx", "pdf", "png"}
+    assert len(everything["routes"]) > 5
+    assert len(chain) == 1
+    assert [step["converter"] for step in chain[0]["steps"]] == ["libreoffice", "pdf-pages"]
+    assert set(chain[0]["options_schema"]["properties"]) == {"pages", "dpi"}
+    assert (chain[0]["family"], chain[0]["engine"]) == ("office", "pdfium")
+
+
+async def test_formats_when_format_is_unknown_then_422(world: World) -> None:
+    problem(await world.api.get("/api/v1/formats?source=xyz"), 422, "invalid_request")
+
+
+async def test_workers_when_they_run_then_shown_with_only_my_conversions_named(world: World) -> None:
+    """M15: what runs where is visible; another owner's conversion has no name."""
+    mine = await world.pending()
+    await world.put_worker(
+        Slot(conversion_id=mine, started_at=now_ms(), pid=7), Slot(conversion_id="foreign", started_at=now_ms())
+    )
+
+    workers = (await world.api.get("/api/v1/workers")).json()["workers"]
+
+    assert workers[0]["offers"] == ["libreoffice", "pdf-pages", "vips"]
+    assert [slot["conversion_id"] for slot in workers[0]["running"]] == [mine, None]
+
+
+async def test_docs_when_opened_then_everything_comes_from_our_own_files(world: World) -> None:
+    async with world.client(None) as client:
+        page = await client.get("/api/docs")
+        described = await client.get("/api/openapi.json")
+        parts = {
+            name: await client.get(f"/api/docs/{name}")
+            for name in ("swagger-ui-bundle.js", "swagger-ui.css", "index.css", "start.js", "openapi.json")
+        }
+        root = await client.get("/")
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert "http://" not in page.text and "https://" not in page.text
+    assert "<script>" not in page.text
+    assert described.json()["openapi"].startswith("3.1")
+    assert all(part.status_code == 200 for part in parts.values())
+    assert (root.status_code, root.headers["location"]) == (307, "/api/docs")
+
+
+def test_description_when_built_then_equals_the_snapshot() -> None:
+    assert SNAPSHOT.read_text(encoding="utf-8") == description(), "run: python -m file_service openapi"
+
+
+def test_description_when_read_then_every_post_knows_its_body_key_and_problems() -> None:
+    described = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    posts = [path["post"] for path in described["paths"].values() if "post" in path]
+
+    assert len(posts) == 7
+    for post in posts:
+        assert post["requestBody"]["content"]["application/json"]["example"] is not None
+        assert "Idempotency-Key" in {parameter["name"] for parameter in post["parameters"]}
+        assert "application/problem+json" in post["responses"]["401"]["content"]
+    created = described["paths"]["/api/v1/conversions"]["post"]
+    assert "multipart/form-data" in created["requestBody"]["content"]
+    assert described["components"]["schemas"]["NewFile"]["additionalProperties"] is False
+
+
+def test_description_when_read_then_every_reference_leads_somewhere() -> None:
+    text = SNAPSHOT.read_text(encoding="utf-8")
+    schemas = json.loads(text)["components"]["schemas"]
+    named = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+
+    assert named <= set(schemas)
+
+
+def test_description_for_the_page_when_rewritten_then_has_nothing_of_3_1() -> None:
+    rewritten = for_swagger_ui(json.loads(SNAPSHOT.read_text(encoding="utf-8")))
+
+    assert rewritten["openapi"].startswith("3.0")
+    assert '"type": "null"' not in json.dumps(rewritten)
+
+
+async def test_links_when_public_url_is_set_then_they_lead_there() -> None:
+    async with running_world(public_url="https://example.org/converto/") as world:
+        wanted = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 5}}
+
+        answer = await world.api.post("/api/v1/conversions", json=wanted)
+
+        assert answer.headers["location"].startswith("https://example.org/converto/api/v1/conversions/")

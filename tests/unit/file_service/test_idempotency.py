@@ -1,0 +1,153 @@
+"""Idempotency-Key: the same request has one effect and one answer."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from converto_core.access import RememberedAnswer
+from converto_core.ids import now_ms
+from file_service.idempotency import STALE_AFTER_MS
+from tests.unit.file_service.conftest import PNG, World, problem, running_world
+
+ADDRESS = "/api/v1/conversions"
+KEY = {"Idempotency-Key": "k-1"}
+WANTED = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 5}}
+
+
+async def test_post_when_repeated_then_same_answer_and_one_record(world: World) -> None:
+    first = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+    second = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+
+    assert first.status_code == second.status_code == 201
+    assert first.content == second.content
+    assert first.headers["location"] == second.headers["location"]
+    assert "idempotent-replayed" not in first.headers
+    assert second.headers["idempotent-replayed"] == "true"
+    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
+
+
+async def test_post_when_twenty_come_at_once_then_one_record_and_the_others_are_told_to_wait(world: World) -> None:
+    answers = await asyncio.gather(*(world.api.post(ADDRESS, json=WANTED, headers=KEY) for _ in range(20)))
+
+    created = [answer for answer in answers if answer.status_code == 201]
+    waiting = [answer for answer in answers if answer.status_code == 409]
+    assert len(created) + len(waiting) == 20
+    assert len({answer.content for answer in created}) == 1
+    for answer in waiting:
+        problem(answer, 409, "request_in_flight")
+        assert answer.headers["retry-after"] == "1"
+    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
+    again = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+    assert again.content == created[0].content
+
+
+async def test_post_when_body_differs_then_422(world: World) -> None:
+    await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+
+    answer = await world.api.post(ADDRESS, json={**WANTED, "client_id": "x"}, headers=KEY)
+
+    problem(answer, 422, "idempotency_mismatch")
+
+
+async def test_post_when_address_differs_then_422(world: World) -> None:
+    await world.api.post("/api/v1/files", json=WANTED["file"], headers=KEY)
+
+    problem(await world.api.post(ADDRESS, json=WANTED, headers=KEY), 422, "idempotency_mismatch")
+
+
+async def test_post_when_only_spelling_of_json_differs_then_replayed(world: World) -> None:
+    await world.api.post(
+        ADDRESS, content=b'{"target_format":"webp","file":{"filename":"a.png","size_bytes":5}}', headers=KEY
+    )
+
+    answer = await world.api.post(
+        ADDRESS, content=b'{ "file": {"size_bytes":5, "filename":"a.png"}, "target_format": "webp" }', headers=KEY
+    )
+
+    assert answer.headers["idempotent-replayed"] == "true"
+
+
+async def test_post_when_another_owner_uses_the_key_then_served_anew(world: World) -> None:
+    mine = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+    theirs = await world.stranger.post(ADDRESS, json=WANTED, headers=KEY)
+
+    assert theirs.status_code == 201
+    assert theirs.json()["conversion"]["id"] != mine.json()["conversion"]["id"]
+
+
+async def test_post_when_refusal_is_final_then_it_is_remembered(world: World) -> None:
+    wanted = {"target_format": "pdf", "file": {"filename": "a.png", "size_bytes": 5}}
+    first = await world.api.post(ADDRESS, json=wanted, headers=KEY)
+    second = await world.api.post(ADDRESS, json=wanted, headers=KEY)
+
+    assert first.status_code == second.status_code == 422
+    assert first.content == second.content
+    assert second.headers["idempotent-replayed"] == "true"
+    assert second.headers["content-type"] == "application/problem+json"
+
+
+async def test_post_when_dependency_was_away_then_key_is_free_again(world: World) -> None:
+    world.objects.is_away = True
+    problem(await world.api.post(ADDRESS, json=WANTED, headers=KEY), 503, "object_store_unavailable")
+    world.objects.is_away = False
+
+    answer = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+
+    assert answer.status_code == 201
+    assert "idempotent-replayed" not in answer.headers
+
+
+async def test_post_when_status_forbade_it_then_key_is_free_again(world: World) -> None:
+    created = await world.announced(PNG, "a.png", "webp")
+    address = f"/api/v1/files/{created['file']['id']}/uploaded"
+    problem(await world.api.post(address, headers=KEY), 409, "upload_incomplete")
+    await world.send(created["upload"], PNG)
+
+    assert (await world.api.post(address, headers=KEY)).status_code == 200
+
+
+async def test_post_when_server_died_while_serving_then_taken_over_after_a_while(world: World) -> None:
+    def reservation(claimed_at: int) -> RememberedAnswer:
+        expires_at = now_ms() + 100_000
+        return RememberedAnswer(id="anna:k-1", body_sha256="", claimed_at=claimed_at, expires_at=expires_at)
+
+    await world.stores.access.remember_answer(reservation(now_ms() - STALE_AFTER_MS - 10_000))
+
+    assert (await world.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
+
+
+async def test_form_when_repeated_with_another_boundary_then_replayed(world: World) -> None:
+    async def send(content: bytes) -> Any:
+        form = {"target_format": "webp"}
+        return await world.api.post(ADDRESS, data=form, files={"file": ("a.png", content)}, headers=KEY)
+
+    first, second = await send(PNG), await send(PNG)
+    other = await send(PNG + b"x")
+
+    assert first.status_code == 201
+    assert first.content == second.content
+    assert second.headers["idempotent-replayed"] == "true"
+    problem(other, 422, "idempotency_mismatch")
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 256, "schlüssel".encode(), b"a\tb"])
+async def test_post_when_key_is_unusable_then_422(world: World, key: bytes) -> None:
+    answer = await world.api.post(ADDRESS, json=WANTED, headers=[(b"Idempotency-Key", key)])
+
+    assert problem(answer, 422, "invalid_request")["errors"][0]["pointer"] == "Idempotency-Key"
+
+
+async def test_post_when_answer_has_expired_then_served_anew() -> None:
+    async with running_world(idempotency_ttl_s=1) as world:
+        expired = RememberedAnswer(
+            id="anna:k-1",
+            body_sha256="other",
+            claimed_at=now_ms() - 5000,
+            expires_at=now_ms() - 1,
+            status=201,
+            body="{}",
+        )
+        await world.stores.access.remember_answer(expired)
+
+        assert (await world.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
