@@ -142,8 +142,10 @@ class Picture:
         return self._call("colourspace", c_int(SRGB))
 
     def without_profile(self) -> "Picture":
-        """Colours of its profile, or those of print, turned into sRGB."""
-        return self._call("icc_transform", b"srgb", b"embedded", c_int(1))
+        """Colours of its profile, or those of print, turned into sRGB, which needs no profile."""
+        turned = self._call("icc_transform", b"srgb", b"embedded", c_int(1))
+        self.library.c.vips_image_remove(turned.pointer, b"icc-profile-data")
+        return turned
 
     def in_memory(self) -> "Picture":
         """All pixels read, so that parts may be taken in any order."""

@@ -1,0 +1,55 @@
+"""Fixtures of the engine tests: the sandbox, and one way to run a job through a converter as the worker does."""
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converto_core.errors import EngineMissing
+from converto_engines.converter import Converter, Job, Limits, Product, options_for
+from converto_engines.process import Sandbox
+
+SHORT = Limits(wall_s=60, cpu_s=60)
+
+RunJob = Callable[..., Awaitable[list[Product]]]
+
+
+@pytest.fixture(scope="session")
+async def sandbox() -> Sandbox:
+    """The best sandbox of this machine; without one the engines cannot be tested."""
+    try:
+        return await Sandbox.choose("auto")
+    except EngineMissing as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def run_job(tmp_path: Path) -> RunJob:
+    """Copy a source into a private folder, check the options as the worker does, convert."""
+
+    async def run(
+        converter: Converter, source: Path, source_format: str, target_format: str, **chosen: Any
+    ) -> list[Product]:
+        limits, report = chosen.pop("limits", SHORT), chosen.pop("report", lambda *_: None)
+        folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        own = folder / "source"
+        shutil.copyfile(source, own)
+        return await converter.convert(
+            Job(
+                source=own,
+                source_format=source_format,
+                target_format=target_format,
+                folder=folder,
+                options=options_for(converter, chosen),
+                limits=limits,
+                report=report,
+            )
+        )
+
+    return run

@@ -1,0 +1,70 @@
+"""Options of a converter, its schema, and what the installed converters offer."""
+
+from typing import Annotated
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+from msgspec import Meta
+
+from converto_core.errors import BadOptions
+from converto_core.formats import Family
+from converto_engines.converter import Job, Product, inline_schema, offers_of, options_for
+from converto_engines.installed import build_converters
+from converto_engines.process import Sandbox
+
+
+class SomeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    quality: Annotated[int, Meta(ge=1, le=100)] = 80
+    strip: bool = False
+
+
+class Fake:
+    name, engine, family = "fake", "fake-engine", Family.IMAGE
+    sources: tuple[str, ...] = ("png",)
+    targets: tuple[str, ...] = ("jpg",)
+    options: type[msgspec.Struct] = SomeOptions
+    loss, seconds, is_paged = 0.1, 2.0, False
+
+    def __init__(self, version: str | None) -> None:
+        self._version = version
+
+    async def version(self) -> str | None:
+        return self._version
+
+    async def convert(self, job: Job) -> list[Product]:
+        return []
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_options_for_when_other_steps_have_options_too_then_only_own_ones_are_taken() -> None:
+    assert options_for(Fake("1"), {"quality": 7, "dpi": 300}) == SomeOptions(quality=7)
+
+
+@pytest.mark.parametrize("options", [{"quality": 101}, {"quality": "high"}, {"strip": 1}])
+def test_options_for_when_a_value_does_not_fit_then_bad_options(options: dict[str, object]) -> None:
+    with pytest.raises(BadOptions, match="options do not fit"):
+        options_for(Fake("1"), options)
+
+
+async def test_offers_of_when_a_program_is_missing_then_its_route_is_not_offered() -> None:
+    offers = await offers_of([Fake("1.2"), Fake(None)])
+
+    assert [(offer.converter, offer.engine_version, offer.seconds) for offer in offers] == [("fake", "1.2", 2.0)]
+
+
+@pytest.mark.parametrize("converter", build_converters(Sandbox("off")), ids=lambda converter: str(converter.name))
+def test_inline_schema_when_made_of_installed_converters_then_valid_flat_and_described(converter: Fake) -> None:
+    schema = inline_schema(converter.options)
+
+    Draft202012Validator.check_schema(schema)
+    assert "$ref" not in str(schema)
+    assert all("description" in str(entry) for entry in schema["properties"].values())
+
+
+def test_build_converters_when_families_are_named_then_only_those() -> None:
+    families = [converter.family for converter in build_converters(Sandbox("off"), ["pdf", "image"])]
+
+    assert families == [Family.PDF, Family.IMAGE]

@@ -1,0 +1,208 @@
+"""The cheapest chain of steps, and the options it understands (behaviours M5, C12)."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converto_core.catalogue import Offer
+from converto_core.conversion import Step
+from converto_core.errors import BadOptions, UnsupportedConversion
+from converto_core.formats import Family
+from converto_engines import planner
+
+
+def offer(name: str, sources: str, targets: str, **more: Any) -> Offer:
+    values: dict[str, Any] = {"family": Family.IMAGE, "options_schema": {"type": "object", "properties": {}}, **more}
+    return Offer(
+        converter=name,
+        engine=name,
+        engine_version="1",
+        sources=tuple(sources.split()),
+        targets=tuple(targets.split()),
+        **values,
+    )
+
+
+def schema(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+OFFICE = offer(
+    "office",
+    "pptx docx",
+    "pdf",
+    family=Family.OFFICE,
+    seconds=3.0,
+    options_schema=schema(pages={"type": "string"}, pdf_a={"type": "boolean"}),
+)
+PAGES = offer(
+    "pages",
+    "pdf",
+    "png webp jpg",
+    family=Family.PDF,
+    is_paged=True,
+    loss=0.3,
+    options_schema=schema(dpi={"type": "integer", "minimum": 36}, pages={"type": "string", "pattern": "^[0-9,-]+$"}),
+)
+PICTURES = offer("pictures", "png jpg gif", "png jpg webp gif avif", seconds=0.5)
+OFFERS = (OFFICE, PAGES, PICTURES)
+
+
+def test_plan_when_no_converter_does_it_in_one_then_two_are_chained() -> None:
+    """W2: a deck becomes page images by way of PDF."""
+    steps = planner.plan("pptx", "png", OFFERS)
+
+    assert steps == (Step("office", "pptx", "pdf"), Step("pages", "pdf", "png"))
+    assert planner.family_of(steps, OFFERS) is Family.OFFICE
+
+
+def test_plan_when_a_step_gives_pages_then_nothing_comes_after_it() -> None:
+    with pytest.raises(UnsupportedConversion):
+        planner.plan("pptx", "avif", OFFERS)
+
+
+def test_plan_when_source_and_target_are_the_same_then_only_an_offer_of_just_that_serves() -> None:
+    assert planner.plan("png", "png", OFFERS) == (Step("pictures", "png", "png"),)
+    with pytest.raises(UnsupportedConversion):
+        planner.plan("pdf", "pdf", OFFERS)
+
+
+def test_plan_when_two_ways_exist_then_the_one_that_loses_less_is_taken() -> None:
+    quick = offer("quick", "docx", "pdf", loss=0.5, seconds=0.1)
+
+    assert planner.plan("docx", "pdf", (quick, OFFICE))[0].converter == "office"
+
+
+def test_plan_when_unsupported_then_the_supported_targets_are_named_nearest_first() -> None:
+    """M5: an unsupported conversion names the supported targets."""
+    with pytest.raises(
+        UnsupportedConversion, match=r"pptx cannot be converted to mp3 here\. Possible: pdf, "
+    ) as caught:
+        planner.plan("pptx", "mp3", OFFERS)
+
+    assert caught.value.http_status == 422
+    assert planner.targets_of("pptx", OFFERS)[0] == "pdf"
+
+
+def test_plan_when_the_source_is_unknown_then_the_readable_sources_are_named() -> None:
+    with pytest.raises(UnsupportedConversion, match=r"cannot read mp3 files here\. It reads docx, gif, "):
+        planner.plan("mp3", "wav", OFFERS)
+
+
+def test_plan_when_many_targets_are_possible_then_the_message_stays_short() -> None:
+    many = offer("many", "a", " ".join(f"t{number:02d}" for number in range(40)))
+
+    with pytest.raises(UnsupportedConversion, match="and 25 more"):
+        planner.plan("a", "zzz", (many,))
+
+
+def test_plan_when_a_chain_would_be_longer_than_allowed_then_unsupported() -> None:
+    chain = [offer(f"c{number}", f"f{number}", f"f{number + 1}") for number in range(4)]
+
+    assert len(planner.plan("f0", "f3", chain)) == 3
+    with pytest.raises(UnsupportedConversion):
+        planner.plan("f0", "f4", chain)
+
+
+def test_routes_when_listed_then_each_pair_stands_once_with_the_plan_that_serves_it() -> None:
+    routes = planner.routes(OFFERS)
+
+    pairs = [(route.source, route.target) for route in routes]
+    assert len(pairs) == len(set(pairs))
+    assert ("pptx", "webp") in pairs
+    assert all(planner.plan(route.source, route.target, OFFERS) == route.steps for route in routes)
+
+
+def test_merged_schema_when_two_steps_know_a_name_then_the_last_one_speaks() -> None:
+    merged = planner.merged_schema(planner.plan("pptx", "png", OFFERS), OFFERS)
+
+    assert set(merged["properties"]) == {"pages", "pdf_a", "dpi"}
+    assert merged["properties"]["pages"]["pattern"] == "^[0-9,-]+$"
+    assert merged["additionalProperties"] is False
+
+
+def test_check_options_when_all_fit_then_nothing_is_raised() -> None:
+    planner.check_options({"dpi": 96, "pages": "1-3", "pdf_a": True}, planner.plan("pptx", "png", OFFERS), OFFERS)
+
+
+def test_check_options_when_values_do_not_fit_then_each_is_told_with_its_pointer() -> None:
+    """C12: bad options are told one by one."""
+    steps = planner.plan("pptx", "png", OFFERS)
+
+    with pytest.raises(BadOptions) as caught:
+        planner.check_options({"dpi": 10, "colour/s": 1, "pages": 7}, steps, OFFERS)
+
+    assert isinstance(caught.value, planner.InvalidOptions)
+    told = dict(caught.value.errors)
+    assert set(told) == {"/dpi", "/colour~1s", "/pages"}
+    assert told["/dpi"] == "dpi: 10 is less than the minimum of 36"
+    assert told["/colour~1s"] == 'This conversion has no option "colour/s" (known: dpi, pages, pdf_a)'
+
+
+def test_options_of_step_when_a_later_step_knows_the_name_then_it_is_meant_for_that_one() -> None:
+    """Pages of a deck are chosen once: from the whole PDF, not a second time from what is left of it."""
+    steps = planner.plan("pptx", "png", OFFERS)
+    options = {"pages": "5-7", "pdf_a": True, "dpi": 96}
+
+    assert planner.options_of_step(options, 0, steps, OFFERS) == {"pdf_a": True}
+    assert planner.options_of_step(options, 1, steps, OFFERS) == {"pages": "5-7", "dpi": 96}
+
+
+NAMES = ("a", "b", "c", "d", "e")
+SOME_OFFERS = st.lists(
+    st.builds(
+        lambda sources, targets, loss, seconds, is_paged: (sources, targets, loss, seconds, is_paged),
+        st.sets(st.sampled_from(NAMES), min_size=1, max_size=2),
+        st.sets(st.sampled_from(NAMES), min_size=1, max_size=2),
+        st.sampled_from((0.0, 0.1, 0.5)),
+        st.sampled_from((1.0, 2.0, 20.0)),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SOME_OFFERS)
+def test_plan_when_offers_are_arbitrary_then_no_chain_is_cheaper_than_the_one_found(
+    drawn: list[tuple[set[str], set[str], float, float, bool]],
+) -> None:
+    offers = [
+        offer(
+            f"o{number}",
+            " ".join(sorted(sources)),
+            " ".join(sorted(targets)),
+            loss=loss,
+            seconds=seconds,
+            is_paged=paged,
+        )
+        for number, (sources, targets, loss, seconds, paged) in enumerate(drawn)
+    ]
+    found = {(route.source, route.target): route for route in planner.routes(offers)}
+
+    cheapest = _by_trying_all(offers)
+
+    assert {pair: route.cost for pair, route in found.items()} == pytest.approx(cheapest)
+    for route in found.values():
+        assert route.steps[0].source_format == route.source
+        assert route.steps[-1].target_format == route.target
+        assert all(one.target_format == two.source_format for one, two in itertools.pairwise(route.steps))
+
+
+def _by_trying_all(offers: list[Offer]) -> dict[tuple[str, str], float]:
+    edges = [(one, source, target) for one in offers for source in one.sources for target in one.targets]
+    cheapest: dict[tuple[str, str], float] = {}
+    for length in (1, 2, 3):
+        for chain in itertools.product(edges, repeat=length):
+            formats = [chain[0][1], *(edge[2] for edge in chain)]
+            is_linked = all(one[2] == two[1] for one, two in itertools.pairwise(chain))
+            is_simple = length == 1 or len(set(formats)) == len(formats)
+            if is_linked and is_simple and not any(edge[0].is_paged for edge in chain[:-1]):
+                pair = (formats[0], formats[-1])
+                cost = sum(edge[0].loss * planner.LOSS_COST_S + edge[0].seconds for edge in chain)
+                cheapest[pair] = min(cost, cheapest.get(pair, cost))
+    return cheapest
