@@ -1,0 +1,261 @@
+"""The worker as a process of its own against real servers and real programs; housekeeping runs inside the test."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import pytest
+
+from converto_core.conversion import Conversion, Status, Step, request_cancel
+from converto_core.file import File, FileStatus, source_key
+from converto_core.formats import Family
+from converto_core.ids import new_id, now_ms
+from converto_infra.mongo import MongoStores
+from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.s3 import S3ObjectStore
+from converto_infra.settings import Settings
+from file_service.housekeeping import run_housekeeping
+
+ROOT = Path(__file__).resolve().parents[2]
+OWNER = "anna"
+PICTURE = (Step("vips", "png", "webp"),)
+DOCUMENT = (Step("libreoffice", "txt", "pdf"),)
+
+
+class Site:
+    """Real servers, housekeeping, and workers that a test starts and ends."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment, self.folder = environment, folder
+        fields = {name.removeprefix("CONVERTO_").lower(): value for name, value in environment.items()}
+        self.settings = Settings(**fields)  # type: ignore[arg-type]
+        self.stores = MongoStores.connect(self.settings)
+        self.objects = S3ObjectStore.connect(self.settings)
+        self.bus = RabbitEventBus.connect(self.settings)
+        self.workers: list[asyncio.subprocess.Process] = []
+        self.work_dir = folder / "work"
+
+    async def start_worker(self, **settings: str) -> asyncio.subprocess.Process:
+        own = {f"CONVERTO_{name.upper()}": value for name, value in settings.items()}
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **self.environment, **own}
+        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "conversion_worker", env=environment, stderr=log, start_new_session=True
+            )
+        self.workers.append(worker)
+        return worker
+
+    async def request(self, filename: str, content: bytes, plan: tuple[Step, ...], **fields: Any) -> Conversion:
+        """An uploaded file and a pending conversion; housekeeping sends the wake-up."""
+        file_id, extension, now = new_id(), filename.rpartition(".")[2], now_ms()
+        file = File(
+            id=file_id,
+            owner=OWNER,
+            filename=filename,
+            extension=extension,
+            size_bytes=len(content),
+            key=source_key(OWNER, file_id, 1),
+            status=FileStatus.UPLOADED,
+            created_at=now,
+            updated_at=now,
+        )
+        await self.objects.put(file.key, content, content_type="application/octet-stream")
+        await self.stores.files.insert(file)
+        conversion = Conversion(
+            id=new_id(),
+            owner=OWNER,
+            file_id=file_id,
+            filename=filename,
+            source_format=extension,
+            target_format=plan[-1].target_format,
+            plan=plan,
+            family=Family.OFFICE if plan is DOCUMENT else Family.IMAGE,
+            status=Status.PENDING,
+            publish_due=now,
+            created_at=now,
+            updated_at=now,
+        )
+        await self.stores.conversions.insert(conversion)
+        return conversion
+
+    async def look(self, conversion: Conversion) -> Conversion:
+        found = await self.stores.conversions.get(conversion.id)
+        assert found is not None
+        return found
+
+    async def reach(
+        self, conversion: Conversion, wanted: Callable[[Conversion], bool], *, within_s: float = 60
+    ) -> Conversion:
+        """Look until the record is as wanted; fails after a deadline, or at once when it has ended otherwise."""
+        async with asyncio.timeout(within_s):
+            while not wanted(now := await self.look(conversion)):
+                assert not now.is_terminal, (now.status, now.errors, self.logs())
+                await asyncio.sleep(0.05)
+        return now
+
+    def logs(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.folder.glob("worker-*.log")))
+
+    async def close(self) -> None:
+        for worker in self.workers:
+            with contextlib.suppress(ProcessLookupError):
+                worker.kill()
+            await worker.wait()
+        await self.bus.close()
+        await self.objects.close()
+        await self.stores.close()
+
+
+@pytest.fixture
+async def site(servers: Any, tmp_path: Path) -> AsyncIterator[Site]:
+    environment = {
+        **servers.environment,
+        "CONVERTO_MONGODB_DATABASE": f"worker_{secrets.token_hex(4)}",
+        "CONVERTO_WORK_DIR": str(tmp_path / "work"),
+        "CONVERTO_WORKER_SLOTS": "1",
+        "CONVERTO_BEAT_INTERVAL_S": "0.5",
+        "CONVERTO_LEASE_S": "4",
+        "CONVERTO_SWEEP_INTERVAL_S": "0.2",
+        "CONVERTO_STOP_GRACE_S": "60",
+    }
+    one = Site(environment, tmp_path)
+    await one.objects.ensure_bucket()
+    housekeeping = asyncio.create_task(run_housekeeping(one.settings, one.stores, one.objects, one.bus))
+    yield one
+    housekeeping.cancel()
+    await asyncio.gather(housekeeping, return_exceptions=True)
+    await one.close()
+
+
+def picture() -> bytes:
+    """A small PNG, made by hand."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + bytes(channel for x in range(64) for channel in (x * 4, y * 4, 128)) for y in range(64))
+    header = pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def long_text() -> bytes:
+    """Some hundred pages: seconds of work for LibreOffice."""
+    return b"".join(b"%06d the quick brown fox jumps over the lazy dog\n" % line for line in range(40_000))
+
+
+async def test_worker_when_woken_then_a_real_file_is_converted_and_described(site: Site) -> None:
+    """Behaviours C5, I2, I4: the real program runs and the record tells what came of it."""
+    await site.start_worker()
+    conversion = await site.request("picture.png", picture(), PICTURE, options={"quality": 80})
+    done = await site.reach(conversion, lambda now: now.status is Status.COMPLETED)
+    (output,) = done.outputs
+    body = await site.objects.read_range(output.key, start=0, length=output.size_bytes)
+    file = await site.stores.files.get(conversion.file_id)
+
+    assert body[:4] + body[8:12] == b"RIFFWEBP"
+    assert output.filename == "picture.webp"
+    assert file is not None
+    assert file.sha256 == done.source_sha256
+    assert file.sha512 is not None
+    assert set(done.engine_versions) == {"libvips"}
+
+
+async def test_worker_when_running_then_it_is_registered_with_its_offers_and_what_it_runs(site: Site) -> None:
+    """Behaviour M15."""
+    worker = await site.start_worker()
+    conversion = await site.request("long.txt", long_text(), DOCUMENT)
+    await site.reach(conversion, lambda now: now.status is Status.PROCESSING)
+
+    async def seen() -> bool:
+        known = await site.stores.workers.seen_since(0)
+        return any(slot.conversion_id == conversion.id for one in known for slot in one.running)
+
+    await until(seen)
+    (known,) = await site.stores.workers.seen_since(0)
+
+    assert known.pid == worker.pid
+    assert {"libreoffice", "vips"} <= {offer.converter for offer in known.offers}
+
+
+async def test_worker_when_killed_mid_conversion_then_another_one_completes_it(site: Site) -> None:
+    """Promises 1 and 3: kill -9 loses nothing and blocks nothing; the next worker also cleans up after the dead one."""
+    first = await site.start_worker()
+    conversion = await site.request("long.txt", long_text(), DOCUMENT)
+    await site.reach(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
+    os.kill(first.pid, signal.SIGKILL)
+    await first.wait()
+    left_behind = [path.name for path in site.work_dir.iterdir() if path.is_dir()]
+    await site.start_worker()
+    done = await site.reach(conversion, lambda now: now.status is Status.COMPLETED, within_s=90)
+    remaining = {path.name for path in site.work_dir.iterdir()}
+
+    assert (done.lost, done.attempt, done.token) == (1, 1, 2)
+    assert done.outputs[0].key.endswith("/2/result.pdf")
+    assert len(left_behind) == 1
+    assert not remaining & set(left_behind)
+
+
+async def test_worker_when_told_to_stop_twice_then_it_hands_back_and_another_one_completes(site: Site) -> None:
+    """Behaviour M14."""
+    first = await site.start_worker()
+    conversion = await site.request("long.txt", long_text(), DOCUMENT)
+    await site.reach(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
+    first.send_signal(signal.SIGTERM)
+    await site_says(site, "worker.stopping")
+    first.send_signal(signal.SIGTERM)
+    status = await asyncio.wait_for(first.wait(), 10)
+    await site.start_worker()
+    done = await site.reach(conversion, lambda now: now.status is Status.COMPLETED)
+
+    assert status == 0
+    assert (done.lost, done.attempt) == (0, 1)
+
+
+async def test_worker_when_cancel_is_requested_then_the_program_is_ended(site: Site) -> None:
+    await site.start_worker()
+    conversion = await site.request("long.txt", long_text(), DOCUMENT)
+    await site.reach(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
+    await site.stores.conversions.apply(request_cancel(conversion.id, owner=OWNER, now_ms=now_ms()))
+    cancelled = await site.reach(conversion, lambda now: now.status is Status.CANCELLED, within_s=10)
+    following = await site.request("picture.png", picture(), PICTURE)
+    await site.reach(following, lambda now: now.status is Status.COMPLETED)
+
+    assert cancelled.outputs == ()
+
+
+async def test_worker_when_a_server_is_not_there_yet_then_it_waits_says_so_and_can_be_stopped(site: Site) -> None:
+    worker = await site.start_worker(mongodb_url="mongodb://127.0.0.1:9", mongodb_timeout_s="0.5")
+    await site_says(site, "worker.waits_for_server")
+    worker.send_signal(signal.SIGTERM)
+
+    assert await asyncio.wait_for(worker.wait(), 10) == 0
+
+
+async def test_worker_when_it_can_never_work_then_it_ends_and_names_the_setting(site: Site) -> None:
+    worker = await site.start_worker(families="gardening")
+
+    assert await asyncio.wait_for(worker.wait(), 30) == 2
+    assert "CONVERTO_FAMILIES" in site.logs()
+
+
+async def site_says(site: Site, event: str) -> None:
+    async def said() -> bool:
+        return event in site.logs()
+
+    await until(said)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20) -> None:
+    """Look until the condition holds; fails after a deadline."""
+    async with asyncio.timeout(within_s):
+        while not await condition():  # noqa: ASYNC110 - the condition is in another process
+            await asyncio.sleep(0.02)
