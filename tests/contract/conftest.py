@@ -56,25 +56,30 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStores |
 
 
 @pytest.fixture(params=TWINS)
-async def objects(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+def objects(request: pytest.FixtureRequest) -> ObjectStore:
     """An object store with its bucket."""
     if request.param == "memory":
-        yield MemoryObjectStore()
-        return
-    real = S3ObjectStore.connect(request.getfixturevalue("server_settings")())
-    await real.ensure_bucket()
-    yield real
-    await real.close()
+        return MemoryObjectStore()
+    real: S3ObjectStore = request.getfixturevalue("s3")
+    return real
+
+
+@pytest.fixture(scope="session")
+async def s3(server_settings: Callable[..., Settings]) -> AsyncIterator[S3ObjectStore]:
+    """The store on the real server; one for all tests, because making its clients takes a second."""
+    store = S3ObjectStore.connect(server_settings())
+    await store.ensure_bucket()
+    yield store
+    await store.close()
 
 
 @pytest.fixture(params=TWINS)
-async def bus(request: pytest.FixtureRequest) -> AsyncIterator[EventBus]:
+def bus(request: pytest.FixtureRequest) -> EventBus:
     """An event bus whose queues are empty."""
     if request.param == "memory":
-        yield MemoryEventBus()
-        return
+        return MemoryEventBus()
     real: RabbitEventBus = request.getfixturevalue("rabbit")
-    yield real
+    return real
 
 
 @pytest.fixture
