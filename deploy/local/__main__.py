@@ -13,7 +13,8 @@ from deploy.local.errors import AlreadyRunning, StackError, SupervisorGone
 from deploy.local.follow import changes
 from deploy.local.home import Home
 from deploy.local.ports import Ports
-from deploy.local.stack import Stack, StackState
+from deploy.local.stack import EVERYTHING, Stack, StackState
+from deploy.local.supervisor import Process
 
 FOLLOW_EVERY_S = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,8 +38,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, help="state folder (default: $CONVERTO_HOME, else .converto)")
     parser.add_argument("--ports", choices=["default", "auto"], default="default", help="auto: any free ports")
     parser.add_argument("--workers", type=int, help="worker processes (default: one per core)")
+    parser.add_argument("--only", type=names, default=EVERYTHING, help=f"some of {','.join(EVERYTHING)}")
     parser.add_argument("--detach", action="store_true", help="return when all is healthy and leave it running")
     return parser.parse_args(argv)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Comma-separated parts of the stack; argparse turns the error into a message."""
+    chosen = tuple(name.strip() for name in text.split(","))
+    if unknown := set(chosen) - set(EVERYTHING):
+        raise argparse.ArgumentTypeError(f"no such part: {', '.join(sorted(unknown))}")
+    return chosen
 
 
 def build_stack(arguments: argparse.Namespace) -> Stack:
@@ -54,7 +64,7 @@ def build_stack(arguments: argparse.Namespace) -> Stack:
 
 def run_up(arguments: argparse.Namespace) -> int:
     """Start the stack; in the foreground stay until Ctrl-C."""
-    return asyncio.run(up(build_stack(arguments), is_detached=arguments.detach))
+    return asyncio.run(up(build_stack(arguments), only=arguments.only, is_detached=arguments.detach))
 
 
 def run_down(arguments: argparse.Namespace) -> int:
@@ -79,12 +89,12 @@ def show_status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def up(stack: Stack, *, is_detached: bool) -> int:
+async def up(stack: Stack, *, only: Sequence[str], is_detached: bool) -> int:
     """Start, say where it is, follow it until a signal, stop in order."""
     stopping = StopRequests(stack)
     started = time.monotonic()
     say("Starting converto …")
-    starting = asyncio.ensure_future(stack.start())
+    starting = asyncio.ensure_future(stack.start(only))
     stopping.on_first(starting.cancel)
     try:
         await starting
@@ -95,18 +105,19 @@ async def up(stack: Stack, *, is_detached: bool) -> int:
         say("Stopped before it was up.")
         return 130
     say(f"All healthy after {time.monotonic() - started:.1f} s.")
+    processes = await asyncio.to_thread(stack.processes)
     if state := await asyncio.to_thread(stack.state):
         say_where(state)
     if is_detached:
         say("It goes on running; `make down` stops it.")
         return 0
     say("Ctrl-C stops everything; the data stays.")
-    return await follow_until_asked(stack, stopping)
+    return await follow_until_asked(stack, stopping, processes)
 
 
-async def follow_until_asked(stack: Stack, stopping: "StopRequests") -> int:
+async def follow_until_asked(stack: Stack, stopping: "StopRequests", before: dict[str, Process]) -> int:
     """One line for each part that ended and was started again; then the end in good order."""
-    if not await follow(stack, stopping.asked):
+    if not await follow(stack, stopping.asked, before):
         return 1
     say("Stopping: workers, then the file service, then the servers … (Ctrl-C again ends all at once)")
     started = time.monotonic()
@@ -115,9 +126,8 @@ async def follow_until_asked(stack: Stack, stopping: "StopRequests") -> int:
     return 0
 
 
-async def follow(stack: Stack, asked: asyncio.Event) -> bool:
+async def follow(stack: Stack, asked: asyncio.Event, before: dict[str, Process]) -> bool:
     """Report until a stop is asked for (True) or somebody else ended the stack (False)."""
-    before = await asyncio.to_thread(stack.processes)
     while not asked.is_set():
         try:
             now = await asyncio.to_thread(stack.processes)
@@ -173,6 +183,8 @@ def say_healthy(name: str, seconds: float) -> None:
 
 def say_where(state: StackState) -> None:
     """What a user needs to go on."""
+    if "api" not in state.pids:
+        return
     say(f"  URL        {state.url}")
     say(f"  API page   {state.url}/api/docs")
     say(f"  Key        {state.api_key}")

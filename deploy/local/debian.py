@@ -1,4 +1,4 @@
-"""Installs Debian packages and leaves no new server running. Standard library only; knows nothing of Python packages."""
+"""Installs Debian packages and leaves no new server running. Standard library only; it knows no Python packages."""
 
 import os
 import shutil
@@ -26,14 +26,19 @@ def wanted_packages() -> list[list[str]]:
 
 
 def missing_packages(wanted: Iterable[list[str]]) -> list[str]:
-    """Names to install: for each entry none of whose names is installed, the first one that fits this machine."""
+    """Names to install: for each entry none of whose names is installed, the first one that apt knows."""
     entries = list(wanted)
     installed = installed_packages({name for names in entries for name in names} | {"libreoffice-core"})
-    missing = [names for names in entries if not installed & set(names)]
+    return [names[0] if len(names) == 1 else _first_known(names) for names in still_missing(entries, installed)]
+
+
+def still_missing(wanted: Iterable[list[str]], installed: set[str]) -> list[list[str]]:
+    """Entries none of whose names is installed, each with the names that fit beside what is."""
+    missing = [names for names in wanted if not installed & set(names)]
     if "libreoffice-core" in installed:
         # The packages without a desktop would remove LibreOffice's desktop ones.
         missing = [[name for name in names if not name.endswith("-nogui")] or names for names in missing]
-    return [names[0] if len(names) == 1 else _first_known(names) for names in missing]
+    return missing
 
 
 def installed_packages(names: Iterable[str]) -> set[str]:

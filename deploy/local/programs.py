@@ -135,7 +135,7 @@ def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
         argv=[rabbitmq_server()],
         environment=base_environment(home) | environment,
         folder=str(folder),
-        stop_wait_s=20,
+        stop_wait_s=8,  # two seconds when it is up; while it still starts it does not listen to SIGTERM at all
     )
 
 

@@ -1,6 +1,7 @@
 """Installs what the stack needs: `python3 -m deploy.local.setup [--dev]`.
 
-Standard library only: it runs before the rest. Safe to repeat; it looks first and does only what is missing, so that nothing to do takes a fraction of a second.
+Standard library only: it runs before the rest. Safe to repeat: it looks first and does only what is missing, so that
+nothing to do takes a fraction of a second.
 """
 
 import argparse

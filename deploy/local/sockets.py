@@ -85,13 +85,19 @@ def _owners_of_sockets(pids: Collection[int] | None) -> dict[str, int]:
 
 
 def _links_of(folder: Path) -> list[str]:
-    links = []
+    """What a process has open; empty when it is gone or not ours to look at."""
     try:
-        for entry in os.scandir(folder):
-            links.append(os.readlink(entry.path))  # noqa: PTH115 - "socket:[1]" is no path
-    except OSError:  # the process or its socket is gone, or is not ours to look at
-        pass
-    return links
+        names = os.listdir(folder)  # noqa: PTH208 - a plain name is all that is needed
+    except OSError:
+        return []
+    return [_link(folder / name) for name in names]
+
+
+def _link(path: Path) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - "socket:[1]" is no path
+    except OSError:  # closed meanwhile
+        return ""
 
 
 def _program_of(pid: int) -> str:

@@ -172,9 +172,16 @@ class Stack:
             members = [program.name for program in chosen if program.stage is stage]
             for name in members:
                 await asyncio.to_thread(self._supervisor.start_program, name)
+            await self._all_healthy(members)
+
+    async def _all_healthy(self, names: Sequence[str]) -> None:
+        try:
             async with asyncio.TaskGroup() as group:
-                for name in members:
+                for name in names:
                     group.create_task(self._until(name, self._probe(name)))
+        except BaseExceptionGroup as failures:
+            # The first part that failed is the one to speak of; the others were only waited for.
+            raise failures.exceptions[0] from None
 
     async def _until(
         self, name: str, probe: Callable[[], Awaitable[None]], *, is_ending_a_failure: bool = True

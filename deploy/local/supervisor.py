@@ -47,7 +47,9 @@ class Process(msgspec.Struct, frozen=True):
     @property
     def how_it_ended(self) -> str:
         """For people: the exit status, a signal, or why it could not be started."""
-        return self.spawnerr or ("by a signal" if self.exitstatus < 0 else f"exit status {self.exitstatus}")
+        if self.exitstatus < 0:
+            return "by a signal"
+        return f"exit status {self.exitstatus}" if self.exitstatus else self.spawnerr or "exit status 0"
 
 
 class Supervisor:

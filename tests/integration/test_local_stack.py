@@ -1,0 +1,259 @@
+"""The laptop stack with its real servers: started, looked at, killed in parts, stopped, started again."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pymongo
+import pytest
+
+from deploy.local.errors import StartFailed
+from deploy.local.home import REPOSITORY
+from deploy.local.leftovers import marked
+from deploy.local.ports import Ports
+from deploy.local.sockets import listeners, pick_free_ports
+from deploy.local.stack import SERVERS, Stack
+from tests.conftest import run_apart, running_stack, skip_or_fail
+
+STORES = ("mongo", "s3")  # enough where the broker, slow to start, is not the point
+UP_WITHIN_S = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    """These tests are about the stack itself, so other servers are no substitute."""
+    if not Path("/proc/net/tcp").exists():
+        skip_or_fail("the stack's sockets and leftovers are found through /proc")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Stack]:
+    with running_stack("local", SERVERS) as stack:
+        yield stack
+
+
+def wait_until(ask: Any, *, within_s: float = UP_WITHIN_S) -> Any:
+    """Ask again and again until the answer is true: the condition is the event, the clock only its deadline."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if answer := ask():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {within_s} s")
+
+
+def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "deploy.local", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """All it said, once it has ended."""
+    return process.communicate(timeout=UP_WITHIN_S)[0]
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """What it said up to a line with these words."""
+    assert process.stdout is not None
+    deadline = threading.Timer(UP_WITHIN_S, process.kill)  # the reading below then ends
+    deadline.start()
+    lines = ""
+    try:
+        for line in process.stdout:
+            lines += line
+            if words in line:
+                return lines
+    finally:
+        deadline.cancel()
+    raise AssertionError(f"ended without saying {words!r}:\n{lines}")
+
+
+@contextmanager
+def foreground(home: Path, *only: str) -> Iterator[subprocess.Popen[str]]:
+    """`up` as a person runs it, healthy; whatever the test does, nothing of it stays."""
+    process = command("up", "--home", str(home), "--ports", "auto", "--only", ",".join(only))
+    try:
+        read_until(process, "Ctrl-C stops everything")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        said(command("down", "--home", str(home)))
+
+
+def test_stack_when_running_then_nothing_listens_beyond_loopback(running: Stack) -> None:
+    found = listeners(marked(running.home.root))
+
+    assert {listener.program for listener in found} >= {"epmd", "beam.smp", "rclone"}
+    assert {listener.address for listener in found} <= {"127.0.0.1", "::1"}
+
+
+def test_up_when_already_running_then_says_where_and_succeeds(running: Stack) -> None:
+    second = command("up", "--home", str(running.home.root))
+
+    assert f"already running at {running.url}" in said(second)
+    assert second.returncode == 0
+
+
+def test_status_when_running_then_names_every_part(running: Stack) -> None:
+    status = command("status", "--home", str(running.home.root))
+    text = said(status)
+
+    assert status.returncode == 0
+    assert all(name in text for name in SERVERS)
+
+
+@pytest.mark.parametrize("name", ["rabbitmq", "mongo", "s3"])
+def test_server_when_killed_then_it_comes_back_by_itself(running: Stack, name: str) -> None:
+    """C8 in part: the broker, the database and the object store return without anyone's help."""
+    before = running.kill(name)
+    after = wait_until(lambda: running.pids.get(name, before) != before and running.pids[name])
+    run_apart(lambda: running.wait_healthy(name))
+
+    assert after != before
+    assert running.pids[name] == after
+
+
+def test_stack_when_stopped_and_started_again_then_the_data_is_there(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, ports=Ports.free())
+    run_apart(lambda: stack.start(STORES))
+    try:
+        with documents(stack) as kept:
+            kept.insert_one({"_id": "kept"})
+        bucket(stack).put_object(Key="a/kept.txt", Body=b"kept")
+        run_apart(stack.stop)
+        run_apart(lambda: stack.start(STORES))
+
+        with documents(stack) as kept:
+            assert kept.find_one({"_id": "kept"}) == {"_id": "kept"}
+        assert bucket(stack).Object("a/kept.txt").get()["Body"].read() == b"kept"
+    finally:
+        run_apart(stack.stop)
+
+
+def test_interrupt_when_running_then_everything_ends_in_order(tmp_path: Path) -> None:
+    with foreground(tmp_path, *SERVERS) as up:
+        pids = marked(tmp_path)
+        up.send_signal(signal.SIGINT)
+        text = said(up)
+
+        assert up.returncode == 0
+        assert "Everything is stopped" in text
+        assert len(pids) >= len(SERVERS)
+        assert marked(tmp_path) == []
+        assert not (tmp_path / "stack.json").exists()
+
+
+def test_interrupt_when_still_starting_then_nothing_stays(tmp_path: Path) -> None:
+    up = command("up", "--home", str(tmp_path), "--ports", "auto", "--only", ",".join(SERVERS))
+    read_until(up, "mongo")  # RabbitMQ takes seconds longer
+    up.send_signal(signal.SIGINT)
+
+    assert "Stopped before it was up" in said(up)
+    assert up.returncode == 130
+    assert marked(tmp_path) == []
+
+
+def test_child_when_killed_under_up_then_one_line_names_it_and_its_log(tmp_path: Path) -> None:
+    with foreground(tmp_path, *STORES) as up:
+        pid = Stack(tmp_path).kill("s3")
+        line = read_until(up, f"s3 (pid {pid}) ended unexpectedly").splitlines()[-1]
+
+        assert str(tmp_path / "logs" / "s3.log") in line
+
+
+def test_up_when_killed_hard_then_the_stack_ends_too(tmp_path: Path) -> None:
+    with foreground(tmp_path, *STORES) as up:
+        up.kill()
+
+        wait_until(lambda: not marked(tmp_path))
+        assert not (tmp_path / "stack.json").exists()
+
+
+def test_down_when_called_elsewhere_then_up_says_so_and_ends(tmp_path: Path) -> None:
+    with foreground(tmp_path, *STORES) as up:
+        down = command("down", "--home", str(tmp_path))
+
+        assert "converto is stopped" in said(down)
+        assert "stopped from another terminal" in said(up)
+
+
+def test_down_when_nothing_runs_then_says_so(tmp_path: Path) -> None:
+    down = command("down", "--home", str(tmp_path))
+
+    assert "was not running" in said(down)
+    assert down.returncode == 0
+
+
+def test_detached_stack_when_its_supervisor_was_killed_then_the_next_start_cleans_up(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, ports=Ports.free(), is_guarded=False)
+    run_apart(lambda: stack.start(STORES))
+    orphans = set(stack.pids.values())
+    os.kill(stack.supervisor_pid() or 0, signal.SIGKILL)
+    try:
+        run_apart(lambda: stack.start(STORES))
+
+        assert not orphans & set(marked(tmp_path))
+        assert set(stack.pids) == set(STORES)
+    finally:
+        run_apart(stack.stop)
+    assert marked(tmp_path) == []
+
+
+def test_up_when_a_port_is_in_use_then_one_line_says_it_and_nothing_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        free = str(pick_free_ports(1)[0])
+        variables = {"CONVERTO_S3_PORT": str(port), "CONVERTO_MONGODB_PORT": free}
+        up = command("up", "--home", str(tmp_path), "--only", ",".join(STORES), **variables)
+        text = said(up)
+
+    assert up.returncode == 1
+    assert re.search(rf"Port {port} for s3 is in use by .* \(pid {os.getpid()}\)\..*CONVERTO_S3_PORT=", text)
+    assert marked(tmp_path) == []
+
+
+def test_service_when_a_setting_is_wrong_then_the_start_fails_with_its_log(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, ports=Ports.free(), settings={"CONVERTO_LEASE_S": "soon"})
+    with pytest.raises(StartFailed) as failed:
+        run_apart(lambda: stack.start(("api",)))
+
+    assert "api ended while starting" in str(failed.value)
+    assert "lease_s" in str(failed.value).lower()
+    assert marked(tmp_path) == []
+
+
+@contextmanager
+def documents(stack: Stack) -> Iterator[Any]:
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(stack.environment["CONVERTO_MONGODB_URL"])
+    with client:
+        yield client["test"]["kept"]
+
+
+def bucket(stack: Stack) -> Any:
+    settings = stack.environment
+    return boto3.resource(
+        "s3",
+        endpoint_url=settings["CONVERTO_S3_ENDPOINT_URL"],
+        aws_access_key_id=settings["CONVERTO_S3_ACCESS_KEY_ID"],
+        aws_secret_access_key=settings["CONVERTO_S3_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    ).Bucket(settings["CONVERTO_S3_BUCKET"])
