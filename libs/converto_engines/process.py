@@ -12,11 +12,10 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -24,17 +23,14 @@ from converto_core.errors import ConversionError, EngineCrashed, EngineMissing, 
 from converto_engines import sandbox
 from converto_engines.converter import Limits
 from converto_engines.inside import confine
-from converto_engines.process_tree import Usage, descendants_of, folder_bytes, usage_of
+from converto_engines.limit_watch import LimitWatch
+from converto_engines.output_tail import OutputTail
+from converto_engines.process_tree import descendants_of, usage_of
 
-_OUTPUT_BYTES = 64 * 1024  # what is kept of stdout and stderr; the rest is read and dropped, so nobody blocks
 _LINE_BYTES = 16 * 1024**2  # one answer of a long-lived child
-_POLL_S = 0.25  # between two looks at memory, CPU and disk
-_LOOKS_PER_FOLDER_LOOK = 4  # a folder of ten thousand pages takes longer to add up
 _END_S = 5.0  # a killed group is gone long before; only a process stuck in the kernel takes longer
 _PROBE_LIMITS = Limits(wall_s=10, cpu_s=5, memory_bytes=512 * 1024**2, file_bytes=1024**2)
-_MAX_PROCESSES = 512  # more is a fork bomb; LibreOffice is one process, ffmpeg and vips use threads
 
-_Answer = TypeVar("_Answer")
 
 _SOCKET_PROBE = """
 import socket, sys
@@ -96,12 +92,14 @@ class Sandbox:
         """
         started = time.monotonic()
         plan = _Plan(argv=tuple(argv), folder=folder, limits=limits, readable=tuple(readable), cpu_s=limits.cpu_s)
+        watch = await LimitWatch.begin(folder, limits)
         async with self._running(plan, environment or {}) as process:
-            stdout, stderr = _Tail(on_line), _Tail()
+            stdout, stderr = OutputTail(on_line), OutputTail()
             with _deadline(limits.wall_s):
                 async with asyncio.timeout(limits.wall_s):
-                    exit_code = await _watched(_finish(process, stdout, stderr), process.pid, plan)
+                    exit_code = await watch.over(_finish(process, stdout, stderr), process.pid)
             _raise_for_signal(exit_code, limits)
+            _raise_unless_confined(exit_code, stderr.text)
         return Finished(exit_code, stdout.kept, stderr.text, time.monotonic() - started)
 
     async def start(
@@ -179,7 +177,7 @@ class Child:
     def __init__(self, process: Process, plan: "_Plan", holder: AsyncExitStack) -> None:
         """Take over a process that `Sandbox.start` has just started, and the context that ends it."""
         self._process, self._plan, self._holder = process, plan, holder
-        self._stderr = _Tail()
+        self._stderr = OutputTail()
         self._listening = asyncio.create_task(self._stderr.fill(process.stderr), name=f"stderr-{process.pid}")
         self._is_stopped = False
 
@@ -207,11 +205,11 @@ class Child:
 
         Raises `EngineCrashed`, `EngineTimeout` or `LimitExceeded`; the child is dead then, as it is when cancelled.
         """
-        plan = self._plan if limits is None else msgspec.structs.replace(self._plan, limits=limits)
+        watch = await LimitWatch.begin(self._plan.folder, limits or self._plan.limits)
         try:
             with _deadline(timeout_s):
                 async with asyncio.timeout(timeout_s):
-                    return await _watched(self._exchange(message), self.pid, plan)
+                    return await watch.over(self._exchange(message), self.pid)
         except BaseException:
             await self.stop(grace_s=0)  # a half-read answer would be taken for the next question's
             raise
@@ -250,51 +248,16 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: int | None
 
 
-class _Tail:
-    """The last 64 KiB of a stream; the whole stream is read."""
-
-    def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._on_line, self._line = on_line, b""
-
-    @property
-    def kept(self) -> bytes:
-        return b"".join(self._chunks)[-_OUTPUT_BYTES:]
-
-    @property
-    def text(self) -> str:
-        return self.kept.decode(errors="replace")
-
-    async def fill(self, stream: asyncio.StreamReader | None) -> None:
-        while stream is not None and (chunk := await stream.read(_OUTPUT_BYTES)):
-            self._keep(chunk)
-            self._tell_lines(chunk)
-        if self._on_line is not None and self._line:
-            self._on_line(self._line.decode(errors="replace"))
-
-    def _keep(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        while self._size - len(self._chunks[0]) >= _OUTPUT_BYTES:
-            self._size -= len(self._chunks.popleft())
-
-    def _tell_lines(self, chunk: bytes) -> None:
-        if self._on_line is None:
-            return
-        *lines, rest = (self._line + chunk).split(b"\n")
-        self._line = rest[-_OUTPUT_BYTES:]
-        for line in lines:
-            self._on_line(line.decode(errors="replace").rstrip("\r"))
-
-
-async def _finish(process: Process, stdout: _Tail, stderr: _Tail) -> int:
-    async with asyncio.TaskGroup() as group:
-        group.create_task(stdout.fill(process.stdout))
-        group.create_task(stderr.fill(process.stderr))
-        await _exit_of(process.pid)
-        _kill_group(process.pid)  # what the program left behind would hold the pipes open, and `wait` with them
-        return await process.wait()
+async def _finish(process: Process, stdout: OutputTail, stderr: OutputTail) -> int:
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stdout.fill(process.stdout))
+            group.create_task(stderr.fill(process.stderr))
+            await _exit_of(process.pid)
+            _kill_group(process.pid)  # what the program left behind would hold the pipes open, and `wait` with them
+            return await process.wait()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors  # whatever a listener of lines raised, as itself
 
 
 async def _exit_of(pid: int) -> None:
@@ -309,47 +272,6 @@ async def _exit_of(pid: int) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-
-
-async def _watched(work: Coroutine[Any, Any, _Answer], pid: int, plan: _Plan) -> _Answer:
-    """The result of `work`, unless the watch finds a limit passed first; both have ended when this returns."""
-    doing = asyncio.ensure_future(work)
-    watching = asyncio.create_task(_watch(pid, plan))
-    try:
-        await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            watching.result()  # raises
-        return doing.result()
-    finally:
-        doing.cancel()
-        watching.cancel()
-        await asyncio.gather(doing, watching, return_exceptions=True)
-
-
-async def _watch(pid: int, plan: _Plan) -> None:
-    """Look at the process tree until a limit is passed, then raise `LimitExceeded`."""
-    before, size_before = usage_of(pid), await asyncio.to_thread(folder_bytes, plan.folder)
-    looks = 0
-    while True:
-        await asyncio.sleep(_POLL_S)
-        looks += 1
-        _check(usage_of(pid), before, plan.limits)
-        if looks % _LOOKS_PER_FOLDER_LOOK == 0:
-            _check_written(await asyncio.to_thread(folder_bytes, plan.folder) - size_before, plan.limits)
-
-
-def _check(usage: Usage, before: Usage, limits: Limits) -> None:
-    if usage.resident_bytes > limits.memory_bytes:
-        raise LimitExceeded(f"The conversion needed more than {limits.memory_bytes >> 20} MB of memory")
-    if usage.cpu_s - before.cpu_s > limits.cpu_s:
-        raise LimitExceeded(f"The conversion needed more than {limits.cpu_s} s of computing time")
-    if usage.processes > _MAX_PROCESSES:
-        raise LimitExceeded("The conversion program started too many processes")
-
-
-def _check_written(written_bytes: int, limits: Limits) -> None:
-    if written_bytes > limits.file_bytes:
-        raise LimitExceeded(f"The conversion wrote more than {limits.file_bytes >> 20} MB")
 
 
 @contextmanager
@@ -370,6 +292,14 @@ def _raise_for_signal(exit_code: int, limits: Limits) -> None:
         raise LimitExceeded(f"The conversion wrote a file larger than {limits.file_bytes >> 20} MB")
     if 0 < number <= signal.SIGRTMAX:
         raise EngineCrashed(detail=f"ended by signal {number}")
+
+
+def _raise_unless_confined(exit_code: int, stderr: str) -> None:
+    """When the sandbox itself failed the program never ran, and the file is not to blame."""
+    by_bubblewrap = exit_code == 1 and stderr.startswith("bwrap: ")
+    by_launcher = exit_code == confine.EXIT_NOT_CONFINED and stderr.startswith(confine.NOT_CONFINED)
+    if by_bubblewrap or by_launcher:
+        raise EngineMissing("The sandbox of this worker could not start the conversion program", detail=stderr)
 
 
 async def _end(process: Process) -> None:

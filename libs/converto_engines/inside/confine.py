@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+NOT_CONFINED = "not confined: "
 EXIT_NOT_CONFINED = 125  # ours: the rules could not be put in force, so the program was never started
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
@@ -130,7 +131,7 @@ def _become(argv: list[str], rules: dict[str, list[str]]) -> NoReturn:
         restrict_calls(filter_program(keep_group=True))
         os.execvp(argv[0], argv)  # noqa: S606 -- this is the launcher itself
     except OSError as error:
-        sys.stderr.write(f"not confined: {error}\n")
+        sys.stderr.write(f"{NOT_CONFINED}{error}\n")
         sys.stderr.flush()
         os._exit(EXIT_NOT_CONFINED)
 
