@@ -78,7 +78,7 @@ class ResumeStore:
 
 def resume_key(server: str, source: Source, request: dict[str, Any]) -> str:
     """One name for: this server, this file in this state, this request. Another file content is another name."""
-    parts = [server, str(source.path.resolve()), source.size_bytes, source.modified_ns, request]
+    parts = [server, str(source.path.absolute()), source.size_bytes, source.modified_ns, request]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 

@@ -6,6 +6,7 @@ request that is authorised twice, and because the key is none of its business.
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -48,12 +49,14 @@ class Transport:
         self.sleep = sleep
         self._timeout_s = timeout_s
         self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        limits = httpx2.Limits(max_connections=64, max_keepalive_connections=16)
-        self._http = httpx2.AsyncClient(transport=http, limits=limits, headers={"User-Agent": "converto-client"})
+        self._http = http
+        self._clients: dict[bool, httpx2.AsyncClient] = {}
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
 
     async def call(
         self,
@@ -107,7 +110,7 @@ class Transport:
         content = None if body is None else msgspec.json.encode(body)
         json_type = {} if body is None else {"Content-Type": "application/json"}
         try:
-            response = await self._http.request(
+            response = await self._client(self.url).request(
                 method,
                 self.url + path,
                 content=content,
@@ -128,7 +131,7 @@ class Transport:
     ) -> AsyncIterator[httpx2.EventSource]:
         """Open a stream of server-sent events; a stream that is silent for `silence_s` seconds counts as broken."""
         resume = {"Last-Event-ID": last_event_id} if last_event_id else {}
-        async with self._http.sse(
+        async with self._client(self.url).sse(
             self.url + API + path,
             params=params,
             headers={**self._authorization, **resume},
@@ -141,7 +144,7 @@ class Transport:
     ) -> httpx2.Response:
         """Send a presigned request with a streamed body, once and without the key; raises `ServerUnreachable`."""
         try:
-            return await self._http.request(
+            return await self._client(url).request(
                 method, url, content=content, headers=headers, timeout=_store_timeout(), follow_redirects=False
             )
         except httpx2.RequestError as error:
@@ -151,10 +154,23 @@ class Transport:
     async def store_stream(self, url: str, *, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
         """Read from a presigned URL, once and without the key; raises `ServerUnreachable`, also in mid-stream."""
         try:
-            async with self._http.stream("GET", url, headers=headers, timeout=_store_timeout()) as response:
+            async with self._client(url).stream("GET", url, headers=headers, timeout=_store_timeout()) as response:
                 yield response
         except httpx2.RequestError as error:
             raise unreachable("the object store", error) from error
+
+    def _client(self, url: str) -> httpx2.AsyncClient:
+        """The connections for this kind of URL. Certificates of authorities are loaded only when there is TLS to check:
+        it takes longer than a whole request on loopback. The empty context of the other kind would trust nobody."""
+        is_tls = url.startswith("https://")
+        if is_tls not in self._clients:
+            self._clients[is_tls] = httpx2.AsyncClient(
+                transport=self._http,
+                verify=True if is_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                limits=httpx2.Limits(max_connections=64, max_keepalive_connections=16),
+                headers={"User-Agent": "converto-client"},
+            )
+        return self._clients[is_tls]
 
 
 def decoded(response: httpx2.Response, answer: type[Answer]) -> Answer:

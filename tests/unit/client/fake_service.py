@@ -29,7 +29,8 @@ async def streamed(*chunks: bytes | Exception) -> AsyncIterator[bytes]:
 class FakeService:
     """Answers like the file service; `faults` are tried first, each once: (method, path pattern, answer or error)."""
 
-    def __init__(self, *, part_size_bytes: int = 0) -> None:
+    def __init__(self, *, part_size_bytes: int = 0, store: str = STORE) -> None:
+        self.store = store
         self.part_size_bytes = part_size_bytes
         self.requests: list[httpx2.Request] = []
         self.faults: list[tuple[str, str, httpx2.Response | Exception]] = []
@@ -43,6 +44,7 @@ class FakeService:
         self.routes: list[dict[str, Any]] = []
         self.events: list[str] | None = None
         self.signature = 0
+        self.before: Callable[[httpx2.Request], None] = lambda _: None
         self.created = 0
         self.worker_records = [
             {"id": "w1", "host": "here", "pid": 7, "slots": 1, "sandbox": "bubblewrap", "offers": ["p"]}
@@ -59,6 +61,7 @@ class FakeService:
         return [seen for seen in self.requests if seen.method == method and re.fullmatch(path, seen.url.path)]
 
     async def handle(self, request: httpx2.Request) -> httpx2.Response:
+        self.before(request)
         fault = self._fault_for(request)
         if isinstance(fault, Exception):
             self.requests.append(request)
@@ -67,7 +70,7 @@ class FakeService:
         self.requests.append(request)
         if fault is not None:
             return fault
-        if request.url.host == "store.test":
+        if str(request.url).startswith(self.store + "/"):
             return self._store(request)
         if request.headers.get("authorization") != f"Bearer {KEY}" and not request.url.path.startswith("/api/health"):
             return problem(401, "unauthorized", "A valid API key is needed")
@@ -85,7 +88,7 @@ class FakeService:
     def _store(self, request: httpx2.Request) -> httpx2.Response:
         assert "authorization" not in request.headers, "the key must never reach the object store"
         assert "transfer-encoding" not in request.headers, "a presigned request needs its exact length"
-        name, number = request.url.path.lstrip("/"), request.url.params.get("part")
+        name, number = request.url.path.removeprefix("/store").lstrip("/"), request.url.params.get("part")
         if request.method == "PUT" and number:
             self.parts.setdefault(name, {})[int(number)] = request.content
             return httpx2.Response(200, headers={"ETag": f'"{hashlib.md5(request.content).hexdigest()}"'})
@@ -99,7 +102,7 @@ class FakeService:
 
     def _url(self, name: str, **params: int) -> str:
         self.signature += 1
-        return str(httpx2.URL(f"{STORE}/{name}", params={"signature": self.signature, **params}))
+        return str(httpx2.URL(f"{self.store}/{name}", params={"signature": self.signature, **params}))
 
     # The API ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,32 @@
+"""Process entry of the command line: arguments in, exit status out. It knows no command."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError
+
+from converto_cli.app import build_app
+from converto_cli.exits import FAILURE, INTERRUPTED, OK, USAGE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        answer = build_app()(list(arguments), exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError:
+        return USAGE  # cyclopts has said what is wrong, with the nearest right word
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. What the server has accepted goes on there; the same command goes on here.\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our pipe has gone (`| head`); without this the interpreter complains while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    return answer if isinstance(answer, int) else OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

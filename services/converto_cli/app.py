@@ -1,0 +1,79 @@
+"""The tree of commands. Each command's module is imported only when it runs, so that `converto --help` is quick."""
+
+from importlib import metadata
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+
+from converto_cli.context import Context
+
+COMMANDS = (
+    ("convert", "converto_cli.convert:convert", "Convert files and save the results."),
+    ("upload", "converto_cli.transfer:upload", "Upload files without converting them."),
+    ("status", "converto_cli.records:status", "Show how conversions stand."),
+    ("list", "converto_cli.records:list_conversions", "List conversions, newest first."),
+    ("watch", "converto_cli.watch:watch", "Follow one conversion live until it has ended."),
+    ("download", "converto_cli.transfer:download", "Save the results of conversions."),
+    ("cancel", "converto_cli.records:cancel", "Stop conversions."),
+    ("retry", "converto_cli.records:retry", "Run failed, cancelled or expired conversions again."),
+    ("delete", "converto_cli.records:delete", "Remove finished conversions and their results."),
+    ("formats", "converto_cli.formats:formats", "Show what can be converted into what, with which options."),
+    ("doctor", "converto_cli.doctor:doctor", "Check server, key, dependencies and workers, and say what to do."),
+)
+EXIT_STATUSES = (
+    "Exit status: 0 ok, 1 failure, 2 usage, 3 some failed, 4 key refused, 5 conversion failed, "
+    "6 server unreachable, 7 timed out waiting, 130 Ctrl-C."
+)
+
+_EVERYWHERE = Group("Global options", sort_key=9)
+_Switch = Parameter(group=_EVERYWHERE, negative="", show_default=False)
+Server = Annotated[str | None, Parameter(group=_EVERYWHERE, help="URL of the server (else CONVERTO_SERVER_URL)")]
+ApiKey = Annotated[str | None, Parameter(group=_EVERYWHERE, help="API key (else CONVERTO_API_KEY)")]
+Json = Annotated[bool, _Switch, Parameter(help="Print one JSON document")]
+Quiet = Annotated[bool, _Switch, Parameter(alias="-q", help="Say errors only")]
+
+
+def build_app() -> App:
+    """All commands behind one launcher that understands the global options before and after the command."""
+    app = App(
+        name="converto",
+        help="Convert files with a converto server. Results go to stdout, talk to stderr.",
+        help_epilogue=EXIT_STATUSES,
+        help_format="plaintext",
+        version=version_text,
+        suppress_keyboard_interrupt=False,
+    )
+    app.meta.suppress_keyboard_interrupt = False
+    for name, place, words in COMMANDS:
+        app.command(place, name=name, help=words)
+    app.command(version, help="Show the version.")
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        server: Server = None,
+        api_key: ApiKey = None,
+        json: Json = False,
+        quiet: Quiet = False,
+    ) -> object:
+        context = Context(server=server, api_key=api_key, is_json=json, is_quiet=quiet)
+        command, bound, ignored = app.parse_args(tokens, exit_on_error=False)
+        if "context" in ignored:
+            bound.arguments["context"] = context
+        return command(*bound.args, **bound.kwargs)
+
+    return app.meta
+
+
+def version_text() -> str:
+    """`converto 0.1.0`."""
+    try:
+        return f"converto {metadata.version('converto')}"
+    except metadata.PackageNotFoundError:
+        return "converto (run from the sources, not installed)"
+
+
+def version() -> int:
+    """Show the version."""
+    print(version_text())  # noqa: T201 - the one result of this command
+    return 0

@@ -1,0 +1,135 @@
+"""`converto status`, `list`, `cancel`, `retry` and `delete`: records of conversions, shown and changed."""
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Annotated, Any
+
+from cyclopts import Parameter, validators
+
+from converto_cli import exits
+from converto_cli.context import Context
+from converto_cli.session import Session, Usage, run, status_of, trouble_of
+from converto_client.errors import ClientError
+from converto_client.models import ConversionRecord
+
+HEADS = ("ID", "STATUS", "%", "FILE", "TO", "CLIENT", "CREATED", "")
+
+Given = Annotated[Context, Parameter(parse=False)]
+Change = Callable[[Session, str], Awaitable[ConversionRecord | None]]
+
+
+def status(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: Given) -> int:
+    """Show how conversions stand."""
+    return run(context, lambda session: _each(session, ids, lambda here, one: here.client.status(one)))
+
+
+def cancel(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: Given) -> int:
+    """Stop conversions; a running one stops at its worker's next heartbeat."""
+    return run(context, lambda session: _each(session, ids, lambda here, one: here.client.cancel(one)))
+
+
+def retry(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: Given) -> int:
+    """Run failed, cancelled or expired conversions again."""
+    return run(context, lambda session: _each(session, ids, lambda here, one: here.client.retry(one)))
+
+
+def delete(
+    *ids: Annotated[str, Parameter(help="Ids of conversions.")],
+    yes: Annotated[bool, Parameter(alias="-y", negative="", help="Do not ask.")] = False,
+    context: Given,
+) -> int:
+    """Remove finished conversions and their results; source files stay."""
+
+    async def remove(session: Session, conversion_id: str) -> None:
+        await session.client.delete(conversion_id)
+        session.screen.say(f"{conversion_id} deleted")
+
+    async def work(session: Session) -> int:
+        if not yes and ids and not _confirmed(session, len(set(ids))):
+            session.screen.say("Nothing was deleted.")
+            return exits.FAILURE
+        return await _each(session, ids, remove)
+
+    return run(context, work)
+
+
+def list_conversions(
+    *,
+    status: Annotated[str | None, Parameter(help="One or several statuses, such as failed,cancelled.")] = None,
+    client_id: Annotated[str | None, Parameter(help="Only conversions with this label.")] = None,
+    limit: Annotated[int, Parameter(alias="-n", validator=validators.Number(gte=1), help="At most this many.")] = 20,
+    every: Annotated[bool, Parameter(name="--all", negative="", help="All of them, however many.")] = False,
+    context: Given,
+) -> int:
+    """List conversions, newest first."""
+
+    async def work(session: Session) -> int:
+        wanted = [word.strip() for word in (status or "").split(",") if word.strip()]
+        records, has_more = await _collect(session, wanted, client_id, None if every else limit)
+        session.screen.table(HEADS, [_cells(record) for record in records])
+        session.screen.document({"conversions": records, "has_more": has_more})
+        if has_more:
+            session.screen.say(f"These are the newest {limit}; --limit N or --all shows more.")
+        return exits.OK
+
+    return run(context, work)
+
+
+async def _collect(
+    session: Session, wanted: Sequence[str], client_id: str | None, limit: int | None
+) -> tuple[list[ConversionRecord], bool]:
+    records: list[ConversionRecord] = []
+    after: str | None = None
+    while True:
+        length = 200 if limit is None else min(200, limit - len(records))
+        page = await session.client.page(status=wanted, client_id=client_id, limit=length, after=after)
+        records += islice(page.conversions, length)
+        after = page.next
+        if after is None or len(records) == limit:
+            return records, after is not None
+
+
+async def _each(session: Session, ids: Sequence[str], change: Change) -> int:
+    """Do the same to each id; what fails is told, and the rest goes on."""
+    if not ids:
+        raise Usage("Name at least one conversion id; `converto list` shows them")
+    records: list[ConversionRecord] = []
+    errors: list[dict[str, Any]] = []
+    statuses: list[int] = []
+    for conversion_id in dict.fromkeys(ids):
+        try:
+            record = await change(session, conversion_id)
+        except ClientError as error:
+            statuses.append(status_of(error))
+            errors.append({"id": conversion_id, "error": trouble_of(error)})
+            session.screen.complain(f"{conversion_id}: {trouble_of(error).message}")
+            continue
+        statuses.append(exits.OK)
+        records += [record] if record is not None else []
+    session.screen.table(HEADS, [_cells(record) for record in records])
+    session.screen.document({"ok": not errors, "conversions": records, "errors": errors})
+    return exits.of_many(statuses)
+
+
+def _cells(record: ConversionRecord) -> tuple[str, ...]:
+    created = datetime.fromtimestamp(record.created_at / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return (
+        record.id,
+        record.status,
+        f"{record.percent:.0f}",
+        record.filename,
+        record.target_format,
+        record.client_id or "",
+        created,
+        record.error.message if record.error else record.stage or "",
+    )
+
+
+def _confirmed(session: Session, count: int) -> bool:
+    """Ask on a terminal; without one nobody can answer, so `--yes` has to be there."""
+    if not sys.stdin.isatty():
+        raise Usage("Deleting cannot be undone; add --yes")
+    session.screen.complain(f"Delete {count} conversion(s) and their results? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

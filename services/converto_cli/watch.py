@@ -1,0 +1,53 @@
+"""`converto watch`: one conversion, live, until it has ended."""
+
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from converto_cli import exits
+from converto_cli.bars import Bars
+from converto_cli.context import Context
+from converto_cli.session import Session, run
+from converto_client.models import ConversionRecord
+
+
+def watch(
+    conversion_id: Annotated[str, Parameter(name="id")],
+    /,
+    *,
+    timeout: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
+    context: Annotated[Context, Parameter(parse=False)],
+) -> int:
+    """Follow one conversion live until it has ended: a bar on a terminal, one line per change in a pipe.
+
+    With --json each change is one line of JSON.
+
+    Parameters
+    ----------
+    conversion_id
+        Id of a conversion.
+    timeout
+        Seconds to watch at most.
+    """
+
+    async def work(session: Session) -> int:
+        return await _watch(session, conversion_id, timeout)
+
+    return run(context, work)
+
+
+async def _watch(session: Session, conversion_id: str, timeout_s: float | None) -> int:
+    conversion = await session.client.conversion(conversion_id)
+    with Bars(session.screen) as bars:
+        bar = bars.add(conversion.record.filename or conversion_id)
+
+        def show(record: ConversionRecord) -> None:
+            bar.reach(record.percent, record.stage or record.status)
+            session.screen.line(record)
+            if not bars.are_live:
+                session.screen.row((f"{record.percent:.0f}", record.status, record.stage or ""))
+
+        await conversion.follow(show, timeout_s)
+        bar.end(conversion.record.status)
+    session.screen.say(f"`converto download {conversion_id}` fetches the result")
+    return exits.OK

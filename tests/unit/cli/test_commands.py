@@ -1,0 +1,304 @@
+"""All other commands as a user runs them (M2, M3), and where the server's address comes from."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from converto_cli.__main__ import main
+from converto_cli.context import Context
+from converto_cli.exits import of_many
+from converto_cli.options import expectation, guessed_options, typed_options
+from converto_cli.screen import plain, size_text
+from converto_cli.server import NoServerKnown, find_server
+from converto_cli.session import Usage
+from tests.unit.cli.conftest import Run
+from tests.unit.client.fake_service import FakeService
+
+
+def add(service: FakeService, number: str, **more: object) -> None:
+    service.conversions[number] = {
+        "id": number, "file_id": "f", "filename": "a.png", "target_format": "webp", "status": "completed",
+        "percent": 100, "created_at": 1_700_000_000_000, **more,
+    }  # fmt: skip
+
+
+def test_list_when_filtered_then_rows_are_tab_separated_in_a_pipe(run: Run, service: FakeService) -> None:
+    """M3."""
+    for number in range(30):
+        add(service, f"c{number}", status="failed" if number % 3 else "completed")
+    shown = run("list", "--status", "failed", "--limit", "5")
+    every = run("list", "--all", "--json").document()
+
+    rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert [row[:2] for row in rows] == [[number, "failed"] for number in ("c1", "c2", "c4", "c5", "c7")]
+    assert "--all" in shown.talk
+    assert len(every["conversions"]) == 30
+    assert every["has_more"] is False
+
+
+def test_name_when_it_holds_control_characters_then_they_do_not_reach_the_terminal(
+    run: Run, service: FakeService
+) -> None:
+    add(service, "c1", filename="a\x1b[2J\u202e.png")
+
+    assert "\x1b" not in run("list").out
+    assert plain("a\x1b[2J\u202eb") == "a�[2J�b"
+
+
+def test_status_when_one_id_is_unknown_then_the_others_are_shown_and_status_is_3(
+    run: Run, service: FakeService
+) -> None:
+    add(service, "c1")
+    done = run("status", "c1", "unknown", "--json")
+
+    assert done.status == 3
+    assert [record["id"] for record in done.document()["conversions"]] == ["c1"]
+    assert done.document()["errors"][0]["error"]["code"] == "not_found"
+    assert run("status", "unknown").status == 1
+    assert run("status").status == 2
+
+
+def test_cancel_and_retry_when_asked_then_the_new_status_is_shown(run: Run, service: FakeService) -> None:
+    add(service, "c1", status="processing")
+
+    assert run("cancel", "c1").out.split("\t")[1] == "cancelled"
+    assert run("retry", "c1").out.split("\t")[1] == "pending"
+
+
+def test_delete_when_nobody_can_be_asked_then_yes_is_needed(
+    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(service, "c1")
+    with Path("/dev/null").open() as nobody:
+        monkeypatch.setattr("sys.stdin", nobody)
+        refused = run("delete", "c1")
+
+    assert (refused.status, "--yes" in refused.talk, "c1" in service.conversions) == (2, True, True)
+    assert run("delete", "c1", "--yes").status == 0
+    assert service.conversions == {}
+
+
+def test_upload_when_done_then_file_ids_are_printed(run: Run, service: FakeService, deck: Path) -> None:
+    assert run("upload", str(deck)).out == "file-1\n"
+    assert run("upload", str(deck), "--json").document()["files"][0]["file"]["id"] == "file-2"
+
+
+def test_watch_when_in_a_pipe_then_each_change_is_one_line(run: Run, service: FakeService) -> None:
+    add(service, "conversion-1", status="processing")
+    stream = service.event("snapshot", "1", percent=10, stage="starting") + service.event(
+        "conversion", "2", percent=100, status="completed"
+    )
+    service.events = [stream, stream]
+    plainly, as_json = run("watch", "conversion-1"), run("watch", "conversion-1", "--json")
+
+    assert plainly.out == "10\tprocessing\tstarting\n100\tcompleted\t\n"
+    assert [json.loads(line)["percent"] for line in as_json.out.splitlines()] == [10, 100]
+
+
+def test_watch_when_it_fails_then_status_is_5(run: Run, service: FakeService) -> None:
+    add(service, "conversion-1", status="processing")
+    error = {"code": "source_corrupt", "message": "The file is damaged"}
+    service.events = [service.event("snapshot", "1", status="failed", error=error)]
+    done = run("watch", "conversion-1")
+
+    assert done.status == 5
+    assert "The file is damaged" in done.talk
+
+
+def test_formats_when_shown_then_sources_and_options_are_listed(run: Run, service: FakeService) -> None:
+    schema = {"properties": {"dpi": {"type": "integer", "minimum": 36, "maximum": 600}}}
+    steps = [{"converter": "pdfium", "source_format": "pdf", "target_format": "png"}]
+    route = {"source": "pdf", "target": "png", "engine": "pdfium", "engine_version": "7", "steps": steps}
+    service.routes = [{**route, "options_schema": schema}]
+
+    assert run("formats").out == "pdf\tpng\n"
+    assert run("formats", "pdf").out == "png\tpdfium 7\tpdf → png\tdpi: 36 to 600\n"
+    assert run("formats", "--json").document()["routes"][0]["source"] == "pdf"
+
+
+def test_formats_when_nothing_is_offered_then_says_what_to_do(run: Run) -> None:
+    done = run("formats")
+
+    assert done.status == 1
+    assert "converto doctor" in done.talk
+
+
+def test_doctor_when_all_is_well_then_status_is_0(run: Run, service: FakeService) -> None:
+    service.routes = [{"source": "pdf", "target": "png", "engine": "pdfium", "engine_version": "7"}]
+    done = run("doctor")
+
+    assert done.status == 0, done.out
+    assert "BAD" not in done.out
+    assert "pdfium 7" in done.out
+
+
+def test_doctor_when_things_are_bad_then_each_is_named_with_what_to_do(run: Run, service: FakeService) -> None:
+    """C3."""
+    service.health = {"status": "unavailable", "checks": {"broker": {"status": "unavailable", "error": "refused"}}}
+    service.worker_records = [{"id": "w1", "slots": 1, "sandbox": "off"}]
+    done = run("doctor", "--json")
+
+    bad = {finding["name"]: finding["advice"] for finding in done.document()["findings"] if not finding["ok"]}
+    assert done.status == 1
+    assert bad.keys() == {"broker", "worker", "engines"}
+    assert all(bad.values())
+
+
+def test_doctor_when_nothing_answers_then_says_so(run: Run) -> None:
+    done = run("doctor", "--server", "http://127.0.0.1:1")
+
+    assert done.status == 1
+    assert "BAD  server" in done.out
+
+
+def test_command_when_nothing_answers_then_status_is_6(run: Run) -> None:
+    done = run("list", "--server", "http://127.0.0.1:1", "--json")
+
+    assert done.status == 6
+    assert done.document()["error"]["code"] == "server_unreachable"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convrt"],
+        ["convert", "a.pptx"],
+        ["convert", "--to", "pdf"],
+        ["convert", "a.pptx", "--to", "pdf", "--jobs", "0"],
+        ["convert", "a.pptx", "--to", "pdf", "--unknown"],
+        ["list", "--server", "ftp://x"],
+    ],
+)
+def test_command_line_when_it_cannot_be_meant_then_status_is_2(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments)
+
+    assert done.status == 2
+    assert done.talk
+
+
+def test_help_and_version_when_asked_for_then_status_is_0(run: Run) -> None:
+    assert run("--help").status == run("convert", "--help").status == run("version").status == 0
+
+
+def test_ctrl_c_when_pressed_then_status_is_130_and_no_result_is_left(
+    run: Run, service: FakeService, deck: Path, tmp_path: Path
+) -> None:
+    def press(request: httpx2.Request) -> None:
+        if request.url.path.endswith("/uploaded"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    service.before = press
+    done = run("convert", str(deck), "--to", "pdf")
+
+    assert done.status == 130
+    assert "Traceback" not in done.talk
+    assert not (tmp_path / "deck.pdf").exists()
+
+
+# Where the server is ---------------------------------------------------------------------------------------------
+
+
+def test_server_when_named_several_times_then_flags_come_before_environment_and_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stack = tmp_path / ".converto" / "stack.json"
+    stack.parent.mkdir()
+    stack.write_text(json.dumps({"url": "http://stack", "api_key": "cvt_stack", "pids": {}}))
+    (tmp_path / "deep" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "deep" / "folder")
+    environment = {"CONVERTO_SERVER_URL": "http://environment", "CONVERTO_API_KEY": "cvt_environment"}
+
+    flags = find_server(Context(server="http://flag", api_key="cvt_flag"), environment=environment)
+    named = find_server(Context(), environment=environment)
+    found = find_server(Context(), environment={})
+    assert (flags.url, flags.api_key) == ("http://flag", "cvt_flag")
+    assert (named.url, named.api_key) == ("http://environment", "cvt_environment")
+    assert (found.url, found.api_key, found.is_laptop_stack) == ("http://stack", "cvt_stack", True)
+
+
+def test_key_of_the_stack_when_another_server_is_named_then_is_not_sent_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stack.json").write_text(json.dumps({"url": "http://stack", "api_key": "cvt_stack"}))
+    environment = {"CONVERTO_HOME": str(tmp_path)}
+
+    assert find_server(Context(server="http://elsewhere"), environment=environment).api_key is None
+    assert find_server(Context(), environment=environment).api_key == "cvt_stack"
+
+
+def test_configuration_file_when_there_is_no_stack_then_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with pytest.raises(NoServerKnown, match="make up"):
+        find_server(Context(), environment={})
+    file = tmp_path / "config" / "converto" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('server_url = "https://convert.example"\napi_key = "cvt_file"\n')
+    found = find_server(Context(), environment={})
+    file.write_text("server_url = 3")
+
+    assert (found.url, found.api_key) == ("https://convert.example", "cvt_file")
+    with pytest.raises(ValueError, match="server_url"):
+        find_server(Context(), environment={})
+
+
+# Small pure parts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "typed"),
+    [
+        ({"type": "integer"}, "82", 82),
+        ({"type": "number"}, "1.5", 1.5),
+        ({"type": "number"}, "2", 2),
+        ({"type": "boolean"}, "Yes", True),
+        ({"type": "boolean"}, "off", False),
+        ({"type": "string"}, "82", "82"),
+        ({"enum": ["a", "B"]}, "b", "B"),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "none", None),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "7", 7),
+        ({"type": ["integer", "null"]}, "7", 7),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "1-3", "1-3"),
+        ({}, "x", "x"),
+    ],
+)
+def test_option_when_typed_then_follows_the_schema(schema: dict[str, object], value: str, typed: object) -> None:
+    found = typed_options({"x": value}, {"properties": {"x": schema}})["x"]
+
+    assert (found, type(found)) == (typed, type(typed))
+
+
+def test_option_when_of_another_type_then_says_what_is_expected() -> None:
+    with pytest.raises(Usage, match="1 to 100"):
+        typed_options({"x": "many"}, {"properties": {"x": {"type": "integer", "minimum": 1, "maximum": 100}}})
+    assert expectation({"anyOf": [{"type": "boolean"}, {"enum": ["a", "b"]}]}) == "yes|no or a|b"
+
+
+def test_option_when_the_format_is_unknown_then_looks_decide() -> None:
+    given = {"a": "8", "b": "0.5", "c": "true", "d": "1-3"}
+
+    assert guessed_options(given) == {"a": 8, "b": 0.5, "c": True, "d": "1-3"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"), [([], 0), ([0, 0], 0), ([0, 5], 3), ([5, 5], 5), ([5, 6], 1), ([6], 6), ([1, 1], 1)]
+)
+def test_statuses_when_several_then_become_one(statuses: list[int], status: int) -> None:
+    assert of_many(statuses) == status
+
+
+def test_size_when_shown_then_has_a_fitting_unit() -> None:
+    assert [size_text(size) for size in (0, 999, 1500, 123_456_789, 5 * 10**12)] == [
+        "0 B", "999 B", "1.5 kB", "123 MB", "5.0 TB",
+    ]  # fmt: skip
+
+
+def test_main_when_no_command_is_given_then_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "convert" in capsys.readouterr().out
