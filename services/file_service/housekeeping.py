@@ -10,14 +10,18 @@ import sys
 from collections.abc import Sequence
 
 import structlog
-from converto_infra.rabbitmq import RabbitEventBus
 from pydantic import ValidationError
 
 from converto_core.ports import EventBus, ObjectStore
 from converto_infra.mongo import MongoStores
+from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
+from file_service.conversions import Conversions
+from file_service.dispatch import Dispatch
+from file_service.files import Files, UploadLimits
+from file_service.offers import Offers
 from file_service.retention import ConfirmUpload
 from file_service.sweeps import Stores, Sweep, Sweeps
 
@@ -54,15 +58,39 @@ async def _repeat(sweeps: Sweeps, sweep: Sweep) -> None:
 async def _serve(settings: Settings, *, is_once: bool) -> None:
     stores, objects = MongoStores.connect(settings), S3ObjectStore.connect(settings)
     bus = RabbitEventBus.connect(settings)
+    confirm_upload = _confirming(settings, stores, objects, bus)
     try:
         if is_once:
-            log.info("housekeeping.done", **await Sweeps(settings, stores, objects, bus).once())
+            done = await Sweeps(settings, stores, objects, bus, confirm_upload=confirm_upload).once()
+            log.info("housekeeping.done", **done)
         else:
-            await run_housekeeping(settings, stores, objects, bus)
+            await run_housekeeping(settings, stores, objects, bus, confirm_upload=confirm_upload)
     finally:
         await bus.close()
         await objects.close()
         await stores.close()
+
+
+def _confirming(settings: Settings, stores: MongoStores, objects: ObjectStore, bus: EventBus) -> ConfirmUpload:
+    """The same use case that the API offers; what it makes runnable leaves with the next sweep of the outbox."""
+    limits = UploadLimits(
+        max_file_bytes=settings.max_file_bytes,
+        multipart_threshold_bytes=settings.multipart_threshold_bytes,
+        part_size_bytes=settings.part_size_bytes,
+    )
+    dispatch = Dispatch(
+        stores.conversions,
+        bus,
+        republish_after_s=settings.republish_after_s,
+        republish_max_s=settings.republish_max_s,
+    )
+    offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
+    conversions = Conversions(stores.conversions, objects, Files(stores.files, objects, limits), offers, dispatch)
+
+    async def confirm_upload(file_id: str) -> None:
+        await conversions.confirm_upload(None, file_id)
+
+    return confirm_upload
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

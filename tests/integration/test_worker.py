@@ -148,8 +148,8 @@ def picture() -> bytes:
 
 
 def long_text() -> bytes:
-    """Some hundred pages: seconds of work for LibreOffice."""
-    return b"".join(b"%06d the quick brown fox jumps over the lazy dog\n" % line for line in range(40_000))
+    """Two hundred pages: seconds of work for LibreOffice."""
+    return b"".join(b"%06d the quick brown fox jumps over the lazy dog\n" % line for line in range(12_000))
 
 
 async def test_worker_when_woken_then_a_real_file_is_converted_and_described(site: Site) -> None:
@@ -259,3 +259,16 @@ async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 2
     async with asyncio.timeout(within_s):
         while not await condition():  # noqa: ASYNC110 - the condition is in another process
             await asyncio.sleep(0.02)
+
+
+async def test_housekeeping_when_run_once_by_itself_then_it_does_its_round_and_ends(site: Site) -> None:
+    """Behaviour I10: the sweeps do not need the API."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **site.environment}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "file_service.housekeeping", "--once", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == 0
+    assert b"housekeeping.done" in said
+    assert b"sweep.waits" not in said
