@@ -15,6 +15,8 @@ def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Pat
 
 
 def _change(before: Process, now: Process) -> str:
+    if now.statename in {"STOPPING", "STOPPED"}:  # somebody asked for it
+        return ""
     if now.statename == "FATAL" and before.statename != "FATAL":
         return f"ends again and again and is given up ({now.how_it_ended})"
     if before.pid and not now.pid:

@@ -191,6 +191,10 @@ def test_changes_when_nothing_happened_then_nothing_is_said() -> None:
     assert list(changes({"s3": process()}, {"s3": process()}, Path("logs"))) == []
 
 
+def test_changes_when_a_program_was_asked_to_stop_then_nothing_is_said() -> None:
+    assert list(changes({"s3": process()}, {"s3": process(pid=0, state="STOPPED")}, Path("logs"))) == []
+
+
 def test_start_failure_when_told_then_the_end_of_the_log_is_in_it(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     log.write_text("\n".join(f"line {number}" for number in range(100)))
