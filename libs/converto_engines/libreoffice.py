@@ -96,26 +96,25 @@ class LibreOffice:
             job.report(None, "starting LibreOffice")
         await self._office.make_ready(job.limits)
         result = room / "result.pdf"
-        visible_pages = await self._write_pdf(room, result, job, chosen)
-        _check_count(await self._pages_in(result, room), visible_pages, chosen, job.limits)
+        visible = await self._write_pdf(room, result, job, chosen)
+        _check_count(await self._pages_in(result, room), visible, chosen, job.limits)
         product = job.folder / "result.pdf"
         await asyncio.to_thread(shutil.move, result, product)
         return Product(path=product)
 
-    async def _write_pdf(self, room: Path, result: Path, job: Job, chosen: list[int]) -> int | None:
-        """Open, export, close; the number of visible pages where the document's model knows it."""
+    async def _write_pdf(self, room: Path, result: Path, job: Job, chosen: list[int]) -> list[int] | None:
+        """Open and export; the numbers of the visible pages where the document's model knows them."""
         ends_at = time.monotonic() + job.limits.wall_s
         source = room / f"source.{job.source_format}"
         await asyncio.to_thread(_link_or_copy, job.source, source)
         job.report(None, "opening")
         document = {"path": self._office.inside(source), "source_format": job.source_format}
-        visible_pages: int | None = (await self._ask(job, ends_at, "open", document))["visible_pages"]
-        _check_choice(visible_pages, chosen, job.limits)
+        visible: list[int] | None = (await self._ask(job, ends_at, "open", document))["visible"]
+        _check_choice(visible, chosen, job.limits)
         job.report(None, "exporting")
-        await self._ask(
-            job, ends_at, "export", {"path": self._office.inside(result), "settings": _settings(job.options)}
-        )
-        return visible_pages
+        settings = _settings(job.options, visible, chosen)
+        await self._ask(job, ends_at, "export", {"path": self._office.inside(result), "settings": settings})
+        return visible
 
     async def _ask(self, job: Job, ends_at: float, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         remaining_s = max(0.0, ends_at - time.monotonic())
@@ -144,11 +143,11 @@ class LibreOffice:
         return int(count[1])
 
 
-def _settings(options: OfficeOptions) -> dict[str, Any]:
-    """The options in LibreOffice's words."""
+def _settings(options: OfficeOptions, visible: list[int] | None, chosen: list[int]) -> dict[str, Any]:
+    """The options in LibreOffice's words, which counts hidden slides where users count the pages they see."""
     settings: dict[str, Any] = {}
-    if options.pages is not None:
-        settings["PageRange"] = options.pages
+    if chosen:
+        settings["PageRange"] = ",".join(str(visible[page - 1]) if visible else str(page) for page in chosen)
     if options.quality is not None:
         settings |= {"UseLosslessCompression": False, "Quality": options.quality}
     if options.pdf_a:
@@ -156,25 +155,25 @@ def _settings(options: OfficeOptions) -> dict[str, Any]:
     return settings
 
 
-def _check_choice(visible_pages: int | None, chosen: list[int], limits: Limits) -> None:
+def _check_choice(visible: list[int] | None, chosen: list[int], limits: Limits) -> None:
     """Refuse before the export what the document's model already tells."""
-    if visible_pages is None:
+    if visible is None:
         return
-    if visible_pages == 0:
+    if not visible:
         raise BadSource("Every slide of this presentation is hidden, so there is nothing to show", code="source_empty")
-    if chosen and chosen[-1] > visible_pages:
-        raise BadOptions(f"Page {chosen[-1]} was asked for, but this document has {visible_pages}")
-    if not chosen and visible_pages > limits.pages:
-        raise SourceTooLarge(f"The document has {visible_pages} pages; at most {limits.pages} are allowed")
+    if chosen and chosen[-1] > len(visible):
+        raise BadOptions(f"Page {chosen[-1]} was asked for, but this document has {len(visible)}")
+    if not chosen and len(visible) > limits.pages:
+        raise SourceTooLarge(f"The document has {len(visible)} pages; at most {limits.pages} are allowed")
 
 
-def _check_count(pages: int, visible_pages: int | None, chosen: list[int], limits: Limits) -> None:
+def _check_count(pages: int, visible: list[int] | None, chosen: list[int], limits: Limits) -> None:
     """Compare what the PDF has with what the document has, or with what was asked for."""
     if pages > limits.pages:
         raise SourceTooLarge(f"The document has {pages} pages; at most {limits.pages} are allowed")
-    if chosen and visible_pages is None and pages < len(chosen):
+    if chosen and visible is None and pages < len(chosen):
         raise BadOptions("Some of the pages asked for are past the end of this document")
-    expected = len(chosen) if chosen else visible_pages
+    expected = len(chosen) if chosen else visible and len(visible)
     if pages < 1 or (expected is not None and pages != expected):
         raise OutputInvalid(f"The PDF has {pages} pages where {expected or 'at least 1'} were expected")
 

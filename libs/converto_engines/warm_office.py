@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from converto_core.errors import (
+    BadOptions,
+    BadSource,
     ConversionError,
     CorruptSource,
     EncryptedSource,
@@ -82,7 +84,7 @@ class WarmOffice:
         try:
             answer = await self._child.ask({"command": command, **arguments}, timeout_s=timeout_s, limits=limits)
             _raise_refusal(answer)
-        except (CorruptSource, EncryptedSource):
+        except (BadOptions, BadSource):
             raise
         except BaseException:
             await self.stop()
@@ -189,6 +191,8 @@ def _raise_refusal(answer: dict[str, Any]) -> None:
         raise EncryptedSource
     if word == "unreadable":
         raise CorruptSource(detail=detail)
+    if word == "no_such_pages":
+        raise BadOptions("None of the pages asked for is in this document")
     if word == "failed":
         raise EngineError("LibreOffice opened the document but could not write it as PDF", detail=detail)
     if word == "start":

@@ -169,7 +169,7 @@ class Office:
             raise Refused("encrypted" if questions.wanted_password else "unreadable") from error
         if self._document is None:
             raise Refused("encrypted" if questions.wanted_password else "unreadable")
-        return {"visible_pages": self._visible_pages()}
+        return {"visible": self._visible()}
 
     def export(self, *, path: str, settings: dict[str, Any]) -> None:
         """Write the open document as PDF."""
@@ -179,7 +179,11 @@ class Office:
             raise Refused("unreadable")
         chosen = uno.Any("[]com.sun.star.beans.PropertyValue", _properties(settings))
         arguments = {"FilterName": writer, "FilterData": chosen, "Overwrite": True}
-        document.storeToURL(uno.systemPathToFileUrl(path), _properties(arguments))
+        try:
+            document.storeToURL(uno.systemPathToFileUrl(path), _properties(arguments))
+        except uno.getClass("com.sun.star.io.IOException") as error:
+            # With a page range LibreOffice says no more than "cannot write" when not one of the pages exists.
+            raise Refused("no_such_pages" if "PageRange" in settings else "failed") from error
 
     def close(self) -> None:
         """Close the open document, if any."""
@@ -221,13 +225,13 @@ class Office:
             raise Refused("encrypted" if questions.wanted_password else "unreadable")
         return url, readers[found], {}
 
-    def _visible_pages(self) -> int | None:
-        """Slides or drawing pages that are not hidden; None where only the layout knows."""
+    def _visible(self) -> list[int] | None:
+        """Numbers of the slides or drawing pages that are not hidden; None where only the layout knows pages."""
         if not self._document.supportsService("com.sun.star.drawing.GenericDrawingDocument"):
             return None
         pages = self._document.getDrawPages()
         is_deck = self._document.supportsService("com.sun.star.presentation.PresentationDocument")
-        return sum(1 for number in range(pages.getCount()) if not is_deck or pages.getByIndex(number).Visible)
+        return [number + 1 for number in range(pages.getCount()) if not is_deck or pages.getByIndex(number).Visible]
 
     def _version(self) -> str:
         configuration = self._service("com.sun.star.configuration.ConfigurationProvider")
