@@ -113,3 +113,12 @@ def test_file_service_image_when_built_then_no_conversion_program_is_in_it() -> 
 def test_office_image_when_built_then_it_stands_on_the_image_one() -> None:
     stages = [rest for name, rest in instructions(ROOT / "deploy/docker/Dockerfile.worker") if name == "FROM"]
     assert stages[-1] == "image AS office"
+
+
+def test_worker_image_when_built_then_it_has_what_a_laptop_worker_needs() -> None:
+    listed = (ROOT / "deploy/local/packages.txt").read_text().splitlines()
+    needed = {line.split("|")[0].strip() for line in listed if line.strip() and not line.startswith("#")}
+    installed = set(re.findall(r"[a-z0-9.+-]+", (ROOT / "deploy/docker/Dockerfile.worker").read_text()))
+    elsewhere = {"rabbitmq-server", "util-linux"}  # a container of its own; part of every Debian
+    assert needed - elsewhere
+    assert needed - elsewhere <= installed
