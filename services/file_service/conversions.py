@@ -195,7 +195,7 @@ class Conversions:
     async def delete_file(self, owner: str, file_id: str) -> None:
         """A file with its bytes; conversions that still wait for their turn are cancelled."""
         file = await self._files.delete(owner, file_id)
-        while waiting := await self._waiting(file, (Status.AWAITING_UPLOAD, Status.PENDING)):
+        while waiting := await self._of_file(file, (Status.AWAITING_UPLOAD, Status.PENDING)):
             for conversion in waiting:
                 await self._apply(cancel_waiting(conversion.id, owner=owner, now_ms=now_ms()))
 
@@ -244,12 +244,15 @@ class Conversions:
 
         Without any worker `NoWorker` is raised and they go on waiting: the confirmation can be repeated.
         """
-        while waiting := await self._waiting(file, (Status.AWAITING_UPLOAD,)):
+        newest = await self._of_file(file, ())
+        settled = [await self._settle(one, file) if one.status is Status.AWAITING_UPLOAD else one for one in newest]
+        older = newest[PAGE - 1 :]
+        while older and (waiting := await self._of_file(file, (Status.AWAITING_UPLOAD,))):
             for conversion in waiting:
                 await self._settle(conversion, file)
-        return await self._conversions.find(ConversionFilter(owner=file.owner, file_id=file.id, limit=PAGE))
+        return settled
 
-    async def _waiting(self, file: File, statuses: tuple[Status, ...]) -> list[Conversion]:
+    async def _of_file(self, file: File, statuses: tuple[Status, ...]) -> list[Conversion]:
         query = ConversionFilter(owner=file.owner, file_id=file.id, statuses=statuses, limit=PAGE)
         return await self._conversions.find(query)
 

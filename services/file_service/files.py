@@ -256,10 +256,11 @@ class Files:
 
     async def _sniff(self, file: File) -> sniff.Sniffed:
         window = sniff.WINDOW_BYTES
-        head, tail = await asyncio.gather(
-            self._objects.read_range(file.key, start=0, length=window),
-            self._objects.read_range(file.key, start=max(file.size_bytes - window, 0), length=window),
+        starts = (0,) if file.size_bytes <= window else (0, file.size_bytes - window)
+        ends = await asyncio.gather(
+            *(self._objects.read_range(file.key, start=start, length=window) for start in starts)
         )
+        head, tail = ends[0], ends[-1]
         names: tuple[str, ...] = ()
         offset = containers.ole2_directory_offset(head)
         if offset is not None and window <= offset < file.size_bytes:
