@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from converto_client.errors import NotFound, UploadIncomplete
+from converto_client.errors import NotFound, ProblemError, UploadIncomplete
 from converto_client.models import Confirmed, ConversionRecord, Created, FileRecord, FileWithUpload, StoredPart, Upload
 from converto_client.resume import Begun, ResumeStore, resume_key
 from converto_client.source import OnBytes, Source
@@ -18,6 +18,7 @@ from converto_client.upload import fresh_upload, upload_bytes
 Answer = TypeVar("Answer")
 
 CONFIRM_ATTEMPTS = 5
+_SERVER_ERROR = 500
 
 
 class _Outdated(Exception):
@@ -112,7 +113,15 @@ class Submission:
         return await self._transport.call("GET", f"/conversions/{conversion_id}", ConversionRecord)
 
     async def _announce(self, path: str, answer: type[Answer], begun: Begun) -> Answer:
-        return await self._transport.call("POST", path, answer, body=self._body, idempotency_key=begun.idempotency_key)
+        """Tell the server about the file. A refusal is final for this key, so the next run takes another one."""
+        try:
+            return await self._transport.call(
+                "POST", path, answer, body=self._body, idempotency_key=begun.idempotency_key
+            )
+        except ProblemError as error:
+            if error.status < _SERVER_ERROR:
+                await self.forget()
+            raise
 
     async def _begin(self) -> Begun:
         if self._resume is None:

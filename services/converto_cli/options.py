@@ -1,5 +1,6 @@
 """`--option quality=82` as the value the route's JSON Schema asks for. It knows no network."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -65,21 +66,26 @@ def _choices(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _as_type(value: str, schema: Mapping[str, Any]) -> Any:
-    """The value as this one type; raises ValueError. Limits are left to the server, which knows them best."""
+    """The value as this one type and within its limits; raises ValueError."""
     if "enum" in schema or "const" in schema:
         return _member(value, schema.get("enum", [schema.get("const")]))
     match schema.get("type"):
         case "integer":
-            return int(value)
+            return _within(int(value), schema)
         case "number":
-            number = float(value)
-            return int(number) if number.is_integer() and re.fullmatch(r"[+-]?\d+", value) else number
+            return _within(int(value) if re.fullmatch(r"[+-]?\d+", value) else float(value), schema)
         case "boolean":
             return _truth(value)
         case "null":
             return _nothing(value)
         case _:
             return value
+
+
+def _within(number: float, schema: Mapping[str, Any]) -> float:
+    if not schema.get("minimum", -math.inf) <= number <= schema.get("maximum", math.inf):
+        raise ValueError(number)
+    return number
 
 
 def _member(value: str, members: Sequence[Any]) -> Any:

@@ -110,7 +110,8 @@ def trouble_of(error: ClientError | OSError) -> Trouble:
 def _words(error: ClientError) -> str:
     message = str(error)
     if isinstance(error, ProblemError):
-        fields = "; ".join(f"{entry.pointer.strip('/')}: {entry.message}".strip(": ") for entry in error.errors)
+        news = [entry for entry in error.errors if entry.message not in message]
+        fields = "; ".join(f"{entry.pointer.strip('/')}: {entry.message}".strip(": ") for entry in news)
         message = f"{message} ({fields})" if fields else message
     if isinstance(error, Unauthorized):
         return f"{message}. Set CONVERTO_API_KEY, or give --api-key"

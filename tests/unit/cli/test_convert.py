@@ -172,7 +172,12 @@ def test_options_when_given_then_arrive_in_the_types_of_the_schema(run: Run, ser
 
 @pytest.mark.parametrize(
     ("word", "answer"),
-    [("quality=high", "1 to 100"), ("qualty=8", "there is: lossless, quality"), ("quality", "name=value")],
+    [
+        ("quality=high", "1 to 100"),
+        ("quality=600", "1 to 100"),
+        ("qualty=8", "there is: lossless, quality"),
+        ("quality", "name=value"),
+    ],
 )
 def test_option_when_it_cannot_be_meant_then_status_is_2_and_nothing_is_sent(
     run: Run, service: FakeService, deck: Path, word: str, answer: str

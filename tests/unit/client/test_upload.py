@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from converto_client import AsyncConverto, NotFound, SourceUnusable, TransferError
+from converto_client import AsyncConverto, NotFound, SourceUnusable, TransferError, UnsupportedConversion
 from converto_client.models import ConversionRecord
-from tests.unit.client.fake_service import FakeService
+from tests.unit.client.fake_service import FakeService, problem
 
 
 async def test_small_file_when_converted_then_bytes_go_to_the_store_and_are_declared(
@@ -150,6 +150,19 @@ async def test_resume_when_conversion_is_gone_at_the_server_then_begins_anew(
     second = await client.convert(deck, "pdf")
 
     assert second.id == "conversion-2"
+
+
+async def test_request_when_refused_then_the_next_run_asks_anew(
+    client: AsyncConverto, service: FakeService, deck: Path
+) -> None:
+    """The server remembers a refusal with its key; a worker that offers the route may have come since."""
+    service.fail("POST", "/api/v1/conversions", problem(422, "unsupported_conversion"))
+    with pytest.raises(UnsupportedConversion):
+        await client.convert(deck, "pdf")
+    await client.convert(deck, "pdf")
+
+    first, second = service.sent("POST", "/api/v1/conversions")
+    assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
 
 
 async def test_resume_when_results_were_saved_then_begins_anew(
