@@ -167,9 +167,9 @@ class Stack:
         return [*chosen, programs.guard(self.home, os.getpid())] if self._is_guarded else chosen
 
     async def _start_in_order(self, chosen: Sequence[Program]) -> None:
-        """The reverse of the order of stopping; each stage waits until the one below is healthy."""
-        for stage in sorted(Stage, reverse=True):
-            members = [program.name for program in chosen if program.stage is stage]
+        """The ground first, then the servers, then the services side by side; each waits for what it stands on."""
+        for stages in ((Stage.GROUND,), (Stage.SERVERS,), (Stage.SERVICE, Stage.WORKERS)):
+            members = [program.name for program in chosen if program.stage in stages]
             for name in members:
                 await asyncio.to_thread(self._supervisor.start_program, name)
             await self._all_healthy(members)
