@@ -77,7 +77,7 @@ lock: setup-dev ## Write deploy/requirements/*.txt anew from the *.in; UPGRADE=1
 
 .PHONY: clean
 clean: down ## Remove .venv, caches and what tests left; the data of `make up` in .converto stays
-	@rm -rf .venv .converto/tests .converto/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .converto/tests .converto/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Find your way
