@@ -128,7 +128,7 @@ class Office:
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command; never raises for what a document or LibreOffice does."""
         actions: dict[str, Callable[..., dict[str, Any] | None]] = {
-            "start": self.start, "ping": dict, "open": self.open, "export": self.export, "close": self.close,
+            "start": self.start, "ping": self.ping, "open": self.open, "export": self.export, "close": self.close,
         }  # fmt: skip
         action = actions[command.pop("command")]
         try:
@@ -152,6 +152,10 @@ class Office:
             if self._process.poll() not in _START_AGAIN:
                 break
         raise Refused("start")
+
+    def ping(self) -> None:
+        """Ask LibreOffice for something small: a dying process may still look alive, its bridge does not."""
+        self._desktop()
 
     def open(self, *, path: str, source_format: str) -> dict[str, Any]:
         """Load a document as what it is said to be, and count its pages where its model knows them."""
