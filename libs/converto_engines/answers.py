@@ -29,6 +29,7 @@ _ERRORS: dict[str, type[ConversionError]] = {
     "engine": EngineError,
 }
 _SHOWN_CHARACTERS = 400
+_LOGGED_CHARACTERS = 2000
 
 
 def last_line(finished: Finished) -> dict[str, Any]:
@@ -38,15 +39,18 @@ def last_line(finished: Finished) -> dict[str, Any]:
         answer = json.loads(lines[-1]) if lines else None
     except ValueError:
         answer = None
-    if not isinstance(answer, dict) or finished.exit_code != 0:
-        raise EngineCrashed(detail=f"exit status {finished.exit_code}: {finished.stderr_tail[-2000:]}")
-    if isinstance(done := answer.get("done"), dict):
-        return done
-    raise refusal(answer, finished.stderr_tail)
+    if finished.exit_code != 0:
+        answer = None
+    return done(answer, f"exit status {finished.exit_code}: {finished.stderr_tail}")
 
 
-def refusal(answer: dict[str, Any], stderr_tail: str = "") -> ConversionError:
-    """The error that a refusal names."""
+def done(answer: Any, log: str) -> dict[str, Any]:
+    """The `done` part of an answer; raises the error it names, or `EngineCrashed` when it is no answer at all."""
+    log = log[-_LOGGED_CHARACTERS:]
+    if not isinstance(answer, dict):
+        raise EngineCrashed(detail=log)
+    if isinstance(result := answer.get("done"), dict):
+        return result
     kind = _ERRORS.get(str(answer.get("refused")), EngineError)
     message = str(answer.get("message") or "")[:_SHOWN_CHARACTERS]
-    return kind(message or None, detail=f"{answer.get('detail', '')} {stderr_tail[-2000:]}".strip())
+    raise kind(message or None, detail=f"{answer.get('detail', '')} {log}".strip())

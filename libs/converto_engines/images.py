@@ -1,9 +1,11 @@
 """Pictures to pictures with libvips: format, size, quality, colours. The work is done by inside/pictures.py.
 
-Each picture has a process of its own, because decoders of pictures are what attackers know best.
+Each picture has a process of its own, because decoders of pictures are what attackers know best; the next one is
+started ahead of need, because starting libvips takes longer than a small picture.
 """
 
-import json
+import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,8 +17,9 @@ from converto_core.errors import EngineMissing
 from converto_core.formats import Family
 from converto_engines import answers, interpreter
 from converto_engines.converter import Job, Limits, Product
-from converto_engines.process import Sandbox
+from converto_engines.process import Child, Sandbox
 from converto_engines.sandbox import INSIDE
+from converto_engines.standby import Ready, Standby, bring
 
 _LONGEST_SIDE = 16_384
 _ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
@@ -62,9 +65,10 @@ class Pictures:
     seconds = 0.5
     is_paged = False
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        """Take the sandbox that each picture's process runs in."""
+    def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
+        """Take the sandbox that each picture's process runs in; `scratch` as in `Standby`."""
         self._sandbox = sandbox
+        self._standby = Standby(self._start, scratch=scratch)
         self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
         self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
 
@@ -72,7 +76,7 @@ class Pictures:
         """Version of libvips, None when it is missing; asks it also which formats it was built with."""
         with tempfile.TemporaryDirectory(prefix="converto-") as folder:
             try:
-                able = await self._ask({"ask": "able"}, folder=Path(folder), limits=_ASK_LIMITS)
+                able = await self._able(Path(folder))
             except EngineMissing:
                 return None
         self.sources, self.targets = tuple(able["sources"]), tuple(able["targets"])
@@ -81,36 +85,50 @@ class Pictures:
 
     async def convert(self, job: Job) -> list[Product]:
         """Convert one picture; a source of several pages gives one result, animated where the target can be."""
-        output = job.folder / f"picture.{job.target_format}"
-        job.report(None, "converting the picture")
-        made = await self._ask(_request(job, output, self._sandbox), folder=job.folder, limits=job.limits, job=job)
+        product = job.folder / f"picture.{job.target_format}"
+        ready = await self._standby.take(job.limits)
+        try:
+            made = await self._made(job, ready, product)
+        finally:
+            self._standby.replace(ready)
         if made["pages"] > made["frames"]:
             job.report(100, f"took one of {made['pages']} pages")
-        return [Product(path=output)]
+        return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """Nothing is kept warm."""
+        """End the process that waits for the next picture."""
+        await self._standby.aclose()
 
-    async def _ask(
-        self, request: dict[str, Any], *, folder: Path, limits: Limits, job: Job | None = None
-    ) -> dict[str, Any]:
-        finished = await self._sandbox.run(
-            [*interpreter.program("pictures.py"), json.dumps(request)],
+    async def _made(self, job: Job, ready: Ready, product: Path) -> dict[str, Any]:
+        source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
+        await asyncio.to_thread(bring, job.source, source)
+        job.report(None, "converting the picture")
+        request = {
+            "source": self._sandbox.inside(ready.folder, source),
+            "output": self._sandbox.inside(ready.folder, output),
+            "source_format": job.source_format,
+            "target_format": job.target_format,
+            "options": msgspec.to_builtins(job.options),
+            "pixels": job.limits.pixels,
+            "frames": job.limits.pages,
+        }
+        answer = await ready.child.ask(request, timeout_s=job.limits.wall_s)
+        made = answers.done(answer, ready.child.stderr_tail)
+        await asyncio.to_thread(shutil.move, output, product)
+        return made
+
+    async def _start(self, folder: Path, limits: Limits) -> Child:
+        return await self._sandbox.start(
+            interpreter.program("pictures.py"),
             folder=folder,
             limits=limits,
             readable=interpreter.readable_folders(),
             environment=_ENVIRONMENT,
         )
-        return answers.last_line(finished)
 
-
-def _request(job: Job, output: Path, sandbox: Sandbox) -> dict[str, Any]:
-    return {
-        "source": sandbox.inside(job.folder, job.source),
-        "output": sandbox.inside(job.folder, output),
-        "source_format": job.source_format,
-        "target_format": job.target_format,
-        "options": msgspec.to_builtins(job.options),
-        "pixels": job.limits.pixels,
-        "frames": job.limits.pages,
-    }
+    async def _able(self, folder: Path) -> dict[str, Any]:
+        child = await self._start(folder, _ASK_LIMITS)
+        try:
+            return answers.done(await child.ask({"ask": "able"}, timeout_s=_ASK_LIMITS.wall_s), child.stderr_tail)
+        finally:
+            await child.stop()

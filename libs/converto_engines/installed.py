@@ -1,6 +1,7 @@
 """The one list of converters that this code base has. It knows which there are, not what they do."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from converto_engines.converter import Converter
 from converto_engines.images import Pictures
@@ -9,7 +10,10 @@ from converto_engines.pdf import PdfPages
 from converto_engines.process import Sandbox
 
 
-def build_converters(sandbox: Sandbox, families: Sequence[str] = ()) -> list[Converter]:
-    """A new instance of every converter, of these families only when some are named. Nothing is started yet."""
-    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), Pictures(sandbox)]
+def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch: Path | None = None) -> list[Converter]:
+    """A new instance of every converter, of these families only when some are named. Nothing is started yet.
+
+    `scratch` is a folder that the caller wipes, also after a crash; None: the system's temporary folder.
+    """
+    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), Pictures(sandbox, scratch=scratch)]
     return [converter for converter in converters if not families or converter.family in families]

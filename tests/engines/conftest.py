@@ -1,5 +1,6 @@
 """Fixtures of the engine tests: the sandbox, and one way to run a job through a converter as the worker does."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable
@@ -53,3 +54,10 @@ def run_job(tmp_path: Path) -> RunJob:
         )
 
     return run
+
+
+async def until(condition: Callable[[], bool], *, deadline_s: float = 20) -> None:
+    """Wait for what only another process makes true."""
+    async with asyncio.timeout(deadline_s):
+        while not condition():  # noqa: ASYNC110 -- nobody tells us
+            await asyncio.sleep(0.01)

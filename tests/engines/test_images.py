@@ -1,7 +1,11 @@
 """Pictures to pictures with the real libvips, looked at with Pillow (behaviours M11, I13)."""
 
+import asyncio
+import os
+import signal
 import struct
 import zlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +15,8 @@ from PIL import Image, ImageCms
 from converto_core.errors import BadOptions, CorruptSource, EngineError, EngineTimeout, LimitExceeded, SourceTooLarge
 from converto_engines.converter import Limits
 from converto_engines.images import Pictures
-from converto_engines.process import Sandbox
-from tests.engines.conftest import RunJob
+from converto_engines.process import Child, Sandbox
+from tests.engines.conftest import RunJob, until
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
 TARGETS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "avif": "AVIF", "tiff": "TIFF", "gif": "GIF"}
@@ -47,11 +51,12 @@ def is_near(one: tuple[int, ...], two: tuple[int, ...], tolerance: int = 12) -> 
     return all(abs(left - right) <= tolerance for left, right in zip(one, two, strict=True))
 
 
-@pytest.fixture
-async def pictures(sandbox: Sandbox) -> Pictures:
+@pytest.fixture(scope="session")
+async def pictures(sandbox: Sandbox) -> AsyncIterator[Pictures]:
     converter = Pictures(sandbox)
     assert await converter.version()
-    return converter
+    yield converter
+    await converter.aclose()
 
 
 @pytest.fixture
@@ -482,6 +487,80 @@ async def test_picture_when_its_content_needs_another_loader_then_it_is_not_open
         await run_job(pictures, path, "png", "jpg")
     with pytest.raises(CorruptSource):
         await run_job(pictures, path, "bmp", "jpg")
+
+
+async def test_standby_when_pictures_follow_each_other_then_each_has_a_fresh_process_and_an_empty_folder(
+    sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
+) -> None:
+    """Hostile content of one job never meets the content of another."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    started: list[Child] = []
+    pictures = _watched_pictures(sandbox, scratch, started)
+
+    for _ in range(3):
+        await run_job(pictures, png, "png", "webp")
+    await pictures.aclose()
+
+    assert len({child.pid for child in started}) == 4
+    assert not any(child.is_alive for child in started)
+    assert list(scratch.iterdir()) == []
+
+
+async def test_standby_when_the_waiting_process_was_killed_then_the_next_picture_converts(
+    sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
+) -> None:
+    started: list[Child] = []
+    pictures = _watched_pictures(sandbox, tmp_path, started)
+    await run_job(pictures, png, "png", "webp")
+    await until(lambda: len(started) == 2)
+    os.killpg(started[1].pid, signal.SIGKILL)
+    await until(lambda: not started[1].is_alive)
+
+    products = await run_job(pictures, png, "png", "jpg")
+    await pictures.aclose()
+
+    assert opened(products[0].path).size == (120, 80)
+
+
+async def test_standby_when_a_job_has_other_limits_then_it_gets_a_process_with_those(
+    sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
+) -> None:
+    started: list[Child] = []
+    pictures = _watched_pictures(sandbox, tmp_path, started)
+    await run_job(pictures, png, "png", "tiff")
+
+    with pytest.raises(EngineError):
+        await run_job(pictures, png, "png", "tiff", limits=Limits(file_bytes=64))
+    await pictures.aclose()
+
+
+async def test_picture_when_the_job_is_cancelled_then_its_process_ends_with_it(
+    sandbox: Sandbox, run_job: RunJob, tmp_path: Path
+) -> None:
+    Image.effect_noise((3000, 3000), 60).save(tmp_path / "large.png", compress_level=1)
+    started: list[Child] = []
+    told = asyncio.Event()
+    pictures = _watched_pictures(sandbox, tmp_path, started)
+    job = asyncio.create_task(run_job(pictures, tmp_path / "large.png", "png", "avif", report=lambda *_: told.set()))
+    await asyncio.wait_for(told.wait(), 20)
+
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+
+    assert not started[0].is_alive
+    await pictures.aclose()
+
+
+def _watched_pictures(sandbox: Sandbox, scratch: Path, started: list[Child]) -> Pictures:
+    class Watched(Pictures):
+        async def _start(self, folder: Path, limits: Limits) -> Child:
+            child = await super()._start(folder, limits)
+            started.append(child)
+            return child
+
+    return Watched(sandbox, scratch=scratch)
 
 
 async def test_version_when_installed_then_named_and_formats_are_those_of_the_library(sandbox: Sandbox) -> None:

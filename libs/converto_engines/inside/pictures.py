@@ -1,7 +1,7 @@
 """Turns one picture into another with libvips and checks the result. Runs inside the sandbox, one picture per process.
 
-Started as `pictures.py REQUEST_JSON`; the last line it prints is its answer: `{"done": {...}}`, or `{"refused": kind,
-"message": text}` where kind is corrupt, too_large, options, output or engine. It imports nothing of converto.
+It reads one line of JSON, the request, and prints one, its answer: `{"done": {...}}`, or `{"refused": kind, "message":
+text}` where kind is corrupt, too_large, options, output, missing or engine. It imports nothing of converto.
 """
 
 import json
@@ -66,19 +66,28 @@ class Refused(Exception):
 
 
 def main() -> None:
-    """Serve the request given on the command line."""
-    request = json.loads(sys.argv[1])
+    """Load libvips, wait for one request, serve it."""
     try:
-        library = _library()
-        answer: dict[str, Any] = {"done": _able(library) if "ask" in request else convert(library, request)}
-    except Refused as refusal:
-        answer = {"refused": refusal.kind, "message": str(refusal), "detail": str(refusal.__cause__ or "")[-2000:]}
-    except (libvips.VipsError, OSError) as error:
-        answer = {"refused": "engine", "message": "", "detail": str(error)[-2000:]}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+        library, missing = libvips.Library(), ""
+    except OSError as error:
+        library, missing = None, str(error)
+    line = sys.stdin.readline()
+    if line:
+        sys.stdout.write(json.dumps(_answer(library, json.loads(line), missing)) + "\n")
+        sys.stdout.flush()
     # Freed by the kernel: taking libvips down in order costs as much as a small picture.
     os._exit(0)
+
+
+def _answer(library: libvips.Library | None, request: dict[str, Any], missing: str) -> dict[str, Any]:
+    if library is None:
+        return {"refused": "missing", "message": "libvips is not installed on this worker", "detail": missing}
+    try:
+        return {"done": _able(library) if "ask" in request else convert(library, request)}
+    except Refused as refusal:
+        return {"refused": refusal.kind, "message": str(refusal), "detail": str(refusal.__cause__ or "")[-2000:]}
+    except (libvips.VipsError, OSError) as error:
+        return {"refused": "engine", "message": "", "detail": str(error)[-2000:]}
 
 
 def convert(library: libvips.Library, request: dict[str, Any]) -> dict[str, Any]:
@@ -283,13 +292,6 @@ def _verify(library: libvips.Library, request: dict[str, Any], size: _Size, fram
         raise Refused("output", f"The result cannot be read: {error}") from error
     if (made.width, height) != size or (frames > 1 and made.n_pages != frames):
         raise Refused("output", f"The result is {made.width} × {height} pixels instead of {size[0]} × {size[1]}")
-
-
-def _library() -> libvips.Library:
-    try:
-        return libvips.Library()
-    except OSError as error:
-        raise Refused("missing", "libvips is not installed on this worker") from error
 
 
 def _able(library: libvips.Library) -> dict[str, Any]:
