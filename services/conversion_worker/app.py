@@ -75,7 +75,7 @@ async def run_worker(settings: Settings) -> None:
     with_signals(stop, grace_s=settings.stop_grace_s)
     async with AsyncExitStack() as open_things:
         workspace = await open_things.enter_async_context(_workspace(settings, worker_id))
-        programs = await open_things.enter_async_context(_programs(settings))
+        programs = await open_things.enter_async_context(_programs(settings, workspace.folder))
         servers = await open_things.enter_async_context(_servers(settings))
         if not await wait_for_servers(servers, stop, clock):
             return
@@ -202,9 +202,9 @@ async def _workspace(settings: Settings, worker_id: str) -> AsyncIterator[Worksp
 
 
 @asynccontextmanager
-async def _programs(settings: Settings) -> AsyncIterator[Programs]:
+async def _programs(settings: Settings, scratch: Path) -> AsyncIterator[Programs]:
     sandbox = await Sandbox.choose(settings.sandbox)
-    sets = [build_converters(sandbox) for _ in range(settings.slots)]
+    sets = [build_converters(sandbox, scratch=scratch) for _ in range(settings.slots)]
     offers = await offers_of(sets[0])
     families = _families(settings, offers)
     try:

@@ -18,6 +18,7 @@ from converto_core.catalogue import Offer
 from converto_core.conversion import Conversion, Output, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
 from converto_engines.converter import Converter, Job, Limits, Product, Report, options_for
+from converto_engines.planner import options_of_step
 from converto_infra.settings import Settings
 
 DOWNLOADED, CONVERTED = 10.0, 90.0  # percent of the whole at the end of these steps
@@ -83,7 +84,8 @@ class JobRunner:
     ) -> list[Product]:
         parts = spans([converter.seconds for converter in converters], start=DOWNLOADED, end=CONVERTED)
         started, products = self._clock.monotonic(), list[Product]()
-        for step, converter, part in zip(claimed.plan, converters, parts, strict=True):
+        offers = tuple(self._equipment.offers.values())
+        for position, (step, converter, part) in enumerate(zip(claimed.plan, converters, parts, strict=True)):
             if products:
                 source = await asyncio.to_thread(_move_into_step, products, step)
             limits = self._limits(spent_s=self._clock.monotonic() - started)
@@ -92,7 +94,7 @@ class JobRunner:
                 source_format=step.source_format,
                 target_format=step.target_format,
                 folder=source.parent,
-                options=options_for(converter, claimed.options),
+                options=options_for(converter, options_of_step(claimed.options, position, claimed.plan, offers)),
                 limits=limits,
                 report=_within(part, report),
             )
