@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 import structlog
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -16,61 +15,21 @@ from litestar.openapi import OpenAPIConfig
 from converto_core.access import ApiKey, hash_secret, split_key_text
 from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
-from converto_core.ports import AccessStore, ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
+from converto_core.ports import EventBus, ObjectStore
 from converto_infra.settings import Settings
-from file_service.authentication import Authentication, KeyRing
+from file_service.authentication import Authentication
 from file_service.border import Border
-from file_service.conversions import Conversions
-from file_service.dispatch import Dispatch
-from file_service.files import Files, UploadLimits
-from file_service.health import Doctor
 from file_service.housekeeping import run_housekeeping
-from file_service.idempotency import Idempotency
-from file_service.notifications import Notifications
-from file_service.offers import Offers
+from file_service.parts import Parts, Stores, build_parts
 from file_service.problem import to_response
 from file_service.requests import PREFIX
 from file_service.routes import catalogue, docs, events, health
 from file_service.routes.conversions import conversion_routes
 from file_service.routes.files import file_routes
-from file_service.views import Views
 
 PREPARE_AGAIN_S = 1.0
 
 log = structlog.get_logger()
-
-
-class Stores(Protocol):
-    """The four stores of one database."""
-
-    @property
-    def conversions(self) -> ConversionStore: ...
-    @property
-    def files(self) -> FileStore: ...
-    @property
-    def workers(self) -> WorkerStore: ...
-    @property
-    def access(self) -> AccessStore: ...
-    async def ping(self) -> None:
-        """Raise unless the database answers."""
-
-    async def ensure_indexes(self) -> None:
-        """Create the indexes that are missing."""
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the routes work with."""
-
-    settings: Settings
-    views: Views
-    keys: KeyRing
-    once: Idempotency
-    offers: Offers
-    files: Files
-    dispatch: Dispatch
-    conversions: Conversions
-    notifications: Notifications
-    doctor: Doctor
 
 
 class FileService:
@@ -134,37 +93,6 @@ class FileService:
             await self._objects.ensure_bucket()
         if key := bootstrap_key(self._settings):
             await self._stores.access.put_key(key)
-
-
-def build_parts(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Parts:
-    """Build everything the routes need from the four ports."""
-    limits = UploadLimits(
-        max_file_bytes=settings.max_file_bytes,
-        multipart_threshold_bytes=settings.multipart_threshold_bytes,
-        part_size_bytes=settings.part_size_bytes,
-    )
-    offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
-    files = Files(stores.files, objects, limits)
-    dispatch = Dispatch(
-        stores.conversions,
-        bus,
-        republish_after_s=settings.republish_after_s,
-        republish_max_s=settings.republish_max_s,
-    )
-    return Parts(
-        settings=settings,
-        views=Views(
-            base=(settings.public_url or "").rstrip("/") + PREFIX, retention_ms=int(settings.result_retention_s * 1000)
-        ),
-        keys=KeyRing(stores.access),
-        once=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
-        offers=offers,
-        files=files,
-        dispatch=dispatch,
-        conversions=Conversions(stores.conversions, objects, files, offers, dispatch),
-        notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
-        doctor=Doctor({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
-    )
 
 
 def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) -> Litestar:

@@ -1,28 +1,17 @@
-"""Use cases of conversions: create, confirm, list, fetch, cancel, retry, delete. It knows no HTTP and no program.
+"""Use cases that make conversions runnable: create, with JSON or a form, confirm an upload, retry. It knows no HTTP.
 
-Each status change is one `Change` of converto_core; what becomes runnable is told to the dispatch afterwards.
+Whatever cannot work is refused before anything is stored; what is only seen when the bytes are there ends as `failed`.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
-from converto_core.conversion import (
-    Change,
-    Conversion,
-    Lane,
-    Output,
-    Status,
-    cancel_waiting,
-    confirm,
-    refuse,
-    request_cancel,
-    retry,
-)
+from converto_core.conversion import Conversion, Lane, Status, confirm, refuse, retry
 from converto_core.errors import (
     BadOptions,
     BadSource,
@@ -36,20 +25,17 @@ from converto_core.errors import (
 from converto_core.file import File, FileStatus
 from converto_core.formats import format_of_name
 from converto_core.ids import new_id, now_ms
-from converto_core.ports import ConversionFilter, ConversionStore, ObjectStore, PresignedRequest
+from converto_core.ports import ConversionFilter, ConversionStore
 from converto_engines import sniff
 from file_service.dispatch import Dispatch
 from file_service.files import Files
 from file_service.naming import clean_filename
 from file_service.offers import Offers, Plan, target_named
+from file_service.records import Records
 from file_service.schemas import FormFields, NewConversion, NewFile, PartEtag, UploadBody
 
-SHOWN_INLINE = ("image/", "video/", "audio/", "application/pdf", "text/plain")
-"""Types a browser may show: none of them runs script. SVG is left out by `_may_be_inline`."""
 PAGE = 200
-"""How many waiting conversions of one file are looked at in one call to the store."""
-TRIES = 3
-"""A conversion may change its status between two conditional updates; this often we look again."""
+"""How many conversions of one file are settled with one call to the store."""
 
 log = structlog.get_logger()
 
@@ -72,13 +58,13 @@ class FormUpload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversions:
-    """What can be done with conversions. Every call is made for one owner; another owner's do not exist."""
+    """What brings conversions on their way. Every call is made for one owner; another owner's records do not exist."""
 
     def __init__(
-        self, conversions: ConversionStore, objects: ObjectStore, files: Files, offers: Offers, dispatch: Dispatch
+        self, store: ConversionStore, *, records: Records, files: Files, offers: Offers, dispatch: Dispatch
     ) -> None:
-        self._conversions = conversions
-        self._objects = objects
+        self._store = store
+        self._records = records
         self._files = files
         self._offers = offers
         self._dispatch = dispatch
@@ -115,7 +101,7 @@ class Conversions:
         plan = await self._offers.plan(source.name, target, fields.options)
         file = await self._files.store_form_upload(owner, new, upload.path, sniffed)
         conversion = _new(file, target, fields.options, lane=fields.lane, client_id=fields.client_id)
-        await self._conversions.insert(conversion)
+        await self._store.insert(conversion)
         return Created(conversion=await self._make_runnable(conversion, plan), file=file)
 
     async def confirm_upload(
@@ -128,76 +114,18 @@ class Conversions:
         file = await self._files.confirm(owner, file_id, parts)
         return file, await self._settle_waiting(file)
 
-    async def get(self, owner: str, conversion_id: str) -> Conversion:
-        """The conversion; raises `NotFound`."""
-        conversion = await self._conversions.get(conversion_id, owner=owner)
-        if conversion is None:
-            raise NotFound("No conversion of yours has this id")
-        return conversion
-
-    async def own_ids(self, owner: str, conversion_ids: Iterable[str]) -> set[str]:
-        """Which of these conversions are this owner's."""
-        found = [await self._conversions.get(one, owner=owner) for one in conversion_ids]
-        return {conversion.id for conversion in found if conversion is not None}
-
-    async def find(self, query: ConversionFilter) -> list[Conversion]:
-        """Newest first; the query names the owner."""
-        return await self._conversions.find(query)
-
-    async def outputs(self, owner: str, conversion_id: str) -> list[tuple[Output, PresignedRequest]]:
-        """The results with requests that fetch them; raises `Conflict` when it is not completed."""
-        conversion = await self._completed(owner, conversion_id)
-        return [(output, await self._presign(output)) for output in conversion.outputs]
-
-    async def output(self, owner: str, conversion_id: str, number: int, *, inline: bool) -> PresignedRequest:
-        """A request for one result, counted from 1; raises `NotFound` past the end."""
-        outputs = (await self._completed(owner, conversion_id)).outputs
-        if not 1 <= number <= len(outputs):
-            raise NotFound(f"The conversion has {len(outputs)} outputs; there is no number {number}")
-        return await self._presign(outputs[number - 1], inline=inline)
-
-    async def cancel(self, owner: str, conversion_id: str) -> Conversion:
-        """Cancelled at once while it waits; while it runs its worker is asked. Raises `Conflict` when it has ended."""
-        for _ in range(TRIES):
-            conversion = await self.get(owner, conversion_id)
-            if conversion.is_terminal:
-                raise Conflict(f"The conversion is {conversion.status} already")
-            changes = (cancel_waiting, request_cancel)
-            for change in changes:
-                if after := await self._apply(change(conversion_id, owner=owner, now_ms=now_ms())):
-                    return after
-        raise Conflict("The conversion changes its status right now; please ask again")
-
     async def retry(self, owner: str, conversion_id: str) -> Conversion:
         """Runs again, with a plan made anew; raises `Conflict` unless it failed, was cancelled or expired."""
-        conversion = await self.get(owner, conversion_id)
+        conversion = await self._records.get(owner, conversion_id)
         if not conversion.is_terminal or conversion.status is Status.COMPLETED:
             raise Conflict(f"The conversion is {conversion.status}; only failed, cancelled and expired ones run again")
         plan = await self._plan(await self._source_of(owner, conversion), conversion)
-        after = await self._apply(
+        after = await self._dispatch.apply(
             retry(conversion, source_format=plan.source_format, plan=plan.steps, family=plan.family, now_ms=now_ms())
         )
         if after is None:
             raise Conflict("The conversion was started again by another request")
         return after
-
-    async def delete(self, owner: str, conversion_id: str) -> None:
-        """Its results, then its record; raises `Conflict` while it is not in a final status."""
-        conversion = await self.get(owner, conversion_id)
-        if not conversion.is_terminal:
-            raise Conflict(f"The conversion is {conversion.status}; cancel it first")
-        # Objects first: if the store fails now, the record still leads to them and the request can be repeated.
-        await self._objects.delete(await self._objects.list_keys(f"t/{owner}/out/{conversion_id}/"))
-        if not await self._conversions.delete(conversion_id, owner=owner):
-            raise Conflict("The conversion was started again by another request")
-        log.info("conversion.deleted", conversion_id=conversion_id)
-
-    async def delete_file(self, owner: str, file_id: str) -> None:
-        """A file with its bytes; conversions that still wait for their turn are cancelled."""
-        file = await self._files.delete(owner, file_id)
-        while waiting := await self._of_file(file, (Status.AWAITING_UPLOAD, Status.PENDING)):
-            for conversion in waiting:
-                await self._apply(cancel_waiting(conversion.id, owner=owner, now_ms=now_ms()))
 
     async def _create_with_file(self, owner: str, new: NewConversion, file: NewFile, target: str) -> Created:
         self._files.check(file)
@@ -207,7 +135,7 @@ class Conversions:
         declared = msgspec.structs.replace(file, client_id=file.client_id or new.client_id)
         record, upload = await self._files.create(owner, declared)
         conversion = _new(record, target, new.options, lane=new.lane, client_id=new.client_id or file.client_id)
-        await self._conversions.insert(conversion)
+        await self._store.insert(conversion)
         self._dispatch.tell(conversion)
         return Created(conversion=conversion, file=record, upload=upload)
 
@@ -216,7 +144,7 @@ class Conversions:
         plan = await self._plan_for_file(file, target, new.options)
         client_id = new.client_id or file.client_id
         conversion = _new(file, target, new.options, lane=new.lane, client_id=client_id)
-        await self._conversions.insert(conversion)
+        await self._store.insert(conversion)
         if plan is not None and file.status is FileStatus.UPLOADED:
             return Created(conversion=await self._make_runnable(conversion, plan), file=file)
         return await self._await_upload(owner, conversion)
@@ -254,7 +182,7 @@ class Conversions:
 
     async def _of_file(self, file: File, statuses: tuple[Status, ...]) -> list[Conversion]:
         query = ConversionFilter(owner=file.owner, file_id=file.id, statuses=statuses, limit=PAGE)
-        return await self._conversions.find(query)
+        return await self._store.find(query)
 
     async def _settle(self, conversion: Conversion, file: File) -> Conversion:
         try:
@@ -267,7 +195,7 @@ class Conversions:
         change = confirm(
             conversion, source_format=plan.source_format, plan=plan.steps, family=plan.family, now_ms=now_ms()
         )
-        return await self._apply(change) or await self.get(conversion.owner, conversion.id)
+        return await self._dispatch.apply(change) or await self._records.get(conversion.owner, conversion.id)
 
     async def _refuse(self, conversion: Conversion, file: File, error: ConvertoError) -> Conversion:
         change = refuse(
@@ -278,14 +206,7 @@ class Conversions:
             source_format=file.detected_format,
         )
         log.info("conversion.refused", conversion_id=conversion.id, code=error.stable_code)
-        return await self._apply(change) or await self.get(conversion.owner, conversion.id)
-
-    async def _apply(self, change: Change) -> Conversion | None:
-        after = await self._conversions.apply(change)
-        if after is not None:
-            self._dispatch.tell(after)
-            log.info("conversion.changed", conversion_id=after.id, status=after.status, file_id=after.file_id)
-        return after
+        return await self._dispatch.apply(change) or await self._records.get(conversion.owner, conversion.id)
 
     async def _source_of(self, owner: str, conversion: Conversion) -> File:
         try:
@@ -295,20 +216,6 @@ class Conversions:
         if file.status is not FileStatus.UPLOADED:
             raise Conflict("The source file was never uploaded; create a new conversion for it")
         return file
-
-    async def _completed(self, owner: str, conversion_id: str) -> Conversion:
-        conversion = await self.get(owner, conversion_id)
-        if conversion.status is not Status.COMPLETED:
-            raise Conflict(f"The conversion is {conversion.status}; there are results when it is completed")
-        return conversion
-
-    async def _presign(self, output: Output, *, inline: bool = False) -> PresignedRequest:
-        return await self._objects.presign_get(
-            output.key,
-            filename=output.filename,
-            content_type=output.content_type,
-            inline=inline and _may_be_inline(output.content_type),
-        )
 
 
 def _new(file: File, target_format: str, options: dict[str, Any], *, lane: str, client_id: str | None) -> Conversion:
@@ -329,14 +236,3 @@ def _new(file: File, target_format: str, options: dict[str, Any], *, lane: str, 
         created_at=now,
         updated_at=now,
     )
-
-
-def _may_be_inline(content_type: str) -> bool:
-    return content_type.startswith(SHOWN_INLINE) and not content_type.startswith("image/svg")
-
-
-def check_number(untrusted_number: str) -> int:
-    """The number of an output in an address; raises `InvalidRequest`."""
-    if not (untrusted_number.isascii() and untrusted_number.isdigit() and len(untrusted_number) <= 6):
-        raise InvalidRequest("The number of an output counts from 1")
-    return int(untrusted_number)

@@ -1,4 +1,4 @@
-"""Sends wake-ups right after a record became runnable, without keeping the client waiting. It decides no status.
+"""Applies changes and sends what follows from them, without keeping the client waiting. It decides no status.
 
 Nothing is lost here: `publish_due` is in the record already, so whatever does not leave now is sent by housekeeping.
 """
@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from converto_core.conversion import Conversion, published
+from converto_core.conversion import Change, Conversion, published
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import fact, wake_up
 from converto_core.ids import now_ms
@@ -38,6 +38,14 @@ class Dispatch:
             self._group = group
             await stopping.wait()
             self._group = None
+
+    async def apply(self, change: Change) -> Conversion | None:
+        """Apply a change and tell of it; the record after it, or None when a condition did not hold."""
+        after = await self._conversions.apply(change)
+        if after is not None:
+            self.tell(after)
+            log.info("conversion.changed", conversion_id=after.id, status=after.status, file_id=after.file_id)
+        return after
 
     def tell(self, conversion: Conversion) -> None:
         """Announce the present state to live listeners, and wake a worker when there is work."""

@@ -18,10 +18,7 @@ from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
-from file_service.conversions import Conversions
-from file_service.dispatch import Dispatch
-from file_service.files import Files, UploadLimits
-from file_service.offers import Offers
+from file_service.parts import build_parts
 from file_service.retention import ConfirmUpload
 from file_service.sweeps import Stores, Sweep, Sweeps
 
@@ -73,19 +70,7 @@ async def _serve(settings: Settings, *, is_once: bool) -> None:
 
 def _confirming(settings: Settings, stores: MongoStores, objects: ObjectStore, bus: EventBus) -> ConfirmUpload:
     """The same use case that the API offers; what it makes runnable leaves with the next sweep of the outbox."""
-    limits = UploadLimits(
-        max_file_bytes=settings.max_file_bytes,
-        multipart_threshold_bytes=settings.multipart_threshold_bytes,
-        part_size_bytes=settings.part_size_bytes,
-    )
-    dispatch = Dispatch(
-        stores.conversions,
-        bus,
-        republish_after_s=settings.republish_after_s,
-        republish_max_s=settings.republish_max_s,
-    )
-    offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
-    conversions = Conversions(stores.conversions, objects, Files(stores.files, objects, limits), offers, dispatch)
+    conversions = build_parts(settings, stores, objects, bus).conversions
 
     async def confirm_upload(file_id: str) -> None:
         await conversions.confirm_upload(None, file_id)

@@ -1,9 +1,25 @@
-"""How records are shown by this installation: where links lead and how long results are kept."""
+"""How records are shown: from what the stores keep to what clients see. It knows no HTTP."""
+
+from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
-from converto_core.conversion import Conversion
-from file_service.schemas import ConversionBody, conversion_body
+from converto_core.catalogue import Slot, Worker
+from converto_core.conversion import Conversion, Output, Status, readable_name
+from converto_core.errors import ConversionError, ConvertoError
+from converto_core.file import File
+from file_service.schemas import (
+    AttemptBody,
+    ConversionBody,
+    ErrorBody,
+    FileBody,
+    Links,
+    OutputBody,
+    OutputLink,
+    SlotBody,
+    WorkerBody,
+)
 
 
 class Views(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,3 +31,76 @@ class Views(msgspec.Struct, frozen=True, kw_only=True):
     def conversion(self, conversion: Conversion) -> ConversionBody:
         """A conversion as clients see it."""
         return conversion_body(conversion, base=self.base, retention_ms=self.retention_ms)
+
+
+def file_body(file: File) -> FileBody:
+    """A file as clients see it."""
+    return msgspec.convert(file, FileBody, from_attributes=True)
+
+
+def worker_body(worker: Worker, own_ids: Collection[str]) -> WorkerBody:
+    """A worker as one client sees it: only this client's own conversions have an id."""
+    fields: dict[str, Any] = {name: getattr(worker, name) for name in WorkerBody.__struct_fields__}
+    fields["running"] = [_slot_body(slot, own_ids) for slot in worker.running]
+    fields["offers"] = sorted({offer.converter for offer in worker.offers})
+    return WorkerBody(**fields)
+
+
+def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> ConversionBody:
+    """A conversion as clients see it. `base` stands before each link, `retention_ms` is how long results are kept."""
+    fields: dict[str, Any] = {
+        name: getattr(conversion, name) for name in ConversionBody.__struct_fields__ if hasattr(conversion, name)
+    }
+    fields |= {
+        "attempts_lost": conversion.lost,
+        "errors": [msgspec.convert(entry, AttemptBody, from_attributes=True) for entry in conversion.errors],
+        "error": _error(conversion),
+        "outputs": [msgspec.convert(output, OutputBody, from_attributes=True) for output in conversion.outputs],
+        "output_filename": _output_filename(conversion),
+        "expires_at": _expiry(conversion, retention_ms),
+        "links": _links(conversion, base),
+    }
+    return ConversionBody(**fields)
+
+
+def output_link(output: Output, *, url: str, expires_at: int) -> OutputLink:
+    """A result with its address."""
+    fields = {name: getattr(output, name) for name in OutputBody.__struct_fields__}
+    return OutputLink(**fields, url=url, expires_at=expires_at)
+
+
+def _slot_body(slot: Slot, own_ids: Collection[str]) -> SlotBody:
+    shown = slot.conversion_id if slot.conversion_id in own_ids else None
+    return SlotBody(conversion_id=shown, started_at=slot.started_at, pid=slot.pid)
+
+
+def _error(conversion: Conversion) -> ErrorBody | None:
+    if conversion.error_code is None:
+        return None
+    message = conversion.error_message or ConversionError.title
+    return ErrorBody(code=conversion.error_code, message=message, retryable=conversion.error_code in _RETRYABLE_CODES)
+
+
+def _output_filename(conversion: Conversion) -> str:
+    if len(conversion.outputs) == 1:
+        return conversion.outputs[0].filename
+    return readable_name(conversion.filename, conversion.target_format)
+
+
+def _expiry(conversion: Conversion, retention_ms: int) -> int | None:
+    if conversion.status is Status.COMPLETED and conversion.expires_at is None and conversion.completed_at:
+        return conversion.completed_at + retention_ms
+    return conversion.expires_at
+
+
+def _links(conversion: Conversion, base: str) -> Links:
+    own = f"{base}/conversions/{conversion.id}"
+    return Links(self=own, outputs=f"{own}/outputs", events=f"{own}/events", file=f"{base}/files/{conversion.file_id}")
+
+
+def _retryable_codes(error: type[ConvertoError]) -> set[str]:
+    deeper = [_retryable_codes(child) for child in error.__subclasses__()]
+    return set().union(*deeper, {error.code} if error.retryable else set())
+
+
+_RETRYABLE_CODES = frozenset(_retryable_codes(ConvertoError)) | {"worker_lost", "upload_abandoned"}

@@ -7,11 +7,12 @@ from litestar.di import NamedDependency
 from converto_core.catalogue import Offer
 from converto_core.formats import FORMATS, format_named
 from converto_engines import planner
-from file_service.conversions import Conversions
 from file_service.offers import Offers
 from file_service.problem import FieldError, InvalidFields, problem_responses
+from file_service.records import Records
 from file_service.requests import ApiRequest, query_of
-from file_service.schemas import FormatBody, FormatName, Formats, RouteBody, WhoAmI, Workers, worker_body
+from file_service.schemas import FormatBody, FormatName, Formats, RouteBody, WhoAmI, Workers
+from file_service.views import worker_body
 
 TAGS = ["catalogue"]
 
@@ -38,12 +39,12 @@ async def list_formats(request: ApiRequest, offers: NamedDependency[Offers]) -> 
 
 @get("/workers", tags=TAGS, summary="Which workers run, and what they do", responses=problem_responses())
 async def list_workers(
-    request: ApiRequest, offers: NamedDependency[Offers], conversions: NamedDependency[Conversions]
+    request: ApiRequest, offers: NamedDependency[Offers], records: NamedDependency[Records]
 ) -> Workers:
     """Workers that were heard of within half a minute; the ids of other owners' conversions are left out."""
     workers = await offers.alive()
     running = {slot.conversion_id for worker in workers for slot in worker.running}
-    own = await conversions.own_ids(request.user.owner, running)
+    own = await records.own_ids(request.user.owner, running)
     return Workers([worker_body(worker, own) for worker in workers])
 
 

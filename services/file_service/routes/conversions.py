@@ -13,13 +13,14 @@ from msgspec import Meta
 from converto_core.conversion import Conversion, Status
 from converto_core.ports import ConversionFilter
 from converto_infra.settings import Settings
-from file_service.conversions import Conversions, Created, FormUpload, check_number
+from file_service.conversions import Conversions, Created, FormUpload
 from file_service.forms import FORM_ROOM_BYTES, read_form
 from file_service.idempotency import Answer, Idempotency
 from file_service.naming import is_id, parse_id
 from file_service.notifications import Notifications
 from file_service.offers import target_named
 from file_service.problem import FieldError, InvalidFields, problem_responses
+from file_service.records import Records, check_number
 from file_service.requests import (
     ApiRequest,
     answer,
@@ -40,10 +41,8 @@ from file_service.schemas import (
     NewConversion,
     Nothing,
     Outputs,
-    file_body,
-    output_link,
 )
-from file_service.views import Views
+from file_service.views import Views, file_body, output_link
 
 TAGS = ["conversions"]
 SOON = {"Retry-After": "1"}
@@ -99,11 +98,11 @@ async def create_conversion(
 
 @get("/conversions", tags=TAGS, summary="List your conversions, newest first", responses=problem_responses(422))
 async def list_conversions(
-    request: ApiRequest, conversions: NamedDependency[Conversions], views: NamedDependency[Views]
+    request: ApiRequest, records: NamedDependency[Records], views: NamedDependency[Views]
 ) -> Response[ConversionList]:
     """One page; `status` takes one or several words with commas between them."""
     page = query_of(request, ConversionPage)
-    found = await conversions.find(_filter(request.user.owner, page))
+    found = await records.find(_filter(request.user.owner, page))
     next_id = found[-1].id if len(found) == page.limit else None
     body = ConversionList(conversions=[views.conversion(one) for one in found], next=next_id)
     return Response(body, headers=page_link(request, views.base, next_id))
@@ -114,13 +113,13 @@ async def get_conversion(
     request: ApiRequest,
     conversion_id: FromPath[str],
     *,
-    conversions: NamedDependency[Conversions],
+    records: NamedDependency[Records],
     notifications: NamedDependency[Notifications],
     views: NamedDependency[Views],
     settings: NamedDependency[Settings],
 ) -> Response[ConversionBody]:
     """With `If-None-Match` the answer is 304 while nothing changed; with `Prefer: wait=N` it comes when it is done."""
-    conversion = await conversions.get(request.user.owner, parse_id(conversion_id))
+    conversion = await records.get(request.user.owner, parse_id(conversion_id))
     wait_s = preferred_wait_s(request, settings.max_wait_s)
     headers: dict[str, str] = {"Cache-Control": "private, no-cache", "Vary": "Prefer"}
     if wait_s:
@@ -137,11 +136,9 @@ async def get_conversion(
     summary="Results with their addresses",
     responses=problem_responses(400, 404, 409),
 )
-async def list_outputs(
-    request: ApiRequest, conversion_id: FromPath[str], conversions: NamedDependency[Conversions]
-) -> Outputs:
+async def list_outputs(request: ApiRequest, conversion_id: FromPath[str], records: NamedDependency[Records]) -> Outputs:
     """The addresses need no API key and work for some minutes."""
-    found = await conversions.outputs(request.user.owner, parse_id(conversion_id))
+    found = await records.outputs(request.user.owner, parse_id(conversion_id))
     return Outputs(
         [output_link(output, url=presigned.url, expires_at=presigned.expires_at) for output, presigned in found]
     )
@@ -155,11 +152,11 @@ async def list_outputs(
     responses=problem_responses(400, 404, 409, 422),
 )
 async def get_output(
-    request: ApiRequest, conversion_id: FromPath[str], number: FromPath[str], conversions: NamedDependency[Conversions]
+    request: ApiRequest, conversion_id: FromPath[str], number: FromPath[str], records: NamedDependency[Records]
 ) -> Response[None]:
     """A redirection to the object store; outputs count from 1. With `?inline=true` a browser shows it in place."""
     query = query_of(request, OutputQuery)
-    presigned = await conversions.output(
+    presigned = await records.output(
         request.user.owner, parse_id(conversion_id), check_number(number), inline=query.inline
     )
     return Response(None, status_code=307, headers={"Location": presigned.url, "Cache-Control": "no-store"})
@@ -176,7 +173,7 @@ async def cancel_conversion(
     request: ApiRequest,
     conversion_id: FromPath[str],
     *,
-    conversions: NamedDependency[Conversions],
+    records: NamedDependency[Records],
     once: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[ConversionBody]:
@@ -184,7 +181,7 @@ async def cancel_conversion(
     known_id, body = parse_id(conversion_id), await read_json(request, Nothing)
 
     async def work() -> Answer:
-        conversion = await conversions.cancel(request.user.owner, known_id)
+        conversion = await records.cancel(request.user.owner, known_id)
         return _answer(conversion, views, status=200 if conversion.is_terminal else 202)
 
     return await answer_once(request, once, body, work)
@@ -222,10 +219,10 @@ async def retry_conversion(
     responses=problem_responses(400, 404, 409),
 )
 async def delete_conversion(
-    request: ApiRequest, conversion_id: FromPath[str], conversions: NamedDependency[Conversions]
+    request: ApiRequest, conversion_id: FromPath[str], records: NamedDependency[Records]
 ) -> None:
     """Only in a final status; the source file stays."""
-    await conversions.delete(request.user.owner, parse_id(conversion_id))
+    await records.delete(request.user.owner, parse_id(conversion_id))
 
 
 def conversion_routes(settings: Settings) -> list[Any]:

@@ -10,10 +10,10 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from converto_core.errors import NotFound
-from file_service.conversions import Conversions
 from file_service.naming import parse_id
 from file_service.notifications import News, Notifications, news_id
 from file_service.problem import problem_responses
+from file_service.records import Records
 from file_service.requests import ApiRequest, query_of
 from file_service.schemas import ClientId
 from file_service.views import Views
@@ -40,12 +40,12 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def follow_conversion(
     request: ApiRequest,
     conversion_id: FromPath[str],
-    conversions: NamedDependency[Conversions],
+    records: NamedDependency[Records],
     notifications: NamedDependency[Notifications],
     views: NamedDependency[Views],
 ) -> Response[Any]:
     """`snapshot` first, then `conversion` for each change; the stream ends with the conversion."""
-    conversion = await conversions.get(request.user.owner, parse_id(conversion_id))
+    conversion = await records.get(request.user.owner, parse_id(conversion_id))
     if conversion.is_terminal and request.headers.get("last-event-id") == news_id(conversion):
         return Response(None, status_code=204)  # tells an EventSource that reconnects by itself to stop
     return Stream(_events(notifications.follow(conversion), views), media_type="text/event-stream", headers=HEADERS)

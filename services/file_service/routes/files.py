@@ -14,6 +14,7 @@ from file_service.files import Files
 from file_service.idempotency import Answer, Idempotency
 from file_service.naming import parse_id
 from file_service.problem import problem_responses
+from file_service.records import Records
 from file_service.requests import (
     PARTS_LIMIT_BYTES,
     ApiRequest,
@@ -36,9 +37,8 @@ from file_service.schemas import (
     PresignedPart,
     PresignedParts,
     Uploaded,
-    file_body,
 )
-from file_service.views import Views
+from file_service.views import Views, file_body
 
 TAGS = ["files"]
 
@@ -192,9 +192,9 @@ async def get_content(request: ApiRequest, file_id: FromPath[str], files: NamedD
     summary="Delete a file",
     responses=problem_responses(400, 404),
 )
-async def delete_file(request: ApiRequest, file_id: FromPath[str], conversions: NamedDependency[Conversions]) -> None:
+async def delete_file(request: ApiRequest, file_id: FromPath[str], records: NamedDependency[Records]) -> None:
     """Its bytes are removed; conversions still waiting for their turn are cancelled."""
-    await conversions.delete_file(request.user.owner, parse_id(file_id))
+    await records.delete_file(request.user.owner, parse_id(file_id))
 
 
 def file_routes() -> list[BaseRouteHandler | Any]:

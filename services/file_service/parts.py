@@ -1,0 +1,86 @@
+"""All that routes and housekeeping work with, built from settings and the four ports. It knows no web framework."""
+
+from typing import Protocol
+
+import msgspec
+
+from converto_core.ports import AccessStore, ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
+from converto_infra.settings import Settings
+from file_service.authentication import KeyRing
+from file_service.conversions import Conversions
+from file_service.dispatch import Dispatch
+from file_service.files import Files, UploadLimits
+from file_service.health import Doctor
+from file_service.idempotency import Idempotency
+from file_service.notifications import Notifications
+from file_service.offers import Offers
+from file_service.records import Records
+from file_service.requests import PREFIX
+from file_service.views import Views
+
+
+class Stores(Protocol):
+    """The four stores of one database."""
+
+    @property
+    def conversions(self) -> ConversionStore: ...
+    @property
+    def files(self) -> FileStore: ...
+    @property
+    def workers(self) -> WorkerStore: ...
+    @property
+    def access(self) -> AccessStore: ...
+    async def ping(self) -> None:
+        """Raise unless the database answers."""
+
+    async def ensure_indexes(self) -> None:
+        """Create the indexes that are missing."""
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the routes work with."""
+
+    settings: Settings
+    views: Views
+    keys: KeyRing
+    once: Idempotency
+    offers: Offers
+    files: Files
+    dispatch: Dispatch
+    records: Records
+    conversions: Conversions
+    notifications: Notifications
+    doctor: Doctor
+
+
+def build_parts(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Parts:
+    """Build everything the routes need from the four ports."""
+    limits = UploadLimits(
+        max_file_bytes=settings.max_file_bytes,
+        multipart_threshold_bytes=settings.multipart_threshold_bytes,
+        part_size_bytes=settings.part_size_bytes,
+    )
+    offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
+    files = Files(stores.files, objects, limits)
+    dispatch = Dispatch(
+        stores.conversions,
+        bus,
+        republish_after_s=settings.republish_after_s,
+        republish_max_s=settings.republish_max_s,
+    )
+    records = Records(stores.conversions, objects, files, dispatch)
+    return Parts(
+        settings=settings,
+        views=Views(
+            base=(settings.public_url or "").rstrip("/") + PREFIX, retention_ms=int(settings.result_retention_s * 1000)
+        ),
+        keys=KeyRing(stores.access),
+        once=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
+        offers=offers,
+        files=files,
+        dispatch=dispatch,
+        records=records,
+        conversions=Conversions(stores.conversions, records=records, files=files, offers=offers, dispatch=dispatch),
+        notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
+        doctor=Doctor({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
+    )
