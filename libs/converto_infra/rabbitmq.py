@@ -40,8 +40,10 @@ T = TypeVar("T")
 
 HEARTBEAT_S = 15
 DELIVERY_LIMIT = 20  # then a wake-up is parked; the outbox sends a new one if the conversion still waits
-TOPOLOGY_TIMEOUT_S = 30  # the first declaration makes 25 replicated queues
-IDLE_LOOK_S = 30  # an idle slot looks at its queues itself this often, in case the broker forgot its consumers
+TOPOLOGY_TIMEOUT_S = 10  # the first declaration makes 25 replicated queues
+# An idle slot looks at its queues itself this often: a broker that deletes a queue at the moment of a `basic.consume`
+# confirms the consumer and forgets it, and the slot would listen to nothing for ever (seen with RabbitMQ 3.10).
+IDLE_LOOK_S = 10
 FACTS_KEPT = 1000  # a reader that is further behind than this is served better by the record itself
 BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 0.1, 2.0
 TAKEN_LANES = (Lane.HIGH, Lane.NORMAL, Lane.BULK)
@@ -424,9 +426,14 @@ class RabbitSlot:
     ) -> AbstractIncomingMessage | None:
         """Listen to all queues at once until one delivers; what others deliver meanwhile goes back."""
         bell = _Bell()
-        consumers = await self._link.run(lambda: bell.listen(channel, names), timeout_s=TOPOLOGY_TIMEOUT_S)
+        consumers: dict[str, AbstractQueue] = {}
         is_wanted = False
         try:
+            for name in names:
+                queue = await channel.get_queue(name, ensure=False)
+                consumers[await self._link.run(functools.partial(queue.consume, bell.on_message))] = queue
+                if bell.rung.is_set():
+                    break
             await _first_of(self._lost, bell.rung)
             is_wanted = True
         finally:
@@ -491,9 +498,8 @@ class RabbitSlot:
 
     async def _drop_channel(self) -> None:
         channel, self._channel = self._channel, None
-        if self._unwinding is not None:
-            await _end(self._unwinding)
-            self._unwinding = None
+        with suppress(BusUnavailable):
+            await self._finish_unwinding()  # not cancelled: that would break off a call in the middle of its channel
         if channel is not None and not channel.is_closed:
             with suppress(BusUnavailable):
                 await self._link.run(channel.close)
@@ -507,20 +513,13 @@ class _Bell:
         self._is_answered = False
         self.rung = asyncio.Event()
 
-    async def listen(self, channel: AbstractChannel, names: Sequence[str]) -> dict[str, AbstractQueue]:
-        """Register one consumer for each queue; the queues by consumer tag."""
-        consumers: dict[str, AbstractQueue] = {}
-        for name in names:
-            queue = await channel.get_queue(name, ensure=False)
-            consumers[await queue.consume(self._on_message)] = queue
-        return consumers
-
     def take(self) -> AbstractIncomingMessage | None:
         """The first message; later ones go back."""
         self._is_answered = True
         return self._first
 
-    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+    async def on_message(self, message: AbstractIncomingMessage) -> None:
+        """Keep or send back; it returns at once, because a callback is cancelled when its connection is lost."""
         if self._first is None and not self._is_answered:
             self._first = message
             self.rung.set()
