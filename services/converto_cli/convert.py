@@ -138,7 +138,7 @@ class Converting:
             bar.end("detached" if self._order.is_detached else "done")
         except (ClientError, OSError) as error:
             row.error, code = trouble_of(error), status_of(error)
-            bar.end(row.error.message)
+            bar.end("failed")
         row.seconds = round(time.monotonic() - started, 3)
         return row, code
 
