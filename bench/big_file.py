@@ -21,7 +21,7 @@ import msgspec
 
 from bench.figures import keep, show, verdict
 from bench.server import Server, running_server
-from converto_client import AsyncConverto
+from converto_client import AsyncConverto, ClientError
 
 MIB = 1024 * 1024
 LIMIT_GROWTH_MIB = 20.0
@@ -150,7 +150,10 @@ def main() -> int:
     server = running_server()
     if "api" not in server.pids:
         sys.exit("This benchmark needs the laptop stack (`make up`): it reads the file service's memory from /proc.")
-    result = asyncio.run(measured(server, size_bytes))
+    try:
+        result = asyncio.run(measured(server, size_bytes))
+    except (ClientError, httpx2.HTTPError) as error:
+        sys.exit(f"The file did not go up and down: {error}")
     mib = size_bytes / MIB
     rows = [
         ["upload", f"{result.upload_s:.1f} s", f"{mib / result.upload_s:.0f} MiB/s"],

@@ -51,7 +51,12 @@ def keep(name: str, figures: Mapping[str, Any]) -> Path:
     folder = Path(os.environ.get("CONVERTO_HOME") or ".converto") / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    machine = {
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
     document = {"name": name, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine, **figures}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"  written to {path}")

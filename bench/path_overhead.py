@@ -16,7 +16,7 @@ import msgspec
 
 from bench.figures import keep, show, spread, verdict
 from bench.server import Server, running_server
-from converto_client import AsyncConverto
+from converto_client import AsyncConverto, ClientError
 from tests.assets import picture_files, pictures
 
 LIMIT_MS = 150.0
@@ -78,7 +78,10 @@ def main() -> int:
     count: int = parser.parse_args().rounds
     if shutil.which("vips") is None:
         sys.exit("The vips command is missing; on Debian: apt install libvips-tools")
-    rounds = asyncio.run(all_rounds(running_server(), count))
+    try:
+        rounds = asyncio.run(all_rounds(running_server(), count))
+    except ClientError as error:
+        sys.exit(f"The stack did not convert a picture: {error}")
     figures = {
         "bare vips": spread([entry.engine for entry in rounds]),
         "POST to result ready": spread([entry.ready for entry in rounds]),

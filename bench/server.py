@@ -19,7 +19,8 @@ class Server(msgspec.Struct, frozen=True):
 
 
 def running_server() -> Server:
-    """The server to measure; ends the process with advice when there is none."""
+    """The server to measure; ends the process with advice when there is none, and warns when the machine is busy."""
+    _warn_when_busy()
     url, api_key = os.environ.get("CONVERTO_SERVER_URL"), os.environ.get("CONVERTO_API_KEY")
     if url and api_key:
         return Server(url, api_key)
@@ -27,6 +28,12 @@ def running_server() -> Server:
     if state is None:
         sys.exit("No running stack found. Start one with `make up`, or set CONVERTO_SERVER_URL and CONVERTO_API_KEY.")
     return msgspec.json.decode(state.read_bytes(), type=Server)
+
+
+def _warn_when_busy() -> None:
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores / 2:
+        print(f"The machine is busy (load {load:.1f} on {cores} cores): the figures of this run say little.")
 
 
 def _stack_file() -> Path | None:
