@@ -10,10 +10,9 @@ from pathlib import Path
 from converto_engines.sandbox import INSIDE
 
 
-def program(name: str, *, with_site: bool = False) -> list[str]:
-    """The first arguments that run `inside/<name>`: isolated, and without site-packages unless asked for."""
-    flags = ["-I"] if with_site else ["-I", "-S"]
-    return [os.path.realpath(sys.executable), *flags, str(INSIDE / name)]
+def program(name: str) -> list[str]:
+    """The first arguments that run `inside/<name>`: isolated from the environment and from site-packages."""
+    return [os.path.realpath(sys.executable), "-I", "-S", str(INSIDE / name)]
 
 
 def readable_folders() -> tuple[Path, ...]:

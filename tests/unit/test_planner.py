@@ -166,7 +166,7 @@ SOME_OFFERS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SOME_OFFERS)
 def test_plan_when_offers_are_arbitrary_then_no_chain_is_cheaper_than_the_one_found(
     drawn: list[tuple[set[str], set[str], float, float, bool]],
