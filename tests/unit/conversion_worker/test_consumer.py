@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from converto_core.conversion import Lane, Status, Step, claim, lost, request_cancel
+from converto_core.conversion import Lane, Status, Step, claim, complete, lost, request_cancel
 from converto_core.errors import BadOptions, CorruptSource, EngineCrashed, EngineTimeout, LimitExceeded
-from converto_core.events import wake_up
+from converto_core.events import ConversionCreated, wake_up
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.conftest import OWNER, House
@@ -182,7 +183,11 @@ async def test_slot_when_the_source_is_gone_then_it_fails_and_says_so(house: Hou
 
 @pytest.mark.parametrize(
     ("known", "code"),
-    [({"declared_sha256": "0" * 64}, "checksum_mismatch"), ({"sha256": "f" * 64}, "checksum_mismatch")],
+    [
+        ({"declared_sha256": "0" * 64}, "checksum_mismatch"),
+        ({"sha256": "f" * 64}, "checksum_mismatch"),
+        ({"size_bytes": 7}, "size_mismatch"),
+    ],
 )
 async def test_slot_when_the_bytes_are_not_those_announced_then_it_fails(
     house: House, known: dict[str, Any], code: str
@@ -272,6 +277,25 @@ async def test_slot_when_the_answer_to_complete_is_lost_then_it_looks_up_and_com
     assert done.status is Status.COMPLETED
     assert await house.objects.read_range(done.outputs[0].key, start=0, length=9) == b"WORDS\n"
     assert len(house.converter.jobs) == 1
+
+
+async def test_slot_when_another_worker_completed_meanwhile_then_its_result_stays_and_ours_goes(house: House) -> None:
+    """Promise 2: one `completed`, one set of outputs."""
+    gate = Gate()
+    house.converter.behaviour = gate
+    record = await house.request()
+    await house.open_slot()
+    await gate.reached.wait()
+    reaped = await house.stores.conversions.apply(lost(await house.look(record), now_ms=1))
+    assert reaped is not None
+    other = await house.stores.conversions.apply(claim(record.id, token=reaped.token, worker="other", now_ms=2))
+    assert other is not None
+    await house.stores.conversions.apply(complete(other, outputs=(), engine_versions={"theirs": "2"}, now_ms=3))
+    gate.open.set()
+    await until(lambda: not house.board.running)
+
+    assert (await house.look(record)).engine_versions == {"theirs": "2"}
+    assert await house.objects.list_keys(f"t/{OWNER}/out/") == []
 
 
 async def test_slot_when_the_answer_to_the_claim_is_lost_then_it_finds_its_own_claim(house: House) -> None:
@@ -372,6 +396,22 @@ async def test_slot_when_stopping_then_running_work_is_finished_and_nothing_new_
     assert (await house.look(record)).status is Status.COMPLETED
     assert (await house.look(following)).status is Status.PENDING
     assert house.bus.waiting(Family.OFFICE, Lane.NORMAL) == 1
+
+
+async def test_slot_when_a_wakeup_arrives_in_the_moment_of_stopping_then_it_goes_back(house: House) -> None:
+    record = await house.request()
+    pop = house.bus.pop
+
+    def pop_and_stop(keys: Sequence[tuple[Family, Lane]]) -> ConversionCreated | None:
+        house.stop.stopping.set()
+        return pop(keys)
+
+    house.bus.pop = pop_and_stop  # type: ignore[method-assign]
+    slot = await house.open_slot()
+    await asyncio.wait_for(slot, 5)
+
+    assert house.bus.waiting(Family.OFFICE, Lane.NORMAL) == 1
+    assert (await house.look(record)).token == 0
 
 
 async def test_slot_when_idle_and_stopping_then_it_ends_at_once(house: House) -> None:

@@ -98,6 +98,17 @@ async def test_lease_when_progress_is_reported_backwards_then_percent_only_grows
     assert seen == [(40.0, "page 4"), (40.0, "page 2"), (40.0, "thinking"), (70.0, "page 7")]
 
 
+async def test_lease_when_two_reports_come_before_one_write_then_the_larger_percent_is_written(held: Held) -> None:
+    lease = await held.begin()
+    lease.report(40.0, "page 4")
+    lease.report(20.0, "page 2")
+    await passing(held.clock, lambda: held.beats() >= 1)
+    written, _ = held.stores.applied[-1]
+    await held.end()
+
+    assert written.raise_to == {"percent": 40.0}
+
+
 async def test_lease_when_a_program_reports_all_the_time_then_it_writes_once_a_second(held: Held) -> None:
     lease = await held.begin()
     started = held.clock.monotonic()

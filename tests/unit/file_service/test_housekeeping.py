@@ -312,6 +312,9 @@ async def test_uploads_when_the_bytes_never_came_then_conversion_and_file_end(ya
     upload_id = await yard.objects.start_multipart("some/key", content_type="text/plain")
     file = await yard.add_file(FileStatus.AWAITING_UPLOAD, upload_id=upload_id, part_size_bytes=5, key="some/key")
     record = await yard.add(Status.AWAITING_UPLOAD, file_id=file.id)
+    (part,) = await yard.objects.presign_parts("some/key", upload_id, [1])
+    await yard.objects.send(part, b"abc")
+    assert await yard.objects.list_parts("some/key", upload_id)
     yard.passed_s += DAY_S - 1
     early = await yard.sweeps.uploads.sweep()
     yard.passed_s += 2
@@ -323,6 +326,7 @@ async def test_uploads_when_the_bytes_never_came_then_conversion_and_file_end(ya
     assert (await yard.look(record)).error_code == "upload_abandoned"
     assert gone is not None
     assert gone.status is FileStatus.DELETED
+    assert await yard.objects.list_parts("some/key", upload_id) == []
 
 
 async def test_uploads_when_the_bytes_are_there_unconfirmed_then_they_are_confirmed(yard: Yard) -> None:
