@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+import structlog
 from litestar import Litestar
 
 from converto_core.access import ApiKey, hash_secret, new_key_text, split_key_text
@@ -76,8 +77,13 @@ def offers() -> tuple[Offer, ...]:
 
 
 @functools.cache
+def _defaults() -> Settings:
+    return Settings()  # reading the environment takes longer than most tests do
+
+
+@functools.cache
 def _routes(max_form_bytes: int) -> Litestar:
-    return build_routes(Settings(max_form_bytes=max_form_bytes))
+    return build_routes(_defaults().model_copy(update={"max_form_bytes": max_form_bytes}))
 
 
 class World:
@@ -188,7 +194,7 @@ class World:
 async def running_world(**changed: Any) -> AsyncIterator[World]:
     """A world with its background tasks, under changed settings."""
     quick = {"sse_poll_s": 0.02, "sse_ping_s": 5.0, "sweep_interval_s": 3600.0}
-    world = World(Settings(**{**quick, **changed}))
+    world = World(_defaults().model_copy(update={**quick, **changed}))
     await world.put_keys()
     await world.put_worker()
     async with world.service.running(), world.api, world.stranger:
@@ -200,6 +206,13 @@ async def world() -> AsyncIterator[World]:
     """The service as it is by default, but for quicker streams and no sweeps."""
     async with running_world() as one:
         yield one
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Log lines are kept, not printed: rendering them for people costs more than serving the requests."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
