@@ -13,8 +13,10 @@ SHELL_SCRIPTS = $(shell git ls-files .ci 'deploy/*.sh')
 DOCKERFILES = $(wildcard deploy/docker/*Dockerfile*)
 # Give an argument to pytest: make test PYTEST="-k lease -x"
 PYTEST ?=
-FILES ?=
-TO ?=
+# The demo reads these from its environment, so that names with blanks and quotes arrive as they are.
+export FILES ?=
+export TO ?=
+export KEEP ?=
 
 ##@ Run it
 .PHONY: setup
@@ -35,7 +37,7 @@ status: ## Say what runs and where
 
 .PHONY: demo
 demo: setup ## Convert samples, or your own: make demo FILES="a.pptx b.jpg" TO=pdf
-	@FILES="$(FILES)" TO="$(TO)" $(BIN)/python -m deploy.local.demo
+	@$(BIN)/python -m deploy.local.demo
 
 ##@ Work on it
 .PHONY: setup-dev
