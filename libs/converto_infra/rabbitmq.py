@@ -41,8 +41,8 @@ T = TypeVar("T")
 HEARTBEAT_S = 15
 DELIVERY_LIMIT = 20  # then a wake-up is parked; the outbox sends a new one if the conversion still waits
 TOPOLOGY_TIMEOUT_S = 10  # the first declaration makes 25 replicated queues
-# An idle slot looks at its queues itself this often: a broker that deletes a queue at the moment of a `basic.consume`
-# confirms the consumer and forgets it, and the slot would listen to nothing for ever (seen with RabbitMQ 3.10).
+# An idle slot opens a new channel and looks again this often: when a queue is deleted and declared anew just while a
+# slot begins to consume, the broker confirms the consumer but hands its messages to nobody (seen with RabbitMQ 3.10).
 IDLE_LOOK_S = 10
 FACTS_KEPT = 1000  # a reader that is further behind than this is served better by the record itself
 BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 0.1, 2.0
@@ -438,25 +438,28 @@ class RabbitSlot:
             is_wanted = True
         finally:
             message = bell.take()
-            unwanted = None if is_wanted else message  # the caller of `next` was cancelled meanwhile
-            self._unwinding = asyncio.create_task(self._stop_listening(consumers, message, unwanted))
+            self._unwind(consumers, message if is_wanted else None)
         if message is None and self._lost.is_set():
             self._link.forget_topology()  # a deleted queue ends its consumers too
             raise BusUnavailable(detail="broker: the channel or a queue is gone")
         return message
 
-    async def _stop_listening(
-        self,
-        consumers: dict[str, AbstractQueue],
-        first: AbstractIncomingMessage | None,
-        unwanted: AbstractIncomingMessage | None,
-    ) -> None:
-        """Cancel the consumers, the one that delivered first; beside the conversion, which need not wait for it."""
-        delivered = None if first is None else first.consumer_tag
+    def _unwind(self, consumers: dict[str, AbstractQueue], first: AbstractIncomingMessage | None) -> None:
+        """Stop listening, beside the conversion, which need not wait for it.
+
+        The channel stays only if a message on it is ours; otherwise closing it ends all consumers at once, gives back
+        what the cancelled caller did not take, and forgets whatever the broker had mixed up.
+        """
+        if first is None:
+            channel, self._channel = self._channel, None
+            self._unwinding = asyncio.create_task(self._close(channel))
+        else:
+            self._unwinding = asyncio.create_task(self._stop_listening(consumers, first.consumer_tag))
+
+    async def _stop_listening(self, consumers: dict[str, AbstractQueue], delivered: str | None) -> None:
+        """Cancel the consumers, the one that delivered first, before it is handed the next message."""
         for tag in sorted(consumers, key=lambda tag: tag != delivered):
             await self._link.run(functools.partial(consumers[tag].cancel, tag))
-        if unwanted is not None:
-            await self._link.run(lambda: unwanted.nack(requeue=True))
 
     async def _finish_unwinding(self) -> None:
         unwinding, self._unwinding = self._unwinding, None
@@ -500,6 +503,9 @@ class RabbitSlot:
         channel, self._channel = self._channel, None
         with suppress(BusUnavailable):
             await self._finish_unwinding()  # not cancelled: that would break off a call in the middle of its channel
+        await self._close(channel)
+
+    async def _close(self, channel: AbstractChannel | None) -> None:
         if channel is not None and not channel.is_closed:
             with suppress(BusUnavailable):
                 await self._link.run(channel.close)
