@@ -1,0 +1,82 @@
+"""What travels through the broker: round trip, versions, sizes and names."""
+
+import msgspec
+import pytest
+
+from converto_core.conversion import Lane, Status
+from converto_core.events import (
+    FACT_KEYS,
+    ConversionCreated,
+    UnreadableEvent,
+    decode,
+    encode,
+    fact,
+    queue_name,
+    wake_up,
+)
+from converto_core.formats import Family
+from tests.contract.samples import a_conversion, a_fact, a_pending_conversion, a_running_conversion, a_wakeup
+
+
+@pytest.mark.parametrize("event", [a_wakeup("one", token=3), a_fact("one", percent=12.5)])
+def test_event_when_encoded_and_decoded_then_the_same(event: ConversionCreated) -> None:
+    assert decode(encode(event)) == event
+
+
+def test_event_when_a_newer_version_added_a_field_then_still_read() -> None:
+    body = encode(a_wakeup("one")).replace(b'"token":0', b'"token":0,"invented_later":[1]')
+
+    assert decode(body) == a_wakeup("one")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"not json",
+        b'{"type":"something_else"}',
+        b'{"type":"conversion_created","id":"x"}',
+        b'{"type":"conversion_created","id":"x","token":"1","family":"office","lane":"normal"}',
+        b'{"type":"conversion_created","id":"x","token":1,"family":"opera","lane":"normal"}',
+        encode(msgspec.structs.replace(a_wakeup("one"), v=2)),
+    ],
+)
+def test_body_when_not_an_event_we_know_then_unreadable(body: bytes) -> None:
+    with pytest.raises(UnreadableEvent):
+        decode(body)
+
+
+def test_wakeup_when_made_then_carries_token_lane_and_family_of_the_record() -> None:
+    """C4: routing key by lane and family."""
+    pending = a_pending_conversion(token=4, lane=Lane.HIGH, family=Family.PDF, trace="t")
+
+    event = wake_up(pending)
+
+    assert (event.id, event.token, event.trace) == (pending.id, 4, "t")
+    assert event.routing_key == "conversion_created.high.pdf"
+    assert event.message_id == f"{pending.id}:4"
+    assert len(encode(event)) < 1024
+
+
+def test_wakeup_when_there_is_no_plan_then_refused() -> None:
+    with pytest.raises(ValueError, match="no plan"):
+        wake_up(a_conversion())
+
+
+@pytest.mark.parametrize("status", Status)
+def test_fact_when_made_then_its_key_tells_the_status_and_is_listened_to(status: Status) -> None:
+    event = fact(a_running_conversion(status=status, stage="converting", client_id="pi"))
+
+    assert event.routing_key in FACT_KEYS
+    assert (event.status, event.stage, event.client_id) == (status, "converting", "pi")
+    assert len(encode(event)) < 1024
+
+
+def test_keys_when_listed_then_each_status_has_its_own() -> None:
+    assert len(set(FACT_KEYS)) == len(Status)
+
+
+def test_queue_name_when_made_then_family_before_lane() -> None:
+    assert queue_name(Family.OFFICE, Lane.QUARANTINE) == "conversions.office.quarantine"

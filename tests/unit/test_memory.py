@@ -1,0 +1,105 @@
+"""What the memory twins add to their ports: being away on demand, copies, expiry, and looking inside."""
+
+import asyncio
+
+import pytest
+
+from converto_core.conversion import Lane
+from converto_core.errors import BusUnavailable, ObjectStoreUnavailable, StoreUnavailable
+from converto_core.formats import Family
+from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from tests.contract.samples import a_conversion, a_fact, a_file, a_wakeup
+
+
+async def test_stores_when_away_then_every_store_is_and_comes_back_with_its_records() -> None:
+    stores = MemoryStores()
+    kept = a_conversion()
+    await stores.conversions.insert(kept)
+
+    stores.is_away = True
+    for call in (
+        stores.ping(),
+        stores.conversions.get(kept.id),
+        stores.files.insert(a_file()),
+        stores.workers.seen_since(0),
+        stores.access.get_key("k"),
+    ):
+        with pytest.raises(StoreUnavailable):
+            await call
+
+    stores.is_away = False
+    assert await stores.conversions.get(kept.id) == kept
+
+
+async def test_record_when_the_caller_changes_its_options_then_the_stored_one_stays() -> None:
+    stores = MemoryStores()
+    mine = a_conversion(options={"quality": 1})
+    await stores.conversions.insert(mine)
+
+    mine.options["quality"] = 2
+
+    stored = await stores.conversions.get(mine.id)
+    assert stored is not None and stored.options == {"quality": 1}
+
+
+async def test_objects_when_away_then_unavailable() -> None:
+    objects = MemoryObjectStore()
+    objects.is_away = True
+
+    with pytest.raises(ObjectStoreUnavailable):
+        await objects.head("x")
+
+
+async def test_presigned_when_expired_or_tampered_then_refused() -> None:
+    objects = MemoryObjectStore(upload_ttl_s=-1)
+    expired = await objects.presign_put("x", size_bytes=1, content_type="a/b", sha256=None)
+    fresh = await MemoryObjectStore().presign_put("x", size_bytes=1, content_type="a/b", sha256=None)
+
+    assert (await objects.send(expired, b"1")).status == 403
+    assert (await objects.send(fresh, b"1")).status == 403  # signed by another store
+
+
+async def test_put_when_the_sha256_differs_then_refused_as_s3_does() -> None:
+    """M5: wrong checksum, no upload."""
+    objects = MemoryObjectStore()
+    request = await objects.presign_put("x", size_bytes=1, content_type="a/b", sha256="0" * 64)
+
+    assert (await objects.send(request, b"1")).status == 400
+    assert await objects.head("x") is None
+
+
+async def test_bus_when_away_then_publishing_fails_and_a_slot_goes_on_afterwards() -> None:
+    bus = MemoryEventBus()
+    await bus.publish(a_wakeup("one"))
+    bus.is_away = True
+
+    with pytest.raises(BusUnavailable):
+        await bus.publish(a_wakeup("two"))
+    await bus.announce(a_fact("one"))
+    async with bus.open_slot([Family.OFFICE]) as slot:
+        waiting = asyncio.create_task(slot.next())
+        done, _ = await asyncio.wait({waiting}, timeout=0.01)
+        assert not done
+        bus.is_away = False
+        wakeup = await asyncio.wait_for(waiting, 1)
+
+    assert wakeup.event.id == "one"
+
+
+async def test_bus_when_a_queue_is_dropped_then_publishing_to_it_fails() -> None:
+    """C4: an unroutable event is noticed."""
+    bus = MemoryEventBus()
+    bus.drop_queue(Family.OFFICE, Lane.NORMAL)
+
+    with pytest.raises(BusUnavailable):
+        await bus.publish(a_wakeup("one"))
+
+
+async def test_bus_when_purged_then_nothing_waits() -> None:
+    bus = MemoryEventBus()
+    await bus.publish(a_wakeup("one"))
+    assert bus.waiting(Family.OFFICE, Lane.NORMAL) == 1
+
+    bus.purge()
+
+    assert bus.waiting(Family.OFFICE, Lane.NORMAL) == 0
