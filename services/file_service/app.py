@@ -20,12 +20,12 @@ from converto_infra.settings import Settings
 from file_service.authentication import Authentication
 from file_service.border import Border
 from file_service.housekeeping import run_housekeeping
-from file_service.parts import Parts, Stores, build_parts
 from file_service.problem import to_response
 from file_service.requests import PREFIX
 from file_service.routes import catalogue, docs, events, health
 from file_service.routes.conversions import conversion_routes
 from file_service.routes.files import file_routes
+from file_service.wiring import Stores, Wiring, build_wiring
 
 PREPARE_AGAIN_S = 1.0
 
@@ -40,9 +40,9 @@ class FileService:
     ) -> None:
         """`routes` may be given by tests that make many services: building them takes longer than most tests do."""
         self._settings, self._stores, self._objects, self._bus = settings, stores, objects, bus
-        self.parts = build_parts(settings, stores, objects, bus)
+        self.wiring = build_wiring(settings, stores, objects, bus)
         routes = routes or build_routes(settings)
-        routes.state.parts = self.parts
+        routes.state.wiring = self.wiring
         self.asgi = Border(routes)
 
     @asynccontextmanager
@@ -54,24 +54,24 @@ class FileService:
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             preparing = group.create_task(self._prepare())
-            listening = group.create_task(self.parts.notifications.run())
+            listening = group.create_task(self.wiring.notifications.run())
             sweeping = group.create_task(self._sweep())
-            group.create_task(self.parts.dispatch.run(stopping))
+            group.create_task(self.wiring.dispatch.run(stopping))
             try:
                 yield
             finally:
-                self.parts.notifications.close()
+                self.wiring.notifications.close()
                 for task in (preparing, listening, sweeping):
                     task.cancel()
                 stopping.set()
 
     def close_streams(self) -> None:
         """End live streams and waits, so that a graceful stop does not wait for them."""
-        self.parts.notifications.close()
+        self.wiring.notifications.close()
 
     async def _sweep(self) -> None:
         async def confirm_upload(file_id: str) -> None:
-            await self.parts.conversions.confirm_upload(None, file_id)
+            await self.wiring.conversions.confirm_upload(None, file_id)
 
         await run_housekeeping(self._settings, self._stores, self._objects, self._bus, confirm_upload=confirm_upload)
 
@@ -83,7 +83,7 @@ class FileService:
                 log.warning("service.waits_for_dependency", code=error.stable_code, detail=error.detail)
                 await asyncio.sleep(PREPARE_AGAIN_S)
             else:
-                self.parts.doctor.is_prepared = True
+                self.wiring.doctor.is_prepared = True
                 log.info("service.prepared")
                 return
 
@@ -96,7 +96,7 @@ class FileService:
 
 
 def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) -> Litestar:
-    """All routes. What they work with is looked up in `state.parts` at each request."""
+    """All routes. What they work with is looked up in `state.wiring` at each request."""
     return Litestar(
         route_handlers=[
             Router(
@@ -118,7 +118,7 @@ def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) ->
             docs.page,
             docs.page_file,
         ],
-        dependencies={name: _provided(name) for name in Parts.__struct_fields__},
+        dependencies={name: _provided(name) for name in Wiring.__struct_fields__},
         exception_handlers={Exception: to_response},
         request_max_body_size=None,  # each reader of a body has its own, smaller limit
         logging_config=None,
@@ -146,6 +146,6 @@ def bootstrap_key(settings: Settings) -> ApiKey | None:
 
 def _provided(name: str) -> Provide:
     def provide(state: State) -> Any:
-        return getattr(state.parts, name)
+        return getattr(state.wiring, name)
 
     return Provide(provide, sync_to_thread=False)

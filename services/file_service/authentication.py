@@ -64,7 +64,7 @@ class Authentication(AbstractAuthenticationMiddleware):
 
     async def authenticate_request(self, connection: ASGIConnection) -> AuthenticationResult:  # type: ignore[type-arg]
         """Raises `Unauthorized` when there is no valid key."""
-        keys: KeyRing = connection.app.state.parts.keys
+        keys: KeyRing = connection.app.state.wiring.keys
         caller = await keys.caller(_key_text(connection))
         return AuthenticationResult(user=caller, auth=None)
 

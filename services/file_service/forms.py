@@ -12,10 +12,9 @@ import msgspec
 from litestar.datastructures import UploadFile
 from litestar.exceptions import HTTPException
 
-from converto_core.errors import TooLarge
 from file_service.conversions import FormUpload
 from file_service.problem import FieldError, InvalidFields
-from file_service.requests import ApiRequest, convert, decode
+from file_service.requests import ApiRequest, body_error, convert, decode
 from file_service.schemas import FormFields, MimeType, Options
 
 FORM_ROOM_BYTES = 1024 * 1024
@@ -48,11 +47,8 @@ async def _parsed(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
     try:
         form = await request.form()
     except HTTPException as error:
-        if error.status_code == 413:
-            raise TooLarge(
-                f"A form takes files of up to {max_bytes} bytes. Send larger ones by POST /api/v1/conversions with JSON"
-            ) from error
-        raise
+        text = f"A form takes files of up to {max_bytes} bytes. Send larger ones by POST /api/v1/conversions with JSON"
+        raise body_error(error, text) from error
     return {name: values if len(values := form.getall(name)) > 1 else values[0] for name in form}
 
 

@@ -18,9 +18,9 @@ from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
-from file_service.parts import build_parts
 from file_service.retention import ConfirmUpload
 from file_service.sweeps import Stores, Sweep, Sweeps
+from file_service.wiring import build_wiring
 
 __all__ = ["Sweeps", "run_housekeeping"]
 
@@ -70,7 +70,7 @@ async def _serve(settings: Settings, *, is_once: bool) -> None:
 
 def _confirming(settings: Settings, stores: MongoStores, objects: ObjectStore, bus: EventBus) -> ConfirmUpload:
     """The same use case that the API offers; what it makes runnable leaves with the next sweep of the outbox."""
-    conversions = build_parts(settings, stores, objects, bus).conversions
+    conversions = build_wiring(settings, stores, objects, bus).conversions
 
     async def confirm_upload(file_id: str) -> None:
         await conversions.confirm_upload(None, file_id)

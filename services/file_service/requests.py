@@ -1,6 +1,7 @@
 """Reads what a request says: JSON bodies, query fields, preferences. It translates what is wrong into field errors."""
 
 import re
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -39,6 +40,15 @@ def decode(untrusted_json: bytes | str, kind: type[Body], *, pointer: str = "") 
         raise InvalidFields([_field_error(str(error), pointer)]) from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise MalformedRequest("The body is not valid JSON") from error
+
+
+def body_error(error: HTTPException, limit_text: str) -> Exception:
+    """What the framework says of a body, in our words; `limit_text` is for one that is too large."""
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return TooLarge(limit_text)
+    if error.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return MalformedRequest("The connection ended before the whole body had arrived")
+    return error
 
 
 def convert(untrusted_fields: dict[str, Any], kind: type[Body]) -> Body:
@@ -118,9 +128,7 @@ async def _body(request: ApiRequest, limit_bytes: int) -> bytes:
             if len(body) > limit_bytes:
                 raise TooLarge(f"The body of this request may have up to {limit_bytes} bytes")
     except HTTPException as error:
-        if error.status_code == 413:
-            raise TooLarge(f"The body of this request may have up to {limit_bytes} bytes") from error
-        raise
+        raise body_error(error, f"The body of this request may have up to {limit_bytes} bytes") from error
     return bytes(body)
 
 

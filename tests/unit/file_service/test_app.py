@@ -26,16 +26,16 @@ async def test_start_when_database_is_away_then_prepared_when_it_is_back(monkeyp
     service = FileService(settings, stores, MemoryObjectStore(), MemoryEventBus())
     world = World(Settings())
     async with service.running():
-        assert (await service.parts.doctor.examine()).status == "unavailable"
+        assert (await service.wiring.doctor.examine()).status == "unavailable"
         stores.is_away = False
 
         async def is_prepared() -> bool:
-            return service.parts.doctor.is_prepared
+            return service.wiring.doctor.is_prepared
 
         await world.until(is_prepared)
 
-        assert (await service.parts.keys.caller(key)).owner == "carla"
-        assert (await service.parts.doctor.examine()).status == "ok"
+        assert (await service.wiring.keys.caller(key)).owner == "carla"
+        assert (await service.wiring.doctor.examine()).status == "ok"
 
 
 def test_bootstrap_key_when_it_is_no_key_then_none_is_made() -> None:

@@ -1,5 +1,7 @@
 """What holds for every request: keys, request ids, headers, problems for anything unexpected (C12)."""
 
+from typing import Any
+
 import pytest
 import structlog
 
@@ -124,6 +126,28 @@ async def test_request_when_served_then_one_log_line_without_secrets_and_none_fo
     assert [(entry["path"], entry["status"]) for entry in served] == [("/api/v1/whoami", 200)]
     assert "geheim" not in str(logged)
     assert world.key not in str(logged)
+
+
+async def test_request_when_client_leaves_within_the_body_then_no_crash_is_logged(world: World) -> None:
+    messages = [{"type": "http.request", "body": b'{"filename":', "more_body": True}, {"type": "http.disconnect"}]
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/api/v1/files", "raw_path": b"/api/v1/files",
+        "query_string": b"", "root_path": "", "scheme": "http", "server": ("converto.test", 80), "client": None,
+        "headers": [(b"x-api-key", world.key.encode())],
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    with structlog.testing.capture_logs() as logged:
+        await world.service.asgi(scope, receive, send)  # type: ignore[arg-type]
+
+    assert sent[0]["status"] == 400
+    assert "request.crashed" not in [entry["event"] for entry in logged]
 
 
 @pytest.mark.parametrize("away", ["stores", "objects"])

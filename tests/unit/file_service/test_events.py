@@ -184,9 +184,9 @@ async def test_follow_when_listener_leaves_then_nothing_of_it_stays(world: World
     async with Events(world, f"{ADDRESS}/{conversion_id}/events") as events:
         await events.next()
         await events.next()
-        assert len(world.service.parts.notifications._listeners) == 1
+        assert len(world.service.wiring.notifications._listeners) == 1
 
-    assert len(world.service.parts.notifications._listeners) == 0
+    assert len(world.service.wiring.notifications._listeners) == 0
 
 
 def _done(running: Any) -> Any:

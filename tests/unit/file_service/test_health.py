@@ -50,7 +50,7 @@ async def test_health_when_a_dependency_hangs_then_answers_in_time(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(health, "CHECK_DEADLINE_S", 0.01)
-    monkeypatch.setattr(world.service.parts.doctor, "_pings", {"database": hangs, "broker": hangs})
+    monkeypatch.setattr(world.service.wiring.doctor, "_pings", {"database": hangs, "broker": hangs})
 
     answer = await asyncio.wait_for(world.api.get("/api/health"), 5)
 
@@ -59,7 +59,7 @@ async def test_health_when_a_dependency_hangs_then_answers_in_time(
 
 
 async def test_ready_when_start_up_is_not_done_then_503(world: World) -> None:
-    world.service.parts.doctor.is_prepared = False
+    world.service.wiring.doctor.is_prepared = False
 
     assert (await world.api.get("/api/health/ready")).status_code == 503
     assert (await world.api.get("/api/health/live")).status_code == 200

@@ -37,7 +37,7 @@ class Stores(Protocol):
         """Create the indexes that are missing."""
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
+class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the routes work with."""
 
     settings: Settings
@@ -53,7 +53,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     doctor: Doctor
 
 
-def build_parts(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Parts:
+def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Wiring:
     """Build everything the routes need from the four ports."""
     limits = UploadLimits(
         max_file_bytes=settings.max_file_bytes,
@@ -69,7 +69,7 @@ def build_parts(settings: Settings, stores: Stores, objects: ObjectStore, bus: E
         republish_max_s=settings.republish_max_s,
     )
     records = Records(stores.conversions, objects, files, dispatch)
-    return Parts(
+    return Wiring(
         settings=settings,
         views=Views(
             base=(settings.public_url or "").rstrip("/") + PREFIX, retention_ms=int(settings.result_retention_s * 1000)
