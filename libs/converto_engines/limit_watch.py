@@ -4,11 +4,12 @@ The kernel's limits hold for one process and one file; this looks at the whole t
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from converto_core.errors import LimitExceeded
+from converto_core.errors import EngineTimeout, LimitExceeded
 from converto_engines.converter import Limits
 from converto_engines.process_tree import Usage, folder_bytes, usage_of
 
@@ -17,6 +18,15 @@ _Answer = TypeVar("_Answer")
 _POLL_S = 0.25
 _LOOKS_PER_FOLDER_LOOK = 4  # a folder of ten thousand pages takes longer to add up
 _MAX_PROCESSES = 512  # more is a fork bomb; LibreOffice is one process, ffmpeg and vips use threads
+
+
+@contextmanager
+def deadline(wall_s: float) -> Iterator[None]:
+    """Say a passed deadline as `EngineTimeout`."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise EngineTimeout(f"The conversion took longer than the {wall_s:g} s allowed for one file") from error
 
 
 class LimitWatch:

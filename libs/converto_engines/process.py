@@ -4,7 +4,6 @@ It knows no converter and no format. A non-zero exit status is an answer; a limi
 """
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -12,20 +11,20 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from converto_core.errors import ConversionError, EngineCrashed, EngineMissing, EngineTimeout, LimitExceeded
+from converto_core.errors import ConversionError, EngineCrashed, EngineMissing, LimitExceeded
 from converto_engines import sandbox
+from converto_engines.child import Child
 from converto_engines.converter import Limits
 from converto_engines.inside import confine
-from converto_engines.limit_watch import LimitWatch
+from converto_engines.limit_watch import LimitWatch, deadline
 from converto_engines.output_tail import OutputTail
-from converto_engines.process_tree import descendants_of, usage_of
+from converto_engines.process_tree import descendants_of
 
 _LINE_BYTES = 16 * 1024**2  # one answer of a long-lived child
 _END_S = 5.0  # a killed group is gone long before; only a process stuck in the kernel takes longer
@@ -41,6 +40,9 @@ except PermissionError:
     sys.exit(0)
 sys.exit(1)
 """
+
+
+__all__ = ["Child", "Finished", "Sandbox"]
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -95,7 +97,7 @@ class Sandbox:
         watch = await LimitWatch.begin(folder, limits)
         async with self._running(plan, environment or {}) as process:
             stdout, stderr = OutputTail(on_line), OutputTail()
-            with _deadline(limits.wall_s):
+            with deadline(limits.wall_s):
                 async with asyncio.timeout(limits.wall_s):
                     exit_code = await watch.over(_finish(process, stdout, stderr), process.pid)
             _raise_for_signal(exit_code, limits)
@@ -110,11 +112,11 @@ class Sandbox:
         limits: Limits,
         readable: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
-    ) -> "Child":
+    ) -> Child:
         """Start a program that stays and speaks JSON lines; limits hold for each question. Raises `EngineMissing`."""
         plan = _Plan(argv=tuple(argv), folder=folder, limits=limits, readable=tuple(readable), cpu_s=None)
         holder = AsyncExitStack()
-        return Child(await holder.enter_async_context(self._running(plan, environment or {})), plan, holder)
+        return Child(await holder.enter_async_context(self._running(plan, environment or {})), folder, limits, holder)
 
     @asynccontextmanager
     async def _running(self, plan: "_Plan", environment: Mapping[str, str]) -> AsyncIterator[Process]:
@@ -171,75 +173,6 @@ class Sandbox:
         return ended.exit_code == 0
 
 
-class Child:
-    """A program that stays: one JSON line in, one JSON line out. It belongs to one slot and is asked one at a time."""
-
-    def __init__(self, process: Process, plan: "_Plan", holder: AsyncExitStack) -> None:
-        """Take over a process that `Sandbox.start` has just started, and the context that ends it."""
-        self._process, self._plan, self._holder = process, plan, holder
-        self._stderr = OutputTail()
-        self._listening = asyncio.create_task(self._stderr.fill(process.stderr), name=f"stderr-{process.pid}")
-        self._is_stopped = False
-
-    @property
-    def pid(self) -> int:
-        """The outermost process, which is also the number of the process group."""
-        return self._process.pid
-
-    @property
-    def is_alive(self) -> bool:
-        """False once it has ended, by itself or by us."""
-        return not self._is_stopped and self._process.returncode is None
-
-    @property
-    def stderr_tail(self) -> str:
-        """The last of what it said on stderr, for the log."""
-        return self._stderr.text
-
-    def resident_bytes(self) -> int:
-        """Memory of the whole process tree."""
-        return usage_of(self.pid).resident_bytes
-
-    async def ask(self, message: dict[str, Any], *, timeout_s: float, limits: Limits | None = None) -> dict[str, Any]:
-        """Send one line and wait for the answer; `limits` are those of the start unless given for this question.
-
-        Raises `EngineCrashed`, `EngineTimeout` or `LimitExceeded`; the child is dead then, as it is when cancelled.
-        """
-        watch = await LimitWatch.begin(self._plan.folder, limits or self._plan.limits)
-        try:
-            with _deadline(timeout_s):
-                async with asyncio.timeout(timeout_s):
-                    return await watch.over(self._exchange(message), self.pid)
-        except BaseException:
-            await self.stop(grace_s=0)  # a half-read answer would be taken for the next question's
-            raise
-
-    async def stop(self, grace_s: float = 2.0) -> None:
-        """Close its input, give it `grace_s` to leave, then end its whole group. Safe to repeat."""
-        if self._is_stopped:
-            return
-        self._is_stopped = True
-        try:
-            if self._process.stdin is not None:
-                self._process.stdin.close()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), grace_s)
-        finally:
-            await self._holder.aclose()
-            self._listening.cancel()
-
-    async def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101 -- both are pipes
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            await self._process.stdin.drain()
-            line = await self._process.stdout.readline()
-            answer: dict[str, Any] = json.loads(line)
-        except (ConnectionError, ValueError) as error:
-            raise EngineCrashed(detail=self._stderr.text) from error
-        return answer
-
-
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     folder: Path
@@ -272,15 +205,6 @@ async def _exit_of(pid: int) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-
-
-@contextmanager
-def _deadline(wall_s: float) -> Iterator[None]:
-    """Say a passed deadline as `EngineTimeout`."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise EngineTimeout(f"The conversion took longer than the {wall_s:g} s allowed for one file") from error
 
 
 def _raise_for_signal(exit_code: int, limits: Limits) -> None:
