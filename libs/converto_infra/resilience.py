@@ -120,9 +120,10 @@ class Guard:
         return await attempts(attempt)
 
     async def _within_deadline(self, call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
+        cancelled_before = _cancellations()
         try:
             async with asyncio.timeout(timeout_s):
-                return await call()
+                result = await call()
         except TimeoutError as error:
             raise self._unavailable(detail=f"{self.name}: no answer within {timeout_s:.1f} s") from error
         except asyncio.CancelledError as error:
@@ -130,6 +131,10 @@ class Guard:
             if is_being_cancelled():
                 raise
             raise self._unavailable(detail=f"{self.name}: the connection was lost") from error
+        if _cancellations() > cancelled_before:
+            # A driver loses a cancellation that arrives together with its answer (asyncio.wait_for before Python 3.12).
+            raise asyncio.CancelledError
+        return result
 
     def _admit(self) -> _Ticket:
         self._calls += 1
@@ -225,5 +230,10 @@ def _raise_call_failed() -> None:
 
 def is_being_cancelled() -> bool:
     """True when someone asked this task to stop; false for a CancelledError that a driver made up."""
+    return _cancellations() > 0
+
+
+def _cancellations() -> int:
+    """How often this task was asked to stop, whether or not it noticed."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()

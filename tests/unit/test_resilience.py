@@ -124,6 +124,40 @@ async def test_cancellation_when_it_hits_a_call_then_goes_on_and_counts_as_nothi
     assert guard.report().failures == 0
 
 
+async def test_cancellation_when_a_driver_swallows_it_then_goes_on_all_the_same(guard: Guard) -> None:
+    """PyMongo loses a cancellation that comes together with the answer; work that was told to end would never end."""
+    asked = asyncio.Event()
+
+    async def deaf() -> str:
+        asked.set()
+        try:
+            await never()
+        except asyncio.CancelledError:
+            return "answer"
+        return "unreachable"
+
+    calling = asyncio.create_task(guard.run(deaf))
+    await asked.wait()
+    calling.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert guard.state == "closed"
+
+
+async def test_deadline_when_a_driver_swallows_it_then_its_answer_counts() -> None:
+    guard = Guard("database", StoreUnavailable, timeout_s=0.01, failures=1, reset_s=1)
+
+    async def deaf() -> str:
+        try:
+            await never()
+        except asyncio.CancelledError:
+            return "late answer"
+        return "unreachable"
+
+    assert await guard.run(deaf) == "late answer"
+
+
 async def test_cancellation_when_a_driver_made_it_up_then_a_failure(guard: Guard) -> None:
     async def lost_connection() -> None:
         raise asyncio.CancelledError
