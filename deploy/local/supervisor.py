@@ -62,6 +62,7 @@ class Supervisor:
     def start(self, programs: Sequence[Program]) -> None:
         """Start supervisord with these programs, none of them running yet."""
         home = self._home
+        self.is_child_over()  # waits for an earlier one that was killed
         content = {program.name: program for program in programs}
         write_private(home.run / "programs.json", msgspec.json.encode(content))
         config = home.run / "supervisord.conf"
