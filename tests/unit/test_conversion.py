@@ -274,11 +274,12 @@ STEPS = st.lists(
         st.sampled_from(["claim", "beat", "complete", "fail", "try_again", "hand_back", "lost", "cancel", "retry"]),
         st.integers(0, 2),
     ),
-    max_size=40,
+    min_size=10,
+    max_size=30,
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps=STEPS)
 async def test_interleaving_when_workers_act_on_what_they_last_saw_then_one_holder_and_one_result(
     steps: list[Step],
