@@ -12,8 +12,8 @@ from converto_core.conversion import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.formats import Family
+from converto_infra.fact_buffer import FactBuffer
 
-FACTS_KEPT = 1000  # a reader that is further behind than this is served better by the record itself
 TAKEN_LANES = (Lane.HIGH, Lane.NORMAL, Lane.BULK)
 
 QueueKey = tuple[Family, Lane]
@@ -28,7 +28,7 @@ class MemoryEventBus:
             (family, lane): deque() for family in Family for lane in Lane
         }
         self._changed = asyncio.Event()
-        self._listeners: set[_Facts] = set()
+        self._listeners: set[FactBuffer] = set()
 
     @property
     def is_away(self) -> bool:
@@ -78,7 +78,7 @@ class MemoryEventBus:
     @asynccontextmanager
     async def facts(self) -> AsyncIterator[AsyncIterator[ConversionFact]]:
         """All facts from now on; a slow reader loses the oldest."""
-        listener = _Facts()
+        listener = FactBuffer()
         self._listeners.add(listener)
         try:
             yield listener
@@ -160,24 +160,3 @@ class MemoryWakeup:
         if not self._is_settled:
             self._is_settled = True
             self._bus.give_back(self._event)
-
-
-class _Facts:
-    """A bounded buffer between the bus and one reader."""
-
-    def __init__(self) -> None:
-        self._kept: deque[ConversionFact] = deque(maxlen=FACTS_KEPT)
-        self._arrived = asyncio.Event()
-
-    def put(self, event: ConversionFact) -> None:
-        self._kept.append(event)
-        self._arrived.set()
-
-    def __aiter__(self) -> "_Facts":
-        return self
-
-    async def __anext__(self) -> ConversionFact:
-        while not self._kept:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._kept.popleft()
