@@ -3,6 +3,7 @@
 import ast
 import functools
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -94,15 +95,6 @@ def test_behaviour_ids_when_the_map_claims_a_proof_then_the_test_file_names_the_
 
 
 def committed_files() -> list[Path]:
-    """Text files of the checkout, without what .gitignore leaves out."""
-    ignored = {".git", ".venv", ".converto", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
-    ignored |= {".hypothesis", ".import_linter_cache", "node_modules"}
-    suffixes = {".py", ".md", ".toml", ".txt", ".in", ".yml", ".yaml", ".json", ".sh", ".cfg", ".conf", ".service", ""}
-    return [
-        path
-        for path in ROOT.rglob("*")
-        if path.is_file()
-        and path.suffix in suffixes
-        and not ignored & set(path.relative_to(ROOT).parts)
-        and not any(part.endswith(".egg-info") for part in path.parts)
-    ]
+    """What git tracks, without what is not text."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
