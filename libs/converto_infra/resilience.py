@@ -181,7 +181,16 @@ class Guard:
         if self.state == pybreaker.STATE_OPEN:
             self._opened_at_s = self._clock()
             self._opened += 1
-        log.warning("breaker.changed", breaker=self.name, before=before, after=self.state)
+        self._tell(before)
+
+    def _tell(self, before: str) -> None:
+        """Say loudly when an outage begins and when it ends; probes that fail in between are told to who asks."""
+        tell = log.debug
+        if before == pybreaker.STATE_CLOSED:
+            tell = log.warning
+        elif self.state == pybreaker.STATE_CLOSED:
+            tell = log.info
+        tell("breaker.changed", breaker=self.name, before=before, after=self.state)
 
     def _pause_left_s(self) -> float:
         if self.state != pybreaker.STATE_OPEN:

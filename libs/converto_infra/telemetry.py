@@ -21,7 +21,14 @@ SECRET_TEXTS = (
     (re.compile(r"(://[^:/@\s]+:)[^@\s]+(?=@)"), rf"\1{HIDDEN}"),
 )
 # These tell each reconnection with a traceback; our own breaker and bus events tell the same in one line.
-NOISY_LOGGERS = ("aio_pika", "aiormq", "pymongo", "botocore", "boto3", "urllib3", "asyncio")
+NOISY_LOGGERS = {
+    "aio_pika": logging.CRITICAL,
+    "aiormq": logging.CRITICAL,
+    "pymongo": logging.ERROR,
+    "botocore": logging.ERROR,
+    "boto3": logging.ERROR,
+    "urllib3": logging.ERROR,
+}
 
 
 def configure_logging(settings: Settings, *, service: str) -> None:
@@ -49,8 +56,8 @@ def configure_logging(settings: Settings, *, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for name in NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name, least in NOISY_LOGGERS.items():
+        logging.getLogger(name).setLevel(least)
 
 
 def context(**ids: str | None) -> AbstractContextManager[None]:

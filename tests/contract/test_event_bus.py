@@ -183,7 +183,7 @@ async def test_facts_when_announced_then_every_listener_gets_them_in_order(bus: 
 
 
 async def test_facts_when_the_reader_is_slow_then_the_oldest_are_lost_and_nobody_is_blocked(bus: EventBus) -> None:
-    total = 1500
+    total = 1100
     async with bus.facts() as listener, bus.facts() as fast:
         for percent in range(total):
             await bus.announce(a_fact("one", percent=float(percent)))
