@@ -1,6 +1,7 @@
 """What both twins of `ConversionStore` promise."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -158,7 +159,7 @@ async def test_find_when_filtered_then_newest_first_and_pages_join_without_gap(s
     others = [a_conversion(client_id="mac"), a_conversion(owner="bob", client_id="pi")]
     for one in (*mine, *others):
         await stores.conversions.insert(one)
-    wanted = {"owner": "ann", "client_id": "pi", "statuses": (Status.FAILED, Status.PENDING)}
+    wanted: dict[str, Any] = {"owner": "ann", "client_id": "pi", "statuses": (Status.FAILED, Status.PENDING)}
 
     seen: list[str] = []
     page = await stores.conversions.find(ConversionFilter(**wanted, limit=3))

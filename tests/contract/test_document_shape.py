@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pymongo import AsyncMongoClient
 
@@ -40,7 +41,8 @@ async def test_document_when_a_newer_version_added_fields_then_still_readable(
     stores = MongoStores.connect(settings)
     known = a_pending_conversion()
     await stores.conversions.insert(known)
-    async with AsyncMongoClient(settings.mongodb_url.get_secret_value()) as client:
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.mongodb_url.get_secret_value())
+    async with client:
         documents = client[settings.mongodb_database]["conversions"]
         await documents.find_one_and_update({"_id": known.id}, {"$set": {"invented_later": "x"}})
 
@@ -60,7 +62,8 @@ async def test_indexes_when_made_twice_then_all_questions_have_one(
     await stores.ensure_indexes()
     await stores.ensure_indexes()
 
-    async with AsyncMongoClient(settings.mongodb_url.get_secret_value()) as client:
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.mongodb_url.get_secret_value())
+    async with client:
         indexes = await client[settings.mongodb_database]["conversions"].index_information()
     keys = [tuple(name for name, _ in index["key"]) for index in indexes.values()]
     assert ("file_id", "target_format") in keys
