@@ -16,8 +16,8 @@ import httpx2
 import pypdfium2
 import pytest
 from PIL import Image
-from tests.assets.make_samples import make_samples
 
+from tests.assets.make_samples import make_samples
 from tests.e2e.plain_http import fetch, finish, start
 
 
