@@ -1,5 +1,6 @@
 """The tree of commands. Each command's module is imported only when it runs, so that `converto --help` is quick."""
 
+import functools
 from importlib import metadata
 from typing import Annotated
 
@@ -33,6 +34,7 @@ Json = Annotated[bool, _Switch, Parameter(help="Print one JSON document")]
 Quiet = Annotated[bool, _Switch, Parameter(alias="-q", help="Say errors only")]
 
 
+@functools.cache  # it holds no state, and building it takes longer than most commands do
 def build_app() -> App:
     """All commands behind one launcher that understands the global options before and after the command."""
     app = App(
