@@ -84,7 +84,11 @@ def running_stack(
         yield running
     finally:
         run_apart(running.stop)
-        shutil.rmtree(home.data if os.environ.get("CI") else home.root, ignore_errors=True)
+        if os.environ.get("CI"):
+            kept = folder / "kept" / home.root.name
+            kept.mkdir(parents=True)
+            home.logs.replace(kept / "logs")
+        shutil.rmtree(home.root, ignore_errors=True)
 
 
 def run_apart(start: Callable[[], Coroutine[Any, Any, None]]) -> None:
