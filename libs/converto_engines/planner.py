@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 
 from converto_core.catalogue import Offer
 from converto_core.conversion import Step
@@ -76,7 +77,7 @@ def check_options(options: Mapping[str, Any], steps: Sequence[Step], offers: Seq
     known = sorted(schema["properties"])
     errors = [(_pointer([name]), _unknown(name, known)) for name in options if name not in schema["properties"]]
     schema.pop("additionalProperties")
-    found = Draft202012Validator(schema).iter_errors(dict(options))
+    found = [_meant(error) for error in Draft202012Validator(schema).iter_errors(dict(options))]
     errors += [(_pointer(error.absolute_path), _said(error.absolute_path, error.message)) for error in found]
     if errors:
         raise InvalidOptions(sorted(errors))
@@ -164,6 +165,12 @@ def _offer_of(step: Step, offers: Sequence[Offer]) -> Offer:
 def _properties(step: Step, offers: Sequence[Offer]) -> dict[str, Any]:
     properties: dict[str, Any] = _offer_of(step, offers).options_schema.get("properties", {})
     return properties
+
+
+def _meant(error: ValidationError) -> ValidationError:
+    """An option that may be left out is `anyOf` with null: tell what is wrong with the value that was given."""
+    branches = [branch for branch in error.context or () if branch.schema != {"type": "null"}]
+    return branches[0] if branches else error
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

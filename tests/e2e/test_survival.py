@@ -21,9 +21,9 @@ Answer = TypeVar("Answer")
 
 @pytest.fixture
 def long_text(tmp_path: Path) -> Path:
-    """A text of some hundred pages: seconds of work for LibreOffice."""
+    """A text of four hundred pages: seconds of work for LibreOffice."""
     path = tmp_path / "long.txt"
-    path.write_text("".join(f"{line:06d} the quick brown fox jumps over the lazy dog\n" for line in range(60_000)))
+    path.write_text("".join(f"{line:06d} the quick brown fox jumps over the lazy dog\n" for line in range(20_000)))
     return path
 
 

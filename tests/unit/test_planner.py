@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,6 +141,18 @@ def test_check_options_when_values_do_not_fit_then_each_is_told_with_its_pointer
     assert set(told) == {"/dpi", "/colour~1s", "/pages"}
     assert told["/dpi"] == "dpi: 10 is less than the minimum of 36"
     assert told["/colour~1s"] == 'This conversion has no option "colour/s" (known: dpi, pages, pdf_a)'
+
+
+def test_check_options_when_an_optional_number_is_out_of_range_then_the_range_is_told() -> None:
+    """C12: an option that may be left out is `anyOf` in its schema; that word helps nobody."""
+    schema = {"properties": {"width": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"type": "null"}]}}}
+    offers = (msgspec.structs.replace(OFFERS[0], options_schema=schema),)
+    steps = planner.plan(offers[0].sources[0], offers[0].targets[0], offers)
+
+    with pytest.raises(BadOptions, match="width: 70 is greater than the maximum of 10"):
+        planner.check_options({"width": 70}, steps, offers)
+    with pytest.raises(BadOptions, match="width: 'wide' is not of type 'integer'"):
+        planner.check_options({"width": "wide"}, steps, offers)
 
 
 def test_options_of_step_when_a_later_step_knows_the_name_then_it_is_meant_for_that_one() -> None:
