@@ -170,7 +170,9 @@ def s3(home: Home, ports: Ports, secrets: Secrets) -> Program:
         "RCLONE_AUTH_KEY": f'"{secrets.s3_access_key_id},{secrets.s3_secret_access_key}"',
         "RCLONE_CACHE_DIR": str(home.run / "rclone"),
     }
-    plain = ["--vfs-cache-mode", "off", "--log-level", "NOTICE"]
+    # Without an ETag of whole objects: rclone would read all of a large file at its first HEAD (2 s for each GiB), and
+    # nothing of converto looks at it. Parts of an upload keep theirs.
+    plain = ["--etag-hash=", "--vfs-cache-mode", "off", "--log-level", "NOTICE"]
     return Program(
         name="s3",
         argv=[found("rclone"), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{ports.s3}", *plain],

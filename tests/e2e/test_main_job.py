@@ -42,6 +42,11 @@ def converto(stack: Any, *arguments: str, cwd: Path, check: int | None = 0) -> s
     return done
 
 
+def size_of(picture: Path) -> tuple[int, int]:
+    with Image.open(picture) as opened:
+        return opened.size
+
+
 def test_cli_when_several_kinds_are_converted_then_all_results_are_real(
     stack: Any, samples: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -83,7 +88,7 @@ def test_cli_when_a_deck_becomes_pictures_then_the_plan_has_two_steps_and_one_pi
     newest = http.get("/api/v1/conversions", params={"target_format": "png", "limit": 1}).json()["conversions"][0]
     assert len(pictures) == 3
     assert [step["target_format"] for step in newest["plan"]] == ["pdf", "png"]
-    assert all(min(Image.open(picture).size) > 300 for picture in pictures)
+    assert all(min(size_of(picture)) > 300 for picture in pictures)
 
 
 def test_presigned_flow_when_followed_by_hand_then_record_and_result_are_complete(

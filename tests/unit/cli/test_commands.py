@@ -192,7 +192,12 @@ def test_ctrl_c_when_pressed_then_status_is_130_and_no_result_is_left(
             os.kill(os.getpid(), signal.SIGINT)
 
     service.before = press
-    done = run("convert", str(deck), "--to", "pdf")
+    # A test run that was started in the background ignores Ctrl-C, and so would the command.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = run("convert", str(deck), "--to", "pdf")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
     assert done.status == 130
     assert "Traceback" not in done.talk
