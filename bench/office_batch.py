@@ -22,7 +22,7 @@ from bench.server import Server, running_server
 from converto_client import AsyncConverto, ClientError
 
 PICKED = (("pptx", 10), ("docx", 6), ("xlsx", 4), ("odf", 4))
-LARGEST_BYTES = 1_000_000
+LARGEST_BYTES = 600_000  # one larger deck of the corpus takes LibreOffice 45 s alone and would make all ways look alike
 LIMIT_TO_ONE_CALL, LIMIT_TO_COLD_CALLS = 1.5, 4.0
 DEADLINE_S = 900.0
 
