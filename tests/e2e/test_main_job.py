@@ -6,6 +6,7 @@ Proves I1, I2, I3, I4, I12, I13, M2, M3, M4, M5, M15, C1, C2, C3, C4, C5, C12 en
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ import pypdfium2
 import pytest
 from PIL import Image
 
+from converto_core.formats import BY_NAME
+from deploy.local.home import REPOSITORY
 from tests.assets.make_samples import make_samples
 from tests.e2e.plain_http import fetch, finish, start
 
@@ -282,3 +285,26 @@ def test_health_and_workers_when_all_is_well_then_both_say_so(http: httpx2.Clien
     }
     assert len(workers) >= 2
     assert all(worker["sandbox"] in {"bubblewrap", "seccomp"} for worker in workers)
+
+
+def test_readme_when_it_lists_formats_then_the_running_stack_offers_each_of_them(http: httpx2.Client) -> None:
+    """A table nobody holds to the program is wrong within a month."""
+    rows = re.findall(
+        r"^\| (.+?) \| (.+?) \| .+ \|$", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    told = {
+        (source, target)
+        for sources, targets in rows
+        for source in formats_in(sources)
+        for target in formats_in(targets)
+        if source != target
+    }
+    offered = {(route["source"], route["target"]) for route in http.get("/api/v1/formats").json()["routes"]}
+
+    assert len(told) > 60
+    assert told - offered == set()
+
+
+def formats_in(cell: str) -> set[str]:
+    """Names of formats in a table cell, without its remarks in brackets or behind a colon."""
+    return set(re.findall(r"[a-z0-9]+", re.split(r"[(:]", cell)[0])) & BY_NAME.keys()
