@@ -7,6 +7,7 @@ from converto_engines.converter import Converter
 from converto_engines.images import Pictures
 from converto_engines.libreoffice import LibreOffice
 from converto_engines.pdf import PdfPages
+from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
 
 
@@ -15,5 +16,6 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
 
     `scratch` is a folder that the caller wipes, also after a crash; None: the system's temporary folder.
     """
-    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), Pictures(sandbox, scratch=scratch)]
+    pictures = Pictures(sandbox, scratch=scratch)
+    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), pictures, PicturePage(sandbox, pictures)]
     return [converter for converter in converters if not families or converter.family in families]

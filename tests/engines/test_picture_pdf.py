@@ -1,0 +1,79 @@
+"""Pictures on a page of a PDF, read back with pdfium as an independent reader of what was put there."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from PIL import Image
+
+from converto_core.errors import ConversionError, SourceTooLarge
+from converto_engines.images import Pictures
+from converto_engines.picture_pdf import PicturePage
+from converto_engines.process import Sandbox
+from tests.engines.conftest import RunJob
+
+
+@pytest.fixture
+async def converter(sandbox: Sandbox) -> AsyncIterator[PicturePage]:
+    pictures = Pictures(sandbox)
+    made = PicturePage(sandbox, pictures)
+    assert await made.version() is not None
+    yield made
+    await pictures.aclose()
+
+
+def page_of(path: Path) -> tuple[tuple[float, float], Image.Image]:
+    document = pypdfium2.PdfDocument(path)
+    assert len(document) == 1
+    return document[0].get_size(), document[0].render(scale=96 / 72).to_pil().convert("RGB")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "tiff"])
+async def test_picture_when_put_on_a_page_then_page_has_its_shape_and_colour(
+    converter: PicturePage, run_job: RunJob, tmp_path: Path, kind: str
+) -> None:
+    """M11 in part; the command of the README converts a photo to PDF."""
+    source = tmp_path / f"red.{kind}"
+    Image.new("RGB", (192, 96), (200, 30, 30)).save(source, format="JPEG" if kind == "jpg" else None)
+    (product,) = await run_job(converter, source, kind, "pdf")
+    size, drawn = page_of(product.path)
+
+    assert size == pytest.approx((144, 72))
+    assert drawn.size == (192, 96)
+    assert drawn.getpixel((96, 48)) == pytest.approx((200, 30, 30), abs=6)
+
+
+async def test_photo_when_turned_by_its_camera_then_stands_upright(
+    converter: PicturePage, run_job: RunJob, tmp_path: Path
+) -> None:
+    source, exif = tmp_path / "turned.jpg", Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (192, 96), (0, 0, 255)).save(source, exif=exif)
+    (product,) = await run_job(converter, source, "jpg", "pdf")
+
+    assert page_of(product.path)[0] == pytest.approx((72, 144))
+
+
+async def test_width_when_chosen_then_the_picture_shrinks_and_lower_quality_makes_a_smaller_file(
+    converter: PicturePage, run_job: RunJob, tmp_path: Path
+) -> None:
+    source = tmp_path / "noise.png"
+    Image.effect_noise((400, 200), 90).convert("RGB").save(source)
+    (small,) = await run_job(converter, source, "png", "pdf", width=200)
+    (fine,) = await run_job(converter, source, "png", "pdf", quality=95)
+    (coarse,) = await run_job(converter, source, "png", "pdf", quality=20)
+
+    assert page_of(small.path)[0] == pytest.approx((150, 75))
+    assert coarse.path.stat().st_size < fine.path.stat().st_size / 2
+
+
+@pytest.mark.corpus
+async def test_hostile_picture_when_put_on_a_page_then_refused(
+    converter: PicturePage, run_job: RunJob, corpus: Path
+) -> None:
+    """I13."""
+    with pytest.raises(SourceTooLarge):
+        await run_job(converter, corpus / "hostile_made" / "lie_65000x65000.png", "png", "pdf")
+    with pytest.raises(ConversionError):
+        await run_job(converter, corpus / "hostile_made" / "truncated_half.png", "png", "pdf")
