@@ -65,6 +65,6 @@ def test_inline_schema_when_made_of_installed_converters_then_valid_flat_and_des
 
 
 def test_build_converters_when_families_are_named_then_only_those() -> None:
-    families = [converter.family for converter in build_converters(Sandbox("off"), ["pdf", "image"])]
+    built = [(converter.name, converter.family) for converter in build_converters(Sandbox("off"), ["pdf", "image"])]
 
-    assert families == [Family.PDF, Family.IMAGE]
+    assert built == [("pdf-pages", Family.PDF), ("vips", Family.IMAGE), ("picture-page", Family.IMAGE)]
