@@ -31,7 +31,7 @@ class PicturePage:
     """Converter of pictures to PDF; see `Converter` for what its attributes mean."""
 
     name = "picture-page"
-    engine = "pdfium"
+    engine = "libvips"  # it decides how the page looks, and `version` is its version
     family = Family.IMAGE
     targets: tuple[str, ...] = ("pdf",)
     options: type[msgspec.Struct] = PicturePageOptions
