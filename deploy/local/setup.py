@@ -21,7 +21,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "converto-setup.json"
 OLDEST_PYTHON = (3, 11)
 # What to look for where there is no dpkg to ask.
-PROGRAMS = ("rabbitmq-server", "soffice", "pdftoppm", "vips", "bwrap", "prlimit")
+PROGRAMS = ("rabbitmq-server", "soffice", "pdftoppm", "vips", "ffmpeg", "assimp", "bwrap", "prlimit")
 
 
 class SetupFailed(Exception):
@@ -70,7 +70,9 @@ def refuse_missing_programs() -> None:
     """On other systems than Debian's kin the user installs the programs."""
     missing = [program for program in PROGRAMS if not shutil.which(program)]
     if missing:
-        raise SetupFailed(f"please install RabbitMQ, LibreOffice, poppler, libvips, bubblewrap; not found: {missing}")
+        raise SetupFailed(
+            f"please install RabbitMQ, LibreOffice, poppler, libvips, ffmpeg, assimp, bubblewrap; not found: {missing}"
+        )
 
 
 def make_environment() -> None:

@@ -7,6 +7,18 @@ import msgspec
 from converto_core.formats import Family
 
 
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a conversion does not keep, in a person's words; for these formats only where some are named."""
+
+    text: str
+    sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+    def concerns(self, source: str, target: str) -> bool:
+        """Whether a step from this format to that one has it."""
+        return source in (self.sources or (source,)) and target in (self.targets or (target,))
+
+
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """One converter as a worker has it installed: every source format to every target format with these options.
 
@@ -24,6 +36,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     loss: float = 0.0
     seconds: float = 1.0
     is_paged: bool = False
+    losses: tuple[Loss, ...] = ()
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from converto_core.errors import EngineCrashed
-from converto_engines.converter import Limits
+from converto_engines import progress_lines
+from converto_engines.converter import Limits, Report, unheard
 from converto_engines.limit_watch import LimitWatch, deadline
 from converto_engines.output_tail import OutputTail
 from converto_engines.process_tree import usage_of
@@ -47,8 +48,17 @@ class Child:
         """Memory of the whole process tree."""
         return usage_of(self.pid).resident_bytes
 
-    async def ask(self, message: dict[str, Any], *, timeout_s: float, limits: Limits | None = None) -> dict[str, Any]:
+    async def ask(
+        self,
+        message: dict[str, Any],
+        *,
+        timeout_s: float,
+        limits: Limits | None = None,
+        report: Report = unheard,
+    ) -> dict[str, Any]:
         """Send one line and wait for the answer; `limits` are those of the start unless given for this question.
+
+        Lines of progress that come before the answer go to `report`.
 
         Raises `EngineCrashed`, `EngineTimeout` or `LimitExceeded`; the child is dead then, as it is when cancelled.
         """
@@ -56,7 +66,7 @@ class Child:
         try:
             with deadline(timeout_s):
                 async with asyncio.timeout(timeout_s):
-                    return await watch.over(self._exchange(message), self.pid)
+                    return await watch.over(self._exchange(message, report), self.pid)
         except BaseException:
             await self.stop(grace_s=0)  # a half-read answer would be taken for the next question's
             raise
@@ -75,12 +85,13 @@ class Child:
             await self._holder.aclose()
             self._listening.cancel()
 
-    async def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+    async def _exchange(self, message: dict[str, Any], report: Report) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101 -- both are pipes
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
-            line = await self._process.stdout.readline()
+            while progress_lines.pass_on(line := await self._process.stdout.readline(), report):
+                continue
             answer: dict[str, Any] = json.loads(line)
         except (ConnectionError, ValueError) as error:
             raise EngineCrashed(detail=self._stderr.text) from error

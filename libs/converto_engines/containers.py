@@ -27,6 +27,7 @@ _MAIN_PARTS = (
     (b"ms-excel", "xlsx"),
 )
 _PART_FOLDERS = (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx"))
+_KEYNOTE_PARTS = ("Index/Slide", "Index/MasterSlide", "Index/TemplateSlide")
 _MIMETYPE_MEMBERS = {
     "application/vnd.oasis.opendocument.text": "odt",
     "application/vnd.oasis.opendocument.text-template": "odt",
@@ -68,7 +69,9 @@ def _zip_kind(members: "_Members", names: set[str]) -> str:
         return "3mf"
     if "[Content_Types].xml" in names or "_rels/.rels" in names:
         return _ooxml_kind(members.read("[Content_Types].xml") or b"", names)
-    if "Index/Document.iwa" in names or "index.apxl" in names or "Index.zip" in names:
+    if "index.apxl" in names or any(name.startswith(_KEYNOTE_PARTS) for name in names):
+        return "key"
+    if "Index/Document.iwa" in names or "Index.zip" in names:
         return "iwork"
     return "zip"
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from converto_core.catalogue import Offer
+from converto_core.catalogue import Loss, Offer
 from converto_core.errors import BadOptions
 from converto_core.formats import Family
 
@@ -17,8 +17,16 @@ Report = Callable[[float | None, str], None]
 """Called with percent of this step (0 to 100, or None where the program gives no number) and a short stage name."""
 
 
+def unheard(_percent: float | None, _stage: str) -> None:
+    """A `Report` to nobody."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of a program may cost at most."""
+    """What one run of a program may cost at most, and the largest source it is started for.
+
+    `pages` counts pages, slides and frames, `pixels` one picture or video frame, `duration_s` and `streams` are of
+    video and sound, `faces` of models, `entries` and `unpacked_bytes` of what is inside a ZIP container.
+    """
 
     wall_s: float = 900.0
     cpu_s: int = 900
@@ -26,10 +34,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     file_bytes: int = 10 * 1024**3
     pages: int = 10_000
     pixels: int = 100_000_000
+    duration_s: float = 12 * 3600.0
+    streams: int = 64
+    faces: int = 20_000_000
+    entries: int = 10_000
+    unpacked_bytes: int = 2 * 1024**3
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One step to run. `folder` is private to this run; products are written into it under names of ours."""
+    """One step to run. `folder` is private to this run; products are written into it under names of ours.
+
+    `more` holds further sources of the same format, for converters that join files; it is empty for all others.
+    """
 
     source: Path
     source_format: str
@@ -38,6 +54,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     options: Any
     limits: Limits
     report: Report
+    more: tuple[Path, ...] = ()
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +70,9 @@ class Converter(Protocol):
     `convert` raises from `converto_core.errors` only: `BadSource`, `BadOptions` or an `EngineError`. It verifies what
     it made (opens it, counts pages, decodes pictures) before it returns. It runs one job at a time and cleans up when
     cancelled.
+
+    `loss` (0 keeps everything, 1 keeps little) and `seconds` (typical run) are the planner's cost; `losses` says in
+    words what is not kept. `is_paged`: one product per page, so that no other step can follow.
     """
 
     name: str
@@ -64,6 +84,7 @@ class Converter(Protocol):
     loss: float
     seconds: float
     is_paged: bool
+    losses: tuple[Loss, ...]
 
     async def version(self) -> str | None:
         """Version of the installed program; None when it is missing, so that the route is not offered."""
@@ -111,6 +132,7 @@ def _offer(converter: Converter, version: str) -> Offer:
         loss=converter.loss,
         seconds=converter.seconds,
         is_paged=converter.is_paged,
+        losses=converter.losses,
     )
 
 

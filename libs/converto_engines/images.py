@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from converto_core.catalogue import Loss
 from converto_core.errors import EngineMissing
 from converto_core.formats import Family
 from converto_engines import answers, interpreter
@@ -64,6 +65,14 @@ class Pictures:
     loss = 0.02
     seconds = 0.5
     is_paged = False
+    losses: tuple[Loss, ...] = (
+        Loss(text="fine detail, by as much as the quality says", targets=("jpg", "webp", "avif", "heic", "jxl")),
+        Loss(text="transparency: a background colour takes its place", targets=("jpg", "bmp")),
+        Loss(text="all but 256 colours", targets=("gif",)),
+        Loss(text="layers are flattened", sources=("psd",)),
+        Loss(text="shapes become pixels", sources=("svg",)),
+        Loss(text="movement: one frame is kept", sources=("gif", "webp"), targets=("png", "jpg", "avif", "tiff")),
+    )
 
     def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
         """Take the sandbox that each picture's process runs in; `scratch` as in `Standby`."""

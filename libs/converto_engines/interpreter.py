@@ -3,6 +3,7 @@
 It starts nothing; `process.py` does.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,15 @@ from converto_engines.sandbox import INSIDE
 def program(name: str) -> list[str]:
     """The first arguments that run `inside/<name>`: isolated from the environment and from site-packages."""
     return [os.path.realpath(sys.executable), "-I", "-S", str(INSIDE / name)]
+
+
+def packages_with(*modules: str) -> tuple[Path, ...] | None:
+    """The folders of installed packages that hold these modules, each once; None when one is not installed."""
+    found = [importlib.util.find_spec(module) for module in modules]
+    if any(spec is None or not spec.origin for spec in found):
+        return None
+    origins = [Path(spec.origin) for spec in found if spec is not None and spec.origin]
+    return tuple(dict.fromkeys(path.parent.parent if path.stem == "__init__" else path.parent for path in origins))
 
 
 def readable_folders() -> tuple[Path, ...]:

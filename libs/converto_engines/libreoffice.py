@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, CorruptSource, EngineTimeout, OutputInvalid, SourceTooLarge
 from converto_core.formats import BY_NAME, Family
 from converto_engines import page_ranges
@@ -60,6 +61,10 @@ class LibreOffice:
     loss: float = 0.1
     seconds: float = 1.0
     is_paged: bool = False
+    losses: tuple[Loss, ...] = (
+        Loss(text="formulas, animations and the means to edit"),
+        Loss(text="typefaces that are not installed are replaced by ones of the same widths where there are such"),
+    )
 
     def __init__(
         self, sandbox: Sandbox, *, work_dir: Path | None = None, restart_documents: int = _RESTART_DOCUMENTS

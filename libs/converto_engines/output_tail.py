@@ -10,7 +10,7 @@ _OUTPUT_BYTES = 64 * 1024
 class OutputTail:
     """The last 64 KiB of a stream; the whole stream is read."""
 
-    def __init__(self, on_line: Callable[[str], None] | None = None) -> None:
+    def __init__(self, on_line: Callable[[str], object] | None = None) -> None:
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._on_line, self._line = on_line, b""

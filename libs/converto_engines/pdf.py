@@ -2,20 +2,20 @@
 
 import importlib.util
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from converto_core.catalogue import Loss
 from converto_core.errors import EngineError, EngineMissing
 from converto_core.formats import Family
-from converto_engines import answers, interpreter, page_ranges
-from converto_engines.converter import Job, Limits, Product
-from converto_engines.process import Finished, Sandbox
+from converto_engines import page_ranges
+from converto_engines.converter import Job, Product
+from converto_engines.inner_program import InnerProgram
+from converto_engines.process import Sandbox
 
-_ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
 _SAVE_OPTIONS = {
     # Level 3 makes files of the size of level 6 in a quarter of the time on rendered pages.
     "png": "compression=3",
@@ -55,21 +55,18 @@ class PdfPages:
     loss = 0.3
     seconds = 2.0
     is_paged = True
+    losses: tuple[Loss, ...] = (Loss(text="text becomes pixels; links are lost"),)
 
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each document's process runs in."""
         self._sandbox = sandbox
+        self._program = InnerProgram(sandbox, "pages.py", modules=("pypdfium2_raw",), environment=_ENVIRONMENT)
 
     async def version(self) -> str | None:
         """Build number of pdfium, None when pdfium or libvips is missing."""
         library = _pdfium_library()
-        if library is None:
+        if library is None or await self._program.ask(pdfium=str(library)) is None:
             return None
-        with tempfile.TemporaryDirectory(prefix="converto-") as folder:
-            try:
-                answers.last_line(await self._run({"ask": "able"}, folder=Path(folder), limits=_ASK_LIMITS))
-            except EngineMissing:
-                return None
         return _pdfium_version(library)
 
     async def convert(self, job: Job) -> list[Product]:
@@ -77,31 +74,22 @@ class PdfPages:
         options = job.options
         ranges = _ranges(options.pages)
         job.report(0, "opening the PDF")
-        finished = await self._run(_request(job, ranges, self._sandbox), folder=job.folder, limits=job.limits, job=job)
-        count = answers.last_line(finished)["count"]
+        request = _request(job, ranges, self._sandbox)
+        told = await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)
+        count = told["count"]
         pages = page_ranges.pages_of(options.pages) if options.pages else range(1, count + 1)
         return [Product(path=_output(job, page), page=page) for page in pages]
 
     async def aclose(self) -> None:
         """Nothing is kept warm."""
 
-    async def _run(self, request: dict[str, Any], *, folder: Path, limits: Limits, job: Job | None = None) -> Finished:
-        library = _pdfium_library()
-        if library is None:
-            raise EngineMissing("pdfium is not installed on this worker")
-        return await self._sandbox.run(
-            [*interpreter.program("pages.py"), json.dumps({**request, "pdfium": str(library)})],
-            folder=folder,
-            limits=limits,
-            readable=(*interpreter.readable_folders(), library.parent),
-            environment=_ENVIRONMENT,
-            on_line=None if job is None else lambda line: _tell(line, job),
-        )
-
 
 def _request(job: Job, ranges: list[list[int]], sandbox: Sandbox) -> dict[str, Any]:
-    options = job.options
+    options, library = job.options, _pdfium_library()
+    if library is None:
+        raise EngineMissing("pdfium is not installed on this worker")
     return {
+        "pdfium": str(library),
         "source": sandbox.inside(job.folder, job.source),
         "output": sandbox.inside(job.folder, job.folder / f"page-%d.{job.target_format}"),
         "save": _SAVE_OPTIONS[job.target_format].format(quality=options.quality),
@@ -124,15 +112,6 @@ def _ranges(choice: str | None) -> list[list[int]]:
 
 def _output(job: Job, page: int) -> Path:
     return job.folder / f"page-{page}.{job.target_format}"
-
-
-def _tell(line: str, job: Job) -> None:
-    try:
-        told = json.loads(line)
-        page, of = int(told["page"]), int(told["of"])
-    except (ValueError, KeyError, TypeError):
-        return
-    job.report(100 * page / max(of, 1), f"page {page} of {of}")
 
 
 def _pdfium_library() -> Path | None:

@@ -1,18 +1,17 @@
 """A picture to a PDF of one page: libvips turns, flattens and encodes it, pdfium puts it on a page of its shape."""
 
-import importlib.util
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from converto_core.errors import EngineMissing, OutputInvalid
+from converto_core.catalogue import Loss
+from converto_core.errors import OutputInvalid
 from converto_core.formats import Family
-from converto_engines import answers, interpreter
 from converto_engines.converter import Job, Product
 from converto_engines.images import PictureOptions, Pictures
+from converto_engines.inner_program import InnerProgram
 from converto_engines.process import Sandbox
 
 _SCREEN_DPI = 96  # one CSS pixel; a picture of 1,920 × 1,080 becomes a page of 20 × 11.25 inches
@@ -38,16 +37,18 @@ class PicturePage:
     loss = 0.1
     seconds = 1.0
     is_paged = False
+    losses: tuple[Loss, ...] = (Loss(text="transparency, movement and pages after the first"),)
 
     def __init__(self, sandbox: Sandbox, pictures: Pictures) -> None:
         """Take the sandbox, and the converter that makes the JPEG for the page."""
         self._sandbox = sandbox
         self._pictures = pictures
+        self._program = InnerProgram(sandbox, "picture_page.py", modules=("pypdfium2",))
         self.sources: tuple[str, ...] = pictures.sources
 
     async def version(self) -> str | None:
         """Version of libvips, None when it or pdfium is missing; what libvips reads can be put on a page."""
-        version = await self._pictures.version() if _packages() is not None else None
+        version = await self._pictures.version() if self._program.is_installed else None
         self.sources = self._pictures.sources
         return version
 
@@ -70,25 +71,9 @@ class PicturePage:
         """The converter of pictures is closed by whoever made it."""
 
     async def _page(self, job: Job, jpeg: Path, product: Path) -> dict[str, Any]:
-        packages = _packages()
-        if packages is None:
-            raise EngineMissing("pdfium is not installed on this worker")
         request = {
             "source": self._sandbox.inside(job.folder, jpeg),
             "output": self._sandbox.inside(job.folder, product),
-            "packages": str(packages),
             "dpi": _SCREEN_DPI,
         }
-        finished = await self._sandbox.run(
-            [*interpreter.program("picture_page.py"), json.dumps(request)],
-            folder=job.folder,
-            limits=job.limits,
-            readable=(*interpreter.readable_folders(), packages),
-        )
-        return answers.last_line(finished)
-
-
-def _packages() -> Path | None:
-    """The folder of installed packages that holds pypdfium2."""
-    found = importlib.util.find_spec("pypdfium2")
-    return Path(found.origin).parent.parent if found is not None and found.origin else None
+        return await self._program.run(request, folder=job.folder, limits=job.limits)

@@ -86,7 +86,7 @@ class Sandbox:
         limits: Limits,
         readable: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
+        on_line: Callable[[str], object] | None = None,
     ) -> Finished:
         """Run a program to its end; `on_line` sees each line of stdout. Cancelling kills the whole group.
 

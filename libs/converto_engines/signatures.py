@@ -16,24 +16,13 @@ OTHERS: Final[dict[str, tuple[str, str]]] = {
     "ooxml-encrypted": ("password-protected Office file", "application/encrypted"),
     "visio": ("Visio drawing", "application/vnd.visio"),
     "outlook": ("Outlook message", "application/vnd.ms-outlook"),
-    "iwork": ("Apple iWork document", "application/vnd.apple.iwork"),
-    "epub": ("EPUB book", "application/epub+zip"),
-    "html": ("HTML page", "text/html"),
+    "iwork": ("Apple Pages or Numbers document", "application/vnd.apple.iwork"),
     "mhtml": ("web archive (MHTML)", "multipart/related"),
     "xml": ("XML document", "text/xml"),
-    "collada": ("COLLADA model", "model/vnd.collada+xml"),
     "postscript": ("PostScript file", "application/postscript"),
     "playlist": ("streaming playlist", "application/vnd.apple.mpegurl"),
     "dash": ("streaming manifest (DASH)", "application/dash+xml"),
     "sdp": ("streaming session description", "application/sdp"),
-    "brep": ("OpenCASCADE model (BREP)", "model/vnd.opencascade.brep"),
-    "off": ("OFF mesh", "model/vnd.off"),
-    "fbx": ("FBX model", "application/vnd.autodesk.fbx"),
-    "3ds": ("3D Studio model", "image/x-3ds"),
-    "mpegts": ("MPEG transport stream", "video/mp2t"),
-    "mpeg": ("MPEG video", "video/mpeg"),
-    "flv": ("Flash video", "video/x-flv"),
-    "asf": ("Windows Media file", "video/x-ms-asf"),
     "exe": ("Windows program", "application/vnd.microsoft.portable-executable"),
     "elf": ("Linux program", "application/x-executable"),
     "macho": ("macOS program", "application/x-mach-binary"),
@@ -66,9 +55,9 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"fLaC", "flac"),
     (b"ID3", "mp3"),
     (b"FLV\1", "flv"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
-    (b"\0\0\1\xba", "mpeg"),
-    (b"\0\0\1\xb3", "mpeg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "wmv"),
+    (b"\0\0\1\xba", "mpg"),
+    (b"\0\0\1\xb3", "mpg"),
     (b"glTF", "glb"),
     (b"Kaydara FBX Binary", "fbx"),
     (b"\x7fELF", "elf"),
@@ -124,7 +113,9 @@ def _matroska(head: bytes) -> str | None:
 
 
 def _ogg(head: bytes) -> str | None:
-    return "ogg" if head.startswith(b"OggS\0") else None
+    if not head.startswith(b"OggS\0"):
+        return None
+    return "opus" if b"OpusHead" in head[:512] else "ogg"
 
 
 def _icon(head: bytes) -> str | None:
@@ -132,6 +123,17 @@ def _icon(head: bytes) -> str | None:
         return None
     (count,) = struct.unpack_from("<H", head, 4)
     return "ico" if 0 < count <= 256 and head[9] == 0 else None
+
+
+_TARGA_KINDS = {1, 2, 3, 9, 10, 11}
+
+
+def is_targa(head: bytes, tail: bytes) -> bool:
+    """Targa has its signature at the end; without one the header's numbers must all make sense."""
+    if len(head) < 18 or head[2] not in _TARGA_KINDS or head[1] > 1 or head[16] not in {8, 15, 16, 24, 32}:
+        return False
+    width, height = struct.unpack_from("<HH", head, 12)
+    return width > 0 and height > 0 and tail[-18:] == b"TRUEVISION-XFILE.\0"
 
 
 def _bitmap(head: bytes) -> str | None:
@@ -156,9 +158,9 @@ def _frames(head: bytes) -> str | None:
     """Streams without a header: a packet every 188 or 192 bytes, or two audio frames in a row."""
     for first, step in ((0, 188), (4, 192)):
         if len(head) > first + 3 * step and all(head[first + index * step] == 0x47 for index in range(4)):
-            return "mpegts"
+            return "ts"
     if head[:2] in {b"\xff\xf1", b"\xff\xf9"}:
-        return "m4a"
+        return "aac"
     return "mp3" if _is_mpeg_audio(head) else None
 
 
@@ -191,7 +193,17 @@ def kind_of_text(text: str) -> str:
     for marker, kind in _TEXT_STARTS:
         if start.startswith(marker):
             return kind
-    return _markup(start) or _mail(start) or _mesh_text(start) or _gltf(start) or ("iges" if _is_iges(text) else "text")
+    special = _markup(start) or _mail(start) or _mesh_text(start) or _gltf(start)
+    return special or _numbered_text(text, start) or "text"
+
+
+_SUBTITLE = re.compile(r"\d+[ \t]*\r?\n\d{1,3}:\d\d:\d\d[,.]\d{1,3} --> \d")
+
+
+def _numbered_text(text: str, start: str) -> str | None:
+    if _SUBTITLE.match(start):
+        return "srt"
+    return "iges" if _is_iges(text) else None
 
 
 _TEXT_STARTS = (
@@ -199,6 +211,7 @@ _TEXT_STARTS = (
     ("%!PS", "postscript"),
     ("{\\rtf", "rtf"),
     ("#EXTM3U", "playlist"),
+    ("WEBVTT", "vtt"),
     ("#!/", "script"),
     ("; FBX ", "fbx"),
     ("DBRep_DrawableShape", "brep"),
@@ -215,7 +228,7 @@ _ROOTS = (
     ("<body", "html"),
     ("<script", "html"),
     ("<mpd", "dash"),
-    ("<collada", "collada"),
+    ("<collada", "dae"),
 )
 
 

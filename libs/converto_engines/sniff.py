@@ -21,9 +21,16 @@ WINDOW_BYTES: Final = 64 * 1024
 """How much of each end of a file is looked at: enough for the member list of nearly every ZIP container."""
 
 _MEDIA = frozenset({Family.IMAGE, Family.VIDEO, Family.AUDIO})
-_TEXT_FORMATS = frozenset({"txt", "csv"})
-_TEXT_KINDS = frozenset({"text", "xml", "script", "step", "iges", "obj", "stl", "ply", "gltf", "brep", "off"})
-"""Kinds that are harmless plain text too: when the name says .txt or .csv, they are taken as that."""
+_TEXT_FORMATS = frozenset({"txt", "csv", "md", "json"})
+"""Plain text that has no signature: here the name decides which it is."""
+_TEXT_KINDS = frozenset(
+    {"text", "xml", "script", "step", "iges", "obj", "stl", "ply", "gltf", "brep", "off", "srt", "vtt"}
+)
+"""Kinds that are harmless plain text too: when the name says so, they are taken as that."""
+_POSERS = _TEXT_FORMATS | {"html", "srt", "vtt"}
+"""Text that must not be taken for another format of its family: it would become a document full of garbage."""
+_NOT_ON_ITS_WORD = frozenset({"tga"})
+"""Formats that libmagic sees where there are none."""
 _SHOWN_NAME_CHARACTERS = 80
 
 
@@ -60,7 +67,10 @@ def sniff(
         return _of_contents(containers.look_into_zip(head, tail, names=members), filename)
     if head.startswith(containers.OLE2_MAGIC):
         return _of_contents(containers.look_into_ole2(head, tail, names=members), filename)
-    return _of_kind(_kind(head, filename, size_bytes), head, filename)
+    kind = _kind(head, filename, size_bytes)
+    if kind is None and signatures.is_targa(head, tail):
+        kind = "tga"
+    return _of_kind(kind, head, filename)
 
 
 def sniff_path(path: Path, *, filename: str = "") -> Sniffed:
@@ -90,9 +100,9 @@ def check_claim(filename: str, sniffed: Sniffed) -> str | None:
     if sniffed.format is None:
         return f'The file is named "{shown}" but is {_with_article(sniffed.describe())}'
     actual = BY_NAME[sniffed.format]
-    is_text_posing = actual.name in _TEXT_FORMATS and claimed.name not in _TEXT_FORMATS
-    if is_text_posing:
-        return f'The file is named "{shown}" but is plain text'
+    if actual.name in _POSERS and not (actual.name in _TEXT_FORMATS and claimed.name in _TEXT_FORMATS):
+        what = "plain text" if actual.name in _TEXT_FORMATS else _with_article(sniffed.describe())
+        return f'The file is named "{shown}" but is {what}'
     if actual.family is claimed.family or {actual.family, claimed.family} <= {Family.VIDEO, Family.AUDIO}:
         return None
     return f'The file is named "{shown}" but is {_with_article(sniffed.describe())}'
@@ -138,6 +148,8 @@ def _of_contents(contents: containers.Contents, filename: str) -> Sniffed:
     claimed = format_of_name(filename)
     if kind == "ole2" and claimed is not None and claimed.name in {"doc", "xls", "ppt"}:
         kind = claimed.name  # its directory lies out of sight: here the name breaks the tie
+    if kind == "iwork" and claimed is not None and claimed.name == "key":
+        kind = claimed.name  # the same container as Pages and Numbers, and nothing within sight tells them apart
     if kind == "zip" and contents.is_truncated and claimed is not None and _is_zip_based(claimed):
         kind = claimed.name  # cut off before any telling member: report the cut, not a wrong name
     sniffed = _known(kind)
@@ -149,7 +161,7 @@ def _of_contents(contents: containers.Contents, filename: str) -> Sniffed:
 
 
 def _is_zip_based(claimed: Format) -> bool:
-    return claimed.name in {"docx", "pptx", "xlsx", "odt", "odp", "ods", "odg", "3mf"}
+    return claimed.name in {"docx", "pptx", "xlsx", "odt", "odp", "ods", "odg", "3mf", "epub", "key"}
 
 
 def _of_kind(kind: str | None, head: bytes, filename: str) -> Sniffed:
@@ -174,7 +186,7 @@ def _by_libmagic(head: bytes) -> Sniffed:
     """Whatever the own table does not know; media may be converted on libmagic's word, all else is only described."""
     mime_type = _magic(mime=True).from_buffer(head)
     entry = format_of_mime_type(mime_type)
-    if entry is not None and entry.family in _MEDIA:
+    if entry is not None and entry.family in _MEDIA and entry.name not in _NOT_ON_ITS_WORD:
         return Sniffed(format=entry.name, mime_type=entry.mime_type, title=entry.title)
     description = _magic(mime=False).from_buffer(head).partition(",")[0].strip()
     is_told = description not in {"", "data"} and not mime_type.startswith("application/octet-stream")

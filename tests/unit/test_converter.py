@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
 
+from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product, inline_schema, offers_of, options_for
@@ -25,6 +26,7 @@ class Fake:
     targets: tuple[str, ...] = ("jpg",)
     options: type[msgspec.Struct] = SomeOptions
     loss, seconds, is_paged = 0.1, 2.0, False
+    losses: tuple[Loss, ...] = ()
 
     def __init__(self, version: str | None) -> None:
         self._version = version

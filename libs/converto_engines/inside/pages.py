@@ -1,10 +1,8 @@
 """Renders pages of a PDF with pdfium, encodes them with libvips and checks each. Runs inside the sandbox, once per PDF.
 
-Started as `pages.py REQUEST_JSON`. It prints `{"page": 3, "of": 12}` after each third of twelve pages, and last its
-answer: `{"done": {"count": pages of the document}}` or `{"refused": kind, "message": text}`.
+Started as `pages.py REQUEST_JSON`; it speaks as `answering.py` says, and answers with the document's count of pages.
 """
 
-import json
 import os
 import sys
 import threading
@@ -13,10 +11,12 @@ from typing import Any
 TYPE_CHECKING = False  # read as True by type checkers; the real module would cost time to import
 if TYPE_CHECKING:
     from converto_engines.inside import libvips, pdfium
+    from converto_engines.inside.answering import Refused, serve_argument, tell
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
     import libvips
     import pdfium
+    from answering import Refused, serve_argument, tell
 
 _LONGEST_SIDE = 10_000  # pixels
 _PIXELS_IN_FLIGHT = 100_000_000
@@ -24,29 +24,6 @@ _PIXELS_IN_FLIGHT = 100_000_000
 _ENCODERS = 2
 _SMALLEST_DPI = 36
 _Size = tuple[int, int]
-
-
-class Refused(Exception):
-    """Why this PDF is not converted: a kind that the worker translates, and a sentence for people."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        """Take kind and message."""
-        super().__init__(message)
-        self.kind = kind
-
-
-def main() -> None:
-    """Serve the request given on the command line."""
-    request = json.loads(sys.argv[1])
-    try:
-        answer: dict[str, Any] = {"done": convert(request)}
-    except Refused as refusal:
-        answer = {"refused": refusal.kind, "message": str(refusal), "detail": str(refusal.__cause__ or "")[-2000:]}
-    except (libvips.VipsError, OSError, MemoryError) as error:
-        answer = {"refused": "engine", "message": "", "detail": repr(error)[-2000:]}
-    _say(answer)
-    # Freed by the kernel: there is nothing to take down in order.
-    os._exit(0)
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +158,7 @@ class _Encoding:
             with self._change:
                 self._pixels -= size[0] * size[1]
                 self._written += 1
-                _say({"page": self._written, "of": self._of})
+                tell(100 * self._written / self._of, f"page {self._written} of {self._of}")
                 self._change.notify_all()
 
     def _encode(self, page: int, pixels: Any, size: _Size) -> None:
@@ -193,10 +170,5 @@ class _Encoding:
             raise Refused("output", f"Page {page} came out as {made.width} × {made.height} pixels")
 
 
-def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve_argument(convert)

@@ -1,20 +1,27 @@
-"""Runs in the sandbox: a JPEG becomes a PDF of one page of its shape, and is read back. It knows nothing of converto.
+"""Runs in the sandbox: a JPEG becomes a PDF of one page of its shape, and is read back.
 
-One argument, JSON: {"source", "output", "packages", "dpi"}; one line of JSON on stdout: {"done": {"pages", "objects"}}.
+It speaks as `answering.py` says; a request has `source`, `output`, `packages` and `dpi`, an answer `pages` and
+`objects`.
 """
 
-import json
+import os
 import sys
 from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from converto_engines.inside.answering import serve_argument
+else:
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
+    from answering import serve_argument
 
 POINTS_PER_INCH = 72
 LONGEST_SIDE_POINTS = 14_400  # what PDF readers accept
 
 
-def main() -> None:
+def convert(request: dict[str, Any]) -> dict[str, Any]:
     """Make the PDF that the request names."""
-    request: dict[str, Any] = json.loads(sys.argv[1])
-    sys.path.insert(0, request["packages"])
+    sys.path[:0] = request["packages"]
     import pypdfium2  # noqa: PLC0415 - found only after the line above
 
     document = pypdfium2.PdfDocument.new()
@@ -30,8 +37,8 @@ def main() -> None:
 
     made = pypdfium2.PdfDocument(request["output"])
     made[0].render(scale=64 / max(made[0].get_size()))  # raises when the page cannot be drawn
-    json.dump({"done": {"pages": len(made), "objects": sum(1 for _ in made[0].get_objects())}}, sys.stdout)
+    return {"pages": len(made), "objects": sum(1 for _ in made[0].get_objects())}
 
 
 if __name__ == "__main__":
-    main()
+    serve_argument(convert)

@@ -1,10 +1,9 @@
 """Turns one picture into another with libvips and checks the result. Runs inside the sandbox, one picture per process.
 
-It reads one line of JSON, the request, and prints one, its answer: `{"done": {...}}`, or `{"refused": kind, "message":
-text}` where kind is corrupt, too_large, options, output, missing or engine. It imports nothing of converto.
+It speaks as `answering.py` says: one line of JSON, the request, and one back. It imports nothing else of converto.
 """
 
-import json
+import functools
 import os
 import sys
 from typing import Any, NoReturn
@@ -12,9 +11,11 @@ from typing import Any, NoReturn
 TYPE_CHECKING = False  # read as True by type checkers; the real module would cost time to import
 if TYPE_CHECKING:
     from converto_engines.inside import libvips
+    from converto_engines.inside.answering import Refused, serve_line
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
     import libvips
+    from answering import Refused, serve_line
 
 ANIMATED = ("gif", "webp")
 _UNSAFE_LOADERS = {
@@ -56,38 +57,19 @@ _ANIMATION_FACTOR = 10
 _Size = tuple[int, int]
 
 
-class Refused(Exception):
-    """Why this picture is not converted: a kind that the worker translates, and a sentence for people."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        """Take kind and message."""
-        super().__init__(message)
-        self.kind = kind
-
-
 def main() -> None:
-    """Load libvips, wait for one request, serve it."""
+    """Load libvips, then wait for the one request: loading takes longer than a small picture."""
     try:
-        library, missing = libvips.Library(), ""
-    except OSError as error:
-        library, missing = None, str(error)
-    line = sys.stdin.readline()
-    if line:
-        sys.stdout.write(json.dumps(_answer(library, json.loads(line), missing)) + "\n")
-        sys.stdout.flush()
-    # Freed by the kernel: taking libvips down in order costs as much as a small picture.
-    os._exit(0)
+        library = libvips.Library()
+    except OSError:
+        library = None
+    serve_line(functools.partial(_served, library))
 
 
-def _answer(library: libvips.Library | None, request: dict[str, Any], missing: str) -> dict[str, Any]:
+def _served(library: libvips.Library | None, request: dict[str, Any]) -> dict[str, Any]:
     if library is None:
-        return {"refused": "missing", "message": "libvips is not installed on this worker", "detail": missing}
-    try:
-        return {"done": _able(library) if "ask" in request else convert(library, request)}
-    except Refused as refusal:
-        return {"refused": refusal.kind, "message": str(refusal), "detail": str(refusal.__cause__ or "")[-2000:]}
-    except (libvips.VipsError, OSError) as error:
-        return {"refused": "engine", "message": "", "detail": str(error)[-2000:]}
+        raise Refused("missing", "libvips is not installed on this worker")
+    return _able(library) if "ask" in request else convert(library, request)
 
 
 def convert(library: libvips.Library, request: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from converto_core.catalogue import Loss
 from converto_core.conversion import Change, Conversion
 from converto_core.errors import StoreUnavailable
 from converto_core.formats import Family
@@ -94,6 +95,7 @@ class FakeConverter:
     """A converter whose behaviour each test sets; it notes what it was given."""
 
     engine, loss, is_paged = "fake", 0.0, False
+    losses: tuple[Loss, ...] = ()
     family: Family = Family.OFFICE
     options: type[msgspec.Struct] = AnyOptions
 
