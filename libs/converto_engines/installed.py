@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from converto_engines.book import Book
 from converto_engines.converter import Converter
 from converto_engines.images import Pictures
 from converto_engines.libreoffice import LibreOffice
+from converto_engines.markdown import Markdown
+from converto_engines.page_text import PageText
 from converto_engines.pdf import PdfPages
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
+from converto_engines.web_page import WebPage
 
 
 def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch: Path | None = None) -> list[Converter]:
@@ -17,5 +21,14 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
     `scratch` is a folder that the caller wipes, also after a crash; None: the system's temporary folder.
     """
     pictures = Pictures(sandbox, scratch=scratch)
-    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), pictures, PicturePage(sandbox, pictures)]
+    converters: list[Converter] = [
+        LibreOffice(sandbox),
+        PdfPages(sandbox),
+        pictures,
+        PicturePage(sandbox, pictures),
+        WebPage(sandbox),
+        PageText(sandbox),
+        Markdown(sandbox),
+        Book(sandbox),
+    ]
     return [converter for converter in converters if not families or converter.family in families]
