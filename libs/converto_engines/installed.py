@@ -12,6 +12,8 @@ from converto_engines.page_text import PageText
 from converto_engines.pdf import PdfPages
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
+from converto_engines.subtitles import SrtToVtt, VttToSrt
+from converto_engines.tables import CsvToJson, JsonToCsv
 from converto_engines.web_page import WebPage
 
 
@@ -30,5 +32,9 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
         PageText(sandbox),
         Markdown(sandbox),
         Book(sandbox),
+        CsvToJson(sandbox),
+        JsonToCsv(sandbox),
+        SrtToVtt(sandbox),
+        VttToSrt(sandbox),
     ]
     return [converter for converter in converters if not families or converter.family in families]

@@ -132,7 +132,8 @@ class Chapters:
 
 def _parsed(content: bytes) -> Any:
     """A chapter as a tree: as the XML it should be, else as the HTML that browsers make of it."""
-    from lxml import etree, html as html_reader  # noqa: PLC0415
+    from lxml import etree  # noqa: PLC0415
+    from lxml import html as html_reader  # noqa: PLC0415
 
     text = _ENTITY.sub(_character, _DOCTYPE.sub("", _DECLARATION.sub("", _text_of(content), count=1), count=1))
     xml = etree.XMLParser(

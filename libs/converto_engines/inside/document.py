@@ -23,7 +23,8 @@ code, pre, kbd, samp { font-family: "Liberation Mono", "DejaVu Sans Mono", Menlo
 code { background: #f0f3f6; border-radius: .25em; padding: .1em .3em }
 pre { background: #f0f3f6; border-radius: .4em; padding: .8em 1em; overflow-x: auto; line-height: 1.4 }
 pre code { background: none; padding: 0; font-size: 1em }
-blockquote { border-left: .25em solid #b9c8d6; padding: .1em 1em; color: #4a5a6a } blockquote > :last-child { margin: 0 }
+blockquote { border-left: .25em solid #b9c8d6; padding: .1em 1em; color: #4a5a6a }
+blockquote > :last-child { margin: 0 }
 table { border-collapse: collapse } th, td { border: 1px solid #cfd8e1; padding: .35em .7em; text-align: left }
 th { background: #eef2f6 } hr { border: 0; border-top: 1px solid #cfd8e1; margin: 2em 0 }
 .footnotes { font-size: .9em } .footnotes-sep { margin-top: 3em }
@@ -31,7 +32,8 @@ th { background: #eef2f6 } hr { border: 0; border-top: 1px solid #cfd8e1; margin
   h1, h2, h3, h4, h5, h6 { color: #b9d4ea } code, pre, th { background: #242c35 } }
 @media print { html { font-size: 10.5pt } body { max-width: none; margin: 0; padding: 0 }
   pre { white-space: pre-wrap } pre, tr, img { break-inside: avoid } p { orphans: 2; widows: 2 } }
-@page { margin: 22mm 20mm; @bottom-center { content: counter(page); font: 9pt "Liberation Sans", sans-serif; color: #66727f } }
+@page { margin: 22mm 20mm; @bottom-center {
+  content: counter(page); font: 9pt "Liberation Sans", sans-serif; color: #66727f } }
 """
 _TAGS = frozenset({"input", "section", "tfoot", "main"})
 _EVERYWHERE = frozenset({"id", "class", "lang", "dir", "title", "align"})

@@ -4,6 +4,7 @@ Started as `markdown_page.py REQUEST_JSON`; it speaks as `answering.py` says. A 
 `packages`; an answer `characters`.
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def _reader() -> Any:
 
 def _title(tokens: list[Any]) -> str:
     """The first heading, else nothing that anybody would miss."""
-    for heading, inline in zip(tokens, tokens[1:], strict=False):
+    for heading, inline in itertools.pairwise(tokens):
         if heading.type == "heading_open":
             words = "".join(token.content for token in inline.children or () if token.type in _TEXTS)
             return words[:_LONGEST_TITLE] or "Document"
