@@ -61,7 +61,7 @@ def read(text: str, kind: str) -> list[Cue]:
     if len(starts) > MOST_CUES:
         raise Refused("too_large", f"The file has {len(starts):,} subtitles; {MOST_CUES:,} are allowed")
     _refuse_strays(lines, starts[0] if starts else len(lines), kind)
-    ends = [*starts[1:], len(lines)]
+    ends = [*starts[1:], len(lines)] if starts else []
     texts = _webvtt_text if kind == "vtt" else _subrip_text
     return [
         Cue(*_times(lines, start), texts(lines, start, end, is_last=end == len(lines)))
