@@ -63,6 +63,22 @@ def family_of(steps: Sequence[Step], offers: Sequence[Offer]) -> Family:
     return _offer_of(steps[0], offers).family
 
 
+def losses_of(steps: Sequence[Step], offers: Sequence[Offer]) -> tuple[str, ...]:
+    """What a plan does not keep, in words, each once, in the order of its steps."""
+    found = [
+        loss.text
+        for step in steps
+        for loss in _offer_of(step, offers).losses
+        if loss.concerns(step.source_format, step.target_format)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def typical_s(steps: Sequence[Step], offers: Sequence[Offer]) -> float:
+    """Seconds that a plan takes by what its converters tell of themselves."""
+    return sum(_offer_of(step, offers).seconds for step in steps)
+
+
 def merged_schema(steps: Sequence[Step], offers: Sequence[Offer]) -> dict[str, Any]:
     """One JSON Schema of all options of a plan; where two steps know the same name, the later step's meaning holds."""
     properties: dict[str, Any] = {}

@@ -17,6 +17,8 @@ from conversion_worker.source import Sources
 from converto_core.catalogue import Offer
 from converto_core.conversion import Conversion, Output, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
+from converto_core.formats import Family
+from converto_engines.archive_caps import check_archive
 from converto_engines.converter import Converter, Job, Limits, Product, Report, options_for
 from converto_engines.planner import options_of_step
 from converto_infra.settings import Settings
@@ -69,6 +71,7 @@ class JobRunner:
         digest = await self._sources.download(claimed, file, path, patience)
         report(DOWNLOADED, "checking the file")
         await self._sources.check(claimed, file, path, digest)
+        await asyncio.to_thread(check_archive, path, self._limits(claimed.family, spent_s=0))
         await self._sources.remember(claimed, file, digest, patience)
         products = await self._convert(claimed, converters, path, report)
         outputs = await self._results.upload(claimed, products, _within(Span(CONVERTED, 100.0), report), patience)
@@ -88,7 +91,7 @@ class JobRunner:
         for position, (step, converter, part) in enumerate(zip(claimed.plan, converters, parts, strict=True)):
             if products:
                 source = await asyncio.to_thread(_move_into_step, products, step)
-            limits = self._limits(spent_s=self._clock.monotonic() - started)
+            limits = self._limits(claimed.family, spent_s=self._clock.monotonic() - started)
             job = Job(
                 source=source,
                 source_format=step.source_format,
@@ -101,13 +104,22 @@ class JobRunner:
             products = await _run_step(converter, job)
         return products
 
-    def _limits(self, *, spent_s: float) -> Limits:
+    def _limits(self, family: Family | None, *, spent_s: float) -> Limits:
         """The limits of the next step; the wall-clock limit is one for all steps together."""
+        settings, is_media = self._settings, family in {Family.VIDEO, Family.AUDIO}
+        wall_s = settings.media_timeout_s if is_media else settings.conversion_timeout_s
         return Limits(
-            wall_s=max(self._settings.conversion_timeout_s - spent_s, 1.0),
-            cpu_s=self._settings.engine_cpu_s,
-            memory_bytes=self._settings.engine_memory_bytes,
-            file_bytes=self._settings.engine_output_bytes,
+            wall_s=max(wall_s - spent_s, 1.0),
+            cpu_s=settings.media_cpu_s if is_media else settings.engine_cpu_s,
+            memory_bytes=settings.engine_memory_bytes,
+            file_bytes=settings.engine_output_bytes,
+            pages=settings.max_pages,
+            pixels=settings.max_pixels,
+            duration_s=settings.max_duration_s,
+            streams=settings.max_streams,
+            faces=settings.max_faces,
+            entries=settings.max_archive_entries,
+            unpacked_bytes=settings.max_unpacked_bytes,
         )
 
     def _engine_versions(self, plan: Sequence[Step]) -> dict[str, str]:
