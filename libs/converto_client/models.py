@@ -180,6 +180,7 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[AttemptRecord, ...] = ()
     error: Failure | None = None
     outputs: tuple[OutputRecord, ...] = ()
+    notes: tuple[str, ...] = ()
     output_filename: str | None = None
     source_sha256: str | None = None
     engine_versions: dict[str, str] = {}

@@ -16,9 +16,16 @@ from converto_core.formats import Family
 Report = Callable[[float | None, str], None]
 """Called with percent of this step (0 to 100, or None where the program gives no number) and a short stage name."""
 
+Note = Callable[[str], None]
+"""Called with a sentence about what the result does not hold of this very source; users see it with the result."""
+
 
 def unheard(_percent: float | None, _stage: str) -> None:
     """A `Report` to nobody."""
+
+
+def unnoted(_text: str) -> None:
+    """A `Note` to nobody."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +62,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     report: Report
     more: tuple[Path, ...] = ()
+    note: Note = unnoted
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,7 +101,7 @@ class Pictures:
         finally:
             self._standby.replace(ready)
         if made["pages"] > made["frames"]:
-            job.report(100, f"took one of {made['pages']} pages")
+            job.note(f"One of {made['pages']} pages or frames was taken; the option page chooses another")
         return [Product(path=product)]
 
     async def aclose(self) -> None:

@@ -19,19 +19,21 @@ from converto_core.conversion import Conversion, Output, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.archive_caps import check_archive
-from converto_engines.converter import Converter, Job, Limits, Product, Report, options_for
+from converto_engines.converter import Converter, Job, Limits, Note, Product, Report, options_for
 from converto_engines.planner import options_of_step
 from converto_infra.settings import Settings
 
 DOWNLOADED, CONVERTED = 10.0, 90.0  # percent of the whole at the end of these steps
+MOST_NOTES, LONGEST_NOTE = 20, 300  # a record is no log
 OVERTIME_S = 10.0  # what a converter may need beyond its limit to end its program before it is ended itself
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a job made: results that lie verified in the object store, and the programs that made them."""
+    """What a job made: results that lie verified in the object store, the programs that made them, what they lack."""
 
     outputs: tuple[Output, ...]
     engine_versions: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 class Equipment(msgspec.Struct, frozen=True):
@@ -73,9 +75,11 @@ class JobRunner:
         await self._sources.check(claimed, file, path, digest)
         await asyncio.to_thread(check_archive, path, self._limits(claimed.family, spent_s=0))
         await self._sources.remember(claimed, file, digest, patience)
-        products = await self._convert(claimed, converters, path, report)
+        notes: list[str] = []
+        products = await self._convert(claimed, converters, path, report, note=notes.append)
         outputs = await self._results.upload(claimed, products, _within(Span(CONVERTED, 100.0), report), patience)
-        return Finished(outputs=outputs, engine_versions=self._engine_versions(claimed.plan))
+        kept = tuple(text[:LONGEST_NOTE] for text in dict.fromkeys(notes))[:MOST_NOTES]
+        return Finished(outputs=outputs, engine_versions=self._engine_versions(claimed.plan), notes=kept)
 
     def _converters(self, claimed: Conversion) -> list[Converter]:
         if not claimed.plan:
@@ -83,7 +87,7 @@ class JobRunner:
         return [self._equipment.converter(step.converter) for step in claimed.plan]
 
     async def _convert(
-        self, claimed: Conversion, converters: Sequence[Converter], source: Path, report: Report
+        self, claimed: Conversion, converters: Sequence[Converter], source: Path, report: Report, *, note: Note
     ) -> list[Product]:
         parts = spans([converter.seconds for converter in converters], start=DOWNLOADED, end=CONVERTED)
         started, products = self._clock.monotonic(), list[Product]()
@@ -100,6 +104,7 @@ class JobRunner:
                 options=options_for(converter, options_of_step(claimed.options, position, claimed.plan, offers)),
                 limits=limits,
                 report=_within(part, report),
+                note=note,
             )
             products = await _run_step(converter, job)
         return products

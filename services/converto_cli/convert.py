@@ -206,6 +206,8 @@ class Converting:
                 screen.result(place)
             where = row.outputs[0] if len(row.outputs) == 1 else f"{len(row.outputs)} files"
             screen.say(f"{row.file} → {where} ({size_text(sizes)}, {row.seconds:.1f} s)")
+            for note in row.conversion.notes if row.conversion else ():
+                screen.say(f"  note: {note}")
 
 
 def _note(row: Row, record: ConversionRecord) -> None:

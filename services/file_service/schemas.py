@@ -241,7 +241,10 @@ class SecondsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion. `remaining` is how long it still takes, as it was judged at `updated_at`; null while unknown."""
+    """A conversion. `remaining` is how long it still takes, as it was judged at `updated_at`; null while unknown.
+
+    `notes` tell what the results do not hold of this very source.
+    """
 
     id: str
     file_id: str
@@ -263,6 +266,7 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[AttemptBody]
     error: ErrorBody | None
     outputs: list[OutputBody]
+    notes: tuple[str, ...]
     output_filename: str
     source_sha256: str | None
     engine_versions: dict[str, str]

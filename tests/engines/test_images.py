@@ -316,12 +316,10 @@ async def test_animation_when_the_target_stands_still_then_the_first_frame(
 ) -> None:
     told: list[str] = []
 
-    products = await run_job(
-        pictures, animation(tmp_path / "a.gif"), "gif", "png", report=lambda _, stage: told.append(stage)
-    )
+    products = await run_job(pictures, animation(tmp_path / "a.gif"), "gif", "png", note=told.append)
 
     assert is_near(colour_at(opened(products[0].path), 0.5, 0.5), RED)
-    assert told[-1] == "took one of 3 pages"
+    assert told == ["One of 3 pages or frames was taken; the option page chooses another"]
 
 
 async def test_page_when_chosen_then_just_that_frame(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:

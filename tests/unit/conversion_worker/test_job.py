@@ -61,6 +61,22 @@ async def test_job_when_a_step_took_long_then_the_next_one_has_only_what_is_left
     assert second.jobs[0].limits.wall_s == house.settings.conversion_timeout_s - 600
 
 
+async def test_job_when_a_converter_notes_what_is_missing_then_the_record_tells_it_once(house: House) -> None:
+    """Nothing is dropped silently."""
+
+    async def forgetful(job: Job) -> list[Product]:
+        job.note("A track was left out")
+        job.note("A track was left out")
+        return await make_upper_case(job)
+
+    house.converter.behaviour = forgetful
+    record = await house.request()
+    await house.open_slot()
+    done = await house.reach(record, Status.COMPLETED)
+
+    assert done.notes == ("A track was left out",)
+
+
 @pytest.mark.parametrize("family", [Family.VIDEO, Family.AUDIO])
 async def test_job_when_it_is_of_video_or_sound_then_it_may_take_as_long_as_a_film(
     house: House, tmp_path: Path, family: Family
