@@ -23,11 +23,11 @@ def check(path: Path, kind: str, most_faces: int) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
-    told, least_bytes = {"stl": _of_stl, "ply": _of_ply, "off": _of_off}.get(kind, _untold)(head)
-    if told * least_bytes > size:
-        raise CorruptSource("The model says that it has more faces than are in the file. Please upload it again complete")
-    if told > most_faces:
-        raise SourceTooLarge(f"The model has {told:,} faces; {most_faces:,} are allowed")
+    faces, least_bytes = {"stl": _of_stl, "ply": _of_ply, "off": _of_off}.get(kind, _untold)(head)
+    if min(faces, least_bytes) < 0 or least_bytes > size:
+        raise CorruptSource("The model says that it holds more than is in the file. Please upload it again complete")
+    if faces > most_faces:
+        raise SourceTooLarge(f"The model has {faces:,} faces; {most_faces:,} are allowed")
 
 
 def is_binary_stl(path: Path) -> bool:
@@ -39,20 +39,21 @@ def is_binary_stl(path: Path) -> bool:
 
 
 def _of_stl(head: bytes) -> tuple[int, int]:
+    """How many faces the header tells, and how many bytes the file has at least when that is true."""
     if re.match(rb"\s*solid\b", head) and b"facet" in head:
         return 0, 0
-    return int.from_bytes(head[80:_STL_HEADER_BYTES], "little"), _STL_FACE_BYTES
+    faces = int.from_bytes(head[80:_STL_HEADER_BYTES], "little")
+    return faces, _STL_HEADER_BYTES + faces * _STL_FACE_BYTES
 
 
 def _of_ply(head: bytes) -> tuple[int, int]:
     header = head.partition(b"end_header")[0]
-    counts = [int(count) for count in re.findall(rb"^\s*element\s+\w+\s+(-?\d{1,18})\s*$", header, re.MULTILINE)]
-    if any(count < 0 for count in counts):
-        raise CorruptSource
-    found = re.search(rb"^\s*element\s+face\s+(\d{1,18})\s*$", header, re.MULTILINE)
-    if any(count > len_limit for count in counts if (len_limit := 2**40)):
-        raise CorruptSource
-    return (int(found.group(1)) if found else 0), _SMALLEST_PLY_FACE_BYTES
+    found = re.findall(rb"^[ \t]*element[ \t]+(\w+)[ \t]+(-?\d{1,18})[ \t\r]*$", header, re.MULTILINE)
+    counts = {name: int(count) for name, count in found}
+    if min(counts.values(), default=0) < 0:
+        return -1, -1
+    faces = counts.get(b"face", 0)
+    return faces, sum(counts.values()) + faces * (_SMALLEST_PLY_FACE_BYTES - 1)
 
 
 def _of_off(head: bytes) -> tuple[int, int]:
@@ -60,9 +61,8 @@ def _of_off(head: bytes) -> tuple[int, int]:
     numbers = re.findall(rb"(?<![\w.])-?\d{1,18}(?![\w.])", b" ".join(lines[:2]))
     if len(numbers) < 2:
         return 0, 0
-    if int(numbers[0]) < 0 or int(numbers[1]) < 0:
-        raise CorruptSource
-    return int(numbers[1]), _SMALLEST_TEXT_FACE_BYTES
+    vertices, faces = int(numbers[0]), int(numbers[1])
+    return min(vertices, faces) if min(vertices, faces) < 0 else faces, faces * _SMALLEST_TEXT_FACE_BYTES
 
 
 def _untold(_head: bytes) -> tuple[int, int]:

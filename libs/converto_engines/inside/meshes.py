@@ -93,16 +93,30 @@ def _read(request: dict[str, Any]) -> tuple[str | None, Any]:
         raise Refused("corrupt", "") from error
     for name in [name for name, entry in scene.geometry.items() if not isinstance(entry, trimesh.Trimesh)]:
         scene.delete_geometry(name)  # points and lines
-    for entry in scene.geometry.values():
+    for name, entry in list(scene.geometry.items()):
         _check_corners(entry)
         if kind == "stl":
             _share_corners(entry)
+        if entry.visual.kind == "face":
+            scene.geometry[name] = _coloured_by_corner(entry, request["target_format"])
     return "meter" if kind in {"glb", "gltf"} and request["is_in_metres"] else None, scene
 
 
 def _check_corners(mesh: Any) -> None:
     if len(mesh.faces) and (mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices)):
         raise Refused("corrupt", "The model has faces whose corners do not exist. Please export it anew")
+
+
+def _coloured_by_corner(mesh: Any, target: str) -> Any:
+    """Faces of one colour each: where colours count, each face gets corners of its own, so that none is blended."""
+    import numpy as np  # noqa: PLC0415
+    import trimesh  # noqa: PLC0415
+
+    if target not in {*_COLOURED, "glb"}:
+        return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    corners, colours = mesh.vertices[mesh.faces.ravel()], mesh.visual.face_colors.repeat(3, axis=0)
+    faces = np.arange(len(corners)).reshape(-1, 3)
+    return trimesh.Trimesh(corners, faces, vertex_colors=colours, process=False)
 
 
 def _share_corners(mesh: Any) -> None:
