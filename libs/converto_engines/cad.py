@@ -50,9 +50,13 @@ class CadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ] = 20.0
     units: Annotated[
         Unit | None,
-        Meta(description="Unit of the numbers written; default mm, whatever the source is in. glTF is always in metres"),
+        Meta(
+            description="Unit of the numbers written; default mm, whatever the source is in. glTF is always in metres"
+        ),
     ] = None
-    encoding: Annotated[Literal["binary", "ascii"], Meta(description="Of STL; binary is a fifth of the size")] = "binary"
+    encoding: Annotated[Literal["binary", "ascii"], Meta(description="Of STL; binary is a fifth of the size")] = (
+        "binary"
+    )
 
 
 class Exact(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +157,7 @@ class Cad:
         """The mesh as a reader sees it that knows nothing of the kernel, against the exact figures."""
         exact = msgspec.convert(made["exact"], Exact)
         if made["result"] is not None:
-            seen = model_figures.of(made["result"])
+            seen: Figures | None = model_figures.of(made["result"])
         else:
             job.report(85, "checking the model")
             (seen,) = await self._measuring.figures_of(job, {product: product.suffix[1:]})
@@ -172,9 +176,9 @@ class Cad:
 _MM_OF = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
 
 
-def _in_mm(figures: Figures, unit: str) -> Figures:
+def _in_mm(figures: Figures | None, unit: str) -> Figures:
     factor = _MM_OF[unit]
-    if figures.box is None:
+    if figures is None or figures.box is None:
         raise OutputInvalid("The result holds no surface")
     low, high = (tuple(coordinate * factor for coordinate in corner) for corner in figures.box)
     return msgspec.structs.replace(

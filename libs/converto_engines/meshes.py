@@ -22,7 +22,8 @@ from converto_engines.process import Sandbox
 
 BY_ASSIMP = ("obj", "off", "fbx", "dae", "3ds")
 """Sources that assimp reads first; it hands them on as GLB."""
-_UNREADABLE_BY_ASSIMP = ("3mf",)
+_READ_TWICE = ("stl", "glb")
+"""Sources that a second reader can read as well, so that each checks the other."""
 _ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
 
 Unit = Literal["mm", "cm", "m", "inch"]
@@ -32,7 +33,8 @@ class MeshOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What one can choose for a mesh."""
 
     units: Annotated[
-        Unit | None, Meta(description="Unit of the numbers written; default: numbers are kept. glTF is always in metres")
+        Unit | None,
+        Meta(description="Unit of the numbers written; default: numbers are kept. glTF is always in metres"),
     ] = None
     source_units: Annotated[
         Unit | None, Meta(description="Unit of the numbers in the source, where the file itself does not state one")
@@ -127,13 +129,14 @@ class Meshes:
     async def _check(self, job: Job, answer: dict[str, Any], product: Path) -> None:
         """The result against what was read, and where two programs can read the source, what was read as well."""
         is_plain = job.target_format == "stl" and await asyncio.to_thread(model_headers.is_binary_stl, product)
-        has_second_reader = job.source_format not in (*BY_ASSIMP, *_UNREADABLE_BY_ASSIMP)
         meshes = {product: "stlb" if is_plain else job.target_format}
-        if has_second_reader:
-            meshes[job.source] = job.source_format
+        if job.source_format in _READ_TWICE:
+            meshes[job.source] = (
+                "stlb" if await asyncio.to_thread(model_headers.is_binary_stl, job.source) else job.source_format
+            )
         made, *source = await self._measuring.figures_of(job, meshes)
         model_figures.check(model_figures.of(answer["result"]), made)
-        for seen in source:
+        for seen in filter(None, source):
             model_figures.check(model_figures.of(answer["source"]), seen)
 
 

@@ -1,6 +1,6 @@
 """What can be measured of a mesh, how much two measurements may differ, and the program that measures.
 
-A mesh is measured by readers that did not make it: assimp turns it into plain triangles, our own reader counts them.
+A mesh is measured by readers that did not make it: our own for STL, PLY and GLB; assimp turns the rest into STL.
 """
 
 import asyncio
@@ -44,9 +44,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         return math.dist(*self.box) if self.box else 0.0
 
 
-def check(expected: Figures, made: Figures) -> None:
+def check(expected: Figures, made: Figures | None) -> None:
     """Raise `OutputInvalid` when a mesh is not the one it was made from."""
-    if not made.is_finite or made.box is None or expected.box is None:
+    if made is None or not made.is_finite or made.box is None or expected.box is None:
         raise OutputInvalid("The result holds no surface or coordinates that are not numbers")
     if abs(expected.faces - made.faces) > expected.degenerate:
         raise OutputInvalid(f"The result has {made.faces:,} faces instead of {expected.faces:,}")
@@ -71,30 +71,34 @@ class Measuring:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that both programs run in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "figures_of_stl.py", modules=("numpy",))
+        self._program = InnerProgram(sandbox, "mesh_figures.py", modules=("numpy",))
 
     @property
     def is_installed(self) -> bool:
         """Whether numpy is there; assimp is looked for by who uses it."""
         return self._program.is_installed
 
-    async def figures_of(self, job: Job, meshes: Mapping[Path, str]) -> list[Figures]:
-        """Figures of these files, each with its format; `stlb` is an STL known to be binary. In their order."""
-        plain = [await self._plain(job, path, kind) for path, kind in meshes.items()]
-        request = {"sources": [self._sandbox.inside(job.folder, path) for path in plain]}
-        answer = await self._program.run(request, folder=job.folder, limits=job.limits)
-        return msgspec.convert(answer["figures"], list[Figures])
+    async def figures_of(self, job: Job, meshes: Mapping[Path, str]) -> list[Figures | None]:
+        """Figures of these files, each with its format, in their order; None for a GLB that cannot be measured.
 
-    async def _plain(self, job: Job, path: Path, kind: str) -> Path:
-        if kind == "stlb":
-            return path
+        `stl` may be text, `stlb` is known to be binary.
+        """
+        plain = [await self._plain(job, path, kind) for path, kind in meshes.items()]
+        request = {"sources": [(self._sandbox.inside(job.folder, path), kind) for path, kind in plain]}
+        answer = await self._program.run(request, folder=job.folder, limits=job.limits)
+        return msgspec.convert(answer["figures"], list[Figures | None])
+
+    async def _plain(self, job: Job, path: Path, kind: str) -> tuple[Path, str]:
+        if kind in _READ_BY_US:
+            return path, _READ_BY_US[kind]
         named = await named_by_format(job.folder, path, kind)
         try:
-            return await with_assimp(self._sandbox, job, named, "stl")
+            return await with_assimp(self._sandbox, job, named, "stl"), "stl"
         except (CorruptSource, EngineCrashed) as error:
             raise OutputInvalid("The result cannot be read by a second program", detail=error.detail) from error
 
 
+_READ_BY_US = {"stlb": "stl", "ply": "ply", "glb": "glb"}
 _EXPORTERS = {"stl": "stlb", "glb": "glb2"}
 
 

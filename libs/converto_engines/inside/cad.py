@@ -12,11 +12,11 @@ from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from converto_engines.inside import figures_of_stl, own_stdout
+    from converto_engines.inside import mesh_figures, own_stdout
     from converto_engines.inside.answering import Refused, serve_line, tell
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
-    import figures_of_stl
+    import mesh_figures
     import own_stdout
     from answering import Refused, serve_line, tell
 
@@ -52,7 +52,9 @@ def convert(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
     deflection = _deflection(model.size(), request["options"])
     faces = model.mesh(deflection, math.radians(request["options"]["angle"]))
     if faces > request["faces"]:
-        message = f"The mesh would have {faces:,} faces; {request['faces']:,} are allowed. Please choose a coarser tolerance"
+        message = (
+            f"The mesh would have {faces:,} faces; {request['faces']:,} are allowed. Please choose a coarser tolerance"
+        )
         raise Refused("too_large", message)
     tell(80, "writing the model")
     made = _meshed(model, request) if faces else None
@@ -72,7 +74,7 @@ def _meshed(model: Any, request: dict[str, Any]) -> dict[str, Any] | None:
         return None
     is_ascii = options["encoding"] == "ascii" and request["target_format"] == "stl"
     model.write_stl(path, 1.0 / MM_OF[options["units"] or "mm"], is_ascii=is_ascii)
-    return None if is_ascii else figures_of_stl.figures_of_file(path)
+    return None if is_ascii else mesh_figures.figures_of_stl(path)
 
 
 def _rewritten(kernel: Any, model: Any, request: dict[str, Any]) -> dict[str, Any]:

@@ -181,7 +181,9 @@ class Model:
         """The model in another exact format; returns by what its numbers differ when they are read as millimetres."""
         if kind == "brep":
             factor = 1.0 / _MM_OF[unit]
-            shape = self.shape if factor == 1.0 else BRepBuilderAPI_Transform(self.shape, _scaling(factor), True).Shape()
+            shape = (
+                self.shape if factor == 1.0 else BRepBuilderAPI_Transform(self.shape, _scaling(factor), True).Shape()
+            )
             is_written = BRepTools.Write_s(shape, path)
         elif kind == "step":
             factor, writer = 1.0, STEPCAFControl_Writer()

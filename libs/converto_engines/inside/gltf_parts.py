@@ -42,7 +42,9 @@ def _length_in_binary(header: bytes, size: int) -> int:
         raise Refused("corrupt", "")
     _, version, told_size, length = struct.unpack_from("<4sIII", header)
     if version != 2:
-        raise Refused("corrupt", f"The model is glTF version {version}; only version 2 can be read. Please export it anew")
+        raise Refused(
+            "corrupt", f"The model is glTF version {version}; only version 2 can be read. Please export it anew"
+        )
     if told_size > size:
         raise Refused("corrupt", "The end of the model is missing. Please upload the complete file again")
     return int(length)

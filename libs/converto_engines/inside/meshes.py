@@ -11,12 +11,12 @@ from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from converto_engines.inside import figures_of_stl, gltf_parts, own_stdout, package_3mf
+    from converto_engines.inside import gltf_parts, mesh_figures, own_stdout, package_3mf
     from converto_engines.inside.answering import Refused, serve_argument, tell
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
-    import figures_of_stl
     import gltf_parts
+    import mesh_figures
     import own_stdout
     import package_3mf
     from answering import Refused, serve_argument, tell
@@ -172,7 +172,7 @@ def _faces(scene: Any) -> int:
 def _figures(scene: Any) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415
 
-    return figures_of_stl.figures(np.concatenate([mesh.triangles for mesh in _placed(scene)]))
+    return mesh_figures.figures(np.concatenate([mesh.triangles for mesh in _placed(scene)]))
 
 
 def _write(scene: Any, unit: str, request: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Reads a binary STL with numpy alone and says what can be measured of it: faces, box, area, volume.
+"""Says what can be measured of a mesh: faces, box, area, volume. It reads binary STL, PLY and GLB with numpy alone.
 
 It is the reader that checks what larger programs wrote, so it shares no code with them. Run as a program it measures
 the files that a request names in `sources`; used as a module it needs numpy on the path.
@@ -10,9 +10,12 @@ from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from converto_engines.inside import plain_glb, plain_ply
     from converto_engines.inside.answering import Refused, serve_argument
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
+    import plain_glb
+    import plain_ply
     from answering import Refused, serve_argument
 
 HEADER_BYTES, FACE_BYTES = 84, 50
@@ -21,31 +24,40 @@ _FACES_AT_ONCE = 1_000_000
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
-    """Figures of each file named, in their order."""
+    """Figures of each file named, in their order. A file is named with how it is to be read:
+
+    `stl`, `ply` or `glb`. A GLB that our reader does not know all of has no figures.
+    """
     sys.path[:0] = request["packages"]
-    return {"figures": [figures_of_file(path) for path in request["sources"]]}
+    return {"figures": [_figures_of(path, kind) for path, kind in request["sources"]]}
 
 
-def figures_of_file(path: str) -> dict[str, Any]:
+def _figures_of(path: str, kind: str) -> dict[str, Any] | None:
+    if kind == "stl":
+        return figures_of_stl(path)
+    corners = plain_ply.corners_of(path) if kind == "ply" else plain_glb.corners_of(path)
+    return None if corners is None else figures(corners)
+
+
+def figures_of_stl(path: str) -> dict[str, Any]:
     """Figures of a binary STL on disk; refused when it is shorter or longer than its count of faces says."""
     import numpy as np  # noqa: PLC0415 - found only after the path was set
 
-    faces = face_count(path)
+    faces = _face_count(path)
     if faces == 0:
         return {"faces": 0, "degenerate": 0, "is_finite": True, "box": None, "area": 0.0, "volume": 0.0}
     record = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
     return figures(np.memmap(path, dtype=record, mode="r", offset=HEADER_BYTES, shape=(faces,))["corners"])
 
 
-def face_count(path: str) -> int:
-    """How many faces a binary STL has; refused when its size tells another number."""
+def _face_count(path: str) -> int:
     with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
         header = file.read(HEADER_BYTES)
         size = file.seek(0, os.SEEK_END)
-    faces = int.from_bytes(header[80:HEADER_BYTES], "little")
-    if len(header) < HEADER_BYTES or size != HEADER_BYTES + FACE_BYTES * faces:
+    told = int.from_bytes(header[80:HEADER_BYTES], "little")
+    if len(header) < HEADER_BYTES or size != HEADER_BYTES + FACE_BYTES * told:
         raise Refused("output", "The result is not a whole STL file")
-    return faces
+    return told
 
 
 def figures(corners: Any) -> dict[str, Any]:
