@@ -1,5 +1,6 @@
 """Exact models read, measured, meshed and written with OpenCASCADE. It is imported once its packages can be found."""
 
+import math
 import os
 import sys
 from typing import Any
@@ -22,9 +23,9 @@ from OCP.Interface import Interface_Static
 from OCP.Message import Message_ProgressRange
 from OCP.RWGltf import RWGltf_CafWriter
 from OCP.RWMesh import RWMesh_CoordinateSystem
-from OCP.StlAPI import StlAPI_Writer
 from OCP.STEPCAFControl import STEPCAFControl_Reader, STEPCAFControl_Writer
 from OCP.STEPControl import STEPControl_Reader, STEPControl_StepModelType
+from OCP.StlAPI import StlAPI_Writer
 from OCP.TCollection import TCollection_AsciiString, TCollection_ExtendedString
 from OCP.TDocStd import TDocStd_Document
 from OCP.TopAbs import TopAbs_ShapeEnum
@@ -129,7 +130,7 @@ class Model:
     def size(self) -> float:
         """Length of the diagonal of a box that holds it."""
         low, high = self._box() or ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-        return max(sum((one - other) ** 2 for one, other in zip(low, high, strict=True)) ** 0.5, 1e-9)
+        return max(math.dist(low, high), 1e-9)
 
     def figures(self) -> dict[str, Any]:
         """Exact figures; the box may be a little too large, because poles of curved surfaces stand out of them."""

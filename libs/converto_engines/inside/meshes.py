@@ -73,33 +73,44 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 
 def _read(request: dict[str, Any]) -> tuple[str | None, Any]:
     """The unit that the source states, and its scene."""
-    import trimesh  # noqa: PLC0415
-
     path, kind = request["source"], request["source_format"]
-    scene = trimesh.Scene()
     if kind == "3mf":
         unit, parts = package_3mf.read(path, request["limits"])
-        for name, vertices, triangles in parts:
-            mesh = trimesh.Trimesh(vertices, triangles, process=False)
-            scene.add_geometry(mesh, geom_name=name or None, node_name=name or None)
-        return unit, scene
-    more = {"skip_materials": True, "fix_texture": False} if kind == "ply" else {}
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
-            scene = trimesh.load_scene(file, file_type=kind, process=False, **more)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a reader stumbles over is the file's fault
-        raise Refused("corrupt", "") from error
-    for name in [name for name, entry in scene.geometry.items() if not isinstance(entry, trimesh.Trimesh)]:
-        scene.delete_geometry(name)  # points and lines
+        return unit, _scene_of(parts)
+    scene = _loaded(path, kind)
     for name, entry in list(scene.geometry.items()):
         _check_corners(entry)
         if kind == "stl":
             _share_corners(entry)
         if entry.visual.kind == "face":
             scene.geometry[name] = _coloured_by_corner(entry, request["target_format"])
-    return "meter" if kind in {"glb", "gltf"} and request["is_in_metres"] else None, scene
+    return "meter" if request["is_in_metres"] else None, scene
+
+
+def _scene_of(parts: list[package_3mf.Part]) -> Any:
+    import trimesh  # noqa: PLC0415
+
+    scene = trimesh.Scene()
+    for name, vertices, triangles in parts:
+        mesh = trimesh.Trimesh(vertices, triangles, process=False)
+        scene.add_geometry(mesh, geom_name=name or None, node_name=name or None)
+    return scene
+
+
+def _loaded(path: str, kind: str) -> Any:
+    import trimesh  # noqa: PLC0415
+
+    more: dict[str, Any] = {"skip_materials": True, "fix_texture": False} if kind == "ply" else {}
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
+            scene: Any = trimesh.load_scene(file, file_type=kind, process=False, **more)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a reader stumbles over is the file's fault
+        raise Refused("corrupt", "") from error
+    for name in [name for name, entry in scene.geometry.items() if not isinstance(entry, trimesh.Trimesh)]:
+        scene.delete_geometry(name)  # points and lines
+    return scene
 
 
 def _check_corners(mesh: Any) -> None:
@@ -214,13 +225,14 @@ def _colours(mesh: Any) -> Any:
 def _exported(mesh: Any, target: str, encoding: str) -> bytes:
     from trimesh.exchange import obj, off, ply, stl  # noqa: PLC0415
 
+    write_obj: Any = obj.export_obj  # it has no types
     is_ascii = encoding == "ascii"
     if target == "stl":
         body = stl.export_stl_ascii(mesh) if is_ascii else stl.export_stl(mesh)
     elif target == "ply":
         body = ply.export_ply(mesh, encoding="ascii" if is_ascii else "binary", include_attributes=False)
     elif target == "obj":
-        body = obj.export_obj(mesh, include_normals=False, include_texture=False, digits=_digits(mesh), header=None)
+        body = write_obj(mesh, include_normals=False, include_texture=False, digits=_digits(mesh), header=None)
     else:
         body = off.export_off(mesh, digits=_digits(mesh))
     return body.encode() if isinstance(body, str) else body

@@ -8,7 +8,7 @@ import os
 import posixpath
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -66,15 +66,15 @@ class _Model:
     def __init__(self, package: zipfile.ZipFile, most_faces: int) -> None:
         self._package, self._most_faces = package, most_faces
         self._names = {name.lower(): name for name in package.namelist()}
-        self._objects: dict[str, _Object] = {}
+        self.objects: dict[str, _Object] = {}
         self._read_files: set[str] = set()
-        self._build: list[tuple[str, tuple[float, ...]]] = []
+        self.build: list[tuple[str, tuple[float, ...]]] = []
         self.unit = "millimeter"
 
     def built(self) -> tuple[str, list[Part]]:
         """Everything the package builds; where it names nothing to build, all that it holds."""
         self._read(self._start(), is_start=True)
-        wanted = self._build or [(key, _IDENTITY) for key in self._objects]
+        wanted = self.build or [(key, _IDENTITY) for key in self.objects]
         faces = sum(self._faces(key, _DEPTH) for key, _ in wanted)
         if faces > self._most_faces:
             raise Refused("too_large", f"The model has {faces:,} faces; {self._most_faces:,} are allowed")
@@ -99,43 +99,25 @@ class _Model:
         if path in self._read_files:
             return
         self._read_files.add(path)
-        further: list[str] = []
+        reading = _Reading(self, path, is_start=is_start)
         with self._package.open(self._names[path]) as stream:
             events = etree.iterparse(
                 stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True
             )
-            current = _Object("")
             for event, element in events:
                 tag = etree.QName(element).localname if isinstance(element.tag, str) else ""
-                if event == "end":
-                    if tag in {"vertex", "triangle", "object"}:
-                        element.clear()
-                        while element.getprevious() is not None:
-                            del element.getparent()[0]
-                elif tag == "model" and is_start:
-                    self.unit = element.get("unit", self.unit)
-                elif tag == "object":
-                    current = self._objects[f"{path}#{element.get('id')}"] = _Object(element.get("name", ""))
-                elif tag == "vertex":
-                    current.vertices.append((float(element.get("x")), float(element.get("y")), float(element.get("z"))))
-                elif tag == "triangle":
-                    corners = int(element.get("v1")), int(element.get("v2")), int(element.get("v3"))
-                    current.triangles.append(corners)
-                elif tag in {"component", "item"}:
-                    file = _inner(element.get(_PATH) or path)
-                    further.append(file)
-                    place = _place(element.get("transform"))
-                    list_ = current.components if tag == "component" else self._build
-                    if tag == "component" or is_start:
-                        list_.append((f"{file}#{element.get('objectid')}", place))
-        for file in further:
+                if event == "start":
+                    reading.take(tag, element)
+                elif tag in {"vertex", "triangle", "object"}:
+                    _forget(element)
+        for file in reading.further:
             self._read(file)
 
     def _faces(self, key: str, depth: int) -> int:
         """Counted before anything is put together: ten components of ten components are a bomb."""
         if depth == 0:
             raise Refused("too_large", f"The model's parts are nested more than {_DEPTH} deep")
-        entry = self._objects[key]
+        entry = self.objects[key]
         faces = len(entry.triangles)
         for inner, _ in entry.components:
             faces += self._faces(inner, depth - 1)
@@ -146,7 +128,7 @@ class _Model:
     def _placed(self, key: str, places: Sequence[tuple[float, ...]]) -> Iterator[Part]:
         import numpy as np  # noqa: PLC0415
 
-        entry = self._objects[key]
+        entry = self.objects[key]
         if entry.triangles:
             vertices = np.array(entry.vertices, dtype=float).reshape(-1, 3)
             triangles = np.array(entry.triangles, dtype=np.int64).reshape(-1, 3)
@@ -158,6 +140,59 @@ class _Model:
             yield entry.name, vertices, triangles
         for inner, place in entry.components:
             yield from self._placed(inner, [*places, place])
+
+
+class _Reading:
+    """Takes up the elements of one model file as they come by."""
+
+    def __init__(self, model: _Model, file: str, *, is_start: bool) -> None:
+        self._model, self._file, self._is_start = model, file, is_start
+        self._object = _Object("")
+        self.further: list[str] = []
+        self._takers: dict[str, Callable[[Any], None]] = {
+            "model": self._take_unit,
+            "object": self._take_object,
+            "vertex": self._take_vertex,
+            "triangle": self._take_triangle,
+            "component": self._take_component,
+            "item": self._take_item,
+        }
+
+    def take(self, tag: str, element: Any) -> None:
+        """One element that has just begun; its attributes are known."""
+        if (taker := self._takers.get(tag)) is not None:
+            taker(element)
+
+    def _take_unit(self, element: Any) -> None:
+        if self._is_start:
+            self._model.unit = element.get("unit", self._model.unit)
+
+    def _take_object(self, element: Any) -> None:
+        self._object = self._model.objects[f"{self._file}#{element.get('id')}"] = _Object(element.get("name", ""))
+
+    def _take_vertex(self, element: Any) -> None:
+        self._object.vertices.append((float(element.get("x")), float(element.get("y")), float(element.get("z"))))
+
+    def _take_triangle(self, element: Any) -> None:
+        self._object.triangles.append((int(element.get("v1")), int(element.get("v2")), int(element.get("v3"))))
+
+    def _take_component(self, element: Any) -> None:
+        self._object.components.append(self._placed(element))
+
+    def _take_item(self, element: Any) -> None:
+        if self._is_start:
+            self._model.build.append(self._placed(element))
+
+    def _placed(self, element: Any) -> tuple[str, tuple[float, ...]]:
+        file = _inner(element.get(_PATH) or self._file)
+        self.further.append(file)
+        return f"{file}#{element.get('objectid')}", _place(element.get("transform"))
+
+
+def _forget(element: Any) -> None:
+    element.clear()
+    while element.getprevious() is not None:
+        del element.getparent()[0]
 
 
 def _inner(path: str) -> str:
