@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from converto_engines.cad import Cad
 from converto_engines.converter import Converter
 from converto_engines.images import Pictures
 from converto_engines.libreoffice import LibreOffice
+from converto_engines.meshes import Meshes
+from converto_engines.model_preview import ModelPreview
 from converto_engines.pdf import PdfPages
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
@@ -16,6 +19,14 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
 
     `scratch` is a folder that the caller wipes, also after a crash; None: the system's temporary folder.
     """
-    pictures = Pictures(sandbox, scratch=scratch)
-    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), pictures, PicturePage(sandbox, pictures)]
+    pictures, meshes = Pictures(sandbox, scratch=scratch), Meshes(sandbox)
+    converters: list[Converter] = [
+        LibreOffice(sandbox),
+        PdfPages(sandbox),
+        pictures,
+        PicturePage(sandbox, pictures),
+        meshes,
+        Cad(sandbox, meshes, scratch=scratch),
+        ModelPreview(sandbox, meshes),
+    ]
     return [converter for converter in converters if not families or converter.family in families]
