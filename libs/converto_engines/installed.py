@@ -7,6 +7,7 @@ from converto_engines.converter import Converter
 from converto_engines.images import Pictures
 from converto_engines.libreoffice import LibreOffice
 from converto_engines.pdf import PdfPages
+from converto_engines.pdf_document import PdfDocument
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
 
@@ -17,5 +18,11 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
     `scratch` is a folder that the caller wipes, also after a crash; None: the system's temporary folder.
     """
     pictures = Pictures(sandbox, scratch=scratch)
-    converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), pictures, PicturePage(sandbox, pictures)]
+    converters: list[Converter] = [
+        LibreOffice(sandbox),
+        PdfPages(sandbox),
+        PdfDocument(sandbox),
+        pictures,
+        PicturePage(sandbox, pictures),
+    ]
     return [converter for converter in converters if not families or converter.family in families]
