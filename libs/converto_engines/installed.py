@@ -8,6 +8,8 @@ from converto_engines.images import Pictures
 from converto_engines.libreoffice import LibreOffice
 from converto_engines.pdf import PdfPages
 from converto_engines.pdf_document import PdfDocument
+from converto_engines.pdf_drawing import PdfDrawings
+from converto_engines.pdf_text import PdfText
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
 
@@ -22,6 +24,8 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
         LibreOffice(sandbox),
         PdfPages(sandbox),
         PdfDocument(sandbox),
+        PdfDrawings(sandbox),
+        PdfText(sandbox),
         pictures,
         PicturePage(sandbox, pictures),
     ]

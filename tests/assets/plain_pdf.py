@@ -33,7 +33,7 @@ def make_pdf(path: Path, pages: Sequence[Page]) -> Path:
         if page.text:
             drawing += f" BT 0 g /F1 18 Tf 12 20 Td ({page.text}) Tj ET"
         objects.append(f"<< /Length {len(drawing)} >>\nstream\n{drawing}\nendstream")
-    objects.append("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+    objects.append("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
     return written(path, objects)
 
 
@@ -48,3 +48,16 @@ def written(path: Path, objects: list[str]) -> Path:
     trailer = f"xref\n0 {size}\n0000000000 65535 f \n{table}trailer\n<< /Size {size} /Root 1 0 R >>\n"
     path.write_bytes(body + f"{trailer}startxref\n{len(body)}\n%%EOF\n".encode())
     return path
+
+
+def form_bomb(path: Path, *, depth: int = 12, times: int = 12) -> Path:
+    """A page whose form draws another one twelve times, and so on; the last one draws the first."""
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>"]
+    inner = "/Resources << /XObject << /X {} 0 R >> >>"
+    objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 100 100] /Contents 4 0 R {inner.format(5)} >>")
+    objects.append("<< /Length 5 >>\nstream\n/X Do\nendstream")
+    drawing = "/X Do 0 0 9 9 re f " * times
+    for number in range(depth):
+        entries = f"/Type /XObject /Subtype /Form /BBox [0 0 100 100] {inner.format(5 + (number + 1) % depth)}"
+        objects.append(f"<< {entries} /Length {len(drawing)} >>\nstream\n{drawing}\nendstream")
+    return written(path, objects)

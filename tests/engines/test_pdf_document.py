@@ -22,7 +22,7 @@ from converto_core.errors import (
 from converto_engines.converter import Job, Limits, Product, options_for
 from converto_engines.pdf_document import PdfDocument
 from converto_engines.process import Sandbox
-from tests.assets.plain_pdf import Page, make_pdf
+from tests.assets.plain_pdf import Page, form_bomb, make_pdf
 from tests.engines.conftest import SHORT, RunJob
 
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 128, 0), (0, 0, 255), (0, 0, 0)
@@ -599,20 +599,6 @@ async def test_pdf_when_forms_draw_each_other_for_ever_then_it_ends_within_its_l
     except (LimitExceeded, EngineTimeout):
         return
     assert len(products) == 1
-
-
-def form_bomb(path: Path, *, depth: int = 12, times: int = 12) -> Path:
-    """A page whose form draws another one twelve times, and so on; the last one draws the first."""
-    with pikepdf.new() as made:
-        page = made.add_blank_page(page_size=(100, 100))
-        box = {"Type": pikepdf.Name.XObject, "Subtype": pikepdf.Name.Form, "BBox": [0, 0, 100, 100]}
-        forms = [made.make_stream(b"/X Do 0 0 9 9 re f " * times, **box) for _ in range(depth)]
-        for form, inner in zip(forms, [*forms[1:], forms[0]], strict=True):
-            form.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(X=inner))
-        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(X=forms[0]))
-        page.Contents = made.make_stream(b"/X Do")
-        made.save(path)
-    return path
 
 
 async def test_progress_when_converting_then_it_rises_to_a_hundred(

@@ -72,6 +72,8 @@ def test_build_converters_when_families_are_named_then_only_those() -> None:
     assert built == [
         ("pdf-pages", Family.PDF),
         ("pdf-document", Family.PDF),
+        ("pdf-drawings", Family.PDF),
+        ("pdf-text", Family.PDF),
         ("vips", Family.IMAGE),
         ("picture-page", Family.IMAGE),
     ]

@@ -79,7 +79,7 @@ def _libraries(request: dict[str, Any]) -> tuple[libvips.Library, pdfium.Library
 def _process_count(sizes: dict[int, _Size]) -> int:
     largest = max(width * height for width, height in sizes.values())
     room = max(_PIXELS_AT_ONCE // largest, 1)
-    return min(len(os.sched_getaffinity(0)), len(sizes), room, _MOST_PROCESSES)
+    return min(shared_work.cores(), len(sizes), room, _MOST_PROCESSES)
 
 
 def _draw(vips: libvips.Library, document: pdfium.Document, page: int, size: _Size, request: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ else:
 Do = Callable[[int], None]
 _NUMBER = struct.Struct("<i")
 _PIPE_BYTES = 65_536  # what a pipe holds without a reader: all numbers are put into it before anybody is there
-_SHOWN_CHARACTERS = 500  # a message is written in one piece, below what the kernel keeps together (4,096)
+_SHOWN_CHARACTERS = 300  # a message is written in one piece, below what the kernel keeps together (4,096)
 
 
 def share_out(numbers: Sequence[int], prepare: Callable[[], Do], processes: int, done: Do) -> None:
@@ -33,6 +33,19 @@ def share_out(numbers: Sequence[int], prepare: Callable[[], Do], processes: int,
     most = _PIPE_BYTES // _NUMBER.size
     for start in range(0, len(numbers), most):
         _share_out(numbers[start : start + most], prepare, processes, done)
+
+
+def die_of(number: int) -> None:
+    """End this process by a signal, as one that it waited for was ended."""
+    if number not in {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    signal.pause()
+
+
+def cores() -> int:
+    """How many processes can work at the same time here."""
+    return len(os.sched_getaffinity(0))
 
 
 def _share_out(numbers: Sequence[int], prepare: Callable[[], Do], processes: int, done: Do) -> None:
@@ -62,7 +75,8 @@ def _forked(waiting: int, tell: int, told: int, prepare: Callable[[], Do]) -> in
         os.close(told)
         _work(waiting, tell, prepare())
     except Refused as refusal:
-        _say(tell, {"refused": refusal.kind, "message": str(refusal)[:_SHOWN_CHARACTERS]})
+        cause = repr(refusal.__cause__)[:_SHOWN_CHARACTERS] if refusal.__cause__ else ""
+        _say(tell, {"refused": refusal.kind, "message": str(refusal)[:_SHOWN_CHARACTERS], "cause": cause})
     except MemoryError:
         words = "The conversion needs more memory than is allowed for one file"
         _say(tell, {"refused": "engine", "message": words})
@@ -89,7 +103,7 @@ def _listen(told: int, expected: int, done: Do) -> int:
         for line in lines:
             message = json.loads(line)
             if "refused" in message:
-                raise Refused(message["refused"], message["message"])
+                raise Refused(message["refused"], message["message"]) from RuntimeError(message.get("cause"))
             if "failed" in message:
                 raise RuntimeError(message["failed"])
             count += 1
@@ -104,14 +118,7 @@ def _raise_for_signals(pids: list[int]) -> None:
     while pids:
         _, status = os.waitpid(pids.pop(), 0)
         if os.WIFSIGNALED(status):
-            _die_of(os.WTERMSIG(status))
-
-
-def _die_of(number: int) -> None:
-    if number not in {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    signal.pause()
+            die_of(os.WTERMSIG(status))
 
 
 def _end(pids: list[int]) -> None:
