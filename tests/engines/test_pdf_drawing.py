@@ -194,7 +194,7 @@ async def test_pdf_when_from_the_corpus_then_every_page_is_drawn(
     failed = []
     for source in sorted((corpus / "pdf").glob("*.pdf")):
         try:
-            assert await run_job(drawings, source, "pdf", "svg", limits=Limits(wall_s=15, cpu_s=15))
+            assert await run_job(drawings, source, "pdf", "svg", limits=Limits(wall_s=60, cpu_s=12))
         except ConversionError as error:
             failed.append((source.name, type(error)))
     # A shading that is a program of its own: poppler cuts it into ever smaller pieces.
