@@ -10,6 +10,9 @@ from converto_engines.libreoffice import LibreOffice
 from converto_engines.meshes import Meshes
 from converto_engines.model_preview import ModelPreview
 from converto_engines.pdf import PdfPages
+from converto_engines.pdf_document import PdfDocument
+from converto_engines.pdf_drawing import PdfDrawings
+from converto_engines.pdf_text import PdfText
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
 
@@ -23,6 +26,9 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
     converters: list[Converter] = [
         LibreOffice(sandbox),
         PdfPages(sandbox),
+        PdfDocument(sandbox),
+        PdfDrawings(sandbox),
+        PdfText(sandbox),
         pictures,
         PicturePage(sandbox, pictures),
         meshes,
