@@ -9,6 +9,9 @@ from converto_engines.libreoffice import LibreOffice
 from converto_engines.pdf import PdfPages
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
+from converto_engines.sound import Sound
+from converto_engines.video import Video
+from converto_engines.video_pictures import VideoFrame, VideoGif
 
 
 def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch: Path | None = None) -> list[Converter]:
@@ -18,4 +21,5 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
     """
     pictures = Pictures(sandbox, scratch=scratch)
     converters: list[Converter] = [LibreOffice(sandbox), PdfPages(sandbox), pictures, PicturePage(sandbox, pictures)]
+    converters += [Video(sandbox), VideoGif(sandbox), VideoFrame(sandbox), Sound(sandbox)]
     return [converter for converter in converters if not families or converter.family in families]
