@@ -3,6 +3,7 @@
 It knows no program; each program has its own file beside this one.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,9 +110,10 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def offers_of(converters: Sequence[Converter]) -> tuple[Offer, ...]:
-    """What the installed ones among these converters can do."""
-    versions = [(converter, await converter.version()) for converter in converters]
-    return tuple(_offer(converter, version) for converter, version in versions if version is not None)
+    """What the installed ones among these converters can do; their programs are asked side by side."""
+    versions = await asyncio.gather(*(converter.version() for converter in converters))
+    found = zip(converters, versions, strict=True)
+    return tuple(_offer(converter, version) for converter, version in found if version is not None)
 
 
 def options_for(converter: Converter, options: dict[str, Any]) -> msgspec.Struct:
