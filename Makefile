@@ -66,9 +66,17 @@ fmt: setup-dev ## Mend the format and what ruff can mend by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
+.PHONY: readme
+readme: setup-dev ## Write the README's table of formats anew, from the converters
+	@PYTHONPATH=libs:services $(BIN)/python -m deploy.local.formats_table
+
 .PHONY: bench
 bench: setup-dev ## Measure converto against the bare programs, in one run
 	@$(BIN)/python -m bench
+
+.PHONY: bench-engines
+bench-engines: setup-dev ## Measure the converters against the bare programs, and run the corpus; needs no stack
+	@PYTHONPATH=libs:services $(BIN)/python -m bench.engines
 
 .PHONY: lock
 lock: setup-dev ## Write deploy/requirements/*.txt anew from the *.in; UPGRADE=1 takes the newest versions

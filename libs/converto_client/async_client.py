@@ -23,6 +23,7 @@ from converto_client.models import (
     Health,
     Identity,
     OutputLink,
+    Plan,
     Workers,
 )
 from converto_client.resume import ResumeStore
@@ -199,11 +200,24 @@ class AsyncConverto:
         """Every change of all my conversions (of this label), live and without end."""
         return follow_all(self._transport, client_id)
 
-    async def formats(self, source: str | None = None, target: str | None = None) -> Formats:
-        """What this server can convert, with the options of each route as JSON Schema."""
-        return await self._transport.call(
-            "GET", "/formats", Formats, params=_without_none(source=source, target=target)
-        )
+    async def formats(self, source: str | None = None, target: str | None = None, *, sleeping: bool = False) -> Formats:
+        """What the running workers convert (with `sleeping` also what others will), options as JSON Schema."""
+        params = _without_none(source=source, target=target, sleeping="true" if sleeping else None)
+        return await self._transport.call("GET", "/formats", Formats, params=params)
+
+    async def plan(
+        self,
+        to: str,
+        *,
+        source: str | None = None,
+        filename: str | None = None,
+        file_id: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """How a conversion would go, without making one: of a format, a file name or an uploaded file."""
+        named = _without_none(source_format=source, filename=filename, file_id=file_id)
+        body = {"target_format": to, "options": dict(options or {}), **named}
+        return await self._transport.call("POST", "/plans", Plan, body=body)
 
     async def workers(self) -> Workers:
         """Which workers there are and what they run."""

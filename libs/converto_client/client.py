@@ -18,6 +18,7 @@ from converto_client.models import (
     Health,
     Identity,
     OutputLink,
+    Plan,
     Workers,
 )
 from converto_client.portal import Portal
@@ -164,9 +165,22 @@ class Converto:
         """Every change of all my conversions (of this label), live and without end."""
         return self._portal.iterate(self._client.events(client_id=client_id))
 
-    def formats(self, source: str | None = None, target: str | None = None) -> Formats:
-        """What this server can convert, with the options of each route as JSON Schema."""
-        return self._portal.run(self._client.formats(source, target))
+    def formats(self, source: str | None = None, target: str | None = None, *, sleeping: bool = False) -> Formats:
+        """What the running workers convert (with `sleeping` also what others will), options as JSON Schema."""
+        return self._portal.run(self._client.formats(source, target, sleeping=sleeping))
+
+    def plan(
+        self,
+        to: str,
+        *,
+        source: str | None = None,
+        filename: str | None = None,
+        file_id: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """How a conversion would go, without making one: of a format, a file name or an uploaded file."""
+        work = self._client.plan(to, source=source, filename=filename, file_id=file_id, options=options)
+        return self._portal.run(work)
 
     def workers(self) -> Workers:
         """Which workers there are and what they run."""

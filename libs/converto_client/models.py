@@ -149,6 +149,14 @@ class OutputLinks(msgspec.Struct, frozen=True):
     outputs: tuple[OutputLink, ...]
 
 
+class SecondsRange(msgspec.Struct, frozen=True, kw_only=True):
+    """Between `low_s` and `high_s` seconds; `based_on` is how many earlier conversions it rests on."""
+
+    low_s: float
+    high_s: float
+    based_on: int = 0
+
+
 class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One conversion as the server tells it."""
 
@@ -163,6 +171,7 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     percent: float = 0.0
     stage: str | None = None
+    remaining: SecondsRange | None = None
     lane: str = "normal"
     attempt: int = 0
     attempts_lost: int = 0
@@ -171,6 +180,7 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[AttemptRecord, ...] = ()
     error: Failure | None = None
     outputs: tuple[OutputRecord, ...] = ()
+    notes: tuple[str, ...] = ()
     output_filename: str | None = None
     source_sha256: str | None = None
     engine_versions: dict[str, str] = {}
@@ -237,6 +247,28 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     family: str | None = None
     options_schema: dict[str, Any] = {}
     steps: tuple[StepRecord, ...] = ()
+    losses: tuple[str, ...] = ()
+
+
+class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a plan and the program that takes it."""
+
+    source_format: str
+    target_format: str
+    converter: str = ""
+    engine: str = ""
+    engine_version: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How a conversion would go: steps, options, how long it would run, and what it would not keep."""
+
+    source_format: str
+    target_format: str
+    expected: SecondsRange
+    steps: tuple[PlanStep, ...] = ()
+    options_schema: dict[str, Any] = {}
+    losses: tuple[str, ...] = ()
 
 
 class Formats(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     `token` is the fencing token: it grows with each claim, stands in every update filter of a worker and in every
     output key. `beat` is the lease: it grows while a worker lives. `publish_due` is the outbox: set means that a
     wake-up has to leave for the broker at that time. `attempt` counts engine failures, `lost` vanished workers.
+    `notes` tell what the results do not hold of this very source, such as a track that the target cannot carry.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     source_sha256: str | None = None
     engine_versions: dict[str, str] = {}
     outputs: tuple[Output, ...] = ()
+    notes: tuple[str, ...] = ()
     errors: tuple[Attempt, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
@@ -302,7 +304,12 @@ def know_source(conversion: Conversion, *, source_sha256: str, now_ms: int) -> C
 
 
 def complete(
-    conversion: Conversion, *, outputs: tuple[Output, ...], engine_versions: dict[str, str], now_ms: int
+    conversion: Conversion,
+    *,
+    outputs: tuple[Output, ...],
+    engine_versions: dict[str, str],
+    now_ms: int,
+    notes: tuple[str, ...] = (),
 ) -> Change:
     """processing → completed: the outputs become visible by this one update and by nothing else."""
     return transition(
@@ -312,6 +319,7 @@ def complete(
         where={"token": conversion.token},
         assign={
             "outputs": outputs,
+            "notes": notes,
             "engine_versions": engine_versions,
             "percent": 100.0,
             "stage": None,
@@ -447,6 +455,7 @@ def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...],
             "completed_at": None,
             "cancel_requested": False,
             "outputs": (),
+            "notes": (),
         },
     )
 

@@ -26,6 +26,7 @@ class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
     statuses: tuple[Status, ...] = ()
     client_id: str | None = None
     file_id: str | None = None
+    source_format: str | None = None
     target_format: str | None = None
     after: str | None = None
     limit: int = 50

@@ -3,6 +3,7 @@
 It knows no program; each program has its own file beside this one.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +17,16 @@ from converto_core.formats import Family
 Report = Callable[[float | None, str], None]
 """Called with percent of this step (0 to 100, or None where the program gives no number) and a short stage name."""
 
+Note = Callable[[str], None]
+"""Called with a sentence about what the result does not hold of this very source; users see it with the result."""
+
 
 def unheard(_percent: float | None, _stage: str) -> None:
     """A `Report` to nobody."""
+
+
+def unnoted(_text: str) -> None:
+    """A `Note` to nobody."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     report: Report
     more: tuple[Path, ...] = ()
+    note: Note = unnoted
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,9 +110,10 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def offers_of(converters: Sequence[Converter]) -> tuple[Offer, ...]:
-    """What the installed ones among these converters can do."""
-    versions = [(converter, await converter.version()) for converter in converters]
-    return tuple(_offer(converter, version) for converter, version in versions if version is not None)
+    """What the installed ones among these converters can do; their programs are asked side by side."""
+    versions = await asyncio.gather(*(converter.version() for converter in converters))
+    found = zip(converters, versions, strict=True)
+    return tuple(_offer(converter, version) for converter, version in found if version is not None)
 
 
 def options_for(converter: Converter, options: dict[str, Any]) -> msgspec.Struct:

@@ -23,7 +23,8 @@ from converto_engines.sandbox import INSIDE
 from converto_engines.standby import Ready, Standby, bring
 
 _LONGEST_SIDE = 16_384
-_ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
+_STILL = ("png", "jpg", "avif", "heic", "tiff", "bmp", "ico", "jxl", "jp2")
+_ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=16 * 1024**2)
 _ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "MAGICK_CONFIGURE_PATH": str(INSIDE / "magick")}
 
 _Side = Annotated[int, Meta(ge=1, le=_LONGEST_SIDE)]
@@ -34,7 +35,10 @@ class PictureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     quality: Annotated[
         Annotated[int, Meta(ge=1, le=100)] | None,
-        Meta(description="For JPEG, WebP and AVIF; default 85, 80 and 60. Other formats lose nothing anyway"),
+        Meta(
+            description="For JPEG, WebP, AVIF, HEIC, JPEG 2000 and JPEG XL; default 85, 80, 60, 60, 75 and 85. Other"
+            " formats lose nothing anyway"
+        ),
     ] = None
     width: Annotated[_Side | None, Meta(description="Pixels; with height: the box that `fit` speaks of")] = None
     height: Annotated[_Side | None, Meta(description="Pixels; alone: the width follows from the shape")] = None
@@ -44,7 +48,9 @@ class PictureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = "inside"
     enlarge: Annotated[bool, Meta(description="Whether a picture may grow; drawings (SVG) always may")] = False
     strip: Annotated[bool, Meta(description="Remove metadata such as place and camera; colours become sRGB")] = False
-    lossless: Annotated[bool, Meta(description="For WebP and AVIF: keep every pixel (AVIF: nearly)")] = False
+    lossless: Annotated[
+        bool, Meta(description="For WebP, JPEG XL, JPEG 2000 and AVIF: keep every pixel (AVIF: nearly)")
+    ] = False
     background: Annotated[
         Annotated[str, Meta(pattern="^#[0-9a-fA-F]{6}$")] | None,
         Meta(description="Colour put behind transparent parts, such as #ffffff; JPEG needs one and takes white"),
@@ -66,17 +72,21 @@ class Pictures:
     seconds = 0.5
     is_paged = False
     losses: tuple[Loss, ...] = (
-        Loss(text="fine detail, by as much as the quality says", targets=("jpg", "webp", "avif", "heic", "jxl")),
+        Loss(text="fine detail, by as much as the quality says", targets=("jpg", "webp", "avif", "heic", "jxl", "jp2")),
         Loss(text="transparency: a background colour takes its place", targets=("jpg", "bmp")),
         Loss(text="all but 256 colours", targets=("gif",)),
         Loss(text="layers are flattened", sources=("psd",)),
         Loss(text="shapes become pixels", sources=("svg",)),
-        Loss(text="movement: one frame is kept", sources=("gif", "webp"), targets=("png", "jpg", "avif", "tiff")),
+        Loss(text="movement: one frame is kept", sources=("gif", "webp"), targets=_STILL),
+        Loss(text="movement of an animated PNG: its first picture is kept", sources=("png",)),
+        Loss(text="all but 8 bits per colour", targets=("jpg", "webp", "avif", "heic", "gif", "bmp", "ico")),
+        Loss(text="size: an icon has at most 256 pixels per side", targets=("ico",)),
     )
 
     def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
         """Take the sandbox that each picture's process runs in; `scratch` as in `Standby`."""
         self._sandbox = sandbox
+        self._packages = interpreter.packages_with("PIL") or ()
         self._standby = Standby(self._start, scratch=scratch)
         self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
         self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
@@ -101,7 +111,7 @@ class Pictures:
         finally:
             self._standby.replace(ready)
         if made["pages"] > made["frames"]:
-            job.report(100, f"took one of {made['pages']} pages")
+            job.note(f"One of {made['pages']} pages or frames was taken; the option page chooses another")
         return [Product(path=product)]
 
     async def aclose(self) -> None:
@@ -120,6 +130,7 @@ class Pictures:
             "options": msgspec.to_builtins(job.options),
             "pixels": job.limits.pixels,
             "frames": job.limits.pages,
+            "packages": [str(path) for path in self._packages],
         }
         answer = await ready.child.ask(request, timeout_s=job.limits.wall_s)
         made = answers.done(answer, ready.child.stderr_tail)
@@ -131,13 +142,14 @@ class Pictures:
             interpreter.program("pictures.py"),
             folder=folder,
             limits=limits,
-            readable=interpreter.readable_folders(),
+            readable=(*interpreter.readable_folders(), *self._packages),
             environment=_ENVIRONMENT,
         )
 
     async def _able(self, folder: Path) -> dict[str, Any]:
         child = await self._start(folder, _ASK_LIMITS)
         try:
-            return answers.done(await child.ask({"ask": "able"}, timeout_s=_ASK_LIMITS.wall_s), child.stderr_tail)
+            request = {"ask": "able", "probe": self._sandbox.inside(folder, folder / "probe")}
+            return answers.done(await child.ask(request, timeout_s=_ASK_LIMITS.wall_s), child.stderr_tail)
         finally:
             await child.stop()

@@ -4,26 +4,25 @@ It knows no queue and no storage; `warm_office.py` keeps the program, the sandbo
 """
 
 import asyncio
-import os
 import re
 import shutil
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, BadSource, CorruptSource, EngineTimeout, OutputInvalid, SourceTooLarge
-from converto_core.formats import BY_NAME, Family
+from converto_core.errors import BadOptions, BadSource, OutputInvalid, SourceTooLarge
+from converto_core.formats import Family
 from converto_engines import page_ranges
 from converto_engines.converter import Job, Limits, Product
+from converto_engines.open_document import opened
 from converto_engines.process import Sandbox
 from converto_engines.warm_office import WarmOffice
 
-_RESTART_DOCUMENTS = 50  # measured: memory grows from 229 to 760 MB over 141 documents
 _CHECK_LIMITS = Limits(wall_s=30, cpu_s=20)
 _PDF_A_2B = 2
+_DECKS, _TABLES = ("pptx", "ppt", "odp", "key"), ("xlsx", "xls", "ods", "csv")
 _PAGES_LINE = re.compile(rb"^Pages:\s+(\d+)$", re.MULTILINE)
 
 
@@ -45,6 +44,17 @@ class OfficeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         None
     )
     pdf_a: Annotated[bool, msgspec.Meta(description="Make PDF/A-2b, for archives.")] = False
+    notes: Annotated[
+        bool, msgspec.Meta(description="Presentations: after the slides, a page with the speaker's notes for each.")
+    ] = False
+    hidden_slides: Annotated[bool, msgspec.Meta(description="Presentations: show hidden slides too.")] = False
+    sheet_pages: Annotated[
+        Literal["as_set", "fit_width", "one_page"],
+        msgspec.Meta(
+            description="Workbooks: pages as set in the file; every sheet shrunk to the width of its pages, so that no"
+            " column is cut off; or each sheet whole on one page of its size."
+        ),
+    ] = "as_set"
 
 
 class LibreOffice:
@@ -66,17 +76,9 @@ class LibreOffice:
         Loss(text="typefaces that are not installed are replaced by ones of the same widths where there are such"),
     )
 
-    def __init__(
-        self, sandbox: Sandbox, *, work_dir: Path | None = None, restart_documents: int = _RESTART_DOCUMENTS
-    ) -> None:
-        """`work_dir` holds the profile and the slot's folder; default is the system's temporary folder."""
-        self._sandbox = sandbox
-        self._office = WarmOffice(sandbox, work_dir, restart_documents)
-
-    @property
-    def pid(self) -> int | None:
-        """Process group of the warm LibreOffice; None while there is none."""
-        return self._office.pid
+    def __init__(self, sandbox: Sandbox, office: WarmOffice) -> None:
+        """Take the sandbox that counts the pages, and the LibreOffice that the converters of this slot share."""
+        self._sandbox, self._office = sandbox, office
 
     async def version(self) -> str | None:
         """Version such as 7.4.7.2; None when LibreOffice, python3-uno or poppler's pdfinfo is missing."""
@@ -85,107 +87,75 @@ class LibreOffice:
     async def convert(self, job: Job) -> list[Product]:
         """Make one PDF and prove that it opens with the pages it should have."""
         chosen = page_ranges.pages_of(job.options.pages) if job.options.pages else []
-        room = await self._office.room()
-        try:
-            return [await self._convert_in(room, job, chosen)]
-        finally:
-            await self._office.rest()
-            await asyncio.to_thread(shutil.rmtree, room, ignore_errors=True)
+        product = job.folder / "result.pdf"
+        async with opened(self._office, job) as (document, told):
+            shown = _shown(told, job.options)
+            _check_choice(shown, chosen, job.limits)
+            result = document.room / "result.pdf"
+            is_fit = job.options.sheet_pages == "fit_width"
+            is_table = job.source_format in _TABLES
+            settings = _settings(job.options, shown, chosen)
+            await document.save(result, target="pdf", settings=settings, fit_width=is_fit and is_table)
+            pages = await self.pages_in(result, document.room)
+            if pages is None:
+                raise OutputInvalid("LibreOffice wrote a PDF that does not open")
+            _check_count(pages, shown, chosen, job)
+            await asyncio.to_thread(shutil.move, result, product)
+        return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """End LibreOffice and remove its folder."""
+        """End LibreOffice; the other converters of the slot start it again if they go on."""
         await self._office.aclose()
 
-    async def _convert_in(self, room: Path, job: Job, chosen: list[int]) -> Product:
-        if self.pid is None:
-            job.report(None, "starting LibreOffice")
-        await self._office.make_ready(job.limits)
-        result = room / "result.pdf"
-        visible = await self._write_pdf(room, result, job, chosen)
-        _check_count(await self._pages_in(result, room), visible, chosen, job.limits)
-        product = job.folder / "result.pdf"
-        await asyncio.to_thread(shutil.move, result, product)
-        return Product(path=product)
-
-    async def _write_pdf(self, room: Path, result: Path, job: Job, chosen: list[int]) -> list[int] | None:
-        """Open and export; the numbers of the visible pages where the document's model knows them."""
-        ends_at = time.monotonic() + job.limits.wall_s
-        source = room / f"source.{job.source_format}"
-        await asyncio.to_thread(_link_or_copy, job.source, source)
-        job.report(None, "opening")
-        document = {"path": self._office.inside(source), "source_format": job.source_format}
-        visible: list[int] | None = (await self._ask(job, ends_at, "open", document))["visible"]
-        _check_choice(visible, chosen, job.limits)
-        job.report(None, "exporting")
-        settings = _settings(job.options, visible, chosen)
-        await self._ask(job, ends_at, "export", {"path": self._office.inside(result), "settings": settings})
-        return visible
-
-    async def _ask(self, job: Job, ends_at: float, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        remaining_s = max(0.0, ends_at - time.monotonic())
-        try:
-            return await self._office.ask(command, timeout_s=remaining_s, limits=job.limits, **arguments)
-        except EngineTimeout as error:
-            # Not the rest of the time that this one command had, but the whole of it, is what a user knows.
-            raise EngineTimeout(
-                f"The conversion took longer than the {job.limits.wall_s:g} s allowed for one file", detail=command
-            ) from error
-        except CorruptSource as error:
-            raise CorruptSource(
-                f"The file cannot be read as {BY_NAME[job.source_format].title}: it is damaged, incomplete or something"
-                " else. Please check that it opens on your computer and upload it again",
-                detail=error.detail,
-            ) from error
-
-    async def _pages_in(self, result: Path, room: Path) -> int:
-        """Pages of the PDF as another program counts them; raises `OutputInvalid` when it does not open."""
+    async def pages_in(self, result: Path, folder: Path) -> int | None:
+        """Pages of a PDF as another program counts them; None when it does not open."""
         told = await self._sandbox.run(
-            ["pdfinfo", self._sandbox.inside(room, result)], folder=room, limits=_CHECK_LIMITS
+            ["pdfinfo", self._sandbox.inside(folder, result)], folder=folder, limits=_CHECK_LIMITS
         )
         count = _PAGES_LINE.search(told.stdout)
-        if told.exit_code != 0 or count is None:
-            raise OutputInvalid("LibreOffice wrote a PDF that does not open", detail=told.stderr_tail)
-        return int(count[1])
+        return int(count[1]) if told.exit_code == 0 and count else None
 
 
-def _settings(options: OfficeOptions, visible: list[int] | None, chosen: list[int]) -> dict[str, Any]:
+def _shown(told: dict[str, Any], options: OfficeOptions) -> list[int] | None:
+    """The numbers of the slides that the PDF shows; None where only the layout knows pages."""
+    return list(range(1, told["slides"] + 1)) if told["slides"] and options.hidden_slides else told["visible"]
+
+
+def _settings(options: OfficeOptions, shown: list[int] | None, chosen: list[int]) -> dict[str, Any]:
     """The options in LibreOffice's words, which counts hidden slides where users count the pages they see."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"ExportHiddenSlides": options.hidden_slides, "ExportNotesPages": options.notes}
     if chosen:
-        settings["PageRange"] = ",".join(str(visible[page - 1]) if visible else str(page) for page in chosen)
+        settings["PageRange"] = ",".join(str(shown[page - 1]) if shown else str(page) for page in chosen)
     if options.quality is not None:
         settings |= {"UseLosslessCompression": False, "Quality": options.quality}
     if options.pdf_a:
         settings["SelectPdfVersion"] = _PDF_A_2B
+    if options.sheet_pages == "one_page":
+        settings["SinglePageSheets"] = True
     return settings
 
 
-def _check_choice(visible: list[int] | None, chosen: list[int], limits: Limits) -> None:
+def _check_choice(shown: list[int] | None, chosen: list[int], limits: Limits) -> None:
     """Refuse before the export what the document's model already tells."""
-    if visible is None:
+    if shown is None:
         return
-    if not visible:
+    if not shown:
         raise BadSource("Every slide of this presentation is hidden, so there is nothing to show", code="source_empty")
-    if chosen and chosen[-1] > len(visible):
-        raise BadOptions(f"Page {chosen[-1]} was asked for, but this document has {len(visible)}")
-    if not chosen and len(visible) > limits.pages:
-        raise SourceTooLarge(f"The document has {len(visible)} pages; at most {limits.pages} are allowed")
+    if chosen and chosen[-1] > len(shown):
+        raise BadOptions(f"Page {chosen[-1]} was asked for, but this document has {len(shown)}")
+    if not chosen and len(shown) > limits.pages:
+        raise SourceTooLarge(f"The document has {len(shown)} pages; at most {limits.pages} are allowed")
 
 
-def _check_count(pages: int, visible: list[int] | None, chosen: list[int], limits: Limits) -> None:
+def _check_count(pages: int, shown: list[int] | None, chosen: list[int], job: Job) -> None:
     """Compare what the PDF has with what the document has, or with what was asked for."""
-    if pages > limits.pages:
-        raise SourceTooLarge(f"The document has {pages} pages; at most {limits.pages} are allowed")
-    if chosen and visible is None and pages < len(chosen):
+    limit = job.limits.pages
+    if pages > limit:
+        raise SourceTooLarge(f"The document has {pages} pages; at most {limit} are allowed")
+    if chosen and shown is None and pages < len(chosen):
         raise BadOptions("Some of the pages asked for are past the end of this document")
-    expected = len(chosen) if chosen else visible and len(visible)
+    expected = len(chosen) if chosen else shown and len(shown)
+    if expected and job.options.notes and job.source_format in _DECKS:
+        expected *= 2  # one page of notes for each slide
     if pages < 1 or (expected is not None and pages != expected):
         raise OutputInvalid(f"The PDF has {pages} pages where {expected or 'at least 1'} were expected")
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Show LibreOffice the source in its own folder; a hard link costs nothing, another disk needs a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

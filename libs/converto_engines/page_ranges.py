@@ -15,3 +15,12 @@ def pages_of(choice: str) -> list[int]:
             raise BadOptions(f"The pages {part} run backwards; write {last}-{first}")
         pages.update(range(int(first), int(last or first) + 1))
     return sorted(pages)
+
+
+def ends_of(choice: str | None) -> list[list[int]]:
+    """First and last of each range, none for no choice: a list of all pages would be too long for a command line."""
+    if choice is None:
+        return []
+    pages_of(choice)  # refuses ranges that run backwards
+    ends = [part.partition("-") for part in choice.split(",")]
+    return [[int(first), int(last or first)] for first, _, last in ends]

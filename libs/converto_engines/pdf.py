@@ -64,7 +64,7 @@ class PdfPages:
 
     async def version(self) -> str | None:
         """Build number of pdfium, None when pdfium or libvips is missing."""
-        library = _pdfium_library()
+        library = pdfium_library()
         if library is None or await self._program.ask(pdfium=str(library)) is None:
             return None
         return _pdfium_version(library)
@@ -72,7 +72,7 @@ class PdfPages:
     async def convert(self, job: Job) -> list[Product]:
         """Render the chosen pages in order, `page` being the number in the document."""
         options = job.options
-        ranges = _ranges(options.pages)
+        ranges = page_ranges.ends_of(options.pages)
         job.report(0, "opening the PDF")
         request = _request(job, ranges, self._sandbox)
         told = await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)
@@ -85,7 +85,7 @@ class PdfPages:
 
 
 def _request(job: Job, ranges: list[list[int]], sandbox: Sandbox) -> dict[str, Any]:
-    options, library = job.options, _pdfium_library()
+    options, library = job.options, pdfium_library()
     if library is None:
         raise EngineMissing("pdfium is not installed on this worker")
     return {
@@ -101,20 +101,11 @@ def _request(job: Job, ranges: list[list[int]], sandbox: Sandbox) -> dict[str, A
     }
 
 
-def _ranges(choice: str | None) -> list[list[int]]:
-    """First and last of each range: a list of all pages would be too long for a command line."""
-    if choice is None:
-        return []
-    page_ranges.pages_of(choice)  # refuses ranges that run backwards
-    ends = [part.partition("-") for part in choice.split(",")]
-    return [[int(first), int(last or first)] for first, _, last in ends]
-
-
 def _output(job: Job, page: int) -> Path:
     return job.folder / f"page-{page}.{job.target_format}"
 
 
-def _pdfium_library() -> Path | None:
+def pdfium_library() -> Path | None:
     """The shared library that the package pypdfium2 brings."""
     found = importlib.util.find_spec("pypdfium2_raw")
     folder = Path(found.origin).parent if found is not None and found.origin else None

@@ -14,8 +14,10 @@ from jsonschema.exceptions import ValidationError
 from converto_core.catalogue import Offer
 from converto_core.conversion import Step
 from converto_core.errors import BadOptions, UnsupportedConversion
-from converto_core.formats import Family
+from converto_core.formats import BY_NAME, Family
 
+_WORDLESS = frozenset({Family.IMAGE, Family.VIDEO, Family.AUDIO, Family.MODEL})
+"""Sources of these families hold no text and no drawing that a later step could find again on a page."""
 LOSS_COST_S = 100.0
 """What losing everything is worth in seconds: a lossy short cut must save that much to be taken."""
 _SHOWN_TARGETS = 15
@@ -61,6 +63,22 @@ def routes(offers: Sequence[Offer], *, max_steps: int = 3) -> tuple[Route, ...]:
 def family_of(steps: Sequence[Step], offers: Sequence[Offer]) -> Family:
     """The family whose queue a plan goes to: that of its first step."""
     return _offer_of(steps[0], offers).family
+
+
+def losses_of(steps: Sequence[Step], offers: Sequence[Offer]) -> tuple[str, ...]:
+    """What a plan does not keep, in words, each once, in the order of its steps."""
+    found = [
+        loss.text
+        for step in steps
+        for loss in _offer_of(step, offers).losses
+        if loss.concerns(step.source_format, step.target_format)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def typical_s(steps: Sequence[Step], offers: Sequence[Offer]) -> float:
+    """Seconds that a plan takes by what its converters tell of themselves."""
+    return sum(_offer_of(step, offers).seconds for step in steps)
 
 
 def merged_schema(steps: Sequence[Step], offers: Sequence[Offer]) -> dict[str, Any]:
@@ -126,7 +144,15 @@ def _next(route: Route, offer: Offer) -> list[str]:
     if route.target not in offer.sources:
         return []
     passed = {step.source_format for step in route.steps} | {step.target_format for step in route.steps}
-    return [target for target in offer.targets if target not in passed]
+    return [target for target in offer.targets if target not in passed and not _would_find_nothing(route, target)]
+
+
+def _would_find_nothing(route: Route, target: str) -> bool:
+    """A photo put on a page of a PDF has no words to take from it again, and no shapes."""
+    source, found = BY_NAME.get(route.source), BY_NAME.get(target)
+    if not route.steps or source is None or found is None or source.family not in _WORDLESS:
+        return False
+    return found.family is Family.OFFICE or found.name == "svg"
 
 
 def _extended(route: Route, offer: Offer, target: str) -> Route:

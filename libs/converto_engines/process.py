@@ -85,15 +85,25 @@ class Sandbox:
         folder: Path,
         limits: Limits,
         readable: Sequence[Path] = (),
+        devices: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], object] | None = None,
     ) -> Finished:
         """Run a program to its end; `on_line` sees each line of stdout. Cancelling kills the whole group.
 
+        `devices` are device files or folders of them that it may use, as far as they are there.
+
         Raises `EngineTimeout`, `EngineCrashed`, `LimitExceeded` or `EngineMissing`.
         """
         started = time.monotonic()
-        plan = _Plan(argv=tuple(argv), folder=folder, limits=limits, readable=tuple(readable), cpu_s=limits.cpu_s)
+        plan = _Plan(
+            argv=tuple(argv),
+            folder=folder,
+            limits=limits,
+            readable=tuple(readable),
+            cpu_s=limits.cpu_s,
+            devices=tuple(devices),
+        )
         watch = await LimitWatch.begin(folder, limits)
         async with self._running(plan, environment or {}) as process:
             stdout, stderr = OutputTail(on_line), OutputTail()
@@ -133,7 +143,9 @@ class Sandbox:
             await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
 
     async def _spawn(self, plan: "_Plan", environment: Mapping[str, str], temporary: Path) -> Process:
-        enclosure = sandbox.Enclosure(folder=plan.folder, temporary=temporary, readable=plan.readable)
+        enclosure = sandbox.Enclosure(
+            folder=plan.folder, temporary=temporary, readable=plan.readable, devices=plan.devices
+        )
         inner = "/tmp" if self.name == "bubblewrap" else str(temporary)  # noqa: S108 -- the sandbox's own
         variables = sandbox.environment_of(inner, environment)
         descriptor = _filter_descriptor() if self.name == "bubblewrap" else None
@@ -179,6 +191,7 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     readable: tuple[Path, ...]
     cpu_s: int | None
+    devices: tuple[Path, ...] = ()
 
 
 async def _finish(process: Process, stdout: OutputTail, stderr: OutputTail) -> int:

@@ -36,11 +36,12 @@ _ADDRESS_SPACE_FLOOR_BYTES = 4 * 1024**3
 
 
 class Enclosure(msgspec.Struct, frozen=True, kw_only=True):
-    """What one program may see: its job folder, a temporary folder in it, and more folders to read."""
+    """What one program may see: its job folder, a temporary folder in it, more folders to read, devices to use."""
 
     folder: Path
     temporary: Path
     readable: tuple[Path, ...] = ()
+    devices: tuple[Path, ...] = ()
 
 
 def environment_of(temporary: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -68,13 +69,15 @@ def bubblewrap(enclosure: Enclosure, environment: Mapping[str, str], *, filter_d
     argv += ["--bind", str(enclosure.folder), _JOB, "--bind", str(enclosure.temporary), "/tmp"]  # noqa: S108
     for readable in _outside_usr([INSIDE, *enclosure.readable]):
         argv += ["--ro-bind", readable, readable]
+    for device in enclosure.devices:
+        argv += ["--dev-bind-try", str(device), str(device)]
     return [*argv, "--chdir", _JOB, "--seccomp", str(filter_descriptor), "--"]
 
 
 def launcher(enclosure: Enclosure) -> list[str]:
     """No privilege needed: system call filter, and Landlock where the kernel has it."""
     readable = [*_SYSTEM, "/proc", "/sys/devices/system/cpu", *map(str, (INSIDE, *enclosure.readable))]
-    writable = [*_DEVICES, str(enclosure.folder), str(enclosure.temporary)]
+    writable = [*_DEVICES, *map(str, enclosure.devices), str(enclosure.folder), str(enclosure.temporary)]
     # LibreOffice puts its sockets into /tmp and nowhere else. Nobody confined can list that folder, and their names
     # hold random letters, so no other program finds them.
     rules = json.dumps({"readable": readable, "writable": writable, "sockets": ["/tmp"]})  # noqa: S108

@@ -121,8 +121,8 @@ class MemoryConversionStore:
     async def find(self, query: ConversionFilter) -> list[Conversion]:
         """Newest first, at most `query.limit`."""
         await self._stores.answer()
-        equal = {"owner": query.owner, "client_id": query.client_id, "file_id": query.file_id}
-        equal = {name: value for name, value in (equal | {"target_format": query.target_format}).items() if value}
+        names = ("owner", "client_id", "file_id", "source_format", "target_format")
+        equal = {name: value for name in names if (value := getattr(query, name))}
         found = self._conversions.select(
             lambda one: (
                 all(getattr(one, name) == value for name, value in equal.items())

@@ -154,6 +154,7 @@ class MongoConversionStore:
             (("status", ASCENDING), ("publish_due", ASCENDING)),
             (("status", ASCENDING), ("created_at", ASCENDING)),
             (("file_id", ASCENDING), ("target_format", ASCENDING)),
+            (("source_format", ASCENDING), ("target_format", ASCENDING), ("status", ASCENDING)),
         ):
             await self._conversions.ensure_index(*fields)
 
@@ -169,7 +170,7 @@ class MongoConversionStore:
         """Newest first, at most `query.limit`."""
         where: Document = {
             name: value
-            for name in ("owner", "client_id", "file_id", "target_format")
+            for name in ("owner", "client_id", "file_id", "source_format", "target_format")
             if (value := getattr(query, name))
         }
         if query.statuses:

@@ -87,9 +87,20 @@ class Settings(BaseSettings):
     retry_max_s: float = Field(300, ge=0)
     stop_grace_s: float = Field(100, ge=0)
     conversion_timeout_s: float = Field(900, gt=0, description="Wall-clock limit of one attempt.")
+    media_timeout_s: float = Field(
+        6 * 3600, gt=0, description="The same for video and sound: a film takes longer than any document."
+    )
+    media_cpu_s: int = Field(24 * 3600, ge=1, description="Like engine_cpu_s, for video and sound.")
     engine_memory_bytes: int = Field(4 * GIB, ge=64 * MIB)
     engine_cpu_s: int = Field(900, ge=1)
     engine_output_bytes: int = Field(10 * GIB, ge=1)
+    max_pages: int = Field(10_000, ge=1, description="Pages, slides or frames of one source.")
+    max_pixels: int = Field(100_000_000, ge=1, description="Pixels of one picture, page or video frame.")
+    max_duration_s: float = Field(12 * 3600, gt=0, description="Length of one video or sound.")
+    max_streams: int = Field(64, ge=1, description="Tracks of one video or sound.")
+    max_faces: int = Field(20_000_000, ge=1, description="Faces of one model.")
+    max_archive_entries: int = Field(10_000, ge=1, description="Parts of one ZIP-based document (docx, epub, 3mf …).")
+    max_unpacked_bytes: int = Field(2 * GIB, ge=1, description="What such a document may unpack to.")
     sandbox: str = Field("auto", pattern="^(auto|bubblewrap|seccomp|off)$")
 
     # Deadlines of one call to a server

@@ -225,8 +225,8 @@ def _families(settings: Settings, offers: Sequence[Offer]) -> tuple[Family, ...]
     if not families:
         raise CannotWork(
             "This machine has no conversion program for "
-            f"{', '.join(sorted(wanted)) or 'any family'}: install LibreOffice with python3-uno (office) or "
-            "libvips (images, PDF), or change CONVERTO_FAMILIES"
+            f"{', '.join(sorted(wanted)) or 'any family'}: install LibreOffice with python3-uno (office), "
+            "libvips (images, PDF), ffmpeg (video, audio) or assimp (model), or change CONVERTO_FAMILIES"
         )
     return families
 

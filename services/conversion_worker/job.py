@@ -17,19 +17,23 @@ from conversion_worker.source import Sources
 from converto_core.catalogue import Offer
 from converto_core.conversion import Conversion, Output, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
-from converto_engines.converter import Converter, Job, Limits, Product, Report, options_for
+from converto_core.formats import Family
+from converto_engines.archive_caps import check_archive
+from converto_engines.converter import Converter, Job, Limits, Note, Product, Report, options_for
 from converto_engines.planner import options_of_step
 from converto_infra.settings import Settings
 
 DOWNLOADED, CONVERTED = 10.0, 90.0  # percent of the whole at the end of these steps
+MOST_NOTES, LONGEST_NOTE = 20, 300  # a record is no log
 OVERTIME_S = 10.0  # what a converter may need beyond its limit to end its program before it is ended itself
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a job made: results that lie verified in the object store, and the programs that made them."""
+    """What a job made: results that lie verified in the object store, the programs that made them, what they lack."""
 
     outputs: tuple[Output, ...]
     engine_versions: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 class Equipment(msgspec.Struct, frozen=True):
@@ -69,10 +73,13 @@ class JobRunner:
         digest = await self._sources.download(claimed, file, path, patience)
         report(DOWNLOADED, "checking the file")
         await self._sources.check(claimed, file, path, digest)
+        await asyncio.to_thread(check_archive, path, self._limits(claimed.family, spent_s=0))
         await self._sources.remember(claimed, file, digest, patience)
-        products = await self._convert(claimed, converters, path, report)
+        notes: list[str] = []
+        products = await self._convert(claimed, converters, path, report, note=notes.append)
         outputs = await self._results.upload(claimed, products, _within(Span(CONVERTED, 100.0), report), patience)
-        return Finished(outputs=outputs, engine_versions=self._engine_versions(claimed.plan))
+        kept = tuple(text[:LONGEST_NOTE] for text in dict.fromkeys(notes))[:MOST_NOTES]
+        return Finished(outputs=outputs, engine_versions=self._engine_versions(claimed.plan), notes=kept)
 
     def _converters(self, claimed: Conversion) -> list[Converter]:
         if not claimed.plan:
@@ -80,7 +87,7 @@ class JobRunner:
         return [self._equipment.converter(step.converter) for step in claimed.plan]
 
     async def _convert(
-        self, claimed: Conversion, converters: Sequence[Converter], source: Path, report: Report
+        self, claimed: Conversion, converters: Sequence[Converter], source: Path, report: Report, *, note: Note
     ) -> list[Product]:
         parts = spans([converter.seconds for converter in converters], start=DOWNLOADED, end=CONVERTED)
         started, products = self._clock.monotonic(), list[Product]()
@@ -88,7 +95,7 @@ class JobRunner:
         for position, (step, converter, part) in enumerate(zip(claimed.plan, converters, parts, strict=True)):
             if products:
                 source = await asyncio.to_thread(_move_into_step, products, step)
-            limits = self._limits(spent_s=self._clock.monotonic() - started)
+            limits = self._limits(claimed.family, spent_s=self._clock.monotonic() - started)
             job = Job(
                 source=source,
                 source_format=step.source_format,
@@ -97,17 +104,27 @@ class JobRunner:
                 options=options_for(converter, options_of_step(claimed.options, position, claimed.plan, offers)),
                 limits=limits,
                 report=_within(part, report),
+                note=note,
             )
             products = await _run_step(converter, job)
         return products
 
-    def _limits(self, *, spent_s: float) -> Limits:
+    def _limits(self, family: Family | None, *, spent_s: float) -> Limits:
         """The limits of the next step; the wall-clock limit is one for all steps together."""
+        settings, is_media = self._settings, family in {Family.VIDEO, Family.AUDIO}
+        wall_s = settings.media_timeout_s if is_media else settings.conversion_timeout_s
         return Limits(
-            wall_s=max(self._settings.conversion_timeout_s - spent_s, 1.0),
-            cpu_s=self._settings.engine_cpu_s,
-            memory_bytes=self._settings.engine_memory_bytes,
-            file_bytes=self._settings.engine_output_bytes,
+            wall_s=max(wall_s - spent_s, 1.0),
+            cpu_s=settings.media_cpu_s if is_media else settings.engine_cpu_s,
+            memory_bytes=settings.engine_memory_bytes,
+            file_bytes=settings.engine_output_bytes,
+            pages=settings.max_pages,
+            pixels=settings.max_pixels,
+            duration_s=settings.max_duration_s,
+            streams=settings.max_streams,
+            faces=settings.max_faces,
+            entries=settings.max_archive_entries,
+            unpacked_bytes=settings.max_unpacked_bytes,
         )
 
     def _engine_versions(self, plan: Sequence[Step]) -> dict[str, str]:

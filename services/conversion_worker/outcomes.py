@@ -51,7 +51,13 @@ class AttemptSettings(Protocol):
 
 def completion(claimed: Conversion, finished: Finished, *, now_ms: int) -> Change:
     """The update that makes a job's results visible."""
-    return complete(claimed, outputs=finished.outputs, engine_versions=finished.engine_versions, now_ms=now_ms)
+    return complete(
+        claimed,
+        outputs=finished.outputs,
+        engine_versions=finished.engine_versions,
+        notes=finished.notes,
+        now_ms=now_ms,
+    )
 
 
 def change_for(error: Exception, claimed: Conversion, *, settings: AttemptSettings, now_ms: int) -> Change | None:

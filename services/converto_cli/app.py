@@ -19,6 +19,7 @@ COMMANDS = (
     ("retry", "converto_cli.records:retry", "Run failed, cancelled or expired conversions again."),
     ("delete", "converto_cli.records:delete", "Remove finished conversions and their results."),
     ("formats", "converto_cli.formats:formats", "Show what can be converted into what, with which options."),
+    ("plan", "converto_cli.plan:plan", "Show how a conversion would go, how long it takes and what it loses."),
     ("doctor", "converto_cli.doctor:doctor", "Check server, key, dependencies and workers, and say what to do."),
 )
 EXIT_STATUSES = (

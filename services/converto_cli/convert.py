@@ -16,6 +16,7 @@ from converto_cli.context import Context
 from converto_cli.options import guessed_options, split_options, typed_options
 from converto_cli.screen import size_text
 from converto_cli.session import Session, Trouble, Usage, run, status_of, trouble_of
+from converto_cli.words import stage_text
 from converto_client.async_conversion import AsyncConversion
 from converto_client.errors import ClientError, WaitTimeout
 from converto_client.models import ConversionRecord, Formats
@@ -167,9 +168,7 @@ class Converting:
             await conversion.wait(self._order.timeout_s)
             return
         bar.reach(0, "waiting for a worker")
-        await conversion.follow(
-            lambda record: bar.reach(record.percent, record.stage or record.status), self._order.timeout_s
-        )
+        await conversion.follow(lambda record: bar.reach(record.percent, stage_text(record)), self._order.timeout_s)
 
     async def _options_for(self, path: Path) -> dict[str, Any]:
         """The options in the types of this file's route; as they look when only the server can tell the format."""
@@ -207,6 +206,8 @@ class Converting:
                 screen.result(place)
             where = row.outputs[0] if len(row.outputs) == 1 else f"{len(row.outputs)} files"
             screen.say(f"{row.file} → {where} ({size_text(sizes)}, {row.seconds:.1f} s)")
+            for note in row.conversion.notes if row.conversion else ():
+                screen.say(f"  note: {note}")
 
 
 def _note(row: Row, record: ConversionRecord) -> None:

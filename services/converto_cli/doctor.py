@@ -20,6 +20,8 @@ from converto_client.models import Health, WorkerRecord
 PROGRAMS = (
     ("soffice", "office files (Debian: libreoffice-writer-nogui and its sisters)"),
     ("vips", "pictures (Debian: libvips-tools)"),
+    ("ffmpeg", "video and sound (Debian: ffmpeg)"),
+    ("assimp", "models (Debian: assimp-utils)"),
     ("bwrap", "the sandbox (Debian: bubblewrap)"),
     ("rabbitmq-server", "the broker (Debian: rabbitmq-server)"),
 )

@@ -16,6 +16,7 @@ def formats(
     /,
     *,
     to: Annotated[str | None, Parameter(alias="-t")] = None,
+    sleeping: Annotated[bool, Parameter(negative="")] = False,
     context: Annotated[Context, Parameter(parse=False)],
 ) -> int:
     """Show what can be converted into what; with a source format also programs and options.
@@ -26,10 +27,12 @@ def formats(
         Source format, such as pptx.
     to
         Only ways to this target format.
+    sleeping
+        Also what only workers offer that are not running now; such conversions wait for one.
     """
 
     async def work(session: Session) -> int:
-        found = await session.client.formats(source, to)
+        found = await session.client.formats(source, to, sleeping=sleeping)
         session.screen.document(found)
         if not found.routes:
             session.screen.complain(_nothing(source, to))
@@ -37,7 +40,7 @@ def formats(
         if source is None:
             session.screen.table(("FROM", "TO"), _targets_by_source(found))
         else:
-            session.screen.table(("TO", "BY", "STEPS", "OPTIONS"), [_cells(route) for route in found.routes])
+            session.screen.table(("TO", "BY", "STEPS", "OPTIONS", "LOSES"), [_cells(route) for route in found.routes])
         return exits.OK
 
     return run(context, work)
@@ -55,7 +58,7 @@ def _cells(route: Route) -> tuple[str, ...]:
     properties = route.options_schema.get("properties", {})
     options = "; ".join(f"{name}: {expectation(schema)}" for name, schema in properties.items())
     engine = f"{route.engine or route.converter or ''} {route.engine_version or ''}".strip()
-    return route.target, engine, steps, options
+    return route.target, engine, steps, options, "; ".join(route.losses)
 
 
 def _nothing(source: str | None, target: str | None) -> str:

@@ -8,6 +8,7 @@ from converto_cli import exits
 from converto_cli.bars import Bars
 from converto_cli.context import Context
 from converto_cli.session import Session, run
+from converto_cli.words import stage_text
 from converto_client.models import ConversionRecord
 
 
@@ -42,7 +43,7 @@ async def _watch(session: Session, conversion_id: str, timeout_s: float | None) 
         bar = bars.add(conversion.record.filename or conversion_id)
 
         def show(record: ConversionRecord) -> None:
-            bar.reach(record.percent, record.stage or record.status)
+            bar.reach(record.percent, stage_text(record))
             session.screen.line(record)
             if not bars.are_live:
                 session.screen.row((f"{record.percent:.0f}", record.status, record.stage or ""))

@@ -22,7 +22,7 @@ from file_service.border import Border
 from file_service.housekeeping import run_housekeeping
 from file_service.problem import to_response
 from file_service.requests import PREFIX
-from file_service.routes import catalogue, docs, events, health
+from file_service.routes import catalogue, docs, events, health, plans
 from file_service.routes.conversions import conversion_routes
 from file_service.routes.files import file_routes
 from file_service.wiring import Stores, Wiring, build_wiring
@@ -108,6 +108,7 @@ def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) ->
                     events.follow_conversion,
                     events.follow_all,
                     catalogue.list_formats,
+                    plans.make_plan,
                     catalogue.list_workers,
                     catalogue.who_am_i,
                 ],

@@ -1,4 +1,8 @@
-"""What can be converted right now: the offers of all workers, remembered for two seconds, and plans over them."""
+"""What can be converted: the offers of all workers, remembered for two seconds, and plans over them.
+
+Shown is what a living worker offers. Accepted is also what one offered lately: with workers that are started on demand,
+or machines that are switched off at night, a conversion may wait.
+"""
 
 import time
 from collections.abc import Callable
@@ -36,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offers:
-    """Plans and routes over what workers seen lately have installed."""
+    """Plans and routes over what workers have installed."""
 
     def __init__(self, workers: WorkerStore, *, ttl_s: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`ttl_s`: how long a route stays on offer after its last worker was seen."""
@@ -45,17 +49,18 @@ class Offers:
         self._clock = clock
         self._read_at = float("-inf")
         self._offers: tuple[Offer, ...] = ()
-        self._routes: tuple[planner.Route, ...] | None = None
+        self._live: tuple[Offer, ...] = ()
+        self._routes: dict[bool, tuple[tuple[Offer, ...], tuple[planner.Route, ...]]] = {}
 
     async def known(self) -> tuple[Offer, ...]:
         """One offer per converter, the newest worker's; empty when no worker was seen lately."""
-        if self._clock() - self._read_at > CACHE_S:
-            offers = _newest(await self._workers.seen_since(now_ms() - self._ttl_ms))
-            if offers != self._offers:
-                self._offers, self._routes = offers, None
-            # An empty board is not remembered: the first worker's routes are there as soon as it is.
-            self._read_at = self._clock() if offers else float("-inf")
+        await self._look()
         return self._offers
+
+    async def live(self) -> tuple[Offer, ...]:
+        """The same of the workers that run now."""
+        await self._look()
+        return self._live
 
     async def plan(self, source_format: str, target_format: str, options: dict[str, Any]) -> Plan:
         """The cheapest way; raises `NoWorker`, `UnsupportedConversion`, or `BadOptions` naming each wrong option."""
@@ -69,16 +74,28 @@ class Offers:
             raise planner.InvalidOptions([(f"/options{pointer}", text) for pointer, text in error.errors]) from error
         return Plan(source_format=source_format, steps=steps, family=planner.family_of(steps, offers))
 
-    async def routes(self) -> tuple[planner.Route, ...]:
-        """Every way there is at this moment."""
-        offers = await self.known()
-        if self._routes is None:
-            self._routes = tuple(planner.routes(offers))
-        return self._routes
+    async def routes(self, *, is_live: bool = True) -> tuple[planner.Route, ...]:
+        """Every way there is at this moment; not only the living workers' when `is_live` is false."""
+        offers = await (self.live() if is_live else self.known())
+        planned_over, routes = self._routes.get(is_live, ((), ()))
+        if offers != planned_over:
+            routes = tuple(planner.routes(offers))
+            self._routes[is_live] = (offers, routes)
+        return routes
 
     async def alive(self) -> list[Worker]:
         """Workers that run now."""
         return sorted(await self._workers.seen_since(now_ms() - ALIVE_MS), key=lambda worker: worker.id)
+
+    async def _look(self) -> None:
+        if self._clock() - self._read_at <= CACHE_S:
+            return
+        now = now_ms()
+        workers = await self._workers.seen_since(now - self._ttl_ms)
+        self._offers = _newest(workers)
+        self._live = _newest([worker for worker in workers if worker.seen_at >= now - ALIVE_MS])
+        # An empty board is not remembered: the first worker's routes are there as soon as it is.
+        self._read_at = self._clock() if self._offers else float("-inf")
 
 
 def target_named(untrusted_target: str) -> str:

@@ -11,7 +11,7 @@ from file_service.routes.catalogue import FormatsQuery
 from file_service.routes.conversions import ConversionPage, OutputQuery
 from file_service.routes.events import EventsQuery
 from file_service.routes.files import FilePage
-from file_service.schemas import FormFields, NewConversion, NewFile, Nothing, PartNumbers, Uploaded
+from file_service.schemas import FormFields, NewConversion, NewFile, NewPlan, Nothing, PartNumbers, Uploaded
 
 SNAPSHOT: Final = Path(__file__).with_name("openapi.json")
 """Kept in the repository, so that each change of the contract is seen in review; a test holds it current."""
@@ -33,6 +33,7 @@ _BODIES: Final[dict[str, type[msgspec.Struct]]] = {
     "presign_parts": PartNumbers,
     "confirm_upload": Uploaded,
     "create_conversion": NewConversion,
+    "make_plan": NewPlan,
     "cancel_conversion": Nothing,
     "retry_conversion": Nothing,
 }
@@ -63,6 +64,7 @@ _EXAMPLES: Final[dict[str, Any]] = {
         "file": {"filename": "deck.pptx", "size_bytes": 48213},
         "client_id": "foyer",
     },
+    "make_plan": {"target_format": "png", "filename": "deck.pptx", "options": {"dpi": 100}},
     "cancel_conversion": {},
     "retry_conversion": {},
 }

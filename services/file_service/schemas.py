@@ -50,6 +50,16 @@ class NewConversion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lane: Literal["normal", "bulk"] = "normal"
 
 
+class NewPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A conversion to be thought through: of a file that is known, of a file name, or of a format."""
+
+    target_format: FormatName
+    file_id: str | None = None
+    filename: Name | None = None
+    source_format: FormatName | None = None
+    options: Options = {}
+
+
 class FormFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands beside `file` in a multipart/form-data request."""
 
@@ -222,8 +232,19 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     file: str
 
 
+class SecondsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A time between `low_s` and `high_s` seconds; `based_on` is how many earlier conversions it rests on."""
+
+    low_s: float
+    high_s: float
+    based_on: int
+
+
 class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion."""
+    """A conversion. `remaining` is how long it still takes, as it was judged at `updated_at`; null while unknown.
+
+    `notes` tell what the results do not hold of this very source.
+    """
 
     id: str
     file_id: str
@@ -236,6 +257,7 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     percent: Annotated[float, Meta(ge=0, le=100)]
     stage: str | None
+    remaining: SecondsBody | None
     lane: Lane
     attempt: int
     attempts_lost: int
@@ -244,6 +266,7 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[AttemptBody]
     error: ErrorBody | None
     outputs: list[OutputBody]
+    notes: tuple[str, ...]
     output_filename: str
     source_sha256: str | None
     engine_versions: dict[str, str]
@@ -299,6 +322,28 @@ class RouteBody(msgspec.Struct, frozen=True, kw_only=True):
     family: str
     options_schema: dict[str, Any]
     steps: tuple[Step, ...]
+    losses: tuple[str, ...]
+
+
+class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a plan, and the program that takes it."""
+
+    converter: str
+    engine: str
+    engine_version: str
+    source_format: str
+    target_format: str
+
+
+class PlanBody(msgspec.Struct, frozen=True, kw_only=True):
+    """How a conversion would go: its steps and options, how long it would run, and what it would not keep."""
+
+    source_format: str
+    target_format: str
+    steps: list[PlanStep]
+    options_schema: dict[str, Any]
+    expected: SecondsBody
+    losses: tuple[str, ...]
 
 
 class Formats(msgspec.Struct, frozen=True, kw_only=True):

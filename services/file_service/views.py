@@ -8,6 +8,7 @@ import msgspec
 from converto_core.catalogue import Slot, Worker
 from converto_core.conversion import Conversion, Output, Status, readable_name
 from converto_core.errors import ConversionError, ConvertoError
+from converto_core.estimate import remaining
 from converto_core.file import File
 from file_service.schemas import (
     AttemptBody,
@@ -17,6 +18,7 @@ from file_service.schemas import (
     Links,
     OutputBody,
     OutputLink,
+    SecondsBody,
     SlotBody,
     WorkerBody,
 )
@@ -58,6 +60,7 @@ def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> 
         "outputs": [msgspec.convert(output, OutputBody, from_attributes=True) for output in conversion.outputs],
         "output_filename": _output_filename(conversion),
         "expires_at": _expiry(conversion, retention_ms),
+        "remaining": _remaining(conversion),
         "links": _links(conversion, base),
     }
     return ConversionBody(**fields)
@@ -79,6 +82,14 @@ def _error(conversion: Conversion) -> ErrorBody | None:
         return None
     message = conversion.error_message or ConversionError.title
     return ErrorBody(code=conversion.error_code, message=message, retryable=conversion.error_code in _RETRYABLE_CODES)
+
+
+def _remaining(conversion: Conversion) -> SecondsBody | None:
+    """As of the last beat, so that a record which has not changed is shown unchanged (and keeps its ETag)."""
+    if conversion.status is not Status.PROCESSING or conversion.started_at is None:
+        return None
+    found = remaining(conversion.percent, (conversion.updated_at - conversion.started_at) / 1000)
+    return None if found is None else msgspec.convert(found, SecondsBody, from_attributes=True)
 
 
 def _output_filename(conversion: Conversion) -> str:

@@ -14,6 +14,7 @@ from file_service.health import Doctor
 from file_service.idempotency import Idempotency
 from file_service.notifications import Notifications
 from file_service.offers import Offers
+from file_service.plans import Plans
 from file_service.records import Records
 from file_service.requests import PREFIX
 from file_service.views import Views
@@ -49,6 +50,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     dispatch: Dispatch
     records: Records
     conversions: Conversions
+    plans: Plans
     notifications: Notifications
     doctor: Doctor
 
@@ -81,6 +83,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         dispatch=dispatch,
         records=records,
         conversions=Conversions(stores.conversions, records=records, files=files, offers=offers, dispatch=dispatch),
+        plans=Plans(stores.conversions, files=files, offers=offers),
         notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
         doctor=Doctor({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from converto_core.errors import EngineMissing
-from converto_engines.converter import Converter, Job, Limits, Product, options_for
+from converto_engines.converter import Converter, Job, Limits, Product, options_for, unheard, unnoted
 from converto_engines.process import Sandbox
 
 SHORT = Limits(wall_s=60, cpu_s=60)
@@ -36,7 +36,8 @@ def run_job(tmp_path: Path) -> RunJob:
     async def run(
         converter: Converter, source: Path, source_format: str, target_format: str, **chosen: Any
     ) -> list[Product]:
-        limits, report = chosen.pop("limits", SHORT), chosen.pop("report", lambda *_: None)
+        limits, report = chosen.pop("limits", SHORT), chosen.pop("report", unheard)
+        note = chosen.pop("note", unnoted)
         folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         own = folder / "source"
@@ -50,6 +51,7 @@ def run_job(tmp_path: Path) -> RunJob:
                 options=options_for(converter, chosen),
                 limits=limits,
                 report=report,
+                note=note,
             )
         )
 

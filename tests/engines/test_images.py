@@ -1,9 +1,12 @@
 """Pictures to pictures with the real libvips, looked at with Pillow (behaviours M11, I13)."""
 
 import asyncio
+import contextlib
+import io
 import os
 import signal
 import struct
+import subprocess
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,8 +22,17 @@ from converto_engines.process import Child, Sandbox
 from tests.engines.conftest import RunJob, until
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
-TARGETS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "avif": "AVIF", "tiff": "TIFF", "gif": "GIF"}
-PILLOW_SOURCES = {**TARGETS, "bmp": "BMP", "ico": "ICO", "jp2": "JPEG2000"}
+TARGETS = {
+    "png": "PNG",
+    "jpg": "JPEG",
+    "webp": "WEBP",
+    "avif": "AVIF",
+    "tiff": "TIFF",
+    "gif": "GIF",
+    "bmp": "BMP",
+    "jp2": "JPEG2000",
+}
+PILLOW_SOURCES = {**TARGETS, "ico": "ICO", "tga": "TGA"}
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="80">'
     '<rect width="120" height="80" fill="blue"/><rect width="60" height="40" fill="red"/></svg>'
@@ -95,6 +107,82 @@ async def test_picture_when_converted_then_same_size_and_colours_in_the_new_form
     assert is_near(colour_at(made, 0.75, 0.75), BLUE, 30)
 
 
+async def test_jxl_when_converted_then_another_reader_sees_the_same_size_and_colours(
+    pictures: Pictures, run_job: RunJob, png: Path
+) -> None:
+    (product,) = await run_job(pictures, png, "png", "jxl")
+    (back,) = await run_job(pictures, product.path, "jxl", "webp")
+
+    for made in (drawn_by_ffmpeg(product.path), opened(back.path)):
+        assert made.size == (120, 80)
+        assert is_near(colour_at(made, 0.25, 0.25), RED, 30)
+        assert is_near(colour_at(made, 0.75, 0.75), BLUE, 30)
+
+
+def drawn_by_ffmpeg(path: Path) -> Image.Image:
+    """A picture of a format that Pillow does not read."""
+    argv = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "image2pipe", "-c:v", "png", "-"]
+    return Image.open(io.BytesIO(subprocess.run(argv, check=True, capture_output=True).stdout))
+
+
+async def test_heic_when_converted_then_it_is_one_and_reads_back_the_same(
+    pictures: Pictures, run_job: RunJob, png: Path
+) -> None:
+    (product,) = await run_job(pictures, png, "png", "heic")
+    (back,) = await run_job(pictures, product.path, "heic", "png")
+
+    assert product.path.read_bytes()[4:12] == b"ftypheic"
+    assert b"hvc1" in product.path.read_bytes()
+    made = opened(back.path)
+    assert made.size == (120, 80)
+    assert is_near(colour_at(made, 0.25, 0.25), RED, 30)
+    assert is_near(colour_at(made, 0.75, 0.75), BLUE, 30)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "sizes"),
+    [
+        ((400, 300), {}, {16, 24, 32, 48, 64, 128, 256}),
+        ((60, 40), {}, {16, 24, 32, 48, 60}),
+        ((400, 300), {"width": 32}, {16, 24, 32}),
+        ((60, 40), {"width": 64, "enlarge": True}, {16, 24, 32, 48, 64}),
+    ],
+)
+async def test_icon_when_made_then_all_usual_sizes_up_to_that_of_the_picture(
+    pictures: Pictures,
+    run_job: RunJob,
+    tmp_path: Path,
+    size: tuple[int, int],
+    options: dict[str, Any],
+    sizes: set[int],
+) -> None:
+    marked(size).save(tmp_path / "a.png")
+
+    (product,) = await run_job(pictures, tmp_path / "a.png", "png", "ico", **options)
+
+    with Image.open(product.path) as icon:
+        assert icon.info["sizes"] == {(side, side) for side in sizes}
+        for side in sizes:
+            icon.size = (side, side)
+            made = icon.copy().convert("RGBA")
+            assert made.size == (side, side)
+            assert is_near(colour_at(made, 0.25, 0.4), RED, 40)
+            assert made.getpixel((side // 2, 0))[3] == 0  # type: ignore[index]
+            assert made.getpixel((side // 2, side // 2))[3] == 255  # type: ignore[index]
+
+
+async def test_icon_when_more_than_256_pixels_are_asked_for_then_bad_options(
+    pictures: Pictures, run_job: RunJob, png: Path
+) -> None:
+    with pytest.raises(BadOptions, match="at most 256"):
+        await run_job(pictures, png, "png", "ico", width=300)
+
+
+async def test_svg_when_wanted_as_a_target_then_not_offered(pictures: Pictures) -> None:
+    """Tracing a photo is no conversion."""
+    assert "svg" not in pictures.targets
+
+
 BOXES = [
     ({"width": 60}, (60, 40)),
     ({"height": 20}, (30, 20)),
@@ -144,7 +232,7 @@ async def test_svg_when_a_size_is_asked_for_then_drawn_sharp_at_that_size(
     assert made.getpixel((604, 100)) == BLUE
 
 
-@pytest.mark.parametrize("target", ["jpg", "webp", "avif"])
+@pytest.mark.parametrize("target", ["jpg", "webp", "avif", "heic", "jp2", "jxl"])
 async def test_quality_when_lower_then_the_file_is_smaller(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str
 ) -> None:
@@ -156,7 +244,7 @@ async def test_quality_when_lower_then_the_file_is_smaller(
     assert poor[0].path.stat().st_size < fine[0].path.stat().st_size / 2
 
 
-@pytest.mark.parametrize(("target", "tolerance"), [("webp", 0), ("avif", 4)])
+@pytest.mark.parametrize(("target", "tolerance"), [("webp", 0), ("avif", 4), ("jp2", 0), ("jxl", 0)])
 async def test_lossless_when_asked_then_pixels_are_kept(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str, tolerance: int
 ) -> None:
@@ -165,7 +253,7 @@ async def test_lossless_when_asked_then_pixels_are_kept(
 
     products = await run_job(pictures, tmp_path / "noise.png", "png", target, lossless=True)
 
-    made = opened(products[0].path).convert("RGB")
+    made = (drawn_by_ffmpeg if target == "jxl" else opened)(products[0].path).convert("RGB")
     assert all(is_near(one, two, tolerance) for one, two in zip(_pixels(made), _pixels(source), strict=True))
 
 
@@ -186,6 +274,7 @@ async def test_lossless_when_the_target_is_jpeg_then_bad_options(
     [
         ("jpg", {}, WHITE),
         ("jpg", {"background": "#00ff00"}, (0, 255, 0)),
+        ("bmp", {}, WHITE),
         ("png", {"background": "#0000FF"}, BLUE),
     ],
 )
@@ -209,7 +298,7 @@ async def test_background_when_the_picture_is_transparent_then_it_stands_behind(
     assert is_near(colour_at(made, 0.9, 0.5), expected)
 
 
-@pytest.mark.parametrize("target", ["png", "webp", "avif", "tiff", "gif"])
+@pytest.mark.parametrize("target", ["png", "webp", "avif", "tiff", "gif", "jp2", "jxl", "heic"])
 async def test_transparency_when_the_target_can_hold_it_then_kept(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str
 ) -> None:
@@ -219,13 +308,15 @@ async def test_transparency_when_the_target_can_hold_it_then_kept(
 
     products = await run_job(pictures, tmp_path / "clear.png", "png", target)
 
+    if target in {"jxl", "heic"}:
+        products = await run_job(pictures, products[0].path, target, "png")
     alpha = opened(products[0].path).convert("RGBA").getchannel("A")
     assert alpha.getpixel((2, 20)) == 255
     assert alpha.getpixel((37, 20)) == 0
 
 
 @pytest.mark.parametrize("options", [{}, {"width": 40}, {"strip": True}])
-@pytest.mark.parametrize("target", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("target", ["jpg", "png", "webp", "bmp", "jp2"])
 async def test_orientation_when_the_camera_was_turned_then_the_picture_stands_upright(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str, options: dict[str, Any]
 ) -> None:
@@ -276,13 +367,15 @@ def _profile_with_red_and_blue_swapped() -> bytes:
     return profile.replace(b"rXYZ", b"tmp_").replace(b"bXYZ", b"rXYZ").replace(b"tmp_", b"bXYZ")
 
 
-@pytest.mark.parametrize("target", ["png", "webp", "jpg"])
+@pytest.mark.parametrize("source", ["tiff", "jpg"])
+@pytest.mark.parametrize("target", ["png", "webp", "jpg", "bmp", "jp2"])
 async def test_cmyk_when_converted_for_the_screen_then_colours_are_as_seen(
-    pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str
+    pictures: Pictures, run_job: RunJob, tmp_path: Path, source: str, target: str
 ) -> None:
-    Image.new("CMYK", (40, 40), (0, 255, 255, 0)).save(tmp_path / "print.tiff")
+    path = tmp_path / f"print.{source}"
+    Image.new("CMYK", (40, 40), (0, 255, 255, 0)).save(path, PILLOW_SOURCES[source])
 
-    products = await run_job(pictures, tmp_path / "print.tiff", "tiff", target)
+    products = await run_job(pictures, path, source, target)
 
     made = opened(products[0].path)
     red, green, blue = colour_at(made, 0.5, 0.5)
@@ -316,12 +409,10 @@ async def test_animation_when_the_target_stands_still_then_the_first_frame(
 ) -> None:
     told: list[str] = []
 
-    products = await run_job(
-        pictures, animation(tmp_path / "a.gif"), "gif", "png", report=lambda _, stage: told.append(stage)
-    )
+    products = await run_job(pictures, animation(tmp_path / "a.gif"), "gif", "png", note=told.append)
 
     assert is_near(colour_at(opened(products[0].path), 0.5, 0.5), RED)
-    assert told[-1] == "took one of 3 pages"
+    assert told == ["One of 3 pages or frames was taken; the option page chooses another"]
 
 
 async def test_page_when_chosen_then_just_that_frame(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:
@@ -360,7 +451,7 @@ async def test_icon_when_it_has_several_sizes_then_the_largest(
     assert opened(products[0].path).size == (256, 256)
 
 
-@pytest.mark.parametrize("target", ["jpg", "webp", "gif", "avif", "png"])
+@pytest.mark.parametrize("target", ["jpg", "webp", "gif", "avif", "png", "bmp", "tiff", "jp2"])
 async def test_sixteen_bits_when_converted_then_brightness_is_kept(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str
 ) -> None:
@@ -371,6 +462,53 @@ async def test_sixteen_bits_when_converted_then_brightness_is_kept(
     value = made.getpixel((10, 10)) if made.mode.startswith("I") else colour_at(made, 0.5, 0.5)[0]
     assert isinstance(value, int)
     assert abs((value >> 8 if value > 255 else value) - 128) <= 6
+
+
+@pytest.mark.parametrize("source", ["png", "tiff"])
+@pytest.mark.parametrize("target", ["png", "tiff", "jp2", "jxl"])
+async def test_sixteen_bits_when_the_target_can_hold_them_then_every_step_is_kept(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path, source: str, target: str
+) -> None:
+    steps = Image.new("I;16", (64, 64))
+    steps.putdata([0x4000 + value for value in range(64 * 64)])
+    steps.save(tmp_path / f"deep.{source}")
+
+    products = await run_job(pictures, tmp_path / f"deep.{source}", source, target, **LOSSLESS.get(target, {}))
+
+    path = products[0].path
+    made = drawn_by_ffmpeg(path) if target == "jxl" else opened(path)
+    assert len(set(made.tobytes()[index : index + 2] for index in range(0, 64 * 64 * 2, 2))) > 2000
+
+
+LOSSLESS: dict[str, dict[str, Any]] = {"jp2": {"lossless": True}, "jxl": {"lossless": True}}
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "jxl", "heic", "ico"])
+async def test_strip_when_the_photo_tells_its_place_then_it_is_gone_and_colours_stay(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Camera maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.0)
+    marked((64, 64)).save(tmp_path / "a.jpg", exif=exif, quality=95)
+
+    (product,) = await run_job(pictures, tmp_path / "a.jpg", "jpg", target, strip=True)
+
+    assert b"Camera maker" not in product.path.read_bytes()
+    if target not in {"jxl", "heic"}:
+        assert not opened(product.path).getexif().get_ifd(0x8825)
+        assert is_near(colour_at(opened(product.path), 0.25, 0.25), RED, 30)
+
+
+async def test_png_when_it_is_animated_then_its_first_picture_and_the_loss_is_told(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path
+) -> None:
+    (product,) = await run_job(pictures, animation(tmp_path / "a.png"), "png", "webp")
+
+    assert is_near(colour_at(opened(product.path), 0.5, 0.5), RED)
+    told = [loss.text for loss in pictures.losses if loss.concerns("png", "webp")]
+    assert any("animated PNG" in text for text in told)
 
 
 BAD_OPTIONS = [
@@ -442,7 +580,7 @@ async def test_webp_when_the_picture_is_too_long_for_it_then_the_advice_is_to_re
     assert opened((await run_job(pictures, tmp_path / "long.png", "png", "webp", width=5000))[0].path).width == 5000
 
 
-@pytest.mark.parametrize("source", ["png", "jpg", "webp", "gif", "tiff", "avif", "bmp"])
+@pytest.mark.parametrize("source", ["png", "jpg", "webp", "gif", "tiff", "avif", "bmp", "tga", "jp2"])
 async def test_picture_when_cut_off_then_corrupt_and_the_next_one_converts(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, png: Path, source: str
 ) -> None:
@@ -471,6 +609,53 @@ async def test_svg_when_it_refers_to_other_files_then_nothing_of_them_is_drawn(
     products = await run_job(pictures, path, "svg", "jpg")
 
     assert is_near(colour_at(opened(products[0].path), 0.5, 0.5), WHITE)
+
+
+@pytest.mark.parametrize("name", ["href", "css", "import", "entity", "include"])
+async def test_svg_when_it_refers_to_the_network_then_nobody_is_asked(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path, name: str
+) -> None:
+    hits: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hits.append((await reader.readline()).decode())
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}/a.png"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /control HTTP/1.0\r\n\r\n")
+        await reader.read()
+        (tmp_path / "a.svg").write_text(REACHING[name].format(url=url))
+        with contextlib.suppress(CorruptSource):
+            await run_job(pictures, tmp_path / "a.svg", "svg", "png")
+    assert hits == ["GET /control HTTP/1.0\r\n"]
+
+
+_OPEN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="50" height="50">'
+REACHING = {
+    "href": _OPEN + '<image width="50" height="50" xlink:href="{url}"/></svg>',
+    "css": _OPEN + '<rect width="50" height="50" style="fill:url({url})"/></svg>',
+    "import": _OPEN + '<style>@import "{url}";</style><rect width="9" height="9"/></svg>',
+    "entity": '<!DOCTYPE svg [<!ENTITY x SYSTEM "{url}">]>' + _OPEN + "<text>&x;</text></svg>",
+    "include": _OPEN + '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="{url}" parse="text"/></svg>',
+}
+
+
+async def test_svg_when_it_includes_a_foreign_file_then_none_of_it_is_drawn(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path
+) -> None:
+    include = '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="file:///etc/passwd" parse="text"/>'
+    text = _OPEN + '<text x="0" y="20" font-size="20">{}</text></svg>'
+    (tmp_path / "a.svg").write_text(text.format(include))
+    (tmp_path / "b.svg").write_text(text.format(""))
+
+    including = await run_job(pictures, tmp_path / "a.svg", "svg", "png")
+    empty = await run_job(pictures, tmp_path / "b.svg", "svg", "png")
+
+    assert opened(including[0].path).tobytes() == opened(empty[0].path).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -583,6 +768,7 @@ async def test_version_when_installed_then_named_and_formats_are_those_of_the_li
         ("hostile_made/huge_dim.svg", SourceTooLarge),
         ("hostile_made/truncated_half.png", CorruptSource),
         ("hostile_made/xxe.svg", CorruptSource),
+        ("hostile_made/zero.png", CorruptSource),
         ("hostile_found/libvips__truncated.jpg", CorruptSource),
         ("hostile_found/libvips__invalid_multiframe.gif", CorruptSource),
     ],
@@ -603,6 +789,18 @@ async def test_svg_when_it_draws_for_ever_then_it_costs_its_limit_only(
         await run_job(
             pictures, corpus / "hostile_made/slow_filter.svg", "svg", "png", limits=Limits(wall_s=10, cpu_s=2)
         )
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", ["libvips__ojpeg-strip.tif", "libvips__ojpeg-tile.tif"])
+async def test_tiff_when_packed_with_the_jpeg_of_1992_then_it_converts(
+    pictures: Pictures, run_job: RunJob, corpus: Path, name: str
+) -> None:
+    (product,) = await run_job(pictures, corpus / "images" / name, "tiff", "png")
+
+    with Image.open(corpus / "images" / name) as original:
+        assert opened(product.path).size == original.size
+        assert is_near(colour_at(opened(product.path), 0.5, 0.5), colour_at(original, 0.5, 0.5), 2)
 
 
 @pytest.mark.corpus

@@ -1,8 +1,6 @@
 """PDF to page pictures with the real pdfium and libvips, looked at with Pillow and pypdfium2 (behaviours W2, I13)."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pypdfium2
 import pytest
@@ -20,46 +18,10 @@ from converto_core.errors import (
 from converto_engines.converter import Limits
 from converto_engines.pdf import PdfPages
 from converto_engines.process import Sandbox
+from tests.assets.plain_pdf import Page, make_pdf
 from tests.engines.conftest import RunJob
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
-
-
-class Page(NamedTuple):
-    """A page in points, its upper left quarter in one colour."""
-
-    width: int = 216
-    height: int = 144
-    colour: tuple[int, int, int] = RED
-    rotate: int = 0
-
-
-def make_pdf(path: Path, pages: Sequence[Page]) -> Path:
-    """Write a PDF by hand: as simple as the format allows."""
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
-    kids = " ".join(f"{3 + 2 * index} 0 R" for index in range(len(pages)))
-    objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>")
-    for index, page in enumerate(pages):
-        objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {page.width} {page.height}] /Rotate {page.rotate} "
-            f"/Contents {4 + 2 * index} 0 R >>"
-        )
-        colour = " ".join(f"{part / 255:.3f}" for part in page.colour)
-        drawing = f"{colour} rg 0 {page.height / 2} {page.width / 2} {page.height / 2} re f"
-        objects.append(f"<< /Length {len(drawing)} >>\nstream\n{drawing}\nendstream")
-    return _written(path, objects)
-
-
-def _written(path: Path, objects: list[str]) -> Path:
-    body, offsets = b"%PDF-1.4\n", []
-    for number, text in enumerate(objects, start=1):
-        offsets.append(len(body))
-        body += f"{number} 0 obj\n{text}\nendobj\n".encode()
-    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
-    size = len(objects) + 1
-    trailer = f"xref\n0 {size}\n0000000000 65535 f \n{table}trailer\n<< /Size {size} /Root 1 0 R >>\n"
-    path.write_bytes(body + f"{trailer}startxref\n{len(body)}\n%%EOF\n".encode())
-    return path
 
 
 def opened(path: Path) -> Image.Image:

@@ -231,7 +231,7 @@ def test_plan_when_a_text_or_table_is_given_then_the_nearest_way(
     ("source", "target"),
     [
         ("srt", "json"), ("srt", "pdf"), ("vtt", "csv"), ("csv", "srt"), ("json", "html"), ("txt", "json"),
-        ("html", "md"), ("pdf", "html"), ("csv", "csv"), ("json", "json"), ("srt", "srt"), ("md", "csv"),
+        ("html", "md"), ("pdf", "html"), ("json", "json"), ("srt", "srt"), ("md", "csv"),
     ],
 )  # fmt: skip
 def test_plan_when_it_would_be_nonsense_then_refused(offers: tuple[Offer, ...], source: str, target: str) -> None:

@@ -12,13 +12,15 @@ import pytest
 import yaml
 
 from converto_core.access import split_key_text
+from converto_core.formats import Family
 from converto_infra.settings import Settings
 from deploy.docker import write_env
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-BUILT_ON_SETTINGS = ("file-service", "worker-office", "worker-image")
+WORKERS = ("worker-office", "worker-image", "worker-media", "worker-model")
+BUILT_ON_SETTINGS = ("file-service", *WORKERS)
 REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:?[?-])([^}]*))?\}")
 SETTING_NAMES = {f"CONVERTO_{name.upper()}" for name in Settings.model_fields}
 
@@ -183,7 +185,7 @@ def test_ports_when_published_then_on_this_machine_only(name: str) -> None:
         assert "outside" in SERVICES[name]["networks"]
 
 
-@pytest.mark.parametrize("name", ["worker-office", "worker-image"])
+@pytest.mark.parametrize("name", WORKERS)
 def test_worker_when_it_converts_then_it_has_no_way_out(name: str) -> None:
     assert SERVICES[name]["networks"] == ["inside"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
@@ -202,10 +204,10 @@ def test_server_when_restarted_then_its_folder_is_a_volume(name: str) -> None:
 
 def test_worker_when_stopped_then_docker_waits_longer_than_it_needs() -> None:
     grace_s = Settings.model_fields["stop_grace_s"].default
-    for name in ("worker-office", "worker-image"):
+    for name in WORKERS:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > grace_s
 
 
 def test_families_when_workers_are_added_up_then_each_is_taken_once() -> None:
-    taken = [SERVICES[name]["environment"]["CONVERTO_FAMILIES"] for name in ("worker-office", "worker-image")]
-    assert sorted(",".join(taken).split(",")) == ["image", "office", "pdf"]
+    taken = [SERVICES[name]["environment"]["CONVERTO_FAMILIES"] for name in WORKERS]
+    assert sorted(",".join(taken).split(",")) == sorted(Family)

@@ -69,4 +69,11 @@ def test_inline_schema_when_made_of_installed_converters_then_valid_flat_and_des
 def test_build_converters_when_families_are_named_then_only_those() -> None:
     built = [(converter.name, converter.family) for converter in build_converters(Sandbox("off"), ["pdf", "image"])]
 
-    assert built == [("pdf-pages", Family.PDF), ("vips", Family.IMAGE), ("picture-page", Family.IMAGE)]
+    assert built == [
+        ("pdf-pages", Family.PDF),
+        ("pdf-document", Family.PDF),
+        ("pdf-drawings", Family.PDF),
+        ("pdf-text", Family.PDF),
+        ("vips", Family.IMAGE),
+        ("picture-page", Family.IMAGE),
+    ]

@@ -65,6 +65,16 @@ def test_plan_when_a_step_gives_pages_then_nothing_comes_after_it() -> None:
         planner.plan("pptx", "avif", OFFERS)
 
 
+def test_plan_when_a_picture_would_pass_over_a_page_to_words_or_shapes_then_it_is_not_offered() -> None:
+    page = offer("page", "png", "pdf")
+    words = offer("words", "pdf", "txt svg", family=Family.PDF)
+    reading = offer("reading", "png", "txt")
+
+    assert planner.targets_of("png", (page, words)) == ("pdf",)
+    assert planner.targets_of("pdf", (page, words)) == ("svg", "txt")
+    assert planner.plan("png", "txt", (page, words, reading)) == (Step("reading", "png", "txt"),)
+
+
 def test_plan_when_source_and_target_are_the_same_then_only_an_offer_of_just_that_serves() -> None:
     assert planner.plan("png", "png", OFFERS) == (Step("pictures", "png", "png"),)
     with pytest.raises(UnsupportedConversion):

@@ -5,12 +5,14 @@ each picture anew. It imports the standard library only, and knows neither optio
 """
 
 import ctypes
+import itertools
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_ulong, c_void_p
 from typing import Any
 
 SIZE_FORCE = 3  # VipsSize: this very size
 FAIL_ON_ERROR = 2  # VipsFailOn
 FORMAT_UCHAR = 0  # VipsBandFormat
+_CENTRE = 0  # VipsCompassDirection
 CMYK, SRGB = 15, 22  # VipsInterpretation
 
 
@@ -41,6 +43,10 @@ class Library:
     def allow(self, *operations: str) -> None:
         """Unblock loaders by class name, such as `VipsForeignLoadSvg`; everything else unsafe stays blocked."""
         self.c.vips_block_untrusted_set(1)
+        self.also_allow(*operations)
+
+    def also_allow(self, *operations: str) -> None:
+        """Unblock more, after `allow`."""
         for operation in operations:
             self.c.vips_operation_block_set(operation.encode(), 0)
 
@@ -94,6 +100,8 @@ class Library:
         self.c.vips_image_get_typeof.argtypes = [c_void_p, c_char_p]
         for name in ("width", "height", "bands", "interpretation", "n_pages", "page_height", "orientation"):
             getattr(self.c, f"vips_image_get_{name}").argtypes = [c_void_p]
+        self.c.vips_image_get_fields.restype = POINTER(c_char_p)
+        self.c.vips_image_get_fields.argtypes = [c_void_p]
         self.c.vips_image_hasalpha.argtypes = [c_void_p]
         self.c.vips_image_set_int.argtypes = [c_void_p, c_char_p, c_int]
         self.c.vips_image_remove.argtypes = [c_void_p, c_char_p]
@@ -147,6 +155,17 @@ class Picture:
         self.library.c.vips_image_remove(turned.pointer, b"icc-profile-data")
         return turned
 
+    def without(self, *beginnings: str) -> "Picture":
+        """A copy whose header lacks all fields that begin so."""
+        bare, prefixes = self._call("copy"), tuple(text.encode() for text in beginnings)
+        fields = self.library.c.vips_image_get_fields(bare.pointer)
+        names = list(itertools.takewhile(bool, (fields[place] for place in itertools.count())))
+        for name in names:
+            if name.startswith(prefixes):
+                self.library.c.vips_image_remove(bare.pointer, name)
+        self.library.c.g_strfreev(fields)
+        return bare
+
     def in_memory(self) -> "Picture":
         """All pixels read, so that parts may be taken in any order."""
         self.library.c.vips_image_copy_memory.restype = c_void_p
@@ -155,6 +174,11 @@ class Picture:
     def crop(self, left: int, top: int, width: int, height: int) -> "Picture":
         """A part of it."""
         return self._call("extract_area", c_int(left), c_int(top), c_int(width), c_int(height))
+
+    def centred(self, side: int) -> "Picture":
+        """In the middle of a transparent square."""
+        clear = self if self.has_alpha else self._call("addalpha")
+        return clear._call("gravity", c_int(_CENTRE), c_int(side), c_int(side))
 
     def flattened(self, red_green_blue: tuple[int, int, int]) -> "Picture":
         """Put a colour behind the transparent parts."""

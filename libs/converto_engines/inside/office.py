@@ -1,14 +1,16 @@
 """Owns one LibreOffice and answers for it, one JSON line in, one out; runs in the sandbox under the python with uno.
 
-Commands: start, ping, open, export, close. An answer has `error` (one of our words) or the figures asked for. It
-imports nothing of converto and takes only paths that the worker made.
+Commands: start, ping, open, count, save, close. An answer has `error` (one of our words) or the figures asked for. It
+imports nothing of converto but its neighbours here, and takes only paths that the worker made.
 """
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,15 @@ import uno
 import unohelper
 from com.sun.star.beans import PropertyValue
 from com.sun.star.task import XInteractionHandler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from converto_engines.inside.office_contents import contents_of
+    from converto_engines.inside.office_formats import PACKAGES, READERS, SLIDES, WRITERS
+else:
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
+    from office_contents import contents_of
+    from office_formats import PACKAGES, READERS, SLIDES, WRITERS
 
 _START_S = 60.0  # a fresh profile on a loaded machine; a ready-made one takes half a second
 _POLL_S = 0.02
@@ -28,72 +39,12 @@ _SWITCHES = (
     "--headless", "--invisible", "--nologo", "--nodefault", "--norestore", "--nolockcheck", "--nofirststartwizard",
 )  # fmt: skip
 
-# Each type that LibreOffice may find in a source format, and the filter that has to read it. Anything else is refused,
-# so that nothing is imported as text because its real reader gave up.
-_READERS: dict[str, dict[str, str]] = {
-    "docx": {
-        "writer_MS_Word_2007": "MS Word 2007 XML",
-        "writer_MS_Word_2007_VBA": "MS Word 2007 XML VBA",
-        "writer_MS_Word_2007_Template": "MS Word 2007 XML Template",
-        "writer_OOXML": "Office Open XML Text",
-        "writer_OOXML_Text_Template": "Office Open XML Text Template",
-    },
-    "doc": {
-        "writer_MS_Word_97": "MS Word 97",
-        "writer_MS_Word_97_Vorlage": "MS Word 97 Vorlage",
-        "writer_MS_Word_95": "MS Word 95",
-        "writer_MS_Word_95_Vorlage": "MS Word 95 Vorlage",
-        "writer_MS_WinWord_60": "MS WinWord 6.0",
-    },
-    "odt": {"writer8": "writer8", "writer8_template": "writer8_template"},
-    "rtf": {"writer_Rich_Text_Format": "Rich Text Format"},
-    "txt": {"generic_Text": "Text (encoded)"},
-    "pptx": {
-        "MS PowerPoint 2007 XML": "Impress MS PowerPoint 2007 XML",
-        "MS PowerPoint 2007 XML VBA": "Impress MS PowerPoint 2007 XML VBA",
-        "MS PowerPoint 2007 XML Template": "Impress MS PowerPoint 2007 XML Template",
-        "MS PowerPoint 2007 XML AutoPlay": "Impress MS PowerPoint 2007 XML AutoPlay",
-        "Office Open XML Presentation": "Impress Office Open XML",
-        "Office Open XML Presentation Template": "Impress Office Open XML Template",
-        "Office Open XML Presentation AutoPlay": "Impress Office Open XML AutoPlay",
-    },
-    "ppt": {
-        "impress_MS_PowerPoint_97": "MS PowerPoint 97",
-        "impress_MS_PowerPoint_97_AutoPlay": "MS PowerPoint 97 AutoPlay",
-        "impress_MS_PowerPoint_97_Vorlage": "MS PowerPoint 97 Vorlage",
-    },
-    "odp": {"impress8": "impress8", "impress8_template": "impress8_template"},
-    "odg": {"draw8": "draw8", "draw8_template": "draw8_template"},
-    "xlsx": {
-        "MS Excel 2007 XML": "Calc MS Excel 2007 XML",
-        "MS Excel 2007 VBA XML": "Calc MS Excel 2007 VBA XML",
-        "MS Excel 2007 XML Template": "Calc MS Excel 2007 XML Template",
-        "Office Open XML Spreadsheet": "Calc Office Open XML",
-        "Office Open XML Spreadsheet Template": "Calc Office Open XML Template",
-    },
-    "xls": {
-        "calc_MS_Excel_97": "MS Excel 97",
-        "calc_MS_Excel_97_VorlageTemplate": "MS Excel 97 Vorlage/Template",
-        "calc_MS_Excel_95": "MS Excel 95",
-        "calc_MS_Excel_95_VorlageTemplate": "MS Excel 95 Vorlage/Template",
-        "calc_MS_Excel_5095": "MS Excel 5.0/95",
-        "calc_MS_Excel_5095_VorlageTemplate": "MS Excel 5.0/95 Vorlage/Template",
-        "calc_MS_Excel_40": "MS Excel 4.0",
-        "calc_MS_Excel_40_VorlageTemplate": "MS Excel 4.0 Vorlage/Template",
-    },
-    "ods": {"calc8": "calc8", "calc8_template": "calc8_template"},
-    "csv": {"generic_Text": "Text - txt - csv (StarCalc)"},
-}
 _TEXTS = ("txt", "csv")  # any bytes are text to LibreOffice: these are not asked for their type
-_WRITERS = (
-    ("com.sun.star.text.WebDocument", "writer_web_pdf_Export"),
-    ("com.sun.star.text.GenericTextDocument", "writer_pdf_Export"),
-    ("com.sun.star.sheet.SpreadsheetDocument", "calc_pdf_Export"),
-    ("com.sun.star.presentation.PresentationDocument", "impress_pdf_Export"),
-    ("com.sun.star.drawing.DrawingDocument", "draw_pdf_Export"),
-)
 _SAMPLE_BYTES = 64 * 1024
 _SEPARATORS = ",;\t|"
+# Separator, quotation mark, UTF-8, first row; the last says that what looks like a formula stays the text it is: a
+# table of values is not expected to compute, or to ask the network, when somebody opens what was made of it.
+_TABLE_OPTIONS = "{},34,76,1,,0,false,false,false,false,false,0,false"
 _PASSWORD_ANSWERS = {"XInteractionPassword", "XInteractionPassword2"}
 _NO_ANSWERS = {"XInteractionAbort", "XInteractionDisapprove"}
 
@@ -128,7 +79,8 @@ class Office:
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command; never raises for what a document or LibreOffice does."""
         actions: dict[str, Callable[..., dict[str, Any] | None]] = {
-            "start": self.start, "ping": self.ping, "open": self.open, "export": self.export, "close": self.close,
+            "start": self.start, "ping": self.ping, "open": self.open, "count": self.count, "save": self.save,
+            "close": self.close,
         }  # fmt: skip
         action = actions[command.pop("command")]
         try:
@@ -157,8 +109,10 @@ class Office:
         """Ask LibreOffice for something small: a dying process may still look alive, its bridge does not."""
         self._desktop()
 
-    def open(self, *, path: str, source_format: str) -> dict[str, Any]:
+    def open(self, *, path: str, source_format: str, entries: int, unpacked_bytes: int) -> dict[str, Any]:
         """Load a document as what it is said to be, and count its pages where its model knows them."""
+        if source_format in PACKAGES:
+            _check_package(path, entries, unpacked_bytes)
         questions = Questions()
         url, reader, options = self._reader(path, source_format, questions)
         arguments = {
@@ -173,18 +127,29 @@ class Office:
             raise Refused("encrypted" if questions.wanted_password else "unreadable") from error
         if self._document is None:
             raise Refused("encrypted" if questions.wanted_password else "unreadable")
-        return {"visible": self._visible()}
+        return self._slides()
 
-    def export(self, *, path: str, settings: dict[str, Any]) -> None:
-        """Write the open document as PDF."""
-        document = self._document
-        writer = next((name for service, name in _WRITERS if document.supportsService(service)), None)
+    def count(self) -> dict[str, Any]:
+        """Count what the open document holds, so that a result can be compared with it."""
+        return contents_of(self._document)
+
+    def save(
+        self, *, path: str, target: str, settings: dict[str, Any], filter_options: str = "", fit_width: bool = False
+    ) -> None:
+        """Write the open document in another format; `settings` are those of the export to PDF."""
+        writers = WRITERS[target]
+        writer = next((writers[service] for service in writers if self._document.supportsService(service)), None)
         if writer is None:
             raise Refused("unreadable")
-        chosen = uno.Any("[]com.sun.star.beans.PropertyValue", _properties(settings))
-        arguments = {"FilterName": writer, "FilterData": chosen, "Overwrite": True}
+        if fit_width:
+            _fit_width(self._document)
+        arguments: dict[str, Any] = {"FilterName": writer, "Overwrite": True}
+        if settings:
+            arguments["FilterData"] = uno.Any("[]com.sun.star.beans.PropertyValue", _properties(settings))
+        if filter_options:
+            arguments["FilterOptions"] = filter_options
         try:
-            document.storeToURL(uno.systemPathToFileUrl(path), _properties(arguments))
+            self._document.storeToURL(uno.systemPathToFileUrl(path), _properties(arguments))
         except uno.getClass("com.sun.star.io.IOException") as error:
             # With a page range LibreOffice says no more than "cannot write" when not one of the pages exists.
             raise Refused("no_such_pages" if "PageRange" in settings else "failed") from error
@@ -217,10 +182,10 @@ class Office:
 
     def _reader(self, path: str, source_format: str, questions: Questions) -> tuple[str, str, dict[str, Any]]:
         """URL, filter and further arguments for a source."""
-        url, readers = uno.systemPathToFileUrl(path), _READERS[source_format]
+        url, readers = uno.systemPathToFileUrl(path), READERS[source_format]
         if source_format in _TEXTS:
             sample = _as_utf8(Path(path))
-            options = "UTF8,LF,,," if source_format == "txt" else f"{ord(_separator(sample))},34,76,1"
+            options = "UTF8,LF,,," if source_format == "txt" else _TABLE_OPTIONS.format(ord(_separator(sample)))
             return url, readers["generic_Text"], {"FilterOptions": options}
         detection = self._service("com.sun.star.document.TypeDetection")
         description = _properties({"URL": url, "ReadOnly": True, "InteractionHandler": questions})
@@ -229,13 +194,14 @@ class Office:
             raise Refused("encrypted" if questions.wanted_password else "unreadable")
         return url, readers[found], {}
 
-    def _visible(self) -> list[int] | None:
-        """Numbers of the slides or drawing pages that are not hidden; None where only the layout knows pages."""
+    def _slides(self) -> dict[str, Any]:
+        """How many slides or drawing pages, and the numbers of those not hidden; None where only the layout knows."""
         if not self._document.supportsService("com.sun.star.drawing.GenericDrawingDocument"):
-            return None
+            return {"slides": None, "visible": None}
         pages = self._document.getDrawPages()
-        is_deck = self._document.supportsService("com.sun.star.presentation.PresentationDocument")
-        return [number + 1 for number in range(pages.getCount()) if not is_deck or pages.getByIndex(number).Visible]
+        is_deck, numbers = self._document.supportsService(SLIDES), range(pages.getCount())
+        visible = [number + 1 for number in numbers if not is_deck or pages.getByIndex(number).Visible]
+        return {"slides": len(numbers), "visible": visible}
 
     def _version(self) -> str:
         configuration = self._service("com.sun.star.configuration.ConfigurationProvider")
@@ -267,6 +233,14 @@ def _launch(program: str, profile: str, pipe: str) -> "subprocess.Popen[bytes]":
     )
 
 
+def _fit_width(document: Any) -> None:
+    """Shrink what is wider than its page, on each sheet; as many pages below one another as it takes."""
+    styles, sheets = document.StyleFamilies.getByName("PageStyles"), document.Sheets
+    for number in range(sheets.getCount()):
+        style = styles.getByName(sheets.getByIndex(number).PageStyle)
+        style.ScaleToPagesX, style.ScaleToPagesY = 1, 0
+
+
 def _local(name: str) -> Any:
     context = uno.getComponentContext()
     return context.ServiceManager.createInstanceWithContext(name, context)
@@ -274,6 +248,17 @@ def _local(name: str) -> Any:
 
 def _properties(values: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(PropertyValue(Name=name, Value=value) for name, value in values.items())
+
+
+def _check_package(path: str, entries: int, unpacked_bytes: int) -> None:
+    """Refuse a ZIP file that says itself that it unpacks to too much; one that lies meets the limit of memory."""
+    try:
+        with zipfile.ZipFile(path) as package:
+            members = package.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error):
+        return  # LibreOffice says what is wrong with it
+    if len(members) > entries or sum(member.file_size for member in members) > unpacked_bytes:
+        raise Refused("too_large")
 
 
 def _as_utf8(path: Path) -> str:

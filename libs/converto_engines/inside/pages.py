@@ -1,50 +1,72 @@
 """Renders pages of a PDF with pdfium, encodes them with libvips and checks each. Runs inside the sandbox, once per PDF.
 
 Started as `pages.py REQUEST_JSON`; it speaks as `answering.py` says, and answers with the document's count of pages.
+pdfium serves one thread only, so several pages are shared out among processes, which are forked from this one.
 """
 
 import os
 import sys
-import threading
 from typing import Any
 
 TYPE_CHECKING = False  # read as True by type checkers; the real module would cost time to import
 if TYPE_CHECKING:
-    from converto_engines.inside import libvips, pdfium
+    from converto_engines.inside import libvips, page_choice, pdfium, shared_work
     from converto_engines.inside.answering import Refused, serve_argument, tell
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
     import libvips
+    import page_choice
     import pdfium
+    import shared_work
     from answering import Refused, serve_argument, tell
 
 _LONGEST_SIDE = 10_000  # pixels
-_PIXELS_IN_FLIGHT = 100_000_000
-"""Rendered pages waiting to be encoded, 3 bytes per pixel; a page larger than that goes alone."""
-_ENCODERS = 2
+_PIXELS_AT_ONCE = 100_000_000
+"""Pixels of all pages that are being drawn, 3 bytes each: large pages are shared out among fewer processes."""
+_MOST_PROCESSES = 8
 _SMALLEST_DPI = 36
 _Size = tuple[int, int]
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
-    """Open, choose the pages, check their sizes, then render and encode them side by side."""
+    """Open, choose the pages, check their sizes, then draw them, several at once where there are cores for it."""
+    # libvips has no thread before its first picture, so this process may still be forked after both are loaded.
+    vips, library = _libraries(request)
     if request.get("ask") == "able":
-        _libraries(request)
         return {}
-    vips, document = _libraries(request)[0], _opened(request)
-    chosen = _chosen(document.page_count, request)
+    document = page_choice.opened(library, request["source"])
+    chosen = page_choice.chosen(document.page_count, request["ranges"], most=request["pages"])
     sizes = {page: _pixel_size(document, page, request) for page in chosen}
-    encoding = _Encoding(vips, request, of=len(chosen))
-    for page in chosen:
-        width, height = sizes[page]
-        encoding.wait_for_room(width * height)
-        try:
-            pixels = document.render(page - 1, width, height)
-        except pdfium.PdfError as error:
-            raise Refused("corrupt", f"The PDF is damaged: {error}") from error
-        encoding.add(page, pixels, sizes[page])
-    encoding.finish()
+    written = 0
+
+    def count(_page: int) -> None:
+        nonlocal written
+        written += 1
+        tell(100 * written / len(chosen), f"page {written} of {len(chosen)}")
+
+    processes = _process_count(sizes)
+    if processes == 1:
+        for page in chosen:
+            _draw(vips, document, page, sizes[page], request)
+            count(page)
+    else:
+        # Each process opens the document anew: a file that is shared would have one reading position for all.
+        shared_work.share_out(chosen, lambda: _Pages(vips, library, sizes, request).draw, processes, count)
     return {"count": document.page_count}
+
+
+class _Pages:
+    """What one of several processes draws with."""
+
+    def __init__(
+        self, vips: libvips.Library, library: pdfium.Library, sizes: dict[int, _Size], request: dict[str, Any]
+    ) -> None:
+        self._vips, self._sizes, self._request = vips, sizes, request
+        self._document = page_choice.opened(library, request["source"])
+
+    def draw(self, page: int) -> None:
+        """Make the picture of one page."""
+        _draw(self._vips, self._document, page, self._sizes[page], self._request)
 
 
 def _libraries(request: dict[str, Any]) -> tuple[libvips.Library, pdfium.Library]:
@@ -54,37 +76,27 @@ def _libraries(request: dict[str, Any]) -> tuple[libvips.Library, pdfium.Library
         raise Refused("missing", "libvips or pdfium is not installed on this worker") from error
 
 
-def _opened(request: dict[str, Any]) -> pdfium.Document:
+def _process_count(sizes: dict[int, _Size]) -> int:
+    largest = max(width * height for width, height in sizes.values())
+    room = max(_PIXELS_AT_ONCE // largest, 1)
+    return min(shared_work.cores(), len(sizes), room, _MOST_PROCESSES)
+
+
+def _draw(vips: libvips.Library, document: pdfium.Document, page: int, size: _Size, request: dict[str, Any]) -> None:
     try:
-        document = pdfium.Library(request["pdfium"]).open(request["source"])
-    except pdfium.PasswordNeeded as error:
-        raise Refused("encrypted", "") from error
+        pixels = document.render(page - 1, *size)
     except pdfium.PdfError as error:
-        raise Refused("corrupt", "") from error
-    if document.page_count < 1:
-        raise Refused("corrupt", "The PDF has no pages")
-    return document
-
-
-def _chosen(count: int, request: dict[str, Any]) -> list[int]:
-    ranges = request["ranges"] or [[1, count]]
-    last = max(end for _, end in ranges)
-    if last > count:
-        pages = "1 page" if count == 1 else f"{count} pages"
-        raise Refused("options", f"pages: page {last} was asked for, but the document has {pages}")
-    chosen = sorted({page for start, end in ranges for page in range(start, end + 1)})
-    if len(chosen) > request["pages"]:
-        raise Refused("too_large", f"{len(chosen):,} pages are too many; {request['pages']:,} are allowed at once")
-    return chosen
+        raise Refused("corrupt", f"The PDF is damaged: {error}") from error
+    path = request["output"] % page
+    vips.from_memory(pixels, *size).write(path, request["save"])
+    made = vips.open(path, "fail_on=error,access=sequential")
+    made.decode()
+    if (made.width, made.height) != size:
+        raise Refused("output", f"Page {page} came out as {made.width} × {made.height} pixels")
 
 
 def _pixel_size(document: pdfium.Document, page: int, request: dict[str, Any]) -> _Size:
-    try:
-        inches = document.size(page - 1)
-    except pdfium.PdfError as error:
-        raise Refused("corrupt", f"The PDF is damaged: {error}") from error
-    if min(inches) <= 0:
-        raise Refused("corrupt", f"The PDF is damaged: page {page} has no size")
+    inches = page_choice.size_of(document, page)
     dpi = request["width"] / inches[0] if request["width"] else request["dpi"]
     width, height = (max(round(side * dpi), 1) for side in inches)
     if request["width"]:
@@ -105,69 +117,6 @@ def _too_large(page: int, inches: tuple[float, float], size: _Size, request: dic
         )
     advice = f"width {int(dpi * inches[0])}" if request["width"] else f"{dpi} dpi"
     return f"{told}. The most that fits is {advice}"
-
-
-class _Encoding:
-    """Encodes rendered pages in threads of its own while the next page is rendered."""
-
-    def __init__(self, vips: libvips.Library, request: dict[str, Any], *, of: int) -> None:
-        self._vips, self._request, self._of = vips, request, of
-        self._change = threading.Condition()
-        self._waiting: list[tuple[int, Any, _Size]] = []
-        self._pixels = self._written = 0
-        self._error: BaseException | None = None
-        for _ in range(min(_ENCODERS, of)):
-            threading.Thread(target=self._encode_all, daemon=True).start()
-
-    def wait_for_room(self, pixels: int) -> None:
-        """Return when so many pixels more may be held; raises what went wrong in a thread."""
-        with self._change:
-            self._change.wait_for(lambda: self._error or not self._pixels or self._pixels + pixels <= _PIXELS_IN_FLIGHT)
-            self._raise()
-
-    def add(self, page: int, pixels: Any, size: _Size) -> None:
-        """Hand over one page."""
-        with self._change:
-            self._pixels += size[0] * size[1]
-            self._waiting.append((page, pixels, size))
-            self._change.notify_all()
-
-    def finish(self) -> None:
-        """Return when every page is written; raises what went wrong in a thread."""
-        with self._change:
-            self._change.wait_for(lambda: self._error or self._written == self._of)
-            self._raise()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _encode_all(self) -> None:
-        while True:
-            with self._change:
-                self._change.wait_for(lambda: self._waiting)
-                page, pixels, size = self._waiting.pop(0)
-            try:
-                self._encode(page, pixels, size)
-            except BaseException as error:  # noqa: BLE001 -- carried over to the main thread, which raises it
-                with self._change:
-                    self._error = error
-                    self._change.notify_all()
-                return
-            del pixels
-            with self._change:
-                self._pixels -= size[0] * size[1]
-                self._written += 1
-                tell(100 * self._written / self._of, f"page {self._written} of {self._of}")
-                self._change.notify_all()
-
-    def _encode(self, page: int, pixels: Any, size: _Size) -> None:
-        path = self._request["output"] % page
-        self._vips.from_memory(pixels, *size).write(path, self._request["save"])
-        made = self._vips.open(path, "fail_on=error,access=sequential")
-        made.decode()
-        if (made.width, made.height) != size:
-            raise Refused("output", f"Page {page} came out as {made.width} × {made.height} pixels")
 
 
 if __name__ == "__main__":

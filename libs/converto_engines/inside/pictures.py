@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 
 TYPE_CHECKING = False  # read as True by type checkers; the real module would cost time to import
 if TYPE_CHECKING:
-    from converto_engines.inside import libvips
+    from converto_engines.inside import icons, libvips, old_jpeg
     from converto_engines.inside.answering import Refused, serve_line
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
+    import icons
     import libvips
+    import old_jpeg
     from answering import Refused, serve_line
 
 ANIMATED = ("gif", "webp")
@@ -25,6 +27,7 @@ _UNSAFE_LOADERS = {
     "bmp": "VipsForeignLoadMagick",
     "ico": "VipsForeignLoadMagick",
     "psd": "VipsForeignLoadMagick",
+    "tga": "VipsForeignLoadMagick",
 }
 """Loaders that libvips itself calls unsafe: each is opened for its own format only."""
 _LOADERS = {
@@ -41,6 +44,7 @@ _LOADERS = {
     "bmp": "magickload",
     "ico": "magickload",
     "psd": "magickload",
+    "tga": "magickload",
 }
 _SAVERS = {
     "png": "pngsave",
@@ -49,9 +53,23 @@ _SAVERS = {
     "avif": "heifsave",
     "tiff": "tiffsave",
     "gif": "gifsave",
+    "heic": "heifsave",
+    "jp2": "jp2ksave",
+    "jxl": "jxlsave",
+    "bmp": "magicksave",
+    "ico": "pngsave",  # an icon file holds PNG pictures
 }
-_DEFAULT_QUALITY = {"jpg": 85, "webp": 80, "avif": 60}
-_LONGEST_SIDE = {"webp": 16383, "jpg": 65500, "gif": 65535, "avif": 16384}  # pixels, limits of the formats themselves
+_UNSAFE_SAVERS = {"jxl": "VipsForeignSaveJxl", "jp2": "VipsForeignSaveJp2k", "bmp": "VipsForeignSaveMagick"}
+_NO_ALPHA = ("jpg", "bmp")
+_NO_PROFILE = ("gif", "bmp", "jp2", "ico")
+_EIGHT_BITS = ("bmp", "ico")
+_DEFAULT_QUALITY = {"jpg": 85, "webp": 80, "avif": 60, "heic": 60, "jp2": 75, "jxl": 85}
+_LONGEST_SIDE = {"webp": 16383, "jpg": 65500, "gif": 65535, "avif": 16384, "heic": 16384, "bmp": 32000}
+"""Pixels, limits of the formats themselves; that of bitmaps is ours (inside/magick/policy.xml)."""
+_METADATA = ("exif-", "xmp-", "iptc-", "photoshop-", "gif-comment", "png-comment")
+"""Removed by ourselves: libvips 8.14 writes the place and the camera into WebP whatever it is told."""
+_PROBE_SIDE = 64  # pixels; some encoders refuse less
+_JXL_EFFORT = 5  # a third of the time of 7, for files hardly larger
 _ANIMATION_FACTOR = 10
 """All frames together may have ten times the pixels of one picture: they are read one after another."""
 _Size = tuple[int, int]
@@ -69,7 +87,7 @@ def main() -> None:
 def _served(library: libvips.Library | None, request: dict[str, Any]) -> dict[str, Any]:
     if library is None:
         raise Refused("missing", "libvips is not installed on this worker")
-    return _able(library) if "ask" in request else convert(library, request)
+    return _able(library, request["probe"]) if "ask" in request else convert(library, request)
 
 
 def convert(library: libvips.Library, request: dict[str, Any]) -> dict[str, Any]:
@@ -78,12 +96,14 @@ def convert(library: libvips.Library, request: dict[str, Any]) -> dict[str, Any]
     allowed = _UNSAFE_LOADERS.get(request["source_format"])
     library.allow(*([allowed] if allowed else []))
     source = _Source(library, request)
+    if request["target_format"] == "ico":
+        return _iconised(library, source, request)
     size = _wanted_size(source, options)
     _check_size(size, request)
     try:
         picture = _coloured(_sized(source, size), request)
         picture = _on_background(picture, request)
-        picture.write(request["output"], _save_options(request["target_format"], options))
+        _write(library, picture, request)
     except libvips.VipsError as error:
         _blame(source, error)
     frames = source.frames if request["target_format"] in ANIMATED else 1
@@ -95,7 +115,7 @@ class _Source:
     """The picture to convert: its upright size, its pages, and how to open it again."""
 
     def __init__(self, library: libvips.Library, request: dict[str, Any]) -> None:
-        self.library, self.path = library, request["source"]
+        self.library, self.path = library, _readable(request)
         self.is_vector = request["source_format"] == "svg"
         first = self._opened("fail_on=error,access=sequential")
         self.pages = max(first.n_pages, 1)
@@ -137,6 +157,16 @@ class _Source:
             return self.library.open(self.path, options)
         except libvips.VipsError as error:
             raise Refused("corrupt", "") from error
+
+
+def _readable(request: dict[str, Any]) -> str:
+    """The path of the source, or of a copy when its way of packing is one that libvips has no reader for."""
+    if request["source_format"] != "tiff" or not old_jpeg.is_used(request["source"]):
+        return str(request["source"])
+    sys.path[:0] = request["packages"]
+    copy = f"{request['source']}.png"
+    old_jpeg.rewrite(request["source"], copy, request["options"].get("page") or 1, most_pixels=request["pixels"])
+    return copy
 
 
 class _Sizes:
@@ -185,7 +215,9 @@ def _sized(source: _Source, size: _Sizes) -> libvips.Picture:
 def _coloured(picture: libvips.Picture, request: dict[str, Any]) -> libvips.Picture:
     """Keep the picture's own colour profile where the target can hold it; otherwise turn its colours into sRGB."""
     is_cmyk = picture.interpretation == libvips.CMYK
-    keeps_profile = request["target_format"] != "gif" and not request["options"].get("strip", False)
+    if request["target_format"] in _EIGHT_BITS and not picture.has_field("icc-profile-data") and not is_cmyk:
+        return picture.in_srgb()
+    keeps_profile = request["target_format"] not in _NO_PROFILE and not request["options"].get("strip", False)
     if not is_cmyk and (keeps_profile or not picture.has_field("icc-profile-data")):
         return picture
     try:
@@ -195,16 +227,62 @@ def _coloured(picture: libvips.Picture, request: dict[str, Any]) -> libvips.Pict
 
 
 def _on_background(picture: libvips.Picture, request: dict[str, Any]) -> libvips.Picture:
-    colour = request["options"].get("background") or ("#ffffff" if request["target_format"] == "jpg" else None)
+    colour = request["options"].get("background") or ("#ffffff" if request["target_format"] in _NO_ALPHA else None)
     if colour is None or not picture.has_alpha:
         return picture
     red, green, blue = (int(colour[position : position + 2], 16) for position in (1, 3, 5))
     return picture.in_srgb().flattened((red, green, blue))
 
 
+def _write(library: libvips.Library, picture: libvips.Picture, request: dict[str, Any]) -> None:
+    """Encode; a saver that libvips calls unsafe is opened only now, and the loader to check it only after that."""
+    target = request["target_format"]
+    library.also_allow(*([_UNSAFE_SAVERS[target]] if target in _UNSAFE_SAVERS else []))
+    if request["options"].get("strip"):
+        picture = picture.without(*_METADATA)
+    picture.write(request["output"], _save_options(target, request["options"]))
+
+
+def _iconised(library: libvips.Library, source: _Source, request: dict[str, Any]) -> dict[str, Any]:
+    """One icon file with the picture in all usual sizes, none larger than the picture or than was asked for."""
+    asked = [side for side in (request["options"].get(name) for name in ("width", "height")) if side]
+    if max(asked, default=0) > icons.LARGEST:
+        raise Refused("options", f"An icon has at most {icons.LARGEST} pixels per side")
+    grows = source.is_vector or request["options"].get("enlarge", False)
+    largest = max(asked) if asked else icons.LARGEST
+    sizes = icons.sizes_up_to(largest if grows else min(largest, max(source.size)))
+    paths = []
+    try:
+        for side in sizes:
+            factor = side / max(source.size)
+            inner = (max(round(part * factor), 1) for part in source.size)
+            picture = _coloured(source.scaled(*inner), request)
+            picture = _on_background(picture, request).in_srgb().centred(side)
+            paths.append(f"{request['output']}.{side}.png")
+            picture.write(paths[-1], "compression=9,strip=true")
+    except libvips.VipsError as error:
+        _blame(source, error)
+    icons.write(request["output"], paths, sizes)
+    _verify_icon(library, request["output"], sizes)
+    return {"width": sizes[-1], "height": sizes[-1], "frames": 1, "pages": source.pages}
+
+
+def _verify_icon(library: libvips.Library, path: str, sizes: list[int]) -> None:
+    for side, part in zip(sizes, icons.taken_apart(path), strict=True):
+        try:
+            made = library.open(part, "fail_on=error,access=sequential")
+            made.decode()
+        except libvips.VipsError as error:
+            raise Refused("output", f"The icon cannot be read: {error}") from error
+        if (made.width, made.height) != (side, side):
+            raise Refused("output", f"The icon is {made.width} × {made.height} pixels instead of {side} × {side}")
+
+
 def _save_options(target_format: str, options: dict[str, Any]) -> str:
     quality = options.get("quality") or _DEFAULT_QUALITY.get(target_format)
     is_lossless = bool(options.get("lossless"))
+    if is_lossless and target_format == "heic":
+        raise Refused("options", "lossless: HEIC cannot be lossless here. Please choose png, webp, avif, jxl or tiff")
     if is_lossless and target_format == "jpg":
         raise Refused("options", "lossless: JPEG cannot be lossless. Please choose png, webp, avif or tiff")
     chosen = {
@@ -214,6 +292,10 @@ def _save_options(target_format: str, options: dict[str, Any]) -> str:
         "avif": f"Q={quality},effort=3,bitdepth=8,compression=av1" + _avif_lossless(is_lossless),
         "tiff": "compression=lzw,predictor=horizontal",
         "gif": "effort=6",
+        "heic": f"Q={quality},bitdepth=8,compression=hevc",
+        "jp2": "lossless=true" if is_lossless else f"Q={quality}",
+        "jxl": f"lossless=true,effort={_JXL_EFFORT}" if is_lossless else f"Q={quality},effort={_JXL_EFFORT}",
+        "bmp": "format=bmp3",
     }[target_format]
     return f"{chosen},strip=true" if options.get("strip") else chosen
 
@@ -266,6 +348,8 @@ def _largest_icon(path: str) -> int:
 
 def _verify(library: libvips.Library, request: dict[str, Any], size: _Size, frames: int) -> None:
     options = ",n=-1" if frames > 1 else ""
+    loader = _UNSAFE_LOADERS.get(request["target_format"])
+    library.also_allow(*([loader] if loader else []))
     try:
         made = library.open(request["output"], f"fail_on=error,access=sequential{options}")
         height = made.height // frames
@@ -276,12 +360,27 @@ def _verify(library: libvips.Library, request: dict[str, Any], size: _Size, fram
         raise Refused("output", f"The result is {made.width} × {height} pixels instead of {size[0]} × {size[1]}")
 
 
-def _able(library: libvips.Library) -> dict[str, Any]:
+def _able(library: libvips.Library, probe: str) -> dict[str, Any]:
+    """What this libvips reads, and what it writes when it is tried: a saver may be there and its encoder not."""
     return {
         "version": library.version,
         "sources": [name for name, loader in _LOADERS.items() if library.has(loader)],
-        "targets": [name for name, saver in _SAVERS.items() if library.has(saver)],
+        "targets": [name for name, saver in _SAVERS.items() if library.has(saver) and _can_write(library, name, probe)],
     }
+
+
+def _can_write(library: libvips.Library, target: str, probe: str) -> bool:
+    """Whether a small picture can be written and read again."""
+    if target == "ico":
+        return True  # it is made of PNG, which is tried for itself
+    request = {"target_format": target, "options": {}, "output": f"{probe}.{target}"}
+    try:
+        picture = library.from_memory(bytes(3 * _PROBE_SIDE**2), _PROBE_SIDE, _PROBE_SIDE)
+        _write(library, picture, request)
+        _verify(library, request, (_PROBE_SIDE, _PROBE_SIDE), 1)
+    except (libvips.VipsError, Refused):
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """What can be converted, who converts, and who is asking."""
 
+from typing import Annotated
+
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
+from msgspec import Meta
 
 from converto_core.catalogue import Offer
 from converto_core.formats import FORMATS, format_named
@@ -22,15 +25,20 @@ class FormatsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: FormatName | None = None
     target: FormatName | None = None
+    sleeping: Annotated[
+        bool, Meta(description="Also what only workers offer that are not running now; such conversions wait for one")
+    ] = False
 
 
 @get("/formats", tags=TAGS, summary="What can be converted now", responses=problem_responses(422))
 async def list_formats(request: ApiRequest, offers: NamedDependency[Offers]) -> Formats:
-    """Every format and every route with its steps and the JSON Schema of its options."""
+    """Every format, and every route that a running worker offers, with its steps and the JSON Schema of its options."""
     query = query_of(request, FormatsQuery)
     source, target = _name("source", query.source), _name("target", query.target)
     chosen = [
-        route for route in await offers.routes() if source in (None, route.source) and target in (None, route.target)
+        route
+        for route in await offers.routes(is_live=not query.sleeping)
+        if source in (None, route.source) and target in (None, route.target)
     ]
     by_name = {offer.converter: offer for offer in await offers.known()}
     formats = [msgspec.convert(entry, FormatBody, from_attributes=True) for entry in FORMATS]
@@ -75,4 +83,5 @@ def _route(route: planner.Route, by_name: dict[str, Offer]) -> RouteBody:
         family=first.family,
         options_schema=planner.merged_schema(route.steps, offers),
         steps=route.steps,
+        losses=planner.losses_of(route.steps, offers),
     )

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import httpx2
+import msgspec
 import pytest
 
 from converto_cli.__main__ import main
@@ -15,6 +16,8 @@ from converto_cli.options import expectation, guessed_options, typed_options
 from converto_cli.screen import plain, size_text
 from converto_cli.server import NoServerKnown, find_server
 from converto_cli.session import Usage
+from converto_cli.words import stage_text
+from converto_client.models import ConversionRecord, SecondsRange
 from tests.unit.cli.conftest import Run
 from tests.unit.client.fake_service import FakeService
 
@@ -113,10 +116,10 @@ def test_formats_when_shown_then_sources_and_options_are_listed(run: Run, servic
     schema = {"properties": {"dpi": {"type": "integer", "minimum": 36, "maximum": 600}}}
     steps = [{"converter": "pdfium", "source_format": "pdf", "target_format": "png"}]
     route = {"source": "pdf", "target": "png", "engine": "pdfium", "engine_version": "7", "steps": steps}
-    service.routes = [{**route, "options_schema": schema}]
+    service.routes = [{**route, "options_schema": schema, "losses": ["links are lost"]}]
 
     assert run("formats").out == "pdf\tpng\n"
-    assert run("formats", "pdf").out == "png\tpdfium 7\tpdf → png\tdpi: 36 to 600\n"
+    assert run("formats", "pdf").out == "png\tpdfium 7\tpdf → png\tdpi: 36 to 600\tlinks are lost\n"
     assert run("formats", "--json").document()["routes"][0]["source"] == "pdf"
 
 
@@ -125,6 +128,28 @@ def test_formats_when_nothing_is_offered_then_says_what_to_do(run: Run) -> None:
 
     assert done.status == 1
     assert "converto doctor" in done.talk
+
+
+@pytest.mark.parametrize("source", ["deck.pdf", "pdf", "folder/deck.pdf"])
+def test_plan_when_asked_then_steps_time_losses_and_options_are_told(run: Run, source: str) -> None:
+    """W2, M5: what will happen, before anything is uploaded."""
+    done = run("plan", source, "--to", "png")
+
+    assert done.out.splitlines() == [
+        "step 1   pdf → png by pdfium 7",
+        "time     2 s to 75 s (from 12 earlier ones here)",
+        "loses    links are lost",
+        "option   dpi: 36 to 600",
+    ]
+    assert run("plan", source, "--to", "png", "--json").document()["expected"]["based_on"] == 12
+
+
+def test_stage_when_the_rest_is_known_then_it_is_told_as_a_range() -> None:
+    record = ConversionRecord(id="1", file_id="2", target_format="pdf", status="processing", stage="page 3 of 9")
+    rest = SecondsRange(low_s=40, high_s=7500)
+
+    assert stage_text(record) == "page 3 of 9"
+    assert stage_text(msgspec.structs.replace(record, remaining=rest)) == "page 3 of 9, 40 s to 2 h 5 min left"
 
 
 def test_doctor_when_all_is_well_then_status_is_0(run: Run, service: FakeService) -> None:

@@ -121,6 +121,7 @@ class FakeService:
             ("POST", "/conversions/([^/]+)/(cancel|retry)", self._move),
             ("DELETE", "/conversions/([^/]+)", self._delete),
             ("GET", "/formats", lambda _: httpx2.Response(200, json={"formats": [], "routes": self.routes})),
+            ("POST", "/plans", self._plan),
             ("GET", "/workers", lambda _: httpx2.Response(200, json={"workers": self.worker_records})),
             ("GET", "/whoami", lambda _: httpx2.Response(200, json={"owner": "local", "key_id": "test"})),
         ]
@@ -157,6 +158,20 @@ class FakeService:
                 "upload": self._upload(file["id"]),
             }
         return httpx2.Response(201, json=self.replays[key])
+
+    def _plan(self, request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        source = asked.get("source_format") or asked["filename"].rpartition(".")[2]
+        step = {"source_format": source, "target_format": asked["target_format"], "engine": "pdfium"}
+        told = {
+            "source_format": source,
+            "target_format": asked["target_format"],
+            "steps": [{**step, "engine_version": "7", "converter": "pdf-pages"}],
+            "options_schema": {"properties": {"dpi": {"type": "integer", "minimum": 36, "maximum": 600}}},
+            "expected": {"low_s": 2.0, "high_s": 75.0, "based_on": 12},
+            "losses": ["links are lost"],
+        }
+        return httpx2.Response(200, json=told)
 
     def _create_file(self, request: httpx2.Request) -> httpx2.Response:
         file = self._new_file(json.loads(request.content))

@@ -1,18 +1,23 @@
 """The steps of one job seen from inside: progress, limits, folders and outputs."""
 
+import io
+import zipfile
 from pathlib import Path
 
+import pytest
+
 from converto_core.conversion import Status, Step, claim
+from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.conftest import House
 from tests.unit.conversion_worker.fakes import FakeConverter, make_upper_case
 
 
 async def run(
-    house: House, folder: Path, *converters: FakeConverter, plan: tuple[Step, ...]
+    house: House, folder: Path, *converters: FakeConverter, plan: tuple[Step, ...], family: Family = Family.OFFICE
 ) -> list[tuple[float, str]]:
     """Run a job outside of a slot; what it reported."""
-    record = await house.request(plan=plan)
+    record = await house.request(plan=plan, family=family)
     claimed = await house.stores.conversions.apply(claim(record.id, token=0, worker="w", now_ms=0))
     assert claimed is not None
     assert claimed.status is Status.PROCESSING
@@ -54,6 +59,49 @@ async def test_job_when_a_step_took_long_then_the_next_one_has_only_what_is_left
 
     assert first.jobs[0].limits.wall_s == house.settings.conversion_timeout_s
     assert second.jobs[0].limits.wall_s == house.settings.conversion_timeout_s - 600
+
+
+async def test_job_when_a_converter_notes_what_is_missing_then_the_record_tells_it_once(house: House) -> None:
+    """Nothing is dropped silently."""
+
+    async def forgetful(job: Job) -> list[Product]:
+        job.note("A track was left out")
+        job.note("A track was left out")
+        return await make_upper_case(job)
+
+    house.converter.behaviour = forgetful
+    record = await house.request()
+    await house.open_slot()
+    done = await house.reach(record, Status.COMPLETED)
+
+    assert done.notes == ("A track was left out",)
+
+
+@pytest.mark.parametrize("family", [Family.VIDEO, Family.AUDIO])
+async def test_job_when_it_is_of_video_or_sound_then_it_may_take_as_long_as_a_film(
+    house: House, tmp_path: Path, family: Family
+) -> None:
+    converter = FakeConverter(make_upper_case)
+    await run(house, tmp_path, converter, plan=(Step("fake", "txt", "pdf"),), family=family)
+
+    assert converter.jobs[0].limits.wall_s == house.settings.media_timeout_s
+    assert converter.jobs[0].limits.cpu_s == house.settings.media_cpu_s
+
+
+async def test_job_when_the_source_unpacks_to_too_much_then_failed_and_no_converter_saw_it(house: House) -> None:
+    """I13: a bomb costs its own limits only."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        for number in range(house.settings.max_archive_entries):
+            archive.writestr(f"word/{number}", "")
+    plan = (Step("fake", "docx", "pdf"),)
+    record = await house.request(body.getvalue(), plan=plan, source_format="docx", filename="bomb.docx")
+    await house.open_slot()
+    done = await house.reach(record, Status.FAILED)
+
+    assert done.error_code == "source_too_large"
+    assert house.converter.jobs == []
 
 
 async def test_job_when_there_are_many_pages_then_names_sort_and_outputs_are_in_order(house: House) -> None:

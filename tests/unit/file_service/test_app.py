@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 
@@ -55,6 +56,22 @@ async def test_formats_when_asked_then_routes_with_chains_and_options(world: Wor
     assert (chain[0]["family"], chain[0]["engine"]) == ("office", "pdfium")
 
 
+async def test_formats_when_the_worker_is_gone_then_shown_only_as_sleeping_and_still_accepted(world: World) -> None:
+    """M1: machines that are not always online; what they will do later is accepted, but not shown as running."""
+    (worker,) = await world.stores.workers.seen_since(0)
+    await world.stores.workers.put(msgspec.structs.replace(worker, seen_at=now_ms() - 3_600_000))
+
+    shown = (await world.api.get("/api/v1/formats")).json()["routes"]
+    sleeping = (await world.api.get("/api/v1/formats?sleeping=true")).json()["routes"]
+    accepted = await world.api.post(
+        "/api/v1/conversions", json={"target_format": "pdf", "file": {"filename": "a.pptx", "size_bytes": 5}}
+    )
+
+    assert shown == []
+    assert len(sleeping) > 5
+    assert accepted.status_code == 201
+
+
 async def test_formats_when_format_is_unknown_then_422(world: World) -> None:
     problem(await world.api.get("/api/v1/formats?source=xyz"), 422, "invalid_request")
 
@@ -99,7 +116,7 @@ def test_description_when_read_then_every_post_knows_its_body_key_and_problems()
     described = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     posts = [path["post"] for path in described["paths"].values() if "post" in path]
 
-    assert len(posts) == 7
+    assert len(posts) == 8
     for post in posts:
         assert post["requestBody"]["content"]["application/json"]["example"] is not None
         assert "Idempotency-Key" in {parameter["name"] for parameter in post["parameters"]}

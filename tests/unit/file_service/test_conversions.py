@@ -268,6 +268,23 @@ async def test_get_when_it_runs_then_progress_worker_and_start_are_shown(world: 
     assert answer.headers["retry-after"] == "1"
 
 
+async def test_get_when_it_has_run_for_a_while_then_the_rest_is_told_as_a_range_that_keeps_its_etag(
+    world: World,
+) -> None:
+    """C2: honest about time, and unchanged while the record is."""
+    conversion_id = await world.pending()
+    running = await world.claimed(conversion_id)
+    early = (await world.api.get(f"{ADDRESS}/{conversion_id}")).json()
+    later_ms = (running.started_at or 0) + 30_000
+    await world.apply(beat(conversion_id, token=running.token, now_ms=later_ms, percent=50.0))
+
+    first, second = [await world.api.get(f"{ADDRESS}/{conversion_id}") for _ in range(2)]
+
+    assert early["remaining"] is None
+    assert first.json()["remaining"] == {"low_s": 15.0, "high_s": 60.0, "based_on": 0}
+    assert first.headers["etag"] == second.headers["etag"]
+
+
 async def test_get_when_completed_then_outputs_versions_and_expiry_are_shown(world: World) -> None:
     """I4, M4: the current (output) filename, checksums and sizes are part of the record."""
     conversion_id = await world.pending()

@@ -1,0 +1,31 @@
+"""All benchmarks of the converters, one after the other: `python -m bench.engines`. It measures nothing itself."""
+
+import subprocess
+import sys
+
+from bench.__main__ import corpus
+
+ALONE = ("bench.engines.pictures", "bench.engines.video")
+ON_REAL_FILES = (
+    "bench.engines.office",
+    "bench.engines.office_endurance",
+    "bench.engines.pages",
+    "bench.engines.cad",
+    "bench.engines.corpus",
+    "bench.engines.hostile",
+)
+
+
+def main() -> int:
+    """0 when every limit was kept."""
+    found = corpus()
+    if found is None:
+        print("Only made files are measured: CONVERTO_CORPUS names no folder with real ones.")
+    commands = [[name] for name in ALONE] + [[name, str(found)] for name in ON_REAL_FILES if found]
+    # Each in a process of its own, so that no benchmark inherits memory or warm programs of the one before.
+    statuses = [subprocess.run([sys.executable, "-m", *command], check=False).returncode for command in commands]
+    return max(statuses)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

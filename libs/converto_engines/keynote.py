@@ -1,0 +1,88 @@
+"""Keynote presentations to PDF: the preview that Keynote itself put into the file, else what LibreOffice understands.
+
+Keynote draws its preview with its own fonts and layouts, so it goes first wherever it shows every slide.
+"""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from converto_core.catalogue import Loss
+from converto_core.errors import BadSource, CorruptSource, SourceTooLarge
+from converto_core.formats import Family
+from converto_engines.converter import Job, NoOptions, Product
+from converto_engines.inner_program import InnerProgram
+from converto_engines.libreoffice import LibreOffice, OfficeOptions
+from converto_engines.process import Sandbox
+
+_ADVICE = (
+    "This Keynote file cannot be read here: it holds no complete preview, and its slides are in a form that only"
+    " Keynote understands. On a Mac open it in Keynote, choose File > Export To > PDF (or PowerPoint) and upload that"
+)
+
+
+class Keynote:
+    """Converter of Keynote presentations; see `Converter` for what its attributes mean."""
+
+    name = "keynote"
+    engine = "LibreOffice"
+    family = Family.OFFICE
+    sources: tuple[str, ...] = ("key",)
+    targets: tuple[str, ...] = ("pdf",)
+    options: type[msgspec.Struct] = NoOptions
+    loss = 0.1
+    seconds = 1.5
+    is_paged = False
+    losses: tuple[Loss, ...] = (
+        Loss(text="animations, movies and the means to edit"),
+        Loss(text="pictures may be coarse: a preview that Keynote stored in the file is taken where there is one"),
+        Loss(text="without a preview only simple slides come out, and not as in Keynote; export as PDF or PowerPoint"),
+    )
+
+    def __init__(self, sandbox: Sandbox, to_pdf: LibreOffice) -> None:
+        """Take the sandbox, and the converter for files without a preview."""
+        self._sandbox, self._to_pdf = sandbox, to_pdf
+        self._program = InnerProgram(sandbox, "keynote_preview.py")
+
+    async def version(self) -> str | None:
+        """Version of LibreOffice, which stands in where there is no preview; None when it is missing."""
+        return await self._to_pdf.version()
+
+    async def convert(self, job: Job) -> list[Product]:
+        """One page per slide that is shown."""
+        preview = job.folder / "preview.pdf"
+        told = await self._look(job, preview)
+        if told["has_preview"] and await self._is_complete(preview, told, job):
+            product = job.folder / "result.pdf"
+            await asyncio.to_thread(shutil.move, preview, product)
+            return [Product(path=product)]
+        return await self._by_libreoffice(job)
+
+    async def aclose(self) -> None:
+        """LibreOffice is ended by the converter that owns it."""
+
+    async def _look(self, job: Job, preview: Path) -> dict[str, Any]:
+        job.report(None, "looking for a preview")
+        request = {
+            "source": self._sandbox.inside(job.folder, job.source),
+            "output": self._sandbox.inside(job.folder, preview),
+            "entries": job.limits.entries,
+            "unpacked_bytes": job.limits.unpacked_bytes,
+        }
+        return await self._program.run(request, folder=job.folder, limits=job.limits)
+
+    async def _is_complete(self, preview: Path, told: dict[str, Any], job: Job) -> bool:
+        """Whether the preview opens and shows every slide; nothing tells which slides a newer Keynote skips."""
+        pages = await self._to_pdf.pages_in(preview, job.folder)
+        if pages is not None and pages > job.limits.pages:
+            raise SourceTooLarge(f"The presentation has {pages} pages; at most {job.limits.pages} are allowed")
+        return pages is not None and pages in {told["slides"], told["shown"]} - {0}
+
+    async def _by_libreoffice(self, job: Job) -> list[Product]:
+        try:
+            return await self._to_pdf.convert(msgspec.structs.replace(job, options=OfficeOptions()))
+        except CorruptSource as error:
+            raise BadSource(_ADVICE, code="source_unsupported", detail=error.detail) from error

@@ -1,0 +1,69 @@
+"""What a mesh file says of its own size before it is read: a few header lines, no more.
+
+It reads the first kilobytes of STL, PLY and OFF files on the worker's side; the other formats tell theirs to the
+programs in the sandbox.
+"""
+
+import re
+from pathlib import Path
+
+from converto_core.errors import CorruptSource, SourceTooLarge
+
+_HEADER_BYTES = 64 * 1024
+_STL_HEADER_BYTES, _STL_FACE_BYTES = 84, 50
+_SMALLEST_PLY_FACE_BYTES = 4  # a count and three corners, one byte each
+_SMALLEST_TEXT_FACE_BYTES = 8  # "3 0 1 2" and the end of its line
+
+
+def check(path: Path, kind: str, most_faces: int) -> None:
+    """Raise `SourceTooLarge` for more faces than allowed, `CorruptSource` for more than the file can hold.
+
+    Blocks on the disk.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    faces, least_bytes = {"stl": _of_stl, "ply": _of_ply, "off": _of_off}.get(kind, _untold)(head)
+    if min(faces, least_bytes) < 0 or least_bytes > size:
+        raise CorruptSource("The model says that it holds more than is in the file. Please upload it again complete")
+    if faces > most_faces:
+        raise SourceTooLarge(f"The model has {faces:,} faces; {most_faces:,} are allowed")
+
+
+def is_binary_stl(path: Path) -> bool:
+    """Whether an STL is binary, by what its size says; text that happens to fit is unheard of. Blocks on the disk."""
+    with path.open("rb") as file:
+        head = file.read(_STL_HEADER_BYTES)
+    faces = int.from_bytes(head[80:], "little")
+    return len(head) == _STL_HEADER_BYTES and path.stat().st_size == _STL_HEADER_BYTES + _STL_FACE_BYTES * faces
+
+
+def _of_stl(head: bytes) -> tuple[int, int]:
+    """How many faces the header tells, and how many bytes the file has at least when that is true."""
+    if re.match(rb"\s*solid\b", head) and b"facet" in head:
+        return 0, 0
+    faces = int.from_bytes(head[80:_STL_HEADER_BYTES], "little")
+    return faces, _STL_HEADER_BYTES + faces * _STL_FACE_BYTES
+
+
+def _of_ply(head: bytes) -> tuple[int, int]:
+    header = head.partition(b"end_header")[0]
+    found = re.findall(rb"^[ \t]*element[ \t]+(\w+)[ \t]+(-?\d{1,18})[ \t\r]*$", header, re.MULTILINE)
+    counts = {name: int(count) for name, count in found}
+    if min(counts.values(), default=0) < 0:
+        return -1, -1
+    faces = counts.get(b"face", 0)
+    return faces, sum(counts.values()) + faces * (_SMALLEST_PLY_FACE_BYTES - 1)
+
+
+def _of_off(head: bytes) -> tuple[int, int]:
+    lines = [line for line in head.split(b"\n") if line.strip() and not line.lstrip().startswith(b"#")]
+    numbers = re.findall(rb"(?<![\w.])-?\d{1,18}(?![\w.])", b" ".join(lines[:2]))
+    if len(numbers) < 2:
+        return 0, 0
+    vertices, faces = int(numbers[0]), int(numbers[1])
+    return min(vertices, faces) if min(vertices, faces) < 0 else faces, faces * _SMALLEST_TEXT_FACE_BYTES
+
+
+def _untold(_head: bytes) -> tuple[int, int]:
+    return 0, 0

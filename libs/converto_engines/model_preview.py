@@ -1,0 +1,106 @@
+"""A picture of a model, drawn by f3d without a screen. What is drawn is the GLB that `Meshes` made and checked.
+
+So f3d, whose readers are many and little hardened, never reads a file of a stranger.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from converto_core.catalogue import Loss
+from converto_core.errors import BadOptions, ConversionError
+from converto_core.formats import Family
+from converto_engines.converter import Job, Product
+from converto_engines.inner_program import InnerProgram
+from converto_engines.meshes import Meshes, MeshOptions
+from converto_engines.process import Sandbox
+
+_UPRIGHT_IN_Z = ("stl", "3mf")
+"""Formats of printing, where +Z is up; in the others it is +Y by rule or by habit."""
+
+_Side = Annotated[int, Meta(ge=16, le=4096)]
+
+
+class ModelPreviewOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one can choose for a picture of a model."""
+
+    width: Annotated[_Side, Meta(description="Pixels")] = 1280
+    height: Annotated[_Side, Meta(description="Pixels; the model fills the picture without being stretched")] = 960
+    background: Annotated[
+        Annotated[str, Meta(pattern="^(#[0-9a-fA-F]{6}|transparent)$")],
+        Meta(description="Colour behind the model, such as #ffffff, or transparent"),
+    ] = "#ffffff"
+    direction: Annotated[
+        Literal["isometric", "front", "back", "left", "right", "top", "bottom"],
+        Meta(description="Where the model is seen from"),
+    ] = "isometric"
+    up_axis: Annotated[
+        Literal["y", "z"] | None,
+        Meta(description="Which axis points up; default: z for STL and 3MF, y for all others"),
+    ] = None
+
+
+class ModelPreview:
+    """Converter of models to pictures; see `Converter` for what its attributes mean."""
+
+    name = "model-preview"
+    engine = "f3d"
+    family = Family.MODEL
+    sources: tuple[str, ...] = Meshes.sources
+    targets: tuple[str, ...] = ("png",)
+    options: type[msgspec.Struct] = ModelPreviewOptions
+    loss = 0.8
+    seconds = 2.0
+    is_paged = False
+    losses: tuple[Loss, ...] = (Loss(text="the model itself: a picture of it from one side"),)
+
+    def __init__(self, sandbox: Sandbox, meshes: Meshes) -> None:
+        """Take the sandbox, and the converter that makes and checks what is drawn."""
+        self._sandbox, self._meshes = sandbox, meshes
+        self._program = InnerProgram(sandbox, "model_preview.py", modules=("f3d", "PIL"))
+
+    async def version(self) -> str | None:
+        """Version of f3d, None when it, a way to draw without a screen, or what reads the models is missing."""
+        if not self._program.is_installed or await self._meshes.version() is None:
+            return None
+        try:
+            told = await self._program.ask()
+        except ConversionError:  # f3d is there, but the library that draws without a screen is not
+            return None
+        return str(told["version"]) if told else None
+
+    async def convert(self, job: Job) -> list[Product]:
+        """One picture of the size asked for."""
+        options = job.options
+        if options.width * options.height > job.limits.pixels:
+            allowed = f"{job.limits.pixels:,} pixels are allowed"
+            raise BadOptions(f"The picture would be {options.width} × {options.height} pixels; {allowed}")
+        model = await self._drawable(job)
+        product = job.folder / "preview.png"
+        await self._program.run(
+            self._request(job, model, product), folder=job.folder, limits=job.limits, report=job.report
+        )
+        return [Product(path=product)]
+
+    async def aclose(self) -> None:
+        """The converter of meshes is closed by whoever made it."""
+
+    async def _drawable(self, job: Job) -> Path:
+        axis = job.options.up_axis or ("z" if job.source_format in _UPRIGHT_IN_Z else "y")
+        as_glb = msgspec.structs.replace(
+            job,
+            target_format="glb",
+            options=MeshOptions(up="z_to_y" if axis == "z" else "keep"),
+            report=lambda percent, stage: job.report(None if percent is None else percent / 2, stage),
+        )
+        (model,) = await self._meshes.convert(as_glb)
+        return model.path
+
+    def _request(self, job: Job, model: Path, product: Path) -> dict[str, Any]:
+        return {
+            "source": self._sandbox.inside(job.folder, model),
+            "output": self._sandbox.inside(job.folder, product),
+            "options": msgspec.to_builtins(job.options),
+        }

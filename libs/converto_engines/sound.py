@@ -1,0 +1,234 @@
+"""Sound to sound, and the sound of a video: one track, its words and its cover, with ffmpeg."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from converto_core.catalogue import Loss
+from converto_core.errors import BadOptions, BadSource, CorruptSource
+from converto_core.formats import Family
+from converto_engines import ffmpeg, loudness, media_check, sound_encoding
+from converto_engines.converter import Job, Product
+from converto_engines.ffmpeg import Ffmpeg, FfmpegRefused
+from converto_engines.media_check import Window, Work
+from converto_engines.media_probe import Probe, Track
+from converto_engines.process import Sandbox
+from converto_engines.video import check_window, cut_arguments
+from converto_engines.video_plan import Expected
+
+# Target: name of the container's writer, codec, arguments of its own.
+_TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "mp3": ("mp3", "mp3", ("-id3v2_version", "3")),  # version 4 is not read by Windows
+    "m4a": ("ipod", "aac", ("-movflags", "+faststart")),
+    "aac": ("adts", "aac", ()),
+    "opus": ("opus", "opus", ()),
+    "ogg": ("ogg", "vorbis", ()),
+    "flac": ("flac", "flac", ()),
+    "wav": ("wav", "pcm", ("-rf64", "auto")),  # a plain WAV ends at 4 GB
+}
+_WITH_COVER: Final = frozenset({"mp3", "m4a", "flac"})
+_TAGGED_BY_TRACK: Final = frozenset({"ogg", "opus"})
+_ENCODED_PERCENT = 95.0
+
+_Rate = Literal[8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000]
+_Moment = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class SoundOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one can choose for sound."""
+
+    bitrate_kbps: Annotated[
+        Annotated[int, Meta(ge=8, le=768)] | None,
+        Meta(description="Default: as much as the sound needs (mp3), else by the number of channels"),
+    ] = None
+    quality: Annotated[
+        Annotated[int, Meta(ge=0, le=9)] | None, Meta(description="For mp3 and ogg: 9 is best; not with bitrate_kbps")
+    ] = None
+    sample_rate_hz: Annotated[_Rate | None, Meta(description="Default: as in the source; opus is always 48000")] = None
+    channels: Annotated[Annotated[int, Meta(ge=1, le=8)] | None, Meta(description="1 is mono, 2 is stereo")] = None
+    loudness: Annotated[
+        Annotated[float, Meta(ge=-70, le=-5)] | None,
+        Meta(description="Make it this loud on average, in LUFS (EBU R 128): -23 for broadcast, -16 for podcasts"),
+    ] = None
+    track: Annotated[
+        Annotated[int, Meta(ge=1, le=64)] | None,
+        Meta(description="Which sound track of a video; default: its main one"),
+    ] = None
+    start_s: Annotated[_Moment, Meta(description="Leave out what comes before this second")] = 0.0
+    end_s: Annotated[_Moment | None, Meta(description="Leave out what comes after this second")] = None
+    metadata: Annotated[
+        Literal["keep", "strip"], Meta(description="Title, artist, cover picture, chapters and the like")
+    ] = "keep"
+
+
+class Sound:
+    """Converter of sound; see `Converter` for what its attributes mean."""
+
+    name = "sound"
+    engine = "ffmpeg"
+    family = Family.AUDIO
+    sources: tuple[str, ...] = (*ffmpeg.SOUND_SOURCES, *ffmpeg.VIDEO_SOURCES)
+    options: type[msgspec.Struct] = SoundOptions
+    loss = 0.1
+    seconds = 5.0
+    is_paged = False
+    losses: tuple[Loss, ...] = (
+        Loss(text="the picture; of several sound tracks all but one", sources=ffmpeg.VIDEO_SOURCES),
+        Loss(text="fine detail, by as much as the bitrate says", targets=("mp3", "m4a", "aac", "opus", "ogg")),
+        Loss(text="the cover picture", targets=("aac", "opus", "ogg", "wav")),
+        Loss(text="title, artist and all other metadata", targets=("aac",)),
+        Loss(text="metadata for which the format has no field", targets=("wav", "m4a")),
+        Loss(text="all but two channels", targets=("mp3",)),
+        Loss(text="what recordings of 32 bits hold beyond 24 bits", sources=("wav",), targets=("flac",)),
+    )
+
+    def __init__(self, box: Sandbox) -> None:
+        """Take the sandbox that ffmpeg runs in."""
+        self._ffmpeg = Ffmpeg(box)
+        self.targets: tuple[str, ...] = tuple(_TARGETS)
+
+    async def version(self) -> str | None:
+        """Version of ffmpeg, None when it is missing; targets whose encoder is missing are not offered."""
+        version = await self._ffmpeg.version()
+        if version is None:
+            return None
+        able = await self._ffmpeg.encoders()
+        self.targets = tuple(
+            target
+            for target, (_, codec, _) in _TARGETS.items()
+            if sound_encoding.ENCODERS.get(codec, "pcm_s16le") in able
+        )
+        return version
+
+    async def convert(self, job: Job) -> list[Product]:
+        """Convert one sound track; what had to be left out is told by the last stage."""
+        window = Window(start_s=job.options.start_s, end_s=job.options.end_s)
+        _check_options(job)
+        probe = await self._ffmpeg.probe_source(job)
+        check_window(window, probe)
+        track = _chosen_track(job, probe)
+        covers = _covers(job, probe)
+        said = _left_out(job, probe, covers)
+        product = job.folder / f"sound.{job.target_format}"
+        taken = await self._encode(job, probe, window, (track, *covers), product)
+        if taken.duration_s <= 0:
+            raise CorruptSource("No sound of the file can be decoded", detail=taken.complaints)
+        expected = [_expected(job, track), *(_kept_cover(cover) for cover in covers)]
+        work = Work(source=probe, expected=expected, window=window, taken=taken)
+        await media_check.check(self._ffmpeg, job, product, work)
+        job.report(100, f"done; left out: {'; '.join(said)}" if said else "done")
+        return [Product(path=product)]
+
+    async def aclose(self) -> None:
+        """Nothing is kept warm."""
+
+    async def _encode(
+        self, job: Job, probe: Probe, window: Window, tracks: tuple[Track, ...], product: Path
+    ) -> ffmpeg.Taken:
+        before, after = cut_arguments(job, window)
+        reading = [*before, *self._ffmpeg.reading(job, job.source, job.source_format)]
+        length_s = window.length_of(probe.duration_s) if probe.duration_s else None
+        try:
+            steps = await self._loudness_steps(job, [*reading, "-map", f"0:{tracks[0].index}", *after], length_s)
+            first = 0.0 if not steps else _ENCODED_PERCENT / 2
+            hear = ffmpeg.share_of(
+                job.report, length_s, first=first, last=_ENCODED_PERCENT, stage="converting the sound"
+            )
+            writing = ["-f", _TARGETS[job.target_format][0], self._ffmpeg.writing(job, product)]
+            arguments = [*reading, *_mapped(job, tracks, steps), *after, *writing]
+            return await self._ffmpeg.run(job, arguments, on_time=hear)
+        except FfmpegRefused as error:
+            if job.options.bitrate_kbps is not None and "opening encoder" in error.detail:
+                raise BadOptions("This bitrate_kbps does not go with this sample rate and channels") from error
+            raise ffmpeg.blamed(error) from error
+
+    async def _loudness_steps(self, job: Job, reading: list[str], length_s: float | None) -> list[str]:
+        """The filter that sets the loudness, from a first run that measures it; none when silence cannot be louder."""
+        if job.options.loudness is None:
+            return []
+        hear = ffmpeg.share_of(job.report, length_s, first=0, last=_ENCODED_PERCENT / 2, stage="measuring the loudness")
+        measuring = ["-af", loudness.measuring(job.options.loudness), "-f", "null", "-"]
+        taken = await self._ffmpeg.run(job, [*reading, *measuring], on_time=hear, level="info")
+        found = loudness.found(taken.complaints)
+        return [] if found is None else [loudness.setting(job.options.loudness, found)]
+
+
+def _check_options(job: Job) -> None:
+    options, codec = job.options, _TARGETS[job.target_format][1]
+    if options.quality is not None and options.bitrate_kbps is not None:
+        raise BadOptions("Choose either quality or bitrate_kbps: each of them decides the size of the file")
+    if options.quality is not None and codec not in {"mp3", "vorbis"}:
+        raise BadOptions(f"{job.target_format} has no quality to choose here; choose bitrate_kbps")
+    if options.bitrate_kbps is not None and codec in {"flac", "pcm"}:
+        raise BadOptions(f"{job.target_format} keeps everything, so it has no bitrate to choose")
+    sound_encoding.check(codec, sample_rate_hz=options.sample_rate_hz, channels=options.channels)
+
+
+def _readable(probe: Probe) -> list[Track]:
+    return [track for track in probe.of("audio") if track.codec and track.channels and track.sample_rate_hz]
+
+
+def _chosen_track(job: Job, probe: Probe) -> Track:
+    readable = _readable(probe)
+    wanted: int | None = job.options.track
+    if not readable:
+        raise BadSource("The file has no sound that converto can read")
+    if wanted is None:
+        return next((track for track in readable if track.is_default), readable[0])
+    if wanted > len(readable):
+        raise BadOptions(f"The file has {len(readable)} sound tracks; there is no track {wanted}")
+    return readable[wanted - 1]
+
+
+def _covers(job: Job, probe: Probe) -> tuple[Track, ...]:
+    if job.target_format not in _WITH_COVER or job.options.metadata == "strip":
+        return ()
+    return tuple(track for track in probe.of("cover") if track.codec in {"mjpeg", "png"})
+
+
+def _left_out(job: Job, probe: Probe, covers: tuple[Track, ...]) -> list[str]:
+    said = []
+    if job.options.track is None and (more := len(_readable(probe)) - 1):
+        said.append(f"{more} more sound track{'' if more == 1 else 's'}")
+    if job.options.metadata == "keep" and len(probe.of("cover")) > len(covers):
+        said.append("the cover picture")
+    return said
+
+
+def _expected(job: Job, track: Track) -> Expected:
+    codec = _TARGETS[job.target_format][1]
+    if codec == "pcm":
+        codec = dict(sound_encoding.encoder("pcm", track))["c"]
+    return Expected(kind="audio", codec=codec, source=track)
+
+
+def _kept_cover(cover: Track) -> Expected:
+    return Expected(kind="cover", codec=cover.codec, source=cover)
+
+
+def _mapped(job: Job, tracks: tuple[Track, ...], steps: list[str]) -> list[str]:
+    options, (_, codec, own) = job.options, _TARGETS[job.target_format]
+    track, *covers = tracks
+    arguments = ["-map", f"0:{track.index}"]
+    encoding = sound_encoding.encoder(codec, track, bitrate_kbps=options.bitrate_kbps, quality=options.quality)
+    for name, value in encoding:
+        arguments += [f"-{name}:0", value]
+    layout = [value for name, value in sound_encoding.layout(codec, track) if options.channels is None]
+    if filters := [*steps, *layout]:
+        arguments += ["-filter:0", ",".join(filters)]
+    # Always told: some steps change the rate on their way.
+    arguments += ["-ar", str(options.sample_rate_hz or sound_encoding.rate_for(codec, track.sample_rate_hz))]
+    arguments += [] if options.channels is None else ["-ac", str(options.channels)]
+    for place, cover in enumerate(covers, 1):
+        arguments += ["-map", f"0:{cover.index}", f"-c:{place}", "copy", f"-disposition:{place}", "attached_pic"]
+    return [*arguments, *_words(job, track), *own]
+
+
+def _words(job: Job, track: Track) -> list[str]:
+    if job.options.metadata == "strip":
+        return ["-map_metadata", "-1", "-map_chapters", "-1"]
+    # Ogg keeps title and artist with the track; everywhere else they belong to the file.
+    source = f"0:s:{track.index}" if job.source_format in _TAGGED_BY_TRACK else "0"
+    return ["-map_metadata:g", source, "-map_chapters", "0"]

@@ -1,0 +1,115 @@
+"""`POST /plans`: the dry run tells steps, options, time and losses, and stores nothing (behaviours M5, C12, W2)."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from converto_core.catalogue import Loss
+from converto_core.conversion import Conversion, Status
+from converto_core.ids import new_id
+from tests.unit.file_service.conftest import PNG, World, offers, problem
+
+ADDRESS = "/api/v1/plans"
+
+
+async def plan(world: World, **body: Any) -> Any:
+    answer = await world.api.post(ADDRESS, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def ran(world: World, *durations_s: float, source: str = "pptx", target: str = "png") -> None:
+    """Conversions of somebody else that were completed after so many seconds."""
+    for seconds in durations_s:
+        await world.stores.conversions.insert(
+            Conversion(
+                id=new_id(),
+                owner="somebody",
+                file_id=new_id(),
+                created_at=0,
+                updated_at=0,
+                source_format=source,
+                target_format=target,
+                status=Status.COMPLETED,
+                started_at=1_000_000,
+                completed_at=1_000_000 + int(seconds * 1000),
+            )
+        )
+
+
+async def test_plan_when_asked_for_a_file_name_then_steps_programs_and_options_are_told(world: World) -> None:
+    """W2: a deck becomes page pictures by way of PDF, and the answer says so before anything is uploaded."""
+    told = await plan(world, filename="deck.pptx", target_format="png", options={"dpi": 100})
+
+    assert [(step["source_format"], step["target_format"]) for step in told["steps"]] == [
+        ("pptx", "pdf"),
+        ("pdf", "png"),
+    ]
+    assert [step["engine"] for step in told["steps"]] == ["LibreOffice", "pdfium"]
+    assert set(told["options_schema"]["properties"]) == {"pages", "dpi"}
+    assert await world.stores.conversions.count_by_status() == {}
+
+
+async def test_plan_when_nothing_like_it_ever_ran_then_the_time_is_a_guess_that_says_so(world: World) -> None:
+    told = await plan(world, source_format="pptx", target_format="png")
+
+    assert told["expected"]["based_on"] == 0
+    assert told["expected"]["low_s"] < told["expected"]["high_s"]
+
+
+async def test_plan_when_such_conversions_ran_here_then_the_time_comes_from_them(world: World) -> None:
+    await ran(world, 4, 5, 5, 6, 6, 7)
+    await ran(world, 500, 500, 500, 500, 500, target="webp")
+
+    told = await plan(world, source_format="pptx", target_format="png")
+
+    assert told["expected"]["based_on"] == 6
+    assert 4 <= told["expected"]["low_s"] <= 5
+    assert 6 <= told["expected"]["high_s"] <= 7
+
+
+async def test_plan_when_a_step_loses_something_for_this_pair_then_it_is_said_once(world: World) -> None:
+    (worker,) = await world.stores.workers.seen_since(0)
+    losing = [
+        msgspec.structs.replace(
+            offer, losses=(Loss(text="links", sources=("pdf",)), Loss(text="sound", targets=("webp",)))
+        )
+        for offer in offers()
+    ]
+    await world.stores.workers.put(msgspec.structs.replace(worker, offers=tuple(losing)))
+
+    told = await plan(world, source_format="pptx", target_format="png")
+
+    assert told["losses"] == ["links"]
+
+
+async def test_plan_when_asked_for_a_known_file_then_its_content_decides(world: World) -> None:
+    file_id = (await world.record(await world.pending(PNG, "photo.jpg", "webp"))).file_id
+
+    told = await plan(world, file_id=file_id, target_format="webp")
+
+    assert told["source_format"] == "png"
+    refused = await world.stranger.post(ADDRESS, json={"file_id": file_id, "target_format": "webp"})
+    assert problem(refused, 404, "not_found")
+
+
+async def test_plan_when_the_pair_is_impossible_then_the_nearest_targets_are_named(world: World) -> None:
+    """M5, C12."""
+    answer = await world.api.post(ADDRESS, json={"source_format": "pptx", "target_format": "mp3"})
+
+    assert "Possible: pdf, png, webp" in problem(answer, 422, "unsupported_conversion")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"target_format": "pdf"}, "invalid_request"),
+        ({"target_format": "pdf", "filename": "a.pptx", "source_format": "pptx"}, "invalid_request"),
+        ({"target_format": "pdf", "filename": "a.unknown"}, "invalid_request"),
+        ({"target_format": "pdf", "source_format": "pptx", "options": {"colour": 1}}, "options_invalid"),
+    ],
+)
+async def test_plan_when_the_question_is_wrong_then_422_says_why(world: World, body: dict[str, Any], code: str) -> None:
+    """C12."""
+    assert problem(await world.api.post(ADDRESS, json=body), 422, code)
