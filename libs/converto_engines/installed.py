@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from converto_engines.book import Book
 from converto_engines.cad import Cad
 from converto_engines.converter import Converter
 from converto_engines.images import Pictures
 from converto_engines.keynote import Keynote
 from converto_engines.libreoffice import LibreOffice
+from converto_engines.markdown import Markdown
 from converto_engines.meshes import Meshes
 from converto_engines.model_preview import ModelPreview
 from converto_engines.office_documents import OfficeDocuments, OfficeText
 from converto_engines.office_sheets import OfficeSheets, OfficeTable
 from converto_engines.office_slides import OfficeSlides
+from converto_engines.page_text import PageText
 from converto_engines.pdf import PdfPages
 from converto_engines.pdf_document import PdfDocument
 from converto_engines.pdf_drawing import PdfDrawings
@@ -20,9 +23,12 @@ from converto_engines.pdf_text import PdfText
 from converto_engines.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
 from converto_engines.sound import Sound
+from converto_engines.subtitles import SrtToVtt, VttToSrt
+from converto_engines.tables import CsvToJson, JsonToCsv
 from converto_engines.video import Video
 from converto_engines.video_pictures import VideoFrame, VideoGif
 from converto_engines.warm_office import WarmOffice
+from converto_engines.web_page import WebPage
 
 
 def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch: Path | None = None) -> list[Converter]:
@@ -36,6 +42,7 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
         *_pictures(sandbox, scratch),
         *_media(sandbox),
         *_models(sandbox, scratch),
+        *_texts(sandbox),
     ]
     return [converter for converter in converters if not families or converter.family in families]
 
@@ -64,3 +71,9 @@ def _media(sandbox: Sandbox) -> list[Converter]:
 def _models(sandbox: Sandbox, scratch: Path | None) -> list[Converter]:
     meshes = Meshes(sandbox)
     return [meshes, Cad(sandbox, meshes, scratch=scratch), ModelPreview(sandbox, meshes)]
+
+
+def _texts(sandbox: Sandbox) -> list[Converter]:
+    pages = (WebPage, PageText, Markdown, Book)
+    small = (CsvToJson, JsonToCsv, SrtToVtt, VttToSrt)
+    return [kind(sandbox) for kind in (*pages, *small)]

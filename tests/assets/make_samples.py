@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.assets import picture_files, pictures
+from tests.assets.book import book
+from tests.assets.captions import captions
 from tests.assets.deck import deck
 from tests.assets.letter import letter
+from tests.assets.notes import notes
 from tests.assets.paper import paper
 from tests.assets.report import report
 from tests.assets.sheet import sheet
@@ -43,6 +46,9 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
     "report.docx": report,
     "table.xlsx": sheet,
     "letter.odt": letter,
+    "notes.md": notes,
+    "book.epub": book,
+    "captions.srt": captions,
     "paper.pdf": paper,
     "photo.jpg": _photo,
     "drawing.png": _drawing,

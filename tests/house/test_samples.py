@@ -7,11 +7,15 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image, ImageChops
 
+from converto_engines import sniff
 from tests.assets import picture_files, pictures
 from tests.assets.canvas import Canvas
 from tests.assets.make_samples import MAKERS, main
 
 OFFICE = ("deck.pptx", "report.docx", "table.xlsx", "letter.odt")
+
+
+TEXTS = {"notes.md": "md", "book.epub": "epub", "captions.srt": "srt"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,7 @@ def test_package_when_opened_then_every_part_is_sound_xml(name: str, office: dic
                 ElementTree.fromstring(package.read(part))
 
 
-@pytest.mark.parametrize("name", [*OFFICE, "paper.pdf"])
+@pytest.mark.parametrize("name", [*OFFICE, "paper.pdf", "notes.md", "book.epub", "captions.srt"])
 def test_document_when_made_twice_then_bytes_are_equal(name: str, office: dict[str, bytes]) -> None:
     assert MAKERS[name]() == (office.get(name) or MAKERS[name]())
 
@@ -69,6 +73,23 @@ def resolved(folder: str, target: str) -> str:
 
 def test_letter_when_read_from_the_start_then_its_type_comes_first_and_plain(office: dict[str, bytes]) -> None:
     assert office["letter.odt"][30:77] == b"mimetypeapplication/vnd.oasis.opendocument.text"
+
+
+@pytest.mark.parametrize(("name", "kind"), TEXTS.items())
+def test_sample_when_looked_into_then_it_is_what_its_name_says(name: str, kind: str) -> None:
+    found = sniff.sniff(MAKERS[name](), filename=name)
+    assert found.format == kind
+    assert not found.is_truncated
+
+
+def test_book_when_opened_then_every_part_is_sound_xml_and_each_chapter_is_in_its_package() -> None:
+    with zipfile.ZipFile(io.BytesIO(MAKERS["book.epub"]())) as package:
+        assert package.testzip() is None
+        for part in package.namelist():
+            if part.endswith((".xml", ".opf", ".xhtml")):
+                ElementTree.fromstring(package.read(part))
+        listed = ElementTree.fromstring(package.read("package.opf")).iter("{http://www.idpf.org/2007/opf}item")
+        assert {entry.attrib["href"] for entry in listed} <= set(package.namelist())
 
 
 def test_paper_when_offsets_are_followed_then_each_object_starts_there() -> None:

@@ -1,0 +1,166 @@
+"""One conversion in this process, as a worker does it: look into the file, plan, run step after step in the sandbox.
+
+It measures what that costs; it judges nothing.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from converto_core.catalogue import Offer
+from converto_core.conversion import Step
+from converto_core.errors import ConvertoError
+from converto_core.formats import Format
+from converto_engines import planner, sniff
+from converto_engines.converter import Converter, Job, Limits, Product, offers_of, options_for, unheard
+from converto_engines.installed import build_converters
+from converto_engines.process import Sandbox
+from converto_engines.process_tree import usage_of
+
+_LOOK_S = 0.1
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """How one conversion went; `code` is empty when it gave products, and an error of our tree says the rest.
+
+    `died` tells of anything but such an error: that is what would end a worker.
+    """
+
+    name: str
+    source: str
+    target: str
+    converters: tuple[str, ...]
+    code: str = ""
+    message: str = ""
+    died: str = ""
+    products: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+
+
+class Engines:
+    """All installed converters in a folder of their own, and the figures of what they run."""
+
+    def __init__(self, sandbox: Sandbox, scratch: Path, limits: Limits) -> None:
+        """`opened` is the way in."""
+        self.sandbox, self.limits, self._scratch = sandbox, limits, scratch
+        self.converters: Sequence[Converter] = build_converters(sandbox, scratch=scratch)
+        self.offers: tuple[Offer, ...] = ()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, limits: Limits, mode: str = "auto") -> AsyncIterator["Engines"]:
+        """Engines that end, and whose files go, with the context."""
+        with tempfile.TemporaryDirectory(prefix="converto-bench-") as folder:
+            engines = cls(await Sandbox.choose(mode), Path(folder), limits)
+            engines.offers = await offers_of(engines.converters)
+            try:
+                yield engines
+            finally:
+                for converter in engines.converters:
+                    await converter.aclose()
+
+    def plan(self, source: str, target: str) -> tuple[Step, ...] | None:
+        """The steps, None when these converters have no way."""
+        try:
+            return planner.plan(source, target, self.offers)
+        except ConvertoError:
+            return None
+
+    @contextlib.asynccontextmanager
+    async def run(self, file: Path, steps: Sequence[Step]) -> AsyncIterator[tuple[Run, list[Path]]]:
+        """Convert a file; its products are there until the context ends."""
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
+        cost = _Cost()
+        try:
+            async with cost.watched():
+                outcome, products = await self._outcome(file, steps, folder)
+            run = Run(
+                name=file.name,
+                source=steps[0].source_format,
+                target=steps[-1].target_format,
+                converters=tuple(step.converter for step in steps),
+                products=len(products),
+                wall_s=round(cost.wall_s, 2),
+                cpu_s=round(cost.cpu_s, 2),
+                peak_bytes=cost.peak_bytes,
+                **outcome,
+            )
+            yield run, products
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _outcome(self, file: Path, steps: Sequence[Step], folder: Path) -> tuple[dict[str, str], list[Path]]:
+        try:
+            products = await self._through(file, steps, folder)
+        except ConvertoError as error:
+            return {"code": error.stable_code, "message": error.public_message}, []
+        except Exception as error:  # noqa: BLE001 -- this is what the bench looks for
+            return {"code": "died", "died": repr(error)[:300]}, []
+        return {}, [product.path for product in products]
+
+    async def _through(self, file: Path, steps: Sequence[Step], folder: Path) -> list[Product]:
+        products: list[Product] = []
+        for number, step in enumerate(steps):
+            own = folder / str(number)
+            own.mkdir()
+            await asyncio.to_thread(shutil.copyfile, products[0].path if products else file, own / "source")
+            products = await self._converter(step.converter).convert(self._job(step, own))
+        return products
+
+    def _job(self, step: Step, folder: Path) -> Job:
+        return Job(
+            source=folder / "source",
+            source_format=step.source_format,
+            target_format=step.target_format,
+            folder=folder,
+            options=options_for(self._converter(step.converter), {}),
+            limits=self.limits,
+            report=unheard,
+        )
+
+    def _converter(self, name: str) -> Converter:
+        return next(converter for converter in self.converters if converter.name == name)
+
+
+def decided(file: Path) -> Format:
+    """What a file is converted as; raises what a person is told at the door."""
+    return sniff.decide(file.name, sniff.sniff_path(file))
+
+
+class _Cost:
+    """Wall clock, computing time and memory of everything below this process."""
+
+    def __init__(self) -> None:
+        self.wall_s = self.cpu_s = 0.0
+        self.peak_bytes = 0
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        started, before = time.monotonic(), usage_of(os.getpid())
+        looking = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            self.wall_s = time.monotonic() - started
+            self.cpu_s = max(usage_of(os.getpid()).cpu_s - before.cpu_s, 0.0)
+
+    async def _look(self) -> None:
+        while True:
+            own = _resident_bytes()
+            self.peak_bytes = max(self.peak_bytes, usage_of(os.getpid()).resident_bytes - own)
+            await asyncio.sleep(_LOOK_S)
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

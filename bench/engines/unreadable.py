@@ -1,0 +1,35 @@
+"""Files of the corpus that cannot give the result asked for, whatever program is used, each with its reason.
+
+They are test files of other projects that are broken, empty or locked on purpose. What is named here is left out of
+the count, and the bench says so when one of them does convert, so that the table cannot hide anything.
+"""
+
+from typing import Final
+
+EVERY_TARGET: Final = "*"
+
+_NO_SURFACE: Final = "holds points or edges only, no surface"
+_NO_TEXT: Final = "holds no text, only pictures or drawings; pdftotext finds none either"
+_CUT_OFF: Final = "is cut off behind its header, 3 KB or less are left; Pillow and ffmpeg cannot read it either"
+
+REASONS: Final[dict[tuple[str, str], str]] = {
+    ("occt__edge.brep", EVERY_TARGET): _NO_SURFACE,
+    ("assimp__issue623.ply", EVERY_TARGET): _NO_SURFACE,
+    ("trimesh__points_emptyface.ply", EVERY_TARGET): _NO_SURFACE,
+    ("assimp__BoxWithInfinites.glb", EVERY_TARGET): "has corners at infinity",
+    ("tika__testAVIF.avif", EVERY_TARGET): _CUT_OFF,
+    ("tika__testHEIC_livePhoto.heic", EVERY_TARGET): _CUT_OFF,
+    ("pillow__timeout-c8efc3fded6426986ba867a399791bae544f59bc.psd", EVERY_TARGET): "was made broken by a fuzzer",
+    ("pdf.js__bitmap-composite-or-xor-replace-refine.pdf", "txt"): _NO_TEXT,
+    ("pdf.js__function_based_shading.pdf", "txt"): _NO_TEXT,
+    ("pdf.js__issue11931.pdf", "txt"): _NO_TEXT,
+    ("pdf.js__issue16278.pdf", "txt"): _NO_TEXT,
+    ("pdf.js__issue1985.pdf", "txt"): _NO_TEXT,
+    ("pdf.js__issue4706.pdf", "txt"): _NO_TEXT,
+}
+"""By file name and target: `EVERY_TARGET` where nothing can be made of it."""
+
+
+def reason_for(name: str, target: str) -> str | None:
+    """Why this file cannot become that; None for all that should."""
+    return REASONS.get((name, target)) or REASONS.get((name, EVERY_TARGET))

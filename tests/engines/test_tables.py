@@ -1,0 +1,239 @@
+"""CSV to JSON and back, read back by the standard library; and tables that are broken or too large."""
+
+import csv
+import io
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converto_core.catalogue import Offer
+from converto_core.errors import BadOptions, CorruptSource, SourceTooLarge, UnsupportedConversion
+from converto_core.formats import Family
+from converto_engines import planner
+from converto_engines.converter import offers_of
+from converto_engines.inside import tables
+from converto_engines.installed import build_converters
+from converto_engines.process import Sandbox
+from converto_engines.tables import CsvToJson, JsonToCsv
+from tests.engines.conftest import RunJob
+
+Convert = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def to_json(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> Callable[..., Awaitable[Any]]:
+    async def convert(table: str | bytes, **chosen: Any) -> Any:
+        source = tmp_path / "table.csv"
+        source.write_bytes(table.encode() if isinstance(table, str) else table)
+        (product,) = await run_job(CsvToJson(sandbox), source, "csv", "json", **chosen)
+        return json.loads(product.path.read_text(encoding="utf-8"), parse_float=str)
+
+    return convert
+
+
+@pytest.fixture
+def to_csv(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> Convert:
+    async def convert(content: str | bytes, **chosen: Any) -> str:
+        source = tmp_path / "table.json"
+        source.write_bytes(content.encode() if isinstance(content, str) else content)
+        (product,) = await run_job(JsonToCsv(sandbox), source, "json", "csv", **chosen)
+        return product.path.read_bytes().decode()
+
+    return convert
+
+
+async def test_table_when_made_json_then_each_row_is_an_object_and_every_cell_text(
+    to_json: Callable[..., Awaitable[Any]],
+) -> None:
+    rows = await to_json('name,code,note\r\nŁódź,007,"a, b\r\nc ""d"""\r\n\r\nBerlin,1.10,\r\n')
+    assert rows == [
+        {"name": "Łódź", "code": "007", "note": 'a, b\r\nc "d"'},
+        {"name": "Berlin", "code": "1.10", "note": ""},
+    ]
+
+
+async def test_header_when_there_is_none_then_each_row_is_a_list(to_json: Callable[..., Awaitable[Any]]) -> None:
+    assert await to_json("a,b\n1,2\n", header=False) == [["a", "b"], ["1", "2"]]
+
+
+async def test_numbers_when_asked_for_then_only_plain_ones_change_and_keep_their_digits(
+    to_json: Callable[..., Awaitable[Any]],
+) -> None:
+    (row,) = await to_json("a,b,c,d,e,f\n12,-3.50,007,1e5,12345678901234567890,NaN\n", numbers=True)
+    assert row == {"a": 12, "b": "-3.50", "c": "007", "d": "1e5", "e": 12345678901234567890, "f": "NaN"}
+    (as_text,) = await to_json("a\n12\n")
+    assert as_text == {"a": "12"}
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+async def test_separator_when_not_told_then_found(to_json: Callable[..., Awaitable[Any]], mark: str) -> None:
+    table = f'a{mark}b\n"x,;y"{mark}1\n'
+    assert await to_json(table) == [{"a": "x,;y", "b": "1"}]
+    assert await to_json(f"sep={mark}\n{table}") == [{"a": "x,;y", "b": "1"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
+async def test_table_when_in_another_encoding_then_its_letters_are_right(
+    to_json: Callable[..., Awaitable[Any]], encoding: str
+) -> None:
+    assert await to_json("name;town\nSøren;Malmö\n".encode(encoding)) == [{"name": "Søren", "town": "Malmö"}]
+
+
+async def test_columns_when_unnamed_double_or_too_few_then_each_cell_keeps_a_name_of_its_own(
+    to_json: Callable[..., Awaitable[Any]],
+) -> None:
+    rows = await to_json("a,a,\n1,2,3\n4\n5,6,7,8\n")
+    assert rows[0] == {"a": "1", "a_2": "2", "column_3": "3"}
+    assert rows[1] == {"a": "4", "a_2": None, "column_3": None}
+    assert rows[2] == {"a": "5", "a_2": "6", "column_3": "7", "column_4": "8"}
+
+
+async def test_json_when_a_list_of_objects_then_a_table_with_a_header(to_csv: Convert) -> None:
+    content = '[{"a": 1.10, "b": "x, y"}, {"b": null, "c": [1.50, {"d": true}]}, {"a": false, "c": "7\\"1/2"}]'
+    assert list(csv.reader(io.StringIO(await to_csv(content), newline=""))) == [
+        ["a", "b", "c"],
+        ["1.10", "x, y", ""],
+        ["", "", '[1.50, {"d": true}]'],
+        ["false", "", '7"1/2'],
+    ]
+
+
+async def test_json_when_a_list_of_lists_or_one_object_then_rows_as_they_are(to_csv: Convert) -> None:
+    assert await to_csv('[["a", 1], ["b\\nc", 12345678901234567890]]') == 'a,1\r\n"b\nc",12345678901234567890\r\n'
+    assert await to_csv('{"a": 1}') == "a\r\n1\r\n"
+
+
+@pytest.mark.parametrize(("name", "mark"), [("comma", ","), ("semicolon", ";"), ("tab", "\t")])
+async def test_separator_when_chosen_then_it_stands_between_the_cells(to_csv: Convert, name: str, mark: str) -> None:
+    assert await to_csv('[["a", "b c"]]', separator=name) == f"a{mark}b c\r\n"
+
+
+async def test_option_when_unknown_then_refused(to_csv: Convert) -> None:
+    with pytest.raises(BadOptions):
+        await to_csv("[[1]]", separator="colon")
+
+
+_NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
+    lambda name: name == name.strip() and not name.lower().startswith("sep=")
+)
+_CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+
+
+@given(st.data())
+def test_table_when_written_and_read_back_then_every_cell_is_the_same(data: st.DataObject) -> None:
+    names = data.draw(st.lists(_NAMES, min_size=2, max_size=4, unique=True))
+    records = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, _CELLS)), min_size=1, max_size=5))
+    table, page = io.StringIO(newline=""), io.StringIO()
+    assert tables.write_csv(records, table, ",") == len(records) + 1
+    assert tables.write_json(tables.rows_of(table.getvalue()), page, header=True, numbers=False) == len(records)
+    assert json.loads(page.getvalue()) == tables.records_of(page.getvalue()) == records
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'[{"a": 1},\n {"a": 2]', "line 2, column 9"),
+        (b'[{"a": NaN}]', "NaN"),
+        (b"[1, 2]", "list of objects"),
+        (b'[{"a": 1}, [2]]', "list of objects"),
+        (b"[]", "list of objects"),
+        (b"[{}]", "no columns"),
+        (b"", "line 1, column 1"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested"),
+        (b"[[" + b"[" * 900 + b"]" * 900 + b"]]", ""),
+        (b'[{"a": "\x00"}]', "not text"),
+    ],
+)
+async def test_json_when_broken_or_no_table_then_the_place_is_told(to_csv: Convert, content: bytes, told: str) -> None:
+    """I13."""
+    try:
+        result = await to_csv(content)
+    except CorruptSource as refusal:
+        assert told in refusal.public_message
+    else:
+        assert not told
+        assert result.startswith("[[[")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "no rows"),
+        (b"a,b\n", "no rows"),
+        (b'a,b\n1,2\n"never closed,3\n4,5\n', "line 3"),
+        (b'a,b\n"x"y,2\n', "line 2"),
+        (b"a,b\n\x00,1\n", "not text"),
+    ],
+)
+async def test_table_when_broken_then_the_line_is_told(
+    to_json: Callable[..., Awaitable[Any]], content: bytes, told: str
+) -> None:
+    with pytest.raises(CorruptSource, match=told):
+        await to_json(content)
+
+
+async def test_table_when_a_million_columns_wide_then_refused(
+    to_json: Callable[..., Awaitable[Any]], to_csv: Convert
+) -> None:
+    with pytest.raises(SourceTooLarge, match="columns"):
+        await to_json("," * 1_000_000 + "\n")
+    with pytest.raises(SourceTooLarge, match="columns"):
+        await to_csv(json.dumps([{str(number): 1 for number in range(20_000)}]))
+    with pytest.raises(SourceTooLarge, match="columns"):
+        await to_csv(json.dumps([{str(number): 1} for number in range(10_000)]))
+
+
+async def test_table_when_larger_than_allowed_then_refused_before_it_is_read(
+    sandbox: Sandbox, run_job: RunJob, tmp_path: Path
+) -> None:
+    source = tmp_path / "large.csv"
+    with source.open("wb") as file:
+        file.truncate(101 * 1024**2)
+    with pytest.raises(SourceTooLarge, match="100 MB"):
+        await run_job(CsvToJson(sandbox), source, "csv", "json")
+
+
+@pytest.fixture(scope="module")
+async def offers(sandbox: Sandbox) -> tuple[Offer, ...]:
+    return await offers_of(build_converters(sandbox, [Family.OFFICE]))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "converters"),
+    [
+        ("csv", "json", ["csv-json"]),
+        ("json", "csv", ["json-csv"]),
+        ("json", "pdf", ["json-csv", "libreoffice"]),
+        ("html", "pdf", ["web-page"]),
+        ("html", "txt", ["page-text"]),
+        ("md", "html", ["markdown"]),
+        ("md", "pdf", ["markdown", "web-page"]),
+        ("md", "txt", ["markdown", "page-text"]),
+        ("epub", "html", ["book"]),
+        ("epub", "pdf", ["book", "web-page"]),
+        ("epub", "txt", ["book", "page-text"]),
+        ("srt", "vtt", ["srt-vtt"]),
+        ("vtt", "srt", ["vtt-srt"]),
+    ],
+)
+def test_plan_when_a_text_or_table_is_given_then_the_nearest_way(
+    offers: tuple[Offer, ...], source: str, target: str, converters: list[str]
+) -> None:
+    assert [step.converter for step in planner.plan(source, target, offers)] == converters
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("srt", "json"), ("srt", "pdf"), ("vtt", "csv"), ("csv", "srt"), ("json", "html"), ("txt", "json"),
+        ("html", "md"), ("pdf", "html"), ("json", "json"), ("srt", "srt"), ("md", "csv"),
+    ],
+)  # fmt: skip
+def test_plan_when_it_would_be_nonsense_then_refused(offers: tuple[Offer, ...], source: str, target: str) -> None:
+    with pytest.raises(UnsupportedConversion):
+        planner.plan(source, target, offers)
