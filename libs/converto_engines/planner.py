@@ -63,6 +63,11 @@ def family_of(steps: Sequence[Step], offers: Sequence[Offer]) -> Family:
     return _offer_of(steps[0], offers).family
 
 
+def joins(steps: Sequence[Step], offers: Sequence[Offer]) -> bool:
+    """Whether a plan can append further files to its source: its first step has to do it."""
+    return _offer_of(steps[0], offers).joins
+
+
 def merged_schema(steps: Sequence[Step], offers: Sequence[Offer]) -> dict[str, Any]:
     """One JSON Schema of all options of a plan; where two steps know the same name, the later step's meaning holds."""
     properties: dict[str, Any] = {}
