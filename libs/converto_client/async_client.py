@@ -4,7 +4,7 @@ It speaks HTTP only. `converto_client.client` offers the same names to code with
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,9 +78,19 @@ class AsyncConverto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        append: Sequence[str | Path] = (),
         on_bytes: OnBytes = ignore,
     ) -> AsyncConversion:
-        """Upload a local file and have it converted; returns as soon as the server has confirmed the upload."""
+        """Upload a local file and have it converted; returns as soon as the server has confirmed the upload.
+
+        Files of `append` are uploaded too and joined to the end of the first, in order (PDF to PDF).
+        """
+        if append:
+            uploaded = [await self.upload(path, client_id=client_id, on_bytes=on_bytes) for path in (source, *append)]
+            first, *more = [file.id for file in uploaded]
+            return await self.convert_uploaded(
+                first, to, options=options, client_id=client_id, lane=lane, append_file_ids=more
+            )
         local = await look_at(source)
         request = _without_none(target_format=to, options=dict(options or {}) or None, client_id=client_id, lane=lane)
         body = {**request, "file": _without_none(**local.declaration(), client_id=client_id)}
@@ -105,10 +115,16 @@ class AsyncConverto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        append_file_ids: Sequence[str] = (),
     ) -> AsyncConversion:
-        """Have a file converted that is at the server already."""
+        """Have a file converted that is at the server already, joined with others that are (`append_file_ids`)."""
         body = _without_none(
-            file_id=file_id, target_format=to, options=dict(options or {}) or None, client_id=client_id, lane=lane
+            file_id=file_id,
+            append_file_ids=list(append_file_ids) or None,
+            target_format=to,
+            options=dict(options or {}) or None,
+            client_id=client_id,
+            lane=lane,
         )
         created = await self._transport.call("POST", "/conversions", Created, body=body)
         return AsyncConversion(self._transport, created.conversion)

@@ -1,6 +1,6 @@
 """The client for code without an event loop: the same names as the asynchronous one, which does all the work."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -67,10 +67,16 @@ class Converto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        append: Sequence[str | Path] = (),
         on_bytes: OnBytes = ignore,
     ) -> "Conversion":
-        """Upload a local file and have it converted; returns as soon as the server has confirmed the upload."""
-        work = self._client.convert(source, to, options=options, client_id=client_id, lane=lane, on_bytes=on_bytes)
+        """Upload a local file and have it converted; returns as soon as the server has confirmed the upload.
+
+        Files of `append` are uploaded too and joined to the end of the first, in order (PDF to PDF).
+        """
+        work = self._client.convert(
+            source, to, options=options, client_id=client_id, lane=lane, append=append, on_bytes=on_bytes
+        )
         return Conversion(self._portal, self._portal.run(work))
 
     def upload(self, source: str | Path, *, client_id: str | None = None, on_bytes: OnBytes = ignore) -> FileRecord:
@@ -85,9 +91,12 @@ class Converto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        append_file_ids: Sequence[str] = (),
     ) -> "Conversion":
-        """Have a file converted that is at the server already."""
-        work = self._client.convert_uploaded(file_id, to, options=options, client_id=client_id, lane=lane)
+        """Have a file converted that is at the server already, joined with others that are (`append_file_ids`)."""
+        work = self._client.convert_uploaded(
+            file_id, to, options=options, client_id=client_id, lane=lane, append_file_ids=append_file_ids
+        )
         return Conversion(self._portal, self._portal.run(work))
 
     def conversion(self, conversion_id: str) -> "Conversion":

@@ -23,7 +23,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """One converter as a worker has it installed: every source format to every target format with these options.
 
     `options_schema` is the JSON Schema (2020-12) of the options this converter understands. `loss` (0 keeps everything,
-    1 keeps little) and `seconds` (typical run) are the planner's cost.
+    1 keeps little) and `seconds` (typical run) are the planner's cost. `joins`: it appends further files of the same
+    format to the first.
     """
 
     converter: str
@@ -37,6 +38,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 1.0
     is_paged: bool = False
     losses: tuple[Loss, ...] = ()
+    joins: bool = False
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):

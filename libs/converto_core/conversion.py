@@ -58,6 +58,13 @@ class Step(msgspec.Struct, frozen=True):
     target_format: str
 
 
+class Appended(msgspec.Struct, frozen=True):
+    """A further file that is joined to the end of the source, in the version that was there."""
+
+    file_id: str
+    file_version: int
+
+
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One result file; `page` counts from 1 and is None when the conversion has a single result."""
 
@@ -99,6 +106,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     filename: str = ""
     client_id: str | None = None
     source_format: str | None = None
+    appended: tuple[Appended, ...] = ()
     options: dict[str, Any] = {}
     plan: tuple[Step, ...] = ()
     family: Family | None = None

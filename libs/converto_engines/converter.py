@@ -81,7 +81,8 @@ class Converter(Protocol):
     cancelled.
 
     `loss` (0 keeps everything, 1 keeps little) and `seconds` (typical run) are the planner's cost; `losses` says in
-    words what is not kept. `is_paged`: one product per page, so that no other step can follow.
+    words what is not kept. `is_paged`: one product per page, so that no other step can follow. A converter that appends
+    `job.more` to the source says so with a further attribute, `joins = True`.
     """
 
     name: str
@@ -143,6 +144,7 @@ def _offer(converter: Converter, version: str) -> Offer:
         seconds=converter.seconds,
         is_paged=converter.is_paged,
         losses=converter.losses,
+        joins=getattr(converter, "joins", False),
     )
 
 

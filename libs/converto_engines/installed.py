@@ -38,7 +38,7 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
     """
     converters = [
         *_office(sandbox),
-        *_pdf(sandbox),
+        *_pdf(sandbox, scratch),
         *_pictures(sandbox, scratch),
         *_media(sandbox),
         *_models(sandbox, scratch),
@@ -55,8 +55,8 @@ def _office(sandbox: Sandbox) -> list[Converter]:
     return [to_pdf, Keynote(sandbox, to_pdf), *(kind(sandbox, office) for kind in rewriting)]
 
 
-def _pdf(sandbox: Sandbox) -> list[Converter]:
-    return [PdfPages(sandbox), PdfDocument(sandbox), PdfDrawings(sandbox), PdfText(sandbox)]
+def _pdf(sandbox: Sandbox, scratch: Path | None) -> list[Converter]:
+    return [PdfPages(sandbox, scratch=scratch), PdfDocument(sandbox), PdfDrawings(sandbox), PdfText(sandbox)]
 
 
 def _pictures(sandbox: Sandbox, scratch: Path | None) -> list[Converter]:

@@ -1,7 +1,14 @@
-"""PDF to one picture per page: pdfium renders, libvips encodes, both in inside/pages.py, one process per document."""
+"""PDF to one picture per page: pdfium renders, libvips encodes, both in inside/pages.py, one process per document.
 
+The process of the next document is started ahead of need, because loading both libraries takes longer than a page.
+"""
+
+import asyncio
 import importlib.util
 import json
+import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +18,11 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import EngineError, EngineMissing
 from converto_core.formats import Family
-from converto_engines import page_ranges
-from converto_engines.converter import Job, Product
+from converto_engines import answers, page_ranges
+from converto_engines.converter import Job, Limits, Product
 from converto_engines.inner_program import InnerProgram
 from converto_engines.process import Sandbox
+from converto_engines.standby import Ready, Standby, bring
 
 _SAVE_OPTIONS = {
     # Level 3 makes files of the size of level 6 in a quarter of the time on rendered pages.
@@ -22,6 +30,7 @@ _SAVE_OPTIONS = {
     "jpg": "Q={quality},optimize_coding=true",
     "webp": "Q={quality},effort=4",
 }
+_ASK_LIMITS = Limits(wall_s=30, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 _ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "VIPS_CONCURRENCY": "1"}
 
 
@@ -57,15 +66,16 @@ class PdfPages:
     is_paged = True
     losses: tuple[Loss, ...] = (Loss(text="text becomes pixels; links are lost"),)
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        """Take the sandbox that each document's process runs in."""
+    def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
+        """Take the sandbox that each document's process runs in; `scratch` as in `Standby`."""
         self._sandbox = sandbox
         self._program = InnerProgram(sandbox, "pages.py", modules=("pypdfium2_raw",), environment=_ENVIRONMENT)
+        self._standby = Standby(self._program.start, scratch=scratch)
 
     async def version(self) -> str | None:
         """Build number of pdfium, None when pdfium or libvips is missing."""
         library = pdfium_library()
-        if library is None or await self._program.ask(pdfium=str(library)) is None:
+        if library is None or not await self._is_able():
             return None
         return _pdfium_version(library)
 
@@ -74,24 +84,47 @@ class PdfPages:
         options = job.options
         ranges = page_ranges.ends_of(options.pages)
         job.report(0, "opening the PDF")
-        request = _request(job, ranges, self._sandbox)
-        told = await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)
-        count = told["count"]
-        pages = page_ranges.pages_of(options.pages) if options.pages else range(1, count + 1)
-        return [Product(path=_output(job, page), page=page) for page in pages]
+        ready = await self._standby.take(job.limits)
+        try:
+            count = await self._drawn(job, ready, ranges)
+            pages = page_ranges.pages_of(options.pages) if options.pages else range(1, count + 1)
+            await asyncio.to_thread(_bring_home, ready.folder, job, pages)
+        finally:
+            self._standby.replace(ready)
+        return [Product(path=_output(job.folder, job, page), page=page) for page in pages]
 
     async def aclose(self) -> None:
-        """Nothing is kept warm."""
+        """End the process that waits for the next document."""
+        await self._standby.aclose()
+
+    async def _drawn(self, job: Job, ready: Ready, ranges: list[list[int]]) -> int:
+        """Draw all pages into the folder of the process; how many the document has."""
+        source = ready.folder / "source.pdf"
+        await asyncio.to_thread(bring, job.source, source)
+        request = _request(job, ranges)
+        request |= {
+            "source": self._sandbox.inside(ready.folder, source),
+            "output": self._sandbox.inside(ready.folder, ready.folder / f"page-%d.{job.target_format}"),
+        }
+        answer = await ready.child.ask(request, timeout_s=job.limits.wall_s, report=job.report)
+        return int(answers.done(answer, ready.child.stderr_tail)["count"])
+
+    async def _is_able(self) -> bool:
+        with tempfile.TemporaryDirectory(prefix="converto-") as folder:
+            try:
+                child = await self._program.start(Path(folder), _ASK_LIMITS)
+                try:
+                    answers.done(await child.ask({"ask": "able"}, timeout_s=_ASK_LIMITS.wall_s), child.stderr_tail)
+                finally:
+                    await child.stop()
+            except EngineMissing:
+                return False
+        return True
 
 
-def _request(job: Job, ranges: list[list[int]], sandbox: Sandbox) -> dict[str, Any]:
-    options, library = job.options, pdfium_library()
-    if library is None:
-        raise EngineMissing("pdfium is not installed on this worker")
+def _request(job: Job, ranges: list[list[int]]) -> dict[str, Any]:
+    options = job.options
     return {
-        "pdfium": str(library),
-        "source": sandbox.inside(job.folder, job.source),
-        "output": sandbox.inside(job.folder, job.folder / f"page-%d.{job.target_format}"),
         "save": _SAVE_OPTIONS[job.target_format].format(quality=options.quality),
         "ranges": ranges,
         "dpi": options.dpi,
@@ -101,8 +134,13 @@ def _request(job: Job, ranges: list[list[int]], sandbox: Sandbox) -> dict[str, A
     }
 
 
-def _output(job: Job, page: int) -> Path:
-    return job.folder / f"page-{page}.{job.target_format}"
+def _output(folder: Path, job: Job, page: int) -> Path:
+    return folder / f"page-{page}.{job.target_format}"
+
+
+def _bring_home(folder: Path, job: Job, pages: Sequence[int]) -> None:
+    for page in pages:
+        shutil.move(_output(folder, job, page), _output(job.folder, job, page))
 
 
 def pdfium_library() -> Path | None:

@@ -67,6 +67,7 @@ class PdfDocument:
     loss = 0.05
     seconds = 1.0
     is_paged = True
+    joins = True
     losses: tuple[Loss, ...] = (
         Loss(text="digital signatures are no longer valid, and restrictions set by the owner are gone"),
         Loss(text="attachments and the structure for screen readers, when pages are chosen, split or joined"),

@@ -81,6 +81,11 @@ def typical_s(steps: Sequence[Step], offers: Sequence[Offer]) -> float:
     return sum(_offer_of(step, offers).seconds for step in steps)
 
 
+def joins(steps: Sequence[Step], offers: Sequence[Offer]) -> bool:
+    """Whether a plan can append further files to its source: its first step has to do it."""
+    return _offer_of(steps[0], offers).joins
+
+
 def merged_schema(steps: Sequence[Step], offers: Sequence[Offer]) -> dict[str, Any]:
     """One JSON Schema of all options of a plan; where two steps know the same name, the later step's meaning holds."""
     properties: dict[str, Any] = {}

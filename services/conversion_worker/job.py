@@ -75,8 +75,9 @@ class JobRunner:
         await self._sources.check(claimed, file, path, digest)
         await asyncio.to_thread(check_archive, path, self._limits(claimed.family, spent_s=0))
         await self._sources.remember(claimed, file, digest, patience)
+        more = await self._sources.append(claimed, path.parent, patience)
         notes: list[str] = []
-        products = await self._convert(claimed, converters, path, report, note=notes.append)
+        products = await self._convert(claimed, converters, (path, *more), report, note=notes.append)
         outputs = await self._results.upload(claimed, products, _within(Span(CONVERTED, 100.0), report), patience)
         kept = tuple(text[:LONGEST_NOTE] for text in dict.fromkeys(notes))[:MOST_NOTES]
         return Finished(outputs=outputs, engine_versions=self._engine_versions(claimed.plan), notes=kept)
@@ -84,23 +85,33 @@ class JobRunner:
     def _converters(self, claimed: Conversion) -> list[Converter]:
         if not claimed.plan:
             raise EngineError("This conversion has no plan; please ask for it again", code="plan_missing")
-        return [self._equipment.converter(step.converter) for step in claimed.plan]
+        converters = [self._equipment.converter(step.converter) for step in claimed.plan]
+        if claimed.appended and not self._equipment.offers[claimed.plan[0].converter].joins:
+            raise EngineError("This worker cannot join files", code="plan_missing")
+        return converters
 
     async def _convert(
-        self, claimed: Conversion, converters: Sequence[Converter], source: Path, report: Report, *, note: Note
+        self,
+        claimed: Conversion,
+        converters: Sequence[Converter],
+        sources: tuple[Path, ...],
+        report: Report,
+        *,
+        note: Note,
     ) -> list[Product]:
         parts = spans([converter.seconds for converter in converters], start=DOWNLOADED, end=CONVERTED)
         started, products = self._clock.monotonic(), list[Product]()
         offers = tuple(self._equipment.offers.values())
         for position, (step, converter, part) in enumerate(zip(claimed.plan, converters, parts, strict=True)):
             if products:
-                source = await asyncio.to_thread(_move_into_step, products, step)
+                sources = (await asyncio.to_thread(_move_into_step, products, step),)
             limits = self._limits(claimed.family, spent_s=self._clock.monotonic() - started)
             job = Job(
-                source=source,
+                source=sources[0],
+                more=sources[1:],
                 source_format=step.source_format,
                 target_format=step.target_format,
-                folder=source.parent,
+                folder=sources[0].parent,
                 options=options_for(converter, options_of_step(claimed.options, position, claimed.plan, offers)),
                 limits=limits,
                 report=_within(part, report),

@@ -6,6 +6,8 @@ It knows no converter and changes no status.
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from conversion_worker.clock import Clock
 from conversion_worker.patience import Patience
 from conversion_worker.workspace import Workspace
@@ -62,6 +64,24 @@ class Sources:
         if found.name != claimed.source_format:
             planned = (claimed.source_format or "nothing").upper()
             raise MislabelledSource(f"The file was taken for {planned}, but its content is: {found.title}")
+
+    async def append(self, claimed: Conversion, folder: Path, patience: Patience) -> tuple[Path, ...]:
+        """The files that are joined to the source, in order, each checked like the source itself."""
+        paths = []
+        for number, entry in enumerate(claimed.appended, start=1):
+            path = folder / f"appended-{number}.{claimed.source_format}"
+            # To all that looks at it, it is the source of a conversion of its own.
+            alone = msgspec.structs.replace(
+                claimed, file_id=entry.file_id, file_version=entry.file_version, filename="", appended=()
+            )
+            try:
+                file = await self.find(alone, patience)
+                await self.check(alone, file, path, await self.download(alone, file, path, patience))
+            except BadSource as error:
+                told = f"File {number + 1} of {len(claimed.appended) + 1}: {error.public_message}"
+                raise type(error)(told, code=error.stable_code, detail=error.detail) from error
+            paths.append(path)
+        return tuple(paths)
 
     async def remember(self, claimed: Conversion, file: File, digest: Digest, patience: Patience) -> None:
         """Store the hashes with the conversion and, when they are new, with the file (behaviours I2, I3)."""

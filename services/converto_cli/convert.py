@@ -33,12 +33,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     is_detached: bool = False
     overwrite: bool = False
+    append: tuple[Path, ...] = ()
 
 
 class Row(msgspec.Struct, kw_only=True):
     """How one file fared; this is what --json prints per file."""
 
     file: str
+    appended: list[str] = []
     ok: bool = False
     status: str | None = None
     conversion_id: str | None = None
@@ -58,6 +60,7 @@ def convert(
     timeout: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
     detach: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
+    merge: Annotated[bool, Parameter(negative="")] = False,
     context: Annotated[Context, Parameter(parse=False)],
 ) -> int:
     """Convert files and save the results; prints the path of each result.
@@ -84,6 +87,8 @@ def convert(
         Do not wait: print the id of each conversion once its file is uploaded.
     overwrite
         Replace existing files instead of numbering the new ones.
+    merge
+        Join all files, in the order given, into one result (PDF to PDF).
     """
     order_options = option or []
 
@@ -96,8 +101,9 @@ def convert(
             timeout_s=timeout,
             is_detached=detach,
             overwrite=overwrite,
+            append=files[1:] if merge else (),
         )
-        return await Converting(session, order).run(files, jobs=jobs)
+        return await Converting(session, order).run(files[:1] if merge else files, jobs=jobs)
 
     return run(context, work)
 
@@ -131,7 +137,7 @@ class Converting:
         return status
 
     async def _tried(self, path: Path, bar: Bar, *, is_watched: bool) -> tuple[Row, int]:
-        row, started = Row(file=str(path)), time.monotonic()
+        row, started = Row(file=str(path), appended=[str(more) for more in self._order.append]), time.monotonic()
         code = exits.OK
         try:
             await self._convert(path, row, bar, is_watched=is_watched)
@@ -146,10 +152,16 @@ class Converting:
     async def _convert(self, path: Path, row: Row, bar: Bar, *, is_watched: bool) -> None:
         """Upload, wait, download; what is known so far stands in `row` whatever happens."""
         options = await self._options_for(path)
-        size_bytes = (await asyncio.to_thread(path.stat)).st_size
+        paths = (path, *self._order.append)
+        size_bytes = sum([(await asyncio.to_thread(one.stat)).st_size for one in paths])
         bar.begin("uploading", size_bytes)
         conversion = await self._session.client.convert(
-            path, self._order.target, options=options, client_id=self._order.client_id, on_bytes=bar.advance
+            path,
+            self._order.target,
+            options=options,
+            client_id=self._order.client_id,
+            append=self._order.append,
+            on_bytes=bar.advance,
         )
         _note(row, conversion.record)
         if self._order.is_detached:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from converto_core.conversion import Conversion, Lane, Status, confirm, refuse, retry
+from converto_core.conversion import Appended, Conversion, Lane, Status, confirm, refuse, retry
 from converto_core.errors import (
     BadOptions,
     BadSource,
@@ -75,6 +75,8 @@ class Conversions:
         Raises `UnsupportedConversion`, `BadOptions`, `BadSource` and `NoWorker` before anything is stored.
         """
         target = target_named(new.target_format)
+        if new.append_file_ids and (new.file_id is None or new.file is not None):
+            raise InvalidRequest("append_file_ids goes with file_id: upload all files first, then join them")
         if new.file is not None and new.file_id is None:
             return await self._create_with_file(owner, new, new.file, target)
         if new.file_id is not None and new.file is None:
@@ -144,10 +146,34 @@ class Conversions:
         plan = await self._plan_for_file(file, target, new.options)
         client_id = new.client_id or file.client_id
         conversion = _new(file, target, new.options, lane=new.lane, client_id=client_id)
+        if new.append_file_ids:
+            appended = await self._appended(owner, new.append_file_ids, file, plan)
+            name = _joined_name(file.filename, len(appended))
+            conversion = msgspec.structs.replace(conversion, appended=appended, filename=name)
         await self._store.insert(conversion)
         if plan is not None and file.status is FileStatus.UPLOADED:
             return Created(conversion=await self._make_runnable(conversion, plan), file=file)
         return await self._await_upload(owner, conversion)
+
+    async def _appended(self, owner: str, ids: Sequence[str], file: File, plan: Plan | None) -> tuple[Appended, ...]:
+        """The files to join to the first, in order; refuses what cannot be joined."""
+        if plan is None or file.status is not FileStatus.UPLOADED:
+            raise InvalidRequest("The file to join others to has not been uploaded yet")
+        if not plan.joins:
+            raise InvalidRequest(
+                f"{plan.source_format} files cannot be joined on the way to {plan.steps[-1].target_format}"
+            )
+        return tuple([await self._joinable(owner, untrusted_id, plan) for untrusted_id in ids])
+
+    async def _joinable(self, owner: str, untrusted_id: str, plan: Plan) -> Appended:
+        file = await self._files.get(owner, untrusted_id)
+        if file.status is not FileStatus.UPLOADED:
+            raise InvalidRequest(f'"{file.filename}" has not been uploaded yet, so it cannot be joined')
+        found = await self._files.identify(file)
+        if found.name != plan.source_format:
+            what = f"a {found.title}, not one of the format {plan.source_format}"
+            raise InvalidRequest(f'"{file.filename}" cannot be joined: it is {what}')
+        return Appended(file.id, file.version)
 
     async def _await_upload(self, owner: str, conversion: Conversion) -> Created:
         """Look at the file again: a confirmation that ran meanwhile has not seen this conversion."""
@@ -216,6 +242,12 @@ class Conversions:
         if file.status is not FileStatus.UPLOADED:
             raise Conflict("The source file was never uploaded; create a new conversion for it")
         return file
+
+
+def _joined_name(filename: str, more: int) -> str:
+    """`a.pdf` and two others become `a-and-2-more.pdf`, so that the result is not taken for the first file."""
+    stem, dot, extension = filename.rpartition(".")
+    return f"{stem}-and-{more}-more{dot}{extension}" if stem else f"{filename}-and-{more}-more"
 
 
 def _new(file: File, target_format: str, options: dict[str, Any], *, lane: str, client_id: str | None) -> Conversion:

@@ -37,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     source_format: str
     steps: tuple[Step, ...]
     family: Family
+    joins: bool = False
 
 
 class Offers:
@@ -72,7 +73,12 @@ class Offers:
             planner.check_options(options, steps, offers)
         except planner.InvalidOptions as error:
             raise planner.InvalidOptions([(f"/options{pointer}", text) for pointer, text in error.errors]) from error
-        return Plan(source_format=source_format, steps=steps, family=planner.family_of(steps, offers))
+        return Plan(
+            source_format=source_format,
+            steps=steps,
+            family=planner.family_of(steps, offers),
+            joins=planner.joins(steps, offers),
+        )
 
     async def routes(self, *, is_live: bool = True) -> tuple[planner.Route, ...]:
         """Every way there is at this moment; not only the living workers' when `is_live` is false."""

@@ -45,6 +45,9 @@ class NewConversion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     target_format: FormatName
     file_id: str | None = None
     file: NewFile | None = None
+    append_file_ids: Annotated[
+        list[str], Meta(max_length=100, description="Uploaded files of the same format to join to file_id, in order")
+    ] = []
     options: Options = {}
     client_id: ClientId | None = None
     lane: Literal["normal", "bulk"] = "normal"
@@ -253,6 +256,7 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None
     source_format: str | None
     target_format: str
+    append_file_ids: list[str]
     options: dict[str, Any]
     status: Status
     percent: Annotated[float, Meta(ge=0, le=100)]

@@ -55,6 +55,7 @@ def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> 
     }
     fields |= {
         "attempts_lost": conversion.lost,
+        "append_file_ids": [entry.file_id for entry in conversion.appended],
         "errors": [msgspec.convert(entry, AttemptBody, from_attributes=True) for entry in conversion.errors],
         "error": _error(conversion),
         "outputs": [msgspec.convert(output, OutputBody, from_attributes=True) for output in conversion.outputs],

@@ -21,6 +21,7 @@ from PIL import Image
 from converto_core.formats import BY_NAME
 from deploy.local.home import REPOSITORY
 from tests.assets.make_samples import make_samples
+from tests.assets.plain_pdf import Page, make_pdf
 from tests.e2e.plain_http import fetch, finish, start
 
 
@@ -92,6 +93,28 @@ def test_cli_when_a_deck_becomes_pictures_then_the_plan_has_two_steps_and_one_pi
     assert len(pictures) == 3
     assert [step["target_format"] for step in newest["plan"]] == ["pdf", "png"]
     assert all(min(size_of(picture)) > 300 for picture in pictures)
+
+
+def test_cli_when_pdfs_are_merged_then_one_pdf_with_all_pages_in_order(
+    stack: Any, samples: dict[str, Path], tmp_path: Path
+) -> None:
+    """M2: several files become one."""
+    first = make_pdf(tmp_path / "first.pdf", [Page(200, 100), Page(210, 100)])
+    second = make_pdf(tmp_path / "second.pdf", [Page(300, 100)])
+    done = converto(
+        stack, "convert", str(second), str(first), "--merge", "--to", "pdf", "-o", "out", "--json", cwd=tmp_path
+    )  # fmt: skip
+
+    (result,) = json.loads(done.stdout)["results"]
+    (made,) = result["outputs"]
+    with pypdfium2.PdfDocument(tmp_path / made) as document:
+        assert [document.get_page_size(index)[0] for index in range(len(document))] == [300, 200, 210]
+
+    refused = converto(
+        stack, "convert", str(first), str(samples["photo.jpg"]), "--merge", "--to", "pdf", cwd=tmp_path, check=None
+    )
+    assert refused.returncode != 0
+    assert "cannot be joined" in refused.stderr
 
 
 def test_presigned_flow_when_followed_by_hand_then_record_and_result_are_complete(

@@ -178,6 +178,18 @@ async def test_icon_when_more_than_256_pixels_are_asked_for_then_bad_options(
         await run_job(pictures, png, "png", "ico", width=300)
 
 
+@pytest.mark.parametrize("target", ["jpg", "png", "bmp", "webp"])
+async def test_targa_when_it_is_grey_then_it_stays_grey_and_nothing_is_taken_for_transparency(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path, target: str
+) -> None:
+    Image.new("L", (40, 40), 100).save(tmp_path / "grey.tga")
+
+    (product,) = await run_job(pictures, tmp_path / "grey.tga", "tga", target)
+
+    assert "A" not in opened(product.path).getbands()
+    assert is_near(colour_at(opened(product.path), 0.5, 0.5), (100, 100, 100))
+
+
 async def test_svg_when_wanted_as_a_target_then_not_offered(pictures: Pictures) -> None:
     """Tracing a photo is no conversion."""
     assert "svg" not in pictures.targets

@@ -1,5 +1,6 @@
 """PDF to page pictures with the real pdfium and libvips, looked at with Pillow and pypdfium2 (behaviours W2, I13)."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pypdfium2
@@ -18,7 +19,7 @@ from converto_core.errors import (
 from converto_engines.converter import Limits
 from converto_engines.pdf import PdfPages
 from converto_engines.process import Sandbox
-from tests.assets.plain_pdf import Page, make_pdf
+from tests.assets.plain_pdf import Page, form_bomb, make_pdf
 from tests.engines.conftest import RunJob
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
@@ -37,9 +38,11 @@ def is_near(picture: Image.Image, place: tuple[float, float], colour: tuple[int,
     return all(abs(one - two) <= 12 for one, two in zip(pixel, colour, strict=True))
 
 
-@pytest.fixture
-def pages(sandbox: Sandbox) -> PdfPages:
-    return PdfPages(sandbox)
+@pytest.fixture(scope="session")
+async def pages(sandbox: Sandbox) -> AsyncIterator[PdfPages]:
+    converter = PdfPages(sandbox)
+    yield converter
+    await converter.aclose()
 
 
 @pytest.fixture
@@ -201,6 +204,30 @@ async def test_version_when_installed_then_the_build_is_named(pages: PdfPages) -
 
     assert version is not None
     assert version == str(pypdfium2.PDFIUM_INFO.version) or version.split(".")[2].isdigit()
+
+
+async def test_pdf_when_it_has_many_pages_then_each_is_drawn_once_and_told_in_rising_order(
+    pages: PdfPages, run_job: RunJob, tmp_path: Path
+) -> None:
+    """Pages are shared out among processes; each still gets its own number."""
+    source = make_pdf(tmp_path / "many.pdf", [Page(72 + number, 72) for number in range(40)])
+    told: list[float | None] = []
+
+    products = await run_job(pages, source, "pdf", "png", dpi=72, report=lambda percent, _: told.append(percent))
+
+    assert [opened(product.path).width for product in products] == [72 + number for number in range(40)]
+    assert told == pytest.approx([100 * number / 40 for number in range(41)])
+
+
+async def test_pdf_when_forms_draw_each_other_for_ever_then_it_ends_within_its_limits(
+    pages: PdfPages, run_job: RunJob, tmp_path: Path, three_pages: Path
+) -> None:
+    """I13: and the next file is converted."""
+    try:
+        await run_job(pages, form_bomb(tmp_path / "bomb.pdf"), "pdf", "png", limits=Limits(wall_s=10, cpu_s=3))
+    except EngineError as error:
+        assert isinstance(error, (LimitExceeded, EngineTimeout))
+    assert len(await run_job(pages, three_pages, "pdf", "png")) == 3
 
 
 @pytest.mark.corpus

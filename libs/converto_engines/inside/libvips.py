@@ -13,7 +13,7 @@ SIZE_FORCE = 3  # VipsSize: this very size
 FAIL_ON_ERROR = 2  # VipsFailOn
 FORMAT_UCHAR = 0  # VipsBandFormat
 _CENTRE = 0  # VipsCompassDirection
-CMYK, SRGB = 15, 22  # VipsInterpretation
+GREY, CMYK, SRGB = 1, 15, 22  # VipsInterpretation
 
 
 class VipsError(Exception):
@@ -144,6 +144,10 @@ class Picture:
     def upright(self) -> "Picture":
         """Turned as its header asks."""
         return self._call("autorot")
+
+    def taken_for_srgb(self) -> "Picture":
+        """The same numbers, called red, green and blue."""
+        return self._call("copy", b"interpretation", c_int(SRGB))
 
     def in_srgb(self) -> "Picture":
         """With 8 bits of red, green and blue."""

@@ -1,9 +1,11 @@
 """Renders pages of a PDF with pdfium, encodes them with libvips and checks each. Runs inside the sandbox, once per PDF.
 
-Started as `pages.py REQUEST_JSON`; it speaks as `answering.py` says, and answers with the document's count of pages.
+Started as `pages.py PACKAGES`, ahead of need; it waits for its one request on stdin, speaks as `answering.py` says, and
+answers with the document's count of pages.
 pdfium serves one thread only, so several pages are shared out among processes, which are forked from this one.
 """
 
+import functools
 import os
 import sys
 from typing import Any
@@ -11,14 +13,14 @@ from typing import Any
 TYPE_CHECKING = False  # read as True by type checkers; the real module would cost time to import
 if TYPE_CHECKING:
     from converto_engines.inside import libvips, page_choice, pdfium, shared_work
-    from converto_engines.inside.answering import Refused, serve_argument, tell
+    from converto_engines.inside.answering import Refused, serve_line, tell
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
     import libvips
     import page_choice
     import pdfium
     import shared_work
-    from answering import Refused, serve_argument, tell
+    from answering import Refused, serve_line, tell
 
 _LONGEST_SIDE = 10_000  # pixels
 _PIXELS_AT_ONCE = 100_000_000
@@ -26,14 +28,28 @@ _PIXELS_AT_ONCE = 100_000_000
 _MOST_PROCESSES = 8
 _SMALLEST_DPI = 36
 _Size = tuple[int, int]
+_Libraries = tuple[libvips.Library, pdfium.Library]
 
 
-def convert(request: dict[str, Any]) -> dict[str, Any]:
+def main() -> None:
+    """Load both libraries, then wait for the one request: loading takes longer than a simple page."""
+    try:
+        libraries = libvips.Library(), pdfium.Library(f"{sys.argv[1]}/pypdfium2_raw/libpdfium.so")
+    except OSError:
+        libraries = None
+    serve_line(functools.partial(_served, libraries))
+
+
+def _served(libraries: _Libraries | None, request: dict[str, Any]) -> dict[str, Any]:
+    if libraries is None:
+        raise Refused("missing", "libvips or pdfium is not installed on this worker")
+    return {} if "ask" in request else convert(libraries, request)
+
+
+def convert(libraries: _Libraries, request: dict[str, Any]) -> dict[str, Any]:
     """Open, choose the pages, check their sizes, then draw them, several at once where there are cores for it."""
     # libvips has no thread before its first picture, so this process may still be forked after both are loaded.
-    vips, library = _libraries(request)
-    if request.get("ask") == "able":
-        return {}
+    vips, library = libraries
     document = page_choice.opened(library, request["source"])
     chosen = page_choice.chosen(document.page_count, request["ranges"], most=request["pages"])
     sizes = {page: _pixel_size(document, page, request) for page in chosen}
@@ -67,13 +83,6 @@ class _Pages:
     def draw(self, page: int) -> None:
         """Make the picture of one page."""
         _draw(self._vips, self._document, page, self._sizes[page], self._request)
-
-
-def _libraries(request: dict[str, Any]) -> tuple[libvips.Library, pdfium.Library]:
-    try:
-        return libvips.Library(), pdfium.Library(request["pdfium"])
-    except OSError as error:
-        raise Refused("missing", "libvips or pdfium is not installed on this worker") from error
 
 
 def _process_count(sizes: dict[int, _Size]) -> int:
@@ -120,4 +129,4 @@ def _too_large(page: int, inches: tuple[float, float], size: _Size, request: dic
 
 
 if __name__ == "__main__":
-    serve_argument(convert)
+    main()

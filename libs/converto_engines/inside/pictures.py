@@ -214,6 +214,8 @@ def _sized(source: _Source, size: _Sizes) -> libvips.Picture:
 
 def _coloured(picture: libvips.Picture, request: dict[str, Any]) -> libvips.Picture:
     """Keep the picture's own colour profile where the target can hold it; otherwise turn its colours into sRGB."""
+    if picture.interpretation == libvips.GREY and picture.bands >= 3:
+        picture = picture.taken_for_srgb()  # ImageMagick calls grey Targa files so, which would make two of three alpha
     is_cmyk = picture.interpretation == libvips.CMYK
     if request["target_format"] in _EIGHT_BITS and not picture.has_field("icc-profile-data") and not is_cmyk:
         return picture.in_srgb()

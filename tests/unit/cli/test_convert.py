@@ -25,6 +25,29 @@ def test_file_when_converted_then_path_is_on_stdout_and_talk_on_stderr(
     assert (tmp_path / "out" / "deck.pdf").read_bytes() == b"%PDF result"
 
 
+def test_merge_when_asked_then_all_files_become_one_conversion_in_the_order_given(
+    run: Run, service: FakeService, deck: Path, tmp_path: Path
+) -> None:
+    more = tmp_path / "more.pdf"
+    more.write_bytes(b"more")
+    done = run("convert", str(deck), str(more), str(more), "--to", "pdf", "--merge", "-o", "out", "--json")
+
+    (asked,) = service.sent("POST", "/api/v1/conversions")
+    body = json.loads(asked.content)
+    (result,) = done.document()["results"]
+    assert done.status == 0
+    assert len(body["append_file_ids"]) == 2
+    assert result["appended"] == [str(more), str(more)]
+    assert len(result["outputs"]) == 1
+
+
+def test_merge_when_one_file_is_missing_then_nothing_is_converted(run: Run, service: FakeService, deck: Path) -> None:
+    done = run("convert", str(deck), "nowhere.pdf", "--to", "pdf", "--merge")
+
+    assert done.status != 0
+    assert service.sent("POST", "/api/v1/conversions") == []
+
+
 def test_pipe_when_converted_into_then_there_are_no_bars(run: Run, deck: Path) -> None:
     done = run("convert", str(deck), "--to", "pdf")
 

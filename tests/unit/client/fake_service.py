@@ -139,7 +139,8 @@ class FakeService:
             body = json.loads(request.content)
             if body["target_format"] == "nope":
                 return problem(422, "unsupported_conversion", "pptx can become: pdf, png")
-            file = self._new_file(body["file"])
+            known = self.files.get(body.get("file_id", ""))
+            file = known if known is not None else self._new_file(body["file"])
             self.created += 1
             number = f"conversion-{self.created}"
             self.conversions[number] = {
@@ -149,14 +150,12 @@ class FakeService:
                 "target_format": body["target_format"],
                 "options": body.get("options", {}),
                 "client_id": body.get("client_id"),
-                "status": "awaiting_upload",
+                "status": "awaiting_upload" if known is None else "pending",
                 "percent": 0.0,
             }
-            self.replays[key] = {
-                "conversion": dict(self.conversions[number]),
-                "file": file,
-                "upload": self._upload(file["id"]),
-            }
+            self.replays[key] = {"conversion": dict(self.conversions[number]), "file": file}
+            if known is None:
+                self.replays[key]["upload"] = self._upload(file["id"])
         return httpx2.Response(201, json=self.replays[key])
 
     def _plan(self, request: httpx2.Request) -> httpx2.Response:

@@ -1,6 +1,7 @@
 """The client for plain code does what the asynchronous one does, under the same names."""
 
 import inspect
+import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,22 @@ def test_convert_when_chained_then_the_result_lies_in_the_folder(
         saved = client.convert(deck, to="pdf").wait().save(tmp_path / "out")
 
     assert saved[0].read_bytes() == b"%PDF result"
+
+
+def test_append_when_files_are_named_then_all_are_uploaded_and_joined_in_order(
+    service: FakeService, deck: Path, tmp_path: Path
+) -> None:
+    more = [tmp_path / name for name in ("b.pdf", "a.pdf")]
+    for path in more:
+        path.write_bytes(path.name.encode())
+    with Converto(BASE, KEY, http=service.transport()) as client:
+        client.convert(deck, to="pdf", options={"pages": "1"}, append=[more[0], more[1], more[0]])
+
+    (asked,) = service.sent("POST", "/api/v1/conversions")
+    body = json.loads(asked.content)
+    names = [service.files[number]["filename"] for number in (body["file_id"], *body["append_file_ids"])]
+    assert names == ["deck.pptx", "b.pdf", "a.pdf", "b.pdf"]
+    assert body["options"] == {"pages": "1"}
 
 
 def test_events_when_iterated_then_end_with_the_conversion(service: FakeService, deck: Path) -> None:

@@ -100,9 +100,16 @@ class FakeConverter:
     options: type[msgspec.Struct] = AnyOptions
 
     def __init__(
-        self, behaviour: Behaviour, *, name: str = "fake", source: str = "txt", target: str = "pdf", seconds: float = 1
+        self,
+        behaviour: Behaviour,
+        *,
+        name: str = "fake",
+        source: str = "txt",
+        target: str = "pdf",
+        seconds: float = 1,
+        joins: bool = False,
     ) -> None:
-        self.name, self.seconds = name, seconds
+        self.name, self.seconds, self.joins = name, seconds, joins
         self.sources: tuple[str, ...] = (source,)
         self.targets: tuple[str, ...] = (target,)
         self.behaviour = behaviour

@@ -65,6 +65,17 @@ def offers() -> tuple[Offer, ...]:
             is_paged=True,
         ),
         Offer(
+            converter="pdf-document",
+            engine="qpdf",
+            engine_version="12",
+            family=Family.PDF,
+            sources=("pdf",),
+            targets=("pdf",),
+            options_schema={"type": "object", "properties": {"pages": {"type": "string"}}},
+            is_paged=True,
+            joins=True,
+        ),
+        Offer(
             converter="vips",
             engine="libvips",
             engine_version="8.14",

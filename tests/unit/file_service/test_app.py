@@ -85,7 +85,7 @@ async def test_workers_when_they_run_then_shown_with_only_my_conversions_named(w
 
     workers = (await world.api.get("/api/v1/workers")).json()["workers"]
 
-    assert workers[0]["offers"] == ["libreoffice", "pdf-pages", "vips"]
+    assert workers[0]["offers"] == ["libreoffice", "pdf-document", "pdf-pages", "vips"]
     assert [slot["conversion_id"] for slot in workers[0]["running"]] == [mine, None]
 
 

@@ -46,6 +46,61 @@ async def test_create_when_file_is_uploaded_then_pending_at_once_with_its_plan(w
     assert [step["target_format"] for step in body["conversion"]["plan"]] == ["pdf", "png"]
 
 
+async def uploaded(world: World, body: bytes, filename: str) -> str:
+    """The id of a file that is there."""
+    declared = {"filename": filename, "size_bytes": len(body)}
+    created = (await world.api.post("/api/v1/files", json=declared)).json()
+    assert await world.send(created["upload"], body) == 200
+    assert (await world.api.post(f"/api/v1/files/{created['file']['id']}/uploaded")).status_code == 200
+    file_id: str = created["file"]["id"]
+    return file_id
+
+
+async def test_create_when_files_are_appended_then_kept_in_order_with_their_versions(world: World) -> None:
+    first, second, third = [await uploaded(world, PDF, name) for name in ("a.pdf", "b.pdf", "c.pdf")]
+    wanted = {"target_format": "pdf", "file_id": first, "append_file_ids": [third, second, third]}
+
+    answer = await world.api.post(ADDRESS, json=wanted)
+
+    body = answer.json()["conversion"]
+    record = await world.record(body["id"])
+    assert answer.status_code == 201
+    assert body["status"] == "pending"
+    assert body["append_file_ids"] == [third, second, third]
+    assert body["filename"] == "a-and-3-more.pdf"
+    assert [(entry.file_id, entry.file_version) for entry in record.appended] == [(third, 1), (second, 1), (third, 1)]
+
+
+async def test_create_when_files_cannot_be_joined_then_a_clear_problem_and_nothing_is_stored(world: World) -> None:
+    paper, picture = await uploaded(world, PDF, "a.pdf"), await uploaded(world, PNG, "b.png")
+    waiting = (await world.api.post("/api/v1/files", json={"filename": "c.pdf", "size_bytes": 9})).json()["file"]["id"]
+
+    async def refused(status: int, code: str, **fields: Any) -> str:
+        answer = await world.api.post(ADDRESS, json={"target_format": "pdf", "file_id": paper, **fields})
+        detail: str = problem(answer, status, code)["detail"]
+        return detail
+
+    assert '"b.png" cannot be joined' in await refused(422, "invalid_request", append_file_ids=[picture])
+    assert "has not been uploaded" in await refused(422, "invalid_request", append_file_ids=[waiting])
+    assert "has not been uploaded" in await refused(422, "invalid_request", file_id=waiting, append_file_ids=[paper])
+    assert "cannot be joined" in await refused(422, "invalid_request", target_format="png", append_file_ids=[paper])
+    await refused(422, "invalid_request", append_file_ids=[paper] * 101)
+    await refused(404, "not_found", append_file_ids=[UNKNOWN])
+    new = {"target_format": "pdf", "file": {"filename": "a.pdf", "size_bytes": 1}, "append_file_ids": [paper]}
+    assert "goes with file_id" in problem(await world.api.post(ADDRESS, json=new), 422, "invalid_request")["detail"]
+    assert (await world.api.get(ADDRESS)).json()["conversions"] == []
+
+
+async def test_create_when_a_strangers_file_is_appended_then_it_does_not_exist(world: World) -> None:
+    theirs = await uploaded(world, PDF, "secret.pdf")
+    world.api, world.stranger = world.stranger, world.api
+    mine = await uploaded(world, PDF, "a.pdf")
+
+    answer = await world.api.post(ADDRESS, json={"target_format": "pdf", "file_id": mine, "append_file_ids": [theirs]})
+
+    problem(answer, 404, "not_found")
+
+
 async def test_create_when_file_still_waits_then_both_conversions_run_after_one_confirmation(world: World) -> None:
     created = await world.announced(PNG, "a.png", "webp")
     second = await world.api.post(ADDRESS, json={"target_format": "jpg", "file_id": created["file"]["id"]})

@@ -1,0 +1,130 @@
+"""Pictures to other formats: our converter, called directly with its process kept ready, against the `vips` command.
+
+Both are given the same encoder settings and take turns within a round; the ratio is made within a round. Run it with
+`python -m bench.engines.pictures`.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from PIL import Image
+
+from bench.figures import keep, show, verdict
+from converto_engines.converter import Job, Limits, unheard
+from converto_engines.images import PictureOptions, Pictures
+from converto_engines.process import Sandbox
+
+WIDTH, HEIGHT = 4000, 3000
+LIMIT_TO_VIPS = 1.1
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One conversion: ours by options, theirs by an operation of `vips` and what follows the names of the files."""
+
+    source: str
+    target: str
+    options: dict[str, Any]
+    operation: tuple[str, ...]
+    save: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Such as "jpg to webp 1280"."""
+        return f"{self.source} to {self.target} {self.options.get('width', '')}".strip()
+
+
+CASES = (
+    Case("jpg", "webp", {}, ("copy",), "Q=80,effort=4"),
+    Case("jpg", "png", {}, ("copy",), "compression=6"),
+    Case("jpg", "avif", {}, ("copy",), "Q=60,effort=3,bitdepth=8,compression=av1"),
+    Case("jpg", "webp", {"width": 1280}, ("thumbnail",), "Q=80,effort=4", ("1280",)),
+    Case("tiff", "jpg", {}, ("copy",), "Q=85,optimize_coding=true"),
+)
+
+
+def photo(folder: Path) -> None:
+    """12 million pixels with slow changes, edges and grain, as JPEG and as TIFF."""
+    gradient = Image.linear_gradient("L").resize((WIDTH, HEIGHT))
+    mandelbrot = Image.effect_mandelbrot((WIDTH // 4, HEIGHT // 4), (-2, -1.2, 1, 1.2), 40).resize((WIDTH, HEIGHT))
+    noise = Image.effect_noise((WIDTH, HEIGHT), 20)
+    picture = Image.merge("RGB", (gradient, Image.blend(mandelbrot, noise, 0.3), Image.blend(gradient, noise, 0.2)))
+    picture.save(folder / "photo.jpg", quality=90)
+    picture.save(folder / "photo.tiff")
+
+
+async def by_converter(converter: Pictures, case: Case, folder: Path) -> float:
+    """Seconds of one conversion; the next process is waiting when it starts, as in a worker with work to do."""
+    job = Job(
+        source=folder / f"photo.{case.source}",
+        source_format=case.source,
+        target_format=case.target,
+        folder=folder,
+        options=PictureOptions(**case.options),
+        limits=Limits(),
+        report=unheard,
+    )
+    started = time.perf_counter()
+    (product,) = await converter.convert(job)
+    spent_s = time.perf_counter() - started
+    product.path.unlink()
+    await asyncio.sleep(1)  # the next process starts meanwhile; it must not run beside the other way
+    return spent_s
+
+
+def by_command(case: Case, folder: Path) -> float:
+    """Seconds of one call of `vips`."""
+    target = folder / f"theirs.{case.target}"
+    command = ["vips", *case.operation, str(folder / f"photo.{case.source}"), f"{target}[{case.save}]", *case.after]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    spent_s = time.perf_counter() - started
+    target.unlink()
+    return spent_s
+
+
+async def measure(folder: Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of ours and of `vips` per round, after one round that makes a process ready."""
+    converter = Pictures(await Sandbox.choose("auto"))
+    assert await converter.version()
+    spent: dict[str, list[tuple[float, float]]] = {case.name: [] for case in CASES}
+    for number in range(rounds + 1):
+        for case in CASES:
+            both = (await by_converter(converter, case, folder), by_command(case, folder))
+            if number:
+                spent[case.name].append(both)
+    await converter.aclose()
+    return spent
+
+
+def main() -> int:
+    """0 when no median ratio is over its limit, 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
+        photo(Path(name))
+        spent = asyncio.run(measure(Path(name), arguments.rounds))
+    ratios = {name: statistics.median(ours / theirs for ours, theirs in entries) for name, entries in spent.items()}
+    rows = [
+        [name, *(f"{statistics.median(entry[way] for entry in entries):.2f}" for way in (0, 1)), f"{ratios[name]:.2f}"]
+        for name, entries in spent.items()
+    ]
+    title = f"{WIDTH} × {HEIGHT} pixels on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
+    show(title, ["", "ours, s", "vips, s", "ratio"], rows)
+    are_kept = [verdict(name, round(ratio, 2), LIMIT_TO_VIPS) for name, ratio in ratios.items()]
+    keep("pictures", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
+    return 0 if all(are_kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
