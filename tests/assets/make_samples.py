@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.assets import picture_files, pictures
 from tests.assets.deck import deck
+from tests.assets.film import clip, tone
 from tests.assets.letter import letter
 from tests.assets.paper import paper
 from tests.assets.report import report
@@ -48,6 +49,8 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
     "drawing.png": _drawing,
     "animation.gif": _animation,
     "scan.tiff": _scan,
+    "clip.avi": clip,
+    "tone.wav": tone,
 }
 
 
