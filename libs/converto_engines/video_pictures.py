@@ -67,7 +67,7 @@ class VideoFrame:
     sources: tuple[str, ...] = ffmpeg.VIDEO_SOURCES
     targets: tuple[str, ...] = ("png", "jpg", "webp")
     options: type[msgspec.Struct] = FrameOptions
-    loss = 0.6
+    loss = 0.5
     seconds = 2.0
     is_paged = False
     losses: tuple[Loss, ...] = (Loss(text="movement and sound: one frame is kept"),)
@@ -118,7 +118,7 @@ class VideoGif:
     sources: tuple[str, ...] = ffmpeg.VIDEO_SOURCES
     targets: tuple[str, ...] = ("gif",)
     options: type[msgspec.Struct] = GifOptions
-    loss = 0.5
+    loss = 0.8  # more than one frame's, so that what goes on to a still picture takes that way
     seconds = 10.0
     is_paged = False
     losses: tuple[Loss, ...] = (Loss(text="sound, all but 256 colours, and frames above the chosen rate"),)
