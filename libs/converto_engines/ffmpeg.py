@@ -3,6 +3,7 @@
 It knows no option of a user and plans no conversion; `video.py`, `sound.py` and `video_pictures.py` do.
 """
 
+import asyncio
 import re
 import shutil
 import tempfile
@@ -46,7 +47,7 @@ _QUIET = ("-nostdin", "-hide_banner", "-v", "error")
 _PROBED = (
     "stream=index,codec_type,codec_name,codec_tag_string,width,height,pix_fmt,sample_aspect_ratio,avg_frame_rate,"
     "r_frame_rate,field_order,color_transfer,sample_rate,sample_fmt,channels,bits_per_sample,bits_per_raw_sample,"
-    "start_time,duration:stream_disposition:stream_tags:stream_side_data:format=duration,start_time:chapter=id"
+    "start_time,duration,nb_frames:stream_disposition:stream_tags:stream_side_data:format=duration,start_time:chapter=id"
 )
 _VERSION_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=1024**3, file_bytes=1024**2)
 _PROBE_WALL_S, _PROBE_CPU_S = 60.0, 60
@@ -91,7 +92,8 @@ class Ffmpeg:
         try:
             if finished.exit_code != 0:
                 raise _unreadable(finished.stderr_tail)
-            return media_probe.read_probe(answer)
+            # ffprobe takes the length of an AVI from what is there of it, so that one cut off seems whole.
+            return media_probe.read_probe(answer, counts_frames=format_name == "avi")
         finally:
             answer.unlink(missing_ok=True)
 
@@ -99,7 +101,10 @@ class Ffmpeg:
         """The source's tracks, within all limits; a length that the file does not tell is found by reading it."""
         job.report(0, "looking into the file")
         probe = await self.probe(job, job.source, job.source_format)
-        media_probe.check_protection(probe)
+        if _READERS.get(job.source_format, ("",))[0] == "mov":
+            await asyncio.to_thread(media_probe.check_protection, job.source)
+        if job.source_format == "wav":
+            await asyncio.to_thread(media_probe.check_wav_end, job.source)
         media_probe.check_limits(probe, job.limits)
         if probe.duration_s is None:
             scanned = await self.scan(job)
@@ -144,11 +149,24 @@ class Ffmpeg:
             raise refusal(finished)
         return Taken(duration_s=progress.seconds, frames=progress.frames, complaints=finished.stderr_tail)
 
+    async def light(self, job: Job, track: int) -> dict[str, dict[str, str]]:
+        """What the first frame says of the screen it was made for, by kind; not every container repeats it."""
+        answer = job.folder / "light.json"
+        reading = self.reading(job, job.source, job.source_format)
+        shown = ["-select_streams", str(track), "-read_intervals", "%+#1", "-show_entries", "frame_side_data"]
+        written = ["-of", "json", "-o", self.box.inside(job.folder, answer)]
+        argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown, *written]
+        await self.box.run(argv, folder=job.folder, limits=job.limits)
+        return await asyncio.to_thread(media_probe.read_light, answer)
+
     async def scan(self, job: Job, *tracks: int) -> Taken:
         """How long the source really is and how many packets its pictures have, by reading without decoding."""
         chosen = [word for index in tracks for word in ("-map", f"0:{index}")] or ["-map", "0:v?", "-map", "0:a?"]
         reading = self.reading(job, job.source, job.source_format)
-        return await self.run(job, [*reading, *chosen, "-c", "copy", "-f", "null", "-"])
+        try:
+            return await self.run(job, [*reading, *chosen, "-c", "copy", "-f", "null", "-"])
+        except FfmpegRefused as error:
+            raise CorruptSource(detail=error.detail) from error  # nothing was asked of it but to read
 
     async def decode(self, job: Job, path: Path, format_name: str, *, on_time: Callable[[float], object]) -> Taken:
         """Decode every picture and sound of a result, raising `OutputInvalid` at the first mistake in it.
@@ -180,7 +198,7 @@ def refusal(finished: Finished) -> FfmpegRefused:
 
 
 _BROKEN = re.compile(
-    r"invalid data found|error while decoding|moov atom not found|could not find codec parameters", re.I
+    r"invalid data found|error while decoding|moov atom not found|codec parameters|header missing", re.IGNORECASE
 )
 
 

@@ -4,6 +4,7 @@ It starts nothing. What it reads comes from a hostile file, so each value is che
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import msgspec
 from converto_core.errors import CorruptSource, EncryptedSource, SourceTooLarge
 from converto_engines.converter import Limits
 
-_PROTECTED_TAGS = frozenset({"encv", "enca", "drmi", "drms", "encs"})
+_PROTECTED_TAGS = (b"encv", b"enca", b"drmi", b"drms")
+_MOST_BOXES, _LARGEST_INDEX_BYTES = 64, 32 * 1024**2
+_UNKNOWN_SIZE_BYTES, _SLACK_BYTES = 0x7FFF_0000, 1024
 _UNKNOWN = frozenset({"", "none", "unknown"})
 _DEEP = ("p10", "p12", "p14", "p16", "10le", "12le", "16le", "10be", "12be", "16be", "48", "64")
 _ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8")
@@ -23,6 +26,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """One stream. `kind` is video, audio, subtitle, attachment, cover or data; numbers are 0 where nothing is told.
 
     `end_s` counts from the start of the file's first track. `shape` is a pixel's width over its height.
+    `light` is what x265 is to write of the screen that the pictures were made for.
     """
 
     index: int
@@ -45,6 +49,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     end_s: float | None = None
     tags: tuple[str, ...] = ()
     has_alpha: bool = False
+    light: str = ""
     is_default: bool = False
 
     @property
@@ -80,8 +85,11 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(track for track in self.tracks if track.kind in kinds)
 
 
-def read_probe(path: Path) -> Probe:
-    """The answer that ffprobe wrote; raises `CorruptSource` when there is no track in it."""
+def read_probe(path: Path, *, counts_frames: bool = False) -> Probe:
+    """The answer that ffprobe wrote; raises `CorruptSource` when there is no track in it.
+
+    `counts_frames`: the number of frames that the file tells is to be believed, not the length that ffprobe made of it.
+    """
     try:
         told = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):
@@ -92,7 +100,28 @@ def read_probe(path: Path) -> Probe:
     whole = told.get("format") or {}
     duration_s = _seconds(whole.get("duration"))
     tracks = tuple(_track(stream, _number(whole.get("start_time"))) for stream in streams)
+    if counts_frames:
+        counts = [_whole(stream.get("nb_frames")) for stream in streams]
+        tracks = tuple(_as_counted(track, count) for track, count in zip(tracks, counts, strict=True))
     return Probe(tracks=tracks, duration_s=duration_s, chapters=len(told.get("chapters") or ()))
+
+
+def read_light(path: Path) -> dict[str, dict[str, str]]:
+    """Side data of a first frame by its kind, as ffprobe wrote it; empty when there is none."""
+    try:
+        told = msgspec.json.decode(path.read_bytes(), type=_Frames)
+    except (OSError, msgspec.DecodeError):
+        return {}
+    entries = [entry for frame in told.frames for entry in frame.side_data_list]
+    return {str(entry.get("side_data_type")): {name: str(value) for name, value in entry.items()} for entry in entries}
+
+
+class _Frame(msgspec.Struct):
+    side_data_list: list[dict[str, Any]] = []
+
+
+class _Frames(msgspec.Struct):
+    frames: list[_Frame] = []
 
 
 def check_limits(probe: Probe, limits: Limits) -> None:
@@ -112,10 +141,49 @@ def check_duration(duration_s: float | None, limits: Limits) -> None:
         raise SourceTooLarge(f"The file lasts {duration_s:,.0f} s; {limits.duration_s:,.0f} s are allowed")
 
 
-def check_protection(told: Probe) -> None:
-    """Raise `EncryptedSource` for a file that only its seller's player can open."""
-    if any(tag in _PROTECTED_TAGS for track in told.tracks for tag in track.tags[:1]):
+def check_protection(path: Path) -> None:
+    """Raise `EncryptedSource` for an MP4 that only its seller's player can open. ffprobe does not tell these apart.
+
+    Blocks while it reads the file's index.
+    """
+    index = _mp4_index(path)
+    if b"sinf" in index and b"frma" in index and any(tag in index for tag in _PROTECTED_TAGS):
         raise EncryptedSource("The file is copy protected (DRM). Please upload one without protection")
+
+
+def check_wav_end(path: Path) -> None:
+    """Raise `CorruptSource` for a WAV that is shorter than it says; ffprobe only tells what is there.
+
+    A recorder that was switched off leaves 0 or nearly 2 or 4 GB as the size: then all there is counts as all of it.
+    """
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(12)
+        for _ in range(_MOST_BOXES):
+            head = file.read(8)
+            told = int.from_bytes(head[4:], "little")
+            if len(head) < 8 or (head[:4] == b"data" and told >= _UNKNOWN_SIZE_BYTES):
+                return
+            if head[:4] == b"data" and file.tell() + told > size_bytes + _SLACK_BYTES:
+                raise CorruptSource("The end of the sound is missing. Please upload the complete file")
+            file.seek(told + told % 2, os.SEEK_CUR)
+
+
+def _mp4_index(path: Path) -> bytes:
+    """The box `moov`; empty when there is none among the first boxes."""
+    with path.open("rb") as file:
+        for _ in range(_MOST_BOXES):
+            head = file.read(16)
+            if len(head) < 16:
+                return b""
+            size = int.from_bytes(head[:4], "big")
+            size = int.from_bytes(head[8:], "big") if size == 1 else size
+            if head[4:8] == b"moov":
+                return head + file.read(min(max(size - 16, 0), _LARGEST_INDEX_BYTES))
+            if not 8 <= size < 2**62:
+                return b""
+            file.seek(size - 16, os.SEEK_CUR)
+    return b""
 
 
 def _track(stream: dict[str, Any], start_s: float) -> Track:
@@ -145,6 +213,12 @@ def _track(stream: dict[str, Any], start_s: float) -> Track:
         has_alpha=pixel_format.startswith(_ALPHA) or tags.get("alpha_mode") == "1",
         is_default=bool(disposition.get("default")),
     )
+
+
+def _as_counted(track: Track, frames: int) -> Track:
+    if track.kind != "video" or not track.frame_rate or not frames:
+        return track
+    return msgspec.structs.replace(track, end_s=max(track.end_s or 0.0, frames / track.frame_rate))
 
 
 def _kind(stream: dict[str, Any], disposition: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ OTHERS: Final[dict[str, tuple[str, str]]] = {
     "elf": ("Linux program", "application/x-executable"),
     "macho": ("macOS program", "application/x-mach-binary"),
     "script": ("script", "text/x-shellscript"),
+    "theora": ("Ogg Theora video", "video/ogg"),
     "gzip": ("gzip archive", "application/gzip"),
     "7z": ("7-Zip archive", "application/x-7z-compressed"),
     "rar": ("RAR archive", "application/vnd.rar"),
@@ -53,7 +54,6 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"%!PS", "postscript"),
     (b"\xc5\xd0\xd3\xc6", "postscript"),
     (b"fLaC", "flac"),
-    (b"ID3", "mp3"),
     (b"FLV\1", "flv"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "wmv"),
     (b"\0\0\1\xba", "mpg"),
@@ -115,6 +115,8 @@ def _matroska(head: bytes) -> str | None:
 def _ogg(head: bytes) -> str | None:
     if not head.startswith(b"OggS\0"):
         return None
+    if b"\x80theora" in head[:512]:
+        return "theora"
     return "opus" if b"OpusHead" in head[:512] else "ogg"
 
 
@@ -161,7 +163,18 @@ def _frames(head: bytes) -> str | None:
             return "ts"
     if head[:2] in {b"\xff\xf1", b"\xff\xf9"}:
         return "aac"
+    if head.startswith(b"ID3"):
+        return _behind_tag(head)
     return "mp3" if _is_mpeg_audio(head) else None
+
+
+def _behind_tag(head: bytes) -> str:
+    """What follows an ID3 tag: MP3 nearly always, but some programs put one before FLAC and AAC too."""
+    size = 10 + sum((byte & 0x7F) << 7 * (3 - place) for place, byte in enumerate(head[6:10]))
+    follows = head[size : size + 4]
+    if follows == b"fLaC":
+        return "flac"
+    return "aac" if follows[:2] in {b"\xff\xf1", b"\xff\xf9"} else "mp3"
 
 
 _KBPS = {

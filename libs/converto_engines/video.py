@@ -114,6 +114,7 @@ class Video:
         self._check_encoder(choice)
         probe = await self._ffmpeg.probe_source(job)
         check_window(window, probe)
+        probe = await self._with_light(job, probe, choice)
         plan = video_plan.plan(probe, choice)
         product = job.folder / f"video.{job.target_format}"
         work = await self._encode(job, probe, plan, window, product)
@@ -130,10 +131,21 @@ class Video:
         if choice.wish is not None and video_encoding.ENCODERS[choice.wish.codec] not in self._encoders:
             raise BadOptions(f"This worker cannot write {choice.wish.codec}. Choose another video_codec")
 
+    async def _with_light(self, job: Job, probe: Probe, choice: Choice) -> Probe:
+        """The same tracks; those that x265 is to write know for which screen they were made."""
+        if choice.wish is None or choice.wish.codec != "h265" or not any(track.is_hdr for track in probe.tracks):
+            return probe
+        tracks = list(probe.tracks)
+        for place, track in enumerate(tracks):
+            if track.kind == "video" and track.is_hdr:
+                light = video_encoding.light_of(await self._ffmpeg.light(job, track.index))
+                tracks[place] = msgspec.structs.replace(track, light=light)
+        return msgspec.structs.replace(probe, tracks=tuple(tracks))
+
     async def _encode(self, job: Job, probe: Probe, plan: Plan, window: Window, product: Path) -> Work:
         covers = await self._cover_files(job, probe) if job.target_format == "mkv" else []
         before, after = cut_arguments(job, window)
-        reading = self._ffmpeg.reading(job, job.source, job.source_format)
+        reading = [*_readers(plan), *self._ffmpeg.reading(job, job.source, job.source_format)]
         arguments = [*before, *reading, *plan.arguments, *self._attached(job, covers, len(plan.expected)), *after]
         writing = ["-f", _CONTAINERS[job.target_format], self._ffmpeg.writing(job, product)]
         length_s = window.length_of(probe.duration_s) if probe.duration_s else None
@@ -197,6 +209,14 @@ class Video:
                 "The video is damaged, so it cannot be copied as it is. Choose a video_codec to mend what can be mended"
             )
             raise CorruptSource(said, detail=error.detail) from error
+
+
+def _readers(plan: Plan) -> list[str]:
+    """Which pictures are not read by ffmpeg's own readers: these know nothing of transparency in VP8 and VP9."""
+    readers = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+    tracks = [expected.source for expected in plan.expected if expected.kind == "video" and expected.codec == "vp9"]
+    seen = [track for track in tracks if track.has_alpha and track.codec in readers]
+    return [word for track in seen for word in (f"-c:{track.index}", readers[track.codec])]
 
 
 def cut_arguments(job: Job, window: Window) -> tuple[list[str], list[str]]:

@@ -3,6 +3,7 @@
 Sizes are computed here and not by ffmpeg, so that the result's size is known before and can be checked after.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -87,13 +88,38 @@ def filters(track: Track, wish: Wish) -> list[str]:
     return steps
 
 
-def encoder(wish: Wish) -> list[tuple[str, str]]:
+_PRIMARIES = (("G", "green"), ("B", "blue"), ("R", "red"), ("WP", "white_point"))
+
+
+def light_of(told: Mapping[str, Mapping[str, str]]) -> str:
+    """A screen's figures as x265 takes them; empty when there are none, or not such that make sense."""
+    parts = []
+    screen = told.get("Mastering display metadata", {})
+    places = [(_units(screen, f"{name}_x", 50_000), _units(screen, f"{name}_y", 50_000)) for _, name in _PRIMARIES]
+    brightness = _units(screen, "max_luminance", 10_000), _units(screen, "min_luminance", 10_000)
+    if all(place > 0 for pair in places for place in pair) and brightness[0] > 0:
+        corners = "".join(f"{short}({x},{y})" for (short, _), (x, y) in zip(_PRIMARIES, places, strict=True))
+        parts.append(f"master-display={corners}L({brightness[0]},{max(brightness[1], 0)})")
+    content = told.get("Content light level metadata", {})
+    most, average = _units(content, "max_content", 1), _units(content, "max_average", 1)
+    if most > 0 and average >= 0:
+        parts.append(f"max-cll={most},{average}")
+    return ":".join(parts)
+
+
+def _units(told: Mapping[str, str], name: str, per_unit: int) -> int:
+    above, _, below = told.get(name, "").partition("/")
+    if not above.isdecimal() or not (below or "1").isdecimal() or not int(below or 1):
+        return -1
+    return min(round(int(above) * per_unit / int(below or 1)), 2**31)
+
+
+def encoder(wish: Wish, light: str = "") -> list[tuple[str, str]]:
     """Options of the software encoder, to be given to one output track each."""
     step = _PRESETS.index(wish.preset)
     own: dict[str, list[tuple[str, str]]] = {
         "h264": [("preset", wish.preset)],
-        # One log line per file is not worth 2 kB of parameters in every stream.
-        "h265": [("preset", wish.preset), ("x265-params", "log-level=error:info=0")],
+        "h265": [("preset", wish.preset), ("x265-params", ":".join(["log-level=error", *([light] if light else [])]))],
         "vp9": [
             ("deadline", "realtime" if step < 2 else "good"),
             ("cpu-used", str(_VP9_SPEEDS[step])),

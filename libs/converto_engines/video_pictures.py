@@ -67,7 +67,7 @@ class VideoFrame:
     sources: tuple[str, ...] = ffmpeg.VIDEO_SOURCES
     targets: tuple[str, ...] = ("png", "jpg", "webp")
     options: type[msgspec.Struct] = FrameOptions
-    loss = 0.6
+    loss = 0.5
     seconds = 2.0
     is_paged = False
     losses: tuple[Loss, ...] = (Loss(text="movement and sound: one frame is kept"),)
@@ -104,10 +104,9 @@ class VideoFrame:
         one = ["-map", f"0:{track.index}", "-frames:v", "1", "-update", "1", "-vf", filters, "-map_metadata", "-1"]
         arguments = [*seeking, *reading, *one, *_saving(job), self._ffmpeg.writing(job, product)]
         try:
-            await self._ffmpeg.run(job, arguments)
+            return (await self._ffmpeg.run(job, arguments)).frames > 0
         except FfmpegRefused as error:
             raise ffmpeg.blamed(error) from error
-        return await asyncio.to_thread(_is_there, product)
 
 
 class VideoGif:
@@ -119,7 +118,7 @@ class VideoGif:
     sources: tuple[str, ...] = ffmpeg.VIDEO_SOURCES
     targets: tuple[str, ...] = ("gif",)
     options: type[msgspec.Struct] = GifOptions
-    loss = 0.5
+    loss = 0.8  # more than one frame's, so that what goes on to a still picture takes that way
     seconds = 10.0
     is_paged = False
     losses: tuple[Loss, ...] = (Loss(text="sound, all but 256 colours, and frames above the chosen rate"),)
@@ -163,7 +162,7 @@ class VideoGif:
         palette = job.folder / "palette.png"
         before, after = cut_arguments(job, window)
         reading = [*before, *self._ffmpeg.reading(job, job.source, job.source_format)]
-        looking = ["-filter_complex", f"{graph},palettegen=stats_mode=diff[palette]", "-map", "[palette]"]
+        looking = ["-filter_complex", f"{graph},palettegen=stats_mode=full[palette]", "-map", "[palette]"]
         one = ["-frames:v", "1", "-update", "1", "-f", "image2", self._ffmpeg.writing(job, palette)]
         hear = ffmpeg.share_of(job.report, length_s, first=0, last=45, stage="choosing the colours")
         await self._ffmpeg.run(job, [*reading, *looking, *after, *one], on_time=hear)

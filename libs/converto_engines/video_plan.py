@@ -43,6 +43,10 @@ _COVERS = frozenset({"mjpeg", "png"})
 # What a QuickTime file says of itself, which is wrong in any other container.
 _QUICKTIME_TAGS = ("major_brand", "minor_version", "compatible_brands")
 _QUICKTIME_TRACK_TAGS = ("handler_name", "vendor_id")
+# QuickTime has a list of languages of its own, which names some by their English names.
+_QUICKTIME_LANGUAGES = {
+    "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "hye": "arm", "kat": "geo",
+}  # fmt: skip
 # Statistics that mkvmerge writes about a track; they would tell of the source's tracks.
 _STALE_TAGS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_WRITING_APP", "_STATISTICS_TAGS")
 
@@ -128,7 +132,7 @@ def _copy_video(made: Plan, track: Track, target: str) -> None:
 
 def _encode_video(made: Plan, track: Track, wish: Wish, target: str) -> None:
     codec = video_encoding.PROBED_NAMES[wish.codec]
-    options = [*video_encoding.encoder(wish), ("filter", ",".join(video_encoding.filters(track, wish)))]
+    options = [*video_encoding.encoder(wish, track.light), ("filter", ",".join(video_encoding.filters(track, wish)))]
     # Frames keep their own moments; only those at the very moment of another are dropped. An unsteady source is
     # counted in its own ticks, since the usual tick of one frame would move them.
     options += [("fps_mode", "cfr" if wish.fps else "vfr")]
@@ -211,10 +215,7 @@ def _attachments(made: Plan, probe: Probe, choice: Choice) -> None:
             made.left_out.append(_counted(len(attachments), "attached file"))
         return
     for track in attachments:
-        place = len(made.expected)
         made.add(track, track.codec, [("c", "copy")])
-        # Without its name and type an attachment cannot be written, even when all other metadata is to go.
-        made.arguments += [f"-map_metadata:s:{place}", f"0:s:{track.index}"]
 
 
 def _words(made: Plan, probe: Probe, choice: Choice) -> None:
@@ -224,12 +225,18 @@ def _words(made: Plan, probe: Probe, choice: Choice) -> None:
     for name in _QUICKTIME_TAGS if is_foreign else ():
         made.arguments += ["-metadata", f"{name}="]
     for place, expected in enumerate(made.expected):
+        # Without its name and type an attachment cannot be written, even when all other metadata is to go. Said for
+        # one track it has to be said for all: ffmpeg then no longer copies any by itself.
+        if choice.metadata or expected.kind == "attachment":
+            made.arguments += [f"-map_metadata:s:{place}", f"0:s:{expected.source.index}"]
         if expected.kind == "attachment":
             continue
         for name in (*_STALE_TAGS, *(_QUICKTIME_TRACK_TAGS if is_foreign else ())):
             made.arguments += [f"-metadata:s:{place}", f"{name}="]
-        if not choice.metadata and expected.source.language.isalpha():
-            made.arguments += [f"-metadata:s:{place}", f"language={expected.source.language[:8]}"]
+        if expected.source.language.isalpha() and (not choice.metadata or choice.target == "mov"):
+            language = expected.source.language[:8]
+            known = _QUICKTIME_LANGUAGES.get(language, language) if choice.target == "mov" else language
+            made.arguments += [f"-metadata:s:{place}", f"language={known}"]
     lost = [track for track in probe.of("data") if track.tags[:1] not in {("tmcd",), ("text",)}]
     if lost:
         made.left_out.append(_counted(len(lost), "data track"))

@@ -12,6 +12,7 @@ from tests.assets import picture_files, pictures
 from tests.assets.book import book
 from tests.assets.captions import captions
 from tests.assets.deck import deck
+from tests.assets.film import clip, tone
 from tests.assets.letter import letter
 from tests.assets.notes import notes
 from tests.assets.paper import paper
@@ -54,6 +55,8 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
     "drawing.png": _drawing,
     "animation.gif": _animation,
     "scan.tiff": _scan,
+    "clip.avi": clip,
+    "tone.wav": tone,
 }
 
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -446,3 +447,23 @@ def test_folder_bytes_when_links_point_outside_then_they_are_not_followed(tmp_pa
     (tmp_path / "usr").symlink_to("/usr")
 
     assert 1000 <= folder_bytes(tmp_path) < 2000
+
+
+async def test_device_when_named_then_seen_and_without_it_not(run: Run) -> None:
+    """A plain file in a folder that programs do not see stands in for the device of a graphics card."""
+    with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
+        device = Path(folder) / "card0"
+        device.write_bytes(b"card")
+        read = python(f"print(open({str(device)!r}).read())")
+
+        bare = await run(*read)
+        with_device = await run(*read, devices=[device])
+
+    assert bare.exit_code != 0
+    assert with_device.stdout == b"card\n"
+
+
+async def test_device_when_it_is_not_there_then_passed_over(run: Run) -> None:
+    finished = await run(*python("print('runs')"), devices=[Path("/dev/no-such-card")])
+
+    assert finished.stdout == b"runs\n"

@@ -1,6 +1,7 @@
 """The samples are real files, the same on every machine; what they look like is judged by eye, not here."""
 
 import io
+import wave
 import zipfile
 from xml.etree import ElementTree
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from converto_engines import sniff
-from tests.assets import picture_files, pictures
+from tests.assets import film, picture_files, pictures
 from tests.assets.canvas import Canvas
 from tests.assets.make_samples import MAKERS, main
 
@@ -146,6 +147,30 @@ def test_pictures_when_made_twice_then_bytes_are_equal() -> None:
         return picture_files.jpeg(pictures.lake_at_dusk(96, 64)), picture_files.png(pictures.overlapping_discs(90, 60))
 
     assert made() == made()
+
+
+def test_film_when_read_chunk_by_chunk_then_every_frame_and_sound_lies_where_the_index_says() -> None:
+    body = MAKERS["clip.avi"]()
+    assert body[:4] + body[8:12] == b"RIFFAVI "
+    assert int.from_bytes(body[4:8], "little") == len(body) - 8
+    movie, index = body.index(b"movi"), body.index(b"idx1")
+    entries = [body[place : place + 16] for place in range(index + 8, len(body), 16)]
+    assert len(entries) == 2 * film.FRAMES_PER_SECOND * film.SECONDS
+    for entry in entries:
+        place = movie + int.from_bytes(entry[8:12], "little")
+        assert body[place : place + 4] + body[place + 4 : place + 8] == entry[:4] + entry[12:]
+
+
+def test_tone_when_read_then_three_seconds_of_sound() -> None:
+    with wave.open(io.BytesIO(MAKERS["tone.wav"]())) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, film.RATE_HZ)
+        assert sound.getnframes() == film.RATE_HZ * film.SECONDS
+        assert any(sound.readframes(2000))
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "tone.wav"])
+def test_sample_when_made_twice_then_bytes_are_equal(name: str) -> None:
+    assert MAKERS[name]() == MAKERS[name]()
 
 
 def test_command_when_no_folder_is_named_then_it_says_how(capsys: pytest.CaptureFixture[str]) -> None:

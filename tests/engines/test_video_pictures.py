@@ -1,0 +1,192 @@
+"""Pictures of a video with the real ffmpeg, looked at with Pillow."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from converto_core.errors import BadOptions, BadSource, CorruptSource, SourceTooLarge
+from converto_engines.converter import Limits
+from converto_engines.process import Sandbox
+from converto_engines.video_pictures import VideoFrame, VideoGif
+from tests.engines.conftest import RunJob
+from tests.engines.media_files import FAST, ffmpeg, lavfi, tone
+
+RED, BLUE = (254, 0, 0), (0, 0, 254)
+FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
+CODECS = {"webm": ["-c:v", "libvpx", "-deadline", "realtime"], "mpg": ["-c:v", "mpeg2video"], "avi": ["-c:v", "mpeg4"]}
+CODECS |= {"wmv": ["-c:v", "wmv2"], "flv": ["-c:v", "flv1"]}
+
+
+@pytest.fixture(scope="session")
+def frame(sandbox: Sandbox) -> VideoFrame:
+    return VideoFrame(sandbox)
+
+
+@pytest.fixture(scope="session")
+def gif(sandbox: Sandbox) -> VideoGif:
+    return VideoGif(sandbox)
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("films")
+
+
+def film(shelf: Path, kind: str = "mp4") -> Path:
+    """One second red, one second blue, with sound."""
+    path = shelf / f"film.{kind}"
+    if not path.exists():
+        halves = lavfi("color=red:s=96x64:r=25:d=1", "color=blue:s=96x64:r=25:d=1", tone(440, rate=44100))
+        graph = ["-filter_complex", "[0][1]concat[v]", "-map", "[v]", "-map", "2"]
+        ffmpeg(*halves, *graph, *CODECS.get(kind, FAST), path)
+    return path
+
+
+def seen(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.convert("RGB")
+
+
+def middle(picture: Image.Image) -> Any:
+    return picture.getpixel((picture.width // 2, picture.height // 2))
+
+
+@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "mov", "ts", *CODECS])
+async def test_frame_when_taken_then_a_picture_of_that_size_and_moment(
+    frame: VideoFrame, run_job: RunJob, shelf: Path, kind: str, target: str
+) -> None:
+    (product,) = await run_job(frame, film(shelf, kind), kind, target)
+
+    with Image.open(product.path) as picture:
+        assert (picture.format, picture.size) == (FORMATS[target], (96, 64))
+    assert middle(seen(product.path)) == pytest.approx(RED, abs=20)
+
+
+async def test_frame_when_a_moment_is_chosen_then_that_one(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
+    (product,) = await run_job(frame, film(shelf), "mp4", "png", at_s=1.5)
+    (last,) = await run_job(frame, film(shelf), "mp4", "png", at_s=1.96)
+
+    assert middle(seen(product.path)) == pytest.approx(BLUE, abs=12)
+    assert middle(seen(last.path)) == pytest.approx(BLUE, abs=12)
+    with pytest.raises(BadOptions, match="past the end"):
+        await run_job(frame, film(shelf), "mp4", "png", at_s=3.0)
+
+
+async def test_width_when_chosen_then_in_shape(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
+    (product,) = await run_job(frame, film(shelf), "mp4", "jpg", width=48)
+
+    assert seen(product.path).size == (48, 32)
+
+
+@pytest.mark.parametrize("target", ["jpg", "webp"])
+async def test_quality_when_lower_then_the_file_is_smaller(
+    frame: VideoFrame, run_job: RunJob, shelf: Path, target: str
+) -> None:
+    path = shelf / "busy.mp4"
+    ffmpeg(*lavfi("testsrc2=s=320x240:r=5:d=1,noise=alls=40"), *FAST, "-crf", 5, path)
+
+    (coarse,) = await run_job(frame, path, "mp4", target, quality=10)
+    (fine,) = await run_job(frame, path, "mp4", target, quality=95)
+
+    assert coarse.path.stat().st_size < fine.path.stat().st_size / 2
+
+
+async def test_frame_when_pixels_are_not_square_or_the_camera_was_turned_then_as_it_is_seen(
+    frame: VideoFrame, run_job: RunJob, shelf: Path
+) -> None:
+    ffmpeg(*lavfi("color=red:s=96x64:r=25:d=1"), "-vf", "setsar=2", *FAST, shelf / "wide.mp4")
+    ffmpeg("-i", film(shelf), "-c", "copy", "-metadata:s:v:0", "rotate=90", shelf / "turned.mp4")
+
+    (wide,) = await run_job(frame, shelf / "wide.mp4", "mp4", "png")
+    (turned,) = await run_job(frame, shelf / "turned.mp4", "mp4", "png")
+
+    assert seen(wide.path).size == (192, 64)
+    assert seen(turned.path).size == (64, 96)
+
+
+async def test_frame_when_the_film_is_for_bright_screens_then_made_for_common_ones(
+    frame: VideoFrame, run_job: RunJob, shelf: Path
+) -> None:
+    path = shelf / "hdr.mkv"
+    colours = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
+    params = "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    encode = ["-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-x265-params", params]
+    # 58 % of this scale is the white of a common screen.
+    ffmpeg(*lavfi("color=0x949494:s=96x64:r=5:d=1"), *encode, *colours, path)
+
+    (product,) = await run_job(frame, path, "mkv", "png")
+
+    assert min(middle(seen(product.path))) > 165
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "mov", "ts", *CODECS])
+async def test_gif_when_made_then_moves_as_long_and_shows_the_same(
+    gif: VideoGif, run_job: RunJob, shelf: Path, kind: str
+) -> None:
+    (product,) = await run_job(gif, film(shelf, kind), kind, "gif")
+
+    with Image.open(product.path) as picture:
+        assert (picture.format, picture.size, picture.info["loop"]) == ("GIF", (96, 64), 0)
+        frames = getattr(picture, "n_frames", 1)
+        durations, colours = [], []
+        for number in range(frames):
+            picture.seek(number)
+            durations.append(picture.info["duration"])
+            colours.append(middle(picture.convert("RGB")))
+    assert sum(durations) == pytest.approx(2000, abs=130)
+    assert colours[0] == pytest.approx(RED, abs=25)
+    assert colours[-1] == pytest.approx(BLUE, abs=25)
+
+
+async def test_gif_when_part_width_and_rate_are_chosen_then_so(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
+    path = shelf / "moving.mp4"
+    ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=3"), *FAST, path)
+
+    (product,) = await run_job(gif, path, "mp4", "gif", start_s=1.0, end_s=2.0, width=48, fps=10)
+
+    with Image.open(product.path) as picture:
+        assert (picture.size, getattr(picture, "n_frames", 1)) == ((48, 32), 10)
+
+
+async def test_gif_when_too_long_then_said_before_work(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
+    path = shelf / "long.mp4"
+    ffmpeg(*lavfi("color=red:s=64x48:r=2:d=70"), *FAST, path)
+
+    with pytest.raises(BadOptions, match="at most 60 s"):
+        await run_job(gif, path, "mp4", "gif")
+    (product,) = await run_job(gif, path, "mp4", "gif", start_s=68.0)
+    assert product.path.stat().st_size > 0
+
+
+async def test_picture_when_there_is_none_then_said(
+    gif: VideoGif, frame: VideoFrame, run_job: RunJob, shelf: Path
+) -> None:
+    ffmpeg(*lavfi(tone(440)), "-c:a", "aac", shelf / "blind.mp4")
+
+    for converter, target in ((gif, "gif"), (frame, "png")):
+        with pytest.raises(BadSource, match="no picture"):
+            await run_job(converter, shelf / "blind.mp4", "mp4", target)
+
+
+@pytest.mark.parametrize("content", [b"", b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n", b"\0" * 5000])
+async def test_source_when_broken_then_refused(
+    gif: VideoGif, frame: VideoFrame, run_job: RunJob, tmp_path: Path, content: bytes
+) -> None:
+    """I13."""
+    (tmp_path / "a.mp4").write_bytes(content)
+
+    for converter, target in ((gif, "gif"), (frame, "png")):
+        with pytest.raises(CorruptSource):
+            await run_job(converter, tmp_path / "a.mp4", "mp4", target)
+
+
+async def test_source_when_its_frames_are_too_large_then_refused(
+    frame: VideoFrame, run_job: RunJob, shelf: Path
+) -> None:
+    """I13."""
+    with pytest.raises(SourceTooLarge, match="96 × 64"):
+        await run_job(frame, film(shelf), "mp4", "png", limits=Limits(wall_s=60, cpu_s=60, pixels=1000))
