@@ -18,10 +18,11 @@ from converto_engines.inner_program import InnerProgram
 from converto_engines.libreoffice import LibreOffice, OfficeOptions
 from converto_engines.process import Sandbox
 
-_ADVICE = (
+KEYNOTE_ADVICE = (
     "This Keynote file cannot be read here: it holds no complete preview, and its slides are in a form that only"
     " Keynote understands. On a Mac open it in Keynote, choose File > Export To > PDF (or PowerPoint) and upload that"
 )
+"""What to tell when nothing here can read a Keynote file."""
 
 
 class Keynote:
@@ -85,4 +86,4 @@ class Keynote:
         try:
             return await self._to_pdf.convert(msgspec.structs.replace(job, options=OfficeOptions()))
         except CorruptSource as error:
-            raise BadSource(_ADVICE, code="source_unsupported", detail=error.detail) from error
+            raise BadSource(KEYNOTE_ADVICE, code="source_unsupported", detail=error.detail) from error

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, BadSource, OutputInvalid, SourceTooLarge
+from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid, SourceTooLarge
 from converto_core.formats import Family
 from converto_engines import page_ranges
 from converto_engines.converter import Job, Limits, Product
-from converto_engines.open_document import opened
+from converto_engines.open_document import OpenDocument, opened
 from converto_engines.process import Sandbox
 from converto_engines.warm_office import WarmOffice
 
@@ -89,6 +89,8 @@ class LibreOffice:
         chosen = page_ranges.pages_of(job.options.pages) if job.options.pages else []
         product = job.folder / "result.pdf"
         async with opened(self._office, job) as (document, told):
+            if job.source_format == "key":
+                await _check_understood(document)
             shown = _shown(told, job.options)
             _check_choice(shown, chosen, job.limits)
             result = document.room / "result.pdf"
@@ -114,6 +116,12 @@ class LibreOffice:
         )
         count = _PAGES_LINE.search(told.stdout)
         return int(count[1]) if told.exit_code == 0 and count else None
+
+
+async def _check_understood(document: OpenDocument) -> None:
+    """The import of Keynote leaves out what it does not know, and opens a file of which it knows nothing too."""
+    if (await document.count())["shapes"] == 0:
+        raise CorruptSource(detail="nothing on the slides was understood")
 
 
 def _shown(told: dict[str, Any], options: OfficeOptions) -> list[int] | None:

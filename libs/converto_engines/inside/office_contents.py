@@ -18,7 +18,7 @@ _MOST_QUESTIONS = 2000  # each shape or cell of a text's table costs a few over 
 
 
 def contents_of(document: Any) -> dict[str, Any]:
-    """`characters` (without white space) of a text's body, also `slides` of a deck; `sheets` of a workbook."""
+    """`characters` (no white space) of a text's body, also `slides` and `shapes` of a deck; `sheets` of a workbook."""
     if document.supportsService(TEXT):
         # The body's own string has the text of tables only when a paragraph stands before them: the longer one counts.
         cells = islice(_table_texts(document), _MOST_QUESTIONS)
@@ -27,8 +27,9 @@ def contents_of(document: Any) -> dict[str, Any]:
         sheets = document.Sheets
         return {"sheets": [_sheet(sheets.getByIndex(number)) for number in range(sheets.getCount())]}
     pages = document.getDrawPages()
-    shapes = islice(_shapes_of_all(pages), _MOST_QUESTIONS)
-    return {"slides": pages.getCount(), "characters": sum(_characters(shape) for shape in shapes)}
+    shapes = list(islice(_shapes_of_all(pages), _MOST_QUESTIONS))
+    characters = sum(_characters(shape) for shape in shapes)
+    return {"slides": pages.getCount(), "shapes": len(shapes), "characters": characters}
 
 
 def _table_texts(document: Any) -> Iterator[str]:

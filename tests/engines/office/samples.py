@@ -47,7 +47,7 @@ def book(path: Path) -> Path:
     first.title = "Fruit"
     for row in (["apples", 3], ["pears; ripe", 4.5], ["sum", "=B1+B2"]):
         first.append(row)
-    second = workbook.create_sheet("Prices & 'more'")
+    second = workbook.create_sheet("Prices & more's")
     second.append(["price", 3])
     second["B1"].number_format = '0.00 "EUR"'
     workbook.save(path)
