@@ -1,4 +1,4 @@
-"""What the office benchmarks share: which files they take, and the ways of the bare `soffice` command to convert them."""
+"""What the office benchmarks share: which files they take, and how the bare `soffice` command converts them."""
 
 import shutil
 import subprocess

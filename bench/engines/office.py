@@ -8,8 +8,10 @@ round; ratios are made within a round. Run it with `python -m bench.engines.offi
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -39,10 +41,7 @@ import sys
 from unoserver.client import UnoClient
 client = UnoClient(port=sys.argv[1])
 for source, target in zip(sys.argv[2::2], sys.argv[3::2]):
-    try:
-        client.convert(inpath=source, outpath=target)
-    except Exception as error:
-        print(source, error, file=sys.stderr)
+    client.convert(inpath=source, outpath=target)
 """
 
 
@@ -70,7 +69,7 @@ async def _by_slots(files: list[Path], folder: Path, work_dir: Path) -> int:
     sandbox, waiting = await Sandbox.choose("auto"), list(enumerate(files))
     offices = [WarmOffice(sandbox, work_dir=work_dir) for _ in range(SLOTS)]
     try:
-        counts = await asyncio.gather(*(_slot(LibreOffice(sandbox, office), waiting, folder) for office in offices))
+        counts = await asyncio.gather(*(_slot(LibreOffice(office), waiting, folder) for office in offices))
     finally:
         await asyncio.gather(*(office.aclose() for office in offices))
     return sum(counts)
@@ -102,8 +101,20 @@ def _job(source: Path, folder: Path) -> Job:
 
 
 def by_unoserver(files: list[Path], target: Path, profile: Path) -> int:
-    """Its server on free ports of the loopback address, its client for one file after the other; how many PDFs came."""
+    """Its server with its client for one file after the other; how many PDFs came.
+
+    A file on which it ends is passed over and the server started again, as whoever runs it would have to.
+    """
     target.mkdir()
+    waiting = list(files)
+    while waiting:
+        _until_it_ends(waiting, target, profile)
+        done = sum((target / f"{source.name}.pdf").exists() for source in waiting)
+        waiting = waiting[done + 1 :]
+    return len(list(target.glob("*.pdf")))
+
+
+def _until_it_ends(files: list[Path], target: Path, profile: Path) -> None:
     port, uno_port = _free_ports()
     environment = {**os.environ, "PYTHONPATH": _packages()}
     argv = [SYSTEM_PYTHON, "-m", "unoserver.server", "--port", port, "--uno-port", uno_port]
@@ -113,10 +124,9 @@ def by_unoserver(files: list[Path], target: Path, profile: Path) -> int:
         _wait_for(port)
         pairs = [str(path) for source in files for path in (source, target / f"{source.name}.pdf")]
         client = [SYSTEM_PYTHON, "-c", _CLIENT, port, *pairs]
-        subprocess.run(client, env=environment, check=False, timeout=DEADLINE_S)
+        subprocess.run(client, env=environment, check=False, timeout=DEADLINE_S, stderr=subprocess.DEVNULL)
     finally:
         _end(server)
-    return len(list(target.glob("*.pdf")))
 
 
 def _packages() -> str:
@@ -145,17 +155,12 @@ def _wait_for(port: str) -> None:
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
     """Its whole session: LibreOffice is a child of it."""
-    try:
-        os.killpg(server.pid, 15)
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait(10)
-    except (ProcessLookupError, subprocess.TimeoutExpired):
-        pass
-    finally:
-        try:
-            os.killpg(server.pid, 9)
-        except ProcessLookupError:
-            pass
-        server.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
 
 
 def one_round(files: list[Path], folder: Path, places: Places) -> dict[str, Way]:

@@ -53,7 +53,7 @@ def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 async def office(sandbox: Sandbox, work_dir: Path) -> AsyncIterator[LibreOffice]:
     """One warm LibreOffice for this file: that the others work after a bad one is part of what is tested."""
-    converter = LibreOffice(sandbox, WarmOffice(sandbox, work_dir=work_dir))
+    converter = LibreOffice(WarmOffice(sandbox, work_dir=work_dir))
     if await converter.version() is None:
         missing = "LibreOffice, python3-uno or poppler-utils is not installed"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
@@ -89,7 +89,7 @@ async def test_version_when_installed_then_a_number(office: LibreOffice) -> None
 async def test_version_when_uno_is_missing_then_none(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("converto_engines.warm_office._PYTHON", "/usr/bin/no-python-here")
 
-    assert await LibreOffice(sandbox, WarmOffice(sandbox)).version() is None
+    assert await LibreOffice(WarmOffice(sandbox)).version() is None
 
 
 async def test_presentation_when_converted_then_one_page_per_slide(convert: Convert, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ async def warm(sandbox: Sandbox, work_dir: Path) -> AsyncIterator[WarmOffice]:
 @pytest.fixture
 def to_pdf(sandbox: Sandbox, warm: WarmOffice) -> LibreOffice:
     """The converter to PDF on the shared LibreOffice."""
-    return LibreOffice(sandbox, warm)
+    return LibreOffice(warm)
 
 
 @pytest.fixture

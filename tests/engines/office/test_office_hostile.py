@@ -61,7 +61,7 @@ async def test_source_when_broken_then_says_damaged_and_the_same_libreoffice_goe
     """I13."""
     # Its own LibreOffice: the shared one may have reached its share of documents in the middle of this.
     office = WarmOffice(sandbox, work_dir=work_dir)
-    converter, good = LibreOffice(sandbox, office), letter(tmp_path / "letter.docx", 1)
+    converter, good = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
     await run_job(converter, good, "docx", "pdf")
     pid_before = office.pid
 

@@ -42,7 +42,7 @@ async def test_progress_when_cold_and_warm_then_stages_are_told(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office, stages, slots_before = WarmOffice(sandbox, work_dir=work_dir), list[str](), slots_in(work_dir)
-    converter = LibreOffice(sandbox, office)
+    converter = LibreOffice(office)
     source = letter(tmp_path / "letter.docx", 1)
 
     for _ in range(2):
@@ -97,7 +97,7 @@ async def test_restart_when_it_did_its_share_then_a_fresh_one_goes_on(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office = WarmOffice(sandbox, work_dir=work_dir, restart_documents=2)
-    converter = LibreOffice(sandbox, office)
+    converter = LibreOffice(office)
     source, pids = letter(tmp_path / "letter.docx", 1), list[int | None]()
 
     for _ in range(3):
@@ -113,7 +113,7 @@ async def test_cancellation_when_at_work_then_nothing_of_it_is_left(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office, is_exporting = WarmOffice(sandbox, work_dir=work_dir), asyncio.Event()
-    converter = LibreOffice(sandbox, office)
+    converter = LibreOffice(office)
     source = letter(tmp_path / "letter.docx", 400)
     await run_job(converter, letter(tmp_path / "small.docx", 1), "docx", "pdf")
     family = descendants_of(office.pid or 0)
@@ -136,8 +136,8 @@ async def test_slot_when_its_owner_was_killed_then_the_next_worker_removes_it(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     first, second, before = (
-        LibreOffice(sandbox, WarmOffice(sandbox, work_dir=work_dir)),
-        LibreOffice(sandbox, WarmOffice(sandbox, work_dir=work_dir)),
+        LibreOffice(WarmOffice(sandbox, work_dir=work_dir)),
+        LibreOffice(WarmOffice(sandbox, work_dir=work_dir)),
         slots_in(work_dir),
     )
     source = letter(tmp_path / "letter.docx", 1)
@@ -160,7 +160,7 @@ async def test_seccomp_when_there_is_no_bubblewrap_then_documents_convert_and_no
         confined, slots_before = await Sandbox.choose("seccomp"), slots_in(work_dir)
     except EngineMissing as error:
         pytest.skip(str(error))
-    converter = LibreOffice(confined, WarmOffice(confined, work_dir=work_dir))
+    converter = LibreOffice(WarmOffice(confined, work_dir=work_dir))
 
     (product,) = await run_job(converter, letter(tmp_path / "letter.docx", 2), "docx", "pdf")
     (slot,) = slots_in(work_dir) - slots_before
@@ -175,7 +175,7 @@ async def test_restart_when_it_has_grown_too_large_then_a_fresh_one_goes_on(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office = WarmOffice(sandbox, work_dir=work_dir, restart_bytes=1024**2)
-    converter, source = LibreOffice(sandbox, office), letter(tmp_path / "letter.docx", 1)
+    converter, source = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
 
     (first,) = await run_job(converter, source, "docx", "pdf")
     pid_after = office.pid
@@ -190,7 +190,7 @@ async def test_restart_when_neither_old_nor_large_then_the_same_goes_on(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office = WarmOffice(sandbox, work_dir=work_dir)
-    converter, source = LibreOffice(sandbox, office), letter(tmp_path / "letter.docx", 1)
+    converter, source = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
     pids = set[int | None]()
 
     for _ in range(5):
