@@ -6,25 +6,20 @@ does not decide the result. Run it with `python -m bench.office_batch CORPUS_FOL
 
 import argparse
 import asyncio
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 import msgspec
 
 from bench.figures import keep, show, verdict
+from bench.office_ways import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked, soffice
 from bench.server import Server, running_server
 from converto_client import AsyncConverto, ClientError
 
-PICKED = (("pptx", 10), ("docx", 6), ("xlsx", 4), ("odf", 4))
-LARGEST_BYTES = 600_000  # one larger deck of the corpus takes LibreOffice 45 s alone and would make all ways look alike
 LIMIT_TO_ONE_CALL, LIMIT_TO_COLD_CALLS = 1.5, 4.0
-DEADLINE_S = 900.0
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -36,30 +31,6 @@ class Round(msgspec.Struct, frozen=True):
     one_call_count: int
     cold_s: float
     cold_count: int
-
-
-def picked(corpus: Path) -> list[Path]:
-    """The first files by name below the size limit, from one folder per family; ends the process when they lack."""
-    files: list[Path] = []
-    for folder, count in PICKED:
-        fitting = [path for path in sorted((corpus / folder).glob("*.*")) if path.stat().st_size < LARGEST_BYTES]
-        if len(fitting) < count:
-            sys.exit(f"{corpus / folder} holds {len(fitting)} files below {LARGEST_BYTES:,} bytes; {count} are needed.")
-        files += fitting[:count]
-    return files
-
-
-def fresh_copies(files: list[Path], folder: Path) -> list[Path]:
-    """The same documents with other bytes (a comment in the zip), so that no cache can answer for the engine."""
-    folder.mkdir()
-    copies = []
-    for path in files:
-        copy = folder / path.name
-        shutil.copyfile(path, copy)
-        with zipfile.ZipFile(copy, "a") as package:
-            package.comment = str(time.time_ns()).encode()
-        copies.append(copy)
-    return copies
 
 
 async def through_the_stack(server: Server, files: list[Path], target: Path) -> int:
@@ -77,25 +48,6 @@ async def through_the_stack(server: Server, files: list[Path], target: Path) -> 
             return True
 
         return sum(await asyncio.gather(*(one(path) for path in files)))
-
-
-def by_one_call(files: list[Path], target: Path, profile: Path) -> int:
-    """One `soffice` that is given all files; how many PDFs came."""
-    _soffice(files, target, profile)
-    return len(list(target.glob("*.pdf")))
-
-
-def by_cold_calls(files: list[Path], target: Path, profile: Path) -> int:
-    """One `soffice` per file, one after the other on the same ready profile; how many PDFs came."""
-    for number, path in enumerate(files):
-        _soffice([path], target / str(number), profile)
-    return len(list(target.glob("*/*.pdf")))
-
-
-def _soffice(files: list[Path], target: Path, profile: Path) -> None:
-    options = [f"-env:UserInstallation=file://{profile}", "--headless", "--convert-to", "pdf", "--outdir", str(target)]
-    command = ["soffice", *options, *(str(path) for path in files)]
-    subprocess.run(command, check=False, capture_output=True, timeout=DEADLINE_S)
 
 
 def one_round(server: Server, files: list[Path], folder: Path, profile: Path) -> Round:
@@ -124,7 +76,7 @@ def all_rounds(server: Server, files: list[Path], count: int) -> list[Round]:
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         folder = Path(name)
         profile = folder / "profile"
-        _soffice(files[:1], folder / "warm-up", profile)
+        soffice(files[:1], folder / "warm-up", profile)
         rounds = []
         for number in range(count):
             (folder / str(number)).mkdir()

@@ -50,7 +50,7 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
 def _office(sandbox: Sandbox) -> list[Converter]:
     """All of them share one LibreOffice, because a slot runs one conversion at a time."""
     office = WarmOffice(sandbox)
-    to_pdf = LibreOffice(sandbox, office)
+    to_pdf = LibreOffice(office)
     rewriting = (OfficeDocuments, OfficeText, OfficeSlides, OfficeSheets, OfficeTable)
     return [to_pdf, Keynote(sandbox, to_pdf), *(kind(sandbox, office) for kind in rewriting)]
 

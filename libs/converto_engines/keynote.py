@@ -4,6 +4,7 @@ Keynote draws its preview with its own fonts and layouts, so it goes first where
 """
 
 import asyncio
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ import msgspec
 from converto_core.catalogue import Loss
 from converto_core.errors import BadSource, CorruptSource, SourceTooLarge
 from converto_core.formats import Family
-from converto_engines.converter import Job, NoOptions, Product
+from converto_engines.converter import Job, Limits, NoOptions, Product
 from converto_engines.inner_program import InnerProgram
 from converto_engines.libreoffice import LibreOffice, OfficeOptions
 from converto_engines.process import Sandbox
 
-_ADVICE = (
+KEYNOTE_ADVICE = (
     "This Keynote file cannot be read here: it holds no complete preview, and its slides are in a form that only"
     " Keynote understands. On a Mac open it in Keynote, choose File > Export To > PDF (or PowerPoint) and upload that"
 )
+"""What to tell when nothing here can read a Keynote file."""
+_CHECK_LIMITS = Limits(wall_s=30, cpu_s=20)
+_PAGES_LINE = re.compile(rb"^Pages:\s+(\d+)$", re.MULTILINE)
 
 
 class Keynote:
@@ -48,8 +52,8 @@ class Keynote:
         self._program = InnerProgram(sandbox, "keynote_preview.py")
 
     async def version(self) -> str | None:
-        """Version of LibreOffice, which stands in where there is no preview; None when it is missing."""
-        return await self._to_pdf.version()
+        """Version of LibreOffice, which stands in where there is no preview; None when it or pdfinfo is missing."""
+        return await self._to_pdf.version() if shutil.which("pdfinfo") else None
 
     async def convert(self, job: Job) -> list[Product]:
         """One page per slide that is shown."""
@@ -76,13 +80,21 @@ class Keynote:
 
     async def _is_complete(self, preview: Path, told: dict[str, Any], job: Job) -> bool:
         """Whether the preview opens and shows every slide; nothing tells which slides a newer Keynote skips."""
-        pages = await self._to_pdf.pages_in(preview, job.folder)
+        pages = await self._pages_in(preview, job.folder)
         if pages is not None and pages > job.limits.pages:
             raise SourceTooLarge(f"The presentation has {pages} pages; at most {job.limits.pages} are allowed")
         return pages is not None and pages in {told["slides"], told["shown"]} - {0}
+
+    async def _pages_in(self, result: Path, folder: Path) -> int | None:
+        """Pages of a PDF as another program counts them; None when it does not open."""
+        told = await self._sandbox.run(
+            ["pdfinfo", self._sandbox.inside(folder, result)], folder=folder, limits=_CHECK_LIMITS
+        )
+        count = _PAGES_LINE.search(told.stdout)
+        return int(count[1]) if told.exit_code == 0 and count else None
 
     async def _by_libreoffice(self, job: Job) -> list[Product]:
         try:
             return await self._to_pdf.convert(msgspec.structs.replace(job, options=OfficeOptions()))
         except CorruptSource as error:
-            raise BadSource(_ADVICE, code="source_unsupported", detail=error.detail) from error
+            raise BadSource(KEYNOTE_ADVICE, code="source_unsupported", detail=error.detail) from error

@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 
 from converto_core.catalogue import Loss
-from converto_engines.converter import Job, NoOptions
+from converto_core.errors import BadSource, CorruptSource
+from converto_engines.converter import Job, NoOptions, Product
+from converto_engines.keynote import KEYNOTE_ADVICE
 from converto_engines.office_rewriting import OfficeRewriting, check_characters, check_slides, refuse_empty
 
 
@@ -26,11 +28,21 @@ class OfficeSlides(OfficeRewriting):
         Loss(text="Keynote's layouts, charts and effects, of which only simple parts are understood", sources=("key",)),
     )
 
+    async def convert(self, job: Job) -> list[Product]:
+        """Write the source in the target format; for Keynote files that LibreOffice cannot read, say what to do."""
+        try:
+            return await super().convert(job)
+        except CorruptSource as error:
+            if job.source_format != "key":
+                raise
+            raise BadSource(KEYNOTE_ADVICE, code="source_unsupported", detail=error.detail) from error
+
     def filter_options(self, there: dict[str, Any], job: Job) -> str:
         """Nothing to tell the filter; a file without slides is refused here."""
-        del job
         if there["slides"] == 0:
             raise refuse_empty("slides")
+        if there["shapes"] == 0 and job.source_format == "key":
+            raise BadSource(KEYNOTE_ADVICE, code="source_unsupported")
         return ""
 
     def compare(self, there: dict[str, Any], made: dict[str, Any], job: Job) -> None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from converto_core.errors import CorruptSource, EngineTimeout
+from converto_core.errors import CorruptSource, EngineTimeout, OutputInvalid
 from converto_core.formats import BY_NAME
 from converto_engines.converter import Job
 from converto_engines.standby import bring
@@ -43,6 +43,14 @@ class OpenDocument:
         """Write it to a file in the room; `how` is what the driver's command `save` takes."""
         self._job.report(None, "exporting")
         await self._ask("save", path=self._office.inside(result), **how)
+
+    async def pages_of(self, pdf: Path) -> int:
+        """Pages of a PDF in the room, as pdfium counts them; raises `OutputInvalid` when it does not open."""
+        pdfium = str(self._office.pdfium)
+        pages = int((await self._ask("pages", path=self._office.inside(pdf), pdfium=pdfium))["pages"])
+        if pages < 1:
+            raise OutputInvalid("LibreOffice wrote a PDF that does not open")
+        return pages
 
     async def _ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         remaining_s, limits = max(0.0, self._ends_at - time.monotonic()), self._job.limits

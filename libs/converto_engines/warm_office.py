@@ -21,7 +21,7 @@ from converto_core.errors import (
     EngineMissing,
     SourceTooLarge,
 )
-from converto_engines import office_profile
+from converto_engines import interpreter, office_profile
 from converto_engines.converter import Limits
 from converto_engines.process import Child, Sandbox
 from converto_engines.sandbox import INSIDE
@@ -56,6 +56,7 @@ class WarmOffice:
         self._child: Child | None = None
         self._documents = 0
         self._version: str | None = None
+        self.pdfium = _pdfium()
 
     @property
     def pid(self) -> int | None:
@@ -160,7 +161,11 @@ class WarmOffice:
     async def _launch(self, profile: Path, limits: Limits) -> Child:
         program = _program()
         child = await self._sandbox.start(
-            [_PYTHON, "-I", str(_DRIVER)], folder=self._folder, limits=limits, environment={"LC_ALL": "C.UTF-8"}
+            [_PYTHON, "-I", str(_DRIVER)],
+            folder=self._folder,
+            limits=limits,
+            readable=(self.pdfium.parent,) if self.pdfium else (),
+            environment={"LC_ALL": "C.UTF-8"},
         )
         start = {
             "command": "start",
@@ -184,6 +189,13 @@ class WarmOffice:
             except ConversionError:
                 return None
         return told.stdout.decode().strip() or None if told.exit_code == 0 else None
+
+
+def _pdfium() -> Path | None:
+    """The library with which the driver reads what LibreOffice wrote: a process for that costs more than a letter."""
+    packages = interpreter.packages_with("pypdfium2_raw")
+    library = packages[0] / "pypdfium2_raw" / "libpdfium.so" if packages else None
+    return library if library is not None and library.is_file() else None
 
 
 def _program() -> Path:

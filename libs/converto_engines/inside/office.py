@@ -1,7 +1,7 @@
 """Owns one LibreOffice and answers for it, one JSON line in, one out; runs in the sandbox under the python with uno.
 
-Commands: start, ping, open, count, save, close. An answer has `error` (one of our words) or the figures asked for. It
-imports nothing of converto but its neighbours here, and takes only paths that the worker made.
+Commands: start, ping, open, count, save, pages, close. An answer has `error` (one of our words) or the figures asked
+for. It imports nothing of converto but its neighbours here, and takes only paths that the worker made.
 """
 
 import json
@@ -24,10 +24,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from converto_engines.inside.office_contents import contents_of
     from converto_engines.inside.office_formats import PACKAGES, READERS, SLIDES, WRITERS
+    from converto_engines.inside.pdfium import Library
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 -- pathlib costs time
     from office_contents import contents_of
     from office_formats import PACKAGES, READERS, SLIDES, WRITERS
+    from pdfium import Library
 
 _START_S = 60.0  # a fresh profile on a loaded machine; a ready-made one takes half a second
 _POLL_S = 0.02
@@ -75,12 +77,13 @@ class Office:
         self._process: subprocess.Popen[bytes] | None = None
         self._context: Any = None
         self._document: Any = None
+        self._pdfium: Library | None = None
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """Carry out one command; never raises for what a document or LibreOffice does."""
         actions: dict[str, Callable[..., dict[str, Any] | None]] = {
             "start": self.start, "ping": self.ping, "open": self.open, "count": self.count, "save": self.save,
-            "close": self.close,
+            "pages": self.pages, "close": self.close,
         }  # fmt: skip
         action = actions[command.pop("command")]
         try:
@@ -153,6 +156,12 @@ class Office:
         except uno.getClass("com.sun.star.io.IOException") as error:
             # With a page range LibreOffice says no more than "cannot write" when not one of the pages exists.
             raise Refused("no_such_pages" if "PageRange" in settings else "failed") from error
+
+    def pages(self, *, path: str, pdfium: str) -> dict[str, Any]:
+        """Let pdfium open a PDF that was written, and count its pages; 0 when it does not open."""
+        if self._pdfium is None:
+            self._pdfium = Library(pdfium)
+        return {"pages": self._pdfium.count_pages(path)}
 
     def close(self) -> None:
         """Close the open document, if any."""

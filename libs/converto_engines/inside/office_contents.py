@@ -18,20 +18,22 @@ _MOST_QUESTIONS = 2000  # each shape or cell of a text's table costs a few over 
 
 
 def contents_of(document: Any) -> dict[str, Any]:
-    """`characters` (without white space) of a text's body, also `slides` of a deck; `sheets` of a workbook."""
+    """`characters` (no white space) of a text's body, also `slides` and `shapes` of a deck; `sheets` of a workbook."""
     if document.supportsService(TEXT):
+        # The body's own string has the text of tables only when a paragraph stands before them: the longer one counts.
         cells = islice(_table_texts(document), _MOST_QUESTIONS)
-        return {"characters": _letters(document.Text.getString()) + sum(map(_letters, cells))}
+        return {"characters": max(_letters(document.Text.getString()), sum(map(_letters, cells)))}
     if document.supportsService(SHEETS):
         sheets = document.Sheets
         return {"sheets": [_sheet(sheets.getByIndex(number)) for number in range(sheets.getCount())]}
     pages = document.getDrawPages()
-    shapes = islice(_shapes_of_all(pages), _MOST_QUESTIONS)
-    return {"slides": pages.getCount(), "characters": sum(_characters(shape) for shape in shapes)}
+    shapes = list(islice(_shapes_of_all(pages), _MOST_QUESTIONS))
+    characters = sum(_characters(shape) for shape in shapes)
+    return {"slides": pages.getCount(), "shapes": len(shapes), "characters": characters}
 
 
 def _table_texts(document: Any) -> Iterator[str]:
-    """Texts in the tables of the body, which the body's own string leaves out; those of headers are not compared."""
+    """Texts in the tables of the body; what is in headers and frames is not kept by every target."""
     if document.TextTables.getCount() == 0:
         return
     parts = document.Text.createEnumeration()

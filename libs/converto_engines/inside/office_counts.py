@@ -98,7 +98,10 @@ def _parts(package: zipfile.ZipFile, main: str, element: str) -> Iterator[tuple[
     targets = References().read(package, f"{folder}/_rels/{name}.rels").targets
     for attributes in Names(f"{element}s" if element == "sheet" else f"{element}Lst", element).read(package, main).all:
         reference = next(value for key, value in attributes.items() if _RELATIONSHIPS in key)
-        yield attributes.get("name", ""), posixpath.normpath(posixpath.join(folder, targets[reference]))
+        yield (
+            attributes.get("name", ""),
+            posixpath.normpath(posixpath.join("/", folder, targets[reference])).lstrip("/"),
+        )
 
 
 if __name__ == "__main__":

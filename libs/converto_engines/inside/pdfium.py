@@ -49,6 +49,22 @@ class Library:
             raise PasswordNeeded() if is_locked else PdfError("the document cannot be read")
         return Document(self, pointer)
 
+    def count_pages(self, path: str) -> int:
+        """Pages of a document whose last page can be read too; 0 when it does not open."""
+        pointer = self.c.FPDF_LoadDocument(c_char_p(path.encode()), None)
+        if not pointer:
+            return 0
+        document = c_void_p(pointer)
+        try:
+            pages: int = self.c.FPDF_GetPageCount(document)
+            last = self.c.FPDF_LoadPage(document, c_int(pages - 1))
+            if not last:
+                return 0
+            self.c.FPDF_ClosePage(c_void_p(last))
+        finally:
+            self.c.FPDF_CloseDocument(document)
+        return pages
+
 
 class Document:
     """An open document and its form fields."""

@@ -1,0 +1,69 @@
+"""Fixtures of the office tests: one warm LibreOffice for all of them, and one way to send a file through it."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converto_engines.converter import Converter, Product
+from converto_engines.libreoffice import LibreOffice
+from converto_engines.process import Sandbox
+from converto_engines.warm_office import WarmOffice
+
+RunJob = Callable[..., Awaitable[list[Product]]]
+CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[4] / "shared" / "corpus")
+
+
+@pytest.fixture(scope="session")
+def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, so that only the first test pays for the ready-made profile."""
+    return tmp_path_factory.mktemp("office")
+
+
+@pytest.fixture(scope="session")
+async def warm(sandbox: Sandbox, work_dir: Path) -> AsyncIterator[WarmOffice]:
+    """One LibreOffice for all office tests: that the others work after a bad file is part of what is tested."""
+    office = WarmOffice(sandbox, work_dir=work_dir)
+    if await office.version() is None:
+        missing = "LibreOffice or python3-uno is not installed"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    yield office
+    await office.aclose()
+
+
+@pytest.fixture
+def to_pdf(sandbox: Sandbox, warm: WarmOffice) -> LibreOffice:
+    """The converter to PDF on the shared LibreOffice."""
+    return LibreOffice(warm)
+
+
+@pytest.fixture
+def convert(to_pdf: LibreOffice, run_job: RunJob) -> Callable[..., Awaitable[Path]]:
+    """A file to PDF, or by another converter to what is asked for."""
+
+    async def one(
+        source: Path, target: str = "pdf", *, by: Converter = to_pdf, source_format: str | None = None, **chosen: Any
+    ) -> Path:
+        (product,) = await run_job(by, source, source_format or source.suffix[1:], target, **chosen)
+        assert product.page is None
+        return product.path
+
+    return one
+
+
+@pytest.fixture
+def corpus() -> Path:
+    """The folder of real and hostile files."""
+    if not CORPUS.is_dir():
+        pytest.skip("the shared corpus is not beside this repository; CONVERTO_CORPUS may name it")
+    return CORPUS
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not only waiting to be collected."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    return False

@@ -1,0 +1,219 @@
+"""The warm LibreOffice's health: replaced after its share, when it has grown, after a crash and after a hang."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from converto_core.errors import EngineCrashed, EngineMissing, EngineTimeout
+from converto_engines.converter import Limits, Product
+from converto_engines.libreoffice import LibreOffice
+from converto_engines.process import Sandbox
+from converto_engines.process_tree import descendants_of
+from converto_engines.warm_office import WarmOffice
+from tests.engines.conftest import until
+from tests.engines.office.conftest import is_running
+from tests.engines.office.samples import letter, page_texts
+
+RunJob = Callable[..., Awaitable[list[Product]]]
+Convert = Callable[..., Awaitable[Path]]
+
+
+def slots_in(work_dir: Path) -> set[Path]:
+    return set(work_dir.glob("*/slot-*"))
+
+
+def soffice_pids(office: WarmOffice) -> list[int]:
+    family = descendants_of(office.pid) if office.pid else []
+    return [pid for pid in family if name_of(pid) == "soffice.bin"]
+
+
+def name_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+async def test_progress_when_cold_and_warm_then_stages_are_told(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+) -> None:
+    office, stages, slots_before = WarmOffice(sandbox, work_dir=work_dir), list[str](), slots_in(work_dir)
+    converter = LibreOffice(office)
+    source = letter(tmp_path / "letter.docx", 1)
+
+    for _ in range(2):
+        await run_job(converter, source, "docx", "pdf", report=lambda percent, stage: stages.append(stage))
+    await converter.aclose()
+
+    assert stages == ["starting LibreOffice", "opening", "exporting", "opening", "exporting"]
+    assert slots_in(work_dir) == slots_before
+
+
+async def test_soffice_when_killed_while_idle_then_the_next_converts(
+    convert: Convert, warm: WarmOffice, tmp_path: Path
+) -> None:
+    good = letter(tmp_path / "letter.docx", 1)
+    await convert(good)
+    (victim,) = soffice_pids(warm)
+
+    os.kill(victim, signal.SIGKILL)
+    await until(lambda: not is_running(victim))
+
+    assert page_texts(await convert(good)) == ["Page 1"]
+
+
+async def test_soffice_when_killed_at_work_then_crash_is_told_and_the_next_converts(
+    convert: Convert, warm: WarmOffice, tmp_path: Path
+) -> None:
+    good = letter(tmp_path / "letter.docx", 1)
+    await convert(good)
+    (victim,) = soffice_pids(warm)
+
+    def kill_when_exporting(percent: float | None, stage: str) -> None:
+        if stage == "exporting":
+            os.kill(victim, signal.SIGKILL)
+
+    with pytest.raises(EngineCrashed):
+        await convert(good, report=kill_when_exporting)
+
+    assert page_texts(await convert(good)) == ["Page 1"]
+
+
+async def test_driver_when_killed_then_the_next_converts(convert: Convert, warm: WarmOffice, tmp_path: Path) -> None:
+    good = letter(tmp_path / "letter.docx", 1)
+    await convert(good)
+
+    os.killpg(warm.pid or 0, signal.SIGKILL)
+    await until(lambda: warm.pid is None)
+
+    assert page_texts(await convert(good)) == ["Page 1"]
+
+
+async def test_restart_when_it_did_its_share_then_a_fresh_one_goes_on(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+) -> None:
+    office = WarmOffice(sandbox, work_dir=work_dir, restart_documents=2)
+    converter = LibreOffice(office)
+    source, pids = letter(tmp_path / "letter.docx", 1), list[int | None]()
+
+    for _ in range(3):
+        await run_job(converter, source, "docx", "pdf")
+        pids.append(office.pid)
+    await converter.aclose()
+
+    assert pids[0] is not None and pids[1] is None
+    assert pids[2] is not None and pids[2] != pids[0]
+
+
+async def test_cancellation_when_at_work_then_nothing_of_it_is_left(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+) -> None:
+    office, is_exporting = WarmOffice(sandbox, work_dir=work_dir), asyncio.Event()
+    converter = LibreOffice(office)
+    source = letter(tmp_path / "letter.docx", 400)
+    await run_job(converter, letter(tmp_path / "small.docx", 1), "docx", "pdf")
+    family = descendants_of(office.pid or 0)
+    working = asyncio.create_task(
+        run_job(converter, source, "docx", "pdf", report=lambda _, stage: stage == "exporting" and is_exporting.set())
+    )
+    async with asyncio.timeout(60):
+        await is_exporting.wait()
+
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+
+    assert len(family) > 1 and not [pid for pid in family if is_running(pid)]
+    assert list(work_dir.glob("*/slot-*/job-*")) == []
+    await converter.aclose()
+
+
+async def test_slot_when_its_owner_was_killed_then_the_next_worker_removes_it(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+) -> None:
+    first, second, before = (
+        LibreOffice(WarmOffice(sandbox, work_dir=work_dir)),
+        LibreOffice(WarmOffice(sandbox, work_dir=work_dir)),
+        slots_in(work_dir),
+    )
+    source = letter(tmp_path / "letter.docx", 1)
+    await run_job(first, source, "docx", "pdf")
+    (living,) = slots_in(work_dir) - before
+    abandoned = living.parent / "slot-abandoned"
+    abandoned.mkdir()
+    (abandoned / "owner").touch()
+
+    await run_job(second, source, "docx", "pdf")
+
+    assert living.exists() and not abandoned.exists()
+    await asyncio.gather(first.aclose(), second.aclose())
+
+
+async def test_seccomp_when_there_is_no_bubblewrap_then_documents_convert_and_nothing_stays_in_tmp(
+    run_job: RunJob, work_dir: Path, tmp_path: Path
+) -> None:
+    try:
+        confined, slots_before = await Sandbox.choose("seccomp"), slots_in(work_dir)
+    except EngineMissing as error:
+        pytest.skip(str(error))
+    converter = LibreOffice(WarmOffice(confined, work_dir=work_dir))
+
+    (product,) = await run_job(converter, letter(tmp_path / "letter.docx", 2), "docx", "pdf")
+    (slot,) = slots_in(work_dir) - slots_before
+    sockets_at_work = list(Path("/tmp").glob(f"OSL_PIPE_*{slot.name}"))
+    await converter.aclose()
+
+    assert page_texts(product.path) == ["Page 1", "Page 2"]
+    assert len(sockets_at_work) == 1 and not sockets_at_work[0].exists()
+
+
+async def test_restart_when_it_has_grown_too_large_then_a_fresh_one_goes_on(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+) -> None:
+    office = WarmOffice(sandbox, work_dir=work_dir, restart_bytes=1024**2)
+    converter, source = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
+
+    (first,) = await run_job(converter, source, "docx", "pdf")
+    pid_after = office.pid
+    (second,) = await run_job(converter, source, "docx", "pdf")
+    await converter.aclose()
+
+    assert pid_after is None
+    assert page_texts(first.path) == page_texts(second.path) == ["Page 1"]
+
+
+async def test_restart_when_neither_old_nor_large_then_the_same_goes_on(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+) -> None:
+    office = WarmOffice(sandbox, work_dir=work_dir)
+    converter, source = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
+    pids = set[int | None]()
+
+    for _ in range(5):
+        await run_job(converter, source, "docx", "pdf")
+        pids.add(office.pid)
+    await converter.aclose()
+
+    assert len(pids) == 1 and None not in pids
+
+
+async def test_soffice_when_it_hangs_then_timeout_and_the_next_converts(
+    convert: Convert, warm: WarmOffice, tmp_path: Path
+) -> None:
+    good = letter(tmp_path / "letter.docx", 1)
+    await convert(good)
+    (victim,) = soffice_pids(warm)
+
+    def freeze_when_exporting(percent: float | None, stage: str) -> None:
+        if stage == "exporting":
+            os.kill(victim, signal.SIGSTOP)
+
+    with pytest.raises(EngineTimeout, match="2 s allowed"):
+        await convert(good, report=freeze_when_exporting, limits=Limits(wall_s=2))
+
+    assert not is_running(victim)
+    assert page_texts(await convert(good)) == ["Page 1"]
