@@ -116,12 +116,17 @@ async def named_by_format(folder: Path, path: Path, kind: str) -> Path:
     """The file under a name that tells its format, as assimp and f3d want it; a link, not a copy."""
     if path.suffix == f".{kind}":
         return path
-    named = folder / f"{path.name}.{kind}"
+    named = folder / (_DEEP if kind == "obj" else ".") / f"{path.name}.{kind}"
     await asyncio.to_thread(_link, path, named)
     return named
 
 
+_DEEP = "a/a/a/a/a/a/a/a"
+"""An OBJ names its materials by way of `../../`, and assimp gives up on a path that climbs above the root."""
+
+
 def _link(path: Path, named: Path) -> None:
+    named.parent.mkdir(parents=True, exist_ok=True)
     if not named.exists():
         named.hardlink_to(path)
 

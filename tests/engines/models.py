@@ -134,7 +134,8 @@ def dae() -> bytes:
 <vertices id="v"><input semantic="POSITION" source="#p"/></vertices>
 <triangles count="12"><input semantic="VERTEX" source="#v" offset="0"/><p>{order}</p></triangles>
 </mesh></geometry></library_geometries>
-<library_visual_scenes><visual_scene id="s"><node><instance_geometry url="#g"/></node></visual_scene></library_visual_scenes>
+<library_visual_scenes><visual_scene id="s"><node><instance_geometry url="#g"/></node></visual_scene>
+</library_visual_scenes>
 <scene><instance_visual_scene url="#s"/></scene></COLLADA>""".encode()
 
 
