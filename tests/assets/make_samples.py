@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.assets import picture_files, pictures
+from tests.assets.bracket import bracket
 from tests.assets.deck import deck
 from tests.assets.letter import letter
 from tests.assets.paper import paper
@@ -48,6 +49,7 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
     "drawing.png": _drawing,
     "animation.gif": _animation,
     "scan.tiff": _scan,
+    "bracket.step": bracket,
 }
 
 

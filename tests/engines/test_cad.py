@@ -21,6 +21,7 @@ from converto_engines.converter import Limits
 from converto_engines.meshes import Meshes
 from converto_engines.model_figures import Figures
 from converto_engines.process import Sandbox
+from tests.assets.bracket import bracket
 from tests.engines.conftest import RunJob
 from tests.engines.test_meshes import package_read
 
@@ -120,6 +121,19 @@ async def test_step_when_its_unit_is_the_inch_then_read_as_such(cad: Cad, run_jo
 
     assert b"INCH" in (parts / "inches.step").read_bytes()
     assert is_cylinder(loaded(product.path))
+
+
+async def test_bracket_of_the_demo_when_meshed_then_its_volume_is_as_drawn(
+    cad: Cad, run_job: RunJob, tmp_path: Path
+) -> None:
+    source = tmp_path / "bracket.step"
+    source.write_bytes(bracket())
+    (product,) = await run_job(cad, source, "step", "stl")
+
+    made = loaded(product.path)
+    assert made.is_watertight
+    assert made.extents == pytest.approx((60, 40, 30))
+    assert made.volume == pytest.approx((60 * 8 + 8 * 32) * 30)
 
 
 @pytest.mark.parametrize(("units", "factor"), [("cm", 0.1), ("m", 0.001), ("inch", 1 / 25.4)])
