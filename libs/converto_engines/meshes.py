@@ -103,7 +103,7 @@ class Meshes:
         )
         _raise_for_content(answer)
         job.report(75, "checking the model")
-        await self._check(job, answer, product)
+        await self._check(job, answer, product, source, kind)
         return product
 
     def _request(self, job: Job, source: Path, kind: str, product: Path) -> dict[str, Any]:
@@ -126,18 +126,19 @@ class Meshes:
         named = await model_figures.named_by_format(job.folder, job.source, job.source_format)
         return await model_figures.with_assimp(self._sandbox, job, named, "glb")
 
-    async def _check(self, job: Job, answer: dict[str, Any], product: Path) -> None:
-        """The result against what was read, and where two programs can read the source, what was read as well."""
-        is_plain = job.target_format == "stl" and await asyncio.to_thread(model_headers.is_binary_stl, product)
-        meshes = {product: "stlb" if is_plain else job.target_format}
-        if job.source_format in _READ_TWICE:
-            meshes[job.source] = (
-                "stlb" if await asyncio.to_thread(model_headers.is_binary_stl, job.source) else job.source_format
-            )
-        made, *source = await self._measuring.figures_of(job, meshes)
+    async def _check(self, job: Job, answer: dict[str, Any], product: Path, source: Path, kind: str) -> None:
+        """The result against what was read, and what was read against what a second reader sees in the source."""
+        meshes = {product: await asyncio.to_thread(_read_as, product, job.target_format)}
+        if kind in _READ_TWICE:
+            meshes[source] = await asyncio.to_thread(_read_as, source, kind)
+        made, *seen_again = await self._measuring.figures_of(job, meshes)
         model_figures.check(model_figures.of(answer["result"]), made)
-        for seen in filter(None, source):
+        for seen in filter(None, seen_again):
             model_figures.check(model_figures.of(answer["source"]), seen)
+
+
+def _read_as(path: Path, kind: str) -> str:
+    return "stlb" if kind == "stl" and model_headers.is_binary_stl(path) else kind
 
 
 def _raise_for_content(answer: dict[str, Any]) -> None:

@@ -113,11 +113,11 @@ async def with_assimp(sandbox: Sandbox, job: Job, source: Path, target: str) -> 
 
 
 async def named_by_format(folder: Path, path: Path, kind: str) -> Path:
-    """The file under a name that tells its format, as assimp and f3d want it; a link, not a copy."""
+    """The file under a name that tells its format, as assimp wants it; a link, a copy only for an OBJ."""
     if path.suffix == f".{kind}":
         return path
     named = folder / f"{path.name}.{kind}"
-    await asyncio.to_thread(_link, path, named)
+    await asyncio.to_thread(_without_materials if kind == "obj" else _link, path, named)
     return named
 
 
@@ -140,3 +140,14 @@ async def assimp_version(sandbox: Sandbox, limits: Limits) -> str | None:
             return None
     found = re.search(rb"Version (\d+\.\d+(?:\.\d+)?)", finished.stdout)
     return f"assimp {found.group(1).decode()}" if found else None
+
+
+def _without_materials(path: Path, named: Path) -> None:
+    """An OBJ names files of materials, which did not come with it; assimp gives up when their folder is not there."""
+    with path.open("rb") as source, named.open("wb") as copy:
+        while line := source.readline(_LINE_BYTES):
+            if not line.lstrip().startswith(b"mtllib"):
+                copy.write(line)
+
+
+_LINE_BYTES = 64 * 1024

@@ -202,12 +202,20 @@ def _audio_frame_bytes(header: bytes) -> int:
 
 def kind_of_text(text: str) -> str:
     """The kind of a file that is text; `text` when it is nothing more special."""
-    start = text.lstrip("\ufeff \t\r\n")
+    start = _behind_comments(text.lstrip("\ufeff \t\r\n"))
     for marker, kind in _TEXT_STARTS:
         if start.startswith(marker):
             return kind
     special = _markup(start) or _mail(start) or _mesh_text(start) or _gltf(start)
     return special or _numbered_text(text, start) or "text"
+
+
+def _behind_comments(start: str) -> str:
+    """A STEP file may begin with comments; an expression for them could be made to try for hours."""
+    rest = start
+    while rest.startswith("/*") and (end := rest.find("*/")) > 0:
+        rest = rest[end + 2 :].lstrip()
+    return rest if rest.startswith("ISO-10303-21") else start
 
 
 _SUBTITLE = re.compile(r"\d+[ \t]*\r?\n\d{1,3}:\d\d:\d\d[,.]\d{1,3} --> \d")
@@ -226,7 +234,6 @@ _TEXT_STARTS = (
     ("#EXTM3U", "playlist"),
     ("WEBVTT", "vtt"),
     ("#!/", "script"),
-    ("; FBX ", "fbx"),
     ("DBRep_DrawableShape", "brep"),
     ("CASCADE Topology", "brep"),
 )
@@ -266,20 +273,31 @@ def _mail(text: str) -> str | None:
 
 
 def _mesh_text(text: str) -> str | None:
-    if re.match(r"ply\r?\n(?:comment[^\n]*\n)*format ", text):
-        return "ply"
-    if re.match(r"solid\b", text) and re.search(r"\bfacet\s+normal\b", text):
+    if re.match(r"solid\b", text, re.IGNORECASE) and _STL_WORD.search(text):
         return "stl"
-    return "off" if re.match(r"(?:ST|C|N|4)?OFF\b[^\n]*\n", text) else _wavefront(text)
+    for kind, opening in _MESH_OPENINGS:
+        if opening.match(text):
+            return kind
+    return _wavefront(text)
 
 
-_WAVEFRONT_LINE = re.compile(r"(?:v|vt|vn|vp|f|l|p|o|g|s|usemtl|mtllib|cstype|deg|curv2?|surf|parm|end)\b")
-_VERTEX = re.compile(r"^v[ \t]+-?[\d.]", re.MULTILINE)
+_STL_WORD = re.compile(r"\b(?:facet\s+normal|endsolid)\b", re.IGNORECASE)
+_MESH_OPENINGS = (
+    ("ply", re.compile(r"ply\r?\n(?:(?:comment|obj_info)[^\n]*\n)*format ")),
+    ("off", re.compile(r"(?:#[^\n]*\n\s*){0,100}(?:ST)?C?N?4?n?OFF\b[^\n]*\n")),
+    ("fbx", re.compile(r"(?:;[^\n]*\n\s*){0,20}(?:; ?FBX \d|FBXHeaderExtension:)")),
+)
+
+
+_WAVEFRONT_LINE = re.compile(
+    r"(?:v|vt|vn|vp|f|fo|l|p|o|g|s|mg|usemtl|usemap|maplib|mtllib|cstype|deg|curv2?|surf|parm|end|lod|bevel)\b"
+)
+_VERTEX = re.compile(r"^[ \t]*v[ \t]+[-+]?[\d.]", re.MULTILINE)
 
 
 def _wavefront(text: str) -> str | None:
     """Wavefront OBJ has no signature: each of its first lines must be one of its statements, and one a vertex."""
-    lines = [line.strip() for line in text[:8000].splitlines()[:-1] or [text]]
+    lines = [line.strip() for line in text.splitlines()[:-1] or [text]]
     statements = [line for line in lines if line and not line.startswith("#")][:40]
     if not statements or not _VERTEX.search(text):
         return None
@@ -295,11 +313,19 @@ def _is_iges(text: str) -> bool:
 def _gltf(text: str) -> str | None:
     if not text.startswith("{") or '"asset"' not in text:
         return None
-    asset = re.search(r'"asset"\s*:\s*(\{[^{}]{0,4000}\})', text)
+    asset = re.search(r'"asset"\s*:\s*(?=\{)', text)
     try:
-        return "gltf" if asset and "version" in json.loads(asset.group(1)) else None
-    except ValueError:
+        return "gltf" if asset and "version" in json.JSONDecoder().raw_decode(text, asset.end())[0] else None
+    except (ValueError, RecursionError):
         return None
+
+
+def is_gltf_without_asset(head: bytes) -> bool:
+    """A glTF whose `asset` lies behind its embedded data: other words of the format stand at its start."""
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and bool(_GLTF_WORD.search(head))
+
+
+_GLTF_WORD = re.compile(rb'"(?:bufferViews|buffers|accessors|meshes|scenes)"\s*:\s*\[')
 
 
 _ALLOWED_CONTROLS = frozenset("\t\n\r\f\x0b\x08\x1b\x1a")

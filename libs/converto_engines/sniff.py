@@ -168,6 +168,8 @@ def _of_kind(kind: str | None, head: bytes, filename: str) -> Sniffed:
     claimed = format_of_name(filename)
     if kind in _TEXT_KINDS and claimed is not None and claimed.name in _TEXT_FORMATS:
         return _known(claimed.name)
+    if kind == "text" and claimed is not None and claimed.name == "gltf" and signatures.is_gltf_without_asset(head):
+        return _known("gltf")
     if kind == "text":
         return _known("txt")
     if kind in {"mp4", "mov"} and claimed is not None and claimed.name == "m4a":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.assets import picture_files, pictures
 from tests.assets.book import book
+from tests.assets.bracket import bracket
 from tests.assets.captions import captions
 from tests.assets.deck import deck
 from tests.assets.film import clip, tone
@@ -57,6 +58,7 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
     "scan.tiff": _scan,
     "clip.avi": clip,
     "tone.wav": tone,
+    "bracket.step": bracket,
 }
 
 

@@ -47,7 +47,7 @@ def test_package_when_opened_then_every_part_is_sound_xml(name: str, office: dic
                 ElementTree.fromstring(package.read(part))
 
 
-@pytest.mark.parametrize("name", [*OFFICE, "paper.pdf", "notes.md", "book.epub", "captions.srt"])
+@pytest.mark.parametrize("name", [*OFFICE, "paper.pdf", "notes.md", "book.epub", "captions.srt", "bracket.step"])
 def test_document_when_made_twice_then_bytes_are_equal(name: str, office: dict[str, bytes]) -> None:
     assert MAKERS[name]() == (office.get(name) or MAKERS[name]())
 
@@ -101,6 +101,17 @@ def test_paper_when_offsets_are_followed_then_each_object_starts_there() -> None
     for number, entry in enumerate(entries, 1):
         assert body[int(entry[:10]) :].startswith(b"%d 0 obj" % number)
     assert body.count(b"/Type /Page ") == 4
+
+
+def test_bracket_when_its_lines_are_followed_then_each_number_is_there_before_it_is_spoken_of() -> None:
+    body = MAKERS["bracket.step"]().decode("ascii")
+    lines = [line for line in body.splitlines() if line.startswith("#")]
+    for number, line in enumerate(lines, 1):
+        own, _, text = line.partition("=")
+        assert own == f"#{number}"
+        assert all(int(part.split(",")[0].split(")")[0]) < number for part in text.split("#")[1:])
+    assert body.count("=ADVANCED_FACE(") == 8
+    assert body.count("=EDGE_CURVE(") == 18
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 from typing import Any
 
@@ -18,7 +19,7 @@ from OCP.gp import gp_Pnt, gp_Trsf
 from OCP.GProp import GProp_GProps
 from OCP.IFSelect import IFSelect_ReturnStatus
 from OCP.IGESCAFControl import IGESCAFControl_Reader, IGESCAFControl_Writer
-from OCP.IGESControl import IGESControl_Reader
+from OCP.IGESControl import IGESControl_Controller, IGESControl_Reader
 from OCP.Interface import Interface_Static
 from OCP.Message import Message_ProgressRange
 from OCP.RWGltf import RWGltf_CafWriter
@@ -74,6 +75,7 @@ def read(path: str, kind: str, *, with_names: bool) -> "Model":
 
 def _shape(path: str, kind: str) -> Any:
     if kind == "brep":
+        _require_end(path)
         shape = TopoDS_Shape()
         if not BRepTools.Read_s(shape, path, BRep_Builder()):
             raise Refused("corrupt", "")
@@ -82,6 +84,18 @@ def _shape(path: str, kind: str) -> Any:
     _require_done(reader.ReadFile(path))
     reader.TransferRoots()
     return reader.OneShape()
+
+
+def _require_end(path: str) -> None:
+    """The kernel reads for ever behind the end of a BREP that was cut off: it has to end with its root shape."""
+    with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
+        file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
+        if not _BREP_END.search(file.read()):
+            raise Refused("corrupt", "The end of the model is missing. Please upload the complete file again")
+
+
+_TAIL_BYTES = 400
+_BREP_END = re.compile(rb"\*\s+[+-]\d+\s+\d+(?:\s+\d+)?\s*$")
 
 
 def _document(path: str, kind: str) -> tuple[Any, Any]:
@@ -192,6 +206,7 @@ class Model:
             writer.Transfer(self._named(), STEPControl_StepModelType.STEPControl_AsIs)
             is_written = writer.Write(path) == IFSelect_ReturnStatus.IFSelect_RetDone
         else:
+            IGESControl_Controller.Init_s()  # makes the setting known
             Interface_Static.SetCVal_s("write.iges.unit", _UNIT_WORDS[unit])
             factor, writer = 1.0, IGESCAFControl_Writer()
             is_written = writer.Transfer(self._named()) and writer.Write(path)

@@ -52,7 +52,8 @@ def _length_in_binary(header: bytes, size: int) -> int:
 
 def foreign_parts(told: dict[str, Any]) -> int:
     """How many buffers and pictures lie in other files or on other machines."""
-    parts = [entry for key in ("buffers", "images") for entry in told.get(key) or () if isinstance(entry, dict)]
+    lists = [told.get(key) for key in ("buffers", "images")]
+    parts = [entry for part in lists if isinstance(part, list) for entry in part if isinstance(entry, dict)]
     return sum(1 for entry in parts if not str(entry.get("uri", "data:")).startswith("data:"))
 
 

@@ -91,9 +91,14 @@ def _scene_of(parts: list[package_3mf.Part]) -> Any:
     import trimesh  # noqa: PLC0415
 
     scene = trimesh.Scene()
-    for name, vertices, triangles in parts:
-        mesh = trimesh.Trimesh(vertices, triangles, process=False)
-        scene.add_geometry(mesh, geom_name=name or None, node_name=name or None)
+    taken: set[str] = set()
+    for number, (name, vertices, triangles) in enumerate(parts, 1):
+        # Two parts of one name would become one.
+        own = name if name and name not in taken else f"{name or 'part'} {number}"
+        taken.add(own)
+        scene.add_geometry(trimesh.Trimesh(vertices, triangles, process=False), geom_name=own, node_name=own)
+    if _faces(scene) != sum(len(triangles) for _, _, triangles in parts):
+        raise Refused("engine", "")
     return scene
 
 

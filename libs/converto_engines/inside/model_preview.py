@@ -93,10 +93,8 @@ def _check(path: str, size: tuple[int, int]) -> None:
     with Image.open(path) as picture:
         picture.load()
         if picture.size != size:
-            raise Refused(
-                "output", f"The picture is {picture.width} × {picture.height} pixels, not {size[0]} × {size[1]}"
-            )
-        bands = picture.getextrema()
+            raise Refused("output", f"The picture is {picture.size} pixels instead of {size}")
+        bands: Any = picture.getextrema()
     if all(high - low < _SHOWN_AT_LEAST for low, high in bands):
         raise Refused("output", "The picture shows nothing")
 

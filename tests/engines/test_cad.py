@@ -1,0 +1,347 @@
+"""Exact models to meshes and to each other, with the kernel itself as the maker of samples and trimesh as the reader.
+
+Behaviours C6 and I13.
+"""
+
+import json
+import math
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy
+import pytest
+import trimesh
+
+from converto_core.errors import BadOptions, BadSource, EngineTimeout, LimitExceeded, OutputInvalid, SourceTooLarge
+from converto_engines.cad import Cad, Exact, check
+from converto_engines.converter import Limits
+from converto_engines.meshes import Meshes
+from converto_engines.model_figures import Figures
+from converto_engines.process import Sandbox
+from tests.assets.bracket import bracket
+from tests.engines.conftest import RunJob
+from tests.engines.test_meshes import package_read
+
+pytest.importorskip("OCP", exc_type=ImportError)
+
+MESHES = ("stl", "obj", "glb", "ply", "3mf")
+EXACT = ("step", "iges", "brep")
+RADIUS, HEIGHT = 10.0, 30.0
+VOLUME = math.pi * RADIUS**2 * HEIGHT
+"""Of the cylinder that all tests convert; it stands on the origin, with its axis along z."""
+
+
+@pytest.fixture(scope="module")
+async def cad(sandbox: Sandbox) -> AsyncIterator[Cad]:
+    converter = Cad(sandbox, Meshes(sandbox))
+    assert await converter.version()
+    yield converter
+    await converter.aclose()
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cylinder as STEP (also in inches), IGES and BREP; a wire without any surface; one that is inside out."""
+    from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeEdge, BRepBuilderAPI_MakeWire
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeCylinder
+    from OCP.BRepTools import BRepTools
+    from OCP.gp import gp_Pnt
+    from OCP.IGESControl import IGESControl_Writer
+    from OCP.Interface import Interface_Static
+    from OCP.STEPControl import STEPControl_StepModelType, STEPControl_Writer
+
+    folder = tmp_path_factory.mktemp("parts")
+    cylinder = BRepPrimAPI_MakeCylinder(RADIUS, HEIGHT).Shape()
+    for name, unit in (("cylinder.step", "MM"), ("inches.step", "INCH")):
+        writer = STEPControl_Writer()
+        Interface_Static.SetCVal_s("write.step.unit", unit)
+        writer.Transfer(cylinder, STEPControl_StepModelType.STEPControl_AsIs)
+        writer.Write(str(folder / name))
+    iges = IGESControl_Writer("MM", 1)
+    iges.AddShape(cylinder)
+    iges.Write(str(folder / "cylinder.iges"))
+    BRepTools.Write_s(cylinder, str(folder / "cylinder.brep"))
+    BRepTools.Write_s(cylinder.Reversed(), str(folder / "inside-out.brep"))
+    edge = BRepBuilderAPI_MakeEdge(gp_Pnt(0, 0, 0), gp_Pnt(10, 0, 0)).Edge()
+    BRepTools.Write_s(BRepBuilderAPI_MakeWire(edge).Wire(), str(folder / "wire.brep"))
+    return folder
+
+
+def loaded(path: Path) -> trimesh.Trimesh:
+    if path.suffix == ".3mf":
+        return package_read(path)[1]
+    with path.open("rb") as file:
+        scene = trimesh.load_scene(file, file_type=path.suffix[1:], process=False)
+    mesh = trimesh.util.concatenate(scene.dump())
+    mesh.merge_vertices(merge_norm=True, merge_tex=True)
+    return mesh
+
+
+def is_cylinder(mesh: trimesh.Trimesh, factor: float = 1.0, *, within: float = 0.02) -> bool:
+    sides = sorted(numpy.array(mesh.extents) / factor)
+    return (
+        bool(numpy.allclose(sides, [2 * RADIUS, 2 * RADIUS, HEIGHT], rtol=0.01))
+        and abs(abs(mesh.volume) / factor**3 - VOLUME) < within * VOLUME
+    )
+
+
+@pytest.mark.parametrize("target", MESHES)
+@pytest.mark.parametrize("source", EXACT)
+async def test_part_when_meshed_then_box_and_volume_are_those_of_the_exact_part(
+    cad: Cad, run_job: RunJob, parts: Path, source: str, target: str
+) -> None:
+    """C6."""
+    (product,) = await run_job(cad, parts / f"cylinder.{source}", source, target)
+
+    made = loaded(product.path)
+    assert product.path.suffix == f".{target}"
+    assert is_cylinder(made, 0.001 if target == "glb" else 1.0)
+    assert made.is_watertight or source == "iges"
+    assert made.bounds[0][1 if target == "glb" else 2] == pytest.approx(0, abs=1e-6)  # stands on its foot
+    assert made.extents[1 if target == "glb" else 2] == max(made.extents)
+
+
+@pytest.mark.parametrize("target", EXACT)
+@pytest.mark.parametrize("source", EXACT)
+async def test_part_when_rewritten_then_its_mesh_is_the_same(
+    cad: Cad, run_job: RunJob, parts: Path, source: str, target: str
+) -> None:
+    """C6."""
+    (product,) = await run_job(cad, parts / f"cylinder.{source}", source, target)
+    (mesh,) = await run_job(cad, product.path, target, "stl")
+
+    assert is_cylinder(loaded(mesh.path))
+
+
+async def test_step_when_its_unit_is_the_inch_then_read_as_such(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    (product,) = await run_job(cad, parts / "inches.step", "step", "stl")
+
+    assert b"INCH" in (parts / "inches.step").read_bytes()
+    assert is_cylinder(loaded(product.path))
+
+
+async def test_bracket_of_the_demo_when_meshed_then_its_volume_is_as_drawn(
+    cad: Cad, run_job: RunJob, tmp_path: Path
+) -> None:
+    source = tmp_path / "bracket.step"
+    source.write_bytes(bracket())
+    (product,) = await run_job(cad, source, "step", "stl")
+
+    made = loaded(product.path)
+    assert made.is_watertight
+    assert made.extents == pytest.approx((60, 40, 30))
+    assert made.volume == pytest.approx((60 * 8 + 8 * 32) * 30)
+
+
+@pytest.mark.parametrize(("units", "factor"), [("cm", 0.1), ("m", 0.001), ("inch", 1 / 25.4)])
+@pytest.mark.parametrize("target", ["stl", "3mf"])
+async def test_units_when_chosen_then_numbers_of_a_mesh_are_in_them(
+    cad: Cad, run_job: RunJob, parts: Path, target: str, units: str, factor: float
+) -> None:
+    (product,) = await run_job(cad, parts / "cylinder.step", "step", target, units=units)
+
+    assert is_cylinder(loaded(product.path), factor)
+    if target == "3mf":
+        assert package_read(product.path)[0] == {"cm": "centimeter", "m": "meter", "inch": "inch"}[units]
+
+
+@pytest.mark.parametrize(("target", "sign"), [("step", b"CENTI"), ("iges", b"2HCM")])
+async def test_units_when_chosen_for_an_exact_format_then_the_file_states_them(
+    cad: Cad, run_job: RunJob, parts: Path, target: str, sign: bytes
+) -> None:
+    (product,) = await run_job(cad, parts / "cylinder.step", "step", target, units="cm")
+    (mesh,) = await run_job(cad, product.path, target, "stl")
+
+    assert sign in product.path.read_bytes()
+    assert is_cylinder(loaded(mesh.path))  # the same part, whatever its numbers
+
+
+async def test_units_when_chosen_for_brep_then_its_numbers_change(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    (product,) = await run_job(cad, parts / "cylinder.step", "step", "brep", units="cm")
+    (mesh,) = await run_job(cad, product.path, "brep", "stl")
+
+    assert is_cylinder(loaded(mesh.path), 0.1)
+
+
+async def test_units_when_chosen_for_gltf_then_refused(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    with pytest.raises(BadOptions, match="metres"):
+        await run_job(cad, parts / "cylinder.step", "step", "glb", units="mm")
+
+
+FINER = [
+    ({"relative_tolerance": 2.0, "angle": 60}, {"relative_tolerance": 0.01, "angle": 60}),
+    ({"tolerance": 1.0, "angle": 60}, {"tolerance": 0.001, "angle": 60}),
+    ({"angle": 45}, {"angle": 3}),
+]
+
+
+@pytest.mark.parametrize(("coarse", "fine"), FINER)
+async def test_tolerance_when_finer_then_more_faces_nearer_to_the_true_surface(
+    cad: Cad, run_job: RunJob, parts: Path, coarse: dict[str, Any], fine: dict[str, Any]
+) -> None:
+    (rough,) = await run_job(cad, parts / "cylinder.step", "step", "stl", **coarse)
+    (smooth,) = await run_job(cad, parts / "cylinder.step", "step", "stl", **fine)
+
+    one, other = loaded(rough.path), loaded(smooth.path)
+    assert len(other.faces) > 2 * len(one.faces)
+    assert abs(other.volume - VOLUME) < abs(one.volume - VOLUME)
+
+
+async def test_encoding_when_ascii_then_the_stl_is_text(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    (text,) = await run_job(cad, parts / "cylinder.step", "step", "stl", encoding="ascii", units="cm")
+
+    assert text.path.read_bytes().startswith(b"solid")
+    assert is_cylinder(loaded(text.path), 0.1)
+
+
+async def test_assembly_when_written_as_glb_then_names_and_colours_are_kept(
+    cad: Cad, run_job: RunJob, parts: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "red.step"
+    write_red(source)
+    (product,) = await run_job(cad, source, "step", "glb")
+
+    body = product.path.read_bytes()
+    told = json.loads(body[20 : 20 + struct.unpack("<I", body[12:16])[0]])
+    assert "red block" in json.dumps(told["nodes"])
+    assert told["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"][:3] == pytest.approx([1, 0, 0], abs=0.01)
+
+
+def write_red(path: Path) -> None:
+    from OCP.BRepPrimAPI import BRepPrimAPI_MakeBox
+    from OCP.Quantity import Quantity_Color, Quantity_TypeOfColor
+    from OCP.STEPCAFControl import STEPCAFControl_Writer
+    from OCP.STEPControl import STEPControl_StepModelType
+    from OCP.TCollection import TCollection_ExtendedString
+    from OCP.TDataStd import TDataStd_Name
+    from OCP.TDocStd import TDocStd_Document
+    from OCP.XCAFApp import XCAFApp_Application
+    from OCP.XCAFDoc import XCAFDoc_ColorType, XCAFDoc_DocumentTool
+
+    document = TDocStd_Document(TCollection_ExtendedString("BinXCAF"))
+    XCAFApp_Application.GetApplication_s().InitDocument(document)
+    label = XCAFDoc_DocumentTool.ShapeTool_s(document.Main()).AddShape(BRepPrimAPI_MakeBox(10, 20, 30).Shape())
+    TDataStd_Name.Set_s(label, TCollection_ExtendedString("red block"))
+    red = Quantity_Color(1.0, 0.0, 0.0, Quantity_TypeOfColor.Quantity_TOC_sRGB)
+    XCAFDoc_DocumentTool.ColorTool_s(document.Main()).SetColor(label, red, XCAFDoc_ColorType.XCAFDoc_ColorGen)
+    writer = STEPCAFControl_Writer()
+    writer.Transfer(document, STEPControl_StepModelType.STEPControl_AsIs)
+    writer.Write(str(path))
+
+
+async def test_solid_when_inside_out_then_converted_all_the_same(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    (product,) = await run_job(cad, parts / "inside-out.brep", "brep", "stl")
+
+    assert is_cylinder(loaded(product.path))
+
+
+@pytest.mark.parametrize("target", ["stl", "glb", "3mf"])
+async def test_wire_when_meshed_then_told_that_it_has_no_surface(
+    cad: Cad, run_job: RunJob, parts: Path, target: str
+) -> None:
+    with pytest.raises(BadSource, match="no surface to mesh") as caught:
+        await run_job(cad, parts / "wire.brep", "brep", target)
+
+    assert caught.value.stable_code == "source_empty"
+
+
+async def test_wire_when_rewritten_then_kept(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    (product,) = await run_job(cad, parts / "wire.brep", "brep", "step")
+
+    assert b"ISO-10303-21" in product.path.read_bytes()[:20]
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5])
+@pytest.mark.parametrize("kind", EXACT)
+async def test_file_when_cut_off_then_never_an_empty_or_wrong_result(
+    cad: Cad, run_job: RunJob, parts: Path, tmp_path: Path, kind: str, kept: float
+) -> None:
+    """I13."""
+    body = (parts / f"cylinder.{kind}").read_bytes()
+    cut = tmp_path / f"cut.{kind}"
+    cut.write_bytes(body[: int(len(body) * kept)])
+    with pytest.raises(BadSource):
+        await run_job(cad, cut, kind, "stl")
+
+
+@pytest.mark.parametrize("kind", EXACT)
+async def test_file_when_it_holds_other_words_then_its_own_fault(
+    cad: Cad, run_job: RunJob, tmp_path: Path, kind: str
+) -> None:
+    other = tmp_path / f"other.{kind}"
+    other.write_text("ISO-10303-21;\nHEADER;\nENDSEC;\nDATA;\n#1=NONSENSE(#1,#2);\nENDSEC;\nEND-ISO-10303-21;\n")
+    with pytest.raises(BadSource):
+        await run_job(cad, other, kind, "glb")
+
+
+async def test_mesh_when_it_would_have_too_many_faces_then_told_to_choose_coarser(
+    cad: Cad, run_job: RunJob, parts: Path
+) -> None:
+    few = Limits(wall_s=60, cpu_s=60, faces=50)
+    with pytest.raises(SourceTooLarge, match="coarser tolerance"):
+        await run_job(cad, parts / "cylinder.step", "step", "stl", limits=few)
+
+
+async def test_meshing_when_it_explodes_then_ended_by_its_limits_and_the_next_part_is_served(
+    cad: Cad, run_job: RunJob, parts: Path
+) -> None:
+    """I13."""
+    short = Limits(wall_s=3, cpu_s=60, memory_bytes=1024**3)
+    with pytest.raises((EngineTimeout, LimitExceeded, SourceTooLarge)):
+        await run_job(cad, parts / "cylinder.step", "step", "stl", tolerance=1e-5, angle=1, limits=short)
+    (product,) = await run_job(cad, parts / "cylinder.step", "step", "stl")
+    assert is_cylinder(loaded(product.path))
+
+
+async def test_progress_when_meshing_then_goes_up_with_named_stages(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    told: list[tuple[float | None, str]] = []
+    await run_job(cad, parts / "cylinder.step", "step", "3mf", report=lambda *said: told.append(said))
+
+    percents = [percent for percent, _ in told if percent is not None]
+    assert percents == sorted(percents)
+    assert {"reading the model", "meshing the surface", "writing the model"} <= {stage for _, stage in told}
+
+
+CUBE = Exact(surfaces=6, solids=1, box=((0, 0, 0), (10, 10, 10)), size=17.3, area=600.0, volume=-1000.0)
+MESH = Figures(faces=12, degenerate=0, is_finite=True, box=((0, 0, 0), (10, 10, 10)), area=600.0, volume=1000.0)
+OTHERS: list[dict[str, Any]] = [
+    {"faces": 0},
+    {"is_finite": False},
+    {"box": ((0, 0, 0), (10, 10, 11))},
+    {"area": 500.0},
+    {"volume": 900.0},
+]
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_check_when_the_mesh_is_off_by_more_than_its_tolerance_then_refused(change: dict[str, Any]) -> None:
+    """C6."""
+    check(CUBE, MESH, 0.01, 20)
+    with pytest.raises(OutputInvalid):
+        check(CUBE, msgspec.structs.replace(MESH, **change), 0.01, 20)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", ["truncated_half.step", "zero.step"])
+async def test_hostile_part_when_converted_then_refused(cad: Cad, run_job: RunJob, corpus: Path, name: str) -> None:
+    """I13."""
+    with pytest.raises(BadSource):
+        await run_job(cad, corpus / "hostile_made" / name, "step", "stl")
+
+
+REAL = ["pythonocc-demos__as1-oc-214.stp", "occt__bearing.iges", "pythonocc-demos__splinecage.stp", "occt__face1.brep"]
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", REAL)
+async def test_real_part_when_written_as_glb_then_checked_and_readable(
+    cad: Cad, run_job: RunJob, corpus: Path, name: str
+) -> None:
+    """C6: an assembly, one in tenths of millimetres, one with loose edges, one of a single face."""
+    kind = {"stp": "step"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
+    (product,) = await run_job(cad, corpus / "3d_cad" / name, kind, "glb")
+
+    assert len(loaded(product.path).faces) > 50

@@ -1,0 +1,125 @@
+"""Pictures of models, drawn for real and looked at with Pillow (behaviours C6, I13)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from converto_core.errors import BadOptions, BadSource
+from converto_engines.converter import Limits
+from converto_engines.meshes import Meshes
+from converto_engines.model_preview import ModelPreview
+from converto_engines.process import Sandbox
+from tests.engines import models
+from tests.engines.conftest import RunJob
+from tests.engines.test_meshes import written
+
+
+@pytest.fixture(scope="module")
+async def preview(sandbox: Sandbox) -> ModelPreview:
+    converter = ModelPreview(sandbox, Meshes(sandbox))
+    if await converter.version() is None:
+        pytest.skip("f3d cannot draw on this machine")
+    return converter
+
+
+SMALL = {"width": 200, "height": 160}
+
+
+def drawn(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.copy()
+
+
+def box_of(picture: Image.Image, background: tuple[int, ...] = (255, 255, 255)) -> tuple[int, int]:
+    """Width and height of what is not background."""
+    from PIL import ImageChops
+
+    plain = Image.new("RGB", picture.size, background)
+    found = ImageChops.difference(picture.convert("RGB"), plain).getbbox()
+    assert found is not None
+    return found[2] - found[0], found[3] - found[1]
+
+
+@pytest.mark.parametrize("source", ["stl", "obj", "glb", "gltf", "ply", "3mf", "off", "dae", "fbx", "3ds"])
+async def test_model_when_drawn_then_a_picture_of_the_size_asked_for_with_the_model_in_it(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path, source: str
+) -> None:
+    (product,) = await run_job(preview, written(tmp_path, source), source, "png", **SMALL)
+
+    picture = drawn(product.path)
+    width, height = box_of(picture)
+    assert picture.size == (200, 160)
+    assert picture.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
+    assert 60 < width <= 200
+    assert 60 < height <= 160
+
+
+SHAPES = [("front", (20, 30)), ("back", (20, 30)), ("left", (40, 30)), ("right", (40, 30)), ("top", (20, 40))]
+
+
+@pytest.mark.parametrize(("direction", "shape"), [*SHAPES, ("bottom", (20, 40))])
+async def test_direction_when_chosen_then_that_side_is_seen(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path, direction: str, shape: tuple[int, int]
+) -> None:
+    """The box is 20 wide, 30 high and 40 deep."""
+    (product,) = await run_job(preview, written(tmp_path, "glb"), "glb", "png", direction=direction, **SMALL)
+
+    width, height = box_of(drawn(product.path))
+    assert width / height == pytest.approx(shape[0] / shape[1], rel=0.15)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [("y", (20, 30)), ("z", (20, 40)), (None, (20, 40))])
+async def test_up_axis_when_chosen_then_that_axis_points_up(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path, axis: str | None, shape: tuple[int, int]
+) -> None:
+    options: dict[str, Any] = {"direction": "front", "up_axis": axis, **SMALL}
+    (product,) = await run_job(preview, written(tmp_path, "stl"), "stl", "png", **options)
+
+    width, height = box_of(drawn(product.path))
+    assert width / height == pytest.approx(shape[0] / shape[1], rel=0.15)
+
+
+async def test_background_when_chosen_then_behind_the_model(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path
+) -> None:
+    (blue,) = await run_job(preview, written(tmp_path, "stl"), "stl", "png", background="#0000ff", **SMALL)
+    (clear,) = await run_job(preview, written(tmp_path, "stl"), "stl", "png", background="transparent", **SMALL)
+
+    assert drawn(blue.path).convert("RGB").getpixel((2, 2)) == (0, 0, 255)
+    picture = drawn(clear.path)
+    assert picture.mode == "RGBA"
+    assert picture.getpixel((2, 2))[3] == 0  # type: ignore[index]
+    assert picture.getpixel((100, 80))[3] == 255  # type: ignore[index]
+
+
+async def test_material_when_drawn_then_seen(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
+    (product,) = await run_job(preview, written(tmp_path, "glb"), "glb", "png", **SMALL)
+
+    red, green, blue = drawn(product.path).convert("RGB").getpixel((100, 80))  # type: ignore[misc]
+    assert red > 3 * max(green, blue)
+
+
+async def test_picture_when_larger_than_allowed_then_refused_before_any_work(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path
+) -> None:
+    with pytest.raises(BadOptions, match="pixels"):
+        await run_job(preview, written(tmp_path, "stl"), "stl", "png", limits=Limits(pixels=1000))
+
+
+@pytest.mark.parametrize("option", [{"width": 5000}, {"background": "red"}, {"direction": "inside"}])
+async def test_option_when_out_of_range_then_refused(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path, option: dict[str, Any]
+) -> None:
+    with pytest.raises(BadOptions):
+        await run_job(preview, written(tmp_path, "stl"), "stl", "png", **option)
+
+
+async def test_hostile_gltf_when_drawn_then_refused(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
+    """I13."""
+    path = tmp_path / "foreign.gltf"
+    path.write_bytes(models.gltf("file:///etc/passwd"))
+    with pytest.raises(BadSource):
+        await run_job(preview, path, "gltf", "png", **SMALL)
