@@ -103,7 +103,7 @@ class Sound:
         return version
 
     async def convert(self, job: Job) -> list[Product]:
-        """Convert one sound track; what had to be left out is told by the last stage."""
+        """Convert one sound track; what had to be left out is noted."""
         window = Window(start_s=job.options.start_s, end_s=job.options.end_s)
         _check_options(job)
         probe = await self._ffmpeg.probe_source(job)
@@ -118,7 +118,8 @@ class Sound:
         expected = [_expected(job, track), *(_kept_cover(cover) for cover in covers)]
         work = Work(source=probe, expected=expected, window=window, taken=taken)
         await media_check.check(self._ffmpeg, job, product, work)
-        job.report(100, f"done; left out: {'; '.join(said)}" if said else "done")
+        for text in said:
+            job.note(f"Left out: {text}")
         return [Product(path=product)]
 
     async def aclose(self) -> None:

@@ -109,7 +109,7 @@ class Video:
         return version
 
     async def convert(self, job: Job) -> list[Product]:
-        """Convert one video; what had to be left out is told by the last stage."""
+        """Convert one video; what had to be left out is noted."""
         choice, window = _choice(job), _window(job)
         self._check_encoder(choice)
         probe = await self._ffmpeg.probe_source(job)
@@ -120,8 +120,11 @@ class Video:
         work = await self._encode(job, probe, plan, window, product)
         if lost := await media_check.lost_frames(self._ffmpeg, job, work):
             plan.left_out.append(f"{lost} damaged frames")
+        elif ffmpeg.tells_of_damage(work.taken.complaints):
+            job.note("The source is damaged in places; what is broken there was filled in from its neighbours")
         await self._check(job, product, work)
-        job.report(100, f"done; left out: {'; '.join(plan.left_out)}" if plan.left_out else "done")
+        for text in plan.left_out:
+            job.note(f"Left out: {text}")
         return [Product(path=product)]
 
     async def aclose(self) -> None:

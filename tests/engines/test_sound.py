@@ -129,11 +129,11 @@ async def test_track_when_there_are_several_then_the_chosen_one_and_without_a_ch
     inputs = lavfi("testsrc2=s=64x48:r=25:d=1", tone(440, seconds=1), tone(880, seconds=1))
     ffmpeg(*inputs, "-map", 0, "-map", 1, "-map", 2, *FAST, "-c:a", "flac", path)
 
-    (first,) = await run_job(sound, path, "mkv", "wav", report=lambda _, stage: told.append(stage))
+    (first,) = await run_job(sound, path, "mkv", "wav", note=told.append)
     (second,) = await run_job(sound, path, "mkv", "wav", track=2)
 
     assert [round(pitch(one.path) / 440) for one in (first, second)] == [1, 2]
-    assert told[-1] == "done; left out: 1 more sound track"
+    assert told == ["Left out: 1 more sound track"]
     with pytest.raises(BadOptions, match="no track 3"):
         await run_job(sound, path, "mkv", "wav", track=3)
 
@@ -298,9 +298,9 @@ async def test_cover_when_the_target_has_no_place_for_it_then_said(
     ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, shelf / "front.jpg")
     ffmpeg(*lavfi(tone(440)), "-i", shelf / "front.jpg", "-map", 0, "-map", 1, "-c:v", "copy", path)
 
-    await run_job(sound, path, "mp3", target, report=lambda _, stage: told.append(stage))
+    await run_job(sound, path, "mp3", target, note=told.append)
 
-    assert told[-1] == "done; left out: the cover picture"
+    assert told == ["Left out: the cover picture"]
 
 
 WRONG = [

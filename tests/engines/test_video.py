@@ -133,8 +133,7 @@ async def test_tracks_when_there_are_many_then_all_are_kept_or_the_last_stage_sa
 ) -> None:
     """M10: all audio tracks, subtitles, chapters and metadata."""
     told: list[str] = []
-    report = lambda _, stage: told.append(stage)  # noqa: E731
-    (product,) = await run_job(video, rich, "mkv", target, report=report, **QUICK)
+    (product,) = await run_job(video, rich, "mkv", target, note=told.append, **QUICK)
 
     found = await probed(product.path)
     sounds, subtitles = streams(found, "audio"), streams(found, "subtitle")
@@ -144,8 +143,8 @@ async def test_tracks_when_there_are_many_then_all_are_kept_or_the_last_stage_sa
     assert b"Hello there" in ffmpeg("-i", product.path, "-map", "0:s:0", "-f", "srt", "-")
     assert [chapter["tags"]["title"] for chapter in found["chapters"]] == ["One", "Two"]
     assert {name.lower(): value for name, value in found["format"]["tags"].items()}["title"] == "A film"
-    left_out = {"mkv": "done", "mp4": "done; left out: 1 attached file"}
-    assert told[-1] == left_out.get(target, "done; left out: 1 cover picture; 1 attached file")
+    left_out = {"mkv": [], "mp4": ["Left out: 1 attached file"]}
+    assert told == left_out.get(target, ["Left out: 1 cover picture", "Left out: 1 attached file"])
 
 
 async def test_attachments_when_the_target_is_matroska_then_font_and_cover_are_the_same_bytes(
@@ -513,11 +512,11 @@ async def test_transparency_when_the_target_is_webm_then_kept(video: Video, run_
 
     (product,) = await run_job(video, path, "mov", "webm", **QUICK)
     told: list[str] = []
-    await run_job(video, path, "mov", "mp4", report=lambda _, stage: told.append(stage), **QUICK)
+    await run_job(video, path, "mov", "mp4", note=told.append, **QUICK)
 
     seen = ffmpeg("-c:v", "libvpx-vp9", "-i", product.path, "-frames:v", 1, "-f", "rawvideo", "-pix_fmt", "rgba", "-")
     assert seen[3] < 16
-    assert told[-1] == "done; left out: transparency"
+    assert told == ["Left out: transparency"]
 
 
 async def test_picture_subtitles_when_the_target_cannot_hold_them_then_said_and_in_matroska_kept(
@@ -531,11 +530,11 @@ async def test_picture_subtitles_when_the_target_cannot_hold_them_then_said_and_
     told: list[str] = []
 
     (kept,) = await run_job(video, path, "mkv", "mkv", **QUICK)
-    (left,) = await run_job(video, path, "mkv", "mp4", report=lambda _, stage: told.append(stage), **QUICK)
+    (left,) = await run_job(video, path, "mkv", "mp4", note=told.append, **QUICK)
 
     assert [one["codec_name"] for one in streams(await probed(kept.path), "subtitle")] == ["hdmv_pgs_subtitle"]
     assert streams(await probed(left.path), "subtitle") == []
-    assert told[-1] == "done; left out: 1 subtitle track made of pictures"
+    assert told == ["Left out: 1 subtitle track made of pictures"]
 
 
 def _picture_subtitle(folder: Path) -> Path:
@@ -584,11 +583,10 @@ async def test_hardware_when_asked_for_and_not_there_then_software_and_said(
     broken = hardware.Card(name="broken", encoder="h264_vaapi", devices=(Path("/dev/dri"),))
     monkeypatch.setattr(hardware, "cards_for", lambda _codec: [broken])
 
-    report = lambda _, stage: told.append(stage)  # noqa: E731
-    (product,) = await run_job(video, plain, "mp4", "mp4", hardware=True, report=report, **QUICK)
+    (product,) = await run_job(video, plain, "mp4", "mp4", hardware=True, note=told.append, **QUICK)
 
     assert streams(await probed(product.path), "video")[0]["codec_name"] == "h264"
-    assert told[-1] == "done; left out: the graphics card: this worker has none for it"
+    assert told == ["Left out: the graphics card: this worker has none for it"]
 
 
 async def test_hardware_when_a_card_proves_itself_then_its_encoder_does_the_work(
@@ -657,10 +655,11 @@ async def test_source_when_a_little_damaged_then_converted_and_said(video: Video
     content[middle + 20 : middle + 180] = b"\x55" * 160
     path.write_bytes(content)
 
-    (product,) = await run_job(video, path, "ts", "mp4", report=lambda _, stage: told.append(stage), **QUICK)
+    (product,) = await run_job(video, path, "ts", "mp4", note=told.append, **QUICK)
 
     assert len(frame_times(product.path)) >= 198
-    assert told[-1].startswith("done")
+    assert len(told) == 1
+    assert "damaged" in told[0]
 
 
 async def test_source_when_badly_damaged_then_corrupt(
