@@ -82,13 +82,14 @@ async def _slot(converter: LibreOffice, waiting: list[tuple[int, Path]], folder:
         job_folder = folder / str(number)
         job_folder.mkdir(parents=True)
         try:
-            count += len(await converter.convert(_job(source, job_folder)))
+            count += len(await converter.convert(job_of(source, job_folder)))
         except ConversionError as error:
             print(f"  {source.name}: {error} {error.detail}", file=sys.stderr)
     return count
 
 
-def _job(source: Path, folder: Path) -> Job:
+def job_of(source: Path, folder: Path) -> Job:
+    """A conversion of this file to PDF with the default options."""
     return Job(
         source=source,
         source_format=source.suffix[1:],

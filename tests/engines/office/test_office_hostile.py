@@ -326,7 +326,8 @@ def letter_with_macro(path: Path) -> Path:
         "mimetype": "application/vnd.oasis.opendocument.text",
         "content.xml": f'<office:document-content xmlns:office="{office}" office:version="1.2"'
         ' xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0" xmlns:xlink="http://www.w3.org/1999/xlink"'
-        ' xmlns:script="urn:oasis:names:tc:opendocument:xmlns:script:1.0" xmlns:dom="http://www.w3.org/2001/xml-events">'
+        ' xmlns:ooo="http://openoffice.org/2004/office" xmlns:script="urn:oasis:names:tc:opendocument:xmlns:script:1.0"'
+        ' xmlns:dom="http://www.w3.org/2001/xml-events">'
         '<office:scripts><office:event-listeners><script:event-listener script:language="ooo:script"'
         ' script:event-name="dom:load" xlink:type="simple"'
         ' xlink:href="vnd.sun.star.script:Standard.M.Main?language=Basic&amp;location=document"/>'
