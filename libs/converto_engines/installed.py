@@ -70,7 +70,8 @@ def _media(sandbox: Sandbox) -> list[Converter]:
 
 def _models(sandbox: Sandbox, scratch: Path | None) -> list[Converter]:
     meshes = Meshes(sandbox)
-    return [meshes, Cad(sandbox, meshes, scratch=scratch), ModelPreview(sandbox, meshes)]
+    cad = Cad(sandbox, meshes, scratch=scratch)
+    return [meshes, cad, ModelPreview(sandbox, meshes, cad)]
 
 
 def _texts(sandbox: Sandbox) -> list[Converter]:

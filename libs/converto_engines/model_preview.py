@@ -1,4 +1,4 @@
-"""A picture of a model, drawn by f3d without a screen. What is drawn is the GLB that `Meshes` made and checked.
+"""A picture of a model, drawn by f3d without a screen. What is drawn is a GLB that `Meshes` or `Cad` made and checked.
 
 So f3d, whose readers are many and little hardened, never reads a file of a stranger.
 """
@@ -12,6 +12,7 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, ConversionError
 from converto_core.formats import Family
+from converto_engines.cad import Cad, CadOptions
 from converto_engines.converter import Job, Product
 from converto_engines.inner_program import InnerProgram
 from converto_engines.meshes import Meshes, MeshOptions
@@ -38,7 +39,9 @@ class ModelPreviewOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     ] = "isometric"
     up_axis: Annotated[
         Literal["y", "z"] | None,
-        Meta(description="Which axis points up; default: z for STL and 3MF, y for all others"),
+        Meta(
+            description="Which axis points up; default: z for STL and 3MF, always z for STEP, IGES and BREP, y for all others"
+        ),
     ] = None
 
 
@@ -48,7 +51,7 @@ class ModelPreview:
     name = "model-preview"
     engine = "f3d"
     family = Family.MODEL
-    sources: tuple[str, ...] = Meshes.sources
+    sources: tuple[str, ...] = (*Meshes.sources, *Cad.sources)
     targets: tuple[str, ...] = ("png",)
     options: type[msgspec.Struct] = ModelPreviewOptions
     loss = 0.8
@@ -56,9 +59,9 @@ class ModelPreview:
     is_paged = False
     losses: tuple[Loss, ...] = (Loss(text="the model itself: a picture of it from one side"),)
 
-    def __init__(self, sandbox: Sandbox, meshes: Meshes) -> None:
-        """Take the sandbox, and the converter that makes and checks what is drawn."""
-        self._sandbox, self._meshes = sandbox, meshes
+    def __init__(self, sandbox: Sandbox, meshes: Meshes, cad: Cad) -> None:
+        """Take the sandbox, and the converters that make and check what is drawn."""
+        self._sandbox, self._meshes, self._cad = sandbox, meshes, cad
         self._program = InnerProgram(sandbox, "model_preview.py", modules=("f3d", "PIL"))
 
     async def version(self) -> str | None:
@@ -69,6 +72,8 @@ class ModelPreview:
             told = await self._program.ask()
         except ConversionError:  # f3d is there, but the library that draws without a screen is not
             return None
+        is_cad_there = await self._cad.version() is not None
+        self.sources = (*Meshes.sources, *Cad.sources) if is_cad_there else Meshes.sources
         return str(told["version"]) if told else None
 
     async def convert(self, job: Job) -> list[Product]:
@@ -85,17 +90,23 @@ class ModelPreview:
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """The converter of meshes is closed by whoever made it."""
+        """The other converters are closed by whoever made them."""
 
     async def _drawable(self, job: Job) -> Path:
+        """The model as glTF, which has +Y up: exact models are drawn with +Z up and their own colours."""
         axis = job.options.up_axis or ("z" if job.source_format in _UPRIGHT_IN_Z else "y")
+        is_exact = job.source_format in Cad.sources
+        if is_exact and axis == "y" and job.options.up_axis is not None:
+            raise BadOptions("up_axis: STEP, IGES and BREP models are drawn with z up. Please leave up_axis out")
+        converter: Cad | Meshes = self._cad if is_exact else self._meshes
+        options = CadOptions() if is_exact else MeshOptions(up="z_to_y" if axis == "z" else "keep")
         as_glb = msgspec.structs.replace(
             job,
             target_format="glb",
-            options=MeshOptions(up="z_to_y" if axis == "z" else "keep"),
+            options=options,
             report=lambda percent, stage: job.report(None if percent is None else percent / 2, stage),
         )
-        (model,) = await self._meshes.convert(as_glb)
+        (model,) = await converter.convert(as_glb)
         return model.path
 
     def _request(self, job: Job, model: Path, product: Path) -> dict[str, Any]:

@@ -25,8 +25,6 @@ from tests.assets.bracket import bracket
 from tests.engines.conftest import RunJob
 from tests.engines.test_meshes import package_read
 
-pytest.importorskip("OCP", exc_type=ImportError)
-
 MESHES = ("stl", "obj", "glb", "ply", "3mf")
 EXACT = ("step", "iges", "brep")
 RADIUS, HEIGHT = 10.0, 30.0

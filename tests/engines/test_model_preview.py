@@ -1,5 +1,6 @@
 """Pictures of models, drawn for real and looked at with Pillow (behaviours C6, I13)."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,27 @@ import pytest
 from PIL import Image
 
 from converto_core.errors import BadOptions, BadSource
+from converto_engines.cad import Cad
 from converto_engines.converter import Limits
 from converto_engines.meshes import Meshes
 from converto_engines.model_preview import ModelPreview
 from converto_engines.process import Sandbox
+from tests.assets.bracket import bracket
+from tests.conftest import skip_or_fail
 from tests.engines import models
 from tests.engines.conftest import RunJob
 from tests.engines.test_meshes import written
 
 
 @pytest.fixture(scope="module")
-async def preview(sandbox: Sandbox) -> ModelPreview:
-    converter = ModelPreview(sandbox, Meshes(sandbox))
+async def preview(sandbox: Sandbox) -> AsyncIterator[ModelPreview]:
+    meshes = Meshes(sandbox)
+    cad = Cad(sandbox, meshes)
+    converter = ModelPreview(sandbox, meshes, cad)
     if await converter.version() is None:
-        pytest.skip("f3d cannot draw on this machine")
-    return converter
+        skip_or_fail("f3d cannot draw on this machine")
+    yield converter
+    await cad.aclose()
 
 
 SMALL = {"width": 200, "height": 160}
@@ -55,6 +62,20 @@ async def test_model_when_drawn_then_a_picture_of_the_size_asked_for_with_the_mo
     assert picture.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
     assert 60 < width <= 200
     assert 60 < height <= 160
+
+
+async def test_exact_model_when_drawn_then_seen_with_z_up(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path
+) -> None:
+    """C6: a STEP part is drawn without a mesh file in between; the bracket has 60 along x and 30 along z."""
+    source = tmp_path / "bracket.step"
+    source.write_bytes(bracket())
+    (product,) = await run_job(preview, source, "step", "png", direction="front", **SMALL)
+
+    width, height = box_of(drawn(product.path))
+    assert width / height == pytest.approx(60 / 30, rel=0.1)
+    with pytest.raises(BadOptions, match="z up"):
+        await run_job(preview, source, "step", "png", up_axis="y")
 
 
 SHAPES = [("front", (20, 30)), ("back", (20, 30)), ("left", (40, 30)), ("right", (40, 30)), ("top", (20, 40))]

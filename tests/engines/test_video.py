@@ -648,14 +648,14 @@ async def test_source_when_its_end_is_missing_then_corrupt_and_never_a_shorter_r
 
 
 async def test_source_when_a_little_damaged_then_converted_and_said(video: Video, run_job: RunJob, shelf: Path) -> None:
-    whole, path, told = shelf / "sixty.ts", shelf / "scratched.ts", []
-    ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=8"), *FAST, "-g", 10, whole)
+    whole, path, told = shelf / "eight.mp4", shelf / "scratched.mp4", []
+    ffmpeg(*lavfi("testsrc2=s=160x120:r=25:d=8"), "-c:v", "libx264", "-g", 25, "-pix_fmt", "yuv420p", whole)
     content = bytearray(whole.read_bytes())
-    middle = len(content) // 2 // 188 * 188
-    content[middle + 20 : middle + 180] = b"\x55" * 160
+    middle = len(content) // 2
+    content[middle : middle + 24] = b"\x55" * 24
     path.write_bytes(content)
 
-    (product,) = await run_job(video, path, "ts", "mp4", note=told.append, **QUICK)
+    (product,) = await run_job(video, path, "mp4", "mp4", note=told.append, **QUICK)
 
     assert len(frame_times(product.path)) >= 198
     assert len(told) == 1
