@@ -28,7 +28,7 @@ from tests.engines.canary import listening
 PORT = 18_777
 """The port that the hostile files of the corpus name."""
 FOLDERS = ("hostile_made", "hostile_found")
-LIMITS = Limits(wall_s=90, cpu_s=90, memory_bytes=2 * 1024**3, file_bytes=2 * 1024**3)
+LIMITS = Limits(wall_s=30, cpu_s=30, memory_bytes=2 * 1024**3, file_bytes=2 * 1024**3)
 _SPARE_S = 15.0  # looking into the file, ending what is killed, and checks of ours around each step
 _SPARE_BYTES = 512 * 1024**2  # memory is looked at four times a second
 _CONTROL_S = 60.0
@@ -82,10 +82,22 @@ async def attacks(folders: Sequence[Path]) -> tuple[list[Attack], list[str]]:
         for file in (file for folder in folders for file in sorted(folder.iterdir())):
             if message := _refusal(file):
                 refused.append(f"{file.name}: {message}")
-            for steps in plans_of(file, engines):
-                found.append(await _attack(engines, file, steps))
-                print(f"  {_line(found[-1])}", flush=True)
+            found += await _all_on(file, engines)
     return found, refused
+
+
+async def _all_on(file: Path, engines: Engines) -> list[Attack]:
+    """Every chain of programs but those that begin with a step that has failed alone: it would only fail again."""
+    found: list[Attack] = []
+    failed: set[Step] = set()
+    for steps in plans_of(file, engines):
+        if steps[0] in failed:
+            continue
+        found.append(await _attack(engines, file, steps))
+        print(f"  {_line(found[-1])}", flush=True)
+        if found[-1].run.code and len(steps) == 1:
+            failed.add(steps[0])
+    return found
 
 
 def _refusal(file: Path) -> str:

@@ -145,20 +145,23 @@ class _Cost:
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        started, before = time.monotonic(), usage_of(os.getpid())
+        started = time.monotonic()
         looking = asyncio.create_task(self._look())
         try:
             yield
         finally:
             looking.cancel()
             self.wall_s = time.monotonic() - started
-            self.cpu_s = max(usage_of(os.getpid()).cpu_s - before.cpu_s, 0.0)
 
     async def _look(self) -> None:
+        """Adds up what grew between two looks: what a killed program had used is gone from the sum afterwards."""
+        before = usage_of(os.getpid()).cpu_s
         while True:
-            own = _resident_bytes()
-            self.peak_bytes = max(self.peak_bytes, usage_of(os.getpid()).resident_bytes - own)
             await asyncio.sleep(_LOOK_S)
+            usage = usage_of(os.getpid())
+            self.cpu_s += max(usage.cpu_s - before, 0.0)
+            self.peak_bytes = max(self.peak_bytes, usage.resident_bytes - _resident_bytes())
+            before = usage.cpu_s
 
 
 def _resident_bytes() -> int:

@@ -28,9 +28,11 @@ else:
 
 _LEAST_KEPT = 0.98
 _STYLE = """
-.chapter + .chapter { break-before: page; margin-top: 4rem }
-.chapter { text-align: left } .chapter img { display: block; margin: 1em auto; max-height: 95vh }
-@media print { .chapter { margin: 0 } .chapter img { max-height: 230mm } }
+.chapter { font-family: "Liberation Serif", "Noto Serif", Georgia, serif }
+.chapter + .chapter { break-before: page }
+figure { text-align: center }
+@media screen { .chapter + .chapter { margin-top: 5rem } .chapter img { max-height: 95vh } }
+@media print { .chapter { font-size: 11pt } .chapter img { max-height: 230mm } }
 """
 
 
