@@ -39,9 +39,7 @@ class ModelPreviewOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     ] = "isometric"
     up_axis: Annotated[
         Literal["y", "z"] | None,
-        Meta(
-            description="Which axis points up; default: z for STL and 3MF, always z for STEP, IGES and BREP, y for all others"
-        ),
+        Meta(description="Which axis points up; default: z for STL, 3MF and exact models, y for others"),
     ] = None
 
 
