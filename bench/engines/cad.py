@@ -16,9 +16,9 @@ from pathlib import Path
 
 from bench.figures import keep, show, verdict
 from converto_core.formats import format_of_name
-from converto_engines.cad import Cad, CadOptions
 from converto_engines.converter import Job, Limits, unheard
-from converto_engines.meshes import Meshes
+from converto_engines.models.cad import Cad, CadOptions
+from converto_engines.models.meshes import Meshes
 from converto_engines.process import Sandbox
 
 LIMIT = 1.1

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.figures import keep, show, verdict
 from converto_engines.converter import Job, Limits, unheard
-from converto_engines.pdf import PageOptions, PdfPages
+from converto_engines.pdf.pdf_pages import PageOptions, PdfPages
 from converto_engines.process import Sandbox
 from tests.assets.make_samples import MAKERS
 from tests.assets.plain_pdf import Page, make_pdf

@@ -20,7 +20,7 @@ from PIL import Image
 
 from bench.figures import keep, show, verdict
 from converto_engines.converter import Job, Limits, unheard
-from converto_engines.images import PictureOptions, Pictures
+from converto_engines.pictures.images import PictureOptions, Pictures
 from converto_engines.process import Sandbox
 
 WIDTH, HEIGHT = 4000, 3000

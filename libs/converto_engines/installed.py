@@ -3,32 +3,32 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from converto_engines.book import Book
-from converto_engines.cad import Cad
 from converto_engines.converter import Converter
-from converto_engines.images import Pictures
-from converto_engines.keynote import Keynote
-from converto_engines.libreoffice import LibreOffice
-from converto_engines.markdown import Markdown
-from converto_engines.meshes import Meshes
-from converto_engines.model_preview import ModelPreview
-from converto_engines.office_documents import OfficeDocuments, OfficeText
-from converto_engines.office_sheets import OfficeSheets, OfficeTable
-from converto_engines.office_slides import OfficeSlides
-from converto_engines.page_text import PageText
-from converto_engines.pdf import PdfPages
-from converto_engines.pdf_document import PdfDocument
-from converto_engines.pdf_drawing import PdfDrawings
-from converto_engines.pdf_text import PdfText
-from converto_engines.picture_pdf import PicturePage
+from converto_engines.media.sound import Sound
+from converto_engines.media.video import Video
+from converto_engines.media.video_pictures import VideoFrame, VideoGif
+from converto_engines.models.cad import Cad
+from converto_engines.models.meshes import Meshes
+from converto_engines.models.model_preview import ModelPreview
+from converto_engines.office.keynote import Keynote
+from converto_engines.office.libreoffice import LibreOffice
+from converto_engines.office.office_documents import OfficeDocuments, OfficeText
+from converto_engines.office.office_sheets import OfficeSheets, OfficeTable
+from converto_engines.office.office_slides import OfficeSlides
+from converto_engines.office.warm_office import WarmOffice
+from converto_engines.pdf.pdf_document import PdfDocument
+from converto_engines.pdf.pdf_drawing import PdfDrawings
+from converto_engines.pdf.pdf_pages import PdfPages
+from converto_engines.pdf.pdf_text import PdfText
+from converto_engines.pictures.images import Pictures
+from converto_engines.pictures.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
-from converto_engines.sound import Sound
-from converto_engines.subtitles import SrtToVtt, VttToSrt
-from converto_engines.tables import CsvToJson, JsonToCsv
-from converto_engines.video import Video
-from converto_engines.video_pictures import VideoFrame, VideoGif
-from converto_engines.warm_office import WarmOffice
-from converto_engines.web_page import WebPage
+from converto_engines.texts.book import Book
+from converto_engines.texts.markdown import Markdown
+from converto_engines.texts.page_text import PageText
+from converto_engines.texts.subtitles import SrtToVtt, VttToSrt
+from converto_engines.texts.tables import CsvToJson, JsonToCsv
+from converto_engines.texts.web_page import WebPage
 
 
 def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch: Path | None = None) -> list[Converter]:

@@ -11,11 +11,11 @@ import pytest
 from lxml import html
 
 from converto_core.errors import ConversionError, CorruptSource, EncryptedSource, SourceTooLarge
-from converto_engines.book import Book
 from converto_engines.converter import Limits
-from converto_engines.page_text import PageText
 from converto_engines.process import Sandbox
-from converto_engines.web_page import WebPage
+from converto_engines.texts.book import Book
+from converto_engines.texts.page_text import PageText
+from converto_engines.texts.web_page import WebPage
 from tests.assets.book import book
 from tests.engines.canary import listening
 from tests.engines.chains import run_chain

@@ -16,10 +16,10 @@ import pytest
 import trimesh
 
 from converto_core.errors import BadOptions, BadSource, EngineTimeout, LimitExceeded, OutputInvalid, SourceTooLarge
-from converto_engines.cad import Cad, Exact, check
 from converto_engines.converter import Limits
-from converto_engines.meshes import Meshes
-from converto_engines.model_figures import Figures
+from converto_engines.models.cad import Cad, Exact, check
+from converto_engines.models.meshes import Meshes
+from converto_engines.models.model_figures import Figures
 from converto_engines.process import Sandbox
 from tests.assets.bracket import bracket
 from tests.engines.conftest import RunJob

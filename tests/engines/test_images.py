@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from converto_core.errors import BadOptions, CorruptSource, EngineError, EngineTimeout, LimitExceeded, SourceTooLarge
 from converto_engines.converter import Limits
-from converto_engines.images import Pictures
+from converto_engines.pictures.images import Pictures
 from converto_engines.process import Child, Sandbox
 from tests.engines.conftest import RunJob, until
 

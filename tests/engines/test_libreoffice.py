@@ -20,9 +20,9 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Limits, Product
-from converto_engines.libreoffice import LibreOffice
+from converto_engines.office.libreoffice import LibreOffice
+from converto_engines.office.warm_office import WarmOffice
 from converto_engines.process import Sandbox
-from converto_engines.warm_office import WarmOffice
 from tests.engines.office.samples import deck, letter, page_texts
 
 RunJob = Callable[..., Awaitable[list[Product]]]
@@ -87,7 +87,7 @@ async def test_version_when_installed_then_a_number(office: LibreOffice) -> None
 
 
 async def test_version_when_uno_is_missing_then_none(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converto_engines.warm_office._PYTHON", "/usr/bin/no-python-here")
+    monkeypatch.setattr("converto_engines.office.warm_office._PYTHON", "/usr/bin/no-python-here")
 
     assert await LibreOffice(WarmOffice(sandbox)).version() is None
 

@@ -10,10 +10,10 @@ from lxml import html
 from markdown_it import MarkdownIt
 
 from converto_core.errors import CorruptSource, SourceTooLarge
-from converto_engines.markdown import Markdown
-from converto_engines.page_text import PageText
 from converto_engines.process import Sandbox
-from converto_engines.web_page import WebPage
+from converto_engines.texts.markdown import Markdown
+from converto_engines.texts.page_text import PageText
+from converto_engines.texts.web_page import WebPage
 from tests.assets.notes import notes
 from tests.engines.canary import listening
 from tests.engines.chains import run_chain

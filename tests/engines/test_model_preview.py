@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from converto_core.errors import BadOptions, BadSource
-from converto_engines.cad import Cad
 from converto_engines.converter import Limits
-from converto_engines.meshes import Meshes
-from converto_engines.model_preview import ModelPreview
+from converto_engines.models.cad import Cad
+from converto_engines.models.meshes import Meshes
+from converto_engines.models.model_preview import ModelPreview
 from converto_engines.process import Sandbox
 from tests.assets.bracket import bracket
 from tests.conftest import skip_or_fail

@@ -17,7 +17,7 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Limits
-from converto_engines.pdf import PdfPages
+from converto_engines.pdf.pdf_pages import PdfPages
 from converto_engines.process import Sandbox
 from tests.assets.plain_pdf import Page, form_bomb, make_pdf
 from tests.engines.conftest import RunJob

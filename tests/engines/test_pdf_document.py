@@ -20,7 +20,7 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Job, Limits, Product, options_for
-from converto_engines.pdf_document import PdfDocument
+from converto_engines.pdf.pdf_document import PdfDocument
 from converto_engines.process import Sandbox
 from tests.assets.plain_pdf import Page, form_bomb, make_pdf
 from tests.engines.conftest import SHORT, RunJob

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from converto_core.errors import ConversionError, SourceTooLarge
-from converto_engines.images import Pictures
-from converto_engines.picture_pdf import PicturePage
+from converto_engines.pictures.images import Pictures
+from converto_engines.pictures.picture_pdf import PicturePage
 from converto_engines.process import Sandbox
 from tests.engines.conftest import RunJob
 

@@ -9,7 +9,7 @@ import pytest
 
 from converto_core.errors import CorruptSource, SourceTooLarge
 from converto_engines.process import Sandbox
-from converto_engines.subtitles import SrtToVtt, VttToSrt
+from converto_engines.texts.subtitles import SrtToVtt, VttToSrt
 from tests.assets.captions import captions
 from tests.engines.conftest import RunJob
 

@@ -19,7 +19,7 @@ from converto_engines.converter import offers_of
 from converto_engines.inside import tables
 from converto_engines.installed import build_converters
 from converto_engines.process import Sandbox
-from converto_engines.tables import CsvToJson, JsonToCsv
+from converto_engines.texts.tables import CsvToJson, JsonToCsv
 from tests.engines.conftest import RunJob
 
 Convert = Callable[..., Awaitable[str]]

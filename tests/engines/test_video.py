@@ -20,10 +20,10 @@ from converto_core.errors import (
     EncryptedSource,
     SourceTooLarge,
 )
-from converto_engines import hardware
 from converto_engines.converter import Limits
+from converto_engines.media import hardware
+from converto_engines.media.video import Video
 from converto_engines.process import Sandbox
-from converto_engines.video import Video
 from tests.engines.conftest import RunJob, until
 from tests.engines.media_files import (
     FAST,

@@ -14,9 +14,9 @@ from PIL import Image
 
 from converto_core.errors import BadOptions, ConversionError, CorruptSource, SourceTooLarge
 from converto_engines.converter import Limits
-from converto_engines.page_text import PageText
 from converto_engines.process import Sandbox
-from converto_engines.web_page import WebPage
+from converto_engines.texts.page_text import PageText
+from converto_engines.texts.web_page import WebPage
 from tests.engines.canary import Canary, listening
 from tests.engines.conftest import SHORT, RunJob
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from converto_engines.converter import Converter, Product
-from converto_engines.libreoffice import LibreOffice
+from converto_engines.office.libreoffice import LibreOffice
+from converto_engines.office.warm_office import WarmOffice
 from converto_engines.process import Sandbox
-from converto_engines.warm_office import WarmOffice
 
 RunJob = Callable[..., Awaitable[list[Product]]]
 CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[4] / "shared" / "corpus")

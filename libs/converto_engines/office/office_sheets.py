@@ -8,7 +8,7 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, OutputInvalid
 from converto_engines.converter import Job, NoOptions
-from converto_engines.office_rewriting import OfficeRewriting, check_sheets, refuse_empty
+from converto_engines.office.office_rewriting import OfficeRewriting, check_sheets, refuse_empty
 
 _SOURCES = ("xlsx", "xls", "ods", "csv")
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}

@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from converto_core.errors import CorruptSource, OutputInvalid
-from converto_engines import ffmpeg
 from converto_engines.converter import Job
-from converto_engines.ffmpeg import Ffmpeg, Taken
-from converto_engines.media_probe import Probe, Track
-from converto_engines.video_plan import Expected
+from converto_engines.media import ffmpeg
+from converto_engines.media.ffmpeg import Ffmpeg, Taken
+from converto_engines.media.media_probe import Probe, Track
+from converto_engines.media.video_plan import Expected
 
 _CHECK_FROM_PERCENT = 95.0
 _LENGTH_S = 0.01

@@ -14,8 +14,8 @@ from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInv
 from converto_core.formats import Family
 from converto_engines import page_ranges
 from converto_engines.converter import Job, Limits, Product
-from converto_engines.open_document import OpenDocument, opened
-from converto_engines.warm_office import WarmOffice
+from converto_engines.office.open_document import OpenDocument, opened
+from converto_engines.office.warm_office import WarmOffice
 
 _PDF_A_2B = 2
 _DECKS, _TABLES = ("pptx", "ppt", "odp", "key"), ("xlsx", "xls", "ods", "csv")

@@ -10,8 +10,8 @@ from converto_core.catalogue import Loss
 from converto_core.errors import OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from converto_engines.images import PictureOptions, Pictures
 from converto_engines.inner_program import InnerProgram
+from converto_engines.pictures.images import PictureOptions, Pictures
 from converto_engines.process import Sandbox
 
 _SCREEN_DPI = 96  # one CSS pixel; a picture of 1,920 × 1,080 becomes a page of 20 × 11.25 inches

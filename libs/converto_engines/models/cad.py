@@ -16,11 +16,12 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, EngineMissing, OutputInvalid
 from converto_core.formats import Family
-from converto_engines import answers, model_figures
+from converto_engines import answers
 from converto_engines.converter import Job, Limits, Product
 from converto_engines.inner_program import InnerProgram
-from converto_engines.meshes import Meshes, MeshOptions, Unit
-from converto_engines.model_figures import Figures
+from converto_engines.models import model_figures
+from converto_engines.models.meshes import Meshes, MeshOptions, Unit
+from converto_engines.models.model_figures import Figures
 from converto_engines.process import Sandbox
 from converto_engines.standby import Ready, Standby, bring
 

@@ -7,8 +7,8 @@ import msgspec
 from converto_core.catalogue import Loss
 from converto_core.errors import BadSource, CorruptSource
 from converto_engines.converter import Job, NoOptions, Product
-from converto_engines.keynote import KEYNOTE_ADVICE
-from converto_engines.office_rewriting import OfficeRewriting, check_characters, check_slides, refuse_empty
+from converto_engines.office.keynote import KEYNOTE_ADVICE
+from converto_engines.office.office_rewriting import OfficeRewriting, check_characters, check_slides, refuse_empty
 
 
 class OfficeSlides(OfficeRewriting):

@@ -10,13 +10,13 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid
 from converto_core.formats import Family
-from converto_engines import ffmpeg
 from converto_engines.converter import Job, Product
-from converto_engines.ffmpeg import Ffmpeg, FfmpegRefused
-from converto_engines.media_check import Window
-from converto_engines.media_probe import Probe, Track
+from converto_engines.media import ffmpeg
+from converto_engines.media.ffmpeg import Ffmpeg, FfmpegRefused
+from converto_engines.media.media_check import Window
+from converto_engines.media.media_probe import Probe, Track
+from converto_engines.media.video import check_window, cut_arguments
 from converto_engines.process import Sandbox
-from converto_engines.video import check_window, cut_arguments
 
 _DEFAULT_AT = 0.1  # the very first frame is often black
 _LONGEST_GIF_S = 60.0

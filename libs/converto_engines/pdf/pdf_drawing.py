@@ -11,7 +11,7 @@ from converto_core.formats import Family
 from converto_engines import page_ranges
 from converto_engines.converter import Job, Product
 from converto_engines.inner_program import InnerProgram
-from converto_engines.pdf import pdfium_library
+from converto_engines.pdf.pdf_pages import pdfium_library
 from converto_engines.process import Sandbox
 
 

@@ -12,10 +12,10 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, ConversionError
 from converto_core.formats import Family
-from converto_engines.cad import Cad, CadOptions
 from converto_engines.converter import Job, Product
 from converto_engines.inner_program import InnerProgram
-from converto_engines.meshes import Meshes, MeshOptions
+from converto_engines.models.cad import Cad, CadOptions
+from converto_engines.models.meshes import Meshes, MeshOptions
 from converto_engines.process import Sandbox
 
 _UPRIGHT_IN_Z = ("stl", "3mf")

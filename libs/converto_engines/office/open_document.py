@@ -14,8 +14,8 @@ from typing import Any
 from converto_core.errors import CorruptSource, EngineTimeout, OutputInvalid
 from converto_core.formats import BY_NAME
 from converto_engines.converter import Job
+from converto_engines.office.warm_office import WarmOffice
 from converto_engines.standby import bring
-from converto_engines.warm_office import WarmOffice
 
 
 class OpenDocument:

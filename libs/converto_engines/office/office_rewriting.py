@@ -12,9 +12,9 @@ from converto_core.errors import BadSource, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.inner_program import InnerProgram
-from converto_engines.open_document import OpenDocument, opened
+from converto_engines.office.open_document import OpenDocument, opened
+from converto_engines.office.warm_office import WarmOffice
 from converto_engines.process import Sandbox
-from converto_engines.warm_office import WarmOffice
 
 _SHARE_KEPT, _SPARED_CHARACTERS = 0.9, 20
 """Fields and numbers may come out shorter: how much of the text has to be there, and by how much it may always lack."""

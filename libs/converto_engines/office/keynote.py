@@ -16,7 +16,7 @@ from converto_core.errors import BadSource, CorruptSource, SourceTooLarge
 from converto_core.formats import Family
 from converto_engines.converter import Job, Limits, NoOptions, Product
 from converto_engines.inner_program import InnerProgram
-from converto_engines.libreoffice import LibreOffice, OfficeOptions
+from converto_engines.office.libreoffice import LibreOffice, OfficeOptions
 from converto_engines.process import Sandbox
 
 KEYNOTE_ADVICE = (

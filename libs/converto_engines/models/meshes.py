@@ -15,9 +15,9 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadSource
 from converto_core.formats import Family
-from converto_engines import model_figures, model_headers
 from converto_engines.converter import Job, Limits, Product
 from converto_engines.inner_program import InnerProgram
+from converto_engines.models import model_figures, model_headers
 from converto_engines.process import Sandbox
 
 BY_ASSIMP = ("obj", "off", "fbx", "dae", "3ds")

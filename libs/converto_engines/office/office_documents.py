@@ -6,7 +6,7 @@ import msgspec
 
 from converto_core.catalogue import Loss
 from converto_engines.converter import Job, NoOptions
-from converto_engines.office_rewriting import OfficeRewriting, check_characters, refuse_empty
+from converto_engines.office.office_rewriting import OfficeRewriting, check_characters, refuse_empty
 
 _SOURCES = ("docx", "doc", "odt", "rtf", "txt")
 

@@ -10,7 +10,7 @@ from converto_core.formats import Family
 from converto_engines.converter import Job, NoOptions, Product
 from converto_engines.inner_program import InnerProgram
 from converto_engines.process import Sandbox
-from converto_engines.web_page import LARGEST_PAGE_BYTES
+from converto_engines.texts.web_page import LARGEST_PAGE_BYTES
 
 
 class Book:

@@ -10,8 +10,8 @@ import msgspec
 
 from converto_core.errors import ConversionError
 from converto_engines.converter import Job
-from converto_engines.ffmpeg import Ffmpeg
-from converto_engines.video_encoding import Wish
+from converto_engines.media.ffmpeg import Ffmpeg
+from converto_engines.media.video_encoding import Wish
 
 _RENDER = Path("/dev/dri/renderD128")
 _DRI = Path("/dev/dri")

@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from converto_core.errors import BadOptions, BadSource
-from converto_engines import sound_encoding, video_encoding
-from converto_engines.media_probe import PICTURE_SUBTITLES, Probe, Track
-from converto_engines.video_encoding import Wish
+from converto_engines.media import sound_encoding, video_encoding
+from converto_engines.media.media_probe import PICTURE_SUBTITLES, Probe, Track
+from converto_engines.media.video_encoding import Wish
 
 _QUICKTIME = frozenset({"mp4", "mov"})
 VIDEO_CODECS: Final[dict[str, tuple[video_encoding.Codec, ...]]] = {

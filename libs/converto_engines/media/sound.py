@@ -9,14 +9,14 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, CorruptSource
 from converto_core.formats import Family
-from converto_engines import ffmpeg, loudness, media_check, sound_encoding
 from converto_engines.converter import Job, Product
-from converto_engines.ffmpeg import Ffmpeg, FfmpegRefused
-from converto_engines.media_check import Window, Work
-from converto_engines.media_probe import Probe, Track
+from converto_engines.media import ffmpeg, loudness, media_check, sound_encoding
+from converto_engines.media.ffmpeg import Ffmpeg, FfmpegRefused
+from converto_engines.media.media_check import Window, Work
+from converto_engines.media.media_probe import Probe, Track
+from converto_engines.media.video import check_window, cut_arguments
+from converto_engines.media.video_plan import Expected
 from converto_engines.process import Sandbox
-from converto_engines.video import check_window, cut_arguments
-from converto_engines.video_plan import Expected
 
 # Target: name of the container's writer, codec, arguments of its own.
 _TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {

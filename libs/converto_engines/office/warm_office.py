@@ -21,8 +21,9 @@ from converto_core.errors import (
     EngineMissing,
     SourceTooLarge,
 )
-from converto_engines import interpreter, office_profile
+from converto_engines import interpreter
 from converto_engines.converter import Limits
+from converto_engines.office import office_profile
 from converto_engines.process import Child, Sandbox
 from converto_engines.sandbox import INSIDE
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from converto_core.errors import BadSource, ConversionError, CorruptSource, EngineError, OutputInvalid
-from converto_engines import media_probe, sandbox
+from converto_engines import sandbox
 from converto_engines.converter import Job, Limits, Report
-from converto_engines.media_probe import Probe
+from converto_engines.media import media_probe
+from converto_engines.media.media_probe import Probe
 from converto_engines.process import Finished, Sandbox
 
 VIDEO_SOURCES = ("mp4", "mkv", "webm", "mov", "avi", "ts", "mpg", "flv", "wmv")

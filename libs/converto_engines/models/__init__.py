@@ -1,0 +1,1 @@
+"""Exact models and meshes, and pictures of them."""

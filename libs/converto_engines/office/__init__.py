@@ -1,0 +1,1 @@
+"""Office documents by one warm LibreOffice, and Keynote."""

@@ -1,0 +1,1 @@
+"""What is made of PDF documents: pictures, drawings, text, other PDFs."""

@@ -1,0 +1,1 @@
+"""Web pages, Markdown, books, tables and subtitles."""
