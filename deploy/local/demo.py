@@ -32,7 +32,15 @@ from tests.assets.make_samples import make_samples
 
 AT_ONCE = 4
 LONGEST_WAIT_S = 600.0
-USUAL_TARGETS = {Family.OFFICE: "pdf", Family.PDF: "png", Family.IMAGE: "webp"}
+USUAL_TARGETS = {
+    Family.OFFICE: ("pdf",),
+    Family.PDF: ("png",),
+    Family.IMAGE: ("webp", "png"),
+    Family.VIDEO: ("mp4", "webm"),
+    Family.AUDIO: ("mp3", "opus"),
+    Family.MODEL: ("glb", "stl"),
+}
+"""What people mostly want of such a file; the second where it is that already."""
 SHOWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("deck.pptx", "pdf", {}),
     ("deck.pptx", "png", {"dpi": 100}),
@@ -44,6 +52,15 @@ SHOWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("drawing.png", "avif", {}),
     ("animation.gif", "webp", {}),
     ("scan.tiff", "jpg", {}),
+    ("clip.avi", "mp4", {}),
+    ("clip.avi", "gif", {"width": 160}),
+    ("tone.wav", "mp3", {"bitrate_kbps": 128}),
+    ("tone.wav", "opus", {}),
+    ("bracket.step", "glb", {}),
+    ("bracket.step", "png", {}),
+    ("notes.md", "pdf", {}),
+    ("book.epub", "pdf", {}),
+    ("captions.srt", "vtt", {}),
 )
 
 
@@ -127,7 +144,7 @@ def choose(files: Sequence[str], target: str | None, samples: Path) -> list[Wish
 def usual_target(name: str) -> str:
     """What people mostly want of such a file."""
     known = format_of_name(name)
-    usual = USUAL_TARGETS.get(known.family) if known else None
+    usual = next((target for target in USUAL_TARGETS[known.family] if target != known.name), None) if known else None
     if usual is None:
         raise StackError(f'{name}: please say what it should become, for example make demo FILES="{name}" TO=pdf')
     return usual
