@@ -92,6 +92,15 @@ async def test_page_when_made_a_pdf_then_text_picture_link_and_bookmarks_are_the
         assert [str(note.A.URI) for note in opened.pages[0].Annots] == ["https://example.org/x"]
 
 
+async def test_page_when_only_the_other_sandbox_is_there_then_it_is_made_too(run_job: RunJob, tmp_path: Path) -> None:
+    other = WebPage(await Sandbox.choose("seccomp"))
+    assert await other.version() is not None
+    source = tmp_path / "page.html"
+    source.write_text("<p>Light")
+    (product,) = await run_job(other, source, "html", "pdf")
+    assert "Light" in text_of(product.path)
+
+
 @pytest.mark.parametrize(
     ("content", "found"),
     [

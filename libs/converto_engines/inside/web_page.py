@@ -6,6 +6,7 @@ Started as `web_page.py REQUEST_JSON`; it speaks as `answering.py` says. A reque
 
 import io
 import logging
+import mimetypes
 import os
 import sys
 import threading
@@ -32,6 +33,7 @@ _NEEDED = "WeasyPrint or Pango is not installed on this worker"
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """Make the PDF that the request names, or say which WeasyPrint is here."""
     sys.path[:0] = request["packages"]
+    mimetypes.knownfiles = []  # WeasyPrint has the tables of the system read, which a sandbox may forbid
     try:
         import weasyprint  # noqa: PLC0415 -- found only after the line above
     except (ImportError, OSError) as error:
