@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from converto_core.catalogue import Loss, Offer
-from converto_core.errors import BadOptions
+from converto_core.errors import BadOptions, ConversionError
 from converto_core.formats import Family
 
 Report = Callable[[float | None, str], None]
@@ -112,9 +112,17 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def offers_of(converters: Sequence[Converter]) -> tuple[Offer, ...]:
     """What the installed ones among these converters can do; their programs are asked side by side."""
-    versions = await asyncio.gather(*(converter.version() for converter in converters))
+    versions = await asyncio.gather(*(_version_of(converter) for converter in converters))
     found = zip(converters, versions, strict=True)
     return tuple(_offer(converter, version) for converter, version in found if version is not None)
+
+
+async def _version_of(converter: Converter) -> str | None:
+    """None also when the program is there but broken: the others are still worth offering."""
+    try:
+        return await converter.version()
+    except ConversionError:
+        return None
 
 
 def options_for(converter: Converter, options: dict[str, Any]) -> msgspec.Struct:

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions
+from converto_core.errors import BadOptions, EngineCrashed
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product, inline_schema, offers_of, options_for
 from converto_engines.installed import build_converters
@@ -55,6 +55,14 @@ async def test_offers_of_when_a_program_is_missing_then_its_route_is_not_offered
     offers = await offers_of([Fake("1.2"), Fake(None)])
 
     assert [(offer.converter, offer.engine_version, offer.seconds) for offer in offers] == [("fake", "1.2", 2.0)]
+
+
+async def test_offers_of_when_a_program_is_broken_then_all_others_are_offered() -> None:
+    class Broken(Fake):
+        async def version(self) -> str | None:
+            raise EngineCrashed()
+
+    assert [offer.engine_version for offer in await offers_of([Broken("1"), Fake("2")])] == ["2"]
 
 
 @pytest.mark.parametrize("converter", build_converters(Sandbox("off")), ids=lambda converter: str(converter.name))
