@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from converto_core.catalogue import Offer
 from converto_engines import planner
 from converto_engines.converter import Converter, offers_of
 from tests.engines.conftest import RunJob
 
 
 async def run_chain(
-    run_job: RunJob, converters: Sequence[Converter], source: Path, formats: tuple[str, str], **options: Any
+    run_job: RunJob,
+    converters: Sequence[Converter],
+    source: Path,
+    formats: tuple[str, str],
+    *,
+    offers: Sequence[Offer] = (),
+    **options: Any,
 ) -> Path:
-    """The last step's one product; `formats` are those of source and target."""
-    offers = await offers_of(converters)
+    """The last step's one product; `formats` are those of source and target. `offers` may be known already."""
+    offers = offers or await offers_of(converters)
     steps = planner.plan(*formats, offers)
     planner.check_options(options, steps, offers)
     path = source
