@@ -19,6 +19,8 @@ import pytest
 from PIL import Image
 
 from converto_core.formats import BY_NAME
+from converto_engines import sniff
+from deploy.local.demo import SHOWN
 from deploy.local.home import REPOSITORY
 from tests.assets.make_samples import make_samples
 from tests.assets.plain_pdf import Page, make_pdf
@@ -308,6 +310,20 @@ def test_health_and_workers_when_all_is_well_then_both_say_so(http: httpx2.Clien
     }
     assert len(workers) >= 2
     assert all(worker["sandbox"] in {"bubblewrap", "seccomp"} for worker in workers)
+
+
+@pytest.mark.parametrize(("name", "target", "options"), SHOWN, ids=str)
+def test_sample_of_every_family_when_sent_through_the_stack_then_planned_converted_and_of_the_asked_type(
+    http: httpx2.Client, samples: dict[str, Path], name: str, target: str, options: dict[str, Any]
+) -> None:
+    """M10, M11, W2, C6 through the whole system; the dry run tells the way that is then gone."""
+    planned = http.post("/api/v1/plans", json={"filename": name, "target_format": target, "options": options}).json()
+    done = finish(http, start(http, samples[name], target, options=options)["id"])
+
+    assert done["status"] == "completed", done["error"]
+    assert [step["converter"] for step in done["plan"]] == [step["converter"] for step in planned["steps"]]
+    for body in fetch(http, done["id"]):
+        assert sniff.sniff(body, filename=f"result.{target}", size_bytes=len(body)).format == target
 
 
 def test_readme_when_it_lists_formats_then_the_running_stack_offers_each_of_them(http: httpx2.Client) -> None:

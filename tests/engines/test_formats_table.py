@@ -1,0 +1,10 @@
+"""The README's table of formats is the one that the converters of this machine give."""
+
+from deploy.local.formats_table import BEGIN, END, README, installed_offers, table, with_table
+
+
+async def test_readme_when_compared_with_the_converters_then_its_table_is_current() -> None:
+    text = README.read_text(encoding="utf-8")
+
+    assert with_table(text, table(await installed_offers())) == text, "run: make readme"
+    assert text.count(BEGIN) == text.count(END) == 1
