@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import select
 import signal
 from pathlib import Path
+
+_END_S = 5.0  # longer takes only a process that is stuck in the kernel
 
 
 def marked(root: Path) -> list[int]:
@@ -13,11 +16,21 @@ def marked(root: Path) -> list[int]:
 
 
 def kill_marked(root: Path) -> None:
-    """SIGKILL all of them; repeats as long as one of them could start another meanwhile."""
+    """SIGKILL all of them and wait until they are gone; repeats as long as one could start another meanwhile."""
     while pids := marked(root):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                _end(pid)
+
+
+def _end(pid: int) -> None:
+    """Kill and wait for the very end: a dying process loses its environment first and its listening sockets last."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], _END_S)
+    finally:
+        os.close(descriptor)
 
 
 def _all_pids() -> list[int]:

@@ -350,6 +350,7 @@ def _largest_icon(path: str) -> int:
 
 _READ_SMALL = {"jpg": "shrink=8", "webp": "scale=0.125"}
 """Every bit of the file is still read and must make sense; only fewer pixels are made of it, which is half the work."""
+_LARGE_SIDE = 64  # pixels; an eighth of much less would be none at all
 
 
 def _verify(library: libvips.Library, request: dict[str, Any], size: _Size, frames: int) -> None:
@@ -359,7 +360,8 @@ def _verify(library: libvips.Library, request: dict[str, Any], size: _Size, fram
     try:
         made = library.open(request["output"], f"fail_on=error,access=sequential{options}")
         height = made.height // frames
-        small = _READ_SMALL.get(request["target_format"]) if frames == 1 else None
+        is_large = frames == 1 and min(size) >= _LARGE_SIDE
+        small = _READ_SMALL.get(request["target_format"]) if is_large else None
         read = library.open(request["output"], f"fail_on=error,access=sequential,{small}") if small else made
         read.decode()
     except libvips.VipsError as error:

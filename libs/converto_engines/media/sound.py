@@ -120,6 +120,7 @@ class Sound:
         await media_check.check(self._ffmpeg, job, product, work)
         for text in said:
             job.note(f"Left out: {text}")
+        job.report(100, "done")
         return [Product(path=product)]
 
     async def aclose(self) -> None:

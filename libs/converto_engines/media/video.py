@@ -125,6 +125,7 @@ class Video:
         await self._check(job, product, work)
         for text in plan.left_out:
             job.note(f"Left out: {text}")
+        job.report(100, "done")
         return [Product(path=product)]
 
     async def aclose(self) -> None:
