@@ -1,7 +1,8 @@
 """`converto plan`: how a conversion would go, before anything is uploaded."""
 
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -57,4 +58,10 @@ def _show(screen: Screen, made: Plan) -> None:
     for loss in made.losses or ("nothing that is known",):
         screen.result(f"loses    {loss}")
     for name, schema in made.options_schema.get("properties", {}).items():
-        screen.result(f"option   {name}: {expectation(schema)}")
+        screen.result(f"option   {name}: {expectation(schema)}{_meaning(schema)}")
+
+
+def _meaning(schema: Mapping[str, Any]) -> str:
+    """What an option is for, where its schema says so; an option that may be left out says it in its alternatives."""
+    said = [entry.get("description") for entry in (schema, *schema.get("anyOf", ()))]
+    return next((f" ({text})" for text in said if text), "")

@@ -140,6 +140,7 @@ def test_plan_when_asked_then_steps_time_losses_and_options_are_told(run: Run, s
         "time     2 s to 75 s (from 12 earlier ones here)",
         "loses    links are lost",
         "option   dpi: 36 to 600",
+        "option   pages: none or text (Such as 1-3)",
     ]
     assert run("plan", source, "--to", "png", "--json").document()["expected"]["based_on"] == 12
 

@@ -166,7 +166,12 @@ class FakeService:
             "source_format": source,
             "target_format": asked["target_format"],
             "steps": [{**step, "engine_version": "7", "converter": "pdf-pages"}],
-            "options_schema": {"properties": {"dpi": {"type": "integer", "minimum": 36, "maximum": 600}}},
+            "options_schema": {
+                "properties": {
+                    "dpi": {"type": "integer", "minimum": 36, "maximum": 600},
+                    "pages": {"anyOf": [{"type": "string", "description": "Such as 1-3"}, {"type": "null"}]},
+                }
+            },
             "expected": {"low_s": 2.0, "high_s": 75.0, "based_on": 12},
             "losses": ["links are lost"],
         }
