@@ -77,6 +77,23 @@ class InnerProgram:
             environment=self._environment,
         )
 
+    async def ask_waiting(self, limits: Limits, *, files: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Like `ask`, of a program that takes its request on stdin; each of `files` names a path it may write to."""
+        with tempfile.TemporaryDirectory(prefix="converto-") as name:
+            folder = Path(name)
+            paths = {file: self._sandbox.inside(folder, folder / file) for file in files}
+            try:
+                child = await self.start(folder, limits)
+            except EngineMissing:
+                return None
+            try:
+                answer = await child.ask({"ask": "able", **paths}, timeout_s=limits.wall_s)
+                return answers.done(answer, child.stderr_tail)
+            except EngineMissing:
+                return None
+            finally:
+                await child.stop()
+
     def _packages(self) -> tuple[Path, ...]:
         packages = interpreter.packages_with(*self._modules)
         if packages is None:

@@ -7,8 +7,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -41,8 +41,24 @@ class Standby:
         self._start, self._scratch = start, scratch
         self._coming: asyncio.Task[Ready | None] | None = None
 
-    async def take(self, limits: Limits) -> Ready:
-        """The program that waits, or a new one when none does or it has other limits; the caller owes a `replace`."""
+    @asynccontextmanager
+    async def lent(self, limits: Limits) -> AsyncIterator[Ready]:
+        """A program for one job; whatever becomes of the job, it is thrown away then and the next one is started."""
+        ready = await self._take(limits)
+        try:
+            yield ready
+        finally:
+            # Clearing away and starting anew both go on while the caller does.
+            self._coming = asyncio.create_task(self._renew(ready), name="standby")
+
+    async def aclose(self) -> None:
+        """End the program that waits."""
+        coming, self._coming = self._coming, None
+        if coming is not None and (ready := await coming) is not None:
+            await _discard(ready)
+
+    async def _take(self, limits: Limits) -> Ready:
+        """The program that waits, or a new one when none does or it has other limits."""
         coming, self._coming = self._coming, None
         ready = await coming if coming is not None else None
         if ready is not None and ready.fits(limits):
@@ -50,16 +66,6 @@ class Standby:
         if ready is not None:
             await _discard(ready)
         return await self._begin(limits)
-
-    def replace(self, used: Ready) -> None:
-        """Clear away a used program and start the next, both while the caller goes on."""
-        self._coming = asyncio.create_task(self._renew(used), name="standby")
-
-    async def aclose(self) -> None:
-        """End the program that waits."""
-        coming, self._coming = self._coming, None
-        if coming is not None and (ready := await coming) is not None:
-            await _discard(ready)
 
     async def _renew(self, used: Ready) -> Ready | None:
         await _discard(used)

@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -751,13 +751,13 @@ async def test_picture_when_the_job_is_cancelled_then_its_process_ends_with_it(
 
 
 def _watched_pictures(sandbox: Sandbox, scratch: Path, started: list[Child]) -> Pictures:
-    class Watched(Pictures):
-        async def _start(self, folder: Path, limits: Limits) -> Child:
-            child = await super()._start(folder, limits)
+    class Watched(Sandbox):
+        async def start(self, argv: Sequence[str], **how: Any) -> Child:
+            child = await super().start(argv, **how)
             started.append(child)
             return child
 
-    return Watched(sandbox, scratch=scratch)
+    return Pictures(Watched(sandbox.name), scratch=scratch)
 
 
 async def test_version_when_installed_then_named_and_formats_are_those_of_the_library(sandbox: Sandbox) -> None:

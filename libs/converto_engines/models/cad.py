@@ -6,7 +6,6 @@ The kernel takes a second to load, so a process that has it loaded waits for the
 import asyncio
 import math
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, BadSource, EngineMissing, OutputInvalid
+from converto_core.errors import BadOptions, BadSource, OutputInvalid
 from converto_core.formats import Family
 from converto_engines import answers
 from converto_engines.converter import Job, Limits, Product
@@ -101,17 +100,8 @@ class Cad:
         """Version of the kernel, None when it or what checks its results is missing."""
         if not self._program.is_installed or await self._meshes.version() is None:
             return None
-        with tempfile.TemporaryDirectory(prefix="converto-") as folder:
-            try:
-                child = await self._program.start(Path(folder), _ASK_LIMITS)
-            except EngineMissing:
-                return None
-            try:
-                answer = await child.ask({"ask": "able"}, timeout_s=_ASK_LIMITS.wall_s)
-                version: str = answers.done(answer, child.stderr_tail)["version"]
-                return version
-            finally:
-                await child.stop()
+        able = await self._program.ask_waiting(_ASK_LIMITS)
+        return None if able is None else str(able["version"])
 
     async def convert(self, job: Job) -> list[Product]:
         """One model; a mesh is within the tolerance of the exact surface, an exact model is the same as the source."""
@@ -119,11 +109,8 @@ class Cad:
             raise BadOptions("units: glTF is always in metres. Please leave units out")
         written = "stl" if job.target_format in _BY_STL else job.target_format
         product = job.folder / f"cad.{written}"
-        ready = await self._standby.take(job.limits)
-        try:
+        async with self._standby.lent(job.limits) as ready:
             made = await self._made(job, ready, product)
-        finally:
-            self._standby.replace(ready)
         if made["faces"] is not None:
             await self._check(job, made, product)
         if job.target_format in _BY_STL:

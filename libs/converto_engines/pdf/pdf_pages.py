@@ -7,7 +7,6 @@ import asyncio
 import importlib.util
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import EngineError, EngineMissing
+from converto_core.errors import EngineError
 from converto_core.formats import Family
 from converto_engines import answers, page_ranges
 from converto_engines.converter import Job, Limits, Product
@@ -75,7 +74,7 @@ class PdfPages:
     async def version(self) -> str | None:
         """Build number of pdfium, None when pdfium or libvips is missing."""
         library = pdfium_library()
-        if library is None or not await self._is_able():
+        if library is None or await self._program.ask_waiting(_ASK_LIMITS) is None:
             return None
         return _pdfium_version(library)
 
@@ -84,13 +83,10 @@ class PdfPages:
         options = job.options
         ranges = page_ranges.ends_of(options.pages)
         job.report(0, "opening the PDF")
-        ready = await self._standby.take(job.limits)
-        try:
+        async with self._standby.lent(job.limits) as ready:
             count = await self._drawn(job, ready, ranges)
             pages = page_ranges.pages_of(options.pages) if options.pages else range(1, count + 1)
             await asyncio.to_thread(_bring_home, ready.folder, job, pages)
-        finally:
-            self._standby.replace(ready)
         return [Product(path=_output(job.folder, job, page), page=page) for page in pages]
 
     async def aclose(self) -> None:
@@ -108,18 +104,6 @@ class PdfPages:
         }
         answer = await ready.child.ask(request, timeout_s=job.limits.wall_s, report=job.report)
         return int(answers.done(answer, ready.child.stderr_tail)["count"])
-
-    async def _is_able(self) -> bool:
-        with tempfile.TemporaryDirectory(prefix="converto-") as folder:
-            try:
-                child = await self._program.start(Path(folder), _ASK_LIMITS)
-                try:
-                    answers.done(await child.ask({"ask": "able"}, timeout_s=_ASK_LIMITS.wall_s), child.stderr_tail)
-                finally:
-                    await child.stop()
-            except EngineMissing:
-                return False
-        return True
 
 
 def _request(job: Job, ranges: list[list[int]]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ started ahead of need, because starting libvips takes longer than a small pictur
 
 import asyncio
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,11 +13,11 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import EngineMissing
 from converto_core.formats import Family
 from converto_engines import answers, interpreter
 from converto_engines.converter import Job, Limits, Product
-from converto_engines.process import Child, Sandbox
+from converto_engines.inner_program import InnerProgram
+from converto_engines.process import Sandbox
 from converto_engines.sandbox import INSIDE
 from converto_engines.standby import Ready, Standby, bring
 
@@ -87,17 +86,16 @@ class Pictures:
         """Take the sandbox that each picture's process runs in; `scratch` as in `Standby`."""
         self._sandbox = sandbox
         self._packages = interpreter.packages_with("PIL") or ()
-        self._standby = Standby(self._start, scratch=scratch)
+        self._program = InnerProgram(sandbox, "pictures.py", readable=self._packages, environment=_ENVIRONMENT)
+        self._standby = Standby(self._program.start, scratch=scratch)
         self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
         self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
 
     async def version(self) -> str | None:
         """Version of libvips, None when it is missing; asks it also which formats it was built with."""
-        with tempfile.TemporaryDirectory(prefix="converto-") as folder:
-            try:
-                able = await self._able(Path(folder))
-            except EngineMissing:
-                return None
+        able = await self._program.ask_waiting(_ASK_LIMITS, files=("probe",))
+        if able is None:
+            return None
         self.sources, self.targets = tuple(able["sources"]), tuple(able["targets"])
         version: str = able["version"]
         return version
@@ -105,11 +103,8 @@ class Pictures:
     async def convert(self, job: Job) -> list[Product]:
         """Convert one picture; a source of several pages gives one result, animated where the target can be."""
         product = job.folder / f"picture.{job.target_format}"
-        ready = await self._standby.take(job.limits)
-        try:
+        async with self._standby.lent(job.limits) as ready:
             made = await self._made(job, ready, product)
-        finally:
-            self._standby.replace(ready)
         if made["pages"] > made["frames"]:
             job.note(f"One of {made['pages']} pages or frames was taken; the option page chooses another")
         return [Product(path=product)]
@@ -136,20 +131,3 @@ class Pictures:
         made = answers.done(answer, ready.child.stderr_tail)
         await asyncio.to_thread(shutil.move, output, product)
         return made
-
-    async def _start(self, folder: Path, limits: Limits) -> Child:
-        return await self._sandbox.start(
-            interpreter.program("pictures.py"),
-            folder=folder,
-            limits=limits,
-            readable=(*interpreter.readable_folders(), *self._packages),
-            environment=_ENVIRONMENT,
-        )
-
-    async def _able(self, folder: Path) -> dict[str, Any]:
-        child = await self._start(folder, _ASK_LIMITS)
-        try:
-            request = {"ask": "able", "probe": self._sandbox.inside(folder, folder / "probe")}
-            return answers.done(await child.ask(request, timeout_s=_ASK_LIMITS.wall_s), child.stderr_tail)
-        finally:
-            await child.stop()
