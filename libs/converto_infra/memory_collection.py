@@ -1,0 +1,86 @@
+"""In-memory twin of one collection, and of the server behind it: everything that goes in or out is a copy."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from converto_core.errors import DuplicateKey, StoreUnavailable
+
+Document = dict[str, Any]
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=_Identified)
+
+
+class MemoryServer:
+    """A database server that a test can take away."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+
+    async def answer(self) -> None:
+        """Let other tasks run first, as a network call would; then raise if the database is away."""
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise StoreUnavailable(detail="the memory twin is set to be away")
+
+
+class Collection(Generic[Record]):
+    """Documents of one kind by id; everything that goes in or out is a copy."""
+
+    def __init__(self, kind: type[Record]) -> None:
+        self._kind = kind
+        self._documents: dict[str, Document] = {}
+
+    def insert(self, record: Record) -> None:
+        if record.id in self._documents:
+            raise DuplicateKey(f"{self._kind.__name__} {record.id} exists already")
+        self.replace(record)
+
+    def replace(self, record: Record) -> None:
+        self._documents[record.id] = _plain(record)
+
+    def get(self, record_id: str, where: Mapping[str, Any] | None = None) -> Record | None:
+        document = self._documents.get(record_id)
+        return self._record(document) if document is not None and _holds(document, where or {}) else None
+
+    def select(self, test: Callable[[Record], bool]) -> list[Record]:
+        return [record for record in map(self._record, self._documents.values()) if test(record)]
+
+    def assign(self, record_id: str, values: Mapping[str, Any]) -> Record:
+        self._documents[record_id].update(_plain(values))
+        return self._record(self._documents[record_id])
+
+    def increase(self, record_id: str, amounts: Mapping[str, int]) -> None:
+        document = self._documents[record_id]
+        document.update({name: (document.get(name) or 0) + amount for name, amount in amounts.items()})
+
+    def raise_to(self, record_id: str, floors: Mapping[str, float]) -> None:
+        document = self._documents[record_id]
+        document.update({name: max(document.get(name) or 0, floor) for name, floor in floors.items()})
+
+    def delete(self, record_id: str) -> None:
+        self._documents.pop(record_id, None)
+
+    def _record(self, document: Document) -> Record:
+        return msgspec.convert(_plain(document), self._kind)
+
+
+def owned(owner: str | None) -> dict[str, Any]:
+    return {} if owner is None else {"owner": owner}
+
+
+def _plain(value: object) -> Document:
+    plain: Document = msgspec.json.decode(msgspec.json.encode(value))
+    return plain
+
+
+def _holds(document: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    return all(document.get(name) == value for name, value in _plain(where).items())
