@@ -13,7 +13,8 @@ import msgspec
 
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.catalogue import Worker
-from converto_core.conversion import Change, Conversion, Status
+from converto_core.changes import Change
+from converto_core.conversion import Conversion, Status
 from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.file import File, FileStatus
 from converto_core.formats import Family

@@ -1,6 +1,7 @@
 """In-memory twin of `ConversionStore`."""
 
-from converto_core.conversion import TERMINAL, Change, Conversion, Status
+from converto_core.changes import Change
+from converto_core.conversion import TERMINAL, Conversion, Status
 from converto_core.ports import ConversionFilter
 from converto_infra.memory_collection import Collection, MemoryServer, owned
 

@@ -3,7 +3,8 @@
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from converto_core.conversion import TERMINAL, Change, Conversion, Status
+from converto_core.changes import Change
+from converto_core.conversion import TERMINAL, Conversion, Status
 from converto_core.ports import ConversionFilter
 from converto_infra.mongo_collection import (
     Collection,

@@ -18,7 +18,8 @@ from conversion_worker.outcomes import Settlement, change_for, completion
 from conversion_worker.progress import Lease, LeaseEnded
 from conversion_worker.register import Board
 from conversion_worker.workspace import Workspace
-from converto_core.conversion import Change, Conversion, Status, claim, hand_back
+from converto_core.changes import Change, claim, hand_back
+from converto_core.conversion import Conversion, Status
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated, fact
 from converto_core.formats import Family

@@ -13,17 +13,8 @@ from conversion_worker.clock import Clock, backoff_s
 from conversion_worker.job import Finished
 from conversion_worker.progress import Ending, LeaseEnded
 from conversion_worker.source import insufficient_storage
-from converto_core.conversion import (
-    Change,
-    Conversion,
-    Status,
-    cancel_running,
-    cancel_waiting,
-    complete,
-    fail,
-    hand_back,
-    try_again,
-)
+from converto_core.changes import Change, cancel_running, cancel_waiting, complete, fail, hand_back, try_again
+from converto_core.conversion import Conversion, Status
 from converto_core.errors import ConversionError, DependencyUnavailable, EngineError, StoreUnavailable
 from converto_core.events import fact
 from converto_core.ports import ConversionStore, EventBus

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from converto_core.conversion import Appended, Conversion, Lane, Status, confirm, refuse, retry
+from converto_core.changes import confirm, refuse, retry
+from converto_core.conversion import Appended, Conversion, Lane, Status
 from converto_core.errors import (
     BadOptions,
     BadSource,

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from converto_core.conversion import Change, Conversion, cancel_running, fail, lost
+from converto_core.changes import Change, cancel_running, fail, lost
+from converto_core.conversion import Conversion
 from converto_core.events import fact
 from converto_core.ports import ConversionStore, EventBus
 

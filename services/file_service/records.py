@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from converto_core.conversion import Conversion, Output, Status, cancel_waiting, request_cancel
+from converto_core.changes import cancel_waiting, request_cancel
+from converto_core.conversion import Conversion, Output, Status
 from converto_core.errors import Conflict, InvalidRequest, NotFound
 from converto_core.ids import now_ms
 from converto_core.ports import ConversionFilter, ConversionStore, ObjectStore, PresignedRequest

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from converto_core.catalogue import Worker
-from converto_core.conversion import Conversion, Status, expire_result, expire_upload
+from converto_core.changes import expire_result, expire_upload
+from converto_core.conversion import Conversion, Status
 from converto_core.errors import ObjectStoreUnavailable, RequestError
 from converto_core.events import fact
 from converto_core.file import File, FileStatus

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from converto_core.conversion import Conversion, Status, Step, request_cancel
+from converto_core.changes import request_cancel
+from converto_core.conversion import Conversion, Status, Step
 from converto_core.file import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms

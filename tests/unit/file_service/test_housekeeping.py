@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from converto_core.catalogue import Offer, Worker
-from converto_core.conversion import Conversion, Lane, Output, Status, Step, beat, claim, request_cancel
+from converto_core.changes import beat, claim, request_cancel
+from converto_core.conversion import Conversion, Lane, Output, Status, Step
 from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, wake_up
 from converto_core.file import File, FileStatus, source_key

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converto_core import conversion as changes
-from converto_core.conversion import TERMINAL, TRANSITIONS, Change, Conversion, Lane, Status, transition
+from converto_core import changes
+from converto_core.changes import Change, transition
+from converto_core.conversion import TERMINAL, TRANSITIONS, Conversion, Lane, Status, output_key, readable_name
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
 from converto_infra.memory import MemoryStores
@@ -247,8 +248,8 @@ def test_output_key_when_the_token_grows_then_another_place() -> None:
     running = a_running_conversion()
     later = msgspec.structs.replace(running, token=2)
 
-    assert changes.output_key(running, "a.pdf") != changes.output_key(later, "a.pdf")
-    assert changes.output_key(running, "a.pdf").startswith("t/ann/out/")
+    assert output_key(running, "a.pdf") != output_key(later, "a.pdf")
+    assert output_key(running, "a.pdf").startswith("t/ann/out/")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +266,7 @@ def test_output_key_when_the_token_grows_then_another_place() -> None:
 def test_readable_name_when_made_then_sorts_and_keeps_the_stem(
     filename: str, page: int | None, pages: int | None, expected: str
 ) -> None:
-    assert changes.readable_name(filename, "pdf", page, pages) == expected
+    assert readable_name(filename, "pdf", page, pages) == expected
 
 
 Step = tuple[str, int]

@@ -1,0 +1,363 @@
+"""Every change that may happen to a conversion: pure data, no clock, no database.
+
+Each function returns a `Change`: one conditional update that a store applies whole or not at all. So the rules of the
+state machine live here once, and both twins of the store only have to be honest about conditions.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from converto_core.conversion import TRANSITIONS, Attempt, Conversion, Lane, Output, Status, Step
+from converto_core.errors import ForbiddenTransition
+from converto_core.formats import Family
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One conditional update of one conversion: a store applies it whole, or returns None and changes nothing.
+
+    Conditions: `id`, `expected` (one of these statuses) and every entry of `where`. Effects: status becomes `to`, then
+    `assign` sets values (None included), `increase` adds, `raise_to` sets to the larger of old and new.
+    """
+
+    id: str
+    expected: frozenset[Status]
+    to: Status
+    where: dict[str, Any] = {}
+    assign: dict[str, Any] = {}
+    increase: dict[str, int] = {}
+    raise_to: dict[str, float] = {}
+
+
+def transition(
+    conversion_id: str,
+    expected: Iterable[Status],
+    to: Status,
+    *,
+    where: Mapping[str, Any] | None = None,
+    assign: Mapping[str, Any] | None = None,
+    increase: Mapping[str, int] | None = None,
+    raise_to: Mapping[str, float] | None = None,
+) -> Change:
+    """The only way to make a `Change`: raises `ForbiddenTransition` when the table does not know the step."""
+    expected = frozenset(expected)
+    for status in expected:
+        if to not in TRANSITIONS[status]:
+            raise ForbiddenTransition(f"{status} -> {to} is not a step of the state machine")
+    return Change(
+        id=conversion_id,
+        expected=expected,
+        to=to,
+        where=dict(where or {}),
+        assign=dict(assign or {}),
+        increase=dict(increase or {}),
+        raise_to=dict(raise_to or {}),
+    )
+
+
+def confirm(
+    conversion: Conversion, *, source_format: str, plan: tuple[Step, ...], family: Family, now_ms: int
+) -> Change:
+    """awaiting_upload → pending: the bytes are there and their type is known; the wake-up is due at once."""
+    return transition(
+        conversion.id,
+        {Status.AWAITING_UPLOAD},
+        Status.PENDING,
+        assign={
+            "source_format": source_format,
+            "plan": plan,
+            "family": family,
+            "publish_due": now_ms,
+            "updated_at": now_ms,
+        },
+    )
+
+
+def refuse(conversion: Conversion, *, code: str, message: str, now_ms: int, source_format: str | None) -> Change:
+    """awaiting_upload → failed: the bytes are there but can never be converted as asked."""
+    return transition(
+        conversion.id,
+        {Status.AWAITING_UPLOAD},
+        Status.FAILED,
+        assign={
+            "source_format": source_format,
+            "error_code": code,
+            "error_message": message,
+            "errors": (*conversion.errors, Attempt(attempt=0, code=code, message=message, at=now_ms)),
+            "completed_at": now_ms,
+            "updated_at": now_ms,
+        },
+    )
+
+
+def expire_upload(conversion: Conversion, *, now_ms: int) -> Change:
+    """awaiting_upload → expired: the bytes never came."""
+    message = "The file was never uploaded"
+    return transition(
+        conversion.id,
+        {Status.AWAITING_UPLOAD},
+        Status.EXPIRED,
+        assign={
+            "error_code": "upload_abandoned",
+            "error_message": message,
+            "completed_at": now_ms,
+            "updated_at": now_ms,
+        },
+    )
+
+
+def published(conversion: Conversion, *, next_due_ms: int) -> Change:
+    """pending → pending: the broker confirmed the wake-up; it leaves again at `next_due_ms` if nobody claimed it."""
+    return transition(
+        conversion.id,
+        {Status.PENDING},
+        Status.PENDING,
+        where={"token": conversion.token, "publish_due": conversion.publish_due},
+        assign={"publish_due": next_due_ms},
+        increase={"published": 1},
+    )
+
+
+def claim(conversion_id: str, *, token: int, worker: str, now_ms: int) -> Change:
+    """pending → processing: one of many workers wins; its token fences all others out.
+
+    `token` is the one in the message: a wake-up from before a retry finds a grown token and claims nothing.
+    """
+    return transition(
+        conversion_id,
+        {Status.PENDING},
+        Status.PROCESSING,
+        where={"token": token, "cancel_requested": False},
+        assign={
+            "worker": worker,
+            "started_at": now_ms,
+            "updated_at": now_ms,
+            "completed_at": None,
+            "publish_due": None,
+            "published": 0,
+            "stage": "starting",
+            "percent": 0.0,
+            "error_code": None,
+            "error_message": None,
+        },
+        increase={"token": 1, "attempt": 1, "beat": 1},
+    )
+
+
+def beat(conversion_id: str, *, token: int, now_ms: int, percent: float = 0.0, stage: str | None = None) -> Change:
+    """processing → processing: the worker lives; percent only grows."""
+    assign: dict[str, Any] = {"updated_at": now_ms}
+    if stage is not None:
+        assign["stage"] = stage
+    return transition(
+        conversion_id,
+        {Status.PROCESSING},
+        Status.PROCESSING,
+        where={"token": token},
+        assign=assign,
+        increase={"beat": 1},
+        raise_to={"percent": min(max(percent, 0.0), 100.0)},
+    )
+
+
+def know_source(conversion: Conversion, *, source_sha256: str, now_ms: int) -> Change:
+    """processing → processing: the worker has hashed the very bytes it is going to convert."""
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.PROCESSING,
+        where={"token": conversion.token},
+        assign={"source_sha256": source_sha256, "updated_at": now_ms},
+    )
+
+
+def complete(
+    conversion: Conversion,
+    *,
+    outputs: tuple[Output, ...],
+    engine_versions: dict[str, str],
+    now_ms: int,
+    notes: tuple[str, ...] = (),
+) -> Change:
+    """processing → completed: the outputs become visible by this one update and by nothing else."""
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.COMPLETED,
+        where={"token": conversion.token},
+        assign={
+            "outputs": outputs,
+            "notes": notes,
+            "engine_versions": engine_versions,
+            "percent": 100.0,
+            "stage": None,
+            "worker": None,
+            "cancel_requested": False,
+            "error_code": None,
+            "error_message": None,
+            "completed_at": now_ms,
+            "updated_at": now_ms,
+        },
+    )
+
+
+def fail(conversion: Conversion, *, code: str, message: str, now_ms: int, beat_seen: int | None = None) -> Change:
+    """processing → failed: trying again cannot help, or has been tried often enough."""
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.FAILED,
+        where=_lease(conversion, beat_seen),
+        assign={
+            "error_code": code,
+            "error_message": message,
+            "errors": _with_error(conversion, code, message, now_ms),
+            "stage": None,
+            "worker": None,
+            "cancel_requested": False,
+            "completed_at": now_ms,
+            "updated_at": now_ms,
+        },
+    )
+
+
+def try_again(conversion: Conversion, *, code: str, message: str, due_ms: int, now_ms: int) -> Change:
+    """processing → pending: the engine failed in a way that may pass; the next attempt leaves at `due_ms`."""
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.PENDING,
+        where={"token": conversion.token},
+        assign={
+            "errors": _with_error(conversion, code, message, now_ms),
+            "stage": "waiting to try again",
+            "worker": None,
+            "publish_due": due_ms,
+            "updated_at": now_ms,
+        },
+    )
+
+
+def hand_back(conversion: Conversion, *, now_ms: int) -> Change:
+    """processing → pending: the worker stops in good order; the attempt is not charged."""
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.PENDING,
+        where={"token": conversion.token},
+        assign=_back_in_line(Lane.HIGH if conversion.lane is not Lane.QUARANTINE else conversion.lane, now_ms),
+        increase={"attempt": -1},
+    )
+
+
+def lost(conversion: Conversion, *, now_ms: int) -> Change:
+    """processing → pending: no beat for one lease, so the worker is gone. From the second loss on it runs alone."""
+    lane = Lane.HIGH if conversion.lost == 0 else Lane.QUARANTINE
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.PENDING,
+        where=_lease(conversion, conversion.beat),
+        assign=_back_in_line(lane, now_ms),
+        increase={"attempt": -1, "lost": 1},
+    )
+
+
+def cancel_waiting(conversion_id: str, *, owner: str, now_ms: int) -> Change:
+    """awaiting_upload or pending → cancelled: nobody works on it, so it is done at once."""
+    return transition(
+        conversion_id,
+        {Status.AWAITING_UPLOAD, Status.PENDING},
+        Status.CANCELLED,
+        where={"owner": owner},
+        assign={"completed_at": now_ms, "updated_at": now_ms, "publish_due": None, "stage": None},
+    )
+
+
+def request_cancel(conversion_id: str, *, owner: str, now_ms: int) -> Change:
+    """processing → processing with a flag: the worker sees it at its next beat."""
+    return transition(
+        conversion_id,
+        {Status.PROCESSING},
+        Status.PROCESSING,
+        where={"owner": owner},
+        assign={"cancel_requested": True, "updated_at": now_ms},
+    )
+
+
+def cancel_running(conversion: Conversion, *, now_ms: int, beat_seen: int | None = None) -> Change:
+    """processing → cancelled: the worker killed its child, or vanished after a cancel was asked for."""
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.CANCELLED,
+        where=_lease(conversion, beat_seen),
+        assign={
+            "stage": None,
+            "worker": None,
+            "cancel_requested": False,
+            "completed_at": now_ms,
+            "updated_at": now_ms,
+        },
+    )
+
+
+def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...], family: Family, now_ms: int) -> Change:
+    """failed, cancelled or expired → pending: the user asks again. Counters start anew, the token keeps growing."""
+    lane = Lane.BULK if conversion.lane is Lane.BULK else Lane.NORMAL
+    return transition(
+        conversion.id,
+        {Status.FAILED, Status.CANCELLED, Status.EXPIRED},
+        Status.PENDING,
+        where={"owner": conversion.owner, "token": conversion.token},
+        assign={
+            **_back_in_line(lane, now_ms),
+            "source_format": source_format,
+            "plan": plan,
+            "family": family,
+            "attempt": 0,
+            "lost": 0,
+            "percent": 0.0,
+            "error_code": None,
+            "error_message": None,
+            "completed_at": None,
+            "cancel_requested": False,
+            "outputs": (),
+            "notes": (),
+        },
+    )
+
+
+def expire_result(conversion: Conversion, *, now_ms: int) -> Change:
+    """completed → expired: its retention is over; the outputs may be deleted after this."""
+    return transition(
+        conversion.id,
+        {Status.COMPLETED},
+        Status.EXPIRED,
+        where={"token": conversion.token},
+        assign={"outputs": (), "updated_at": now_ms},
+    )
+
+
+def _lease(conversion: Conversion, beat_seen: int | None) -> dict[str, Any]:
+    where: dict[str, Any] = {"token": conversion.token}
+    if beat_seen is not None:
+        where["beat"] = beat_seen
+    return where
+
+
+def _with_error(conversion: Conversion, code: str, message: str, now_ms: int) -> tuple[Attempt, ...]:
+    ended = Attempt(attempt=conversion.attempt, code=code, message=message, at=now_ms, worker=conversion.worker)
+    return (*conversion.errors, ended)
+
+
+def _back_in_line(lane: Lane, now_ms: int) -> dict[str, Any]:
+    return {
+        "lane": lane,
+        "stage": None,
+        "worker": None,
+        "publish_due": now_ms,
+        "published": 0,
+        "updated_at": now_ms,
+    }
