@@ -21,6 +21,7 @@ from converto_client.models import (
     FileRecord,
     Formats,
     Health,
+    History,
     Identity,
     OutputLink,
     Plan,
@@ -183,6 +184,10 @@ class AsyncConverto:
             if page.next is None:
                 return
             after = page.next
+
+    async def history(self, conversion_id: str) -> History:
+        """What happened to a conversion, oldest first."""
+        return await self._transport.call("GET", f"/conversions/{segment(conversion_id)}/history", History)
 
     async def outputs(self, conversion_id: str) -> tuple[OutputLink, ...]:
         """The results of a completed conversion with fresh presigned URLs."""

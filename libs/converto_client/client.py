@@ -16,6 +16,7 @@ from converto_client.models import (
     FileRecord,
     Formats,
     Health,
+    History,
     Identity,
     OutputLink,
     Plan,
@@ -141,6 +142,10 @@ class Converto:
         return self._portal.iterate(
             self._client.conversions(status=status, client_id=client_id, file_id=file_id, target_format=target_format)
         )
+
+    def history(self, conversion_id: str) -> History:
+        """What happened to a conversion, oldest first."""
+        return self._portal.run(self._client.history(conversion_id))
 
     def outputs(self, conversion_id: str) -> tuple[OutputLink, ...]:
         """The results of a completed conversion with fresh presigned URLs."""

@@ -197,6 +197,28 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in TERMINAL
 
 
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to a conversion; `at` is milliseconds since 1970, UTC."""
+
+    number: int
+    event: str
+    status: str
+    at: int
+    attempt: int = 0
+    attempts_lost: int = 0
+    lane: str = "normal"
+    worker: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a conversion, oldest first; `missing` entries were lost with a process that was killed."""
+
+    history: tuple[HistoryEntry, ...]
+    missing: int = 0
+
+
 class Created(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a new conversion; `upload` is None when the bytes are there already."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from converto_core.conversion import TRANSITIONS, Attempt, Conversion, Lane, Output, Status, Step
+from converto_core.conversion import TRANSITIONS, Attempt, Conversion, HistoryEvent, Lane, Output, Status, Step
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
 
@@ -18,7 +18,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One conditional update of one conversion: a store applies it whole, or returns None and changes nothing.
 
     Conditions: `id`, `expected` (one of these statuses) and every entry of `where`. Effects: status becomes `to`, then
-    `assign` sets values (None included), `increase` adds, `raise_to` sets to the larger of old and new.
+    `assign` sets values (None included), `increase` adds, `raise_to` sets to the larger of old and new. What is worth a
+    line in the history has an `event`; the record then counts it in the same update.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     assign: dict[str, Any] = {}
     increase: dict[str, int] = {}
     raise_to: dict[str, float] = {}
+    event: HistoryEvent | None = None
 
 
 def transition(
@@ -39,20 +41,24 @@ def transition(
     assign: Mapping[str, Any] | None = None,
     increase: Mapping[str, int] | None = None,
     raise_to: Mapping[str, float] | None = None,
+    event: HistoryEvent | None = None,
 ) -> Change:
     """The only way to make a `Change`: raises `ForbiddenTransition` when the table does not know the step."""
     expected = frozenset(expected)
     for status in expected:
         if to not in TRANSITIONS[status]:
             raise ForbiddenTransition(f"{status} -> {to} is not a step of the state machine")
+    counted = {"changes": 1} if event else {}
+    told = {"last_event": event} if event else {}
     return Change(
         id=conversion_id,
         expected=expected,
         to=to,
         where=dict(where or {}),
-        assign=dict(assign or {}),
-        increase=dict(increase or {}),
+        assign={**(assign or {}), **told},
+        increase={**(increase or {}), **counted},
         raise_to=dict(raise_to or {}),
+        event=event,
     )
 
 
@@ -71,6 +77,7 @@ def confirm(
             "publish_due": now_ms,
             "updated_at": now_ms,
         },
+        event=HistoryEvent.QUEUED,
     )
 
 
@@ -88,6 +95,7 @@ def refuse(conversion: Conversion, *, code: str, message: str, now_ms: int, sour
             "completed_at": now_ms,
             "updated_at": now_ms,
         },
+        event=HistoryEvent.REFUSED,
     )
 
 
@@ -104,6 +112,7 @@ def expire_upload(conversion: Conversion, *, now_ms: int) -> Change:
             "completed_at": now_ms,
             "updated_at": now_ms,
         },
+        event=HistoryEvent.UPLOAD_EXPIRED,
     )
 
 
@@ -142,6 +151,7 @@ def claim(conversion_id: str, *, token: int, worker: str, now_ms: int) -> Change
             "error_message": None,
         },
         increase={"token": 1, "attempt": 1, "beat": 1},
+        event=HistoryEvent.STARTED,
     )
 
 
@@ -199,6 +209,7 @@ def complete(
             "completed_at": now_ms,
             "updated_at": now_ms,
         },
+        event=HistoryEvent.COMPLETED,
     )
 
 
@@ -219,6 +230,7 @@ def fail(conversion: Conversion, *, code: str, message: str, now_ms: int, beat_s
             "completed_at": now_ms,
             "updated_at": now_ms,
         },
+        event=HistoryEvent.FAILED,
     )
 
 
@@ -236,6 +248,7 @@ def try_again(conversion: Conversion, *, code: str, message: str, due_ms: int, n
             "publish_due": due_ms,
             "updated_at": now_ms,
         },
+        event=HistoryEvent.ATTEMPT_FAILED,
     )
 
 
@@ -248,6 +261,7 @@ def hand_back(conversion: Conversion, *, now_ms: int) -> Change:
         where={"token": conversion.token},
         assign=_back_in_line(Lane.HIGH if conversion.lane is not Lane.QUARANTINE else conversion.lane, now_ms),
         increase={"attempt": -1},
+        event=HistoryEvent.HANDED_BACK,
     )
 
 
@@ -261,6 +275,7 @@ def lost(conversion: Conversion, *, now_ms: int) -> Change:
         where=_lease(conversion, conversion.beat),
         assign=_back_in_line(lane, now_ms),
         increase={"attempt": -1, "lost": 1},
+        event=HistoryEvent.WORKER_LOST,
     )
 
 
@@ -272,6 +287,7 @@ def cancel_waiting(conversion_id: str, *, owner: str, now_ms: int) -> Change:
         Status.CANCELLED,
         where={"owner": owner},
         assign={"completed_at": now_ms, "updated_at": now_ms, "publish_due": None, "stage": None},
+        event=HistoryEvent.CANCELLED,
     )
 
 
@@ -283,6 +299,7 @@ def request_cancel(conversion_id: str, *, owner: str, now_ms: int) -> Change:
         Status.PROCESSING,
         where={"owner": owner},
         assign={"cancel_requested": True, "updated_at": now_ms},
+        event=HistoryEvent.CANCEL_REQUESTED,
     )
 
 
@@ -300,6 +317,7 @@ def cancel_running(conversion: Conversion, *, now_ms: int, beat_seen: int | None
             "completed_at": now_ms,
             "updated_at": now_ms,
         },
+        event=HistoryEvent.CANCELLED,
     )
 
 
@@ -326,6 +344,7 @@ def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...],
             "outputs": (),
             "notes": (),
         },
+        event=HistoryEvent.RETRIED,
     )
 
 
@@ -337,6 +356,7 @@ def expire_result(conversion: Conversion, *, now_ms: int) -> Change:
         Status.EXPIRED,
         where={"token": conversion.token},
         assign={"outputs": (), "updated_at": now_ms},
+        event=HistoryEvent.RESULT_EXPIRED,
     )
 
 

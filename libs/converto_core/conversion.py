@@ -36,6 +36,25 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 }
 
 
+class HistoryEvent(StrEnum):
+    """What can happen to a conversion, in the past tense; beats and wake-ups are no events."""
+
+    CREATED = "created"
+    QUEUED = "queued"
+    REFUSED = "refused"
+    UPLOAD_EXPIRED = "upload_expired"
+    STARTED = "started"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ATTEMPT_FAILED = "attempt_failed"
+    HANDED_BACK = "handed_back"
+    WORKER_LOST = "worker_lost"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    RESULT_EXPIRED = "result_expired"
+
+
 class Lane(StrEnum):
     """How soon a conversion is taken: recovered ones, then users' normal work, then bulk. Suspects wait apart."""
 
@@ -89,6 +108,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     output key. `beat` is the lease: it grows while a worker lives. `publish_due` is the outbox: set means that a
     wake-up has to leave for the broker at that time. `attempt` counts engine failures, `lost` vanished workers.
     `notes` tell what the results do not hold of this very source, such as a track that the target cannot carry.
+    `changes` numbers what happened to it (behind each number stands a history entry), `last_event` is the newest of it.
     """
 
     id: str
@@ -97,6 +117,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     target_format: str
     created_at: int
     updated_at: int
+    changes: int = 1
+    last_event: HistoryEvent = HistoryEvent.CREATED
     file_version: int = 1
     filename: str = ""
     client_id: str | None = None

@@ -18,6 +18,7 @@ from converto_core.conversion import Conversion, Status
 from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.file import File, FileStatus
 from converto_core.formats import Family
+from converto_core.history import Entry
 
 
 class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,10 @@ class ConversionStore(Protocol):
         """Newest first (ids are UUIDv7, so by id), at most `query.limit`."""
 
     async def apply(self, change: Change) -> Conversion | None:
-        """Apply one conditional update atomically; the record after it, or None when a condition did not hold."""
+        """Apply one conditional update atomically; the record after it, or None when a condition did not hold.
+
+        A change with an event is also told to the history, which is written soon after and never waited for.
+        """
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
         """Pending conversions whose `publish_due` is at or before `now_ms`, longest due first."""
@@ -62,6 +66,19 @@ class ConversionStore(Protocol):
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
         """How many conversions are in each status; statuses without any are left out."""
+
+
+class HistoryStore(Protocol):
+    """What happened to conversions; entries are only ever added, and dropped when they are old."""
+
+    def tell(self, entry: Entry) -> None:
+        """Write it soon. Never waits and never fails: while the database is away the newest entries are kept."""
+
+    async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
+        """All entries of a conversion, oldest first."""
+
+    async def drop_before(self, at_ms: int, *, limit: int) -> int:
+        """Remove entries older than this, at most `limit`; how many went."""
 
 
 class FileStore(Protocol):

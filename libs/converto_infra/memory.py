@@ -10,6 +10,7 @@ from converto_infra.memory_bus import MemoryEventBus
 from converto_infra.memory_collection import MemoryServer
 from converto_infra.memory_conversions import MemoryConversionStore
 from converto_infra.memory_files import MemoryFileStore
+from converto_infra.memory_history import MemoryHistoryStore
 from converto_infra.memory_objects import MemoryObjectStore
 from converto_infra.memory_workers import MemoryWorkerStore
 
@@ -17,11 +18,12 @@ __all__ = ["MemoryEventBus", "MemoryObjectStore", "MemoryStores"]
 
 
 class MemoryStores(MemoryServer):
-    """The four stores of one database that lives in this process."""
+    """The stores of one database that lives in this process."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conversions = MemoryConversionStore(self)
+        self.history = MemoryHistoryStore(self)
+        self.conversions = MemoryConversionStore(self, self.history)
         self.files = MemoryFileStore(self)
         self.workers = MemoryWorkerStore(self)
         self.access = MemoryAccessStore(self)

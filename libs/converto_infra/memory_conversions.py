@@ -2,15 +2,17 @@
 
 from converto_core.changes import Change
 from converto_core.conversion import TERMINAL, Conversion, Status
-from converto_core.ports import ConversionFilter
+from converto_core.history import entry_of
+from converto_core.ports import ConversionFilter, HistoryStore
 from converto_infra.memory_collection import Collection, MemoryServer, owned
 
 
 class MemoryConversionStore:
     """Twin of `ConversionStore`."""
 
-    def __init__(self, server: MemoryServer) -> None:
-        self._server = server
+    def __init__(self, server: MemoryServer, history: HistoryStore) -> None:
+        """`history` hears of each change with an event."""
+        self._server, self._history = server, history
         self._conversions = Collection(Conversion)
 
     async def insert(self, conversion: Conversion) -> None:
@@ -45,7 +47,10 @@ class MemoryConversionStore:
             return None
         self._conversions.increase(change.id, change.increase)
         self._conversions.raise_to(change.id, change.raise_to)
-        return self._conversions.assign(change.id, {**change.assign, "status": change.to})
+        after = self._conversions.assign(change.id, {**change.assign, "status": change.to})
+        if change.event is not None:
+            self._history.tell(entry_of(after))
+        return after
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
         """Pending conversions whose wake-up is due, longest due first."""

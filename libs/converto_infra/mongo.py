@@ -10,6 +10,7 @@ from converto_infra.mongo_access import MongoAccessStore
 from converto_infra.mongo_collection import Document, translated
 from converto_infra.mongo_conversions import MongoConversionStore
 from converto_infra.mongo_files import MongoFileStore
+from converto_infra.mongo_history import MongoHistoryStore
 from converto_infra.mongo_workers import MongoWorkerStore
 from converto_infra.resilience import database_guard
 from converto_infra.settings import Settings
@@ -19,13 +20,14 @@ WARM_CONNECTIONS = 2  # opening a connection costs more than a call; a burst sho
 
 
 class MongoStores:
-    """The four stores of one database, behind one guard."""
+    """The stores of one database, behind one guard."""
 
     def __init__(self, client: AsyncMongoClient[Document], settings: Settings) -> None:
         self._client = client
         self._database: AsyncDatabase[Document] = client[settings.mongodb_database]
         self.guard = database_guard(settings)
-        self.conversions = MongoConversionStore(self._database["conversions"], self.guard)
+        self.history = MongoHistoryStore(self._database["history"], self.guard)
+        self.conversions = MongoConversionStore(self._database["conversions"], self.guard, self.history)
         self.files = MongoFileStore(self._database["files"], self.guard)
         self.workers = MongoWorkerStore(self._database["workers"], self.guard)
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
@@ -62,9 +64,11 @@ class MongoStores:
     async def ensure_indexes(self) -> None:
         """Create the indexes that are missing; safe to repeat."""
         await self.conversions.ensure_indexes()
+        await self.history.ensure_indexes()
         await self.files.ensure_indexes()
         await self.workers.ensure_indexes()
 
     async def close(self) -> None:
-        """End all connections."""
+        """Write what the history still holds, then end all connections."""
+        await self.history.close()
         await self._client.close()

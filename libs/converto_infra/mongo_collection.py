@@ -5,20 +5,22 @@ milliseconds, single-document updates, plain and fully unique indexes.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import msgspec
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from converto_core.errors import DuplicateKey, StoreUnavailable
 from converto_infra.resilience import Guard
 
 Document = dict[str, Any]
 T = TypeVar("T")
+
+DUPLICATE_KEY = 11000  # the server's code
 
 
 class Collection:
@@ -47,6 +49,16 @@ class Collection:
     async def delete(self, where: Document) -> bool:
         found = await self._write(lambda: self._collection.delete_one(where))
         return found.deleted_count > 0
+
+    async def insert_many(self, documents: list[Document]) -> None:
+        """Store all that are not there yet, whatever becomes of each other one."""
+        with suppress(DuplicateKey):
+            await self._write(lambda: self._collection.insert_many(documents, ordered=False))
+
+    async def delete_many(self, where: Document) -> int:
+        """Remove all that match; how many."""
+        found = await self._write(lambda: self._collection.delete_many(where))
+        return found.deleted_count
 
     async def get(self, where: Document) -> Document | None:
         return await self._read(lambda: self._collection.find_one(where))
@@ -88,6 +100,10 @@ def translated() -> Iterator[None]:
         yield
     except DuplicateKeyError as error:
         raise DuplicateKey(detail=str(error)) from error
+    except BulkWriteError as error:
+        codes = {found.get("code") for found in error.details.get("writeErrors", ())}
+        kind = DuplicateKey if codes == {DUPLICATE_KEY} else StoreUnavailable
+        raise kind(detail=str(error)) from error
     except PyMongoError as error:
         raise StoreUnavailable(detail=f"{type(error).__name__}: {error}") from error
 

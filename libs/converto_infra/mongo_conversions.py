@@ -5,7 +5,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.changes import Change
 from converto_core.conversion import TERMINAL, Conversion, Status
-from converto_core.ports import ConversionFilter
+from converto_core.history import entry_of
+from converto_core.ports import ConversionFilter, HistoryStore
 from converto_infra.mongo_collection import (
     Collection,
     Document,
@@ -21,8 +22,10 @@ from converto_infra.resilience import Guard
 class MongoConversionStore:
     """`ConversionStore` on the collection `conversions`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
+    def __init__(self, collection: AsyncCollection[Document], guard: Guard, history: HistoryStore) -> None:
+        """`history` hears of each change with an event."""
         self._conversions = Collection(collection, guard)
+        self._history = history
 
     async def ensure_indexes(self) -> None:
         """One index for each question that is asked often (behaviour I3)."""
@@ -69,7 +72,10 @@ class MongoConversionStore:
             effects["$inc"] = dict(change.increase)
         if change.raise_to:
             effects["$max"] = dict(change.raise_to)
-        return record_or_none(await self._conversions.update(where, effects), Conversion)
+        after = record_or_none(await self._conversions.update(where, effects), Conversion)
+        if after is not None and change.event is not None:
+            self._history.tell(entry_of(after))
+        return after
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
         """Pending conversions whose wake-up is due, longest due first."""

@@ -12,6 +12,7 @@ COMMANDS = (
     ("convert", "converto_cli.convert:convert", "Convert files and save the results."),
     ("upload", "converto_cli.transfer:upload", "Upload files without converting them."),
     ("status", "converto_cli.records:status", "Show how conversions stand."),
+    ("history", "converto_cli.history:history", "Show what happened to a conversion."),
     ("list", "converto_cli.records:list_conversions", "List conversions, newest first."),
     ("watch", "converto_cli.watch:watch", "Follow one conversion live until it has ended."),
     ("download", "converto_cli.transfer:download", "Save the results of conversions."),

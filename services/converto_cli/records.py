@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from cyclopts import Parameter, validators
 from converto_cli import exits
 from converto_cli.context import Context
 from converto_cli.session import Session, Usage, run, status_of, trouble_of
+from converto_cli.words import moment
 from converto_client.errors import ClientError
 from converto_client.models import ConversionRecord
 
@@ -114,7 +114,6 @@ async def _each(session: Session, ids: Sequence[str], change: Change) -> int:
 
 
 def _cells(record: ConversionRecord) -> tuple[str, ...]:
-    created = datetime.fromtimestamp(record.created_at / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return (
         record.id,
         record.status,
@@ -122,7 +121,7 @@ def _cells(record: ConversionRecord) -> tuple[str, ...]:
         record.filename,
         record.target_format,
         record.client_id or "",
-        created,
+        moment(record.created_at),
         record.error.message if record.error else record.stage or "",
     )
 

@@ -1,5 +1,7 @@
 """Times and progress in words that a person reads at a glance. It knows no network."""
 
+from datetime import datetime
+
 from converto_client.models import ConversionRecord, SecondsRange
 
 
@@ -23,3 +25,8 @@ def stage_text(record: ConversionRecord) -> str:
     """What happens to a conversion now and how long it will take: `page 3 of 24, 2 s to 8 s left`."""
     stage = record.stage or record.status
     return f"{stage}, {range_text(record.remaining)} left" if record.remaining is not None else stage
+
+
+def moment(at_ms: int) -> str:
+    """A time of the server in this machine's zone, `2026-11-25 14:03:09`."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")

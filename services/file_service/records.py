@@ -7,8 +7,9 @@ import structlog
 from converto_core.changes import cancel_waiting, request_cancel
 from converto_core.conversion import Conversion, Output, Status
 from converto_core.errors import Conflict, InvalidRequest, NotFound
+from converto_core.history import History, history_of
 from converto_core.ids import now_ms
-from converto_core.ports import ConversionFilter, ConversionStore, ObjectStore, PresignedRequest
+from converto_core.ports import ConversionFilter, ConversionStore, HistoryStore, ObjectStore, PresignedRequest
 from file_service.dispatch import Dispatch
 from file_service.files import Files
 
@@ -25,8 +26,16 @@ log = structlog.get_logger()
 class Records:
     """Conversions that were made. Every call is made for one owner; another owner's conversions do not exist."""
 
-    def __init__(self, conversions: ConversionStore, objects: ObjectStore, files: Files, dispatch: Dispatch) -> None:
+    def __init__(
+        self,
+        conversions: ConversionStore,
+        history: HistoryStore,
+        objects: ObjectStore,
+        files: Files,
+        dispatch: Dispatch,
+    ) -> None:
         self._conversions = conversions
+        self._history = history
         self._objects = objects
         self._files = files
         self._dispatch = dispatch
@@ -46,6 +55,11 @@ class Records:
     async def find(self, query: ConversionFilter) -> list[Conversion]:
         """Newest first; the query names the owner."""
         return await self._conversions.find(query)
+
+    async def history(self, owner: str, conversion_id: str) -> History:
+        """What happened to it, oldest first; raises `NotFound`."""
+        conversion = await self.get(owner, conversion_id)
+        return history_of(conversion, await self._history.of(conversion_id, owner=owner))
 
     async def outputs(self, owner: str, conversion_id: str) -> list[tuple[Output, PresignedRequest]]:
         """The results with requests that fetch them; raises `Conflict` when it is not completed."""

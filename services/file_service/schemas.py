@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from converto_core.conversion import Lane, Status, Step
+from converto_core.conversion import HistoryEvent, Lane, Status, Step
 from converto_core.file import FileStatus
 
 Name = Annotated[
@@ -232,6 +232,7 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     self: str
     outputs: str
     events: str
+    history: str
     file: str
 
 
@@ -281,6 +282,28 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: Milliseconds | None
     expires_at: Milliseconds | None
     links: Links
+
+
+class HistoryEntryBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to a conversion; `number` counts from 1, `code` and `message` say why."""
+
+    number: int
+    event: HistoryEvent
+    status: Status
+    at: Milliseconds
+    attempt: int
+    attempts_lost: int
+    lane: Lane
+    worker: str | None
+    code: str | None
+    message: str | None
+
+
+class HistoryBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a conversion, oldest first. `missing` entries could not be written when a process was killed."""
+
+    history: list[HistoryEntryBody]
+    missing: int
 
 
 class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

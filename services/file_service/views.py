@@ -10,11 +10,14 @@ from converto_core.conversion import Conversion, Output, Status, readable_name
 from converto_core.errors import ConversionError, ConvertoError
 from converto_core.estimate import remaining
 from converto_core.file import File
+from converto_core.history import Entry, History
 from file_service.schemas import (
     AttemptBody,
     ConversionBody,
     ErrorBody,
     FileBody,
+    HistoryBody,
+    HistoryEntryBody,
     Links,
     OutputBody,
     OutputLink,
@@ -67,6 +70,16 @@ def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> 
     return ConversionBody(**fields)
 
 
+def history_body(history: History) -> HistoryBody:
+    """A history as clients see it."""
+    return HistoryBody(history=[_entry_body(entry) for entry in history.entries], missing=history.missing)
+
+
+def _entry_body(entry: Entry) -> HistoryEntryBody:
+    fields: dict[str, Any] = {name: getattr(entry, name, None) for name in HistoryEntryBody.__struct_fields__}
+    return HistoryEntryBody(**fields | {"attempts_lost": entry.lost})
+
+
 def output_link(output: Output, *, url: str, expires_at: int) -> OutputLink:
     """A result with its address."""
     fields = {name: getattr(output, name) for name in OutputBody.__struct_fields__}
@@ -107,7 +120,13 @@ def _expiry(conversion: Conversion, retention_ms: int) -> int | None:
 
 def _links(conversion: Conversion, base: str) -> Links:
     own = f"{base}/conversions/{conversion.id}"
-    return Links(self=own, outputs=f"{own}/outputs", events=f"{own}/events", file=f"{base}/files/{conversion.file_id}")
+    return Links(
+        self=own,
+        outputs=f"{own}/outputs",
+        events=f"{own}/events",
+        history=f"{own}/history",
+        file=f"{base}/files/{conversion.file_id}",
+    )
 
 
 def _retryable_codes(error: type[ConvertoError]) -> set[str]:

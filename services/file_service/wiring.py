@@ -4,7 +4,15 @@ from typing import Protocol
 
 import msgspec
 
-from converto_core.ports import AccessStore, ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
+from converto_core.ports import (
+    AccessStore,
+    ConversionStore,
+    EventBus,
+    FileStore,
+    HistoryStore,
+    ObjectStore,
+    WorkerStore,
+)
 from converto_infra.settings import Settings
 from file_service.authentication import KeyRing
 from file_service.conversions import Conversions
@@ -21,10 +29,12 @@ from file_service.views import Views
 
 
 class Stores(Protocol):
-    """The four stores of one database."""
+    """The stores of one database."""
 
     @property
     def conversions(self) -> ConversionStore: ...
+    @property
+    def history(self) -> HistoryStore: ...
     @property
     def files(self) -> FileStore: ...
     @property
@@ -70,7 +80,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         republish_after_s=settings.republish_after_s,
         republish_max_s=settings.republish_max_s,
     )
-    records = Records(stores.conversions, objects, files, dispatch)
+    records = Records(stores.conversions, stores.history, objects, files, dispatch)
     return Wiring(
         settings=settings,
         views=Views(

@@ -45,7 +45,7 @@ def server_settings(servers: Servers) -> Callable[..., Settings]:
 
 @pytest.fixture(params=TWINS)
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStores | MongoStores]:
-    """The four stores, empty."""
+    """The stores of one database, empty."""
     if request.param == "memory":
         yield MemoryStores()
         return

@@ -38,11 +38,12 @@ from file_service.schemas import (
     ConversionList,
     FormatName,
     FormFields,
+    HistoryBody,
     NewConversion,
     Nothing,
     Outputs,
 )
-from file_service.views import Views, file_body, output_link
+from file_service.views import Views, file_body, history_body, output_link
 
 TAGS = ["conversions"]
 SOON = {"Retry-After": "1"}
@@ -128,6 +129,19 @@ async def get_conversion(
     if not conversion.is_terminal:
         headers |= SOON
     return _with_etag(request, views.conversion(conversion), headers)
+
+
+@get(
+    "/conversions/{conversion_id:str}/history",
+    tags=TAGS,
+    summary="What happened to a conversion",
+    responses=problem_responses(400, 404),
+)
+async def get_history(
+    request: ApiRequest, conversion_id: FromPath[str], records: NamedDependency[Records]
+) -> HistoryBody:
+    """Every change of its status, with attempts, lost workers, lanes and reasons, oldest first."""
+    return history_body(await records.history(request.user.owner, parse_id(conversion_id)))
 
 
 @get(
@@ -238,6 +252,7 @@ def conversion_routes(settings: Settings) -> list[Any]:
         create,
         list_conversions,
         get_conversion,
+        get_history,
         list_outputs,
         get_output,
         cancel_conversion,

@@ -333,3 +333,12 @@ def test_size_when_shown_then_has_a_fitting_unit() -> None:
 def test_main_when_no_command_is_given_then_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "convert" in capsys.readouterr().out
+
+
+def test_history_when_shown_then_each_event_has_a_row_and_gaps_are_said(run: Run) -> None:
+    done = run("history", "c1")
+
+    assert [line.split("\t")[2] for line in done.out.splitlines()] == ["created", "attempt failed"]
+    assert "The program crashed" in done.out
+    assert "2 entries were lost" in done.talk
+    assert run("history", "c1", "--json").document()["history"][1]["code"] == "engine_crashed"

@@ -116,6 +116,7 @@ class FakeService:
             ("POST", "/files/([^/]+)/parts", self._sign_parts),
             ("POST", "/files/([^/]+)/uploaded", self._confirm),
             ("GET", "/conversions/([^/]+)", self._status),
+            ("GET", "/conversions/([^/]+)/history", self._history),
             ("GET", "/conversions/([^/]+)/outputs", self._outputs),
             ("GET", "/conversions/([^/]+)/events", self._events),
             ("POST", "/conversions/([^/]+)/(cancel|retry)", self._move),
@@ -243,6 +244,14 @@ class FakeService:
         start, limit = int(request.url.params.get("after", 0)), int(request.url.params.get("limit", 50))
         following = str(start + limit) if len(entries) > start + limit else None
         return httpx2.Response(200, json={"conversions": entries[start : start + limit], "next": following})
+
+    def _history(self, _: httpx2.Request, conversion_id: str) -> httpx2.Response:
+        happened = [
+            {"number": 1, "event": "created", "status": "awaiting_upload", "at": 1_700_000_000_000},
+            {"number": 4, "event": "attempt_failed", "status": "pending", "at": 1_700_000_001_000, "attempt": 1,
+             "worker": "w1", "code": "engine_crashed", "message": "The program crashed"},
+        ]  # fmt: skip
+        return httpx2.Response(200, json={"history": happened, "missing": 2})
 
     def _outputs(self, _: httpx2.Request, conversion_id: str) -> httpx2.Response:
         outputs = []

@@ -1,0 +1,106 @@
+"""The contract of `HistoryStore`, and what conversion stores tell it, on both twins."""
+
+import asyncio
+from collections.abc import Callable
+
+from converto_core import changes
+from converto_core.conversion import Conversion, HistoryEvent
+from converto_core.history import Entry, entry_of, history_of
+from converto_infra.memory import MemoryStores
+from converto_infra.mongo import MongoStores
+from converto_infra.mongo_history import BATCH
+from tests.contract.samples import NOW_MS, OUTPUT, a_pending_conversion
+
+AnyStores = MemoryStores | MongoStores
+
+
+async def entries(stores: AnyStores, conversion_id: str, wanted: Callable[[list[Entry]], bool]) -> list[Entry]:
+    """Look until the history is as wanted: it is written soon after, not with, the change."""
+    async with asyncio.timeout(10):
+        while not wanted(found := await stores.history.of(conversion_id, owner="ann")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_history_when_a_conversion_ran_through_then_each_event_once_and_in_order(stores: AnyStores) -> None:
+    before = a_pending_conversion()
+    await stores.conversions.insert(before)
+    await stores.conversions.apply(changes.claim(before.id, token=0, worker="w1", now_ms=NOW_MS + 1))
+    await stores.conversions.apply(changes.beat(before.id, token=1, now_ms=NOW_MS + 2, percent=50))
+    running = await stores.conversions.get(before.id)
+    assert running is not None
+    done = await stores.conversions.apply(
+        changes.complete(running, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS + 3)
+    )
+    assert done is not None
+    written = await entries(stores, before.id, lambda found: len(found) == 2)
+    history = history_of(done, written)
+
+    assert [entry.event for entry in history.entries] == ["created", "started", "completed"]
+    assert [entry.number for entry in history.entries] == [1, 2, 3]
+    assert history.entries[1].worker == "w1"
+    assert history.missing == 0
+
+
+async def test_history_when_a_change_did_not_hold_then_nothing_is_told(stores: AnyStores) -> None:
+    before = a_pending_conversion()
+    await stores.conversions.insert(before)
+
+    assert await stores.conversions.apply(changes.claim(before.id, token=7, worker="w1", now_ms=NOW_MS)) is None
+    await stores.conversions.apply(changes.claim(before.id, token=0, worker="w2", now_ms=NOW_MS))
+    found = await entries(stores, before.id, bool)
+
+    assert [entry.worker for entry in found] == ["w2"]
+
+
+async def test_history_when_another_owner_asks_then_nothing(stores: AnyStores) -> None:
+    before = a_pending_conversion()
+    stores.history.tell(entry_of(before))
+    await entries(stores, before.id, bool)
+
+    assert await stores.history.of(before.id, owner="bob") == []
+
+
+async def test_history_when_the_same_entry_is_told_twice_then_one(stores: AnyStores) -> None:
+    before, other = a_pending_conversion(), a_pending_conversion()
+    for entry in (entry_of(before), entry_of(before), entry_of(other)):
+        stores.history.tell(entry)
+    await entries(stores, other.id, bool)
+
+    assert len(await stores.history.of(before.id, owner="ann")) == 1
+
+
+async def test_history_when_more_than_a_batch_is_told_then_all_is_written(stores: AnyStores) -> None:
+    before = a_pending_conversion()
+    for number in range(1, BATCH + 52):
+        stores.history.tell(entry_of(changes_numbered(before.id, number)))
+
+    assert len(await entries(stores, before.id, lambda found: len(found) == BATCH + 51)) == BATCH + 51
+
+
+async def test_history_when_old_then_dropped_in_batches_oldest_first(stores: AnyStores) -> None:
+    """I10: old history goes."""
+    old = [a_pending_conversion(updated_at=NOW_MS - number) for number in (3, 2, 1)]
+    kept = a_pending_conversion(updated_at=NOW_MS)
+    for one in (*old, kept):
+        stores.history.tell(entry_of(one))
+    await entries(stores, kept.id, bool)
+
+    assert await stores.history.drop_before(NOW_MS, limit=2) == 2
+    assert len(await stores.history.of(old[2].id, owner="ann")) == 1
+    assert await stores.history.drop_before(NOW_MS, limit=2) == 1
+    assert len(await stores.history.of(kept.id, owner="ann")) == 1
+
+
+def test_history_when_an_entry_was_lost_in_the_middle_then_the_gap_is_counted() -> None:
+    now = a_pending_conversion(changes=5, last_event=HistoryEvent.WORKER_LOST)
+    written = [entry_of(changes_numbered(now.id, 2)), entry_of(changes_numbered(now.id, 3))]
+    history = history_of(now, written)
+
+    assert [entry.number for entry in history.entries] == [1, 2, 3, 5]
+    assert history.missing == 1
+    assert history.entries[-1].event is HistoryEvent.WORKER_LOST
+
+
+def changes_numbered(conversion_id: str, number: int) -> Conversion:
+    return a_pending_conversion(id=conversion_id, changes=number)
