@@ -62,10 +62,10 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileWithUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """A file record and how to upload its bytes."""
+    """A file record and how to upload its bytes; `upload` is None when they are there already."""
 
     file: FileRecord
-    upload: Upload
+    upload: Upload | None = None
 
 
 class PartRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,16 +39,26 @@ def split_key_text(text: str) -> tuple[str, str] | None:
     return (key_id, secret) if prefix == "cvt" and key_id and secret else None
 
 
+class NewIds(msgspec.Struct, frozen=True):
+    """Ids for what a request may create. A repetition of the request gets the same, so it cannot create it twice."""
+
+    conversion_id: str = ""
+    file_id: str = ""
+
+
 class RememberedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a POST that carried an Idempotency-Key. `status` 0 means: still being served.
 
-    `id` is `<owner>:<key>`. `claimed_at` and `expires_at` are milliseconds since the epoch, UTC.
+    `id` is `<owner>:<key>`, `claim` differs with each server that serves it, `new_ids` outlive a server that died
+    over it. `claimed_at` and `expires_at` are milliseconds since the epoch, UTC; a `claimed_at` of 0 is given back.
     """
 
     id: str
     body_sha256: str
     claimed_at: int
     expires_at: int
+    claim: str = ""
+    new_ids: NewIds = NewIds()
     status: int = 0
     body: str = ""
     location: str | None = None
@@ -57,3 +67,8 @@ class RememberedAnswer(msgspec.Struct, frozen=True, kw_only=True):
         """True when it has expired, or when its reservation is so old that its server must have died."""
         is_orphan = self.status == 0 and self.claimed_at < stale_before_ms
         return is_orphan or self.expires_at <= now_ms
+
+    def succeeding(self, known: "RememberedAnswer") -> "RememberedAnswer":
+        """This reservation in place of a given up one: the same request may find what the first try created."""
+        is_same = known.status == 0 and known.body_sha256 == self.body_sha256
+        return msgspec.structs.replace(self, new_ids=known.new_ids) if is_same else self

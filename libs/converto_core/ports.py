@@ -124,17 +124,18 @@ class AccessStore(Protocol):
     async def get_key(self, key_id: str) -> ApiKey | None:
         """The key, or None."""
 
-    async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer | None:
-        """Reserve an idempotency key: None when it is now ours, otherwise what is remembered for it.
+    async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer:
+        """Reserve an idempotency key; what is kept for it now. It is ours when it has our `claim`.
 
-        An expired answer, or a reservation made before `stale_before_ms` whose server died, is taken over.
+        An expired answer, or a reservation made before `stale_before_ms` whose server died, is taken over, the latter
+        with its `new_ids`.
         """
 
     async def remember_answer(self, answer: RememberedAnswer) -> None:
         """Store the finished answer."""
 
-    async def forget_answer(self, answer_id: str) -> None:
-        """Give a reservation back, because serving the request failed in a way that may pass."""
+    async def give_answer_back(self, answer: RememberedAnswer) -> None:
+        """Let the next one serve the request, with the same `new_ids`: serving failed in a way that may pass."""
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):

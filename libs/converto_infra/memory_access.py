@@ -1,5 +1,7 @@
 """In-memory twin of `AccessStore`."""
 
+import msgspec
+
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_infra.memory_collection import Collection, MemoryServer
 
@@ -22,21 +24,23 @@ class MemoryAccessStore:
         await self._server.answer()
         return self._keys.get(key_id)
 
-    async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer | None:
-        """Reserve an idempotency key: None when it is now ours."""
+    async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer:
+        """Reserve an idempotency key; what is kept for it now."""
         await self._server.answer()
         known = self._answers.get(answer.id)
         if known is not None and not known.is_given_up(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
             return known
-        self._answers.replace(answer)
-        return None
+        successor = answer if known is None else answer.succeeding(known)
+        self._answers.replace(successor)
+        return successor
 
     async def remember_answer(self, answer: RememberedAnswer) -> None:
         """Store the finished answer."""
         await self._server.answer()
         self._answers.replace(answer)
 
-    async def forget_answer(self, answer_id: str) -> None:
-        """Give a reservation back."""
+    async def give_answer_back(self, answer: RememberedAnswer) -> None:
+        """Let the next one serve the request."""
         await self._server.answer()
-        self._answers.delete(answer_id)
+        if self._answers.get(answer.id) == answer:
+            self._answers.replace(msgspec.structs.replace(answer, claimed_at=0))

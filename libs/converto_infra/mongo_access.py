@@ -1,5 +1,6 @@
 """`AccessStore` on MongoDB: API keys and remembered answers."""
 
+import msgspec
 from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.access import ApiKey, RememberedAnswer
@@ -24,25 +25,28 @@ class MongoAccessStore:
         """The key, or None."""
         return record_or_none(await self._keys.get({"_id": key_id}), ApiKey)
 
-    async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer | None:
-        """Reserve an idempotency key: None when it is now ours, otherwise what is remembered for it."""
+    async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer:
+        """Reserve an idempotency key; what is kept for it now."""
         for _ in range(CLAIM_ROUNDS):
             if await self._reserve(answer):
-                return None
+                return answer
             known = record_or_none(await self._answers.get({"_id": answer.id}), RememberedAnswer)
-            if known is not None and not known.is_given_up(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
+            if known is None:
+                continue
+            if not known.is_given_up(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
                 return known
-            if known is not None and await self._take_over(known, answer):
-                return None
+            successor = answer.succeeding(known)
+            if await self._replace(known, successor):
+                return successor
         raise StoreUnavailable(detail=f"reservation {answer.id} changes too fast")
 
     async def remember_answer(self, answer: RememberedAnswer) -> None:
         """Store the finished answer."""
         await self._answers.replace(document_of(answer))
 
-    async def forget_answer(self, answer_id: str) -> None:
-        """Give a reservation back."""
-        await self._answers.delete({"_id": answer_id})
+    async def give_answer_back(self, answer: RememberedAnswer) -> None:
+        """Let the next one serve the request."""
+        await self._replace(answer, msgspec.structs.replace(answer, claimed_at=0))
 
     async def _reserve(self, answer: RememberedAnswer) -> bool:
         try:
@@ -51,6 +55,6 @@ class MongoAccessStore:
             return False
         return True
 
-    async def _take_over(self, known: RememberedAnswer, answer: RememberedAnswer) -> bool:
-        unchanged = {"claimed_at": known.claimed_at, "status": known.status}
+    async def _replace(self, known: RememberedAnswer, answer: RememberedAnswer) -> bool:
+        unchanged = {"claimed_at": known.claimed_at, "claim": known.claim, "status": known.status}
         return await self._answers.replace(document_of(answer), where=unchanged)

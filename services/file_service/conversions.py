@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from converto_core.access import NewIds
 from converto_core.changes import confirm, refuse, retry
 from converto_core.conversion import Appended, Conversion, Lane, Status
 from converto_core.errors import (
@@ -18,6 +19,7 @@ from converto_core.errors import (
     BadSource,
     Conflict,
     ConvertoError,
+    DuplicateKey,
     InvalidRequest,
     NotFound,
     TooLarge,
@@ -25,7 +27,7 @@ from converto_core.errors import (
 )
 from converto_core.file import File, FileStatus
 from converto_core.formats import format_of_name
-from converto_core.ids import new_id, now_ms
+from converto_core.ids import now_ms
 from converto_core.ports import ConversionFilter, ConversionStore
 from converto_engines import sniff
 from file_service.dispatch import Dispatch
@@ -70,21 +72,24 @@ class Conversions:
         self._offers = offers
         self._dispatch = dispatch
 
-    async def create(self, owner: str, new: NewConversion) -> Created:
+    async def create(self, owner: str, new: NewConversion, new_ids: NewIds) -> Created:
         """Of a file that is to be uploaded (then it waits) or of one that is there (then it is runnable at once).
 
-        Raises `UnsupportedConversion`, `BadOptions`, `BadSource` and `NoWorker` before anything is stored.
+        Raises `UnsupportedConversion`, `BadOptions`, `BadSource` and `NoWorker` before anything is stored. Called again
+        with the same ids it finds what is there already.
         """
         target = target_named(new.target_format)
         if new.append_file_ids and (new.file_id is None or new.file is not None):
             raise InvalidRequest("append_file_ids goes with file_id: upload all files first, then join them")
         if new.file is not None and new.file_id is None:
-            return await self._create_with_file(owner, new, new.file, target)
+            return await self._create_with_file(owner, new, new.file, target, new_ids=new_ids)
         if new.file_id is not None and new.file is None:
-            return await self._create_for_file(owner, new, new.file_id, target)
+            return await self._create_for_file(owner, new, new.file_id, target, new_id=new_ids.conversion_id)
         raise InvalidRequest("Name either file_id (a file that is known) or file (a new one), not both or none")
 
-    async def create_from_form(self, owner: str, fields: FormFields, upload: FormUpload, max_bytes: int) -> Created:
+    async def create_from_form(
+        self, owner: str, fields: FormFields, upload: FormUpload, *, max_bytes: int, new_ids: NewIds
+    ) -> Created:
         """Of a small file that came with the request: judged by its content before anything is stored."""
         target = target_named(fields.target_format)
         if upload.size_bytes > max_bytes:
@@ -102,9 +107,11 @@ class Conversions:
         sniffed = await asyncio.to_thread(sniff.sniff_path, upload.path, filename=new.filename)
         source = sniff.decide(new.filename, sniffed)
         plan = await self._offers.plan(source.name, target, fields.options)
-        file = await self._files.store_form_upload(owner, new, upload.path, sniffed)
-        conversion = _new(file, target, fields.options, lane=fields.lane, client_id=fields.client_id)
-        await self._store.insert(conversion)
+        file = await self._files.store_form_upload(owner, new, upload.path, sniffed, new_ids.file_id)
+        conversion = _new(
+            file, target, fields.options, new_id=new_ids.conversion_id, lane=fields.lane, client_id=fields.client_id
+        )
+        conversion = await self._insert(conversion)
         return Created(conversion=await self._make_runnable(conversion, plan), file=file)
 
     async def confirm_upload(
@@ -130,31 +137,51 @@ class Conversions:
             raise Conflict("The conversion was started again by another request")
         return after
 
-    async def _create_with_file(self, owner: str, new: NewConversion, file: NewFile, target: str) -> Created:
+    async def _create_with_file(
+        self, owner: str, new: NewConversion, file: NewFile, target: str, *, new_ids: NewIds
+    ) -> Created:
         self._files.check(file)
         claimed = format_of_name(clean_filename(file.filename))
         if claimed is not None:
             await self._offers.plan(claimed.name, target, new.options)
         declared = msgspec.structs.replace(file, client_id=file.client_id or new.client_id)
-        record, upload = await self._files.create(owner, declared)
-        conversion = _new(record, target, new.options, lane=new.lane, client_id=new.client_id or file.client_id)
-        await self._store.insert(conversion)
+        record, upload = await self._files.create(owner, declared, new_ids.file_id)
+        conversion = await self._insert(
+            _new(
+                record,
+                target,
+                new.options,
+                new_id=new_ids.conversion_id,
+                lane=new.lane,
+                client_id=new.client_id or file.client_id,
+            )
+        )
         self._dispatch.tell(conversion)
         return Created(conversion=conversion, file=record, upload=upload)
 
-    async def _create_for_file(self, owner: str, new: NewConversion, file_id: str, target: str) -> Created:
+    async def _create_for_file(
+        self, owner: str, new: NewConversion, file_id: str, target: str, *, new_id: str
+    ) -> Created:
         file = await self._files.get(owner, file_id)
         plan = await self._plan_for_file(file, target, new.options)
         client_id = new.client_id or file.client_id
-        conversion = _new(file, target, new.options, lane=new.lane, client_id=client_id)
+        conversion = _new(file, target, new.options, new_id=new_id, lane=new.lane, client_id=client_id)
         if new.append_file_ids:
             appended = await self._appended(owner, new.append_file_ids, file, plan)
             name = _joined_name(file.filename, len(appended))
             conversion = msgspec.structs.replace(conversion, appended=appended, filename=name)
-        await self._store.insert(conversion)
+        conversion = await self._insert(conversion)
         if plan is not None and file.status is FileStatus.UPLOADED:
             return Created(conversion=await self._make_runnable(conversion, plan), file=file)
         return await self._await_upload(owner, conversion)
+
+    async def _insert(self, conversion: Conversion) -> Conversion:
+        """Store it, or find the one that an earlier try of the same request has stored."""
+        try:
+            await self._store.insert(conversion)
+        except DuplicateKey:
+            return await self._records.get(conversion.owner, conversion.id)
+        return conversion
 
     async def _appended(self, owner: str, ids: Sequence[str], file: File, plan: Plan | None) -> tuple[Appended, ...]:
         """The files to join to the first, in order; refuses what cannot be joined."""
@@ -251,11 +278,13 @@ def _joined_name(filename: str, more: int) -> str:
     return f"{stem}-and-{more}-more{dot}{extension}" if stem else f"{filename}-and-{more}-more"
 
 
-def _new(file: File, target_format: str, options: dict[str, Any], *, lane: str, client_id: str | None) -> Conversion:
+def _new(
+    file: File, target_format: str, options: dict[str, Any], *, new_id: str, lane: str, client_id: str | None
+) -> Conversion:
     now = now_ms()
     claimed = format_of_name(file.filename)
     return Conversion(
-        id=new_id(),
+        id=new_id,
         owner=file.owner,
         file_id=file.id,
         file_version=file.version,

@@ -14,6 +14,7 @@ import structlog
 from converto_core.errors import (
     BadSource,
     Conflict,
+    DuplicateKey,
     NotFound,
     TooLarge,
     UploadIncomplete,
@@ -21,7 +22,7 @@ from converto_core.errors import (
 )
 from converto_core.file import File, FileStatus, source_key
 from converto_core.formats import BY_NAME, Format, extension_of
-from converto_core.ids import new_id, now_ms
+from converto_core.ids import now_ms
 from converto_core.ports import FileStore, ObjectInfo, ObjectStore, PresignedRequest, UploadedPart
 from converto_engines import containers, sniff
 from file_service.naming import clean_filename
@@ -51,17 +52,20 @@ class Files:
         self._objects = objects
         self._limits = limits
 
-    async def create(self, owner: str, new: NewFile) -> tuple[File, UploadBody]:
-        """A record that waits for its bytes, and how to send them. Raises `UploadRefused`, `TooLarge`."""
-        file = self._new(owner, new)
+    async def create(self, owner: str, new: NewFile, file_id: str) -> tuple[File, UploadBody | None]:
+        """A record that waits for its bytes, and how to send them. Raises `UploadRefused`, `TooLarge`.
+
+        A file that an earlier try of the same request has stored is found again; without upload once it has arrived.
+        """
+        file = self._new(owner, new, file_id)
         if self._is_multipart(new):
             upload_id = await self._objects.start_multipart(file.key, content_type=file.declared_type or ANY_TYPE)
             file = msgspec.structs.replace(
                 file, upload_id=upload_id, part_size_bytes=self._part_size_bytes(file.size_bytes)
             )
-        upload = await self._upload_request(file)
-        await self._files.insert(file)
-        return file, upload
+        file = await self._insert(file)
+        is_awaited = file.status is FileStatus.AWAITING_UPLOAD
+        return file, await self._upload_request(file) if is_awaited else None
 
     def check(self, new: NewFile) -> None:
         """Raises what `create` would raise for this declaration."""
@@ -133,10 +137,11 @@ class Files:
         await self._check_bytes(file, found)
         return await self._mark_uploaded(file, found)
 
-    async def store_form_upload(self, owner: str, new: NewFile, path: Path, sniffed: sniff.Sniffed) -> File:
+    async def store_form_upload(
+        self, owner: str, new: NewFile, path: Path, sniffed: sniff.Sniffed, file_id: str
+    ) -> File:
         """A file whose bytes came with the request: stored, hashed in the same pass, confirmed. The record is first."""
-        file = self._new(owner, new)
-        await self._files.insert(file)
+        file = await self._insert(self._new(owner, new, file_id))
         digest = await self._objects.upload(
             path, file.key, content_type=file.declared_type or ANY_TYPE, filename=file.filename
         )
@@ -163,9 +168,19 @@ class Files:
         log.info("file.deleted", file_id=file.id)
         return file
 
-    def _new(self, owner: str, new: NewFile) -> File:
+    async def _insert(self, file: File) -> File:
+        """Store it, or find the one that an earlier try of the same request has stored."""
+        try:
+            await self._files.insert(file)
+        except DuplicateKey:
+            if file.upload_id is not None:
+                await self._objects.abort_multipart(file.key, file.upload_id)
+            return await self.get(file.owner, file.id)
+        return file
+
+    def _new(self, owner: str, new: NewFile, file_id: str) -> File:
         self.check(new)
-        file_id, now, filename = new_id(), now_ms(), clean_filename(new.filename)
+        now, filename = now_ms(), clean_filename(new.filename)
         return File(
             id=file_id,
             owner=owner,

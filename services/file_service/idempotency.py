@@ -1,4 +1,8 @@
-"""One answer for a repeated request: Idempotency-Key, remembered per owner. It knows no route."""
+"""One answer for a repeated request: Idempotency-Key, remembered per owner. It knows no route.
+
+The ids of what a request may create are part of its reservation. So a repetition after a lost answer, or after its
+server died half-way, finds what was created and cannot create it a second time.
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -6,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from converto_core.access import RememberedAnswer
+from converto_core.access import NewIds, RememberedAnswer
 from converto_core.errors import Conflict, ConvertoError, DependencyUnavailable, IdempotencyMismatch, RequestInFlight
-from converto_core.ids import now_ms
+from converto_core.ids import new_id, now_ms
 from converto_core.ports import AccessStore
 from file_service.problem import FieldError, InvalidFields, problem_of
 
-STALE_AFTER_MS = 120_000
-"""A reservation this old belongs to a server that died: no request takes as long, all its calls have deadlines."""
+STALE_AFTER_MS = 5_000
+"""A reservation this old is taken over: its server died, or is slow; serving twice with the same ids does no harm."""
 LONGEST_KEY = 255
 
 
@@ -36,7 +40,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None
 
 
-Work = Callable[[], Awaitable[Answer]]
+Work = Callable[[NewIds], Awaitable[Answer]]
 
 
 class Idempotency:
@@ -53,14 +57,14 @@ class Idempotency:
         Raises `IdempotencyMismatch` for other content under the same key, `RequestInFlight` while it is being served.
         """
         if asked.key is None:
-            return await work()
+            return await work(_new_ids())
         if not (0 < len(asked.key) <= LONGEST_KEY and asked.key.isascii() and asked.key.isprintable()):
             raise InvalidFields(
                 [FieldError("Idempotency-Key", f"must be 1 to {LONGEST_KEY} printable ASCII characters")]
             )
         claim = self._claim(asked, content)
-        known = await self._access.claim_answer(claim, stale_before_ms=claim.claimed_at - STALE_AFTER_MS)
-        return await self._serve(asked, claim, work) if known is None else _replay(claim, known)
+        kept = await self._access.claim_answer(claim, stale_before_ms=claim.claimed_at - STALE_AFTER_MS)
+        return await self._serve(asked, kept, work) if kept.claim == claim.claim else _replay(claim, kept)
 
     def _claim(self, asked: Asked, content: Any) -> RememberedAnswer:
         fingerprint = hashlib.sha256(asked.path.encode() + b"\n" + msgspec.json.encode(content, order="sorted"))
@@ -70,12 +74,14 @@ class Idempotency:
             body_sha256=fingerprint.hexdigest(),
             claimed_at=now,
             expires_at=now + self._ttl_ms,
+            claim=new_id(),
+            new_ids=_new_ids(),
         )
 
     async def _serve(self, asked: Asked, claim: RememberedAnswer, work: Work) -> Answer:
         is_settled = False
         try:
-            answer = await work()
+            answer = await work(claim.new_ids)
             is_settled = await self._remember(claim, answer)
         except ConvertoError as error:
             if _is_final(error):
@@ -87,7 +93,7 @@ class Idempotency:
         finally:
             # Also on cancellation (the client went away): a reservation without a server would block the key.
             if not is_settled:
-                await self._forget(claim)
+                await self._give_back(claim)
         return answer
 
     async def _remember(self, claim: RememberedAnswer, answer: Answer) -> bool:
@@ -95,16 +101,18 @@ class Idempotency:
         try:
             await self._access.remember_answer(done)
         except DependencyUnavailable:
-            # The work is done and its answer is true. Forgetting the key now would let a repetition do it twice, so
-            # the reservation stays until it is stale.
-            return True
+            return True  # the work is done and its answer is true; a repetition after a while finds the same
         return True
 
-    async def _forget(self, claim: RememberedAnswer) -> None:
+    async def _give_back(self, claim: RememberedAnswer) -> None:
         try:
-            await self._access.forget_answer(claim.id)
+            await self._access.give_answer_back(claim)
         except DependencyUnavailable:
             return  # it is taken over when it is stale
+
+
+def _new_ids() -> NewIds:
+    return NewIds(conversion_id=new_id(), file_id=new_id())
 
 
 def _is_final(error: ConvertoError) -> bool:

@@ -133,11 +133,11 @@ class MultipartUpload(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
 UploadBody = SingleUpload | MultipartUpload
 
 
-class FileCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A file and how to upload it."""
+class FileCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file and (as long as it is not there yet) how to upload it."""
 
     file: FileBody
-    upload: UploadBody
+    upload: UploadBody | None = None
 
 
 class PresignedPart(msgspec.Struct, frozen=True, kw_only=True):

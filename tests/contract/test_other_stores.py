@@ -1,11 +1,12 @@
 """What both twins of `FileStore`, `WorkerStore` and `AccessStore` promise."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
-from converto_core.access import ApiKey, RememberedAnswer, hash_secret
+from converto_core.access import ApiKey, NewIds, RememberedAnswer, hash_secret
 from converto_core.catalogue import Offer, Slot, Worker
 from converto_core.errors import DuplicateKey
 from converto_core.file import FileStatus
@@ -41,10 +42,10 @@ def a_worker(worker_id: str, *, seen_at: int) -> Worker:
     )
 
 
-def an_answer(answer_id: str, *, claimed_at: int = NOW_MS, status: int = 0) -> RememberedAnswer:
-    return RememberedAnswer(
-        id=answer_id, body_sha256="0" * 64, claimed_at=claimed_at, expires_at=claimed_at + 1000, status=status
-    )
+def an_answer(answer_id: str, **fields: Any) -> RememberedAnswer:
+    claimed_at = fields.get("claimed_at", NOW_MS)
+    start = {"body_sha256": "0" * 64, "claimed_at": claimed_at, "expires_at": claimed_at + 1000}
+    return RememberedAnswer(id=answer_id, **{**start, **fields})
 
 
 async def test_file_when_stored_then_comes_back_whole_and_only_to_its_owner(stores: Stores) -> None:
@@ -121,46 +122,79 @@ async def test_key_when_put_then_found_and_unknown_then_none(stores: Stores) -> 
 
 
 async def test_answer_when_claimed_by_twenty_at_once_then_one_gets_it(stores: Stores) -> None:
-    answer = an_answer(new_id())
+    claims = [an_answer("ann:at-once", claim=f"c{number}") for number in range(20)]
 
-    results = await asyncio.gather(
-        *(stores.access.claim_answer(answer, stale_before_ms=NOW_MS - 60_000) for _ in range(20))
+    kept = await asyncio.gather(
+        *(stores.access.claim_answer(answer, stale_before_ms=NOW_MS - 60_000) for answer in claims)
     )
 
-    assert results.count(None) == 1
-    assert [known for known in results if known is not None] == [answer] * 19
+    assert len({answer.claim for answer in kept}) == 1
+    assert kept[0] in claims
 
 
-async def test_answer_when_remembered_then_given_back_and_when_forgotten_then_free(stores: Stores) -> None:
-    answer = an_answer(new_id())
+async def test_answer_when_remembered_then_given_back_with_all_it_holds(stores: Stores) -> None:
+    answer = an_answer(new_id(), claim="c1")
     finished = msgspec.structs.replace(answer, status=201, body='{"id": "x"}', location="/api/v1/x")
-    assert await stores.access.claim_answer(answer, stale_before_ms=0) is None
+    assert await stores.access.claim_answer(answer, stale_before_ms=0) == answer
 
     await stores.access.remember_answer(finished)
-    assert await stores.access.claim_answer(answer, stale_before_ms=0) == finished
 
-    await stores.access.forget_answer(answer.id)
-    assert await stores.access.claim_answer(answer, stale_before_ms=0) is None
+    assert await stores.access.claim_answer(an_answer(answer.id, claim="c2"), stale_before_ms=0) == finished
+
+
+async def test_answer_when_given_back_then_the_next_claim_has_the_same_new_ids(stores: Stores) -> None:
+    first = an_answer(new_id(), claim="c1", new_ids=NewIds("conversion-1", "file-1"))
+    await stores.access.claim_answer(first, stale_before_ms=0)
+
+    await stores.access.give_answer_back(first)
+    second = an_answer(first.id, claim="c2", new_ids=NewIds("conversion-2", "file-2"))
+    kept = await stores.access.claim_answer(second, stale_before_ms=1)
+
+    assert kept.claim == "c2"
+    assert kept.new_ids == first.new_ids
+
+
+async def test_answer_when_given_back_by_one_that_was_taken_over_then_the_new_one_stays(stores: Stores) -> None:
+    slow = an_answer(new_id(), claim="c1")
+    await stores.access.claim_answer(slow, stale_before_ms=0)
+    quick = an_answer(slow.id, claimed_at=NOW_MS + 10, claim="c2")
+    await stores.access.claim_answer(quick, stale_before_ms=NOW_MS + 1)
+
+    await stores.access.give_answer_back(slow)
+    kept = await stores.access.claim_answer(an_answer(slow.id, claim="c3"), stale_before_ms=1)
+
+    assert kept.claim == "c2"
 
 
 async def test_answer_when_expired_or_orphaned_then_taken_over_by_exactly_one(stores: Stores) -> None:
     expired = an_answer(new_id(), status=201)
     orphaned = an_answer(new_id(), claimed_at=NOW_MS + 500)
     for old in (expired, orphaned):
-        assert await stores.access.claim_answer(old, stale_before_ms=0) is None
+        assert await stores.access.claim_answer(old, stale_before_ms=0) == old
 
     for old in (expired, orphaned):
-        new = an_answer(old.id, claimed_at=NOW_MS + 1000)
-        results = await asyncio.gather(
-            *(stores.access.claim_answer(new, stale_before_ms=NOW_MS + 600) for _ in range(10))
-        )
-        assert results.count(None) == 1
+        claims = [an_answer(old.id, claimed_at=NOW_MS + 1000, claim=f"c{number}") for number in range(10)]
+        kept = await asyncio.gather(*(stores.access.claim_answer(new, stale_before_ms=NOW_MS + 600) for new in claims))
+        assert len({answer.claim for answer in kept}) == 1
+
+
+async def test_answer_when_another_request_takes_an_orphan_over_then_with_ids_of_its_own(stores: Stores) -> None:
+    orphaned = an_answer(new_id(), claim="c1", new_ids=NewIds("conversion-1", "file-1"))
+    await stores.access.claim_answer(orphaned, stale_before_ms=0)
+    other = an_answer(
+        orphaned.id, claim="c2", claimed_at=NOW_MS + 10, body_sha256="1" * 64, new_ids=NewIds("conversion-2", "file-2")
+    )
+
+    kept = await stores.access.claim_answer(other, stale_before_ms=NOW_MS + 1)
+
+    assert kept.new_ids == other.new_ids
 
 
 async def test_reservation_when_young_then_not_taken_over(stores: Stores) -> None:
-    young = an_answer(new_id())
-    assert await stores.access.claim_answer(young, stale_before_ms=0) is None
+    young = an_answer(new_id(), claim="c1")
+    assert await stores.access.claim_answer(young, stale_before_ms=0) == young
 
-    known = await stores.access.claim_answer(an_answer(young.id, claimed_at=NOW_MS + 10), stale_before_ms=NOW_MS)
+    late = an_answer(young.id, claimed_at=NOW_MS + 10, claim="c2")
+    known = await stores.access.claim_answer(late, stale_before_ms=NOW_MS)
 
     assert known == young

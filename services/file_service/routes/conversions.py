@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Meta
 
+from converto_core.access import NewIds
 from converto_core.conversion import Conversion, Status
 from converto_core.ports import ConversionFilter
 from converto_infra.settings import Settings
@@ -83,16 +84,18 @@ async def create_conversion(
     if request.content_type[0] == "multipart/form-data":
         async with read_form(request, max_bytes=settings.max_form_bytes) as (fields, upload):
 
-            async def store() -> Answer:
-                created = await conversions.create_from_form(owner, fields, upload, settings.max_form_bytes)
+            async def store(new_ids: NewIds) -> Answer:
+                created = await conversions.create_from_form(
+                    owner, fields, upload, max_bytes=settings.max_form_bytes, new_ids=new_ids
+                )
                 return _created(created, views)
 
             content = await asyncio.to_thread(_form_content, fields, upload)
             return await answer_once(request, once, content, store)
     new = await read_json(request, NewConversion)
 
-    async def register() -> Answer:
-        return _created(await conversions.create(owner, new), views)
+    async def register(new_ids: NewIds) -> Answer:
+        return _created(await conversions.create(owner, new, new_ids), views)
 
     return await answer_once(request, once, new, register)
 
@@ -194,7 +197,7 @@ async def cancel_conversion(
     """200 when it is cancelled, 202 when it runs and its worker was asked to stop."""
     known_id, body = parse_id(conversion_id), await read_json(request, Nothing)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         conversion = await records.cancel(request.user.owner, known_id)
         return _answer(conversion, views, status=200 if conversion.is_terminal else 202)
 
@@ -219,7 +222,7 @@ async def retry_conversion(
     """For those that failed, were cancelled or have expired."""
     known_id, body = parse_id(conversion_id), await read_json(request, Nothing)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         return _answer(await conversions.retry(request.user.owner, known_id), views, status=202)
 
     return await answer_once(request, once, body, work)

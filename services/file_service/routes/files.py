@@ -9,6 +9,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 from msgspec import Meta
 
+from converto_core.access import NewIds
 from file_service.conversions import Conversions
 from file_service.files import Files
 from file_service.idempotency import Answer, Idempotency
@@ -65,8 +66,8 @@ async def create_file(
     """The answer holds a presigned request (or the part size): the bytes go straight to the object store."""
     new = await read_json(request, NewFile)
 
-    async def work() -> Answer:
-        file, upload = await files.create(request.user.owner, new)
+    async def work(new_ids: NewIds) -> Answer:
+        file, upload = await files.create(request.user.owner, new, new_ids.file_id)
         body = FileCreated(file=file_body(file), upload=upload)
         return answer(201, body, location=f"{views.base}/files/{file.id}")
 
@@ -105,7 +106,7 @@ async def refresh_upload(
     """For an upload that was interrupted or whose address has expired."""
     untrusted_id, body = parse_id(file_id), await read_json(request, Nothing)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         file, upload = await files.fresh_upload(request.user.owner, untrusted_id)
         return answer(200, FileCreated(file=file_body(file), upload=upload))
 
@@ -125,7 +126,7 @@ async def presign_parts(
     """Up to 1000 part numbers at once."""
     known_id, asked = parse_id(file_id), await read_json(request, PartNumbers)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         requests = await files.presign_parts(request.user.owner, known_id, asked.part_numbers)
         parts = [
             PresignedPart(part_number=number, **msgspec.structs.asdict(part))
@@ -165,7 +166,7 @@ async def confirm_upload(
     """Size, checksum and content are checked; conversions that waited become pending, or failed with a reason."""
     known_id, said = parse_id(file_id), await read_json(request, Uploaded, limit_bytes=PARTS_LIMIT_BYTES)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         file, settled = await conversions.confirm_upload(request.user.owner, known_id, said.parts)
         return answer(200, FileConfirmed(file=file_body(file), conversions=[views.conversion(one) for one in settled]))
 

@@ -3,6 +3,7 @@
 from litestar import Response, post
 from litestar.di import NamedDependency
 
+from converto_core.access import NewIds
 from file_service.idempotency import Answer, Idempotency
 from file_service.plans import Plans
 from file_service.problem import problem_responses
@@ -23,7 +24,7 @@ async def make_plan(
     """Steps, options, how long it takes here judged by earlier conversions, and what is lost. Nothing is stored."""
     new = await read_json(request, NewPlan)
 
-    async def plan() -> Answer:
+    async def plan(_: NewIds) -> Answer:
         return answer(200, await plans.make(request.user.owner, new))
 
     return await answer_once(request, once, new, plan)

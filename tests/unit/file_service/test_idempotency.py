@@ -3,9 +3,12 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from converto_core.access import RememberedAnswer
+from converto_core.conversion import Conversion
+from converto_core.errors import StoreUnavailable
 from converto_core.ids import now_ms
 from file_service.idempotency import STALE_AFTER_MS
 from tests.unit.file_service.conftest import PNG, World, problem, running_world
@@ -151,3 +154,48 @@ async def test_post_when_answer_has_expired_then_served_anew() -> None:
         await world.stores.access.remember_answer(expired)
 
         assert (await world.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
+
+
+async def test_post_when_the_answer_of_the_insert_was_lost_then_a_repetition_finds_the_record(world: World) -> None:
+    """Promise 2: the record was stored, the server heard nothing and said 503; the client comes again."""
+    insert = world.stores.conversions.insert
+
+    async def insert_without_answer(record: Conversion) -> None:
+        await insert(record)
+        world.stores.conversions.insert = insert  # type: ignore[method-assign]
+        raise StoreUnavailable(detail="the answer was lost")
+
+    world.stores.conversions.insert = insert_without_answer  # type: ignore[method-assign]
+    problem(await world.api.post(ADDRESS, json=WANTED, headers=KEY), 503, "database_unavailable")
+
+    again = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+
+    (record,) = (await world.api.get(ADDRESS)).json()["conversions"]
+    assert again.status_code == 201
+    assert again.json()["conversion"]["id"] == record["id"]
+    assert again.json()["upload"]["kind"] == "single"
+    assert len((await world.api.get("/api/v1/files")).json()["files"]) == 1
+
+
+async def test_form_when_the_server_died_after_the_insert_then_a_repetition_goes_on_with_the_record(
+    world: World,
+) -> None:
+    """Promise 2, for a server killed in the middle: what it had stored is finished by the next one."""
+
+    async def send() -> Any:
+        return await world.api.post(
+            ADDRESS, data={"target_format": "webp"}, files={"file": ("a.png", PNG)}, headers=KEY
+        )
+
+    first = (await send()).json()["conversion"]["id"]
+    kept = await world.stores.access.claim_answer(
+        RememberedAnswer(id="anna:k-1", body_sha256="", claimed_at=0, expires_at=1), stale_before_ms=0
+    )
+    died = msgspec.structs.replace(kept, status=0, body="", claimed_at=now_ms() - STALE_AFTER_MS - 1000)
+    await world.stores.access.remember_answer(died)
+
+    again = await send()
+
+    assert again.status_code == 201
+    assert again.json()["conversion"]["id"] == first
+    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
