@@ -16,16 +16,20 @@ from converto_infra.resilience import database_guard
 from converto_infra.settings import Settings
 
 POOL_SIZE = 50
+CONNECT_TIMEOUT_MS = 1000  # also how long the driver looks for a server that is silent, before it looks again
 WARM_CONNECTIONS = 2  # opening a connection costs more than a call; a burst should not begin with it
 
 
 class MongoStores:
     """The stores of one database, behind one guard."""
 
-    def __init__(self, client: AsyncMongoClient[Document], settings: Settings) -> None:
+    def __init__(
+        self, client: AsyncMongoClient[Document], settings: Settings, *, name: str, timeout_s: float | None
+    ) -> None:
+        """`name` is for logs and metrics; `timeout_s` is the deadline of one call where the usual one is too long."""
         self._client = client
         self._database: AsyncDatabase[Document] = client[settings.mongodb_database]
-        self.guard = database_guard(settings)
+        self.guard = database_guard(settings, name=name, timeout_s=timeout_s)
         self.history = MongoHistoryStore(self._database["history"], self.guard)
         self.conversions = MongoConversionStore(self._database["conversions"], self.guard, self.history)
         self.files = MongoFileStore(self._database["files"], self.guard)
@@ -33,7 +37,7 @@ class MongoStores:
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
 
     @classmethod
-    def connect(cls, settings: Settings) -> "MongoStores":
+    def connect(cls, settings: Settings, *, name: str = "database", timeout_s: float | None = None) -> "MongoStores":
         """Make the client; it opens connections when they are first needed and again after the server was away."""
         timeout_ms = int(settings.mongodb_timeout_s * 1000)
         client: AsyncMongoClient[Document] = AsyncMongoClient(
@@ -43,14 +47,14 @@ class MongoStores:
             w="majority",
             journal=True,
             serverSelectionTimeoutMS=timeout_ms,
-            connectTimeoutMS=timeout_ms,
+            connectTimeoutMS=min(timeout_ms, CONNECT_TIMEOUT_MS),
             socketTimeoutMS=timeout_ms,
             waitQueueTimeoutMS=timeout_ms,
             maxPoolSize=POOL_SIZE,
             minPoolSize=WARM_CONNECTIONS,
             appname="converto",
         )
-        return cls(client, settings)
+        return cls(client, settings, name=name, timeout_s=timeout_s)
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` unless the database answers."""

@@ -17,6 +17,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from converto_core.errors import BusUnavailable, DependencyUnavailable, ObjectStoreUnavailable, StoreUnavailable
+from converto_infra.metrics import BREAKER_CHANGES, BREAKER_STATE, CALL_SECONDS, CALLS, STATE_NUMBERS
 from converto_infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,8 @@ class Guard:
         """Await one call within the deadline; raises the port's own error when the server fails or is given up on."""
         ticket = self._admit()
         try:
-            result = await self._within_deadline(call, timeout_s or self.timeout_s)
+            with CALL_SECONDS.labels(self.name).time():
+                result = await self._within_deadline(call, timeout_s or self.timeout_s)
         except DependencyUnavailable as error:
             self._settle(ticket, error)
             error.retry_after_s = self._pause_left_s() or error.retry_after_s
@@ -142,6 +144,7 @@ class Guard:
             return _Ticket(self._generation, is_probe=False)
         if self._is_probing or self._pause_left_s() > 0:
             self._refused += 1
+            CALLS.labels(self.name, "refused").inc()
             error = self._unavailable(detail=f"{self.name}: breaker is {self.state}")
             error.retry_after_s = self._pause_left_s() or error.retry_after_s
             raise error
@@ -152,6 +155,7 @@ class Guard:
 
     def _settle(self, ticket: _Ticket, failure: DependencyUnavailable | None) -> None:
         self._failures += failure is not None
+        CALLS.labels(self.name, "failed" if failure else "answered").inc()
         if ticket.is_probe:
             self._is_probing = False
         if ticket.generation != self._generation:
@@ -181,6 +185,8 @@ class Guard:
         if self.state == pybreaker.STATE_OPEN:
             self._opened_at_s = self._clock()
             self._opened += 1
+        BREAKER_STATE.labels(self.name).set(STATE_NUMBERS[self.state])
+        BREAKER_CHANGES.labels(self.name, self.state).inc()
         self._tell(before)
 
     def _tell(self, before: str) -> None:
@@ -204,9 +210,9 @@ class Guard:
         return stop_after_attempt(RETRY_ATTEMPTS)(state) or self._clock() + state.upcoming_sleep >= deadline_s
 
 
-def database_guard(settings: Settings) -> Guard:
-    """The guard of MongoDB."""
-    return _guard("database", StoreUnavailable, settings.mongodb_timeout_s, settings)
+def database_guard(settings: Settings, *, name: str = "database", timeout_s: float | None = None) -> Guard:
+    """The guard of MongoDB; `timeout_s` where the usual deadline is too long."""
+    return _guard(name, StoreUnavailable, timeout_s or settings.mongodb_timeout_s, settings)
 
 
 def broker_guard(settings: Settings) -> Guard:

@@ -105,12 +105,21 @@ class Settings(BaseSettings):
 
     # Deadlines of one call to a server
     mongodb_timeout_s: float = Field(3, gt=0)
+    request_mongodb_timeout_s: float = Field(
+        0.8,
+        gt=0,
+        description="The same where a user waits for the answer: rather 503 within a second than a late answer.",
+    )
     rabbitmq_timeout_s: float = Field(3, gt=0)
-    s3_timeout_s: float = Field(10, gt=0)
+    s3_timeout_s: float = Field(5, gt=0)
     breaker_failures: int = Field(5, ge=1)
     breaker_reset_s: float = Field(2, gt=0)
 
     # Telemetry
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Answer Prometheus here; each process needs a port of its own."
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field("json", pattern="^(json|console)$")
 

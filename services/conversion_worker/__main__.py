@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from conversion_worker.app import run_worker
 from converto_core.errors import ConvertoError
+from converto_infra.metrics import serve_metrics
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 
@@ -29,6 +30,7 @@ def main() -> int:
 
 def _run(settings: Settings) -> int:
     try:
+        serve_metrics(settings)
         asyncio.run(run_worker(settings))
     except ConvertoError as error:
         log.error("worker.cannot_run", code=error.stable_code, message=error.public_message, detail=error.detail)

@@ -24,10 +24,11 @@ from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnava
 from converto_core.events import ConversionCreated, fact
 from converto_core.formats import Family
 from converto_core.ports import ConversionStore, EventBus, ObjectStore, Wakeup, WakeupSource
+from converto_infra.metrics import ENDED
 from converto_infra.settings import Settings
 
 FULL_DISK_PAUSE_S = 5.0
-BACKOFF_MAX_S = 5.0
+BACKOFF_MAX_S = 2.0  # what heals is noticed within seconds
 HAND_BACK_TIMEOUT_S = 3.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -196,6 +197,7 @@ class Slot:
         if record is None:
             await self._drop_results(change)
             return
+        ENDED.labels(record.status.value).inc()
         log.info(f"conversion.{record.status}", conversion_id=claimed.id, attempt=claimed.attempt)
 
     async def _drop_results(self, change: Change) -> None:

@@ -8,7 +8,7 @@ import structlog
 from conversion_worker.clock import Clock, backoff_s
 from converto_core.errors import DependencyUnavailable
 
-BACKOFF_BASE_S, BACKOFF_MAX_S = 0.25, 5.0
+BACKOFF_BASE_S, BACKOFF_MAX_S = 0.25, 2.0
 
 Answer = TypeVar("Answer")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 from pydantic import ValidationError
 
+from converto_infra.metrics import serve_metrics
 from converto_infra.mongo import MongoStores
 from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore
@@ -55,6 +56,7 @@ def _run(settings: Settings) -> int:
         log.error("service.cannot_listen", host=settings.host, port=settings.port, reason=error.strerror, hint=hint)
         return EXIT_MISCONFIGURED
     try:
+        serve_metrics(settings)
         uvloop.run(_serve(settings, listening))
     except Exception:  # process entry: the last place that can say what happened
         log.exception("service.broken")
@@ -63,10 +65,12 @@ def _run(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:
-    stores, objects = MongoStores.connect(settings), S3ObjectStore.connect(settings)
-    bus = RabbitEventBus.connect(settings)
+    stores = MongoStores.connect(settings, timeout_s=settings.request_mongodb_timeout_s)
+    # For sweeps: nobody waits for them, and they read more.
+    patient_stores = MongoStores.connect(settings, name="database_for_sweeps")
+    objects, bus = S3ObjectStore.connect(settings), RabbitEventBus.connect(settings)
     try:
-        service = FileService(settings, stores, objects, bus)
+        service = FileService(settings, stores, objects, bus, patient_stores=patient_stores)
         server = _Server(service)
         async with service.running():
             log.info("service.listening", host=settings.host, port=listening.getsockname()[1])
@@ -75,6 +79,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         await bus.close()
         await objects.close()
         await stores.close()
+        await patient_stores.close()
         log.info("service.stopped")
 
 

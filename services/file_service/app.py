@@ -36,10 +36,21 @@ class FileService:
     """The ASGI application with its background tasks."""
 
     def __init__(
-        self, settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus, *, routes: Litestar | None = None
+        self,
+        settings: Settings,
+        stores: Stores,
+        objects: ObjectStore,
+        bus: EventBus,
+        *,
+        patient_stores: Stores | None = None,
+        routes: Litestar | None = None,
     ) -> None:
-        """`routes` may be given by tests that make many services: building them takes longer than most tests do."""
+        """`patient_stores` are the same stores with longer deadlines, for what nobody waits for.
+
+        `routes` may be given by tests that make many services: building them takes longer than most tests do.
+        """
         self._settings, self._stores, self._objects, self._bus = settings, stores, objects, bus
+        self._patient_stores = patient_stores or stores
         self.wiring = build_wiring(settings, stores, objects, bus)
         routes = routes or build_routes(settings)
         routes.state.wiring = self.wiring
@@ -73,7 +84,9 @@ class FileService:
         async def confirm_upload(file_id: str) -> None:
             await self.wiring.conversions.confirm_upload(None, file_id)
 
-        await run_housekeeping(self._settings, self._stores, self._objects, self._bus, confirm_upload=confirm_upload)
+        await run_housekeeping(
+            self._settings, self._patient_stores, self._objects, self._bus, confirm_upload=confirm_upload
+        )
 
     async def _prepare(self) -> None:
         while True:
@@ -88,7 +101,7 @@ class FileService:
                 return
 
     async def _prepare_once(self) -> None:
-        await self._stores.ensure_indexes()
+        await self._patient_stores.ensure_indexes()
         if self._settings.s3_create_bucket:
             await self._objects.ensure_bucket()
         if key := bootstrap_key(self._settings):

@@ -13,6 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from converto_core.ports import EventBus, ObjectStore
+from converto_infra.metrics import serve_metrics
 from converto_infra.mongo import MongoStores
 from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
         return 2
     configure_logging(settings, service="housekeeping")
+    serve_metrics(settings)
     asyncio.run(_serve(settings, is_once=chosen.once))
     return 0
 

@@ -13,6 +13,7 @@ from converto_core.changes import Change, cancel_running, fail, lost
 from converto_core.conversion import Conversion
 from converto_core.events import fact
 from converto_core.ports import ConversionStore, EventBus
+from converto_infra.metrics import REAPED
 
 BATCH = 10_000
 LOST_CODE = "worker_lost"
@@ -76,6 +77,7 @@ class Reaper:
         if after is None:
             return False  # it beat in the last moment, ended, or another reaper was quicker
         log.warning("conversion.reaped", conversion_id=after.id, worker=conversion.worker, status=after.status.value)
+        REAPED.labels(after.status.value).inc()
         await self._bus.announce(fact(after))
         return True
 
