@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from conversion_worker.clock import Clock, SystemClock, backoff_s
+from conversion_worker.company import Company
 from conversion_worker.consumer import Slot, Stop, Surroundings
 from conversion_worker.job import Equipment, JobRunner
 from conversion_worker.register import Board, Register
@@ -88,6 +89,7 @@ async def run_worker(settings: Settings) -> None:
             bus=servers.bus,
             workspace=workspace,
             board=board,
+            company=Company(),
             stop=stop,
             settings=settings,
             clock=clock,

@@ -7,23 +7,26 @@ and the reaper answer for the conversion, however long it runs and whatever happ
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import msgspec
 import structlog
 
 from conversion_worker.clock import Clock, backoff_s, jittered_s
+from conversion_worker.company import Company
 from conversion_worker.concurrently import unless
-from conversion_worker.job import JobRunner
+from conversion_worker.job import Finished, JobRunner
 from conversion_worker.outcomes import Settlement, change_for, completion
 from conversion_worker.progress import Lease, LeaseEnded
 from conversion_worker.register import Board
 from conversion_worker.workspace import Workspace
 from converto_core.changes import Change, claim, hand_back
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion import Conversion, Lane, Status
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated, fact
 from converto_core.formats import Family
 from converto_core.ports import ConversionStore, EventBus, ObjectStore, Wakeup, WakeupSource
+from converto_engines.converter import Report
 from converto_infra.metrics import ENDED
 from converto_infra.settings import Settings
 
@@ -53,6 +56,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     bus: EventBus
     workspace: Workspace
     board: Board
+    company: Company
     stop: Stop
     settings: Settings
     clock: Clock
@@ -100,6 +104,7 @@ class Slot:
                 log.error("slot.disk_full", folder=str(self._around.workspace.folder))
                 await self._clock.wait(self._stop.stopping, jittered_s(FULL_DISK_PAUSE_S))
                 continue
+            await unless(self._stop.stopping, self._around.company.wait_until_open())
             wakeup = await unless(self._stop.stopping, source.next())
             if wakeup is not None:
                 await self._answer(wakeup)
@@ -107,7 +112,7 @@ class Slot:
     async def _answer(self, wakeup: Wakeup) -> None:
         """Claim what the wake-up names and do it. Every path settles the message exactly once."""
         conversion_id = wakeup.event.id
-        if self._stop.stopping.is_set():
+        if self._stop.stopping.is_set() or self._around.company.is_closed:
             await wakeup.release()
             return
         if not self._around.board.take(conversion_id):
@@ -180,11 +185,20 @@ class Slot:
         )
         try:
             folder = await left_afterwards.enter_async_context(around.workspace.job_folder(_folder_name(claimed)))
-            finished = await lease.hold(self._runner.run(claimed, folder, lease.report))
+            finished = await lease.hold(self._do(claimed, folder, lease.report))
         except Exception as error:  # noqa: BLE001 - message border: whatever happened, the record has to say so
             _log_failure(claimed, error)
             return change_for(error, claimed, settings=around.settings, now_ms=self._clock.now_ms())
         return completion(claimed, finished, now_ms=self._clock.now_ms())
+
+    async def _do(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
+        """The job itself, beside others or alone; the lease beats while it waits for its place."""
+        company = self._around.company
+        is_suspect = claimed.lane is Lane.QUARANTINE
+        if is_suspect:
+            report(0.0, "waiting to run alone")
+        async with company.alone() if is_suspect else company.beside_others():
+            return await self._runner.run(claimed, folder, report)
 
     async def _settle(self, claimed: Conversion, change: Change | None) -> None:
         if change is None:

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from conversion_worker.company import Company
 from conversion_worker.consumer import Slot, Stop, Surroundings
 from conversion_worker.job import Equipment, JobRunner
 from conversion_worker.register import Board
@@ -39,7 +40,7 @@ class House:
         self.settings, self.clock = settings, FakeClock()
         self.stores, self.objects, self.bus = LossyStores(), MemoryObjectStore(), MemoryEventBus()
         self.workspace = Workspace(folder, "here-1-abcdef", reserve_bytes=settings.work_reserve_bytes)
-        self.board, self.stop = Board(), Stop()
+        self.board, self.company, self.stop = Board(), Company(), Stop()
         self.converter = FakeConverter(make_upper_case)
         self.facts: list[ConversionFact] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -101,6 +102,7 @@ class House:
             bus=self.bus,
             workspace=self.workspace,
             board=self.board,
+            company=self.company,
             stop=self.stop,
             settings=self.settings,
             clock=self.clock,
