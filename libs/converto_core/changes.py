@@ -128,6 +128,17 @@ def published(conversion: Conversion, *, next_due_ms: int) -> Change:
     )
 
 
+def wake_again(conversion: Conversion, *, now_ms: int) -> Change:
+    """pending → pending: its confirmed wake-up is not in its queue any more, so the next one is due now."""
+    return transition(
+        conversion.id,
+        {Status.PENDING},
+        Status.PENDING,
+        where={"token": conversion.token, "publish_due": conversion.publish_due},
+        assign={"publish_due": now_ms},
+    )
+
+
 def claim(conversion_id: str, *, token: int, worker: str, now_ms: int) -> Change:
     """pending → processing: one of many workers wins; its token fences all others out.
 

@@ -14,7 +14,7 @@ import msgspec
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.catalogue import Worker
 from converto_core.changes import Change
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion import Conversion, Lane, Status
 from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.file import File, FileStatus
 from converto_core.formats import Family
@@ -54,6 +54,11 @@ class ConversionStore(Protocol):
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
         """Pending conversions whose `publish_due` is at or before `now_ms`, longest due first."""
+
+    async def woken(
+        self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
+    ) -> list[Conversion]:
+        """Pending conversions of one queue (None: of any) whose wake-up was confirmed, unchanged since before then."""
 
     async def processing(self, *, limit: int) -> list[Conversion]:
         """Conversions being processed, for the reaper."""
@@ -257,6 +262,9 @@ class EventBus(Protocol):
 
     async def publish(self, event: ConversionCreated) -> None:
         """Publish a wake-up, persistent and confirmed; raises `BusUnavailable` also when no queue takes it."""
+
+    async def backlog(self, family: Family, lane: Lane) -> int:
+        """How many wake-ups lie in a queue that nobody was handed yet; raises `BusUnavailable`, also without queue."""
 
     async def announce(self, event: ConversionFact) -> None:
         """Publish a fact; never raises for a broker that is away (facts may be lost, the record is the truth)."""

@@ -58,6 +58,13 @@ class MemoryEventBus:
         queue.append(event)
         self._changed.set()
 
+    async def backlog(self, family: Family, lane: Lane) -> int:
+        """How many wake-ups lie in a queue; raises `BusUnavailable` when there is none."""
+        await self.ping()
+        if (family, lane) not in self._queues:
+            raise BusUnavailable(detail=f"there is no queue for {family} and {lane}")
+        return self.waiting(family, lane)
+
     async def announce(self, event: ConversionFact) -> None:
         """Hand a fact to all listeners; lost while the bus is away."""
         await asyncio.sleep(0)
@@ -97,6 +104,10 @@ class MemoryEventBus:
     def drop_queue(self, family: Family, lane: Lane) -> None:
         """Delete a queue, so that its wake-ups cannot be routed any more, for tests."""
         self._queues.pop((family, lane), None)
+
+    def make_queue(self, family: Family, lane: Lane) -> None:
+        """Make an empty queue where there is none, for tests."""
+        self._queues.setdefault((family, lane), deque())
 
     def pop(self, keys: Sequence[QueueKey]) -> ConversionCreated | None:
         """The first wake-up of the first queue that has one."""

@@ -1,7 +1,8 @@
 """In-memory twin of `ConversionStore`."""
 
 from converto_core.changes import Change
-from converto_core.conversion import TERMINAL, Conversion, Status
+from converto_core.conversion import TERMINAL, Conversion, Lane, Status
+from converto_core.formats import Family
 from converto_core.history import entry_of
 from converto_core.ports import ConversionFilter, HistoryStore
 from converto_infra.memory_collection import Collection, MemoryServer, owned
@@ -57,6 +58,21 @@ class MemoryConversionStore:
         await self._server.answer()
         found = self._conversions.select(lambda one: one.status is Status.PENDING and _due(one) <= now_ms)
         return sorted(found, key=_due)[:limit]
+
+    async def woken(
+        self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
+    ) -> list[Conversion]:
+        """Pending conversions of one queue (None: of any) whose wake-up was confirmed."""
+        await self._server.answer()
+        return self._conversions.select(
+            lambda one: (
+                one.status is Status.PENDING
+                and family in (None, one.family)
+                and lane in (None, one.lane)
+                and one.published >= 1
+                and one.updated_at < changed_before_ms
+            )
+        )[:limit]
 
     async def processing(self, *, limit: int) -> list[Conversion]:
         """Conversions being processed."""

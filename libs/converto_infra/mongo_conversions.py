@@ -4,7 +4,8 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.changes import Change
-from converto_core.conversion import TERMINAL, Conversion, Status
+from converto_core.conversion import TERMINAL, Conversion, Lane, Status
+from converto_core.formats import Family
 from converto_core.history import entry_of
 from converto_core.ports import ConversionFilter, HistoryStore
 from converto_infra.mongo_collection import (
@@ -34,6 +35,7 @@ class MongoConversionStore:
             (("owner", ASCENDING), ("client_id", ASCENDING)),
             (("status", ASCENDING), ("publish_due", ASCENDING)),
             (("status", ASCENDING), ("created_at", ASCENDING)),
+            (("status", ASCENDING), ("family", ASCENDING), ("lane", ASCENDING)),
             (("file_id", ASCENDING), ("target_format", ASCENDING)),
             (("source_format", ASCENDING), ("target_format", ASCENDING), ("status", ASCENDING)),
         ):
@@ -81,6 +83,15 @@ class MongoConversionStore:
         """Pending conversions whose wake-up is due, longest due first."""
         where = {"status": Status.PENDING.value, "publish_due": {"$lte": now_ms, "$gte": 0}}
         return await self._select(where, order=[("publish_due", ASCENDING)], limit=limit)
+
+    async def woken(
+        self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
+    ) -> list[Conversion]:
+        """Pending conversions of one queue (None: of any) whose wake-up was confirmed."""
+        queue = {name: one.value for name, one in (("family", family), ("lane", lane)) if one is not None}
+        lasting = {"published": {"$gte": 1}, "updated_at": {"$lt": changed_before_ms}}
+        where: Document = {"status": Status.PENDING.value, **queue, **lasting}
+        return await self._select(where, order=[], limit=limit)
 
     async def processing(self, *, limit: int) -> list[Conversion]:
         """Conversions being processed."""

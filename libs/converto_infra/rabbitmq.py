@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import aio_pika
 
 from converto_core.conversion import Lane
-from converto_core.events import ConversionCreated, ConversionFact, encode
+from converto_core.events import ConversionCreated, ConversionFact, encode, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq_facts import FactReader, FactSender
 from converto_infra.rabbitmq_link import Link, Outlet, Topology, end_task
@@ -62,6 +62,11 @@ class RabbitEventBus:
             headers={} if event.trace is None else {"traceparent": event.trace},
         )
         await self.guard.run(lambda: self._wakeups.send(message, event.routing_key), timeout_s=self._deadline_s)
+
+    async def backlog(self, family: Family, lane: Lane) -> int:
+        """How many wake-ups lie in a queue that nobody was handed yet."""
+        name = queue_name(family, lane)
+        return await self.guard.run(lambda: self._wakeups.count(name), timeout_s=self._deadline_s)
 
     async def announce(self, event: ConversionFact) -> None:
         """Hand a fact to the sender and go on; never raises, never waits for the broker."""

@@ -178,6 +178,20 @@ class Outlet:
 
         await self._link.run(call)
 
+    async def count(self, queue: str) -> int:
+        """How many messages of a queue nobody was handed yet; on a channel of its own, which a missing queue ends."""
+
+        async def call() -> int:
+            channel = await self._link.channel()
+            try:
+                found = await channel.declare_queue(queue, passive=True)
+            finally:
+                if not channel.is_closed:
+                    await channel.close()
+            return found.declaration_result.message_count or 0
+
+        return await self._link.run(call)
+
     async def _send(self, message: aio_pika.Message, routing_key: str) -> None:
         channel = await self._open_channel()
         exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)

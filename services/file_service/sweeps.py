@@ -11,10 +11,12 @@ from converto_core import ids
 from converto_core.errors import DependencyUnavailable
 from converto_core.ports import ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
 from converto_infra.settings import Settings
+from file_service.lost_wakeups import LostWakeups
 from file_service.outbox import Outbox
 from file_service.reaper import Reaper
 from file_service.retention import AbandonedUploads, ConfirmUpload, GoneWorkers, OldResults
 
+LOST_WAKEUPS_INTERVAL_S = 5.0
 RETENTION_INTERVAL_S = 60.0  # what lies for days need not be looked at every second
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -76,6 +78,7 @@ class Sweeps:
             monotonic=monotonic,
             now_ms=now_ms,
         )
+        self.lost_wakeups = LostWakeups(stores.conversions, bus, now_ms=now_ms)
         self.uploads = AbandonedUploads(
             stores.conversions,
             stores.files,
@@ -119,6 +122,7 @@ class Sweeps:
         often_s = settings.sweep_interval_s
         return (
             Sweep("reaper", often_s, self.reaper.sweep),
+            Sweep("lost wake-ups", max(LOST_WAKEUPS_INTERVAL_S, often_s), self.lost_wakeups.sweep),
             Sweep("outbox", often_s, self.outbox.sweep),
             Sweep("uploads", _seldom_s(settings.upload_deadline_s, often_s), self.uploads.sweep),
             Sweep("results", _seldom_s(settings.result_retention_s, often_s), self.results.sweep),

@@ -131,6 +131,19 @@ async def test_publish_when_no_queue_takes_it_then_unavailable_and_the_queue_com
     await bus.publish(a_wakeup("two"))
 
 
+async def test_backlog_when_the_queue_is_gone_then_unavailable_and_the_next_publish_makes_it_anew(
+    bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel
+) -> None:
+    await bus.ping()
+    await admin.queue_delete(queue_name(Family.OFFICE, Lane.NORMAL))
+
+    with pytest.raises(BusUnavailable):
+        await bus.backlog(Family.OFFICE, Lane.NORMAL)
+
+    await bus.publish(a_wakeup("one"))
+    assert await bus.backlog(Family.OFFICE, Lane.NORMAL) in (0, 1)
+
+
 async def test_slot_when_a_queue_is_deleted_while_it_waits_then_goes_on(
     bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel
 ) -> None:

@@ -199,6 +199,25 @@ async def test_due_when_asked_then_pending_ones_up_to_now_longest_due_first(stor
     assert [one.id for one in await stores.conversions.due(now_ms=NOW_MS, limit=1)] == [late.id]
 
 
+async def test_woken_when_asked_then_pending_ones_of_the_queue_with_a_confirmed_wakeup(stores: Stores) -> None:
+    lost = a_pending_conversion(published=1)
+    for other in (
+        lost,
+        a_pending_conversion(published=0),
+        a_pending_conversion(published=1, updated_at=NOW_MS + 10),
+        a_pending_conversion(published=1, lane=Lane.BULK),
+        a_pending_conversion(published=1, family=Family.IMAGE),
+        a_running_conversion(published=1),
+    ):
+        await stores.conversions.insert(other)
+
+    of_one = await stores.conversions.woken(Family.OFFICE, Lane.NORMAL, changed_before_ms=NOW_MS + 10, limit=9)
+    of_all = await stores.conversions.woken(None, None, changed_before_ms=NOW_MS + 10, limit=9)
+
+    assert of_one == [lost]
+    assert len(of_all) == 3
+
+
 async def test_sweeps_when_asked_then_find_running_ones_and_abandoned_uploads(stores: Stores) -> None:
     running, waiting = a_running_conversion(), a_conversion(created_at=NOW_MS - 2)
     older = a_conversion(created_at=NOW_MS - 3)

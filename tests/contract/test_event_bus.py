@@ -1,6 +1,7 @@
 """What both twins of `EventBus` promise."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -200,3 +201,25 @@ async def test_facts_when_the_reader_is_slow_then_the_oldest_are_lost_and_nobody
 async def test_facts_when_nobody_listens_then_announcing_is_fine(bus: EventBus) -> None:
     await bus.announce(a_fact("one"))
     await bus.ping()
+
+
+async def test_backlog_when_wakeups_lie_in_a_queue_then_counted_until_they_are_handed_out(bus: EventBus) -> None:
+    for number in range(2):
+        await bus.publish(a_wakeup(str(number)))
+
+    async def backlog() -> int:
+        return await bus.backlog(Family.OFFICE, Lane.NORMAL)
+
+    await until_equal(backlog, 2)
+    async with bus.open_slot([Family.OFFICE]) as slot:
+        first = await slot.next()
+        await until_equal(backlog, 1)
+        await first.accept()
+    assert await bus.backlog(Family.IMAGE, Lane.NORMAL) == 0
+
+
+async def until_equal(ask: Callable[[], Awaitable[int]], wanted: int) -> None:
+    """The broker counts a moment later than it acts."""
+    async with asyncio.timeout(10):
+        while await ask() != wanted:  # noqa: ASYNC110 - the broker is another process
+            await asyncio.sleep(0.02)

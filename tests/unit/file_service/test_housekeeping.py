@@ -121,6 +121,33 @@ async def test_outbox_when_a_wakeup_is_due_then_it_leaves_once_and_is_due_again_
     assert after.published == 1
 
 
+async def test_lost_wakeups_when_the_queue_was_purged_then_they_leave_again_within_seconds(yard: Yard) -> None:
+    """Promise 3: an emptied queue delays what was in it by seconds, not until its wake-up is due again by itself."""
+    purged, other = [
+        await yard.add(Status.PENDING, publish_due=yard.now_ms(), lane=lane) for lane in (Lane.NORMAL, Lane.BULK)
+    ]
+    await yard.sweeps.outbox.sweep()
+    too_early = await yard.sweeps.lost_wakeups.sweep()
+    yard.bus.drop_queue(Family.OFFICE, Lane.NORMAL)
+    yard.bus.make_queue(Family.OFFICE, Lane.NORMAL)
+    yard.passed_s += 4
+    found = await yard.sweeps.lost_wakeups.sweep()
+    await yard.sweeps.outbox.sweep()
+
+    assert (too_early, found) == (0, 1)
+    assert (yard.waiting(Lane.NORMAL), yard.waiting(Lane.BULK)) == (1, 1)
+    assert (await yard.look(purged)).published == 2
+    assert (await yard.look(other)).published == 1
+
+
+async def test_lost_wakeups_when_a_retry_waits_for_its_time_then_it_is_left_alone(yard: Yard) -> None:
+    waiting = await yard.add(Status.PENDING, publish_due=yard.now_ms() + 60_000)
+    yard.passed_s += 30
+
+    assert await yard.sweeps.lost_wakeups.sweep() == 0
+    assert (await yard.look(waiting)).publish_due == waiting.publish_due
+
+
 async def test_outbox_when_the_queue_was_purged_then_the_wakeup_leaves_again(yard: Yard) -> None:
     """Promise 1: the broker may be wiped and nothing is lost."""
     record = await yard.add(Status.PENDING, publish_due=yard.now_ms())
