@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,28 +22,13 @@ from deploy.local.demo import SHOWN
 from deploy.local.home import REPOSITORY
 from tests.assets.make_samples import make_samples
 from tests.assets.plain_pdf import Page, make_pdf
+from tests.e2e.command_line import converto
 from tests.e2e.plain_http import fetch, finish, start
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_samples(tmp_path_factory.mktemp("samples"))
-
-
-def converto(stack: Any, *arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CONVERTO_SERVER_URL": stack.url, "CONVERTO_API_KEY": stack.api_key, "HOME": str(cwd)}
-    done = subprocess.run(
-        [sys.executable, "-m", "converto_cli", *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    if check is not None:
-        assert done.returncode == check, done.stdout + done.stderr
-    return done
 
 
 def size_of(picture: Path) -> tuple[int, int]:

@@ -4,6 +4,7 @@ Proves promises 1 and 3 of the design for these two faults, and C8 in part.
 """
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 
+from tests.e2e.command_line import converto
 from tests.e2e.plain_http import finish, start
 
 Answer = TypeVar("Answer")
@@ -69,3 +71,22 @@ def test_broker_when_killed_mid_conversion_then_this_and_the_next_one_complete(
     assert ended["status"] == "completed"
     assert ended["attempts_lost"] == 0
     assert next_ended["status"] == "completed"
+
+
+def test_client_when_it_went_away_and_the_servers_restarted_then_it_asks_later_and_gets_its_result(
+    stack: Any, http: httpx2.Client, tmp_path: Path
+) -> None:
+    """M1: client and server need not be there at the same time; the command line only needs the id later."""
+    source = tmp_path / "notes.txt"
+    source.write_text("the quick brown fox jumps over the lazy dog\n" * 200)
+    begun = converto(stack, "convert", str(source), "--to", "pdf", "--detach", "--json", cwd=tmp_path)
+    (result,) = json.loads(begun.stdout)["results"]
+    stack.kill("api")
+    stack.kill("worker-1")
+    stack.kill("rabbitmq")
+    wait_until(lambda: http.get("/api/health/live").status_code == 200 or None, within_s=60)
+    finish(http, result["conversion_id"])
+
+    converto(stack, "download", result["conversion_id"], "-o", str(tmp_path / "later"), cwd=tmp_path)
+
+    assert (tmp_path / "later" / "notes.pdf").read_bytes().startswith(b"%PDF")
