@@ -109,6 +109,7 @@ def parked(letter: DeadLetter, conversion: Conversion | None, *, now_ms: int) ->
     event, trouble = _read(letter.body)
     reason = Reason.UNREADABLE if event is None else _reason(letter.verdict)
     text, is_binary = _kept(letter.body)
+    error_code, error_message = (None, None) if conversion is None else conversion.last_error
     return ParkedMessage(
         id=letter.id,
         reason=reason,
@@ -128,8 +129,8 @@ def parked(letter: DeadLetter, conversion: Conversion | None, *, now_ms: int) ->
         is_truncated=len(letter.body) > BODY_KEPT_BYTES,
         status=None if conversion is None else conversion.status,
         token=None if conversion is None else conversion.token,
-        error_code=None if conversion is None else conversion.error_code or _last_error(conversion)[0],
-        error_message=None if conversion is None else conversion.error_message or _last_error(conversion)[1],
+        error_code=error_code,
+        error_message=error_message,
     )
 
 
@@ -165,13 +166,6 @@ def _explanation(reason: Reason, letter: DeadLetter) -> str:
         Reason.EXPIRED: "It lay in its queue for longer than an administrator allows there",
         Reason.MAXLEN: "Its queue held more messages than an administrator allows there",
     }.get(reason, "The broker did not say why")
-
-
-def _last_error(conversion: Conversion) -> tuple[str | None, str | None]:
-    """How the last failed attempt of a conversion that goes on ended."""
-    if not conversion.errors:
-        return None, None
-    return conversion.errors[-1].code, conversion.errors[-1].message
 
 
 def _kept(body: bytes) -> tuple[str, bool]:
