@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from converto_core.errors import BusUnavailable
 from converto_core.events import PARKED_QUEUE
 from converto_core.parked import DeadLetter
-from converto_infra.rabbitmq_link import TOPOLOGY_TIMEOUT_S, Link, get_one
+from converto_infra.rabbitmq_link import DELIVERY_LIMIT, TOPOLOGY_TIMEOUT_S, Link, get_one
 
 # The broker takes messages of up to 128 MiB from anyone, and one that could not be fetched would block all behind it.
 FETCH_TIMEOUT_S = 30.0
@@ -64,14 +64,16 @@ class RabbitParkedDelivery:
 def dead_letter(message: AbstractIncomingMessage) -> DeadLetter:
     """A message with what the broker noted on it."""
     death = _last_death(message.headers)
+    verdict = _text(death.get("reason"))
     return DeadLetter(
         body=message.body,
         routing_key=message.routing_key or "",
         message_id=message.message_id,
         queue=_text(death.get("queue")),
-        verdict=_text(death.get("reason")),
+        verdict=verdict,
         deaths=_count(death.get("count")),
-        deliveries=_deliveries(message.headers),
+        # The broker's own count begins anew in the parked queue, so the number is known for this verdict alone.
+        deliveries=DELIVERY_LIMIT + 1 if verdict == "delivery_limit" else 0,
         died_at=_milliseconds(death.get("time")),
     )
 
@@ -81,12 +83,6 @@ def _last_death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
     deaths = headers.get("x-death")
     newest = deaths[0] if isinstance(deaths, list) and deaths else {}
     return newest if isinstance(newest, Mapping) else {}
-
-
-def _deliveries(headers: Mapping[str, Any]) -> int:
-    """A quorum queue counts only deliveries that came back, so the first one is not among them."""
-    returned = headers.get("x-delivery-count")
-    return _count(returned) + 1 if returned is not None else 0
 
 
 def _text(value: Any) -> str | None:

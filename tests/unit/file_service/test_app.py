@@ -35,7 +35,8 @@ async def test_start_when_database_is_away_then_prepared_when_it_is_back(monkeyp
 
         await world.until(is_prepared)
 
-        assert (await service.wiring.keys.caller(key)).owner == "carla"
+        caller = await service.wiring.keys.caller(key)
+        assert (caller.owner, caller.is_admin) == ("carla", True)
         assert (await service.wiring.doctor.examine()).status == "ok"
 
 
