@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Meta
 
+from converto_core.access import NewIds
 from converto_core.parked import Reason
 from converto_core.ports import ParkedFilter
 from file_service.idempotency import Answer, Idempotency
@@ -78,7 +79,7 @@ async def requeue_parked(
     """Its wake-up leaves at once and the message is forgotten; 409 says why when no conversion waits for it."""
     known_id, body = parse_id(message_id), await read_json(request, Nothing)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         return answer(202, parked_body(await parked.requeue(known_id)))
 
     return await answer_once(request, once, body, work)
@@ -109,7 +110,7 @@ async def requeue_many_parked(
     """Up to 200 for each request; what cannot be requeued stays, and the answer says why."""
     choice = await _choice(request)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         return answer(200, await parked.requeue_page(_filter(choice)))
 
     return await answer_once(request, once, choice, work)
@@ -128,7 +129,7 @@ async def drop_many_parked(
     """Up to 200 for each request; their conversions stay as they are."""
     choice = await _choice(request)
 
-    async def work() -> Answer:
+    async def work(_: NewIds) -> Answer:
         return answer(200, await parked.drop_page(_filter(choice)))
 
     return await answer_once(request, once, choice, work)
