@@ -4,6 +4,7 @@ with Converto("http://127.0.0.1:8080", "cvt_…") as client:
     client.convert("deck.pptx", to="pdf").wait().save("out/")
 """
 
+from converto_client.admin import Admin, AsyncAdmin
 from converto_client.async_client import AsyncConverto
 from converto_client.async_conversion import AsyncConversion
 from converto_client.client import Conversion, Converto
@@ -12,6 +13,7 @@ from converto_client.errors import (
     Conflict,
     ConversionFailed,
     DependencyUnavailable,
+    Forbidden,
     IdempotencyMismatch,
     InvalidRequest,
     NotFound,
@@ -31,6 +33,8 @@ from converto_client.resume import ResumeStore
 from converto_client.retry import Retry
 
 __all__ = [
+    "Admin",
+    "AsyncAdmin",
     "AsyncConversion",
     "AsyncConverto",
     "ClientError",
@@ -39,6 +43,7 @@ __all__ = [
     "ConversionFailed",
     "Converto",
     "DependencyUnavailable",
+    "Forbidden",
     "IdempotencyMismatch",
     "InvalidRequest",
     "NotFound",

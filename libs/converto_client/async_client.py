@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx2
 
+from converto_client.admin import AsyncAdmin
 from converto_client.async_conversion import AsyncConversion, ignore, outputs_of
 from converto_client.events import follow_all
 from converto_client.models import (
@@ -31,7 +32,7 @@ from converto_client.resume import ResumeStore
 from converto_client.retry import Retry
 from converto_client.source import OnBytes, look_at
 from converto_client.submission import Submission
-from converto_client.transport import API, Sleep, Transport, decoded, segment
+from converto_client.transport import API, Sleep, Transport, decoded, segment, without_none
 
 PAGE_LENGTH = 200
 
@@ -56,6 +57,11 @@ class AsyncConverto:
         """
         self._transport = Transport(url, api_key, timeout_s=timeout_s, retry=retry, http=http, sleep=sleep)
         self._resume = resume
+
+    @property
+    def admin(self) -> AsyncAdmin:
+        """What only an administrator's key may ask."""
+        return AsyncAdmin(self._transport)
 
     async def __aenter__(self) -> Self:
         """Nothing is sent yet."""
@@ -93,8 +99,8 @@ class AsyncConverto:
                 first, to, options=options, client_id=client_id, lane=lane, append_file_ids=more
             )
         local = await look_at(source)
-        request = _without_none(target_format=to, options=dict(options or {}) or None, client_id=client_id, lane=lane)
-        body = {**request, "file": _without_none(**local.declaration(), client_id=client_id)}
+        request = without_none(target_format=to, options=dict(options or {}) or None, client_id=client_id, lane=lane)
+        body = {**request, "file": without_none(**local.declaration(), client_id=client_id)}
         work = Submission(self._transport, self._resume, local, body, on_bytes)
         record = await work.conversion()
         return AsyncConversion(self._transport, record, forget=work.forget)
@@ -104,7 +110,7 @@ class AsyncConverto:
     ) -> FileRecord:
         """Upload a local file without converting it."""
         local = await look_at(source)
-        body = _without_none(**local.declaration(), client_id=client_id)
+        body = without_none(**local.declaration(), client_id=client_id)
         work = Submission(self._transport, self._resume, local, body, on_bytes)
         return await work.file()
 
@@ -119,7 +125,7 @@ class AsyncConverto:
         append_file_ids: Sequence[str] = (),
     ) -> AsyncConversion:
         """Have a file converted that is at the server already, joined with others that are (`append_file_ids`)."""
-        body = _without_none(
+        body = without_none(
             file_id=file_id,
             append_file_ids=list(append_file_ids) or None,
             target_format=to,
@@ -149,7 +155,7 @@ class AsyncConverto:
         after: str | None = None,
     ) -> ConversionPage:
         """One page of conversions, newest first; `after` is the `next` of the page before."""
-        params = _without_none(
+        params = without_none(
             status=",".join(status) or None,
             client_id=client_id,
             file_id=file_id,
@@ -211,7 +217,7 @@ class AsyncConverto:
 
     async def files(self, *, limit: int = 50, after: str | None = None) -> FilePage:
         """One page of uploaded files, newest first."""
-        return await self._transport.call("GET", "/files", FilePage, params=_without_none(limit=limit, after=after))
+        return await self._transport.call("GET", "/files", FilePage, params=without_none(limit=limit, after=after))
 
     async def delete_file(self, file_id: str) -> None:
         """Remove an uploaded file; conversions that still wait for it are cancelled."""
@@ -223,7 +229,7 @@ class AsyncConverto:
 
     async def formats(self, source: str | None = None, target: str | None = None, *, sleeping: bool = False) -> Formats:
         """What the running workers convert (with `sleeping` also what others will), options as JSON Schema."""
-        params = _without_none(source=source, target=target, sleeping="true" if sleeping else None)
+        params = without_none(source=source, target=target, sleeping="true" if sleeping else None)
         return await self._transport.call("GET", "/formats", Formats, params=params)
 
     async def plan(
@@ -236,7 +242,7 @@ class AsyncConverto:
         options: Mapping[str, Any] | None = None,
     ) -> Plan:
         """How a conversion would go, without making one: of a format, a file name or an uploaded file."""
-        named = _without_none(source_format=source, filename=filename, file_id=file_id)
+        named = without_none(source_format=source, filename=filename, file_id=file_id)
         body = {"target_format": to, "options": dict(options or {}), **named}
         return await self._transport.call("POST", "/plans", Plan, body=body)
 
@@ -252,7 +258,3 @@ class AsyncConverto:
         """How the server and each of its dependencies are; a dependency that is away is an answer, not an error."""
         response = await self._transport.send("GET", "/api/health", accept=frozenset({503}))
         return decoded(response, Health)
-
-
-def _without_none(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}

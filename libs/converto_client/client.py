@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import httpx2
 
+from converto_client.admin import Admin
 from converto_client.async_client import AsyncConverto
 from converto_client.async_conversion import AsyncConversion, ignore
 from converto_client.models import (
@@ -44,6 +45,11 @@ class Converto:
         """`timeout_s` is the longest silence of the server in seconds; raises ValueError for a URL of no use."""
         self._portal = Portal()
         self._client = AsyncConverto(url, api_key, timeout_s=timeout_s, retry=retry, resume=resume, http=http)
+
+    @property
+    def admin(self) -> Admin:
+        """What only an administrator's key may ask."""
+        return Admin(self._portal, self._client.admin)
 
     def __enter__(self) -> Self:
         """Nothing is sent yet."""

@@ -4,6 +4,7 @@ ClientError
 ├── ProblemError                the server answered with a problem; one class per kind of code
 │   ├── InvalidRequest          invalid_request, malformed_request, malformed_id, options_invalid
 │   ├── Unauthorized            unauthorized
+│   ├── Forbidden               forbidden
 │   ├── NotFound                not_found
 │   ├── Conflict                conflict
 │   │   ├── UploadIncomplete    upload_incomplete
@@ -53,6 +54,10 @@ class InvalidRequest(ProblemError):
 
 class Unauthorized(ProblemError):
     """The API key is missing or not known to this server."""
+
+
+class Forbidden(ProblemError):
+    """The API key is known but may not do this."""
 
 
 class NotFound(ProblemError):
@@ -140,6 +145,7 @@ _BY_CODE: dict[str, type[ProblemError]] = {
     "malformed_request": InvalidRequest,
     "malformed_id": InvalidRequest,
     core.Unauthorized.code: Unauthorized,
+    core.Forbidden.code: Forbidden,
     core.NotFound.code: NotFound,
     core.Conflict.code: Conflict,
     core.UploadIncomplete.code: UploadIncomplete,
@@ -159,6 +165,7 @@ _BY_CODE: dict[str, type[ProblemError]] = {
 
 _CODE_BY_STATUS = {
     401: core.Unauthorized.code,
+    403: core.Forbidden.code,
     404: core.NotFound.code,
     409: core.Conflict.code,
     413: core.TooLarge.code,

@@ -348,3 +348,4 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     owner: str
     key_id: str = ""
+    is_admin: bool = False

@@ -188,6 +188,11 @@ def segment(untrusted_id: str) -> str:
     return "".join(character for character in untrusted_id if character.isalnum() or character in "-_") or "-"
 
 
+def without_none(**fields: Any) -> dict[str, Any]:
+    """What was given: the server's own defaults hold for the rest."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def unreachable(place: str, error: httpx2.RequestError) -> ServerUnreachable:
     """The error for a request that got no answer, with the reason in words."""
     reasons: tuple[tuple[type[httpx2.RequestError], str], ...] = (

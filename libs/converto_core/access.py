@@ -8,7 +8,10 @@ import msgspec
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as the database knows it: not the secret but its SHA-256 in hex. `owner` stands on each record it makes."""
+    """A key as the database knows it: not the secret but its SHA-256 in hex. `owner` stands on each record it makes.
+
+    `is_admin`: it may also see and settle what concerns the whole installation, such as parked messages.
+    """
 
     id: str
     owner: str
@@ -16,6 +19,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     label: str = ""
     is_revoked: bool = False
+    is_admin: bool = False
 
     def matches(self, secret: str) -> bool:
         """Compare in constant time."""

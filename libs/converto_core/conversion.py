@@ -156,6 +156,13 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         """True when nothing will happen to it any more unless a user asks."""
         return self.status in TERMINAL
 
+    @property
+    def last_error(self) -> tuple[str | None, str | None]:
+        """Code and message of what went wrong last, also while it is tried again; None and None when nothing did."""
+        if self.error_code is None and self.errors:
+            return self.errors[-1].code, self.errors[-1].message
+        return self.error_code, self.error_message
+
 
 def output_key(conversion: Conversion, name: str) -> str:
     """Object key of a result. It holds the token: what a fenced worker uploads is never taken for the result."""

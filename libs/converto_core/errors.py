@@ -5,6 +5,7 @@ ConvertoError
 │   ├── InvalidRequest            422 invalid_request
 │   ├── NotFound                  404 not_found
 │   ├── Unauthorized              401 unauthorized
+│   ├── Forbidden                 403 forbidden
 │   ├── Conflict                  409 conflict
 │   │   ├── UploadIncomplete      409 upload_incomplete
 │   │   └── RequestInFlight       409 request_in_flight
@@ -83,6 +84,14 @@ class Unauthorized(RequestError):
     code = "unauthorized"
     title = "A valid API key is needed"
     http_status = 401
+
+
+class Forbidden(RequestError):
+    """Raised when the API key is known but may not do this."""
+
+    code = "forbidden"
+    title = "This API key may not do this"
+    http_status = 403
 
 
 class Conflict(RequestError):

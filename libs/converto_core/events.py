@@ -3,7 +3,10 @@
 A message is only a wake-up or a hint; the record in the database is the truth. Bodies stay under 1 KiB.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from converto_core.conversion import Conversion, Lane, Status
 from converto_core.errors import ConvertoError
@@ -13,6 +16,10 @@ EVENTS_EXCHANGE = "converto.events"
 DEAD_EXCHANGE = "converto.dead"
 PARKED_QUEUE = "conversions.parked"
 VERSION = 1
+
+# What comes out of a queue may be made by anyone: no larger id than we make, no larger token than a database can hold.
+Id = Annotated[str, Meta(min_length=1, max_length=64)]
+Token = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class UnreadableEvent(ConvertoError):
@@ -24,8 +31,8 @@ class UnreadableEvent(ConvertoError):
 class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_created"):
     """There is work: whoever is free may try to claim this conversion with this token."""
 
-    id: str
-    token: int
+    id: Id
+    token: Token
     family: Family
     lane: Lane
     trace: str | None = None
@@ -88,7 +95,7 @@ def decode(body: bytes) -> Event:
     """The event in a message body; raises `UnreadableEvent` for anything else, newer versions included."""
     try:
         event = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableEvent(f"not an event: {error}") from error
     if event.v > VERSION:
         raise UnreadableEvent(f"event version {event.v} is newer than {VERSION}")

@@ -19,6 +19,7 @@ from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.file import File, FileStatus
 from converto_core.formats import Family
 from converto_core.history import Entry
+from converto_core.parked import DeadLetter, ParkedMessage, Reason
 
 
 class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +144,34 @@ class AccessStore(Protocol):
         """Let the next one serve the request, with the same `new_ids`: serving failed in a way that may pass."""
 
 
+class ParkedFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which parked messages to list, the last that died first: all conditions hold; `after` as for conversions."""
+
+    reason: Reason | None = None
+    conversion_id: str | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+class ParkedStore(Protocol):
+    """Messages that the broker set aside."""
+
+    async def insert(self, message: ParkedMessage) -> None:
+        """Store a new record durably; raises `DuplicateKey` when this very dead letter is stored already."""
+
+    async def get(self, message_id: str) -> ParkedMessage | None:
+        """The record, or None."""
+
+    async def find(self, query: ParkedFilter) -> list[ParkedMessage]:
+        """The last that died first (by id), at most `query.limit`."""
+
+    async def delete(self, message_id: str) -> bool:
+        """Remove a record; False when it is not there."""
+
+    async def stored_before(self, before_ms: int, *, limit: int) -> list[ParkedMessage]:
+        """Records that were stored before the given time, oldest first."""
+
+
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What the object store knows of an object; `sha256` in hex only where the store has verified it itself."""
 
@@ -254,6 +283,24 @@ class WakeupSource(Protocol):
         """Wait for the next wake-up, high lane first; goes on by itself after the broker was away."""
 
 
+class ParkedDelivery(Protocol):
+    """One dead letter in our hands."""
+
+    @property
+    def letter(self) -> DeadLetter:
+        """What was set aside."""
+
+    async def accept(self) -> None:
+        """Acknowledge: the broker forgets it. Raises nothing; if it does not get through, the letter comes again."""
+
+
+class ParkedSource(Protocol):
+    """The queue of dead letters. What is not accepted when it closes goes back."""
+
+    async def take(self) -> ParkedDelivery | None:
+        """The next dead letter, or None when there is none; raises `BusUnavailable`."""
+
+
 class EventBus(Protocol):
     """Wake-ups for workers and facts for listeners."""
 
@@ -273,6 +320,9 @@ class EventBus(Protocol):
         self, families: Sequence[Family], *, quarantine: bool = False
     ) -> AbstractAsyncContextManager[WakeupSource]:
         """A channel of its own for one slot; with `quarantine` it also takes that lane."""
+
+    def dead_letters(self) -> AbstractAsyncContextManager[ParkedSource]:
+        """The queue of dead letters, on a channel of its own; several readers never hold the same letter."""
 
     def facts(self) -> AbstractAsyncContextManager[AsyncIterator[ConversionFact]]:
         """All facts from now on; a slow reader loses the oldest, never blocks the bus."""

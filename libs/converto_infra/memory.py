@@ -12,6 +12,7 @@ from converto_infra.memory_conversions import MemoryConversionStore
 from converto_infra.memory_files import MemoryFileStore
 from converto_infra.memory_history import MemoryHistoryStore
 from converto_infra.memory_objects import MemoryObjectStore
+from converto_infra.memory_parked import MemoryParkedStore
 from converto_infra.memory_workers import MemoryWorkerStore
 
 __all__ = ["MemoryEventBus", "MemoryObjectStore", "MemoryStores"]
@@ -26,6 +27,7 @@ class MemoryStores(MemoryServer):
         self.conversions = MemoryConversionStore(self, self.history)
         self.files = MemoryFileStore(self)
         self.workers = MemoryWorkerStore(self)
+        self.parked = MemoryParkedStore(self)
         self.access = MemoryAccessStore(self)
 
     async def ping(self) -> None:

@@ -12,6 +12,7 @@ from converto_core.conversion import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.formats import Family
+from converto_core.parked import DeadLetter
 from converto_infra.fact_buffer import FactBuffer
 
 TAKEN_LANES = (Lane.HIGH, Lane.NORMAL, Lane.BULK)
@@ -27,6 +28,7 @@ class MemoryEventBus:
         self._queues: dict[QueueKey, deque[ConversionCreated]] = {
             (family, lane): deque() for family in Family for lane in Lane
         }
+        self._dead: deque[DeadLetter] = deque()
         self._changed = asyncio.Event()
         self._listeners: set[FactBuffer] = set()
 
@@ -83,6 +85,15 @@ class MemoryEventBus:
             await slot.close()
 
     @asynccontextmanager
+    async def dead_letters(self) -> AsyncIterator["MemoryParkedSource"]:
+        """The queue of dead letters; what was not accepted goes back when it closes."""
+        source = MemoryParkedSource(self, self._dead)
+        try:
+            yield source
+        finally:
+            source.close()
+
+    @asynccontextmanager
     async def facts(self) -> AsyncIterator[AsyncIterator[ConversionFact]]:
         """All facts from now on; a slow reader loses the oldest."""
         listener = FactBuffer()
@@ -91,6 +102,15 @@ class MemoryEventBus:
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    def park(self, letter: DeadLetter) -> None:
+        """Set a message aside, as a broker does with one that was rejected, for tests."""
+        self._dead.append(letter)
+
+    @property
+    def parked(self) -> int:
+        """How many dead letters lie in their queue, for tests."""
+        return len(self._dead)
 
     def waiting(self, family: Family, lane: Lane) -> int:
         """How many wake-ups lie in a queue, for tests."""
@@ -171,3 +191,40 @@ class MemoryWakeup:
         if not self._is_settled:
             self._is_settled = True
             self._bus.give_back(self._event)
+
+
+class MemoryParkedSource:
+    """Twin of `ParkedSource`."""
+
+    def __init__(self, bus: MemoryEventBus, dead: deque[DeadLetter]) -> None:
+        self._bus, self._dead = bus, dead
+        self._taken: list[MemoryParkedDelivery] = []
+
+    async def take(self) -> "MemoryParkedDelivery | None":
+        """The next dead letter, or None when there is none; raises `BusUnavailable`."""
+        await self._bus.ping()
+        if not self._dead:
+            return None
+        delivery = MemoryParkedDelivery(self._dead.popleft())
+        self._taken.append(delivery)
+        return delivery
+
+    def close(self) -> None:
+        """Give back what was not accepted, in its order."""
+        self._dead.extendleft(one.letter for one in reversed(self._taken) if not one.is_accepted)
+
+
+class MemoryParkedDelivery:
+    """Twin of `ParkedDelivery`."""
+
+    def __init__(self, letter: DeadLetter) -> None:
+        self._letter, self.is_accepted = letter, False
+
+    @property
+    def letter(self) -> DeadLetter:
+        """What was set aside."""
+        return self._letter
+
+    async def accept(self) -> None:
+        """Acknowledge."""
+        self.is_accepted = True

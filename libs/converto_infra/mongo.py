@@ -11,6 +11,7 @@ from converto_infra.mongo_collection import Document, translated
 from converto_infra.mongo_conversions import MongoConversionStore
 from converto_infra.mongo_files import MongoFileStore
 from converto_infra.mongo_history import MongoHistoryStore
+from converto_infra.mongo_parked import MongoParkedStore
 from converto_infra.mongo_workers import MongoWorkerStore
 from converto_infra.resilience import database_guard
 from converto_infra.settings import Settings
@@ -34,6 +35,7 @@ class MongoStores:
         self.conversions = MongoConversionStore(self._database["conversions"], self.guard, self.history)
         self.files = MongoFileStore(self._database["files"], self.guard)
         self.workers = MongoWorkerStore(self._database["workers"], self.guard)
+        self.parked = MongoParkedStore(self._database["parked"], self.guard)
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
 
     @classmethod
@@ -71,6 +73,7 @@ class MongoStores:
         await self.history.ensure_indexes()
         await self.files.ensure_indexes()
         await self.workers.ensure_indexes()
+        await self.parked.ensure_indexes()
 
     async def close(self) -> None:
         """Write what the history still holds, then end all connections."""

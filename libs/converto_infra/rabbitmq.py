@@ -14,6 +14,7 @@ from converto_core.events import ConversionCreated, ConversionFact, encode, queu
 from converto_core.formats import Family
 from converto_infra.rabbitmq_facts import FactReader, FactSender
 from converto_infra.rabbitmq_link import Link, Outlet, Topology, end_task
+from converto_infra.rabbitmq_parked import RabbitParkedSource
 from converto_infra.rabbitmq_slot import RabbitSlot
 from converto_infra.resilience import broker_guard
 from converto_infra.settings import Settings
@@ -80,6 +81,15 @@ class RabbitEventBus:
             yield slot
         finally:
             await slot.close()
+
+    @asynccontextmanager
+    async def dead_letters(self) -> AsyncIterator["RabbitParkedSource"]:
+        """The queue of dead letters, on a channel of its own."""
+        source = RabbitParkedSource(self._consuming)
+        try:
+            yield source
+        finally:
+            await source.close()
 
     @asynccontextmanager
     async def facts(self) -> AsyncIterator[AsyncIterator[ConversionFact]]:

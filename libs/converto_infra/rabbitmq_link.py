@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
 from converto_core.conversion import Lane
@@ -227,6 +227,12 @@ class BackOff:
             log.warning(event, reason=error.detail)
         await asyncio.sleep(random.uniform(0, self._ceiling_s))  # noqa: S311 - jitter, not a secret
         self._ceiling_s = min(self._ceiling_s * 2, BACK_OFF_LONGEST_S)
+
+
+async def get_one(channel: AbstractChannel, queue_name: str) -> AbstractIncomingMessage | None:
+    """The first message of a queue, or None when it is empty; it is ours until it is settled or the channel closes."""
+    queue = await channel.get_queue(queue_name, ensure=False)
+    return await queue.get(fail=False)
 
 
 async def loss_of(channel: AbstractChannel) -> asyncio.Event:

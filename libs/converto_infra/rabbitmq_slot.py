@@ -14,7 +14,7 @@ from converto_core.conversion import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, UnreadableEvent, decode, queue_name
 from converto_core.formats import Family
-from converto_infra.rabbitmq_link import TOPOLOGY_TIMEOUT_S, BackOff, Link, loss_of
+from converto_infra.rabbitmq_link import TOPOLOGY_TIMEOUT_S, BackOff, Link, get_one, loss_of
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ class RabbitSlot:
         names = [queue_name(family, lane) for lane in self._lanes for family in self._families]
         channel = await self._open_channel()
         for name in names:
-            message = await self._link.run(functools.partial(_get, channel, name))
+            message = await self._link.run(functools.partial(get_one, channel, name))
             if message is not None:
                 return message
         return await self._wait_for_delivery(channel, names)
@@ -209,11 +209,6 @@ class _Bell:
             return
         with suppress(*CONNECTION_EXCEPTIONS):
             await message.nack(requeue=True)
-
-
-async def _get(channel: AbstractChannel, name: str) -> AbstractIncomingMessage | None:
-    queue = await channel.get_queue(name, ensure=False)
-    return await queue.get(fail=False)
 
 
 async def _first_of(*signs: asyncio.Event) -> None:

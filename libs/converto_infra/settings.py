@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     )
     republish_max_s: float = Field(3600, gt=0)
     result_retention_s: float = Field(7 * 86400, gt=0)
+    parked_retention_s: float = Field(
+        30 * 86400, gt=0, description="Messages that the broker set aside are kept this long for an administrator."
+    )
 
     # Workers
     worker_slots: int | None = Field(

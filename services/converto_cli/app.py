@@ -23,6 +23,12 @@ COMMANDS = (
     ("plan", "converto_cli.plan:plan", "Show how a conversion would go, how long it takes and what it loses."),
     ("doctor", "converto_cli.doctor:doctor", "Check server, key, dependencies and workers, and say what to do."),
 )
+PARKED_COMMANDS = (
+    ("list", "converto_cli.parked:list_parked", "List messages that the broker set aside."),
+    ("show", "converto_cli.parked:show", "Show why one was set aside, and what to do."),
+    ("requeue", "converto_cli.parked:requeue", "Wake the conversions of messages now."),
+    ("drop", "converto_cli.parked:drop", "Forget messages; conversions stay as they are."),
+)
 EXIT_STATUSES = (
     "Exit status: 0 ok, 1 failure, 2 usage, 3 some failed, 4 key refused, 5 conversion failed, "
     "6 server unreachable, 7 timed out waiting, 130 Ctrl-C."
@@ -50,6 +56,7 @@ def build_app() -> App:
     app.meta.suppress_keyboard_interrupt = False
     for name, place, words in COMMANDS:
         app.command(place, name=name, help=words)
+    app.command(_administration())
     app.command(version, help="Show the version.")
 
     @app.meta.default
@@ -67,6 +74,16 @@ def build_app() -> App:
         return command(*bound.args, **bound.kwargs)
 
     return app.meta
+
+
+def _administration() -> App:
+    """`converto admin …`, for keys of administrators."""
+    admin = App(name="admin", help="Look after an installation; needs an administrator's key.")
+    parked = App(name="parked", help="Messages that the broker could not hand to a worker.")
+    for name, place, words in PARKED_COMMANDS:
+        parked.command(place, name=name, help=words)
+    admin.command(parked)
+    return admin
 
 
 def version_text() -> str:

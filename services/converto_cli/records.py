@@ -1,23 +1,22 @@
 """`converto status`, `list`, `cancel`, `retry` and `delete`: records of conversions, shown and changed."""
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter, validators
 
 from converto_cli import exits
 from converto_cli.context import Context
-from converto_cli.session import Session, Usage, run, status_of, trouble_of
+from converto_cli.each import Change, each
+from converto_cli.session import Session, Usage, run
 from converto_cli.words import moment
-from converto_client.errors import ClientError
 from converto_client.models import ConversionRecord
 
 HEADS = ("ID", "STATUS", "%", "FILE", "TO", "CLIENT", "CREATED", "")
 
 Given = Annotated[Context, Parameter(parse=False)]
-Change = Callable[[Session, str], Awaitable[ConversionRecord | None]]
 
 
 def status(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: Given) -> int:
@@ -91,26 +90,11 @@ async def _collect(
             return records, after is not None
 
 
-async def _each(session: Session, ids: Sequence[str], change: Change) -> int:
-    """Do the same to each id; what fails is told, and the rest goes on."""
-    if not ids:
-        raise Usage("Name at least one conversion id; `converto list` shows them")
-    records: list[ConversionRecord] = []
-    errors: list[dict[str, Any]] = []
-    statuses: list[int] = []
-    for conversion_id in dict.fromkeys(ids):
-        try:
-            record = await change(session, conversion_id)
-        except ClientError as error:
-            statuses.append(status_of(error))
-            errors.append({"id": conversion_id, "error": trouble_of(error)})
-            session.screen.complain(f"{conversion_id}: {trouble_of(error).message}")
-            continue
-        statuses.append(exits.OK)
-        records += [record] if record is not None else []
-    session.screen.table(HEADS, [_cells(record) for record in records])
-    session.screen.document({"ok": not errors, "conversions": records, "errors": errors})
-    return exits.of_many(statuses)
+async def _each(session: Session, ids: Sequence[str], change: Change[ConversionRecord]) -> int:
+    outcome = await each(session, ids, change, shown_by="converto list")
+    session.screen.table(HEADS, [_cells(record) for record in outcome.records])
+    session.screen.document({"ok": not outcome.errors, "conversions": outcome.records, "errors": outcome.errors})
+    return outcome.status
 
 
 def _cells(record: ConversionRecord) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from converto_client.async_client import AsyncConverto
 from converto_client.errors import (
     ClientError,
     ConversionFailed,
+    Forbidden,
     NotFound,
     ProblemError,
     ServerUnreachable,
@@ -25,6 +26,7 @@ from converto_client.retry import Retry
 
 _STATUSES: tuple[tuple[type[ClientError], int], ...] = (
     (Unauthorized, exits.AUTHENTICATION),
+    (Forbidden, exits.AUTHENTICATION),
     (ConversionFailed, exits.CONVERSION_FAILED),
     (ServerUnreachable, exits.UNREACHABLE),
     (WaitTimeout, exits.TIMED_OUT),
@@ -99,15 +101,15 @@ def status_of(error: Exception) -> int:
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), exits.FAILURE)
 
 
-def trouble_of(error: ClientError | OSError) -> Trouble:
-    """An error as JSON output tells it, with the fields at fault and what to do."""
+def trouble_of(error: ClientError | OSError, *, shown_by: str = "converto list") -> Trouble:
+    """An error as JSON output tells it, with the fields at fault and what to do; `shown_by` shows the ids there are."""
     if isinstance(error, OSError):
         return Trouble(code="file_error", message=f"{error.filename or 'A file'}: {error.strerror or error}")
     request_id = error.request_id if isinstance(error, ProblemError) else None
-    return Trouble(code=error.code, message=_words(error), retryable=error.retryable, request_id=request_id)
+    return Trouble(code=error.code, message=_words(error, shown_by), retryable=error.retryable, request_id=request_id)
 
 
-def _words(error: ClientError) -> str:
+def _words(error: ClientError, shown_by: str) -> str:
     message = str(error)
     if isinstance(error, ProblemError):
         news = [entry for entry in error.errors if entry.message not in message]
@@ -115,8 +117,10 @@ def _words(error: ClientError) -> str:
         message = f"{message} ({fields})" if fields else message
     if isinstance(error, Unauthorized):
         return f"{message}. Set CONVERTO_API_KEY, or give --api-key"
+    if isinstance(error, Forbidden):
+        return f"{message}. Give such a key with --api-key or CONVERTO_API_KEY"
     if isinstance(error, NotFound):
-        return f"{message}. `converto list` shows what there is"
+        return f"{message}. `{shown_by}` shows what there is"
     if isinstance(error, ServerUnreachable):
         return f"{message}. `converto doctor` tells more"
     return message

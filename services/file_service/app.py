@@ -17,7 +17,7 @@ from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
 from converto_core.ports import EventBus, ObjectStore
 from converto_infra.settings import Settings
-from file_service.authentication import Authentication
+from file_service.authentication import Authentication, administrators_only
 from file_service.border import Border
 from file_service.housekeeping import run_housekeeping
 from file_service.problem import to_response
@@ -25,6 +25,7 @@ from file_service.requests import PREFIX
 from file_service.routes import catalogue, docs, events, health, plans
 from file_service.routes.conversions import conversion_routes
 from file_service.routes.files import file_routes
+from file_service.routes.parked import parked_routes
 from file_service.wiring import Stores, Wiring, build_wiring
 
 PREPARE_AGAIN_S = 1.0
@@ -124,6 +125,7 @@ def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) ->
                     plans.make_plan,
                     catalogue.list_workers,
                     catalogue.who_am_i,
+                    Router("/admin", guards=[administrators_only], route_handlers=parked_routes()),
                 ],
             ),
             Router("/api", route_handlers=[health.live, health.ready, health.whole]),
@@ -155,6 +157,7 @@ def bootstrap_key(settings: Settings) -> ApiKey | None:
         secret_sha256=hash_secret(secret),
         created_at=now_ms(),
         label="bootstrap",
+        is_admin=True,
     )
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import msgspec
 from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 
 from converto_core.access import ApiKey, split_key_text
-from converto_core.errors import Unauthorized
+from converto_core.errors import Forbidden, Unauthorized
 from converto_core.ports import AccessStore
 
 KEY_CACHE_S = 5.0
@@ -21,6 +22,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     owner: str
     key_id: str
+    is_admin: bool = False
 
 
 class KeyRing:
@@ -42,7 +44,7 @@ class KeyRing:
         key = await self._key(parts[0])
         if key is None or not key.matches(parts[1]):
             raise Unauthorized("This API key is not known or was revoked")
-        return Caller(key.owner, key.id)
+        return Caller(key.owner, key.id, is_admin=key.is_admin)
 
     async def _key(self, key_id: str) -> ApiKey | None:
         known = self._seen.get(key_id)
@@ -67,6 +69,15 @@ class Authentication(AbstractAuthenticationMiddleware):
         keys: KeyRing = connection.app.state.wiring.keys
         caller = await keys.caller(_key_text(connection))
         return AuthenticationResult(user=caller, auth=None)
+
+
+def administrators_only(connection: ASGIConnection, _handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
+    """A guard for what concerns the whole installation; raises `Forbidden`."""
+    caller: Caller = connection.user
+    if not caller.is_admin:
+        raise Forbidden(
+            "This needs an administrator's API key; the one that the server knows as CONVERTO_BOOTSTRAP_API_KEY is one"
+        )
 
 
 def _key_text(connection: ASGIConnection) -> str | None:  # type: ignore[type-arg]

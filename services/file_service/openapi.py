@@ -7,10 +7,12 @@ import msgspec
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 
+from file_service.parked_bodies import ParkedChoice
 from file_service.routes.catalogue import FormatsQuery
 from file_service.routes.conversions import ConversionPage, OutputQuery
 from file_service.routes.events import EventsQuery
 from file_service.routes.files import FilePage
+from file_service.routes.parked import ParkedPage
 from file_service.schemas import FormFields, NewConversion, NewFile, NewPlan, Nothing, PartNumbers, Uploaded
 
 SNAPSHOT: Final = Path(__file__).with_name("openapi.json")
@@ -36,12 +38,16 @@ _BODIES: Final[dict[str, type[msgspec.Struct]]] = {
     "make_plan": NewPlan,
     "cancel_conversion": Nothing,
     "retry_conversion": Nothing,
+    "requeue_parked": Nothing,
+    "requeue_many_parked": ParkedChoice,
+    "drop_many_parked": ParkedChoice,
 }
 _QUERIES: Final[dict[str, type[msgspec.Struct]]] = {
     "list_files": FilePage,
     "list_conversions": ConversionPage,
     "get_output": OutputQuery,
     "list_formats": FormatsQuery,
+    "list_parked": ParkedPage,
     "follow_all": EventsQuery,
 }
 _HEADERS: Final = {
@@ -53,6 +59,7 @@ _HEADERS: Final = {
     "follow_all": [("Last-Event-ID", "The last event you saw: the snapshot then holds what finished since")],
 }
 _EVERY_POST: Final = [("Idempotency-Key", "The same key and request get the same answer for 24 hours")]
+_REFERENCE: Final = "#/components/schemas/{name}"
 _ID: Final = "019b2c5e-6f0a-7c31-9d52-3f1c5c0d7a10"
 _EXAMPLES: Final[dict[str, Any]] = {
     "create_file": {"filename": "deck.pptx", "size_bytes": 48213},
@@ -67,6 +74,9 @@ _EXAMPLES: Final[dict[str, Any]] = {
     "make_plan": {"target_format": "png", "filename": "deck.pptx", "options": {"dpi": 100}},
     "cancel_conversion": {},
     "retry_conversion": {},
+    "requeue_parked": {},
+    "requeue_many_parked": {"reason": "delivery_limit"},
+    "drop_many_parked": {"reason": "unreadable"},
 }
 _PROBLEM_EXAMPLE: Final = {
     "type": "urn:converto:problem:unsupported_conversion",
@@ -88,9 +98,7 @@ _SECURITY: Final = {
 def describe(app: Litestar) -> dict[str, Any]:
     """OpenAPI 3.1 of an application that was built with `CONFIG`."""
     described: dict[str, Any] = app.openapi_schema.to_schema()
-    schemas, components = msgspec.json.schema_components(
-        list(_BODIES.values()), ref_template="#/components/schemas/{name}"
-    )
+    schemas, components = msgspec.json.schema_components(list(_BODIES.values()), ref_template=_REFERENCE)
     references = dict(zip(_BODIES, schemas, strict=True))
     known = described["components"]["schemas"]
     known.update({name: schema for name, schema in components.items() if name not in known})
@@ -147,8 +155,8 @@ def _form_schema() -> dict[str, Any]:
 def _query_parameters(name: str) -> list[dict[str, Any]]:
     if name not in _QUERIES:
         return []
-    (reference,), components = msgspec.json.schema_components([_QUERIES[name]], ref_template="{name}")
-    properties = components[reference["$ref"]]["properties"]
+    _, components = msgspec.json.schema_components([_QUERIES[name]], ref_template=_REFERENCE)
+    properties = components[_QUERIES[name].__name__]["properties"]
     return [{"name": field, "in": "query", "required": False, "schema": schema} for field, schema in properties.items()]
 
 

@@ -410,10 +410,11 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 class WhoAmI(msgspec.Struct, frozen=True):
-    """Who the API key stands for."""
+    """Who the API key stands for, and whether it may see what concerns the whole installation (`/admin`)."""
 
     owner: str
     key_id: str
+    is_admin: bool
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,15 +9,17 @@ import structlog
 
 from converto_core import ids
 from converto_core.errors import DependencyUnavailable
-from converto_core.ports import ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
+from converto_core.ports import ConversionStore, EventBus, FileStore, ObjectStore, ParkedStore, WorkerStore
 from converto_infra.settings import Settings
 from file_service.lost_wakeups import LostWakeups
 from file_service.outbox import Outbox
+from file_service.parking import Parking
 from file_service.reaper import Reaper
 from file_service.retention import AbandonedUploads, ConfirmUpload, GoneWorkers, OldResults
 
 LOST_WAKEUPS_INTERVAL_S = 5.0
 RETENTION_INTERVAL_S = 60.0  # what lies for days need not be looked at every second
+PARKING_ROUNDS = 5  # nobody waits for a dead letter: the outbox wakes its conversion anyhow
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -36,6 +38,10 @@ class Stores(Protocol):
     @property
     def workers(self) -> WorkerStore:
         """Workers."""
+
+    @property
+    def parked(self) -> ParkedStore:
+        """Parked messages."""
 
 
 class Sweep(msgspec.Struct, frozen=True):
@@ -92,6 +98,9 @@ class Sweeps:
             stores.conversions, objects, bus, retention_s=settings.result_retention_s, now_ms=now_ms
         )
         self.workers = GoneWorkers(stores.workers, offers_ttl_s=settings.offers_ttl_s, now_ms=now_ms)
+        self.parking = Parking(
+            stores.parked, stores.conversions, bus, retention_s=settings.parked_retention_s, now_ms=now_ms
+        )
         self._failing: set[str] = set()
         self._all = self._listed(settings)
 
@@ -124,6 +133,7 @@ class Sweeps:
             Sweep("reaper", often_s, self.reaper.sweep),
             Sweep("lost wake-ups", max(LOST_WAKEUPS_INTERVAL_S, often_s), self.lost_wakeups.sweep),
             Sweep("outbox", often_s, self.outbox.sweep),
+            Sweep("parking", PARKING_ROUNDS * often_s, self.parking.sweep),
             Sweep("uploads", _seldom_s(settings.upload_deadline_s, often_s), self.uploads.sweep),
             Sweep("results", _seldom_s(settings.result_retention_s, often_s), self.results.sweep),
             Sweep("workers", _seldom_s(settings.offers_ttl_s, often_s), self.workers.sweep),

@@ -11,6 +11,7 @@ from converto_core.ports import (
     FileStore,
     HistoryStore,
     ObjectStore,
+    ParkedStore,
     WorkerStore,
 )
 from converto_infra.settings import Settings
@@ -22,6 +23,7 @@ from file_service.health import Doctor
 from file_service.idempotency import Idempotency
 from file_service.notifications import Notifications
 from file_service.offers import Offers
+from file_service.parked import Parked
 from file_service.plans import Plans
 from file_service.records import Records
 from file_service.requests import PREFIX
@@ -41,6 +43,8 @@ class Stores(Protocol):
     def workers(self) -> WorkerStore: ...
     @property
     def access(self) -> AccessStore: ...
+    @property
+    def parked(self) -> ParkedStore: ...
     async def ping(self) -> None:
         """Raise unless the database answers."""
 
@@ -61,6 +65,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     records: Records
     conversions: Conversions
     plans: Plans
+    parked: Parked
     notifications: Notifications
     doctor: Doctor
 
@@ -94,6 +99,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         records=records,
         conversions=Conversions(stores.conversions, records=records, files=files, offers=offers, dispatch=dispatch),
         plans=Plans(stores.conversions, files=files, offers=offers),
+        parked=Parked(stores.parked, stores.conversions, dispatch),
         notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
         doctor=Doctor({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
     )

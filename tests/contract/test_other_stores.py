@@ -111,7 +111,7 @@ async def test_workers_when_put_again_then_replaced_and_removed_then_gone(stores
 
 async def test_key_when_put_then_found_and_unknown_then_none(stores: Stores) -> None:
     """M17: the store knows a key's hash, never its secret."""
-    key = ApiKey(id="k1", owner="ann", secret_sha256=hash_secret("s"), created_at=NOW_MS, label="laptop")
+    key = ApiKey(id="k1", owner="ann", secret_sha256=hash_secret("s"), created_at=NOW_MS, label="laptop", is_admin=True)
 
     await stores.access.put_key(key)
     await stores.access.put_key(msgspec.structs.replace(key, is_revoked=True))

@@ -1,10 +1,15 @@
 """What a client without our library does: plain HTTP to the service, presigned requests to the object store."""
 
+import contextlib
 import hashlib
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
+
+Answer = TypeVar("Answer")
 
 
 def start(http: httpx2.Client, path: Path, target: str, **more: Any) -> dict[str, Any]:
@@ -35,3 +40,14 @@ def fetch(http: httpx2.Client, conversion_id: str) -> list[bytes]:
     bodies = [httpx2.get(output["url"]).content for output in outputs]
     assert [hashlib.sha256(body).hexdigest() for body in bodies] == [output["sha256"] for output in outputs]
     return bodies
+
+
+def wait_until(ask: Callable[[], Answer | None], *, within_s: float) -> Answer:
+    """Ask again and again until there is an answer: the condition is the event, the clock only its deadline."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx2.HTTPError):
+            if (answer := ask()) is not None:
+                return answer
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {within_s} s")

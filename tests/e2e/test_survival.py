@@ -3,22 +3,17 @@
 Proves promises 1 and 3 of the design for these two faults, and C8 in part.
 """
 
-import contextlib
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.e2e.command_line import converto
-from tests.e2e.plain_http import finish, start
-
-Answer = TypeVar("Answer")
+from tests.e2e.plain_http import finish, start, wait_until
 
 
 @pytest.fixture
@@ -27,17 +22,6 @@ def long_text(tmp_path: Path) -> Path:
     path = tmp_path / "long.txt"
     path.write_text("".join(f"{line:06d} the quick brown fox jumps over the lazy dog\n" for line in range(20_000)))
     return path
-
-
-def wait_until(ask: Callable[[], Answer | None], *, within_s: float) -> Answer:
-    """Ask again and again until there is an answer: the condition is the event, the clock only its deadline."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx2.HTTPError):
-            if (answer := ask()) is not None:
-                return answer
-        time.sleep(0.05)
-    raise AssertionError(f"nothing within {within_s} s")
 
 
 def running_worker(http: httpx2.Client, conversion_id: str) -> dict[str, Any] | None:

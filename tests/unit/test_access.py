@@ -22,6 +22,12 @@ def test_key_when_made_then_splits_into_id_and_secret_and_matches() -> None:
     assert secret not in msgspec.json.encode(a_key(secret)).decode()
 
 
+def test_key_when_stored_before_there_were_administrators_then_it_is_none() -> None:
+    old = {"id": "k", "owner": "ann", "secret_sha256": "0" * 64, "created_at": 1}
+
+    assert msgspec.convert(old, ApiKey).is_admin is False
+
+
 def test_keys_when_made_then_never_the_same() -> None:
     assert len({new_key_text() for _ in range(100)}) == 100
 

@@ -41,6 +41,10 @@ def test_event_when_a_newer_version_added_a_field_then_still_read() -> None:
         b'{"type":"conversion_created","id":"x","token":"1","family":"office","lane":"normal"}',
         b'{"type":"conversion_created","id":"x","token":1,"family":"opera","lane":"normal"}',
         encode(msgspec.structs.replace(a_wakeup("one"), v=2)),
+        encode(a_wakeup("one", token=-1)),
+        encode(a_wakeup("one", token=2**64)),
+        encode(a_wakeup("x" * 65)),
+        encode(a_wakeup("one"))[:-1] + b',"invented_later":' + b"[" * 100_000,
     ],
 )
 def test_body_when_not_an_event_we_know_then_unreadable(body: bytes) -> None:

@@ -23,6 +23,7 @@ async def test_stores_when_away_then_every_store_is_and_comes_back_with_its_reco
         stores.files.insert(a_file()),
         stores.workers.seen_since(0),
         stores.access.get_key("k"),
+        stores.parked.get("m"),
     ):
         with pytest.raises(StoreUnavailable):
             await call

@@ -59,7 +59,8 @@ async def list_workers(
 @get("/whoami", tags=TAGS, summary="Who this API key stands for", responses=problem_responses())
 async def who_am_i(request: ApiRequest) -> WhoAmI:
     """Good for trying a key."""
-    return WhoAmI(owner=request.user.owner, key_id=request.user.key_id)
+    caller = request.user
+    return WhoAmI(owner=caller.owner, key_id=caller.key_id, is_admin=caller.is_admin)
 
 
 def _name(field: str, untrusted_name: str | None) -> str | None:

@@ -41,6 +41,8 @@ class FakeService:
         self.replays: dict[str, Any] = {}
         self.results: list[tuple[str, bytes]] = [("deck.pdf", b"%PDF result")]
         self.ends_as: dict[str, Any] = {"status": "completed", "percent": 100.0}
+        self.parked: dict[str, dict[str, Any]] = {}
+        self.is_admin = True
         self.routes: list[dict[str, Any]] = []
         self.events: list[str] | None = None
         self.signature = 0
@@ -126,6 +128,8 @@ class FakeService:
             ("GET", "/workers", lambda _: httpx2.Response(200, json={"workers": self.worker_records})),
             ("GET", "/whoami", lambda _: httpx2.Response(200, json={"owner": "local", "key_id": "test"})),
         ]
+        if request.url.path.startswith("/api/v1/admin/"):
+            return self._administer(request)
         if request.url.path == "/api/health":
             return httpx2.Response(200 if self.health["status"] == "ok" else 503, json=self.health)
         for method, pattern, answer in table:
@@ -285,6 +289,47 @@ class FakeService:
         if self.conversions.pop(conversion_id, None) is None:
             return problem(404, "not_found", "Nothing with this id was found")
         return httpx2.Response(204)
+
+    # Administration ---------------------------------------------------------------------------------------------
+
+    def _administer(self, request: httpx2.Request) -> httpx2.Response:
+        if not self.is_admin:
+            return problem(403, "forbidden", "This needs an administrator's API key")
+        path = request.url.path.removeprefix("/api/v1/admin/parked").strip("/")
+        match (request.method, path):
+            case ("GET", ""):
+                return self._list_parked(request)
+            case ("POST", "requeue" | "drop"):
+                return self._settle_parked(json.loads(request.content), path)
+        number, _, verb = path.partition("/")
+        if number not in self.parked:
+            return problem(404, "not_found", "No parked message has this id")
+        if verb == "requeue" and self.parked[number]["outlook"] != "waits":
+            return problem(409, "conflict", self.parked[number]["advice"])
+        if request.method == "GET":
+            return httpx2.Response(200, json=self.parked[number])
+        gone = self.parked.pop(number)
+        return httpx2.Response(202, json=gone) if verb else httpx2.Response(204)
+
+    def _list_parked(self, request: httpx2.Request) -> httpx2.Response:
+        reason, start = request.url.params.get("reason"), int(request.url.params.get("after", 0))
+        limit = int(request.url.params["limit"])
+        found = [one for one in self.parked.values() if reason in (None, one["reason"])]
+        following = str(start + limit) if len(found) > start + limit else None
+        return httpx2.Response(200, json={"messages": found[start : start + limit], "next": following})
+
+    def _settle_parked(self, choice: dict[str, Any], verb: str) -> httpx2.Response:
+        """One message for each request, so that a client has to go on."""
+        chosen = [one for one in self.parked.values() if choice.get("reason") in (None, one["reason"])]
+        chosen = [one for one in chosen if one["id"] > choice.get("after", "")]
+        if not chosen:
+            return httpx2.Response(200, json={"settled": 0, "refusals": [], "next": None})
+        first, is_refused = chosen[0], verb == "requeue" and chosen[0]["outlook"] != "waits"
+        if not is_refused:
+            del self.parked[first["id"]]
+        refusals = [{"id": first["id"], "message": first["advice"]}] if is_refused else []
+        answer = {"settled": 1 - len(refusals), "refusals": refusals, "next": first["id"] if chosen[1:] else None}
+        return httpx2.Response(200, json=answer)
 
     def event(self, kind: str, number: str, **record: Any) -> str:
         """One server-sent event as text."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from converto_client import AsyncConversion, AsyncConverto, Conversion, Converto, NotFound
+from converto_client import Admin, AsyncAdmin, AsyncConversion, AsyncConverto, Conversion, Converto, Forbidden, NotFound
 from tests.unit.client.fake_service import BASE, KEY, FakeService
 
 
@@ -48,7 +48,28 @@ def test_error_when_raised_inside_then_reaches_the_caller(service: FakeService) 
         client.status("unknown")
 
 
-@pytest.mark.parametrize(("plain", "other"), [(Converto, AsyncConverto), (Conversion, AsyncConversion)])
+def test_parked_messages_when_settled_then_gone_and_without_the_right_forbidden(service: FakeService) -> None:
+    service.parked = {
+        number: {"id": number, "reason": "rejected", "outlook": "waits", "advice": "requeue it"} for number in "abcd"
+    }
+    with Converto(BASE, KEY, http=service.transport()) as client:
+        page = client.admin.parked(reason="rejected", limit=3)
+        assert [message.id for message in page.messages] == ["a", "b", "c"]
+        assert page.next == "3"
+        assert client.admin.parked_message("a").outlook == "waits"
+        assert client.admin.requeue_parked("a").id == "a"
+        client.admin.drop_parked("b")
+        assert client.admin.requeue_many_parked(reason="rejected").settled == 1
+        assert client.admin.drop_many_parked().settled == 1
+        assert service.parked == {}
+        service.is_admin = False
+        with pytest.raises(Forbidden, match="administrator"):
+            client.admin.parked()
+
+
+@pytest.mark.parametrize(
+    ("plain", "other"), [(Converto, AsyncConverto), (Conversion, AsyncConversion), (Admin, AsyncAdmin)]
+)
 def test_methods_when_compared_then_both_clients_have_the_same_with_the_same_arguments(
     plain: type, other: type
 ) -> None:

@@ -24,6 +24,7 @@ from converto_core.ports import PresignedRequest
 from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.app import FileService, build_routes
+from file_service.parking import Parking
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00" + b"\x00" * 40
 PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
@@ -99,7 +100,7 @@ def _routes(max_form_bytes: int) -> Litestar:
 
 
 class World:
-    """The service with everything behind it, and two owners' keys."""
+    """The service with everything behind it, two owners' keys, and an administrator's."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -107,9 +108,10 @@ class World:
         self.service = FileService(
             settings, self.stores, self.objects, self.bus, routes=_routes(settings.max_form_bytes)
         )
-        self.key, self.other_key = new_key_text(), new_key_text()
+        self.key, self.other_key, self.admin_key = new_key_text(), new_key_text(), new_key_text()
         self.api = self.client(self.key)
         self.stranger = self.client(self.other_key)
+        self.admin = self.client(self.admin_key)
 
     def client(self, key: str | None, **headers: str) -> httpx2.AsyncClient:
         """A client with this key."""
@@ -118,12 +120,23 @@ class World:
         return httpx2.AsyncClient(transport=transport, base_url="http://converto.test", headers=sent)
 
     async def put_keys(self) -> None:
-        """Make both keys known."""
-        for key, owner in ((self.key, "anna"), (self.other_key, "berta")):
+        """Make all keys known."""
+        for key, owner in ((self.key, "anna"), (self.other_key, "berta"), (self.admin_key, "root")):
             key_id, secret = split_key_text(key) or ("", "")
+            is_admin = key == self.admin_key
             await self.stores.access.put_key(
-                ApiKey(id=key_id, owner=owner, secret_sha256=hash_secret(secret), created_at=now_ms())
+                ApiKey(
+                    id=key_id,
+                    owner=owner,
+                    secret_sha256=hash_secret(secret),
+                    created_at=now_ms(),
+                    is_admin=is_admin,
+                )
             )
+
+    def parking(self) -> Parking:
+        """The sweep that stores dead letters."""
+        return Parking(self.stores.parked, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms)
 
     async def put_worker(self, *slots: Slot) -> None:
         """A worker that is alive."""
@@ -209,7 +222,7 @@ async def running_world(**changed: Any) -> AsyncIterator[World]:
     world = World(_defaults().model_copy(update={**quick, **changed}))
     await world.put_keys()
     await world.put_worker()
-    async with world.service.running(), world.api, world.stranger:
+    async with world.service.running(), world.api, world.stranger, world.admin:
         yield world
 
 

@@ -35,7 +35,8 @@ async def test_start_when_database_is_away_then_prepared_when_it_is_back(monkeyp
 
         await world.until(is_prepared)
 
-        assert (await service.wiring.keys.caller(key)).owner == "carla"
+        caller = await service.wiring.keys.caller(key)
+        assert (caller.owner, caller.is_admin) == ("carla", True)
         assert (await service.wiring.doctor.examine()).status == "ok"
 
 
@@ -116,7 +117,7 @@ def test_description_when_read_then_every_post_knows_its_body_key_and_problems()
     described = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     posts = [path["post"] for path in described["paths"].values() if "post" in path]
 
-    assert len(posts) == 8
+    assert len(posts) == 11
     for post in posts:
         assert post["requestBody"]["content"]["application/json"]["example"] is not None
         assert "Idempotency-Key" in {parameter["name"] for parameter in post["parameters"]}
@@ -132,6 +133,7 @@ def test_description_when_read_then_every_reference_leads_somewhere() -> None:
     named = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
 
     assert named <= set(schemas)
+    assert text.count('"$ref": ') == text.count('"$ref": "#/components/schemas/')
 
 
 def test_description_for_the_page_when_rewritten_then_has_nothing_of_3_1() -> None:

@@ -19,6 +19,8 @@ PLACES = [
     ("GET", "/api/v1/formats"),
     ("GET", "/api/v1/workers"),
     ("GET", "/api/v1/whoami"),
+    ("GET", "/api/v1/admin/parked"),
+    ("POST", "/api/v1/admin/parked/drop"),
     ("GET", "/api/v1/conversions/x"),
     ("DELETE", "/api/v1/files/x"),
 ]

@@ -1,0 +1,244 @@
+"""Dead letters on a real broker: what it notes on them, and that each becomes exactly one record (C4, C8)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import aio_pika
+import msgspec
+import pytest
+
+from converto_core.conversion import Lane, Status
+from converto_core.errors import BusUnavailable
+from converto_core.events import DEAD_EXCHANGE, EVENTS_EXCHANGE, PARKED_QUEUE, encode, queue_name, wake_up
+from converto_core.formats import Family
+from converto_core.ids import now_ms
+from converto_core.parked import DeadLetter, ParkedMessage, Reason
+from converto_core.ports import EventBus, ParkedFilter, ParkedSource
+from converto_infra.memory import MemoryEventBus, MemoryStores
+from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.rabbitmq_link import DELIVERY_LIMIT
+from converto_infra.settings import Settings
+from file_service.parking import Parking
+from tests.contract.samples import a_pending_conversion, a_wakeup
+
+KEY = f"conversion_created.{Lane.NORMAL}.{Family.OFFICE}"
+QUEUE = queue_name(Family.OFFICE, Lane.NORMAL)
+SOON_S = 20.0
+
+
+@pytest.fixture
+async def admin(server_settings: Callable[..., Settings]) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    """A channel for what an operator or a stranger does."""
+    async with await aio_pika.connect(server_settings().rabbitmq_url.get_secret_value()) as connection:
+        yield await connection.channel()
+
+
+@pytest.fixture
+def stores() -> MemoryStores:
+    return MemoryStores()
+
+
+def parking(stores: MemoryStores, bus: EventBus) -> Parking:
+    return Parking(stores.parked, stores.conversions, bus, retention_s=3600, now_ms=now_ms)
+
+
+async def publish(
+    admin: aio_pika.abc.AbstractChannel, body: bytes, *, exchange: str = EVENTS_EXCHANGE, key: str = KEY
+) -> None:
+    message = aio_pika.Message(body, message_id="by hand", headers={"x-death": "a lie"})
+    await (await admin.get_exchange(exchange, ensure=False)).publish(message, key)
+
+
+async def until_parked(admin: aio_pika.abc.AbstractChannel, count: int) -> None:
+    """Wait until the broker has moved this many messages: dead-lettering takes it a moment."""
+    async with asyncio.timeout(SOON_S):
+        while True:
+            queue = await admin.declare_queue(PARKED_QUEUE, passive=True)
+            if queue.declaration_result.message_count == count:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def next_of(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
+    """The next message; one that was given back needs a moment until it can be had again."""
+    async with asyncio.timeout(SOON_S):
+        while True:
+            message = await queue.get(fail=False)
+            if message is not None:
+                return message
+            await asyncio.sleep(0.01)
+
+
+async def work_until(bus: RabbitEventBus, name: str) -> None:
+    """Be a worker until this wake-up comes; what is unreadable before it is set aside on the way."""
+    async with bus.open_slot([Family.OFFICE]) as slot:
+        wakeup = await asyncio.wait_for(slot.next(), SOON_S)
+        await wakeup.accept()
+        assert wakeup.event.id == name
+
+
+async def records(stores: MemoryStores) -> list[ParkedMessage]:
+    return await stores.parked.find(ParkedFilter(limit=1000))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"not json", "not an event"),
+        (encode(msgspec.structs.replace(a_wakeup("one"), v=99)), "version 99 is newer than 1"),
+        (b"x" * 1_000_000, "not an event"),
+        (b'{"type":"conversion_created","x":' + b"[" * 100_000, "not an event"),
+        (encode(a_wakeup("one", token=2**70)), "not an event"),
+    ],
+    ids=["text", "newer version", "a megabyte", "nested", "counts too far"],
+)
+async def test_message_when_no_worker_can_read_it_then_a_record_says_why(
+    rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores, body: bytes, words: str
+) -> None:
+    await publish(admin, body)
+    await rabbit.publish(a_wakeup("next"))
+    before_ms = now_ms()
+    await work_until(rabbit, "next")
+    await until_parked(admin, 1)
+
+    assert await parking(stores, rabbit).sweep() == 1
+
+    (record,) = await records(stores)
+    assert (record.reason, record.verdict) == (Reason.UNREADABLE, "rejected")
+    assert words in record.explanation
+    assert (record.queue, record.routing_key, record.message_id) == (QUEUE, KEY, "by hand")
+    assert record.size_bytes == len(body)
+    assert abs(record.died_at - before_ms) < 60_000
+    await until_parked(admin, 0)
+
+
+async def test_wakeup_when_over_the_delivery_limit_then_a_record_with_count_and_the_conversion_still_waits(
+    rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
+) -> None:
+    """Promise 3: the outbox sends the wake-up of a conversion that waits, whatever the broker did with the last one."""
+    conversion = a_pending_conversion(token=1)
+    await stores.conversions.insert(conversion)
+    await rabbit.publish(wake_up(conversion))
+    queue = await admin.get_queue(QUEUE, ensure=False)
+    for _ in range(DELIVERY_LIMIT + 1):
+        await (await next_of(queue)).nack(requeue=True)
+    await until_parked(admin, 1)
+
+    assert await parking(stores, rabbit).sweep() == 1
+
+    (record,) = await records(stores)
+    assert (record.reason, record.verdict) == (Reason.DELIVERY_LIMIT, "delivery_limit")
+    assert (record.conversion_id, record.wakeup_token, record.queue) == (conversion.id, 1, QUEUE)
+    assert (record.status, record.token) == (Status.PENDING, 1)
+    assert record.deliveries == DELIVERY_LIMIT + 1
+    assert await stores.conversions.due(now_ms=now_ms(), limit=10) == [conversion]
+
+
+async def test_process_when_it_dies_between_storing_and_acknowledging_then_one_record(
+    rabbit: RabbitEventBus,
+    admin: aio_pika.abc.AbstractChannel,
+    stores: MemoryStores,
+    server_settings: Callable[..., Settings],
+) -> None:
+    await publish(admin, b"not json")
+    await rabbit.publish(a_wakeup("next"))
+    await work_until(rabbit, "next")
+    await until_parked(admin, 1)
+    dying = RabbitEventBus.connect(server_settings())
+    insert, stored = stores.parked.insert, asyncio.Event()
+
+    async def insert_and_hang(message: ParkedMessage) -> None:
+        await insert(message)
+        stored.set()
+        await asyncio.Event().wait()
+
+    stores.parked.insert = insert_and_hang  # type: ignore[method-assign]
+    sweeping = asyncio.create_task(parking(stores, dying).sweep())
+    await asyncio.wait_for(stored.wait(), SOON_S)
+    await dying.close()
+    sweeping.cancel()
+    await asyncio.wait({sweeping})
+    stores.parked.insert = insert  # type: ignore[method-assign]
+    await until_parked(admin, 1)
+
+    assert await parking(stores, rabbit).sweep() == 1
+
+    assert len(await records(stores)) == 1
+    await until_parked(admin, 0)
+
+
+async def test_message_when_published_straight_to_the_dead_letters_then_kept_with_unknown_reason(
+    rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
+) -> None:
+    """Its headers are a stranger's, and lie."""
+    await publish(admin, encode(a_wakeup("one")), exchange=DEAD_EXCHANGE, key="anything")
+    await until_parked(admin, 1)
+
+    assert await parking(stores, rabbit).sweep() == 1
+
+    (record,) = await records(stores)
+    assert (record.reason, record.verdict, record.queue, record.deliveries) == (Reason.UNKNOWN, None, None, 0)
+    assert record.died_at == record.stored_at
+
+
+async def test_queue_when_an_administrator_deleted_it_then_it_is_made_again(
+    rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
+) -> None:
+    assert await parking(stores, rabbit).sweep() == 0
+    await admin.queue_delete(PARKED_QUEUE)
+    with pytest.raises(BusUnavailable):
+        await parking(stores, rabbit).sweep()
+
+    assert await parking(stores, rabbit).sweep() == 0
+
+
+# What both twins of the bus promise
+
+
+async def park(bus: EventBus, admin: aio_pika.abc.AbstractChannel | None, body: bytes, waiting: int) -> None:
+    if isinstance(bus, MemoryEventBus):
+        bus.park(DeadLetter(body=body, routing_key=KEY, died_at=1))
+    elif admin is not None:
+        await publish(admin, body, exchange=DEAD_EXCHANGE)
+        await until_parked(admin, waiting)
+
+
+async def take(source: ParkedSource) -> bytes | None:
+    delivery = await source.take()
+    return None if delivery is None else delivery.letter.body
+
+
+@pytest.fixture
+def operator(bus: EventBus, request: pytest.FixtureRequest) -> aio_pika.abc.AbstractChannel | None:
+    """The broker's administrator, where there is a broker."""
+    if isinstance(bus, MemoryEventBus):
+        return None
+    channel: aio_pika.abc.AbstractChannel = request.getfixturevalue("admin")
+    return channel
+
+
+async def test_letters_when_taken_then_in_order_and_only_the_accepted_ones_are_gone(
+    bus: EventBus, operator: aio_pika.abc.AbstractChannel | None
+) -> None:
+    for number, body in enumerate((b"1", b"2", b"3"), 1):
+        await park(bus, operator, body, number)
+    async with bus.dead_letters() as letters:
+        first = await letters.take()
+        assert first is not None and first.letter.body == b"1"
+        await first.accept()
+        assert [await take(letters) for _ in range(3)] == [b"2", b"3", None]
+
+    if operator is not None:
+        await until_parked(operator, 2)
+    async with bus.dead_letters() as letters:
+        assert [await take(letters) for _ in range(3)] == [b"2", b"3", None]
+
+
+async def test_letters_when_two_readers_take_then_never_the_same(
+    bus: EventBus, operator: aio_pika.abc.AbstractChannel | None
+) -> None:
+    for number, body in enumerate((b"1", b"2"), 1):
+        await park(bus, operator, body, number)
+    async with bus.dead_letters() as one, bus.dead_letters() as other:
+        assert {await take(one), await take(other)} == {b"1", b"2"}
+        assert await take(one) is None
