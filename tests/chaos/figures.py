@@ -1,0 +1,105 @@
+"""Figures of a run from what was written down: recovery after a killed worker, success after an outage, answer times.
+
+Pure: it measures nothing itself.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tests.chaos.conductor import Blow
+from tests.chaos.journal import Entry
+from tests.chaos.site import Outage
+
+FILE_SERVICES = 2
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """One question to one file service: when, how long it took, what it said (0: no connection), who was well."""
+
+    url: str
+    at_s: float
+    took_s: float
+    status: int
+    healthy: frozenset[str] = frozenset()
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Values in seconds by rank."""
+
+    count: int
+    p50_s: float
+    p99_s: float
+    most_s: float
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Median, 99th percentile (nearest rank) and maximum; zeros without any value."""
+    ordered = sorted(values)
+    if not ordered:
+        return Spread(0, 0.0, 0.0, 0.0)
+    return Spread(len(ordered), _rank(ordered, 0.50), _rank(ordered, 0.99), ordered[-1])
+
+
+def recoveries(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[float]:
+    """For each run that a worker held when it was hit: seconds until the same conversion ran again.
+
+    What never ran again, because it had just ended or was cancelled, is left out: whether it ended is the ledger's.
+    """
+    starts: dict[str, list[Entry]] = {}
+    for entry in journal:
+        if entry.what == "started":
+            starts.setdefault(entry.conversion, []).append(entry)
+    found = []
+    for at_s, run in _held(journal, blows):
+        conversion, _, token = run.rpartition("-")
+        later = [entry.at_s for entry in starts.get(conversion, []) if entry.token > int(token)]
+        if later:
+            found.append(min(later) - at_s)
+    return found
+
+
+def seconds_to_success(outages: Sequence[Outage], probes: Sequence[Probe]) -> dict[str, list[float]]:
+    """For each dependency: from healing until every file service has reached it again, one value per outage."""
+    found: dict[str, list[float]] = {}
+    for outage in outages:
+        firsts = _firsts(outage, probes)
+        if len(firsts) == FILE_SERVICES:
+            found.setdefault(outage.dependency, []).append(max(firsts.values()) - outage.healed_s)
+    return found
+
+
+def answer_times(probes: Sequence[Probe], outages: Sequence[Outage], *, fault: str) -> list[float]:
+    """How long answers took that were asked for during such an outage; unanswered questions count with their wait."""
+    during = [(one.began_s, one.healed_s) for one in outages if one.fault == fault]
+    return [probe.took_s for probe in probes if any(began <= probe.at_s < healed for began, healed in during)]
+
+
+def _held(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[tuple[float, str]]:
+    """Time and run of everything that was in the hands of a worker when it was hit, or hit itself."""
+    hits = [*blows, *(Blow(entry.at_s, entry.pid) for entry in journal if entry.what == "died")]
+    held = [(entry.at_s, entry.run) for entry in journal if entry.what == "died" and entry.run]
+    for hit in hits:
+        held += [(hit.at_s, run) for run in _running(journal, hit)]
+    return list(dict.fromkeys(held))
+
+
+def _running(journal: Sequence[Entry], hit: Blow) -> list[str]:
+    before = [entry for entry in journal if entry.pid == hit.pid and entry.at_s <= hit.at_s]
+    started = [entry.run for entry in before if entry.what == "started"]
+    ended = {entry.run for entry in before if entry.what == "ended"}
+    return [run for run in started if run not in ended]
+
+
+def _firsts(outage: Outage, probes: Sequence[Probe]) -> dict[str, float]:
+    firsts: dict[str, float] = {}
+    for probe in probes:
+        is_success = outage.dependency in probe.healthy and probe.at_s >= outage.healed_s
+        if is_success and probe.url not in firsts:
+            firsts[probe.url] = probe.at_s + probe.took_s
+    return firsts
+
+
+def _rank(ordered: Sequence[float], share: float) -> float:
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
