@@ -65,7 +65,7 @@ class Client:
                 put = await self._http.put(upload["url"], content=self._source.content, headers=upload["headers"])
                 if put.status_code == 200:
                     return
-                self._account.surprises.append(f"PUT: {put.status_code} {put.text[:200]}")
+                self._account.surprises.append(f"PUT: {put.status_code}")
             except httpx2.TransportError:
                 pass
             await self._pause(1)
@@ -137,12 +137,19 @@ class Client:
         if answer.is_success or answer.status_code in TRANSIENT:
             self._account.refusals += not answer.is_success
             return
-        self._account.surprises.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
+        self._account.surprises.append(f"{method} …/{path.rpartition('/')[2]}: {_said(answer)}")
 
     async def _pause(self, tries: int, answer: httpx2.Response | None = None) -> None:
         asked_for = answer.headers.get("retry-after") if answer is not None else None
         jitter_s = self._chance.uniform(0, min(AGAIN_S * tries, AGAIN_MOST_S))
         await asyncio.sleep(float(asked_for or 0) + jitter_s)
+
+
+def _said(answer: httpx2.Response) -> str:
+    try:
+        return f"{answer.status_code} {answer.json()['code']}"
+    except (ValueError, KeyError):
+        return str(answer.status_code)
 
 
 class Crowd:

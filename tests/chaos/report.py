@@ -28,14 +28,6 @@ def report(outcome: Outcome) -> str:
     for word in ("lost", "stuck", "doubled", "wrongly_failed"):
         names = getattr(ledger, word)
         lines += [f"{word.replace('_', ' ')}: {name}" for name in names[:MOST_NAMES]]
-    told = Counter(_kind(text) for text in outcome.surprises)
+    told = Counter(outcome.surprises)
     lines += [f"a client was told {count} times: {kind}" for kind, count in told.most_common(MOST_NAMES)]
     return "\n".join(lines)
-
-
-def _kind(surprise: str) -> str:
-    """What a refusal says without the ids in it."""
-    method, _, rest = surprise.partition(" ")
-    _, _, said = rest.partition(": ")
-    code = said.partition('"code":"')[2].partition('"')[0]
-    return f"{method} {said[:3]} {code}"

@@ -213,9 +213,12 @@ def _service_environment(site: Site) -> dict[str, str]:
 async def _until_ready(site: Site) -> None:
     """All services answer, and all workers have told what they offer."""
     headers = {"Authorization": f"Bearer {site.stack.api_key}"}
-    async with asyncio.timeout(READY_WITHIN_S), httpx2.AsyncClient(headers=headers, trust_env=False) as http:
-        while not await _is_ready(site, http):  # noqa: ASYNC110 - other processes become ready
-            await asyncio.sleep(0.1)
+    try:
+        async with asyncio.timeout(READY_WITHIN_S), httpx2.AsyncClient(headers=headers, trust_env=False) as http:
+            while not await _is_ready(site, http):  # noqa: ASYNC110 - other processes become ready
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        raise RuntimeError(f"the services are not ready after {READY_WITHIN_S:.0f} s; see {site.home.logs}") from error
 
 
 async def _is_ready(site: Site, http: httpx2.AsyncClient) -> bool:
