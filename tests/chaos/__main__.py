@@ -2,8 +2,11 @@
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
+
+import structlog
 
 from tests.chaos.report import report
 from tests.chaos.run import Plan, run
@@ -22,6 +25,8 @@ def main() -> int:
     chosen = parser.parse_args()
     seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
     print(f"seed {seed}: python -m tests.chaos --seconds {chosen.seconds:g} --seed {seed}", flush=True)
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # connections are meant to break
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate)
     outcome = asyncio.run(run(plan, lambda text: print(text, flush=True)))
     print(report(outcome))

@@ -20,7 +20,7 @@ from tests.chaos.sources import Source
 API = "/api/v1"
 REQUEST_TIMEOUT_S = 5.0
 AGAIN_S, AGAIN_MOST_S = 0.2, 2.0
-LOOK_EVERY_S = 0.7
+LOOK_FIRST_S, LOOK_LONGEST_S = 0.5, 4.0
 CONFIRM_PATIENCE_S = 3.0  # a confirmation whose server died is asked for again under a new key
 CONNECTIONS = 200
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
@@ -93,8 +93,10 @@ class Client:
         await self._insist("POST", f"{self._path}/retry", also=(409,))
 
     async def _look_until_ended(self) -> str:
-        while (status := await self._status()) not in TERMINAL:  # noqa: ASYNC110 - it ends in another process
-            await asyncio.sleep(LOOK_EVERY_S)
+        wait_s = LOOK_FIRST_S
+        while (status := await self._status()) not in TERMINAL:
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 1.5, LOOK_LONGEST_S)
         return status
 
     async def _status(self) -> str:
@@ -153,7 +155,7 @@ def _said(answer: httpx2.Response) -> str:
 
 
 class Crowd:
-    """Clients that come at a steady pace, and the accounts of all of them."""
+    """All clients of a run, and their accounts."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -168,6 +170,11 @@ class Crowd:
         self.accounts.append(account)
         running = asyncio.create_task(Client(self._http, self._door, source, account).run(), name=source.label)
         self._running.add(running)
+
+    @property
+    def waiting(self) -> int:
+        """How many have not seen their conversion end."""
+        return sum(not running.done() for running in self._running)
 
     async def wait(self, seconds: float) -> None:
         """Until all have seen their conversion end, or time is up; then the rest goes home."""

@@ -12,7 +12,7 @@ from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.settings import Settings
 from tests.chaos.figures import Probe
 
-EVERY_S = 0.25
+EVERY_S = 0.5
 TIMEOUT_S = 8.0
 DATABASE = "database"
 
