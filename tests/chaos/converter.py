@@ -79,7 +79,7 @@ class Watched:
         return getattr(self._inner, name)
 
     async def convert(self, job: Job) -> list[Product]:
-        """Note start and end, whatever the end is."""
+        """Note that an engine starts, then let it."""
         run = run_of(job)
         self._journal.note("started", run)
         running = asyncio.ensure_future(self._inner.convert(job))
@@ -91,7 +91,6 @@ class Watched:
             if not running.done():
                 running.cancel()
                 await asyncio.wait({running})
-            self._journal.note("ended", run)
 
 
 def build(sandbox: Sandbox, scratch: Path | None, *, journal: Journal, death: Death) -> list[Watched]:

@@ -43,30 +43,31 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def recoveries(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[float]:
-    """For each run that a worker held when it was hit: seconds until the same conversion ran again.
+    """For each run that a worker held when it was hit: seconds until the same conversion was claimed again.
 
-    What never ran again, because it had just ended or was cancelled, is left out: whether it ended is the ledger's.
+    What was never claimed again, because it had just ended or was cancelled, is left out: that is the ledger's.
     """
-    starts: dict[str, list[Entry]] = {}
+    claims: dict[str, list[Entry]] = {}
     for entry in journal:
-        if entry.what == "started":
-            starts.setdefault(entry.conversion, []).append(entry)
+        if entry.what == "claimed":
+            claims.setdefault(entry.conversion, []).append(entry)
     found = []
     for at_s, run in _held(journal, blows):
         conversion, _, token = run.rpartition("-")
-        later = [entry.at_s for entry in starts.get(conversion, []) if entry.token > int(token)]
+        later = [entry.at_s for entry in claims.get(conversion, []) if entry.token > int(token)]
         if later:
             found.append(min(later) - at_s)
     return found
 
 
-def seconds_to_success(outages: Sequence[Outage], probes: Sequence[Probe]) -> dict[str, list[float]]:
-    """For each dependency: from healing until every file service has reached it again, one value per outage."""
-    found: dict[str, list[float]] = {}
+def seconds_to_success(outages: Sequence[Outage], probes: Sequence[Probe]) -> dict[str, list[tuple[float, str]]]:
+    """For each dependency: from healing until every file service has reached it again, with the fault, per outage."""
+    found: dict[str, list[tuple[float, str]]] = {}
     for outage in outages:
         firsts = _firsts(outage, probes)
         if len(firsts) == FILE_SERVICES:
-            found.setdefault(outage.dependency, []).append(max(firsts.values()) - outage.healed_s)
+            seconds = max(firsts.values()) - outage.healed_s
+            found.setdefault(outage.dependency, []).append((seconds, outage.fault))
     return found
 
 
@@ -77,19 +78,15 @@ def answer_times(probes: Sequence[Probe], outages: Sequence[Outage], *, fault: s
 
 
 def _held(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[tuple[float, str]]:
-    """Time and run of everything that was in the hands of a worker when it was hit, or hit itself."""
+    """Time and run of everything that was in the hands of a worker when it was hit, or when it died by itself."""
     hits = [*blows, *(Blow(entry.at_s, entry.pid) for entry in journal if entry.what == "died")]
-    held = [(entry.at_s, entry.run) for entry in journal if entry.what == "died" and entry.run]
-    for hit in hits:
-        held += [(hit.at_s, run) for run in _running(journal, hit)]
-    return list(dict.fromkeys(held))
+    return [(hit.at_s, run) for hit in hits for run in _running(journal, hit)]
 
 
 def _running(journal: Sequence[Entry], hit: Blow) -> list[str]:
     before = [entry for entry in journal if entry.pid == hit.pid and entry.at_s <= hit.at_s]
-    started = [entry.run for entry in before if entry.what == "started"]
-    ended = {entry.run for entry in before if entry.what == "ended"}
-    return [run for run in started if run not in ended]
+    settled = {entry.run for entry in before if entry.what == "settled"}
+    return [entry.run for entry in before if entry.what == "claimed" and entry.run not in settled]
 
 
 def _firsts(outage: Outage, probes: Sequence[Probe]) -> dict[str, float]:

@@ -12,7 +12,7 @@ import msgspec
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line. `what` is started, ended or died; `run` is `<conversion>-<token>`, empty when nothing was held."""
+    """One line. `what` is claimed, started (an engine), settled or died; `run` is `<conversion>-<token>`, or empty."""
 
     at_s: float
     pid: int

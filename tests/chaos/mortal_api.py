@@ -10,9 +10,9 @@ from tests.chaos.mortal_worker import death_here
 
 def connect(settings: Settings) -> Servers:
     """The real servers, with points of death around them."""
-    death, _ = death_here()
+    death, journal = death_here()
     stores, objects, bus = connect_servers(settings)
-    return MortalStores(stores, death), objects, MortalBus(bus, death)
+    return MortalStores(stores, death, journal), objects, MortalBus(bus, death)
 
 
 if __name__ == "__main__":

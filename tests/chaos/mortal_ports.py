@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from converto_core.changes import Change
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion import Conversion, HistoryEvent, Status
 from converto_core.events import ConversionCreated
 from tests.chaos.death import Death
+from tests.chaos.journal import Journal
 
 UNDER_WAY_S = 0.005  # by then a transfer has sent its request
 
@@ -27,13 +28,17 @@ class Around:
 class MortalStores(Around):
     """All stores, with points around the store of conversions."""
 
-    def __init__(self, inner: Any, death: Death) -> None:
+    def __init__(self, inner: Any, death: Death, journal: Journal) -> None:
         super().__init__(inner, death)
-        self.conversions = MortalConversions(inner.conversions, death)
+        self.conversions = MortalConversions(inner.conversions, death, journal)
 
 
 class MortalConversions(Around):
-    """Points around the insert of the API, and around claim and completion of a worker."""
+    """Points around the insert of the API, and around claim and completion of a worker; both are written down."""
+
+    def __init__(self, inner: Any, death: Death, journal: Journal) -> None:
+        super().__init__(inner, death)
+        self._journal = journal
 
     async def insert(self, conversion: Conversion) -> None:
         """The durable acceptance."""
@@ -42,15 +47,29 @@ class MortalConversions(Around):
         self._death.may_come("after insert")
 
     async def apply(self, change: Change) -> Conversion | None:
-        """Any update; two of them are points."""
-        is_claim = change.to is Status.PROCESSING and "started_at" in change.assign
-        if change.to is Status.COMPLETED:
-            self._death.may_come("before completion", _run_of(change))
+        """Any update."""
+        if change.event is HistoryEvent.STARTED:
+            return await self._claim(change)
+        if change.event is HistoryEvent.COMPLETED:
+            return await self._complete(change)
         after = await self._inner.apply(change)
-        if after is not None and is_claim:
-            self._death.may_come("claimed", f"{after.id}-{after.token}")
-        if change.to is Status.COMPLETED:
-            self._death.may_come("after completion")
+        if Status.PROCESSING in change.expected and change.to is not Status.PROCESSING and "token" in change.where:
+            self._journal.note("settled", _run_of(change))
+        return after
+
+    async def _claim(self, change: Change) -> Conversion | None:
+        after = await self._inner.apply(change)
+        if after is not None:
+            run = f"{after.id}-{after.token}"
+            self._journal.note("claimed", run)
+            self._death.may_come("claimed", run)
+        return after
+
+    async def _complete(self, change: Change) -> Conversion | None:
+        self._death.may_come("before completion", _run_of(change))
+        after = await self._inner.apply(change)
+        self._journal.note("settled", _run_of(change))
+        self._death.may_come("after completion")
         return after
 
 

@@ -42,7 +42,7 @@ def main() -> None:
     def connect(settings: Settings) -> Servers:
         real = Servers.connect(settings)
         return Servers(
-            stores=MortalStores(real.stores, death),
+            stores=MortalStores(real.stores, death, journal),
             objects=MortalObjects(real.objects, death),
             bus=MortalBus(real.bus, death),
         )
