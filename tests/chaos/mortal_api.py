@@ -2,8 +2,10 @@
 
 import sys
 
+import msgspec
+
 from converto_infra.settings import Settings
-from file_service.__main__ import Servers, connect_servers, main
+from file_service.__main__ import Servers, main
 from tests.chaos.mortal_ports import MortalBus, MortalStores
 from tests.chaos.mortal_worker import death_here
 
@@ -11,8 +13,9 @@ from tests.chaos.mortal_worker import death_here
 def connect(settings: Settings) -> Servers:
     """The real servers, with points of death around them."""
     death, journal = death_here()
-    stores, objects, bus = connect_servers(settings)
-    return MortalStores(stores, death, journal), objects, MortalBus(bus, death)
+    real = Servers.connect(settings)
+    stores, bus = MortalStores(real.stores, death, journal), MortalBus(real.bus, death)
+    return msgspec.structs.replace(real, stores=stores, bus=bus)
 
 
 if __name__ == "__main__":

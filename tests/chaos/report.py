@@ -28,6 +28,8 @@ def report(outcome: Outcome) -> str:
     for word in ("lost", "stuck", "doubled", "wrongly_failed"):
         names = getattr(ledger, word)
         lines += [f"{word.replace('_', ' ')}: {name}" for name in names[:MOST_NAMES]]
+    if outcome.kept_folder is not None:
+        lines.append(f"logs and data        {outcome.kept_folder}")
     told = Counter(outcome.surprises)
     lines += [f"a client was told {count} times: {kind}" for kind, count in told.most_common(MOST_NAMES)]
     return "\n".join(lines)

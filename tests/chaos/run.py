@@ -1,14 +1,17 @@
 """One run of chaos from its first server to its ledger, as named steps."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
 from tests.chaos.client import Crowd, Door
 from tests.chaos.conductor import Blow
+from tests.chaos.converter import ENGINE
 from tests.chaos.faults import Fault, faults_for
 from tests.chaos.figures import answer_times, recoveries, seconds_to_success, spread
 from tests.chaos.findings import read_findings
@@ -40,7 +43,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     faults: int
     figures: tuple[str, ...]
     surprises: tuple[str, ...]
-    folder: str
+    kept_folder: str | None
 
 
 async def run(plan: Plan, tell: Tell) -> Outcome:
@@ -63,12 +66,14 @@ async def run(plan: Plan, tell: Tell) -> Outcome:
         for one in watching:
             one.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
+        ledger = ledger_of(crowd.accounts, findings)
+        site.is_kept = not ledger.is_clean
         return Outcome(
-            ledger=ledger_of(crowd.accounts, findings),
+            ledger=ledger,
             faults=struck,
             figures=tuple(_figures(site, prober)),
             surprises=tuple(text for account in crowd.accounts for text in account.surprises),
-            folder=str(site.home.root),
+            kept_folder=str(site.home.root) if site.is_kept else None,
         )
 
 
@@ -112,6 +117,19 @@ async def _strike_one(site: Site, fault: Fault, tell: Tell) -> None:
     tell(f"{fault.name}{f' ({said})' if said else ''}, {time.monotonic() - began_s:.1f} s")
 
 
+def engines_left() -> list[int]:
+    """Processes of the chaos engine that still run, daemons that it left behind among them."""
+    mark = os.fsencode(ENGINE)
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if mark in _read(path)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
+
+
 def _figures(site: Site, prober: Prober) -> Iterator[str]:
     blows: list[Blow] = [blow for worker in site.workers for blow in worker.blows]
     times = spread(recoveries(site.journal.read(), blows))
@@ -131,5 +149,6 @@ def _figures(site: Site, prober: Prober) -> Iterator[str]:
         f"answers of the API while the database is a black hole: {answers.count}, p50 {answers.p50_s:.2f} s, "
         f"p99 {answers.p99_s:.2f} s (wanted: p99 within 1 s)"
     )
+    yield f"engines left behind: {len(engines_left())} (wanted: none)"
     starts = {service.name: service.starts for service in site.services}
     yield "starts of our processes: " + ", ".join(f"{name} {count}" for name, count in starts.items())

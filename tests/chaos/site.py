@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -78,6 +79,7 @@ class Site:
         self.housekeeping: Service | None = None
         self.journal = Journal(home.root / "journal")
         self.outages: list[Outage] = []
+        self.is_kept = True
 
     @property
     def services(self) -> list[Service]:
@@ -145,6 +147,7 @@ async def running_site(seed: int) -> AsyncIterator[Site]:
     site = Site(stack, home, broker_environment, seed=seed)
     site.deaths.mkdir()
     async with AsyncExitStack() as open_things:
+        open_things.callback(_remove_unless_kept, site)
         open_things.push_async_callback(stack.stop)
         await stack.start(SERVERS)
         await _open_proxies(site, open_things)
@@ -156,6 +159,12 @@ async def running_site(seed: int) -> AsyncIterator[Site]:
             service.start()
         await _until_ready(site)
         yield site
+
+
+def _remove_unless_kept(site: Site) -> None:
+    """A run that found something, or broke, leaves its logs and data."""
+    if not site.is_kept:
+        shutil.rmtree(site.home.root, ignore_errors=True)
 
 
 def settings_of(environment: dict[str, str]) -> Settings:

@@ -31,5 +31,5 @@ FAULTS = (
     Fault("api: kill -9", kill),
     Fault("housekeeping: kill -9", kill_housekeeping),
     Fault("api and housekeeping: kill -9 of all", kill_all_sweepers),
-    *(Fault(f"api: kill -9 {point}", functools.partial(die_at, point=point)) for point in API_POINTS),
+    *(Fault(f"api: kill -9, {point}", functools.partial(die_at, point=point)) for point in API_POINTS),
 )

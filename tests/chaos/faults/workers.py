@@ -55,5 +55,5 @@ FAULTS = (
     Fault("worker: stopped for longer than the lease", zombie, is_beside=True),
     Fault("worker: stopped for less than the lease", pause, is_beside=True),
     Fault("worker: told to stop", stop),
-    *(Fault(f"worker: kill -9 when {point}", functools.partial(die_at, point=point)) for point in WORKER_POINTS),
+    *(Fault(f"worker: kill -9, {point}", functools.partial(die_at, point=point)) for point in WORKER_POINTS),
 )
