@@ -42,10 +42,11 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(len(ordered), _rank(ordered, 0.50), _rank(ordered, 0.99), ordered[-1])
 
 
-def recoveries(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[float]:
+def recoveries(journal: Sequence[Entry], blows: Sequence[Blow], outages: Sequence[Outage] = ()) -> list[float]:
     """For each run that a worker held when it was hit: seconds until the same conversion was claimed again.
 
-    What was never claimed again, because it had just ended or was cancelled, is left out: that is the ledger's.
+    Time in which one of `outages` lasted is not counted. What was never claimed again, because it had just ended or
+    was cancelled, is left out: that is the ledger's.
     """
     claims: dict[str, list[Entry]] = {}
     for entry in journal:
@@ -56,18 +57,21 @@ def recoveries(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[float]:
         conversion, _, token = run.rpartition("-")
         later = [entry.at_s for entry in claims.get(conversion, []) if entry.token > int(token)]
         if later:
-            found.append(min(later) - at_s)
+            found.append(min(later) - at_s - _overlap_s(outages, at_s, min(later)))
     return found
 
 
 def seconds_to_success(outages: Sequence[Outage], probes: Sequence[Probe]) -> dict[str, list[tuple[float, str]]]:
-    """For each dependency: from healing until every file service has reached it again, with the fault, per outage."""
+    """For each dependency: from healing until every file service has reached it again, with the fault, per outage.
+
+    An outage that was followed by the next one before that is left out: nobody can tell.
+    """
     found: dict[str, list[tuple[float, str]]] = {}
     for outage in outages:
         firsts = _firsts(outage, probes)
-        if len(firsts) == FILE_SERVICES:
-            seconds = max(firsts.values()) - outage.healed_s
-            found.setdefault(outage.dependency, []).append((seconds, outage.fault))
+        if len(firsts) < FILE_SERVICES or _is_followed(outage, outages, until_s=max(firsts.values())):
+            continue
+        found.setdefault(outage.dependency, []).append((max(firsts.values()) - outage.healed_s, outage.fault))
     return found
 
 
@@ -75,6 +79,16 @@ def answer_times(probes: Sequence[Probe], outages: Sequence[Outage], *, fault: s
     """How long answers took that were asked for during such an outage; unanswered questions count with their wait."""
     during = [(one.began_s, one.healed_s) for one in outages if one.fault == fault]
     return [probe.took_s for probe in probes if any(began <= probe.at_s < healed for began, healed in during)]
+
+
+def _overlap_s(outages: Sequence[Outage], start_s: float, end_s: float) -> float:
+    """How much of a span was covered by outages, each moment once."""
+    covered_s, reached_s = 0.0, start_s
+    for outage in sorted(outages, key=lambda one: one.began_s):
+        began_s, healed_s = max(outage.began_s, reached_s), min(outage.healed_s, end_s)
+        covered_s += max(healed_s - began_s, 0.0)
+        reached_s = max(reached_s, healed_s)
+    return covered_s
 
 
 def _held(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[tuple[float, str]]:
@@ -87,6 +101,11 @@ def _running(journal: Sequence[Entry], hit: Blow) -> list[str]:
     before = [entry for entry in journal if entry.pid == hit.pid and entry.at_s <= hit.at_s]
     settled = {entry.run for entry in before if entry.what == "settled"}
     return [entry.run for entry in before if entry.what == "claimed" and entry.run not in settled]
+
+
+def _is_followed(outage: Outage, outages: Sequence[Outage], *, until_s: float) -> bool:
+    later = [one for one in outages if one.dependency == outage.dependency and one.began_s >= outage.healed_s]
+    return any(one.began_s < until_s for one in later)
 
 
 def _firsts(outage: Outage, probes: Sequence[Probe]) -> dict[str, float]:

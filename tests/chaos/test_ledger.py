@@ -136,6 +136,13 @@ def test_recovery_when_a_worker_is_hit_then_time_until_what_it_held_is_claimed_a
     assert recoveries(journal, [Blow(3.5, 7)]) == [5.5, 7.0]
 
 
+def test_recovery_when_a_dependency_was_away_meanwhile_then_that_time_does_not_count() -> None:
+    journal = [Entry(1.0, 7, "claimed", "c1-1", ""), Entry(20.0, 9, "claimed", "c1-2", "")]
+    outages = [Outage("broker", "refused", 4.0, 9.0), Outage("database", "refused", 8.0, 10.0)]
+
+    assert recoveries(journal, [Blow(5.0, 7)], outages) == [10.0]
+
+
 def test_success_when_a_dependency_heals_then_the_slower_file_service_counts() -> None:
     outage = Outage("broker", "refused", 1.0, 5.0)
     well = frozenset({"broker"})
@@ -146,7 +153,10 @@ def test_success_when_a_dependency_heals_then_the_slower_file_service_counts() -
         Probe("b", 7.0, 0.5, 200, well),
     ]
 
+    next_one = Outage("broker", "kill -9", 7.2, 7.3)
+
     assert seconds_to_success([outage], probes) == {"broker": [(2.5, "refused")]}
+    assert seconds_to_success([outage, next_one], probes) == {}
 
 
 def test_spread_when_asked_then_by_nearest_rank() -> None:
