@@ -96,7 +96,7 @@ async def _channel(site: Site) -> AsyncIterator[AbstractChannel]:
     connection = await aio_pika.connect(site.settings.rabbitmq_url.get_secret_value(), timeout=10)
     async with connection:
         async with asyncio.timeout(10):
-            yield await connection.channel()
+            yield await connection.channel(publisher_confirms=False)
 
 
 async def _recent(site: Site) -> list[Conversion]:
