@@ -12,8 +12,6 @@ from tests.chaos.conductor import Blow
 from tests.chaos.journal import Entry
 from tests.chaos.site import Outage
 
-FILE_SERVICES = 2
-
 
 class Probe(msgspec.Struct, frozen=True):
     """One question to one file service: when, how long it took, what it said (0: no connection), who was well."""
@@ -62,16 +60,15 @@ def recoveries(journal: Sequence[Entry], blows: Sequence[Blow], outages: Sequenc
 
 
 def seconds_to_success(outages: Sequence[Outage], probes: Sequence[Probe]) -> dict[str, list[tuple[float, str]]]:
-    """For each dependency: from healing until every file service has reached it again, with the fault, per outage.
+    """For each dependency: from healing until a file service has reached it again, with the fault, per outage.
 
     An outage that was followed by the next one before that is left out: nobody can tell.
     """
     found: dict[str, list[tuple[float, str]]] = {}
     for outage in outages:
-        firsts = _firsts(outage, probes)
-        if len(firsts) < FILE_SERVICES or _is_followed(outage, outages, until_s=max(firsts.values())):
-            continue
-        found.setdefault(outage.dependency, []).append((max(firsts.values()) - outage.healed_s, outage.fault))
+        first_s = _first_success(outage, probes)
+        if first_s is not None and not _is_followed(outage, outages, until_s=first_s):
+            found.setdefault(outage.dependency, []).append((first_s - outage.healed_s, outage.fault))
     return found
 
 
@@ -108,13 +105,9 @@ def _is_followed(outage: Outage, outages: Sequence[Outage], *, until_s: float) -
     return any(one.began_s < until_s for one in later)
 
 
-def _firsts(outage: Outage, probes: Sequence[Probe]) -> dict[str, float]:
-    firsts: dict[str, float] = {}
-    for probe in probes:
-        is_success = outage.dependency in probe.healthy and probe.at_s >= outage.healed_s
-        if is_success and probe.url not in firsts:
-            firsts[probe.url] = probe.at_s + probe.took_s
-    return firsts
+def _first_success(outage: Outage, probes: Sequence[Probe]) -> float | None:
+    later = [one for one in probes if one.at_s >= outage.healed_s and outage.dependency in one.healthy]
+    return min((one.at_s + one.took_s for one in later), default=None)
 
 
 def _rank(ordered: Sequence[float], share: float) -> float:

@@ -155,5 +155,6 @@ def _figures(site: Site, prober: Prober) -> Iterator[str]:
         f"p99 {answers.p99_s:.2f} s (wanted: p99 within 1 s)"
     )
     yield f"engines left behind: {len(engines_left())} (wanted: none)"
+    yield f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     starts = {service.name: service.starts for service in site.services}
     yield "starts of our processes: " + ", ".join(f"{name} {count}" for name, count in starts.items())

@@ -143,20 +143,20 @@ def test_recovery_when_a_dependency_was_away_meanwhile_then_that_time_does_not_c
     assert recoveries(journal, [Blow(5.0, 7)], outages) == [10.0]
 
 
-def test_success_when_a_dependency_heals_then_the_slower_file_service_counts() -> None:
+def test_success_when_a_dependency_heals_then_the_first_answer_through_it_counts() -> None:
     outage = Outage("broker", "refused", 1.0, 5.0)
     well = frozenset({"broker"})
     probes = [
         Probe("a", 4.0, 0.1, 200, well),
-        Probe("a", 5.5, 0.1, 200, well),
-        Probe("b", 6.0, 0.1, 200, frozenset()),
-        Probe("b", 7.0, 0.5, 200, well),
+        Probe("a", 5.1, 0.1, 200, frozenset()),
+        Probe("b", 5.2, 0.3, 200, well),
+        Probe("a", 6.0, 0.1, 200, well),
     ]
 
-    next_one = Outage("broker", "kill -9", 7.2, 7.3)
+    next_one = Outage("broker", "kill -9", 5.3, 5.4)
 
-    assert seconds_to_success([outage], probes) == {"broker": [(2.5, "refused")]}
-    assert seconds_to_success([outage, next_one], probes) == {}
+    assert seconds_to_success([outage], probes) == {"broker": [(0.5, "refused")]}
+    assert [fault for _, fault in seconds_to_success([outage, next_one], probes)["broker"]] == ["kill -9"]
 
 
 def test_spread_when_asked_then_by_nearest_rank() -> None:
