@@ -50,6 +50,8 @@ async def run(plan: Plan, tell: Tell) -> Outcome:
     """Start everything, send clients while faults strike, heal, wait for the end of all, and count."""
     async with running_site(plan.seed) as site:
         tell(f"all is up in {site.home.root}")
+        if site.small_disk is None:
+            tell("left out: worker: disk full (only root may mount a small disk)")
         crowd = Crowd(Door(site.api_urls, site.stack.api_key))
         prober, ear = Prober(site.api_urls, site.stack.api_key), Ear(site.settings)
         watching = [asyncio.create_task(watcher.run()) for watcher in (prober, ear)]

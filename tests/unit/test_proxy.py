@@ -11,6 +11,7 @@ SOON_S = 5.0
 A_MOMENT_S = 0.05
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Opened = Callable[[], Awaitable[Streams]]
 
 
 class Echo:
@@ -44,8 +45,19 @@ async def proxy(echo: Echo) -> AsyncIterator[Proxy]:
     server.close()
 
 
-async def opened(proxy: Proxy) -> Streams:
-    return await asyncio.open_connection("127.0.0.1", proxy.port)
+@pytest.fixture
+async def opened(proxy: Proxy) -> AsyncIterator[Opened]:
+    """Opens connections through the proxy and drops them at the end."""
+    writers = []
+
+    async def open_one() -> Streams:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writers.append(writer)
+        return reader, writer
+
+    yield open_one
+    for writer in writers:
+        writer.transport.abort()
 
 
 async def ask(streams: Streams, line: bytes = b"hello\n") -> bytes:
@@ -61,41 +73,43 @@ async def is_unanswered(call: Awaitable[bytes]) -> bool:
     return not done
 
 
-async def test_proxy_when_left_alone_then_passes_bytes_both_ways(proxy: Proxy) -> None:
-    assert await ask(await opened(proxy)) == b"hello\n"
+async def test_proxy_when_left_alone_then_passes_bytes_both_ways(opened: Opened) -> None:
+    assert await ask(await opened()) == b"hello\n"
 
 
-async def test_stop_when_called_then_old_connections_are_reset_and_new_ones_refused_until_healed(proxy: Proxy) -> None:
-    streams = await opened(proxy)
+async def test_stop_when_called_then_old_connections_are_reset_and_new_ones_refused_until_healed(
+    opened: Opened, proxy: Proxy
+) -> None:
+    streams = await opened()
     await ask(streams)
     await proxy.stop()
 
     with pytest.raises(ConnectionResetError):
         await ask(streams)
     with pytest.raises(ConnectionRefusedError):
-        await opened(proxy)
+        await opened()
     await proxy.heal()
-    assert await ask(await opened(proxy)) == b"hello\n"
+    assert await ask(await opened()) == b"hello\n"
 
 
-async def test_cut_when_called_then_the_client_sees_a_reset_and_may_connect_again(proxy: Proxy) -> None:
-    streams = await opened(proxy)
+async def test_cut_when_called_then_the_client_sees_a_reset_and_may_connect_again(opened: Opened, proxy: Proxy) -> None:
+    streams = await opened()
     await ask(streams)
     proxy.cut()
 
     with pytest.raises(ConnectionResetError):
         await ask(streams)
-    assert await ask(await opened(proxy)) == b"hello\n"
+    assert await ask(await opened()) == b"hello\n"
 
 
 @pytest.mark.parametrize("way", Way)
 async def test_silence_when_in_one_direction_then_old_and_new_connections_hang_and_deliver_later(
-    proxy: Proxy, echo: Echo, way: Way
+    opened: Opened, proxy: Proxy, echo: Echo, way: Way
 ) -> None:
-    old = await opened(proxy)
+    old = await opened()
     await ask(old)
     proxy.silence((way,))
-    new = await opened(proxy)
+    new = await opened()
 
     assert await is_unanswered(ask(old, b"old\n"))
     assert await is_unanswered(ask(new, b"new\n"))
@@ -107,8 +121,10 @@ async def test_silence_when_in_one_direction_then_old_and_new_connections_hang_a
 
 
 @pytest.mark.parametrize("how", [{"latency_s": 0.03}, {"bytes_per_s": 200.0}], ids=["latency", "rate"])
-async def test_slow_when_asked_then_an_answer_takes_its_time_until_hurried(proxy: Proxy, how: dict[str, float]) -> None:
-    streams, clock = await opened(proxy), asyncio.get_running_loop()
+async def test_slow_when_asked_then_an_answer_takes_its_time_until_hurried(
+    opened: Opened, proxy: Proxy, how: dict[str, float]
+) -> None:
+    streams, clock = await opened(), asyncio.get_running_loop()
     proxy.slow(**how)
     started = clock.time()
     await ask(streams)
@@ -121,8 +137,10 @@ async def test_slow_when_asked_then_an_answer_takes_its_time_until_hurried(proxy
     assert clock.time() - started < took_s
 
 
-async def test_lost_reply_when_the_write_got_through_then_its_writer_is_cut_off_once(proxy: Proxy, echo: Echo) -> None:
-    writing, reading = await opened(proxy), await opened(proxy)
+async def test_lost_reply_when_the_write_got_through_then_its_writer_is_cut_off_once(
+    opened: Opened, proxy: Proxy, echo: Echo
+) -> None:
+    writing, reading = await opened(), await opened()
     lost = proxy.lose_reply_to(b"insert")
 
     assert await ask(reading, b"find\n") == b"find\n"
@@ -131,17 +149,17 @@ async def test_lost_reply_when_the_write_got_through_then_its_writer_is_cut_off_
         await ask(writing, b"insert one\n")
     assert lost.is_set()
     assert b"insert one\n" in echo.lines
-    assert await ask(await opened(proxy), b"insert two\n") == b"insert two\n"
+    assert await ask(await opened(), b"insert two\n") == b"insert two\n"
 
 
-async def test_cut_after_when_that_many_bytes_came_back_then_the_rest_is_missing(proxy: Proxy) -> None:
-    streams = await opened(proxy)
+async def test_cut_after_when_that_many_bytes_came_back_then_the_rest_is_missing(opened: Opened, proxy: Proxy) -> None:
+    streams = await opened()
     proxy.cut_after(3)
     streams[1].write(b"hello\n")
 
     with pytest.raises(ConnectionResetError):
         await read_whole(streams[0].read)
-    assert await ask(await opened(proxy)) == b"hello\n"
+    assert await ask(await opened()) == b"hello\n"
 
 
 async def read_whole(read: Callable[[int], Awaitable[bytes]]) -> bytes:
