@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos.client import Crowd, Door
+from tests.chaos.complaints import complaints
 from tests.chaos.conductor import Blow
 from tests.chaos.converter import ENGINE
 from tests.chaos.faults import Fault, faults_for
@@ -157,6 +158,8 @@ def _figures(site: Site, prober: Prober) -> Iterator[str]:
         f"p99 {answers.p99_s:.2f} s (wanted: p99 within 1 s)"
     )
     yield f"engines left behind: {len(engines_left())} (wanted: none)"
+    unforeseen = ", ".join(f"{kind} {count}" for kind, count in complaints(site.home.logs).items())
+    yield f"unforeseen errors in the logs: {unforeseen or 'none'}"
     yield f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     starts = {service.name: service.starts for service in site.services}
     yield "starts of our processes: " + ", ".join(f"{name} {count}" for name, count in starts.items())

@@ -1,11 +1,13 @@
 """The account itself: each word of the ledger means what it says, and each can be caught. No network, milliseconds."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from converto_core.conversion import Conversion, Output, Status
+from tests.chaos.complaints import complaints
 from tests.chaos.conductor import Blow
 from tests.chaos.figures import Probe, recoveries, seconds_to_success, spread
 from tests.chaos.journal import Entry
@@ -164,6 +166,15 @@ def test_spread_when_asked_then_by_nearest_rank() -> None:
 
     assert msgspec.structs.astuple(spread(values)) == (100, 50.0, 99.0, 100.0)
     assert spread([]).count == 0
+
+
+def test_complaints_when_logs_are_read_then_only_what_nobody_foresaw_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "api-1.log").write_text(
+        '{"event":"slot.broker_away","level":"warning"}\n{"event":"job.broken","exception":"Traceback"}\n'
+        'Traceback (most recent call last):\n{"event":"half of a li'
+    )
+
+    assert complaints(tmp_path) == {"job.broken": 1, "traceback": 1}
 
 
 def test_source_when_made_twice_then_the_same_and_one_poison_comes_early() -> None:
