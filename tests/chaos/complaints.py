@@ -1,4 +1,4 @@
-"""What the services of a run wrote into their logs that nobody foresaw: errors with a traceback, and plain tracebacks."""
+"""What the services of a run wrote into their logs that nobody foresaw: errors with tracebacks."""
 
 from collections import Counter
 from pathlib import Path

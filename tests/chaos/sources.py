@@ -13,7 +13,19 @@ import msgspec
 
 from converto_core.conversion import Status
 
-POISON_EVERY, FIRST_POISON = 400, 15  # a poison takes five workers down, with a lease for each: it has to come early
+ROUND = 400
+# Each round has one of each for sure. A poison takes five workers down, with a lease for each: it has to come early.
+SURE = {
+    2: "crash",
+    4: "daemon",
+    6: "flood",
+    8: "greedy",
+    10: "poison",
+    12: "hang",
+    14: "stubborn",
+    16: "picture",
+    18: "slow",
+}
 WEIGHTS = {
     "ok": 690,
     "picture": 100,
@@ -25,6 +37,7 @@ WEIGHTS = {
     "hang": 6,
     "stubborn": 6,
 }
+CANCELLED = {"ok": 0.05, "slow": 0.3, "hang": 0.2}  # by this share of clients
 FAILS_WITH = {
     "crash": "engine_crashed",
     "greedy": "engine_limit_exceeded",
@@ -71,8 +84,7 @@ def source(seed: int, number: int) -> Source:
     chance = random.Random(f"{seed}-{number}")
     label = f"chaos-{seed}-{number:05d}"
     kind = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-    if number % POISON_EVERY == FIRST_POISON:
-        kind = "poison"
+    kind = SURE.get(number % ROUND, kind)
     if kind == "picture":
         return Source(label=label, kind=kind, content=_png(16 + number % 97, 16 + number % 89))
     takes_ms = chance.randint(2000, 4000) if kind == "slow" else chance.randint(0, 150)
@@ -81,7 +93,7 @@ def source(seed: int, number: int) -> Source:
         label=label,
         kind=kind,
         content=content,
-        is_cancelled=kind in {"ok", "slow"} and chance.random() < 0.05,
+        is_cancelled=chance.random() < CANCELLED.get(kind, 0.0),
         is_retried=kind == "crash" and chance.random() < 0.3,
     )
 
