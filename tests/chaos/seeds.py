@@ -1,4 +1,7 @@
-"""Seeds of the suite: each once found something, and may find it again if it comes back."""
+"""Seeds of the suite: each once found something, and may find it again if it comes back.
+
+A fault that is added or removed changes the order of all others behind every seed.
+"""
 
 import msgspec
 
@@ -17,4 +20,5 @@ SEEDS = (
         "kept the idempotency key, so its client was refused for two minutes (never accepted)",
     ),
     Seed(2, "a conversion in the quarantine lane waited for 45 s behind ordinary ones (recovery)"),
+    Seed(12, "an engine whose worker was killed just after it had started it ran on for ever (engines left behind)"),
 )
