@@ -17,6 +17,10 @@ PYTEST ?=
 export FILES ?=
 export TO ?=
 export KEEP ?=
+# One minute is what the test suite runs too: make chaos SECONDS=600 SEED=7 RATE=5
+SECONDS ?= 60
+SEED ?=
+RATE ?=
 
 ##@ Run it
 .PHONY: setup
@@ -77,6 +81,11 @@ bench: setup-dev ## Measure converto against the bare programs, in one run
 .PHONY: bench-engines
 bench-engines: setup-dev ## Measure the converters against the bare programs, and run the corpus; needs no stack
 	@PYTHONPATH=libs:services $(BIN)/python -m bench.engines
+
+.PHONY: chaos
+chaos: setup-dev ## Break everything for SECONDS while conversions run, and count what is lost (replay with SEED=)
+	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.chaos \
+		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
 
 .PHONY: lock
 lock: setup-dev ## Write deploy/requirements/*.txt anew from the *.in; UPGRADE=1 takes the newest versions

@@ -13,6 +13,9 @@ from converto_core.conversion import TRANSITIONS, Attempt, Conversion, HistoryEv
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
 
+AT_ONCE_MS = 0
+"""A date that is over by every clock: the one a worker writes, because its own may be an hour ahead."""
+
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One conditional update of one conversion: a store applies it whole, or returns None and changes nothing.
@@ -139,6 +142,17 @@ def wake_again(conversion: Conversion, *, now_ms: int) -> Change:
     )
 
 
+def put_off(conversion: Conversion, *, due_ms: int) -> Change:
+    """pending → pending: the wait that a worker asked for becomes a date, by the clock that will look at it again."""
+    return transition(
+        conversion.id,
+        {Status.PENDING},
+        Status.PENDING,
+        where={"token": conversion.token, "publish_due": conversion.publish_due, "wait_ms": conversion.wait_ms},
+        assign={"publish_due": due_ms, "wait_ms": None},
+    )
+
+
 def claim(conversion_id: str, *, token: int, worker: str, now_ms: int) -> Change:
     """pending → processing: one of many workers wins; its token fences all others out.
 
@@ -155,6 +169,7 @@ def claim(conversion_id: str, *, token: int, worker: str, now_ms: int) -> Change
             "updated_at": now_ms,
             "completed_at": None,
             "publish_due": None,
+            "wait_ms": None,
             "published": 0,
             "stage": "starting",
             "percent": 0.0,
@@ -245,8 +260,8 @@ def fail(conversion: Conversion, *, code: str, message: str, now_ms: int, beat_s
     )
 
 
-def try_again(conversion: Conversion, *, code: str, message: str, due_ms: int, now_ms: int) -> Change:
-    """processing → pending: the engine failed in a way that may pass; the next attempt leaves at `due_ms`."""
+def try_again(conversion: Conversion, *, code: str, message: str, wait_ms: int, now_ms: int) -> Change:
+    """processing → pending: the engine failed in a way that may pass; the next attempt leaves after `wait_ms`."""
     return transition(
         conversion.id,
         {Status.PROCESSING},
@@ -256,7 +271,8 @@ def try_again(conversion: Conversion, *, code: str, message: str, due_ms: int, n
             "errors": _with_error(conversion, code, message, now_ms),
             "stage": "waiting to try again",
             "worker": None,
-            "publish_due": due_ms,
+            "publish_due": AT_ONCE_MS,
+            "wait_ms": wait_ms,
             "updated_at": now_ms,
         },
         event=HistoryEvent.ATTEMPT_FAILED,
@@ -265,12 +281,13 @@ def try_again(conversion: Conversion, *, code: str, message: str, due_ms: int, n
 
 def hand_back(conversion: Conversion, *, now_ms: int) -> Change:
     """processing → pending: the worker stops in good order; the attempt is not charged."""
+    lane = Lane.HIGH if conversion.lane is not Lane.QUARANTINE else conversion.lane
     return transition(
         conversion.id,
         {Status.PROCESSING},
         Status.PENDING,
         where={"token": conversion.token},
-        assign=_back_in_line(Lane.HIGH if conversion.lane is not Lane.QUARANTINE else conversion.lane, now_ms),
+        assign={**_back_in_line(lane, now_ms), "publish_due": AT_ONCE_MS},
         increase={"attempt": -1},
         event=HistoryEvent.HANDED_BACK,
     )

@@ -106,7 +106,9 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
 
     `token` is the fencing token: it grows with each claim, stands in every update filter of a worker and in every
     output key. `beat` is the lease: it grows while a worker lives. `publish_due` is the outbox: set means that a
-    wake-up has to leave for the broker at that time. `attempt` counts engine failures, `lost` vanished workers.
+    wake-up has to leave for the broker at that time, and with `wait_ms` only that long after somebody saw it (workers
+    write waits and no dates, because their clocks may be wrong). `attempt` counts engine failures, `lost` vanished
+    workers.
     `notes` tell what the results do not hold of this very source, such as a track that the target cannot carry.
     `changes` numbers what happened to it (behind each number stands a history entry), `last_event` is the newest of it.
     """
@@ -137,6 +139,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     worker: str | None = None
     publish_due: int | None = None
+    wait_ms: int | None = None
     published: int = 0
     cancel_requested: bool = False
     source_sha256: str | None = None

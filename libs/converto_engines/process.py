@@ -24,7 +24,7 @@ from converto_engines.converter import Limits
 from converto_engines.inside import confine
 from converto_engines.limit_watch import LimitWatch, deadline
 from converto_engines.output_tail import OutputTail
-from converto_engines.process_tree import descendants_of
+from converto_engines.process_tree import descendants_of, programs_in
 
 _LINE_BYTES = 16 * 1024**2  # one answer of a long-lived child
 _END_S = 5.0  # a killed group is gone long before; only a process stuck in the kernel takes longer
@@ -42,7 +42,7 @@ sys.exit(1)
 """
 
 
-__all__ = ["Child", "Finished", "Sandbox"]
+__all__ = ["Child", "Finished", "Sandbox", "end_leftovers"]
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -183,6 +183,18 @@ class Sandbox:
             except (ConversionError, OSError):
                 return False
         return ended.exit_code == 0
+
+
+def end_leftovers(folder: Path) -> int:
+    """End programs that were started for something in this folder by a process that is gone; how many.
+
+    Usually they end with it. A process that is killed just after it has started one leaves it behind, because the
+    program has not yet asked the kernel to be told of its parent's death.
+    """
+    left = programs_in(folder)
+    for pid in left:
+        _kill_group(pid)
+    return len(left)
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+FIRST_TO_GO = 1000
+"""How the kernel is told that a program goes first when memory runs out; everything we start has it."""
+
 _PROC = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -41,6 +44,16 @@ def usage_of(pid: int) -> Usage:
 def descendants_of(pid: int) -> list[int]:
     """`pid` and everything below it, as numbers of this process namespace."""
     return [entry.pid for entry in _tree(pid)]
+
+
+def programs_in(folder: Path) -> list[int]:
+    """Programs of ours that were started for something in this folder, whoever their parent is by now.
+
+    The command that confines a program names its folder. Ours are marked by `choom`, so that nobody who only reads a
+    file there is taken for one.
+    """
+    inside = os.fsencode(folder)
+    return [pid for pid in _pids() if _names(pid, inside) and _is_first_to_go(pid)]
 
 
 def folder_bytes(folder: Path) -> int:
@@ -78,10 +91,28 @@ def _tree(root: int) -> Iterator[_Entry]:
 
 
 def _all() -> Iterator[_Entry]:
+    for pid in _pids():
+        with suppress(OSError):
+            yield _read(pid)
+
+
+def _pids() -> Iterator[int]:
     for name in os.listdir(_PROC):  # noqa: PTH208 -- names only; this runs four times a second
         if name.isdigit():
-            with suppress(OSError):
-                yield _read(int(name))
+            yield int(name)
+
+
+def _names(pid: int, folder: bytes) -> bool:
+    with suppress(OSError):
+        command = (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b"/")
+        return folder + b"/" in command
+    return False
+
+
+def _is_first_to_go(pid: int) -> bool:
+    with suppress(OSError):
+        return (_PROC / str(pid) / "oom_score_adj").read_text().strip() == str(FIRST_TO_GO)
+    return False
 
 
 def _read(pid: int) -> _Entry:

@@ -13,6 +13,7 @@ import msgspec
 
 from converto_engines.converter import Limits
 from converto_engines.inside import confine
+from converto_engines.process_tree import FIRST_TO_GO
 
 PROGRAM_PATH = "/usr/local/bin:/usr/bin:/bin"
 INSIDE = Path(confine.__file__).resolve().parent
@@ -54,7 +55,7 @@ def limiting(limits: Limits, *, cpu_s: int | None) -> list[str]:
     address_space = max(2 * limits.memory_bytes, _ADDRESS_SPACE_FLOOR_BYTES)
     cpu = [] if cpu_s is None else [f"--cpu={cpu_s}:{cpu_s + 1}"]
     sizes = [f"--as={address_space}", f"--fsize={limits.file_bytes}", f"--nofile={_OPEN_FILES}", "--core=0"]
-    return ["choom", "-n", "1000", "--", "prlimit", *cpu, *sizes, "--"]
+    return ["choom", "-n", str(FIRST_TO_GO), "--", "prlimit", *cpu, *sizes, "--"]
 
 
 def bubblewrap(enclosure: Enclosure, environment: Mapping[str, str], *, filter_descriptor: int) -> list[str]:

@@ -14,8 +14,7 @@ from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.formats import Family
 from converto_core.parked import DeadLetter
 from converto_infra.fact_buffer import FactBuffer
-
-TAKEN_LANES = (Lane.HIGH, Lane.NORMAL, Lane.BULK)
+from converto_infra.lane_orders import lane_orders
 
 QueueKey = tuple[Family, Lane]
 
@@ -77,8 +76,7 @@ class MemoryEventBus:
     @asynccontextmanager
     async def open_slot(self, families: Sequence[Family], *, quarantine: bool = False) -> AsyncIterator["MemorySlot"]:
         """One slot's view of the queues; what it has not settled goes back when it closes."""
-        lanes = (*TAKEN_LANES, Lane.QUARANTINE) if quarantine else TAKEN_LANES
-        slot = MemorySlot(self, families, lanes)
+        slot = MemorySlot(self, families, lane_orders(quarantine=quarantine))
         try:
             yield slot
         finally:
@@ -153,15 +151,16 @@ class MemoryEventBus:
 class MemorySlot:
     """Twin of `WakeupSource`: strict lanes, and within a lane the families take turns."""
 
-    def __init__(self, bus: MemoryEventBus, families: Sequence[Family], lanes: Sequence[Lane]) -> None:
-        self._bus, self._families, self._lanes = bus, deque(families), lanes
+    def __init__(self, bus: MemoryEventBus, families: Sequence[Family], orders: Sequence[Sequence[Lane]]) -> None:
+        self._bus, self._families, self._orders = bus, deque(families), deque(orders)
         self._held: MemoryWakeup | None = None
 
     async def next(self) -> "MemoryWakeup":
         """Wait for the next wake-up, high lane first; one that was left unsettled goes back before."""
         await self.close()
         self._families.rotate(-1)
-        event = await self._bus.pop_later([(family, lane) for lane in self._lanes for family in self._families])
+        self._orders.rotate(-1)
+        event = await self._bus.pop_later([(family, lane) for lane in self._orders[0] for family in self._families])
         self._held = MemoryWakeup(self._bus, event)
         return self._held
 

@@ -12,14 +12,13 @@ import aio_pika
 from converto_core.conversion import Lane
 from converto_core.events import ConversionCreated, ConversionFact, encode, queue_name
 from converto_core.formats import Family
+from converto_infra.lane_orders import lane_orders
 from converto_infra.rabbitmq_facts import FactReader, FactSender
 from converto_infra.rabbitmq_link import Link, Outlet, Topology, end_task
 from converto_infra.rabbitmq_parked import RabbitParkedSource
 from converto_infra.rabbitmq_slot import RabbitSlot
 from converto_infra.resilience import broker_guard
 from converto_infra.settings import Settings
-
-TAKEN_LANES = (Lane.HIGH, Lane.NORMAL, Lane.BULK)
 
 
 class RabbitEventBus:
@@ -76,7 +75,7 @@ class RabbitEventBus:
     @asynccontextmanager
     async def open_slot(self, families: Sequence[Family], *, quarantine: bool = False) -> AsyncIterator["RabbitSlot"]:
         """One slot's view of the queues, on a channel of its own."""
-        slot = RabbitSlot(self._consuming, families, (*TAKEN_LANES, Lane.QUARANTINE) if quarantine else TAKEN_LANES)
+        slot = RabbitSlot(self._consuming, families, lane_orders(quarantine=quarantine))
         try:
             yield slot
         finally:

@@ -30,8 +30,8 @@ class RabbitSlot:
     which counts towards the delivery limit. `basic.get` keeps strict lanes and takes exactly one.
     """
 
-    def __init__(self, link: Link, families: Sequence[Family], lanes: Sequence[Lane]) -> None:
-        self._link, self._families, self._lanes = link, deque(families), lanes
+    def __init__(self, link: Link, families: Sequence[Family], orders: Sequence[Sequence[Lane]]) -> None:
+        self._link, self._families, self._orders = link, deque(families), deque(orders)
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
         self._held: RabbitWakeup | None = None
@@ -63,7 +63,8 @@ class RabbitSlot:
         """One message, or None when it is time to look again."""
         await self._finish_unwinding()
         self._families.rotate(-1)  # within a lane the families take turns
-        names = [queue_name(family, lane) for lane in self._lanes for family in self._families]
+        self._orders.rotate(-1)
+        names = [queue_name(family, lane) for lane in self._orders[0] for family in self._families]
         channel = await self._open_channel()
         for name in names:
             message = await self._link.run(functools.partial(get_one, channel, name))

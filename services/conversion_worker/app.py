@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -47,6 +48,29 @@ class Servers(msgspec.Struct, frozen=True):
     objects: S3ObjectStore
     bus: RabbitEventBus
 
+    @classmethod
+    def connect(cls, settings: Settings) -> "Servers":
+        """Their adapters; connections are opened when they are first needed."""
+        return cls(
+            stores=MongoStores.connect(settings),
+            objects=S3ObjectStore.connect(settings),
+            bus=RabbitEventBus.connect(settings),
+        )
+
+
+class ConverterBuilder(Protocol):
+    """Makes the converters of one slot; see `build_converters`."""
+
+    def __call__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> list[Converter]: ...
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a worker is built from. The chaos suite gives it servers, converters and clocks that misbehave."""
+
+    connect: Callable[[Settings], Servers] = Servers.connect
+    converters: ConverterBuilder = build_converters
+    clock: Clock = SystemClock()
+
 
 class Programs(msgspec.Struct, frozen=True):
     """What this worker can run: one set of converters for each slot, what they offer, which families it takes."""
@@ -69,15 +93,16 @@ class Programs(msgspec.Struct, frozen=True):
         return tuple(offer for offer in self.offers if offer.family in self.families)
 
 
-async def run_worker(settings: Settings) -> None:
+async def run_worker(settings: Settings, parts: Parts | None = None) -> None:
     """One worker, start to stop; raises `EngineMissing`, `CannotWork` or `WorkFolderRefused` if it cannot run here."""
-    stop, clock = Stop(), SystemClock()
+    parts = parts or Parts()
+    stop, clock = Stop(), parts.clock
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     with_signals(stop, grace_s=settings.stop_grace_s)
     async with AsyncExitStack() as open_things:
         workspace = await open_things.enter_async_context(_workspace(settings, worker_id))
-        programs = await open_things.enter_async_context(_programs(settings, workspace.folder))
-        servers = await open_things.enter_async_context(_servers(settings))
+        programs = await open_things.enter_async_context(_programs(settings, parts, workspace.folder))
+        servers = await open_things.enter_async_context(_servers(settings, parts))
         if not await wait_for_servers(servers, stop, clock):
             return
         board = Board()
@@ -204,9 +229,9 @@ async def _workspace(settings: Settings, worker_id: str) -> AsyncIterator[Worksp
 
 
 @asynccontextmanager
-async def _programs(settings: Settings, scratch: Path) -> AsyncIterator[Programs]:
+async def _programs(settings: Settings, parts: Parts, scratch: Path) -> AsyncIterator[Programs]:
     sandbox = await Sandbox.choose(settings.sandbox)
-    sets = [build_converters(sandbox, scratch=scratch) for _ in range(settings.slots)]
+    sets = [parts.converters(sandbox, scratch=scratch) for _ in range(settings.slots)]
     offers = await offers_of(sets[0])
     families = _families(settings, offers)
     try:
@@ -234,12 +259,8 @@ def _families(settings: Settings, offers: Sequence[Offer]) -> tuple[Family, ...]
 
 
 @asynccontextmanager
-async def _servers(settings: Settings) -> AsyncIterator[Servers]:
-    servers = Servers(
-        stores=MongoStores.connect(settings),
-        objects=S3ObjectStore.connect(settings),
-        bus=RabbitEventBus.connect(settings),
-    )
+async def _servers(settings: Settings, parts: Parts) -> AsyncIterator[Servers]:
+    servers = parts.connect(settings)
     try:
         yield servers
     finally:

@@ -62,7 +62,7 @@ def change_for(error: Exception, claimed: Conversion, *, settings: AttemptSettin
     if not reason.retryable or claimed.attempt >= settings.max_attempts:
         return fail(claimed, code=code, message=message, now_ms=now_ms)
     wait_s = backoff_s(claimed.attempt, base_s=settings.retry_base_s, max_s=settings.retry_max_s)
-    return try_again(claimed, code=code, message=message, due_ms=now_ms + int(wait_s * 1000), now_ms=now_ms)
+    return try_again(claimed, code=code, message=message, wait_ms=int(wait_s * 1000), now_ms=now_ms)
 
 
 def _after_lease(ending: Ending, claimed: Conversion, now_ms: int) -> Change | None:

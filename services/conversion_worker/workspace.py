@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from converto_core.errors import ConvertoError
+from converto_engines.process import end_leftovers
 
 PRIVATE = 0o700
 
@@ -117,6 +118,7 @@ def _if_free(lock: int, remove: Callable[[], None]) -> bool:
 
 
 def _remove(folder: Path, lock_path: Path) -> None:
+    ended = end_leftovers(folder)
     shutil.rmtree(folder, ignore_errors=True)
     lock_path.unlink(missing_ok=True)
-    log.info("workspace.cleaned", left_by=folder.name)
+    log.info("workspace.cleaned", left_by=folder.name, programs_ended=ended)

@@ -5,9 +5,10 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import structlog
 import uvicorn
 import uvloop
@@ -29,7 +30,33 @@ GRACE_S = 5
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-def main(arguments: list[str]) -> int:
+class Servers(msgspec.Struct, frozen=True):
+    """The adapters of the three servers. `patient_stores` are for sweeps: nobody waits for them, and they read more."""
+
+    stores: MongoStores
+    patient_stores: MongoStores
+    objects: S3ObjectStore
+    bus: RabbitEventBus
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "Servers":
+        """Connections are opened when they are first needed."""
+        return cls(
+            stores=MongoStores.connect(settings, timeout_s=settings.request_mongodb_timeout_s),
+            patient_stores=MongoStores.connect(settings, name="database_for_sweeps"),
+            objects=S3ObjectStore.connect(settings),
+            bus=RabbitEventBus.connect(settings),
+        )
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self.bus.close()
+        await self.objects.close()
+        await self.stores.close()
+        await self.patient_stores.close()
+
+
+def main(arguments: list[str], *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
     """0 after a stop in good order, 1 when something broke, 2 when a setting has to change."""
     if arguments == ["openapi"]:
         SNAPSHOT.write_text(description(), encoding="utf-8")
@@ -40,7 +67,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
         return EXIT_MISCONFIGURED
     configure_logging(settings, service="file_service")
-    return _run(settings)
+    return _run(settings, connect)
 
 
 def description() -> str:
@@ -48,7 +75,7 @@ def description() -> str:
     return json.dumps(describe(build_routes(Settings(), openapi=CONFIG)), indent=2, ensure_ascii=False) + "\n"
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, connect: Callable[[Settings], Servers]) -> int:
     try:
         listening = socket.create_server((settings.host, settings.port), backlog=2048)
     except OSError as error:
@@ -57,29 +84,25 @@ def _run(settings: Settings) -> int:
         return EXIT_MISCONFIGURED
     try:
         serve_metrics(settings)
-        uvloop.run(_serve(settings, listening))
+        uvloop.run(_serve(settings, listening, connect))
     except Exception:  # process entry: the last place that can say what happened
         log.exception("service.broken")
         return EXIT_BROKEN
     return 0
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
-    stores = MongoStores.connect(settings, timeout_s=settings.request_mongodb_timeout_s)
-    # For sweeps: nobody waits for them, and they read more.
-    patient_stores = MongoStores.connect(settings, name="database_for_sweeps")
-    objects, bus = S3ObjectStore.connect(settings), RabbitEventBus.connect(settings)
+async def _serve(settings: Settings, listening: socket.socket, connect: Callable[[Settings], Servers]) -> None:
+    servers = connect(settings)
     try:
-        service = FileService(settings, stores, objects, bus, patient_stores=patient_stores)
+        service = FileService(
+            settings, servers.stores, servers.objects, servers.bus, patient_stores=servers.patient_stores
+        )
         server = _Server(service)
         async with service.running():
             log.info("service.listening", host=settings.host, port=listening.getsockname()[1])
             await server.serve(sockets=[listening])
     finally:
-        await bus.close()
-        await objects.close()
-        await stores.close()
-        await patient_stores.close()
+        await servers.close()
         log.info("service.stopped")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from converto_core.changes import cancel_waiting, published
+from converto_core.changes import cancel_waiting, published, put_off
 from converto_core.conversion import Conversion
 from converto_core.errors import BusUnavailable
 from converto_core.events import fact, wake_up
@@ -67,6 +67,9 @@ class Outbox:
     async def _send(self, conversion: Conversion) -> bool:
         if conversion.cancel_requested:
             return await self._cancel(conversion)
+        if conversion.wait_ms:
+            change = put_off(conversion, due_ms=self._now_ms() + conversion.wait_ms)
+            return await self._conversions.apply(change) is not None
         try:
             await self._bus.publish(wake_up(conversion))
         except BusUnavailable:

@@ -14,8 +14,8 @@ from converto_core.formats import Family
 from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.settings import Settings
 from tests.contract.conftest import purge
-from tests.contract.proxy import Proxy, proxy_to
 from tests.contract.samples import a_fact, a_wakeup
+from tests.proxy import Proxy, proxy_to
 
 SOON_S = 20.0
 

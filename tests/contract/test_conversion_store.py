@@ -271,9 +271,9 @@ async def test_whole_life_when_each_change_is_applied_then_every_step_is_taken(s
     now = await apply(changes.lost(now, now_ms=NOW_MS))
     assert (now.lane, now.attempt, now.lost) == (Lane.HIGH, 0, 1)
     now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
-    now = await apply(
-        changes.try_again(now, code="engine_crashed", message="crashed", due_ms=NOW_MS + 5, now_ms=NOW_MS)
-    )
+    now = await apply(changes.try_again(now, code="engine_crashed", message="crashed", wait_ms=5, now_ms=NOW_MS))
+    now = await apply(changes.put_off(now, due_ms=NOW_MS + 5))
+    assert (now.publish_due, now.wait_ms) == (NOW_MS + 5, None)
     now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
     now = await apply(changes.hand_back(now, now_ms=NOW_MS))
     now = await apply(changes.claim(now.id, token=now.token, worker="w3", now_ms=NOW_MS))

@@ -84,6 +84,18 @@ async def test_slot_when_it_names_families_then_gets_no_other(bus: EventBus) -> 
         waiting.cancel()
 
 
+async def test_quarantine_when_there_is_a_backlog_then_suspects_and_ordinary_work_take_turns(bus: EventBus) -> None:
+    """Promise 3; found by the chaos suite: a suspect waited for as long as there was ordinary work."""
+    for number in range(4):
+        await bus.publish(a_wakeup(f"ordinary-{number}"))
+        await bus.publish(a_wakeup(f"suspect-{number}", lane=Lane.QUARANTINE))
+
+    async with bus.open_slot(FAMILIES, quarantine=True) as slot:
+        first_four = [await take(slot) for _ in range(4)]
+
+    assert sorted(name.partition("-")[0] for name in first_four) == ["ordinary", "ordinary", "suspect", "suspect"]
+
+
 async def test_quarantine_when_not_asked_for_then_left_to_who_asks(bus: EventBus) -> None:
     await bus.publish(a_wakeup("suspect", lane=Lane.QUARANTINE))
     await bus.publish(a_wakeup("harmless", lane=Lane.BULK))

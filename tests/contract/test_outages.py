@@ -12,8 +12,8 @@ from converto_core.ids import new_id
 from converto_infra.mongo import MongoStores
 from converto_infra.s3 import S3ObjectStore
 from converto_infra.settings import Settings
-from tests.contract.proxy import Proxy, proxy_to
 from tests.contract.samples import a_conversion
+from tests.proxy import Proxy, proxy_to
 
 SOON_S = 20.0
 TIMEOUT_S = 0.5

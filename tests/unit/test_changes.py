@@ -174,15 +174,38 @@ async def test_fail_when_given_up_then_every_attempt_is_listed() -> None:
     assert done.errors[-1].worker == "w1"
 
 
-async def test_try_again_when_the_engine_failed_then_pending_with_a_later_date() -> None:
+async def test_try_again_when_the_engine_failed_then_pending_with_a_wait() -> None:
     start = a_running_conversion()
 
     done = await after(
-        start, changes.try_again(start, code="engine_crashed", message="x", due_ms=NOW_MS + 10_000, now_ms=NOW_MS)
+        start, changes.try_again(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=NOW_MS)
     )
 
-    assert (done.status, done.publish_due, done.attempt) == (Status.PENDING, NOW_MS + 10_000, 1)
+    assert (done.status, done.wait_ms, done.attempt) == (Status.PENDING, 10_000, 1)
     assert done.error_code is None
+
+
+async def test_worker_when_its_clock_is_ahead_then_no_date_of_its_own_delays_a_conversion() -> None:
+    """Promise 3: found by the chaos suite with a worker whose clock was an hour ahead."""
+    start, ahead_ms = a_running_conversion(), NOW_MS + 3_600_000
+    given_up = await after(
+        start, changes.try_again(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=ahead_ms)
+    )
+    handed_back = await after(start, changes.hand_back(start, now_ms=ahead_ms))
+
+    assert given_up.publish_due is not None
+    assert given_up.publish_due <= NOW_MS
+    assert handed_back.publish_due is not None
+    assert handed_back.publish_due <= NOW_MS
+    assert handed_back.wait_ms is None
+
+
+async def test_claim_when_it_came_before_the_wait_was_over_then_no_wait_is_left() -> None:
+    start = a_running_conversion(status=Status.PENDING, publish_due=0, wait_ms=10_000)
+
+    done = await after(start, changes.claim(start.id, token=start.token, worker="w2", now_ms=NOW_MS))
+
+    assert done.wait_ms is None
 
 
 @pytest.mark.parametrize(("lane", "expected"), [(Lane.BULK, Lane.HIGH), (Lane.QUARANTINE, Lane.QUARANTINE)])
@@ -316,7 +339,7 @@ def change_for(name: str, view: Conversion, actor: int, current: Conversion) -> 
         "beat": changes.beat(view.id, token=view.token, now_ms=NOW_MS, percent=50),
         "complete": changes.complete(view, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS),
         "fail": changes.fail(view, code="x", message="x", now_ms=NOW_MS),
-        "try_again": changes.try_again(view, code="x", message="x", due_ms=NOW_MS, now_ms=NOW_MS),
+        "try_again": changes.try_again(view, code="x", message="x", wait_ms=5, now_ms=NOW_MS),
         "hand_back": changes.hand_back(view, now_ms=NOW_MS),
         "claim": changes.claim(current.id, token=current.token, worker=f"w{actor}", now_ms=NOW_MS),
         "lost": changes.lost(current, now_ms=NOW_MS),

@@ -1,7 +1,10 @@
 """Private folders: mode, wiping, what a crash left, and disks that are full."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,33 @@ def test_clean_up_when_a_worker_crashed_then_its_folder_goes_and_those_of_living
         "here-3-mine",
         "here-3-mine.lock",
     ]
+
+
+@pytest.mark.parametrize(("mark", "is_ended"), [("1000", True), ("0", False)], ids=["ours", "somebody's"])
+def test_clean_up_when_a_program_of_a_dead_worker_still_runs_then_it_is_ended(
+    tmp_path: Path, mark: str, is_ended: bool
+) -> None:
+    """Found by the chaos suite: a worker killed right after it had started a program left that running for ever."""
+    dead = opened(tmp_path / "work", "here-1-dead")
+    program = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)", str(dead.folder / "job" / "x")]
+    running = subprocess.Popen(["choom", "-n", mark, "--", *program], start_new_session=True, stdout=subprocess.PIPE)
+    try:
+        assert running.stdout is not None
+        running.stdout.readline()  # it runs
+        crash(dead)
+        opened(tmp_path / "work", "here-2-mine").clean_up()
+
+        assert _ends_soon(running) is is_ended
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def _ends_soon(running: "subprocess.Popen[bytes]") -> bool:
+    try:
+        return running.wait(0.5) == -signal.SIGKILL
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def test_clean_up_when_a_folder_is_not_a_workers_then_it_is_left_alone(tmp_path: Path) -> None:

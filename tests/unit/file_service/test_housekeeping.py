@@ -173,6 +173,18 @@ async def test_outbox_when_the_date_is_in_the_future_then_nothing_leaves(yard: Y
     assert await yard.sweeps.outbox.sweep() == 0
 
 
+async def test_outbox_when_a_worker_asked_for_a_wait_then_it_counts_from_our_own_clock(yard: Yard) -> None:
+    """Found by the chaos suite: a worker's clock may be wrong by an hour."""
+    record = await yard.add(Status.PENDING, publish_due=0, wait_ms=10_000)
+    await yard.sweeps.outbox.sweep()
+    put_off, early = await yard.look(record), yard.waiting()
+    yard.passed_s = 10
+    await yard.sweeps.outbox.sweep()
+
+    assert (put_off.publish_due, put_off.wait_ms) == (yard.started_ms + 10_000, None)
+    assert (early, yard.waiting()) == (0, 1)
+
+
 async def test_outbox_when_the_broker_is_away_then_everything_leaves_after_its_return(yard: Yard) -> None:
     """Behaviour C8."""
     for _ in range(3):

@@ -1,0 +1,37 @@
+"""`python -m tests.chaos [--seconds S] [--seed N] [--rate R]`: one run; 0 when its ledger is clean."""
+
+import argparse
+import asyncio
+import logging
+import random
+import sys
+
+import structlog
+
+from tests.chaos.report import report
+from tests.chaos.run import Plan, run
+
+
+def main() -> int:
+    """Run, print, judge."""
+    parser = argparse.ArgumentParser(
+        prog="tests.chaos", description="Break everything while conversions run, and count."
+    )
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument(
+        "--seed", type=int, default=None, help="the same seed: the same sources, the same order of faults"
+    )
+    parser.add_argument("--rate", type=float, default=5.0, help="new conversions each second")
+    chosen = parser.parse_args()
+    seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
+    print(f"seed {seed}: python -m tests.chaos --seconds {chosen.seconds:g} --seed {seed}", flush=True)
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # connections are meant to break
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate)
+    outcome = asyncio.run(run(plan, lambda text: print(text, flush=True)))
+    print(report(outcome))
+    return 0 if outcome.ledger.is_clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""Seeds of the suite: each once found something, and may find it again if it comes back.
+
+A fault that is added or removed changes the order of all others behind every seed.
+"""
+
+import msgspec
+
+
+class Seed(msgspec.Struct, frozen=True):
+    """A number and what it found."""
+
+    number: int
+    found: str
+
+
+SEEDS = (
+    Seed(
+        1,
+        "a worker whose clock was an hour ahead put retries off by that hour (stuck); a file service that lost a reply "
+        "kept the idempotency key, so its client was refused for two minutes (never accepted)",
+    ),
+    Seed(2, "a conversion in the quarantine lane waited for 45 s behind ordinary ones (recovery)"),
+    Seed(12, "an engine whose worker was killed just after it had started it ran on for ever (engines left behind)"),
+)

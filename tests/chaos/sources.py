@@ -1,0 +1,138 @@
+"""What clients send: small sources that each tell the engine how to behave, and how each of them has to end.
+
+It knows no service. The same seed and number make the same source.
+"""
+
+import hashlib
+import json
+import random
+import zlib
+from struct import pack, unpack_from
+
+import msgspec
+
+from converto_core.conversion import Status
+
+ROUND = 400
+# Each round has one of each for sure. A poison takes five workers down, with a lease for each: it has to come early.
+SURE = {
+    2: "crash",
+    4: "daemon",
+    6: "flood",
+    8: "greedy",
+    10: "poison",
+    12: "hang",
+    14: "stubborn",
+    16: "picture",
+    18: "slow",
+}
+WEIGHTS = {
+    "ok": 690,
+    "picture": 100,
+    "slow": 40,
+    "crash": 40,
+    "daemon": 40,
+    "flood": 30,
+    "greedy": 20,
+    "hang": 6,
+    "stubborn": 6,
+}
+CANCELLED = {"ok": 0.05, "slow": 0.3, "hang": 0.2}  # by this share of clients
+FAILS_WITH = {
+    "crash": "engine_crashed",
+    "greedy": "engine_limit_exceeded",
+    "hang": "engine_timeout",
+    "stubborn": "engine_timeout",
+    "poison": "worker_lost",
+}
+MARK = "chaos source"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """One file to convert, and what its client does besides waiting."""
+
+    label: str
+    kind: str
+    content: bytes
+    is_cancelled: bool = False
+    is_retried: bool = False
+
+    @property
+    def filename(self) -> str:
+        """Its name, which also says its type."""
+        return f"{self.label}.png" if self.kind == "picture" else f"{self.label}.txt"
+
+    @property
+    def target_format(self) -> str:
+        """What it is converted to."""
+        return "webp" if self.kind == "picture" else "json"
+
+    @property
+    def fails_with(self) -> str | None:
+        """The error code that it has to end with; None when it has to complete."""
+        return FAILS_WITH.get(self.kind)
+
+    def is_result(self, output: bytes) -> bool:
+        """Whether these bytes are what this very source has to give."""
+        if self.kind == "picture":
+            return webp_size(output) == png_size(self.content)
+        return output == result_of(self.content)
+
+
+def source(seed: int, number: int) -> Source:
+    """Source number `number` of a run."""
+    chance = random.Random(f"{seed}-{number}")
+    label = f"chaos-{seed}-{number:05d}"
+    kind = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    kind = SURE.get(number % ROUND, kind)
+    if kind == "picture":
+        return Source(label=label, kind=kind, content=_png(16 + number % 97, 16 + number % 89))
+    takes_ms = chance.randint(2000, 4000) if kind == "slow" else chance.randint(0, 150)
+    content = f"{MARK}\nkind={kind}\ntakes_ms={takes_ms}\nlabel={label}\n".encode()
+    return Source(
+        label=label,
+        kind=kind,
+        content=content,
+        is_cancelled=chance.random() < CANCELLED.get(kind, 0.0),
+        is_retried=kind == "crash" and chance.random() < 0.3,
+    )
+
+
+def kind_of(content: bytes) -> str:
+    """The kind that a source's text names."""
+    return content.decode().partition("kind=")[2].partition("\n")[0]
+
+
+def result_of(content: bytes) -> bytes:
+    """What the chaos engine makes of a text: it names the bytes it was made from."""
+    return json.dumps({"sha256": hashlib.sha256(content).hexdigest(), "text": content.decode()}).encode()
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels."""
+    width, height = unpack_from(">II", png, 16)
+    return width, height
+
+
+def webp_size(webp: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels of an extended WebP, which is what libvips writes; None for anything else."""
+    if webp[:4] != b"RIFF" or webp[8:16] != b"WEBPVP8X":
+        return None
+    width, height = (int.from_bytes(webp[start : start + 3], "little") + 1 for start in (24, 27))
+    return width, height
+
+
+def right_endings(source: Source) -> set[tuple[Status, str | None]]:
+    """Every status, with its error code, that is right for this source."""
+    ending = (Status.COMPLETED, None) if source.fails_with is None else (Status.FAILED, source.fails_with)
+    return {ending, (Status.CANCELLED, None)} if source.is_cancelled else {ending}
+
+
+def _png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
+
+    row = bytes(channel for x in range(width) for channel in (x * 2 % 256, 99, 128))
+    header = pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress((b"\0" + row) * height)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

@@ -1,0 +1,185 @@
+"""The account itself: each word of the ledger means what it says, and each can be caught. No network, milliseconds."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from converto_core.conversion import Conversion, Output, Status
+from tests.chaos.complaints import complaints
+from tests.chaos.conductor import Blow
+from tests.chaos.figures import Probe, recoveries, seconds_to_success, spread
+from tests.chaos.journal import Entry
+from tests.chaos.ledger import Account, Findings, Ledger, ledger_of
+from tests.chaos.site import Outage
+from tests.chaos.sources import Source, result_of, source
+
+OK = Source(label="one", kind="ok", content=b"chaos source\nkind=ok\n")
+CRASH = Source(label="two", kind="crash", content=b"chaos source\nkind=crash\n")
+
+
+def account_of(given: Source = OK, **fields: Any) -> Account:
+    return Account(source=given, **{"conversion_id": "c1", **fields})
+
+
+def record_of(given: Source = OK, **fields: Any) -> Conversion:
+    output = Output(key="t/o/out/c1/1/result.json", filename="x", content_type="x", size_bytes=1, sha256="", sha512="")
+    made: dict[str, Any] = {"status": Status.COMPLETED, "token": 1, "outputs": (output,)}
+    whole = {"owner": "o", "file_id": "f", "target_format": "json", "created_at": 0, "updated_at": 0}
+    return Conversion(**{"id": "c1", "client_id": given.label, **whole, **made, **fields})
+
+
+def counted(accounts: list[Account], records: list[Conversion], **fields: Any) -> Ledger:
+    by_label: dict[str, list[Conversion]] = {}
+    for record in records:
+        by_label.setdefault(record.client_id or "", []).append(record)
+    contents = {account.conversion_id: result_of(account.source.content) for account in accounts}
+    outputs = {record.id: [contents.get(record.id)] for record in records if record.outputs}
+    findings = Findings(records=by_label, outputs=outputs, completions={}, journal=())
+    return ledger_of(accounts, msgspec.structs.replace(findings, **fields))
+
+
+def test_ledger_when_all_went_well_then_clean() -> None:
+    failed = record_of(CRASH, id="c2", status=Status.FAILED, error_code="engine_crashed", outputs=())
+    ledger = counted([account_of(), account_of(CRASH, conversion_id="c2")], [record_of(), failed])
+
+    assert ledger.is_clean
+    assert (ledger.attempted, ledger.accepted, ledger.completed, ledger.failed_as_expected) == (2, 2, 1, 1)
+
+
+def test_ledger_when_an_accepted_one_has_no_record_then_lost() -> None:
+    assert counted([account_of()], []).lost == ("one",)
+
+
+@pytest.mark.parametrize("status", [Status.AWAITING_UPLOAD, Status.PENDING, Status.PROCESSING])
+def test_ledger_when_one_has_not_ended_then_stuck(status: Status) -> None:
+    ledger = counted([account_of()], [record_of(status=status, outputs=())])
+
+    assert len(ledger.stuck) == 1
+    assert ledger.wrongly_failed == ()
+
+
+def test_ledger_when_a_client_could_never_get_through_then_stuck() -> None:
+    ledger = counted([account_of(conversion_id=None)], [])
+
+    assert (ledger.accepted, len(ledger.stuck), ledger.is_clean) == (0, 1, False)
+
+
+def test_ledger_when_one_request_has_two_records_then_doubled() -> None:
+    other = record_of(id="c9", status=Status.AWAITING_UPLOAD, outputs=())
+
+    assert counted([account_of()], [record_of(), other]).doubled == ("one has 2 records",)
+
+
+def test_ledger_when_two_tokens_were_said_to_be_completed_then_doubled() -> None:
+    ledger = counted([account_of()], [record_of()], completions={"c1": frozenset({1, 2})})
+
+    assert ledger.doubled == ("one completed under tokens [1, 2]",)
+
+
+def test_ledger_when_outputs_are_of_a_fenced_run_then_doubled() -> None:
+    assert "tokens [1]" in counted([account_of()], [record_of(token=2)]).doubled[0]
+
+
+@pytest.mark.parametrize("output", [None, b"", result_of(b"chaos source\nof somebody else")])
+def test_ledger_when_the_output_is_not_that_of_its_source_then_doubled(output: bytes | None) -> None:
+    ledger = counted([account_of()], [record_of()], outputs={"c1": [output]})
+
+    assert ledger.doubled == ("one has an output that is not what its source gives",)
+
+
+@pytest.mark.parametrize(
+    ("given", "ending"),
+    [
+        (OK, {"status": Status.FAILED, "error_code": "engine_timeout"}),
+        (OK, {"status": Status.CANCELLED}),
+        (OK, {"status": Status.EXPIRED}),
+        (CRASH, {"status": Status.FAILED, "error_code": "worker_lost"}),
+        (CRASH, {"status": Status.COMPLETED}),
+    ],
+)
+def test_ledger_when_one_ended_otherwise_than_its_source_demands_then_wrong(given: Source, ending: Any) -> None:
+    ledger = counted([account_of(given)], [record_of(given, outputs=(), **ending)])
+
+    assert len(ledger.wrongly_failed) == 1
+    assert not ledger.is_clean
+
+
+def test_ledger_when_a_client_cancelled_then_both_endings_are_right() -> None:
+    given = msgspec.structs.replace(OK, is_cancelled=True)
+    cancelled = record_of(status=Status.CANCELLED, outputs=())
+
+    assert counted([account_of(given)], [cancelled]).is_clean
+    assert counted([account_of(given)], [record_of()]).is_clean
+
+
+def test_executions_when_counted_then_only_of_those_that_need_one_each() -> None:
+    journal = [Entry(1.0, 1, "started", f"{run}", "") for run in ("c1-1", "c1-2", "c2-1", "c2-2", "c2-3")]
+    failed = record_of(CRASH, id="c2", status=Status.FAILED, error_code="engine_crashed", outputs=())
+    accounts = [account_of(), account_of(CRASH, conversion_id="c2")]
+    ledger = counted(accounts, [record_of(), failed], journal=journal)
+
+    assert (ledger.executions, ledger.executed, ledger.executions_each) == (2, 1, 2.0)
+
+
+def test_recovery_when_a_worker_is_hit_then_time_until_what_it_held_is_claimed_again() -> None:
+    journal = [
+        Entry(1.0, 7, "claimed", "c1-1", ""),
+        Entry(2.0, 7, "claimed", "c2-1", ""),
+        Entry(2.5, 7, "settled", "c2-1", ""),
+        Entry(3.0, 8, "claimed", "c3-1", ""),
+        Entry(9.0, 9, "claimed", "c1-2", ""),
+        Entry(9.5, 9, "claimed", "c2-2", ""),
+        Entry(10.0, 9, "died", "c1-2", "uploading"),
+        Entry(17.0, 8, "claimed", "c1-3", ""),
+    ]
+
+    assert recoveries(journal, [Blow(3.5, 7)]) == [5.5, 7.0]
+
+
+def test_recovery_when_a_dependency_was_away_meanwhile_then_that_time_does_not_count() -> None:
+    journal = [Entry(1.0, 7, "claimed", "c1-1", ""), Entry(20.0, 9, "claimed", "c1-2", "")]
+    outages = [Outage("broker", "refused", 4.0, 9.0), Outage("database", "refused", 8.0, 10.0)]
+
+    assert recoveries(journal, [Blow(5.0, 7)], outages) == [10.0]
+
+
+def test_success_when_a_dependency_heals_then_the_first_answer_through_it_counts() -> None:
+    outage = Outage("broker", "refused", 1.0, 5.0)
+    well = frozenset({"broker"})
+    probes = [
+        Probe("a", 4.0, 0.1, 200, well),
+        Probe("a", 5.1, 0.1, 200, frozenset()),
+        Probe("b", 5.2, 0.3, 200, well),
+        Probe("a", 6.0, 0.1, 200, well),
+    ]
+
+    next_one = Outage("broker", "kill -9", 5.3, 5.4)
+
+    assert seconds_to_success([outage], probes) == {"broker": [(0.5, "refused")]}
+    assert [fault for _, fault in seconds_to_success([outage, next_one], probes)["broker"]] == ["kill -9"]
+
+
+def test_spread_when_asked_then_by_nearest_rank() -> None:
+    values = [float(number) for number in range(1, 101)]
+
+    assert msgspec.structs.astuple(spread(values)) == (100, 50.0, 99.0, 100.0)
+    assert spread([]).count == 0
+
+
+def test_complaints_when_logs_are_read_then_only_what_nobody_foresaw_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "api-1.log").write_text(
+        '{"event":"slot.broker_away","level":"warning"}\n{"event":"job.broken","exception":"Traceback"}\n'
+        'Traceback (most recent call last):\n{"event":"half of a li'
+    )
+
+    assert complaints(tmp_path) == {"job.broken": 1, "traceback": 1}
+
+
+def test_source_when_made_twice_then_the_same_and_one_poison_comes_early() -> None:
+    kinds = [source(7, number).kind for number in range(300)]
+
+    assert [source(7, number) for number in range(50)] == [source(7, number) for number in range(50)]
+    assert kinds.count("poison") == 1
+    assert {"ok", "picture", "crash", "daemon"} <= set(kinds)
