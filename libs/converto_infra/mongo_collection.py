@@ -119,6 +119,15 @@ def document_of(record: msgspec.Struct) -> Document:
     return {"_id": document["id"], **document}
 
 
+def exactly(value: Any) -> Document:
+    """Equality that may use an index on every server; for fields that never hold an array.
+
+    The small server takes a plain `{field: value}` to mean "or an array with this value in it" and reads the whole
+    collection for it, unless the name of some index happens to end with the field. It does the same for `$in`.
+    """
+    return {"$eq": value}
+
+
 def identity(record_id: str, owner: str | None) -> Document:
     return {"_id": record_id} if owner is None else {"_id": record_id, "owner": owner}
 
