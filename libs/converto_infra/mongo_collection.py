@@ -63,8 +63,10 @@ class Collection:
     async def get(self, where: Document) -> Document | None:
         return await self._read(lambda: self._collection.find_one(where))
 
-    async def select(self, where: Document, *, order: list[tuple[str, int]], limit: int = 0) -> list[Document]:
-        return await self._read(lambda: self._cursor(where, order, limit).to_list())
+    async def select(
+        self, where: Document, *, order: list[tuple[str, int]], limit: int = 0, skip: int = 0
+    ) -> list[Document]:
+        return await self._read(lambda: self._cursor(where, order, limit).skip(skip).to_list())
 
     async def count_by(self, field: str, where: Document) -> dict[str, int]:
         stages: list[Document] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]

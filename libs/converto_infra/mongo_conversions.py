@@ -111,6 +111,14 @@ class MongoConversionStore:
         where = {"status": exactly(Status.AWAITING_UPLOAD.value), "created_at": {"$lt": created_before_ms}}
         return await self._select(where, order=[("created_at", ASCENDING)], limit=limit)
 
+    async def has_pending(self, owner: str, *, at_least: int) -> bool:
+        """True when this many conversions of an owner, or more, wait for a worker."""
+        # A walk along the index to the last of them. Counting would go on to the end, and the small server counts by
+        # reading every document into its own program: 100,000 of them silence it for many seconds.
+        where = {"owner": exactly(owner), "status": exactly(Status.PENDING.value)}
+        order = [("id", DESCENDING)]
+        return bool(await self._conversions.select(where, order=order, limit=1, skip=at_least - 1))
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""
         ended = sorted(status.value for status in TERMINAL)
