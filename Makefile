@@ -78,6 +78,10 @@ bench: setup-dev ## Measure converto against the bare programs, in one run
 bench-engines: setup-dev ## Measure the converters against the bare programs, and run the corpus; needs no stack
 	@PYTHONPATH=libs:services $(BIN)/python -m bench.engines
 
+.PHONY: bench-load
+bench-load: setup-dev ## Measure a crowd of clients, and a long queue, on stacks of its own
+	@PYTHONPATH=libs:services $(BIN)/python -m bench.load
+
 .PHONY: lock
 lock: setup-dev ## Write deploy/requirements/*.txt anew from the *.in; UPGRADE=1 takes the newest versions
 	@cd deploy/requirements && for name in $(LOCKS); do \

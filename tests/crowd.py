@@ -11,10 +11,11 @@ from pathlib import Path
 import httpx2
 import msgspec
 
-from converto_client import AsyncConverto
+from converto_client import AsyncConverto, Retry
 from tests.answers import REFUSALS, Answers
 
 DEADLINE_S = 900.0
+PATIENT = Retry(attempts=30)  # a machine that is busy with other things may leave a server out of breath for a while
 API = "/api/v1"
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 
@@ -36,7 +37,7 @@ async def convert_all(server: Server, sources: Sequence[Path], *, clients: int, 
 
 async def _convert_share(server: Server, sources: Sequence[Path], at_once: int) -> list[str]:
     places = asyncio.Semaphore(at_once)
-    async with AsyncConverto(server.url, server.api_key, http=server.answers.transport()) as client:
+    async with AsyncConverto(server.url, server.api_key, retry=PATIENT, http=server.answers.transport()) as client:
 
         async def one(path: Path) -> str:
             async with places:
@@ -59,7 +60,7 @@ async def show_all(server: Server, sources: Sequence[Path], *, displays: int, po
 
 
 async def _upload_all(server: Server, sources: Sequence[Path], announced: asyncio.Queue[str | None]) -> None:
-    async with AsyncConverto(server.url, server.api_key, http=server.answers.transport()) as client:
+    async with AsyncConverto(server.url, server.api_key, retry=PATIENT, http=server.answers.transport()) as client:
 
         async def one(path: Path) -> None:
             announced.put_nowait((await client.convert(path, to="webp", client_id="wall")).id)
