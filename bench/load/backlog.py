@@ -18,7 +18,7 @@ from pymongo import AsyncMongoClient
 
 from bench.figures import keep, percentile, show, verdict
 from converto_core.changes import claim, confirm
-from converto_core.conversion import Conversion, Status, Step
+from converto_core.conversion import Conversion, Lane, Status, Step
 from converto_core.file import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
@@ -39,6 +39,14 @@ BATCH = 1000
 WARM_UP_ROUNDS = 5
 AN_HOUR_MS = 3_600_000
 STEP = Step(converter="vips", source_format="png", target_format="webp")
+
+
+class LongQueues(MemoryEventBus):
+    """A broker that still has every wake-up it was given."""
+
+    async def backlog(self, family: Family, lane: Lane) -> int:
+        """Never empty."""
+        return 1
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -108,7 +116,7 @@ async def filled(url: str, database: str, count: int, rounds: int) -> Side:
             await client[database]["files"].insert_many([document_of(uploaded(one)) for one in batch], ordered=False)
     await stores.ensure_indexes()  # only now: keeping twelve of them in order would double the time
     print(f"  {count} conversions and files written in {time.perf_counter() - started:.0f} s", flush=True)
-    sweeps = Sweeps(settings, stores, MemoryObjectStore(), MemoryEventBus())
+    sweeps = Sweeps(settings, stores, MemoryObjectStore(), LongQueues())
     claimable = iter(one.id for one in conversions[-rounds:])
     return Side(stores=stores, sweeps=sweeps, claimable=claimable, known=conversions[len(conversions) // 2])
 
@@ -158,6 +166,7 @@ QUESTIONS: dict[str, Ask] = {
     "outbox sweep": lambda side: side.sweeps.outbox.sweep(),  # sends what `create` has just made
     "claim": claim_one,
     "reaper sweep": lambda side: side.sweeps.reaper.sweep(),
+    "lost wake-ups sweep": lambda side: side.sweeps.lost_wakeups.sweep(),
     "uploads sweep": lambda side: side.sweeps.uploads.sweep(),
     "results sweep": lambda side: side.sweeps.results.sweep(),
     "earlier ones of a pair": listing(source_format="png", target_format="webp", statuses=(Status.COMPLETED,)),

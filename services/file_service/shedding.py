@@ -17,6 +17,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from converto_core.errors import Overloaded
+from converto_infra.metrics import SERVED_NOW, SHED
 from file_service.problem import MEDIA_TYPE, headers_of, problem_of
 from file_service.requests import PREFIX
 
@@ -62,18 +63,24 @@ class Places:
         """Hold one place."""
         self._end_burst()
         self._active += 1
+        self._tell()
         try:
             yield
         finally:
             self._active -= 1
+            self._tell()
 
     def refuse(self, request_id: str) -> None:
         """Count one refusal; the first of a burst is worth a line in the log."""
         self._refused += 1
+        SHED.labels(self._kind).inc()
         self._refused_in_burst += 1
         self._refused_at_s = self._clock()
         if self._refused_in_burst == 1:
             log.warning("requests.shed", kind=self._kind, limit=self._limit, request_id=request_id)
+
+    def _tell(self) -> None:
+        SERVED_NOW.labels(self._kind).set(self._active)
 
     def _end_burst(self) -> None:
         if self._refused_in_burst and self._clock() - self._refused_at_s >= QUIET_S:

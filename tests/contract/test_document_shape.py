@@ -8,7 +8,8 @@ from typing import Any
 from pymongo import AsyncMongoClient, monitoring
 
 import converto_infra.mongo
-from converto_core.conversion import Status
+from converto_core.conversion import Lane, Status
+from converto_core.formats import Family
 from converto_core.ports import ConversionFilter
 from converto_infra.mongo import MongoStores
 from converto_infra.settings import Settings
@@ -103,7 +104,7 @@ async def test_questions_when_many_records_lie_there_then_an_index_leads_each_of
         settings.mongodb_url.get_secret_value(), event_listeners=[asked]
     )
     async with client:
-        stores = MongoStores(client, settings)
+        stores = MongoStores(client, settings, name="database", timeout_s=None)
         await stores.ensure_indexes()
         one = a_pending_conversion(client_id="wall")
         for query in (
@@ -120,11 +121,13 @@ async def test_questions_when_many_records_lie_there_then_an_index_leads_each_of
             await stores.conversions.find(query)
         await stores.conversions.due(now_ms=0, limit=1)
         await stores.conversions.processing(limit=1)
+        await stores.conversions.woken(None, None, changed_before_ms=0, limit=1)
+        await stores.conversions.woken(Family.PDF, Lane.HIGH, changed_before_ms=0, limit=1)
         await stores.conversions.awaiting_upload(created_before_ms=0, limit=1)
         indexes = await client[settings.mongodb_database]["conversions"].index_information()
         keys = [[name for name, _ in index["key"]] for index in indexes.values()]
 
-    assert len(asked.questions) == 13
+    assert len(asked.questions) == 15
     for where, order in asked.questions:
         exact = {name for name, value in where.items() if isinstance(value, dict) and "$eq" in value}
         wanted = [] if "file_id" in exact else order  # a file has few conversions: sorting them costs nothing

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import structlog
 from litestar.types import Receive, Scope, Send
+from prometheus_client import REGISTRY
 
 from file_service import shedding as shedding_module
 from file_service.shedding import QUIET_S, Shedding
@@ -18,6 +19,7 @@ async def test_requests_when_the_database_is_slow_then_few_wait_and_the_rest_is_
     """Until the database answers again nothing is queued beyond the bound; then everything works as before."""
     async with running_world(max_requests=40) as world:
         await world.api.get("/api/v1/whoami")
+        counted = shed_so_far()
         before = world.stores.waiting
         world.stores.hold()
         with structlog.testing.capture_logs() as logged:
@@ -41,6 +43,7 @@ async def test_requests_when_the_database_is_slow_then_few_wait_and_the_rest_is_
         assert [entry["event"] for entry in logged].count("requests.shed") == 1
         assert [entry["event"] for entry in logged].count("request.served") == 40
         assert world.service.shedding.report()[0].refused == AT_ONCE - 40
+        assert shed_so_far() - counted == AT_ONCE - 40
         assert (await world.api.get("/api/v1/conversions")).status_code == 200
         assert world.service.shedding.report()[0].active == 0
 
@@ -171,6 +174,10 @@ async def test_burst_when_it_ends_and_another_begins_then_each_is_told_once() ->
 
     told = [(entry["event"], entry.get("refused")) for entry in logged]
     assert told == [("requests.shed", None), ("requests.shed_no_more", 10)] * 2
+
+
+def shed_so_far() -> float:
+    return REGISTRY.get_sample_value("converto_requests_shed_total", {"kind": "requests"}) or 0.0
 
 
 def _scope(path: str, method: str = "GET", headers: list[tuple[bytes, bytes]] | None = None) -> Any:
