@@ -15,7 +15,8 @@ from converto_client import AsyncConverto, Retry
 from tests.answers import REFUSALS, Answers
 
 DEADLINE_S = 900.0
-PATIENT = Retry(attempts=30)  # a machine that is busy with other things may leave a server out of breath for a while
+# A machine that is busy with other things may leave the servers out of breath for a while.
+PATIENT = Retry(attempts=100, patience_s=DEADLINE_S)
 API = "/api/v1"
 ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 

@@ -228,6 +228,12 @@ def test_pause_when_attempts_grow_then_spreads_over_the_whole_range_up_to_the_ca
     assert retry.pause_s(1, 10.0, draw=lambda: 0.5) == 10.5
 
 
+def test_pause_when_refused_often_then_is_never_much_longer_than_asked_for() -> None:
+    """Else whoever just came is served before whoever waits longest."""
+    assert Retry().pause_s(20, 2.0, draw=lambda: 1.0) == 3.0
+    assert Retry().pause_s(20, 0.0, draw=lambda: 1.0) == 8.0
+
+
 async def test_list_when_longer_than_one_page_then_all_come(client: AsyncConverto, service: FakeService) -> None:
     """M3."""
     for number in range(450):
