@@ -56,7 +56,10 @@ class Settings(BaseSettings):
     )
     sse_ping_s: float = Field(15, gt=0)
     max_requests: int = Field(
-        32, ge=1, description="Requests served at once by one file service; what is above is answered 503 at once."
+        32,
+        ge=1,
+        description="Requests served at once by one file service, fewer while a server behind it is out of breath; "
+        "what is above is answered 503 at once.",
     )
     max_live_streams: int = Field(500, ge=1, description="The same for live streams and answers that are waited for.")
     max_pending_per_owner: int = Field(

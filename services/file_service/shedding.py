@@ -7,85 +7,25 @@ database and open its breaker. A refusal costs nothing, and a client that obeys 
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from converto_core.errors import Overloaded
-from converto_infra.metrics import SERVED_NOW, SHED
+from file_service.places import Load, Places
 from file_service.problem import MEDIA_TYPE, headers_of, problem_of
 from file_service.requests import PREFIX
 
 RETRY_AFTER_S = (1, 2, 3)
 """Drawn by lot, so that all who were refused together do not come back together."""
-QUIET_S = 1.0
-"""A burst is over when nothing was refused for this long."""
+WAITED_IN_VAIN_S = 0.3
+"""A 503 after this time is a deadline that was missed; an open breaker and a missing worker are told at once."""
 BODY_WITHIN_S = 30.0
 """A JSON body has at most some hundred KB: whoever needs longer only holds a place."""
-
-log = structlog.get_logger()
-
-
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests of a kind are being served, how many may be, and how many were refused since the start."""
-
-    kind: str
-    active: int
-    limit: int
-    refused: int
-
-
-class Places:
-    """As many places as requests of one kind may be served at once."""
-
-    def __init__(self, kind: str, limit: int, clock: Callable[[], float]) -> None:
-        """`kind` is for the log."""
-        self._kind, self._limit, self._clock = kind, limit, clock
-        self._active = self._refused = self._refused_in_burst = 0
-        self._refused_at_s = 0.0
-
-    @property
-    def is_full(self) -> bool:
-        """True when another one has to be refused."""
-        return self._active >= self._limit
-
-    def report(self) -> Load:
-        """Counts, for metrics and tests."""
-        return Load(kind=self._kind, active=self._active, limit=self._limit, refused=self._refused)
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold one place."""
-        self._end_burst()
-        self._active += 1
-        self._tell()
-        try:
-            yield
-        finally:
-            self._active -= 1
-            self._tell()
-
-    def refuse(self, request_id: str) -> None:
-        """Count one refusal; the first of a burst is worth a line in the log."""
-        self._refused += 1
-        SHED.labels(self._kind).inc()
-        self._refused_in_burst += 1
-        self._refused_at_s = self._clock()
-        if self._refused_in_burst == 1:
-            log.warning("requests.shed", kind=self._kind, limit=self._limit, request_id=request_id)
-
-    def _tell(self) -> None:
-        SERVED_NOW.labels(self._kind).set(self._active)
-
-    def _end_burst(self) -> None:
-        if self._refused_in_burst and self._clock() - self._refused_at_s >= QUIET_S:
-            log.info("requests.shed_no_more", kind=self._kind, refused=self._refused_in_burst)
-            self._refused_in_burst = 0
 
 
 class Shedding:
@@ -100,7 +40,7 @@ class Shedding:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """What lasts as long as its client likes has places of its own: streams and waits, and forms with files."""
-        self._app = app
+        self._app, self._clock = app, clock
         self._requests = Places("requests", max_requests, clock)
         self._forms = Places("forms", max_requests, clock)
         self._streams = Places("streams", max_streams, clock)
@@ -120,8 +60,14 @@ class Shedding:
         if places.is_full:
             await self._refuse(places, scope, send)
             return
+        answer = _Answer(send)
+        started_s = self._clock()
         with places.taken():
-            await self._app(scope, _in_time(receive) if places is self._requests else receive, send)
+            await self._app(scope, _in_time(receive) if places is self._requests else receive, answer.send)
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE and self._clock() - started_s >= WAITED_IN_VAIN_S:
+            places.shrink()
+        elif answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            places.grow()
 
     def _places_for(self, scope: HTTPScope) -> Places:
         if scope["path"].endswith("/events") or _is_wait(scope):
@@ -139,6 +85,19 @@ class Shedding:
         encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": error.http_status, "headers": encoded})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class _Answer:
+    """Passes an answer on and remembers its status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 def _is_wait(scope: HTTPScope) -> bool:

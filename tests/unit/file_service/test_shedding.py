@@ -9,7 +9,8 @@ from litestar.types import Receive, Scope, Send
 from prometheus_client import REGISTRY
 
 from file_service import shedding as shedding_module
-from file_service.shedding import QUIET_S, Shedding
+from file_service.places import LEAST, QUIET_S, SHRINK_EVERY_S, Places
+from file_service.shedding import WAITED_IN_VAIN_S, Shedding
 from tests.unit.file_service.conftest import PNG, Events, problem, running_world
 
 AT_ONCE = 500
@@ -174,6 +175,46 @@ async def test_burst_when_it_ends_and_another_begins_then_each_is_told_once() ->
 
     told = [(entry["event"], entry.get("refused")) for entry in logged]
     assert told == [("requests.shed", None), ("requests.shed_no_more", 10)] * 2
+
+
+def test_places_when_servers_are_out_of_breath_then_fewer_until_requests_are_served_again() -> None:
+    now = 0.0
+    places = Places("requests", 32, lambda: now)
+    for _ in range(10):
+        places.shrink()
+    assert places.report().limit == 22, "those who were let in together are one sign"
+
+    for _ in range(20):
+        now += SHRINK_EVERY_S
+        places.shrink()
+    assert places.report().limit == LEAST
+
+    for _ in range(32 * 32):
+        places.grow()
+    assert places.report().limit == 32
+
+
+@pytest.mark.parametrize(
+    ("took_s", "status", "left"), [(WAITED_IN_VAIN_S, 503, 5), (0.0, 503, 8), (WAITED_IN_VAIN_S, 404, 8)]
+)
+async def test_request_when_it_waited_in_vain_then_the_next_ones_find_fewer_places(
+    took_s: float, status: int, left: int
+) -> None:
+    """An open breaker is told at once, and is no reason."""
+    now = 0.0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal now
+        now += took_s
+        await send({"type": "http.response.start", "status": status, "headers": []})
+
+    async def send(message: Any) -> None:
+        """The answer does not matter here."""
+
+    layer = Shedding(app, max_requests=8, max_streams=8, clock=lambda: now)
+    await layer(_scope("/api/v1/files"), None, send)  # type: ignore[arg-type]
+
+    assert [load.limit for load in layer.report()] == [left, 8, 8]
 
 
 def shed_so_far() -> float:
