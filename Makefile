@@ -87,6 +87,10 @@ chaos: setup-dev ## Break everything for SECONDS while conversions run, and coun
 	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.chaos \
 		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
 
+.PHONY: bench-load
+bench-load: setup-dev ## Measure a crowd of clients, and a long queue, on stacks of its own
+	@PYTHONPATH=libs:services $(BIN)/python -m bench.load
+
 .PHONY: lock
 lock: setup-dev ## Write deploy/requirements/*.txt anew from the *.in; UPGRADE=1 takes the newest versions
 	@cd deploy/requirements && for name in $(LOCKS); do \

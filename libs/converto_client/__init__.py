@@ -9,6 +9,7 @@ from converto_client.async_client import AsyncConverto
 from converto_client.async_conversion import AsyncConversion
 from converto_client.client import Conversion, Converto
 from converto_client.errors import (
+    Busy,
     ClientError,
     Conflict,
     ConversionFailed,
@@ -37,6 +38,7 @@ __all__ = [
     "AsyncAdmin",
     "AsyncConversion",
     "AsyncConverto",
+    "Busy",
     "ClientError",
     "Conflict",
     "Conversion",

@@ -12,6 +12,7 @@ from converto_client.events import follow_one
 from converto_client.models import ConversionRecord, OutputLink, OutputLinks
 from converto_client.names import clean_name
 from converto_client.parallel import for_each
+from converto_client.retry import seconds_of_retry_after
 from converto_client.source import OnBytes
 from converto_client.transport import API, Transport, decoded, segment
 
@@ -124,8 +125,12 @@ class AsyncConversion:
             "GET", f"{API}/conversions/{self.id}", headers=headers, wait_s=LONG_POLL_S
         )
         self.record = decoded(response, ConversionRecord)
-        if not self.record.is_terminal:
-            await self._transport.sleep(self._transport.retry.base_s)
+        if self.record.is_terminal:
+            return
+        # A busy server answers at once instead of waiting, and says when to ask again.
+        is_held_back = "Preference-Applied" in response.headers
+        asked_s = None if is_held_back else seconds_of_retry_after(response.headers.get("Retry-After"))
+        await self._transport.sleep(self._transport.retry.base_s if asked_s is None else asked_s)
 
     async def _ended(self) -> Self:
         if self.record.status != "completed":

@@ -13,7 +13,8 @@ ClientError
 │   ├── TooLarge                too_large
 │   ├── UnsupportedConversion   unsupported_conversion
 │   ├── UploadRefused           upload_refused, size_mismatch, checksum_mismatch, empty_file
-│   └── DependencyUnavailable   dependency_unavailable, database_unavailable, …
+│   ├── DependencyUnavailable   dependency_unavailable, database_unavailable, …
+│   └── Busy                    overloaded, too_many_pending, or any other 429
 ├── ServerUnreachable           no answer at all, however often we tried
 ├── SourceUnusable              the local file is missing, empty, unreadable or changed while it was read
 ├── TransferError               bytes did not get to or from the object store
@@ -96,6 +97,10 @@ class DependencyUnavailable(ProblemError):
     """A server behind the file service is away; worth another try."""
 
 
+class Busy(ProblemError):
+    """The server has enough to do, in all or for this caller; it said when to come back."""
+
+
 class ServerUnreachable(ClientError):
     """The file service or the object store could not be reached, however often we tried."""
 
@@ -161,6 +166,9 @@ _BY_CODE: dict[str, type[ProblemError]] = {
     core.StoreUnavailable.code: DependencyUnavailable,
     core.BusUnavailable.code: DependencyUnavailable,
     core.ObjectStoreUnavailable.code: DependencyUnavailable,
+    core.Overloaded.code: Busy,
+    core.TooManyPending.code: Busy,
+    "too_many_requests": Busy,
 }
 
 _CODE_BY_STATUS = {

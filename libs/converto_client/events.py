@@ -23,11 +23,12 @@ _GIVE_UP_STATUSES = frozenset({400, 401, 403})
 
 
 class _NoStream(Exception):
-    """This connection ended; `fruitful` tells whether it brought anything."""
+    """This connection ended; `fruitful` tells whether it brought anything, `retry_after_s` when to try again."""
 
-    def __init__(self, *, fruitful: bool) -> None:
+    def __init__(self, *, fruitful: bool, retry_after_s: float | None = None) -> None:
         super().__init__()
         self.fruitful = fruitful
+        self.retry_after_s = retry_after_s
 
 
 class EventFeed:
@@ -54,8 +55,9 @@ class EventFeed:
                 fruitless = 0 if end.fruitful else fruitless + 1
                 if fruitless >= _FRUITLESS_CONNECTIONS:
                     raise
-                pause_s = self._transport.retry.pause_s(fruitless + 1, self._retry_s if fruitless else 0.0)
-                await self._transport.sleep(pause_s)
+                retry = self._transport.retry
+                asked_s = end.retry_after_s or (self._retry_s if fruitless else 0.0) or 0.0
+                await self._transport.sleep(retry.pause_s(fruitless + 1, min(asked_s, retry.longest_retry_after_s)))
 
     async def _connection(self) -> AsyncGenerator[ConversionRecord, None]:
         is_fruitful = False
@@ -93,7 +95,7 @@ async def _check(response: httpx2.Response) -> None:
     if response.status_code in _GIVE_UP_STATUSES:
         raise problem_error(response.status_code, await response.aread())
     if not response.is_success:
-        raise _NoStream(fruitful=False)
+        raise _NoStream(fruitful=False, retry_after_s=seconds_of_retry_after(response.headers.get("Retry-After")))
 
 
 async def follow_one(transport: Transport, conversion_id: str) -> AsyncGenerator[ConversionRecord, None]:

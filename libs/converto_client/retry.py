@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from converto_client.errors import ClientError, ProblemError, RequestInFlight, ServerUnreachable
+from converto_client.errors import Busy, ClientError, ProblemError, RequestInFlight, ServerUnreachable
 
 _GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
 
@@ -16,22 +16,32 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """How often and how patiently: full jitter up to `base_s` x 2^n, never over `cap_s`; times in seconds.
 
     A `Retry-After` is obeyed, with jitter on top so that many clients do not return together. One that is longer than
-    `longest_retry_after_s` is not waited for: the caller gets the error and decides.
+    `longest_retry_after_s` is not waited for: the caller gets the error and decides. A server that is busy and says
+    when to come back is obeyed for `patience_s`, however often that is: it is well, and each refusal is cheap.
     """
 
     attempts: int = 6
     base_s: float = 0.25
     cap_s: float = 8.0
     longest_retry_after_s: float = 60.0
+    patience_s: float = 120.0
 
     def pause_s(self, attempt: int, retry_after_s: float | None, draw: Callable[[], float] = random.random) -> float:
         """Seconds to pause after the failed attempt number `attempt` (from 1); `draw` gives a number in [0, 1)."""
         jitter_s = draw() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
-        return jitter_s + (retry_after_s or 0.0)
+        if not retry_after_s:
+            return jitter_s
+        # Not much longer than the server asks for: who was refused often must not come later than who just came.
+        return retry_after_s + min(jitter_s, retry_after_s / 2)
 
-    def may_repeat(self, error: ClientError, attempt: int) -> bool:
-        """True when the failed attempt number `attempt` (from 1) should be followed by another one."""
-        if attempt >= self.attempts:
+    def may_repeat(self, error: ClientError, attempt: int, *, paused_s: float = 0.0) -> bool:
+        """True when the failed attempt number `attempt` (from 1) should be followed by another one.
+
+        `paused_s` is how long this request has paused already.
+        """
+        if attempt >= self.attempts and not (isinstance(error, Busy) and error.retry_after_s is not None):
+            return False
+        if isinstance(error, Busy) and paused_s + (error.retry_after_s or 0.0) > self.patience_s:
             return False
         if isinstance(error, ProblemError):
             passes = error.status in _GATEWAY_STATUSES or isinstance(error, RequestInFlight)

@@ -86,15 +86,17 @@ class Transport:
         accept: frozenset[int] = frozenset(),
     ) -> httpx2.Response:
         """Send until there is a success, 304 or a status in `accept`; `wait_s` is time the server may hold it back."""
-        attempt = 0
+        attempt, paused_s = 0, 0.0
         while True:
             attempt += 1
             try:
                 return await self._send_once(method, path, body, params, headers, wait_s=wait_s, accept=accept)
             except ClientError as error:
-                if not self.retry.may_repeat(error, attempt):
+                if not self.retry.may_repeat(error, attempt, paused_s=paused_s):
                     raise
-                await self.sleep(self.retry.pause_s(attempt, getattr(error, "retry_after_s", None)))
+                pause_s = self.retry.pause_s(attempt, getattr(error, "retry_after_s", None))
+                paused_s += pause_s
+                await self.sleep(pause_s)
 
     async def _send_once(
         self,

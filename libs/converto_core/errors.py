@@ -12,7 +12,9 @@ ConvertoError
 │   ├── IdempotencyMismatch       422 idempotency_mismatch
 │   ├── TooLarge                  413 too_large
 │   ├── UnsupportedConversion     422 unsupported_conversion
-│   └── UploadRefused             422 upload_refused (size_mismatch, checksum_mismatch, empty_file)
+│   ├── UploadRefused             422 upload_refused (size_mismatch, checksum_mismatch, empty_file)
+│   └── TooManyPending            429 too_many_pending
+├── Overloaded                    503 overloaded: more requests at once than this server takes
 ├── DependencyUnavailable         503: a server we need is away; worth another try
 │   ├── StoreUnavailable          database_unavailable
 │   ├── BusUnavailable            broker_unavailable
@@ -148,6 +150,26 @@ class UploadRefused(RequestError):
     code = "upload_refused"
     title = "The upload is not what was declared"
     http_status = 422
+
+
+class TooManyPending(RequestError):
+    """Raised when an owner has as many conversions waiting for a worker as one may have."""
+
+    code = "too_many_pending"
+    title = "Too many of your conversions are waiting already; please go on when some have ended"
+    http_status = 429
+    retryable = True
+    retry_after_s: float = 10.0
+
+
+class Overloaded(ConvertoError):
+    """Raised instead of serving a request when as many are being served as this server takes at once."""
+
+    code = "overloaded"
+    title = "The server is busy; please try again shortly"
+    http_status = 503
+    retryable = True
+    retry_after_s: float = 1.0
 
 
 class DependencyUnavailable(ConvertoError):

@@ -67,6 +67,9 @@ class ConversionStore(Protocol):
     async def awaiting_upload(self, *, created_before_ms: int, limit: int) -> list[Conversion]:
         """Conversions that still wait for their bytes and were created before the given time, oldest first."""
 
+    async def has_pending(self, owner: str, *, at_least: int) -> bool:
+        """True when this many conversions of an owner, or more, wait for a worker. It costs no more than `at_least`."""
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status; False when it is not there, not this owner's or still alive."""
 

@@ -24,10 +24,27 @@ class MemoryServer:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.waiting = 0
+        """Calls that have not been answered yet."""
+        self._may_answer = asyncio.Event()
+        self._may_answer.set()
+
+    def hold(self) -> None:
+        """Answer nothing until `go_on`: as slow as a server can be without being away."""
+        self._may_answer.clear()
+
+    def go_on(self) -> None:
+        """Answer again, also what has waited."""
+        self._may_answer.set()
 
     async def answer(self) -> None:
         """Let other tasks run first, as a network call would; then raise if the database is away."""
-        await asyncio.sleep(0)
+        self.waiting += 1
+        try:
+            await asyncio.sleep(0)
+            await self._may_answer.wait()
+        finally:
+            self.waiting -= 1
         if self.is_away:
             raise StoreUnavailable(detail="the memory twin is set to be away")
 

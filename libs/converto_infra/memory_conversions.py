@@ -87,6 +87,12 @@ class MemoryConversionStore:
         )
         return sorted(found, key=lambda one: one.created_at)[:limit]
 
+    async def has_pending(self, owner: str, *, at_least: int) -> bool:
+        """True when this many conversions of an owner, or more, wait for a worker."""
+        await self._server.answer()
+        waiting = self._conversions.select(lambda one: one.owner == owner and one.status is Status.PENDING)
+        return len(waiting) >= at_least
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""
         await self._server.answer()

@@ -24,6 +24,8 @@ ENDED = Counter("converto_jobs_ended_total", "Jobs of this worker, by the status
 REAPED = Counter(
     "converto_conversions_reaped_total", "Conversions taken from vanished workers, by what became of them", ["status"]
 )
+SHED = Counter("converto_requests_shed_total", "Requests refused because enough were being served, by kind", ["kind"])
+SERVED_NOW = Gauge("converto_requests_active", "Requests being served at this moment, by kind", ["kind"])
 
 STATE_NUMBERS = {"closed": 0, "half-open": 1, "open": 2}
 

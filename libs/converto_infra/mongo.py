@@ -16,7 +16,7 @@ from converto_infra.mongo_workers import MongoWorkerStore
 from converto_infra.resilience import database_guard
 from converto_infra.settings import Settings
 
-POOL_SIZE = 50
+POOL_SIZE = 100  # above what is served at once: whoever waits for a connection does so within the deadline of its call
 CONNECT_TIMEOUT_MS = 1000  # also how long the driver looks for a server that is silent, before it looks again
 WARM_CONNECTIONS = 2  # opening a connection costs more than a call; a burst should not begin with it
 

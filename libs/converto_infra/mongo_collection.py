@@ -63,8 +63,10 @@ class Collection:
     async def get(self, where: Document) -> Document | None:
         return await self._read(lambda: self._collection.find_one(where))
 
-    async def select(self, where: Document, *, order: list[tuple[str, int]], limit: int = 0) -> list[Document]:
-        return await self._read(lambda: self._cursor(where, order, limit).to_list())
+    async def select(
+        self, where: Document, *, order: list[tuple[str, int]], limit: int = 0, skip: int = 0
+    ) -> list[Document]:
+        return await self._read(lambda: self._cursor(where, order, limit).skip(skip).to_list())
 
     async def count_by(self, field: str, where: Document) -> dict[str, int]:
         stages: list[Document] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
@@ -117,6 +119,15 @@ def document_of(record: msgspec.Struct) -> Document:
     """A document from a struct. It has the id twice: the small server cannot keep an index over `_id` and a field."""
     document: Document = msgspec.to_builtins(record, str_keys=True)
     return {"_id": document["id"], **document}
+
+
+def exactly(value: Any) -> Document:
+    """Equality that may use an index on every server; for fields that never hold an array.
+
+    The small server takes a plain `{field: value}` to mean "or an array with this value in it" and reads the whole
+    collection for it, unless the name of some index happens to end with the field. It does the same for `$in`.
+    """
+    return {"$eq": value}
 
 
 def identity(record_id: str, owner: str | None) -> Document:

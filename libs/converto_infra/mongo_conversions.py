@@ -1,5 +1,7 @@
 """`ConversionStore` on MongoDB. It knows no rule of the state machine: conditions and effects come as a `Change`."""
 
+from itertools import chain
+
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
@@ -12,6 +14,7 @@ from converto_infra.mongo_collection import (
     Collection,
     Document,
     document_of,
+    exactly,
     identity,
     plain,
     record_of,
@@ -31,15 +34,19 @@ class MongoConversionStore:
     async def ensure_indexes(self) -> None:
         """One index for each question that is asked often (behaviour I3)."""
         for fields in (
-            (("owner", ASCENDING), ("id", DESCENDING)),
-            (("owner", ASCENDING), ("client_id", ASCENDING)),
-            (("status", ASCENDING), ("publish_due", ASCENDING)),
-            (("status", ASCENDING), ("created_at", ASCENDING)),
-            (("status", ASCENDING), ("family", ASCENDING), ("lane", ASCENDING)),
-            (("file_id", ASCENDING), ("target_format", ASCENDING)),
-            (("source_format", ASCENDING), ("target_format", ASCENDING), ("status", ASCENDING)),
+            ("owner", "id"),
+            ("owner", "status", "id"),
+            ("owner", "client_id", "id"),
+            ("owner", "client_id", "status", "id"),
+            ("owner", "target_format", "id"),
+            ("status", "id"),
+            ("status", "publish_due"),
+            ("status", "created_at"),
+            ("status", "family", "lane"),
+            ("file_id", "target_format"),
+            ("source_format", "target_format", "status", "id"),
         ):
-            await self._conversions.ensure_index(*fields)
+            await self._conversions.ensure_index(*((field, ASCENDING) for field in fields))
 
     async def insert(self, conversion: Conversion) -> None:
         """Store a new record durably; raises `DuplicateKey`."""
@@ -51,16 +58,18 @@ class MongoConversionStore:
 
     async def find(self, query: ConversionFilter) -> list[Conversion]:
         """Newest first, at most `query.limit`."""
-        where: Document = {
-            name: value
-            for name in ("owner", "client_id", "file_id", "source_format", "target_format")
-            if (value := getattr(query, name))
-        }
-        if query.statuses:
-            where["status"] = {"$in": [status.value for status in query.statuses]}
+        where = _named(query)
         if query.after is not None:
             where["id"] = {"$lt": query.after}
-        return await self._select(where, order=[("id", DESCENDING)], limit=query.limit)
+        if query.file_id or not query.statuses:
+            return await self._newest(where, query.limit)
+        # One question for each status, because each is then a short walk along an index; with `$in` it is a walk past
+        # everything that waits.
+        found = [
+            await self._newest({**where, "status": exactly(status.value)}, query.limit)
+            for status in dict.fromkeys(query.statuses)
+        ]
+        return sorted(chain.from_iterable(found), key=lambda one: one.id, reverse=True)[: query.limit]
 
     async def apply(self, change: Change) -> Conversion | None:
         """Apply one conditional update; the record after it, or None when a condition did not hold."""
@@ -81,26 +90,34 @@ class MongoConversionStore:
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
         """Pending conversions whose wake-up is due, longest due first."""
-        where = {"status": Status.PENDING.value, "publish_due": {"$lte": now_ms, "$gte": 0}}
+        where = {"status": exactly(Status.PENDING.value), "publish_due": {"$lte": now_ms, "$gte": 0}}
         return await self._select(where, order=[("publish_due", ASCENDING)], limit=limit)
 
     async def woken(
         self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
     ) -> list[Conversion]:
         """Pending conversions of one queue (None: of any) whose wake-up was confirmed."""
-        queue = {name: one.value for name, one in (("family", family), ("lane", lane)) if one is not None}
+        queue = {name: exactly(one.value) for name, one in (("family", family), ("lane", lane)) if one is not None}
         lasting = {"published": {"$gte": 1}, "updated_at": {"$lt": changed_before_ms}}
-        where: Document = {"status": Status.PENDING.value, **queue, **lasting}
+        where: Document = {"status": exactly(Status.PENDING.value), **queue, **lasting}
         return await self._select(where, order=[], limit=limit)
 
     async def processing(self, *, limit: int) -> list[Conversion]:
         """Conversions being processed."""
-        return await self._select({"status": Status.PROCESSING.value}, order=[], limit=limit)
+        return await self._select({"status": exactly(Status.PROCESSING.value)}, order=[], limit=limit)
 
     async def awaiting_upload(self, *, created_before_ms: int, limit: int) -> list[Conversion]:
         """Conversions without bytes created before the given time, oldest first."""
-        where = {"status": Status.AWAITING_UPLOAD.value, "created_at": {"$lt": created_before_ms}}
+        where = {"status": exactly(Status.AWAITING_UPLOAD.value), "created_at": {"$lt": created_before_ms}}
         return await self._select(where, order=[("created_at", ASCENDING)], limit=limit)
+
+    async def has_pending(self, owner: str, *, at_least: int) -> bool:
+        """True when this many conversions of an owner, or more, wait for a worker."""
+        # A walk along the index to the last of them. Counting would go on to the end, and the small server counts by
+        # reading every document into its own program: 100,000 of them silence it for many seconds.
+        where = {"owner": exactly(owner), "status": exactly(Status.PENDING.value)}
+        order = [("id", DESCENDING)]
+        return bool(await self._conversions.select(where, order=order, limit=1, skip=at_least - 1))
 
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""
@@ -109,9 +126,23 @@ class MongoConversionStore:
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
         """How many conversions are in each status."""
-        counts = await self._conversions.count_by("status", {} if owner is None else {"owner": owner})
+        counts = await self._conversions.count_by("status", {} if owner is None else {"owner": exactly(owner)})
         return {Status(name): count for name, count in counts.items()}
+
+    async def _newest(self, where: Document, limit: int) -> list[Conversion]:
+        return await self._select(where, order=[("id", DESCENDING)], limit=limit)
 
     async def _select(self, where: Document, *, order: list[tuple[str, int]], limit: int) -> list[Conversion]:
         found = await self._conversions.select(where, order=order, limit=limit)
         return [record_of(document, Conversion) for document in found]
+
+
+def _named(query: ConversionFilter) -> Document:
+    """What the query names. A file has few conversions, so where one is named nothing else has to use an index."""
+    names = ("owner", "client_id", "file_id", "source_format", "target_format")
+    named = {name: value for name in names if (value := getattr(query, name))}
+    if not query.file_id:
+        return {name: exactly(value) for name, value in named.items()}
+    if query.statuses:
+        named["status"] = {"$in": [status.value for status in query.statuses]}
+    return {**named, "file_id": exactly(query.file_id)}

@@ -11,6 +11,7 @@ from converto_infra.mongo_collection import (
     Collection,
     Document,
     document_of,
+    exactly,
     identity,
     plain,
     record_of,
@@ -48,7 +49,7 @@ class MongoFileStore:
     async def find(self, *, owner: str, after: str | None, limit: int) -> list[File]:
         """Files that are not deleted, newest first."""
         alive = [FileStatus.AWAITING_UPLOAD.value, FileStatus.UPLOADED.value]
-        where: Document = {"owner": owner, "status": {"$in": alive}}
+        where: Document = {"owner": exactly(owner), "status": {"$in": alive}}
         if after is not None:
             where["id"] = {"$lt": after}
         found = await self._files.select(where, order=[("id", DESCENDING)], limit=limit)
@@ -56,6 +57,6 @@ class MongoFileStore:
 
     async def abandoned(self, *, created_before_ms: int, limit: int) -> list[File]:
         """Files still awaiting their upload, oldest first."""
-        where = {"status": FileStatus.AWAITING_UPLOAD.value, "created_at": {"$lt": created_before_ms}}
+        where = {"status": exactly(FileStatus.AWAITING_UPLOAD.value), "created_at": {"$lt": created_before_ms}}
         found = await self._files.select(where, order=[("created_at", ASCENDING)], limit=limit)
         return [record_of(document, File) for document in found]

@@ -9,7 +9,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.errors import StoreUnavailable
 from converto_core.history import Entry
-from converto_infra.mongo_collection import Collection, Document, document_of, record_of
+from converto_infra.mongo_collection import Collection, Document, document_of, exactly, record_of
 from converto_infra.resilience import Guard
 
 BATCH = 200
@@ -42,7 +42,7 @@ class MongoHistoryStore:
 
     async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
         """All entries of a conversion, oldest first."""
-        where = {"conversion_id": conversion_id, "owner": owner}
+        where = {"conversion_id": exactly(conversion_id), "owner": owner}
         found = await self._entries.select(where, order=[("number", ASCENDING)])
         return [record_of(document, Entry) for document in found]
 

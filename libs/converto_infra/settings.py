@@ -55,6 +55,16 @@ class Settings(BaseSettings):
         description="A route stays on offer this long after its last worker was seen (scale to zero).",
     )
     sse_ping_s: float = Field(15, gt=0)
+    max_requests: int = Field(
+        32,
+        ge=1,
+        description="Requests served at once by one file service, fewer while a server behind it is out of breath; "
+        "what is above is answered 503 at once.",
+    )
+    max_live_streams: int = Field(500, ge=1, description="The same for live streams and answers that are waited for.")
+    max_pending_per_owner: int = Field(
+        100_000, ge=1, description="Conversions of one owner that may wait for a worker; then new ones are refused."
+    )
     sse_poll_s: float = Field(2, gt=0, description="How often a live stream looks at the record itself.")
 
     # Housekeeping

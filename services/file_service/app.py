@@ -26,6 +26,7 @@ from file_service.routes import catalogue, docs, events, health, plans
 from file_service.routes.conversions import conversion_routes
 from file_service.routes.files import file_routes
 from file_service.routes.parked import parked_routes
+from file_service.shedding import Shedding
 from file_service.wiring import Stores, Wiring, build_wiring
 
 PREPARE_AGAIN_S = 1.0
@@ -55,7 +56,8 @@ class FileService:
         self.wiring = build_wiring(settings, stores, objects, bus)
         routes = routes or build_routes(settings)
         routes.state.wiring = self.wiring
-        self.asgi = Border(routes)
+        self.shedding = Shedding(routes, max_requests=settings.max_requests, max_streams=settings.max_live_streams)
+        self.asgi = Border(self.shedding)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from converto_infra.telemetry import context
 
 SAFE_ID = re.compile(rb"^[A-Za-z0-9._:/+=@-]{1,128}$")
 QUIET = ("/api/health", "/api/docs")
-"""Load balancers ask these every few seconds; their lines would bury the others."""
+"""Load balancers ask these every few seconds; their lines would bury the others, as those of shed requests would."""
 
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -85,7 +85,7 @@ def _request_id(scope: HTTPScope) -> str:
 
 def _log(scope: HTTPScope, seen: _Seen) -> None:
     path: Any = scope["path"]
-    if path.startswith(QUIET):
+    if path.startswith(QUIET) or scope.get("is_shed"):
         return
     log.info(
         "request.served",

@@ -34,6 +34,7 @@ from file_service.dispatch import Dispatch
 from file_service.files import Files
 from file_service.naming import clean_filename
 from file_service.offers import Offers, Plan, target_named
+from file_service.pending_limit import PendingLimit
 from file_service.records import Records
 from file_service.schemas import FormFields, NewConversion, NewFile, PartEtag, UploadBody
 
@@ -64,20 +65,29 @@ class Conversions:
     """What brings conversions on their way. Every call is made for one owner; another owner's records do not exist."""
 
     def __init__(
-        self, store: ConversionStore, *, records: Records, files: Files, offers: Offers, dispatch: Dispatch
+        self,
+        store: ConversionStore,
+        *,
+        records: Records,
+        files: Files,
+        offers: Offers,
+        dispatch: Dispatch,
+        pending: PendingLimit,
     ) -> None:
         self._store = store
         self._records = records
         self._files = files
         self._offers = offers
         self._dispatch = dispatch
+        self._pending = pending
 
     async def create(self, owner: str, new: NewConversion, new_ids: NewIds) -> Created:
         """Of a file that is to be uploaded (then it waits) or of one that is there (then it is runnable at once).
 
-        Raises `UnsupportedConversion`, `BadOptions`, `BadSource` and `NoWorker` before anything is stored. Called again
-        with the same ids it finds what is there already.
+        Raises `UnsupportedConversion`, `BadOptions`, `BadSource`, `NoWorker` and `TooManyPending` before anything is
+        stored. Called again with the same ids it finds what is there already.
         """
+        await self._pending.check(owner)
         target = target_named(new.target_format)
         if new.append_file_ids and (new.file_id is None or new.file is not None):
             raise InvalidRequest("append_file_ids goes with file_id: upload all files first, then join them")
@@ -91,6 +101,7 @@ class Conversions:
         self, owner: str, fields: FormFields, upload: FormUpload, *, max_bytes: int, new_ids: NewIds
     ) -> Created:
         """Of a small file that came with the request: judged by its content before anything is stored."""
+        await self._pending.check(owner)
         target = target_named(fields.target_format)
         if upload.size_bytes > max_bytes:
             raise TooLarge(
@@ -126,6 +137,7 @@ class Conversions:
 
     async def retry(self, owner: str, conversion_id: str) -> Conversion:
         """Runs again, with a plan made anew; raises `Conflict` unless it failed, was cancelled or expired."""
+        await self._pending.check(owner)
         conversion = await self._records.get(owner, conversion_id)
         if not conversion.is_terminal or conversion.status is Status.COMPLETED:
             raise Conflict(f"The conversion is {conversion.status}; only failed, cancelled and expired ones run again")

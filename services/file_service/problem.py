@@ -9,7 +9,14 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from converto_core.errors import ConvertoError, DependencyUnavailable, InvalidRequest, RequestInFlight
+from converto_core.errors import (
+    ConvertoError,
+    DependencyUnavailable,
+    InvalidRequest,
+    Overloaded,
+    RequestInFlight,
+    TooManyPending,
+)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -82,7 +89,7 @@ def problem_of(error: Exception, *, instance: str, request_id: str) -> Problem:
 
 def headers_of(error: Exception) -> dict[str, str]:
     """Headers that belong to an error: when to come back, how to authenticate, which methods exist."""
-    if isinstance(error, DependencyUnavailable):
+    if isinstance(error, DependencyUnavailable | Overloaded | TooManyPending):
         return {"Retry-After": str(max(1, round(getattr(error, "retry_after_s", RETRY_AFTER_S) or RETRY_AFTER_S)))}
     if isinstance(error, RequestInFlight):
         return {"Retry-After": "1"}

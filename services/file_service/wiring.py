@@ -24,6 +24,7 @@ from file_service.idempotency import Idempotency
 from file_service.notifications import Notifications
 from file_service.offers import Offers
 from file_service.parked import Parked
+from file_service.pending_limit import PendingLimit
 from file_service.plans import Plans
 from file_service.records import Records
 from file_service.requests import PREFIX
@@ -97,7 +98,14 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         files=files,
         dispatch=dispatch,
         records=records,
-        conversions=Conversions(stores.conversions, records=records, files=files, offers=offers, dispatch=dispatch),
+        conversions=Conversions(
+            stores.conversions,
+            records=records,
+            files=files,
+            offers=offers,
+            dispatch=dispatch,
+            pending=PendingLimit(stores.conversions, most=settings.max_pending_per_owner),
+        ),
         plans=Plans(stores.conversions, files=files, offers=offers),
         parked=Parked(stores.parked, stores.conversions, dispatch),
         notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),

@@ -312,3 +312,13 @@ async def test_flag_when_changed_and_changed_back_then_conditions_see_it(stores:
     lowered = await stores.conversions.apply(set_flag(expected=True, to=False))
     assert lowered is not None and lowered.cancel_requested is False
     assert await stores.conversions.apply(changes.claim(pending.id, token=0, worker="w", now_ms=NOW_MS)) is not None
+
+
+async def test_pending_when_as_many_as_asked_for_then_true_for_this_owner_only(stores: Stores) -> None:
+    for one in (a_pending_conversion(), a_pending_conversion(), a_running_conversion(), a_conversion()):
+        await stores.conversions.insert(one)
+
+    assert await stores.conversions.has_pending("ann", at_least=1)
+    assert await stores.conversions.has_pending("ann", at_least=2)
+    assert not await stores.conversions.has_pending("ann", at_least=3)
+    assert not await stores.conversions.has_pending("bob", at_least=1)

@@ -5,16 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, monitoring
 
 import converto_infra.mongo
+from converto_core.conversion import Lane, Status
+from converto_core.formats import Family
+from converto_core.ports import ConversionFilter
 from converto_infra.mongo import MongoStores
 from converto_infra.settings import Settings
 from tests.contract.samples import a_pending_conversion
 
 # What MongoDB 8, Amazon DocumentDB 5 and the small server over SQLite do alike.
 ALLOWED = {
-    "$set", "$unset", "$inc", "$max", "$min", "$in", "$lt", "$lte", "$gt", "$gte",
+    "$set", "$unset", "$inc", "$max", "$min", "$eq", "$in", "$lt", "$lte", "$gt", "$gte",
     "$match", "$group", "$sum", "$avg", "$count", "$sort", "$project", "$limit",
 }  # fmt: skip
 
@@ -71,3 +74,63 @@ async def test_indexes_when_made_twice_then_all_questions_have_one(
     assert ("owner", "id") in keys
     assert ("status", "publish_due") in keys
     await stores.close()
+
+
+class Asked(monitoring.CommandListener):
+    """Remembers what was asked of one collection: conditions and order."""
+
+    def __init__(self, collection: str) -> None:
+        self._collection = collection
+        self.questions: list[tuple[dict[str, Any], list[str]]] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        command = event.command
+        if command.get("find") == self._collection:
+            self.questions.append((dict(command["filter"]), list(command.get("sort", {}))))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Not of interest."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Not of interest."""
+
+
+async def test_questions_when_many_records_lie_there_then_an_index_leads_each_of_them(
+    server_settings: Callable[..., Settings],
+) -> None:
+    """I15: 100,000 waiting conversions must not make a list slow. The small server follows an index only for `$eq`."""
+    settings, asked = server_settings(), Asked("conversions")
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        settings.mongodb_url.get_secret_value(), event_listeners=[asked]
+    )
+    async with client:
+        stores = MongoStores(client, settings, name="database", timeout_s=None)
+        await stores.ensure_indexes()
+        one = a_pending_conversion(client_id="wall")
+        for query in (
+            ConversionFilter(owner="ann"),
+            ConversionFilter(owner="ann", after=one.id),
+            ConversionFilter(owner="ann", client_id="wall"),
+            ConversionFilter(owner="ann", target_format="pdf"),
+            ConversionFilter(owner="ann", statuses=(Status.PENDING, Status.FAILED), after=one.id),
+            ConversionFilter(owner="ann", client_id="wall", statuses=(Status.PROCESSING,)),
+            ConversionFilter(owner="ann", file_id=one.file_id, statuses=(Status.AWAITING_UPLOAD,)),
+            ConversionFilter(source_format="png", target_format="webp", statuses=(Status.COMPLETED,)),
+            ConversionFilter(statuses=(Status.COMPLETED,), after=one.id),
+        ):
+            await stores.conversions.find(query)
+        await stores.conversions.due(now_ms=0, limit=1)
+        await stores.conversions.processing(limit=1)
+        await stores.conversions.woken(None, None, changed_before_ms=0, limit=1)
+        await stores.conversions.woken(Family.PDF, Lane.HIGH, changed_before_ms=0, limit=1)
+        await stores.conversions.awaiting_upload(created_before_ms=0, limit=1)
+        indexes = await client[settings.mongodb_database]["conversions"].index_information()
+        keys = [[name for name, _ in index["key"]] for index in indexes.values()]
+
+    assert len(asked.questions) == 15
+    for where, order in asked.questions:
+        exact = {name for name, value in where.items() if isinstance(value, dict) and "$eq" in value}
+        wanted = [] if "file_id" in exact else order  # a file has few conversions: sorting them costs nothing
+        assert any(
+            set(key[: len(exact)]) == exact and key[len(exact) : len(exact) + len(wanted)] == wanted for key in keys
+        ), (where, order)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import converto_core.errors
-from converto_core.errors import BadSource, ConvertoError, DependencyUnavailable, EngineError, SourceGone
+from converto_core.errors import BadSource, ConvertoError, DependencyUnavailable, EngineError, Overloaded, SourceGone
 
 
 def tree(root: type[ConvertoError] = ConvertoError) -> Iterator[type[ConvertoError]]:
@@ -28,9 +28,9 @@ def test_codes_when_listed_then_each_is_a_word_and_stands_once() -> None:
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", code) for code in codes)
 
 
-def test_statuses_when_read_then_only_unavailable_dependencies_are_503_and_all_of_them_retryable() -> None:
+def test_statuses_when_read_then_only_what_passes_by_itself_is_503_and_all_of_it_retryable() -> None:
     for error in tree():
-        if issubclass(error, DependencyUnavailable):
+        if issubclass(error, DependencyUnavailable | Overloaded):
             assert (error.http_status, error.retryable) == (503, True)
         else:
             assert error.http_status != 503

@@ -209,7 +209,7 @@ async def cancel_conversion(
     status_code=202,
     tags=TAGS,
     summary="Run a conversion again",
-    responses=problem_responses(400, 404, 409, 422),
+    responses=problem_responses(400, 404, 409, 422, 429),
 )
 async def retry_conversion(
     request: ApiRequest,
@@ -248,7 +248,7 @@ def conversion_routes(settings: Settings) -> list[Any]:
         "/conversions",
         tags=TAGS,
         summary="Create a conversion",
-        responses=problem_responses(400, 409, 413, 422),
+        responses=problem_responses(400, 409, 413, 422, 429),
         request_max_body_size=settings.max_form_bytes + FORM_ROOM_BYTES,
     )(create_conversion)
     return [

@@ -9,6 +9,7 @@ import pytest
 
 from converto_client import (
     AsyncConverto,
+    Busy,
     ClientError,
     Conflict,
     ConversionFailed,
@@ -70,6 +71,68 @@ async def test_request_when_nothing_ever_answers_then_gives_up_after_its_attempt
         await client.whoami()
     assert len(service.sent("GET", "/api/v1/whoami")) == Retry().attempts
     assert sum(pauses) < 0.25 * (1 + 2 + 4 + 8 + 16)
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, "overloaded"), (429, "too_many_pending"), (429, "")])
+async def test_request_when_the_server_is_busy_for_long_then_obeys_more_often_than_it_tries_a_broken_one(
+    client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float], status: int, code: str
+) -> None:
+    """I15: a refusal that says when to come back is no failure."""
+    service.fail("POST", "/api/v1/conversions", httpx2.Response(status, json={"code": code}, headers=BUSY), times=12)
+    conversion = await client.convert(deck, "pdf")
+
+    assert conversion.id == "conversion-1"
+    assert len({seen.headers["idempotency-key"] for seen in service.sent("POST", "/api/v1/conversions")}) == 1
+    assert len(pauses) == 12
+    assert all(pause >= 3 for pause in pauses)
+
+
+async def test_request_when_the_server_is_busy_without_end_then_patience_ends_too(
+    client: AsyncConverto, service: FakeService, pauses: list[float]
+) -> None:
+    answer = httpx2.Response(503, json={"code": "overloaded"}, headers=BUSY)
+    service.fail("GET", "/api/v1/whoami", answer, times=500)
+
+    with pytest.raises(Busy):
+        await client.whoami()
+    assert Retry().patience_s - 15 <= sum(pauses) <= Retry().patience_s + Retry().cap_s
+
+
+async def test_request_when_busy_without_a_time_then_is_given_up_like_a_broken_one(
+    client: AsyncConverto, service: FakeService, pauses: list[float]
+) -> None:
+    service.fail("GET", "/api/v1/whoami", httpx2.Response(503, json={"code": "overloaded"}), times=500)
+
+    with pytest.raises(Busy):
+        await client.whoami()
+    assert len(pauses) == Retry().attempts - 1
+
+
+async def test_wait_when_the_server_has_no_place_to_hold_it_back_then_asks_again_when_told(
+    client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
+) -> None:
+    conversion = await client.convert(deck, "pdf")
+    body = {**service.conversions["conversion-1"], "status": "processing"}
+    path = "/api/v1/conversions/conversion-1"
+    service.fail("GET", path, httpx2.Response(200, json=body, headers={"Retry-After": "1"}))
+    held_back = {"Retry-After": "1", "Preference-Applied": "wait=25"}
+    service.fail("GET", path, httpx2.Response(200, json=body, headers=held_back))
+    await conversion.wait()
+
+    assert pauses == [1.0, Retry().base_s]
+
+
+async def test_events_when_streams_are_refused_then_comes_back_when_told(
+    client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
+) -> None:
+    service.events = [service.event("snapshot", "1", percent=100, status="completed")]
+    conversion = await client.convert(deck, "pdf")
+    service.fail("GET", ".*/events", httpx2.Response(503, json={"code": "overloaded"}, headers=BUSY))
+    seen = [record.status async for record in conversion.events()]
+
+    assert seen == ["completed"]
+    assert len(pauses) == 1
+    assert pauses[0] >= 3
 
 
 async def test_request_when_asked_to_wait_very_long_then_the_caller_decides(
@@ -163,6 +226,12 @@ def test_pause_when_attempts_grow_then_spreads_over_the_whole_range_up_to_the_ca
     assert [retry.pause_s(attempt, None, draw=lambda: 1.0) for attempt in (1, 2, 3, 4, 9)] == [1, 2, 4, 5, 5]
     assert retry.pause_s(9, None, draw=lambda: 0.0) == 0
     assert retry.pause_s(1, 10.0, draw=lambda: 0.5) == 10.5
+
+
+def test_pause_when_refused_often_then_is_never_much_longer_than_asked_for() -> None:
+    """Else whoever just came is served before whoever waits longest."""
+    assert Retry().pause_s(20, 2.0, draw=lambda: 1.0) == 3.0
+    assert Retry().pause_s(20, 0.0, draw=lambda: 1.0) == 8.0
 
 
 async def test_list_when_longer_than_one_page_then_all_come(client: AsyncConverto, service: FakeService) -> None:
