@@ -35,6 +35,23 @@ class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
+class AgedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of any kind as far as its age goes; `since` is the time (ms) from which its retention counts."""
+
+    id: str
+    since: int
+
+
+class AgedRecords(Protocol):
+    """Records that only have to go when they are old enough, whatever they are."""
+
+    async def older_than(self, *, from_ms: int, before_ms: int, limit: int) -> list[AgedRecord]:
+        """Those whose time lies in this time, oldest first."""
+
+    async def delete_older(self, ids: Sequence[str], *, before_ms: int) -> int:
+        """Remove those of these records that are still older than the given time; how many were removed."""
+
+
 class ConversionStore(Protocol):
     """Conversions; their status changes only by `apply`."""
 
@@ -93,14 +110,15 @@ class ConversionStore(Protocol):
 class HistoryStore(Protocol):
     """What happened to conversions; entries are only ever added, and dropped when they are old."""
 
+    @property
+    def old_entries(self) -> AgedRecords:
+        """Entries by the time at which they happened."""
+
     def tell(self, entry: Entry) -> None:
         """Write it soon. Never waits and never fails: while the database is away the newest entries are kept."""
 
     async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
         """All entries of a conversion, oldest first."""
-
-    async def drop_before(self, at_ms: int, *, limit: int) -> int:
-        """Remove entries older than this, at most `limit`; how many went."""
 
 
 class FileStore(Protocol):
@@ -144,23 +162,6 @@ class WorkerStore(Protocol):
 
     async def remove(self, worker_id: str) -> None:
         """Forget a worker."""
-
-
-class AgedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of any kind as far as its age goes; `since` is the time (ms) from which its retention counts."""
-
-    id: str
-    since: int
-
-
-class AgedRecords(Protocol):
-    """Records that only have to go when they are old enough, whatever they are."""
-
-    async def older_than(self, *, from_ms: int, before_ms: int, limit: int) -> list[AgedRecord]:
-        """Those whose time lies in this time, oldest first."""
-
-    async def delete_older(self, ids: Sequence[str], *, before_ms: int) -> int:
-        """Remove those of these records that are still older than the given time; how many were removed."""
 
 
 class AccessStore(Protocol):

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     deleted_file_outputs_after_s: float = Field(
         86400, ge=0, description="Results of a deleted file go this long after the file was deleted."
     )
+    history_retention_s: float = Field(
+        30 * 86400, gt=0, description="What happened to a conversion is told this long, also after its record is gone."
+    )
     source_retention_s: float | None = Field(
         None,
         gt=0,

@@ -36,7 +36,8 @@ class Yard:
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.settings = settings
-        self.stores, self.objects, self.bus = MemoryStores(), MemoryObjectStore(), MemoryEventBus()
+        self.stores, self.bus = MemoryStores(), MemoryEventBus()
+        self.objects = MemoryObjectStore(clock=self.now_ms)
         self.passed_s = 0.0
         self.started_ms = now_ms()
         self.confirmed: list[str] = []
