@@ -9,7 +9,7 @@ import msgspec
 BATCH = 200
 """How many records one question to the database brings."""
 
-HOUR_S, DAY_S = 3600, 86400
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
 class Kind(StrEnum):
@@ -51,7 +51,7 @@ class Rule(Protocol):
 
 def spoken(duration_s: float) -> str:
     """A duration as people say it: `7 days`, `24 hours`, `90 seconds`."""
-    for unit_s, name in ((DAY_S, "days"), (HOUR_S, "hours")):
-        if duration_s >= 2 * unit_s or (unit_s == HOUR_S and duration_s >= HOUR_S):
+    for unit_s, name in ((DAY_S, "days"), (HOUR_S, "hours"), (MINUTE_S, "minutes")):
+        if duration_s >= 2 * unit_s:
             return f"{duration_s / unit_s:g} {name}"
     return f"{duration_s:g} seconds"
