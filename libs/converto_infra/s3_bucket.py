@@ -193,7 +193,9 @@ class Bucket:
         except ClientError as error:
             if _code(error) in CANNOT_LIST:
                 return None
-            raise
+            if _code(error) != "NoSuchUpload":
+                raise
+            return UploadPage(uploads=())  # what rclone says of a bucket that never had one
         found = [
             OpenUpload(key=entry["Key"], upload_id=entry["UploadId"], started_at=_ms(entry["Initiated"]))
             for entry in page.get("Uploads", [])

@@ -54,6 +54,8 @@ async def _repeat_all(sweeps: Sweeps, chosen: Sequence[Sweep]) -> None:
 
 
 async def _repeat(sweeps: Sweeps, sweep: Sweep) -> None:
+    # The quick ones begin at once; the slow ones need not meet them, and those of other processes, at the start.
+    await asyncio.sleep(sweep.interval_s * random.uniform(0, 0.1))  # noqa: S311 - jitter keeps no secret
     while True:
         try:
             await sweeps.survive(sweep)

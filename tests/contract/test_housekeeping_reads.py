@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from converto_core.ids import new_id
 from converto_core.ports import ObjectStore
 from converto_infra.memory import MemoryObjectStore, MemoryStores
 from converto_infra.mongo import MongoStores
+from converto_infra.s3 import S3ObjectStore
 from converto_infra.s3_bucket import Bucket
 from converto_infra.settings import Settings
 from tests.contract.samples import NOW_MS, a_conversion, a_file, a_running_conversion, send
@@ -129,7 +131,7 @@ async def test_old_answers_when_expired_then_found_oldest_first_and_deleted_unle
     """I10: remembered answers do not stay for ever."""
     for answer_id, expires_at in (("a:1", NOW_MS - 2), ("a:2", NOW_MS - 1), ("a:3", NOW_MS)):
         answer = RememberedAnswer(id=answer_id, body_sha256="0", claimed_at=NOW_MS - 9, expires_at=expires_at)
-        assert await stores.access.claim_answer(answer, stale_before_ms=0) is None
+        assert await stores.access.claim_answer(answer, stale_before_ms=0) == answer
     old = stores.access.old_answers
 
     found = await old.older_than(from_ms=0, before_ms=NOW_MS, limit=10)
@@ -221,6 +223,19 @@ async def test_uploads_when_the_store_cannot_list_them_then_none() -> None:
     store.can_list_uploads = False
 
     assert await store.list_uploads("t/", after=None, limit=10) is None
+
+
+async def test_uploads_when_the_bucket_never_had_one_then_an_empty_page(
+    server_settings: Callable[..., Settings],
+) -> None:
+    fresh = S3ObjectStore.connect(server_settings(s3_bucket=f"fresh-{new_id()}"))
+    await fresh.ensure_bucket()
+
+    page = await fresh.list_uploads("t/", after=None, limit=10)
+
+    assert page is not None
+    assert (page.uploads, page.after) == ((), None)
+    await fresh.close()
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "MethodNotAllowed"])
