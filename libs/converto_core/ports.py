@@ -35,6 +35,23 @@ class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
+class AgedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of any kind as far as its age goes; `since` is the time (ms) from which its retention counts."""
+
+    id: str
+    since: int
+
+
+class AgedRecords(Protocol):
+    """Records that only have to go when they are old enough, whatever they are."""
+
+    async def older_than(self, *, from_ms: int, before_ms: int, limit: int) -> list[AgedRecord]:
+        """Those whose time lies in this time, oldest first."""
+
+    async def delete_older(self, ids: Sequence[str], *, before_ms: int) -> int:
+        """Remove those of these records that are still older than the given time; how many were removed."""
+
+
 class ConversionStore(Protocol):
     """Conversions; their status changes only by `apply`."""
 
@@ -64,14 +81,30 @@ class ConversionStore(Protocol):
     async def processing(self, *, limit: int) -> list[Conversion]:
         """Conversions being processed, for the reaper."""
 
-    async def awaiting_upload(self, *, created_before_ms: int, limit: int) -> list[Conversion]:
-        """Conversions that still wait for their bytes and were created before the given time, oldest first."""
+    async def awaiting_upload(
+        self, *, created_before_ms: int, limit: int, created_from_ms: int = 0
+    ) -> list[Conversion]:
+        """Conversions that still wait for their bytes and were created in this time, oldest first."""
+
+    async def ended(
+        self, status: Status, *, from_ms: int, before_ms: int, limit: int, error_code: str | None = None
+    ) -> list[Conversion]:
+        """Conversions of a terminal status whose `completed_at` lies in this time, oldest first."""
+
+    async def get_many(self, conversion_ids: Sequence[str]) -> list[Conversion]:
+        """Those of these records that are there, in any order; for a page of a few hundred ids."""
+
+    async def count_by_file(self, file_ids: Sequence[str], statuses: Iterable[Status]) -> dict[str, int]:
+        """How many conversions in these statuses each of these files has; files without any are left out."""
 
     async def has_pending(self, owner: str, *, at_least: int) -> bool:
         """True when this many conversions of an owner, or more, wait for a worker. It costs no more than `at_least`."""
 
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status; False when it is not there, not this owner's or still alive."""
+
+    async def delete_unchanged(self, conversion: Conversion) -> bool:
+        """Remove a record in a terminal status if nothing has happened to it since it was read (housekeeping)."""
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
         """How many conversions are in each status; statuses without any are left out."""
@@ -80,14 +113,15 @@ class ConversionStore(Protocol):
 class HistoryStore(Protocol):
     """What happened to conversions; entries are only ever added, and dropped when they are old."""
 
+    @property
+    def old_entries(self) -> AgedRecords:
+        """Entries by the time at which they happened."""
+
     def tell(self, entry: Entry) -> None:
         """Write it soon. Never waits and never fails: while the database is away the newest entries are kept."""
 
     async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
         """All entries of a conversion, oldest first."""
-
-    async def drop_before(self, at_ms: int, *, limit: int) -> int:
-        """Remove entries older than this, at most `limit`; how many went."""
 
 
 class FileStore(Protocol):
@@ -107,8 +141,17 @@ class FileStore(Protocol):
     async def find(self, *, owner: str, after: str | None, limit: int) -> list[File]:
         """Files that are not deleted, newest first."""
 
-    async def abandoned(self, *, created_before_ms: int, limit: int) -> list[File]:
-        """Files still awaiting their upload that were created before the given time, oldest first."""
+    async def abandoned(self, *, created_before_ms: int, limit: int, created_from_ms: int = 0) -> list[File]:
+        """Files still awaiting their upload that were created in this time, oldest first."""
+
+    async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
+        """Files of a status whose `updated_at` lies in this time, longest unchanged first."""
+
+    async def get_many(self, file_ids: Sequence[str]) -> list[File]:
+        """Those of these records that are there, deleted ones too, in any order; for a page of a few hundred ids."""
+
+    async def delete_unchanged(self, file: File) -> bool:
+        """Remove the record of a deleted file if nothing has happened to it since it was read."""
 
 
 class WorkerStore(Protocol):
@@ -126,6 +169,10 @@ class WorkerStore(Protocol):
 
 class AccessStore(Protocol):
     """API keys and remembered answers."""
+
+    @property
+    def old_answers(self) -> AgedRecords:
+        """Remembered answers by the time at which they expire."""
 
     async def put_key(self, key: ApiKey) -> None:
         """Store a key, replacing one with the same id."""
@@ -184,6 +231,36 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a listing; `modified_at` is milliseconds since the epoch by the store's clock."""
+
+    key: str
+    size_bytes: int
+    modified_at: int
+
+
+class ObjectPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a listing in order of keys; `after` leads to the next page and is None on the last one."""
+
+    objects: tuple[StoredObject, ...]
+    after: str | None = None
+
+
+class OpenUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """A multipart upload that was begun and neither completed nor aborted; `started_at` by the store's clock (ms)."""
+
+    key: str
+    upload_id: str
+    started_at: int
+
+
+class UploadPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of unfinished uploads; `after` (key, upload id) leads to the next page and is None on the last one."""
+
+    uploads: tuple[OpenUpload, ...]
+    after: tuple[str, str] | None = None
+
+
 class UploadedPart(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a multipart upload that has arrived."""
 
@@ -218,6 +295,9 @@ class ObjectStore(Protocol):
     async def ping(self) -> None:
         """Raise unless the store answers."""
 
+    async def now_ms(self) -> int:
+        """The store's own wall clock (ms), by which its objects are dated; may lag by the second it is told in."""
+
     async def head(self, key: str) -> ObjectInfo | None:
         """What is known of the object; None when it is not there."""
 
@@ -237,7 +317,13 @@ class ObjectStore(Protocol):
         """Delete objects; those not there count as deleted."""
 
     async def list_keys(self, prefix: str) -> list[str]:
-        """All keys below a prefix, for housekeeping and tests."""
+        """All keys below a prefix: of one conversion or file, never of everything."""
+
+    async def list_page(self, prefix: str, *, after: str | None, limit: int) -> ObjectPage:
+        """At most `limit` (to 1,000) objects below a prefix, in order of keys, those after the key `after`."""
+
+    async def list_uploads(self, prefix: str, *, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
+        """At most `limit` (to 1,000) unfinished multipart uploads; None when this store cannot list them."""
 
     async def presign_put(
         self, key: str, *, size_bytes: int, content_type: str, sha256: str | None

@@ -5,6 +5,7 @@ runs on both. `is_away` makes every call fail as if the server were gone. The tw
 are offered here too.
 """
 
+from converto_core.ids import new_id
 from converto_infra.memory_access import MemoryAccessStore
 from converto_infra.memory_bus import MemoryEventBus
 from converto_infra.memory_collection import MemoryServer
@@ -29,6 +30,7 @@ class MemoryStores(MemoryServer):
         self.workers = MemoryWorkerStore(self)
         self.parked = MemoryParkedStore(self)
         self.access = MemoryAccessStore(self)
+        self._identity = new_id()
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` while `is_away` is set."""
@@ -36,6 +38,11 @@ class MemoryStores(MemoryServer):
 
     async def ensure_indexes(self) -> None:
         """Nothing to do here."""
+
+    async def identity(self) -> str:
+        """An id that this database keeps."""
+        await self.answer()
+        return self._identity
 
     async def close(self) -> None:
         """Nothing to do here."""

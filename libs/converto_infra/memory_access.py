@@ -3,6 +3,7 @@
 import msgspec
 
 from converto_core.access import ApiKey, RememberedAnswer
+from converto_infra.memory_aged import MemoryAgedRecords
 from converto_infra.memory_collection import Collection, MemoryServer
 
 
@@ -13,6 +14,7 @@ class MemoryAccessStore:
         self._server = server
         self._keys = Collection(ApiKey)
         self._answers = Collection(RememberedAnswer)
+        self.old_answers = MemoryAgedRecords(server, self._answers, since="expires_at")
 
     async def put_key(self, key: ApiKey) -> None:
         """Store a key."""

@@ -1,5 +1,8 @@
 """In-memory twin of `ConversionStore`."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
 from converto_core.changes import Change
 from converto_core.conversion import TERMINAL, Conversion, Lane, Status
 from converto_core.formats import Family
@@ -79,11 +82,13 @@ class MemoryConversionStore:
         await self._server.answer()
         return self._conversions.select(lambda one: one.status is Status.PROCESSING)[:limit]
 
-    async def awaiting_upload(self, *, created_before_ms: int, limit: int) -> list[Conversion]:
-        """Conversions without bytes created before the given time, oldest first."""
+    async def awaiting_upload(
+        self, *, created_before_ms: int, limit: int, created_from_ms: int = 0
+    ) -> list[Conversion]:
+        """Conversions without bytes created in this time, oldest first."""
         await self._server.answer()
         found = self._conversions.select(
-            lambda one: one.status is Status.AWAITING_UPLOAD and one.created_at < created_before_ms
+            lambda one: one.status is Status.AWAITING_UPLOAD and created_from_ms <= one.created_at < created_before_ms
         )
         return sorted(found, key=lambda one: one.created_at)[:limit]
 
@@ -93,6 +98,32 @@ class MemoryConversionStore:
         waiting = self._conversions.select(lambda one: one.owner == owner and one.status is Status.PENDING)
         return len(waiting) >= at_least
 
+    async def ended(
+        self, status: Status, *, from_ms: int, before_ms: int, limit: int, error_code: str | None = None
+    ) -> list[Conversion]:
+        """Conversions of a terminal status whose `completed_at` lies in this time, oldest first."""
+        await self._server.answer()
+        found = self._conversions.select(
+            lambda one: (
+                one.status is status
+                and from_ms <= _completed_at(one) < before_ms
+                and error_code in (None, one.error_code)
+            )
+        )
+        return sorted(found, key=_completed_at)[:limit]
+
+    async def get_many(self, conversion_ids: Sequence[str]) -> list[Conversion]:
+        """Those of these records that are there."""
+        await self._server.answer()
+        return [found for one in set(conversion_ids) if (found := self._conversions.get(one)) is not None]
+
+    async def count_by_file(self, file_ids: Sequence[str], statuses: Iterable[Status]) -> dict[str, int]:
+        """How many conversions in these statuses each of these files has."""
+        await self._server.answer()
+        wanted, files = frozenset(statuses), frozenset(file_ids)
+        found = self._conversions.select(lambda one: one.file_id in files and one.status in wanted)
+        return dict(Counter(one.file_id for one in found))
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""
         await self._server.answer()
@@ -100,6 +131,15 @@ class MemoryConversionStore:
         if found is None or found.status not in TERMINAL:
             return False
         self._conversions.delete(conversion_id)
+        return True
+
+    async def delete_unchanged(self, conversion: Conversion) -> bool:
+        """Remove a record in a terminal status if nothing has happened to it since it was read."""
+        await self._server.answer()
+        seen = {"status": conversion.status, "token": conversion.token, "updated_at": conversion.updated_at}
+        if not conversion.is_terminal or self._conversions.get(conversion.id, seen) is None:
+            return False
+        self._conversions.delete(conversion.id)
         return True
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
@@ -113,3 +153,7 @@ class MemoryConversionStore:
 
 def _due(conversion: Conversion) -> float:
     return float("inf") if conversion.publish_due is None else conversion.publish_due
+
+
+def _completed_at(conversion: Conversion) -> float:
+    return float("inf") if conversion.completed_at is None else conversion.completed_at

@@ -1,6 +1,6 @@
 """In-memory twin of `FileStore`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from converto_core.file import File, FileStatus
@@ -44,10 +44,32 @@ class MemoryFileStore:
         )
         return sorted(found, key=lambda one: one.id, reverse=True)[:limit]
 
-    async def abandoned(self, *, created_before_ms: int, limit: int) -> list[File]:
+    async def abandoned(self, *, created_before_ms: int, limit: int, created_from_ms: int = 0) -> list[File]:
         """Files still awaiting their upload, oldest first."""
         await self._server.answer()
         found = self._files.select(
-            lambda one: one.status is FileStatus.AWAITING_UPLOAD and one.created_at < created_before_ms
+            lambda one: (
+                one.status is FileStatus.AWAITING_UPLOAD and created_from_ms <= one.created_at < created_before_ms
+            )
         )
         return sorted(found, key=lambda one: one.created_at)[:limit]
+
+    async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
+        """Files of a status whose `updated_at` lies in this time, longest unchanged first."""
+        await self._server.answer()
+        found = self._files.select(lambda one: one.status is status and from_ms <= one.updated_at < before_ms)
+        return sorted(found, key=lambda one: one.updated_at)[:limit]
+
+    async def get_many(self, file_ids: Sequence[str]) -> list[File]:
+        """Those of these records that are there, deleted ones too."""
+        await self._server.answer()
+        return [found for one in set(file_ids) if (found := self._files.get(one)) is not None]
+
+    async def delete_unchanged(self, file: File) -> bool:
+        """Remove the record of a deleted file if nothing has happened to it since it was read."""
+        await self._server.answer()
+        seen = {"status": FileStatus.DELETED, "version": file.version, "updated_at": file.updated_at}
+        if self._files.get(file.id, seen) is None:
+            return False
+        self._files.delete(file.id)
+        return True

@@ -1,6 +1,7 @@
 """In-memory twin of `HistoryStore`."""
 
 from converto_core.history import Entry
+from converto_infra.memory_aged import MemoryAgedRecords
 from converto_infra.memory_collection import Collection, MemoryServer
 
 
@@ -10,6 +11,7 @@ class MemoryHistoryStore:
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
         self._entries = Collection(Entry)
+        self.old_entries = MemoryAgedRecords(server, self._entries, since="at")
 
     def tell(self, entry: Entry) -> None:
         """Write it."""
@@ -20,11 +22,3 @@ class MemoryHistoryStore:
         await self._server.answer()
         found = self._entries.select(lambda one: (one.conversion_id, one.owner) == (conversion_id, owner))
         return sorted(found, key=lambda one: one.number)
-
-    async def drop_before(self, at_ms: int, *, limit: int) -> int:
-        """Remove old entries, at most `limit`."""
-        await self._server.answer()
-        old = sorted(self._entries.select(lambda one: one.at < at_ms), key=lambda one: one.at)[:limit]
-        for entry in old:
-            self._entries.delete(entry.id)
-        return len(old)

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -16,7 +16,16 @@ import msgspec
 
 from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_core.ids import now_ms
-from converto_core.ports import Digest, ObjectInfo, PresignedRequest, UploadedPart
+from converto_core.ports import (
+    Digest,
+    ObjectInfo,
+    ObjectPage,
+    OpenUpload,
+    PresignedRequest,
+    StoredObject,
+    UploadedPart,
+    UploadPage,
+)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,19 +40,29 @@ class _Object(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     content_type: str
     etag: str
+    modified_at: int
 
 
 class _Upload(msgspec.Struct, kw_only=True):
     key: str
     content_type: str
+    started_at: int
     parts: dict[int, bytes] = {}
 
 
 class MemoryObjectStore:
-    """Twin of `ObjectStore`; `is_away` makes every call fail as if the server were gone."""
+    """Twin of `ObjectStore`; `is_away` makes every call fail as if the server were gone.
 
-    def __init__(self, *, upload_ttl_s: float = 900, download_ttl_s: float = 300) -> None:
+    `can_list_uploads` is false for a server that does not know unfinished uploads by a list.
+    """
+
+    def __init__(
+        self, *, upload_ttl_s: float = 900, download_ttl_s: float = 300, clock: Callable[[], int] = now_ms
+    ) -> None:
+        """`clock` is the wall clock (ms) by which objects are dated."""
         self.is_away = False
+        self.can_list_uploads = True
+        self._clock = clock
         self._upload_ttl_s, self._download_ttl_s = upload_ttl_s, download_ttl_s
         self._secret = secrets.token_bytes(32)
         self._objects: dict[str, _Object] = {}
@@ -59,6 +78,11 @@ class MemoryObjectStore:
 
     async def close(self) -> None:
         """Nothing to close here."""
+
+    async def now_ms(self) -> int:
+        """The clock by which objects are dated."""
+        await self._answer()
+        return self._clock()
 
     async def head(self, key: str) -> ObjectInfo | None:
         """What is known of the object; None when it is not there."""
@@ -101,6 +125,27 @@ class MemoryObjectStore:
         await self._answer()
         return sorted(key for key in self._objects if key.startswith(prefix))
 
+    async def list_page(self, prefix: str, *, after: str | None, limit: int) -> ObjectPage:
+        """At most `limit` objects below a prefix, in order of keys, those after the key `after`."""
+        keys = [key for key in await self.list_keys(prefix) if after is None or key > after]
+        return ObjectPage(
+            objects=tuple(self._stored(key) for key in keys[:limit]),
+            after=keys[limit - 1] if len(keys) > limit else None,
+        )
+
+    async def list_uploads(self, prefix: str, *, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
+        """At most `limit` unfinished multipart uploads; None when told that it cannot list them."""
+        await self._answer()
+        if not self.can_list_uploads:
+            return None
+        begun = sorted((upload.key, upload_id) for upload_id, upload in self._uploads.items())
+        found = [one for one in begun if one[0].startswith(prefix) and (after is None or one > after)]
+        uploads = [
+            OpenUpload(key=key, upload_id=upload_id, started_at=self._uploads[upload_id].started_at)
+            for key, upload_id in found[:limit]
+        ]
+        return UploadPage(uploads=tuple(uploads), after=found[limit - 1] if len(found) > limit else None)
+
     async def presign_put(
         self, key: str, *, size_bytes: int, content_type: str, sha256: str | None
     ) -> PresignedRequest:
@@ -123,7 +168,7 @@ class MemoryObjectStore:
         """Begin a multipart upload."""
         await self._answer()
         upload_id = secrets.token_hex(16)
-        self._uploads[upload_id] = _Upload(key=key, content_type=content_type)
+        self._uploads[upload_id] = _Upload(key=key, content_type=content_type, started_at=self._clock())
         return upload_id
 
     async def presign_parts(self, key: str, upload_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
@@ -196,8 +241,12 @@ class MemoryObjectStore:
         return Answer(status=200, headers={"etag": _etag(body)})
 
     def _store(self, key: str, body: bytes, content_type: str) -> str:
-        self._objects[key] = _Object(body=body, content_type=content_type, etag=_etag(body))
+        self._objects[key] = _Object(body=body, content_type=content_type, etag=_etag(body), modified_at=self._clock())
         return self._objects[key].etag
+
+    def _stored(self, key: str) -> StoredObject:
+        found = self._objects[key]
+        return StoredObject(key=key, size_bytes=len(found.body), modified_at=found.modified_at)
 
     def _sign(self, method: str, key: str, claims: dict[str, str], headers: dict[str, str]) -> PresignedRequest:
         ttl_s = self._download_ttl_s if method == "GET" else self._upload_ttl_s

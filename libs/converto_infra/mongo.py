@@ -3,11 +3,15 @@
 Only the files named mongo import PyMongo. What all these servers do alike is said in `mongo_collection.py`.
 """
 
+import contextlib
+
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from converto_core.errors import DuplicateKey
+from converto_core.ids import new_id
 from converto_infra.mongo_access import MongoAccessStore
-from converto_infra.mongo_collection import Document, translated
+from converto_infra.mongo_collection import Collection, Document, translated
 from converto_infra.mongo_conversions import MongoConversionStore
 from converto_infra.mongo_files import MongoFileStore
 from converto_infra.mongo_history import MongoHistoryStore
@@ -18,6 +22,7 @@ from converto_infra.settings import Settings
 
 POOL_SIZE = 100  # above what is served at once: whoever waits for a connection does so within the deadline of its call
 CONNECT_TIMEOUT_MS = 1000  # also how long the driver looks for a server that is silent, before it looks again
+THE_INSTALLATION: Document = {"_id": "this"}
 WARM_CONNECTIONS = 2  # opening a connection costs more than a call; a burst should not begin with it
 
 
@@ -37,6 +42,7 @@ class MongoStores:
         self.workers = MongoWorkerStore(self._database["workers"], self.guard)
         self.parked = MongoParkedStore(self._database["parked"], self.guard)
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
+        self._installation = Collection(self._database["installation"], self.guard)
 
     @classmethod
     def connect(cls, settings: Settings, *, name: str = "database", timeout_s: float | None = None) -> "MongoStores":
@@ -74,6 +80,16 @@ class MongoStores:
         await self.files.ensure_indexes()
         await self.workers.ensure_indexes()
         await self.parked.ensure_indexes()
+        await self.access.ensure_indexes()
+
+    async def identity(self) -> str:
+        """An id that this database gives itself when it is first asked, and keeps."""
+        known = await self._installation.get(THE_INSTALLATION)
+        if known is None:
+            with contextlib.suppress(DuplicateKey):  # another process was faster
+                await self._installation.insert({**THE_INSTALLATION, "identity": new_id()})
+            known = await self._installation.get(THE_INSTALLATION)
+        return str((known or {})["identity"])
 
     async def close(self) -> None:
         """Write what the history still holds, then end all connections."""

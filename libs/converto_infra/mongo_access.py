@@ -5,6 +5,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.errors import DuplicateKey, StoreUnavailable
+from converto_infra.mongo_aged import MongoAgedRecords
 from converto_infra.mongo_collection import Collection, Document, document_of, record_or_none
 from converto_infra.resilience import Guard
 
@@ -16,6 +17,11 @@ class MongoAccessStore:
 
     def __init__(self, keys: AsyncCollection[Document], answers: AsyncCollection[Document], guard: Guard) -> None:
         self._keys, self._answers = Collection(keys, guard), Collection(answers, guard)
+        self.old_answers = MongoAgedRecords(self._answers, since="expires_at")
+
+    async def ensure_indexes(self) -> None:
+        """For the sweep of expired answers."""
+        await self.old_answers.ensure_indexes()
 
     async def put_key(self, key: ApiKey) -> None:
         """Store a key, replacing one with the same id."""

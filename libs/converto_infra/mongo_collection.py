@@ -4,7 +4,7 @@ It uses only what MongoDB 8, Amazon DocumentDB and the small server over SQLite 
 milliseconds, single-document updates, plain and fully unique indexes.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -67,6 +67,9 @@ class Collection:
         self, where: Document, *, order: list[tuple[str, int]], limit: int = 0, skip: int = 0
     ) -> list[Document]:
         return await self._read(lambda: self._cursor(where, order, limit).skip(skip).to_list())
+
+    async def get_many(self, ids: Sequence[str]) -> list[Document]:
+        return await self.select({"_id": {"$in": list(ids)}}, order=[]) if ids else []
 
     async def count_by(self, field: str, where: Document) -> dict[str, int]:
         stages: list[Document] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]

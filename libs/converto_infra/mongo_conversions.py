@@ -1,5 +1,6 @@
 """`ConversionStore` on MongoDB. It knows no rule of the state machine: conditions and effects come as a `Change`."""
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from pymongo import ASCENDING, DESCENDING
@@ -43,6 +44,7 @@ class MongoConversionStore:
             ("status", "publish_due"),
             ("status", "created_at"),
             ("status", "family", "lane"),
+            ("status", "completed_at"),
             ("file_id", "target_format"),
             ("source_format", "target_format", "status", "id"),
         ):
@@ -106,10 +108,33 @@ class MongoConversionStore:
         """Conversions being processed."""
         return await self._select({"status": exactly(Status.PROCESSING.value)}, order=[], limit=limit)
 
-    async def awaiting_upload(self, *, created_before_ms: int, limit: int) -> list[Conversion]:
-        """Conversions without bytes created before the given time, oldest first."""
-        where = {"status": exactly(Status.AWAITING_UPLOAD.value), "created_at": {"$lt": created_before_ms}}
+    async def awaiting_upload(
+        self, *, created_before_ms: int, limit: int, created_from_ms: int = 0
+    ) -> list[Conversion]:
+        """Conversions without bytes created in this time, oldest first."""
+        created = {"$gte": created_from_ms, "$lt": created_before_ms}
+        where = {"status": exactly(Status.AWAITING_UPLOAD.value), "created_at": created}
         return await self._select(where, order=[("created_at", ASCENDING)], limit=limit)
+
+    async def ended(
+        self, status: Status, *, from_ms: int, before_ms: int, limit: int, error_code: str | None = None
+    ) -> list[Conversion]:
+        """Conversions of a terminal status whose `completed_at` lies in this time, oldest first."""
+        where: Document = {"status": exactly(status.value), "completed_at": {"$gte": from_ms, "$lt": before_ms}}
+        if error_code is not None:
+            where["error_code"] = error_code
+        return await self._select(where, order=[("completed_at", ASCENDING)], limit=limit)
+
+    async def get_many(self, conversion_ids: Sequence[str]) -> list[Conversion]:
+        """Those of these records that are there."""
+        return [record_of(document, Conversion) for document in await self._conversions.get_many(conversion_ids)]
+
+    async def count_by_file(self, file_ids: Sequence[str], statuses: Iterable[Status]) -> dict[str, int]:
+        """How many conversions in these statuses each of these files has."""
+        if not file_ids:
+            return {}
+        where = {"file_id": {"$in": list(file_ids)}, "status": {"$in": [status.value for status in statuses]}}
+        return await self._conversions.count_by("file_id", where)
 
     async def has_pending(self, owner: str, *, at_least: int) -> bool:
         """True when this many conversions of an owner, or more, wait for a worker."""
@@ -123,6 +148,13 @@ class MongoConversionStore:
         """Remove a record in a terminal status."""
         ended = sorted(status.value for status in TERMINAL)
         return await self._conversions.delete({"_id": conversion_id, "owner": owner, "status": {"$in": ended}})
+
+    async def delete_unchanged(self, conversion: Conversion) -> bool:
+        """Remove a record in a terminal status if nothing has happened to it since it was read."""
+        if not conversion.is_terminal:
+            return False
+        seen = {"status": conversion.status.value, "token": conversion.token, "updated_at": conversion.updated_at}
+        return await self._conversions.delete({"_id": conversion.id, **seen})
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
         """How many conversions are in each status."""

@@ -1,6 +1,6 @@
 """`FileStore` on MongoDB."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
@@ -27,9 +27,10 @@ class MongoFileStore:
         self._files = Collection(collection, guard)
 
     async def ensure_indexes(self) -> None:
-        """For the owner's list and for the sweep of abandoned uploads."""
+        """For the owner's list and for the sweeps."""
         await self._files.ensure_index(("owner", ASCENDING), ("id", DESCENDING))
         await self._files.ensure_index(("status", ASCENDING), ("created_at", ASCENDING))
+        await self._files.ensure_index(("status", ASCENDING), ("updated_at", ASCENDING))
 
     async def insert(self, file: File) -> None:
         """Store a new record durably; raises `DuplicateKey`."""
@@ -55,8 +56,26 @@ class MongoFileStore:
         found = await self._files.select(where, order=[("id", DESCENDING)], limit=limit)
         return [record_of(document, File) for document in found]
 
-    async def abandoned(self, *, created_before_ms: int, limit: int) -> list[File]:
+    async def abandoned(self, *, created_before_ms: int, limit: int, created_from_ms: int = 0) -> list[File]:
         """Files still awaiting their upload, oldest first."""
-        where = {"status": exactly(FileStatus.AWAITING_UPLOAD.value), "created_at": {"$lt": created_before_ms}}
-        found = await self._files.select(where, order=[("created_at", ASCENDING)], limit=limit)
+        created = {"$gte": created_from_ms, "$lt": created_before_ms}
+        where = {"status": exactly(FileStatus.AWAITING_UPLOAD.value), "created_at": created}
+        return await self._select(where, order="created_at", limit=limit)
+
+    async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
+        """Files of a status whose `updated_at` lies in this time, longest unchanged first."""
+        where = {"status": exactly(status.value), "updated_at": {"$gte": from_ms, "$lt": before_ms}}
+        return await self._select(where, order="updated_at", limit=limit)
+
+    async def get_many(self, file_ids: Sequence[str]) -> list[File]:
+        """Those of these records that are there, deleted ones too."""
+        return [record_of(document, File) for document in await self._files.get_many(file_ids)]
+
+    async def delete_unchanged(self, file: File) -> bool:
+        """Remove the record of a deleted file if nothing has happened to it since it was read."""
+        seen = {"status": FileStatus.DELETED.value, "version": file.version, "updated_at": file.updated_at}
+        return await self._files.delete({"_id": file.id, **seen})
+
+    async def _select(self, where: Document, *, order: str, limit: int) -> list[File]:
+        found = await self._files.select(where, order=[(order, ASCENDING)], limit=limit)
         return [record_of(document, File) for document in found]

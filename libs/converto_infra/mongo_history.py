@@ -9,6 +9,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.errors import StoreUnavailable
 from converto_core.history import Entry
+from converto_infra.mongo_aged import MongoAgedRecords
 from converto_infra.mongo_collection import Collection, Document, document_of, exactly, record_of
 from converto_infra.resilience import Guard
 
@@ -26,13 +27,14 @@ class MongoHistoryStore:
 
     def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
         self._entries = Collection(collection, guard)
+        self.old_entries = MongoAgedRecords(self._entries, since="at")
         self._waiting: deque[Entry] = deque(maxlen=MOST_WAITING)
         self._writing: asyncio.Task[None] | None = None
 
     async def ensure_indexes(self) -> None:
         """For the history of one conversion and for the sweep of old entries."""
         await self._entries.ensure_index(("conversion_id", ASCENDING), ("number", ASCENDING))
-        await self._entries.ensure_index(("at", ASCENDING))
+        await self.old_entries.ensure_indexes()
 
     def tell(self, entry: Entry) -> None:
         """Write it soon."""
@@ -45,11 +47,6 @@ class MongoHistoryStore:
         where = {"conversion_id": exactly(conversion_id), "owner": owner}
         found = await self._entries.select(where, order=[("number", ASCENDING)])
         return [record_of(document, Entry) for document in found]
-
-    async def drop_before(self, at_ms: int, *, limit: int) -> int:
-        """Remove old entries, at most `limit`."""
-        old = await self._entries.select({"at": {"$lt": at_ms}}, order=[("at", ASCENDING)], limit=limit)
-        return await self._entries.delete_many({"_id": {"$in": [entry["_id"] for entry in old]}}) if old else 0
 
     async def close(self) -> None:
         """Write what is left if that is quick; then stop."""

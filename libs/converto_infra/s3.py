@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_core.ids import now_ms
-from converto_core.ports import Digest, ObjectInfo, PresignedRequest, UploadedPart
+from converto_core.ports import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
 from converto_infra.resilience import object_store_guard
 from converto_infra.s3_bucket import Bucket, translated
 from converto_infra.settings import KIB, Settings
@@ -59,6 +59,10 @@ class S3ObjectStore:
         except SourceGone as error:
             raise ObjectStoreUnavailable(detail=f"there is no bucket {self._settings.s3_bucket}") from error
 
+    async def now_ms(self) -> int:
+        """The store's own wall clock, told in whole seconds."""
+        return await self._repeatable(lambda bucket: bucket.now_ms())
+
     async def head(self, key: str) -> ObjectInfo | None:
         """What is known of the object; None when it is not there."""
         return await self._repeatable(lambda bucket: bucket.head(key))
@@ -96,6 +100,14 @@ class S3ObjectStore:
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys below a prefix."""
         return await self._repeatable(lambda bucket: bucket.list_keys(prefix))
+
+    async def list_page(self, prefix: str, *, after: str | None, limit: int) -> ObjectPage:
+        """At most `limit` objects below a prefix, in order of keys, those after the key `after`."""
+        return await self._repeatable(lambda bucket: bucket.list_page(prefix, after, limit))
+
+    async def list_uploads(self, prefix: str, *, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
+        """At most `limit` unfinished multipart uploads; None when this store cannot list them."""
+        return await self._repeatable(lambda bucket: bucket.list_uploads(prefix, after, limit))
 
     async def presign_put(
         self, key: str, *, size_bytes: int, content_type: str, sha256: str | None

@@ -5,6 +5,8 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from converto_core.errors import ConvertoError, ObjectStoreUnavailable, SourceGone, UploadRefused
-from converto_core.ports import Digest, ObjectInfo, UploadedPart
+from converto_core.ports import (
+    Digest,
+    ObjectInfo,
+    ObjectPage,
+    OpenUpload,
+    StoredObject,
+    UploadedPart,
+    UploadPage,
+)
 from converto_infra.settings import MIB, Settings
 
 if TYPE_CHECKING:
@@ -24,6 +34,7 @@ CONNECT_TIMEOUT_S = 3
 CONNECTIONS = 24  # as many as threads that may call at once
 MOST_PARTS = 10_000  # the S3 API's limit
 GONE = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
+CANNOT_LIST = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 REFUSED = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"}
 
 
@@ -50,6 +61,14 @@ class Bucket:
     def ping(self) -> None:
         """Raise unless the bucket is there."""
         self._s3.head_bucket(Bucket=self._name)
+
+    def now_ms(self) -> int:
+        """The store's own wall clock, as the date of its answer tells it."""
+        answer = self._s3.head_bucket(Bucket=self._name)
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if date is None:
+            raise ObjectStoreUnavailable(detail="the object store does not date its answers")
+        return _ms(parsedate_to_datetime(date))
 
     def put(self, key: str, body: bytes, content_type: str) -> None:
         """Store a small object whole."""
@@ -156,6 +175,34 @@ class Bucket:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
+    def list_page(self, prefix: str, after: str | None, limit: int) -> ObjectPage:
+        """At most `limit` objects below a prefix, those after the key `after`."""
+        start: dict[str, Any] = {} if after is None else {"StartAfter": after}
+        page = self._s3.list_objects_v2(Bucket=self._name, Prefix=prefix, MaxKeys=limit, **start)
+        found = [
+            StoredObject(key=entry["Key"], size_bytes=entry["Size"], modified_at=_ms(entry["LastModified"]))
+            for entry in page.get("Contents", [])
+        ]
+        return ObjectPage(objects=tuple(found), after=found[-1].key if found and page.get("IsTruncated") else None)
+
+    def list_uploads(self, prefix: str, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
+        """At most `limit` unfinished multipart uploads; None when this store cannot list them."""
+        start: dict[str, Any] = {} if after is None else {"KeyMarker": after[0], "UploadIdMarker": after[1]}
+        try:
+            page = self._s3.list_multipart_uploads(Bucket=self._name, Prefix=prefix, MaxUploads=limit, **start)
+        except ClientError as error:
+            if _code(error) in CANNOT_LIST:
+                return None
+            if _code(error) != "NoSuchUpload":
+                raise
+            return UploadPage(uploads=())  # what rclone says of a bucket that never had one
+        found = [
+            OpenUpload(key=entry["Key"], upload_id=entry["UploadId"], started_at=_ms(entry["Initiated"]))
+            for entry in page.get("Uploads", [])
+        ]
+        last = (page.get("NextKeyMarker", ""), page.get("NextUploadIdMarker", ""))
+        return UploadPage(uploads=tuple(found), after=last if page.get("IsTruncated") and last != after else None)
+
     def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
         """Parts that have arrived; empty when the upload is unknown."""
         pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._name, Key=key, UploadId=upload_id)
@@ -246,6 +293,10 @@ def _translation(error: ClientError) -> ConvertoError:
     if _code(error) in REFUSED:
         return UploadRefused("A part of the upload is missing or is not the one that was sent", detail=detail)
     return ObjectStoreUnavailable(detail=detail)
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _code(error: ClientError) -> str:

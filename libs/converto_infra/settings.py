@@ -2,7 +2,7 @@
 
 import os
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -73,9 +73,33 @@ class Settings(BaseSettings):
         60, gt=0, description="A wake-up that nobody claimed leaves again after this, then 2x, 4x …"
     )
     republish_max_s: float = Field(3600, gt=0)
-    result_retention_s: float = Field(7 * 86400, gt=0)
     parked_retention_s: float = Field(
         30 * 86400, gt=0, description="Messages that the broker set aside are kept this long for an administrator."
+    )
+    result_retention_s: float = Field(
+        7 * 86400, gt=0, description="Results are kept this long after their conversion completed; then it is expired."
+    )
+    failure_retention_s: float = Field(
+        7 * 86400, gt=0, description="Failed, cancelled and never uploaded conversions go this long after they ended."
+    )
+    record_retention_s: float = Field(
+        30 * 86400, gt=0, description="The record of an expired result or of a deleted file is kept this long."
+    )
+    deleted_file_outputs_after_s: float = Field(
+        86400, ge=0, description="Results of a deleted file go this long after the file was deleted."
+    )
+    history_retention_s: float = Field(
+        30 * 86400, gt=0, description="What happened to a conversion is told this long, also after its record is gone."
+    )
+    source_retention_s: float | None = Field(
+        None,
+        gt=0,
+        description="An uploaded file that no conversion needs any more goes after this; default: it is kept for ever.",
+    )
+    orphan_age_s: float = Field(
+        86400,
+        gt=0,
+        description="An object that belongs to no record goes when it is older; must be longer than any conversion.",
     )
 
     # Workers
@@ -135,6 +159,23 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field("json", pattern="^(json|console)$")
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> "Settings":
+        """Refuse what would delete too early or could never be found."""
+        longest_s = max(self.conversion_timeout_s, self.media_timeout_s)
+        if self.orphan_age_s <= longest_s:
+            raise ValueError(
+                f"CONVERTO_ORPHAN_AGE_S ({self.orphan_age_s:g}) must be longer than the longest conversion "
+                f"(CONVERTO_CONVERSION_TIMEOUT_S, CONVERTO_MEDIA_TIMEOUT_S: {longest_s:g})"
+            )
+        if self.record_retention_s <= self.deleted_file_outputs_after_s:
+            raise ValueError(
+                f"CONVERTO_RECORD_RETENTION_S ({self.record_retention_s:g}) must be longer than "
+                f"CONVERTO_DELETED_FILE_OUTPUTS_AFTER_S ({self.deleted_file_outputs_after_s:g}): "
+                "the record of a deleted file is what leads to its results"
+            )
+        return self
 
     @property
     def family_names(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Runs the sweeps that nobody asks for: each repeats in its own rhythm, and any number of processes may do so.
 
-`python -m file_service.housekeeping` runs them without the API (`--once`: each sweep a single time). It knows no HTTP.
+`python -m file_service.housekeeping` runs them without the API; `--once` is for a schedule, `--dry-run` only tells what
+would go. It knows no HTTP.
 """
 
 import argparse
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 import structlog
 from pydantic import ValidationError
 
+from converto_core.errors import DependencyUnavailable
+from converto_core.ids import now_ms
 from converto_core.ports import EventBus, ObjectStore
 from converto_infra.metrics import serve_metrics
 from converto_infra.mongo import MongoStores
@@ -19,11 +22,14 @@ from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
-from file_service.retention import ConfirmUpload
-from file_service.sweeps import Stores, Sweep, Sweeps
-from file_service.wiring import build_wiring
+from file_service.dry_run import DryRun
+from file_service.retention.uploads import ConfirmUpload
+from file_service.sweeps import Sweep, Sweeps
+from file_service.wiring import Stores, build_wiring
 
 __all__ = ["Sweeps", "run_housekeeping"]
+
+DONE, SERVER_AWAY, WRONG_USE = 0, 1, 2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -38,12 +44,18 @@ async def run_housekeeping(
 ) -> None:
     """Repeat all sweeps until cancelled, each in its own rhythm, so that a slow server delays only what needs it."""
     sweeps = Sweeps(settings, stores, objects, bus, confirm_upload=confirm_upload)
+    await _repeat_all(sweeps, sweeps.all)
+
+
+async def _repeat_all(sweeps: Sweeps, chosen: Sequence[Sweep]) -> None:
     async with asyncio.TaskGroup() as repeating:
-        for sweep in sweeps.all:
+        for sweep in chosen:
             repeating.create_task(_repeat(sweeps, sweep), name=f"sweep {sweep.name}")
 
 
 async def _repeat(sweeps: Sweeps, sweep: Sweep) -> None:
+    # The quick ones begin at once; the slow ones need not meet them, and those of other processes, at the start.
+    await asyncio.sleep(sweep.interval_s * random.uniform(0, 0.1))  # noqa: S311 - jitter keeps no secret
     while True:
         try:
             await sweeps.survive(sweep)
@@ -53,20 +65,48 @@ async def _repeat(sweeps: Sweeps, sweep: Sweep) -> None:
         await asyncio.sleep(sweep.interval_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter keeps no secret
 
 
-async def _serve(settings: Settings, *, is_once: bool) -> None:
+async def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
     stores, objects = MongoStores.connect(settings), S3ObjectStore.connect(settings)
     bus = RabbitEventBus.connect(settings)
-    confirm_upload = _confirming(settings, stores, objects, bus)
+    sweeps = Sweeps(
+        settings,
+        stores,
+        objects,
+        bus,
+        confirm_upload=_confirming(settings, stores, objects, bus),
+        walks_whole_bucket=arguments.once or arguments.dry_run,
+    )
     try:
-        if is_once:
-            done = await Sweeps(settings, stores, objects, bus, confirm_upload=confirm_upload).once()
-            log.info("housekeeping.done", **done)
-        else:
-            await run_housekeeping(settings, stores, objects, bus, confirm_upload=confirm_upload)
+        return await _work(sweeps, arguments)
     finally:
         await bus.close()
         await objects.close()
         await stores.close()
+
+
+async def _work(sweeps: Sweeps, arguments: argparse.Namespace) -> int:
+    named = set(arguments.only or [sweep.name for sweep in sweeps.all])
+    chosen = [sweep for sweep in sweeps.all if sweep.name in named]
+    if unknown := named - {sweep.name for sweep in chosen}:
+        known = ", ".join(sweep.name for sweep in sweeps.all)
+        sys.stderr.write(f"There is no sweep {', '.join(sorted(unknown))}. There are: {known}\n")
+        return WRONG_USE
+    if arguments.dry_run:
+        return await _tell(chosen, is_json=arguments.json)
+    if not arguments.once:
+        await _repeat_all(sweeps, chosen)
+    done = await sweeps.once(chosen)
+    log.info("housekeeping.done", **done)
+    return SERVER_AWAY if sweeps.failing else DONE
+
+
+async def _tell(chosen: Sequence[Sweep], *, is_json: bool) -> int:
+    try:
+        await DryRun(sys.stdout.write, is_json=is_json, now_ms=now_ms()).tell(chosen)
+    except DependencyUnavailable as error:
+        sys.stderr.write(f"The list is not complete: {error.public_message} ({error.detail})\n")
+        return SERVER_AWAY
+    return DONE
 
 
 def _confirming(settings: Settings, stores: MongoStores, objects: ObjectStore, bus: EventBus) -> ConfirmUpload:
@@ -79,20 +119,38 @@ def _confirming(settings: Settings, stores: MongoStores, objects: ObjectStore, b
     return confirm_upload
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of `python -m file_service.housekeeping`; 2 when a setting has to change."""
-    parser = argparse.ArgumentParser(prog="file_service.housekeeping", description="converto's housekeeping")
-    parser.add_argument("--once", action="store_true", help="run each sweep a single time and end")
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="file_service.housekeeping",
+        description="converto's housekeeping; without options it goes on until it is stopped",
+        epilog="exit status: 0 all done, 1 a server was away, 2 an option or a setting has to change",
+    )
+    parser.add_argument("--once", action="store_true", help="run each sweep a single time and end (for a schedule)")
+    parser.add_argument("--dry-run", action="store_true", help="list what would go, change nothing and end")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: one JSON object a line")
+    parser.add_argument("--only", type=_names, metavar="NAMES", help="only these sweeps, separated by commas")
     chosen = parser.parse_args(arguments)
+    if chosen.json and not chosen.dry_run:
+        parser.error("--json goes with --dry-run")
+    return chosen
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of `python -m file_service.housekeeping`; 1 when a server was away, 2 when its user has to change it."""
+    chosen = _parse(arguments)
     try:
         settings = load_settings()
     except ValidationError as error:
         sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
-        return 2
+        return WRONG_USE
     configure_logging(settings, service="housekeeping")
-    serve_metrics(settings)
-    asyncio.run(_serve(settings, is_once=chosen.once))
-    return 0
+    if not (chosen.once or chosen.dry_run):
+        serve_metrics(settings)
+    return asyncio.run(_serve(settings, chosen))
 
 
 if __name__ == "__main__":

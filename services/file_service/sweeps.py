@@ -1,55 +1,42 @@
 """What housekeeping consists of: the named sweeps, and how each survives a server that is away. It knows no HTTP."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
 
 from converto_core import ids
 from converto_core.errors import DependencyUnavailable
-from converto_core.ports import ConversionStore, EventBus, FileStore, ObjectStore, ParkedStore, WorkerStore
+from converto_core.ports import EventBus, ObjectStore
 from converto_infra.settings import Settings
 from file_service.lost_wakeups import LostWakeups
 from file_service.outbox import Outbox
 from file_service.parking import Parking
 from file_service.reaper import Reaper
-from file_service.retention import AbandonedUploads, ConfirmUpload, GoneWorkers, OldResults
+from file_service.retention.departure import Departure
+from file_service.retention.rules import retention_rules
+from file_service.retention.uploads import ConfirmUpload
+from file_service.wiring import Stores
 
 LOST_WAKEUPS_INTERVAL_S = 5.0
-RETENTION_INTERVAL_S = 60.0  # what lies for days need not be looked at every second
 PARKING_ROUNDS = 5  # nobody waits for a dead letter: the outbox wakes its conversion anyhow
+QUICK_S, SLOW_S = 60.0, 600.0  # what lies for days need not be looked at every second
+QUICK = {"uploads", "results", "workers"}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Stores(Protocol):
-    """The stores that housekeeping needs of a database."""
-
-    @property
-    def conversions(self) -> ConversionStore:
-        """Conversions."""
-
-    @property
-    def files(self) -> FileStore:
-        """Files."""
-
-    @property
-    def workers(self) -> WorkerStore:
-        """Workers."""
-
-    @property
-    def parked(self) -> ParkedStore:
-        """Parked messages."""
-
-
 class Sweep(msgspec.Struct, frozen=True):
-    """One chore: its name, how often it runs, and the call that does it once and tells how much it did."""
+    """One chore: its name, how often it runs, and the call that does it once and tells how much it did.
+
+    `departures` tells what would go, for a dry run; a chore that takes nothing away has none.
+    """
 
     name: str
     interval_s: float
     run: Callable[[], Awaitable[int]]
+    departures: Callable[[], AsyncGenerator[Departure, None]] | None = None
 
 
 class Sweeps:
@@ -63,10 +50,14 @@ class Sweeps:
         bus: EventBus,
         *,
         confirm_upload: ConfirmUpload | None = None,
+        walks_whole_bucket: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = ids.now_ms,
     ) -> None:
-        """`confirm_upload(file_id)` is called for bytes that arrived although nobody confirmed them."""
+        """`confirm_upload(file_id)` is called for bytes that arrived although nobody confirmed them.
+
+        `walks_whole_bucket` is for a process that ends after one round; others go on where their last sweep ended.
+        """
         self.reaper = Reaper(
             stores.conversions,
             bus,
@@ -85,19 +76,16 @@ class Sweeps:
             now_ms=now_ms,
         )
         self.lost_wakeups = LostWakeups(stores.conversions, bus, now_ms=now_ms)
-        self.uploads = AbandonedUploads(
-            stores.conversions,
-            stores.files,
+        self.retention = retention_rules(
+            settings,
+            stores,
             objects,
             bus,
-            deadline_s=settings.upload_deadline_s,
             confirm_upload=confirm_upload,
             now_ms=now_ms,
+            walks_whole_bucket=walks_whole_bucket,
         )
-        self.results = OldResults(
-            stores.conversions, objects, bus, retention_s=settings.result_retention_s, now_ms=now_ms
-        )
-        self.workers = GoneWorkers(stores.workers, offers_ttl_s=settings.offers_ttl_s, now_ms=now_ms)
+        self.uploads, self.results, self.workers = (self.retention[name] for name in ("uploads", "results", "workers"))
         self.parking = Parking(
             stores.parked, stores.conversions, bus, retention_s=settings.parked_retention_s, now_ms=now_ms
         )
@@ -109,9 +97,14 @@ class Sweeps:
         """Every sweep, in the order in which a single round runs them: what is reaped leaves in the same round."""
         return self._all
 
-    async def once(self) -> dict[str, int]:
-        """One round of everything; how much each sweep did."""
-        return {sweep.name: await self.survive(sweep) for sweep in self._all}
+    @property
+    def failing(self) -> frozenset[str]:
+        """Names of the sweeps whose last run met a server that was away."""
+        return frozenset(self._failing)
+
+    async def once(self, only: Sequence[Sweep] = ()) -> dict[str, int]:
+        """One round of everything, or of these; how much each sweep did."""
+        return {sweep.name: await self.survive(sweep) for sweep in only or self._all}
 
     async def survive(self, sweep: Sweep) -> int:
         """Run one sweep; a server that is away is said once when it goes and once when it is back."""
@@ -129,17 +122,33 @@ class Sweeps:
 
     def _listed(self, settings: Settings) -> tuple[Sweep, ...]:
         often_s = settings.sweep_interval_s
+        periods_s = {
+            "uploads": settings.upload_deadline_s,
+            "sources": settings.source_retention_s or SLOW_S * 10,
+            "results": settings.result_retention_s,
+            "deleted_outputs": settings.deleted_file_outputs_after_s,
+            "failures": settings.failure_retention_s,
+            "records": settings.record_retention_s,
+            "files": settings.record_retention_s,
+            "open_uploads": settings.upload_deadline_s,
+            "orphans": settings.orphan_age_s,
+            "answers": settings.idempotency_ttl_s,
+            "history": settings.history_retention_s,
+            "workers": settings.offers_ttl_s,
+        }
         return (
             Sweep("reaper", often_s, self.reaper.sweep),
-            Sweep("lost wake-ups", max(LOST_WAKEUPS_INTERVAL_S, often_s), self.lost_wakeups.sweep),
+            Sweep("lost_wakeups", max(LOST_WAKEUPS_INTERVAL_S, often_s), self.lost_wakeups.sweep),
             Sweep("outbox", often_s, self.outbox.sweep),
             Sweep("parking", PARKING_ROUNDS * often_s, self.parking.sweep),
-            Sweep("uploads", _seldom_s(settings.upload_deadline_s, often_s), self.uploads.sweep),
-            Sweep("results", _seldom_s(settings.result_retention_s, often_s), self.results.sweep),
-            Sweep("workers", _seldom_s(settings.offers_ttl_s, often_s), self.workers.sweep),
+            *(
+                Sweep(name, _seldom_s(name, periods_s[name], often_s), rule.sweep, rule.departures)
+                for name, rule in self.retention.items()
+            ),
         )
 
 
-def _seldom_s(period_s: float, often_s: float) -> float:
+def _seldom_s(name: str, period_s: float, often_s: float) -> float:
     """Often enough for the period, and never more often than the quick sweeps."""
-    return max(min(RETENTION_INTERVAL_S, period_s / 10), often_s)
+    longest_s = QUICK_S if name in QUICK else SLOW_S
+    return max(min(longest_s, max(period_s, 10.0) / 10), often_s)

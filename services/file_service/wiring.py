@@ -46,6 +46,9 @@ class Stores(Protocol):
     def access(self) -> AccessStore: ...
     @property
     def parked(self) -> ParkedStore: ...
+    async def identity(self) -> str:
+        """An id that the database gave itself and keeps."""
+
     async def ping(self) -> None:
         """Raise unless the database answers."""
 

@@ -73,6 +73,7 @@ async def test_indexes_when_made_twice_then_all_questions_have_one(
     assert ("file_id", "target_format") in keys
     assert ("owner", "id") in keys
     assert ("status", "publish_due") in keys
+    assert ("status", "completed_at") in keys
     await stores.close()
 
 

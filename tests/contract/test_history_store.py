@@ -86,9 +86,12 @@ async def test_history_when_old_then_dropped_in_batches_oldest_first(stores: Any
         stores.history.tell(entry_of(one))
     await entries(stores, kept.id, bool)
 
-    assert await stores.history.drop_before(NOW_MS, limit=2) == 2
+    batch = await stores.history.old_entries.older_than(from_ms=0, before_ms=NOW_MS, limit=2)
+    assert [entry.since for entry in batch] == [NOW_MS - 3, NOW_MS - 2]
+    assert await stores.history.old_entries.delete_older([entry.id for entry in batch], before_ms=NOW_MS) == 2
     assert len(await stores.history.of(old[2].id, owner="ann")) == 1
-    assert await stores.history.drop_before(NOW_MS, limit=2) == 1
+    (last,) = await stores.history.old_entries.older_than(from_ms=0, before_ms=NOW_MS, limit=2)
+    assert await stores.history.old_entries.delete_older([last.id], before_ms=NOW_MS) == 1
     assert len(await stores.history.of(kept.id, owner="ann")) == 1
 
 

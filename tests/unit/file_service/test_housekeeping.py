@@ -1,105 +1,16 @@
 """Housekeeping over memory twins: the outbox, the reaper, upload deadlines, retention; time is in the test's hand."""
 
-from typing import Any
-
-import msgspec
 import pytest
 
 from converto_core.catalogue import Offer, Worker
 from converto_core.changes import beat, claim, request_cancel
-from converto_core.conversion import Conversion, Lane, Output, Status, Step
+from converto_core.conversion import Lane, Status
 from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, wake_up
-from converto_core.file import File, FileStatus, source_key
+from converto_core.file import FileStatus
 from converto_core.formats import Family
-from converto_core.ids import new_id, now_ms
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
-from converto_infra.settings import Settings
 from file_service.sweeps import Sweeps
-
-OWNER = "anna"
-DAY_S = 86400.0
-SETTINGS = Settings(
-    lease_s=20,
-    sweep_interval_s=1,
-    max_lost=5,
-    republish_after_s=60,
-    republish_max_s=3600,
-    upload_deadline_s=DAY_S,
-    result_retention_s=7 * DAY_S,
-    offers_ttl_s=int(7 * DAY_S),
-)
-
-
-class Yard:
-    """Servers in memory, one set of sweeps, and a clock that the test moves."""
-
-    def __init__(self, settings: Settings = SETTINGS) -> None:
-        self.settings = settings
-        self.stores, self.objects, self.bus = MemoryStores(), MemoryObjectStore(), MemoryEventBus()
-        self.passed_s = 0.0
-        self.started_ms = now_ms()
-        self.confirmed: list[str] = []
-        self.sweeps = self.another_process()
-
-    def another_process(self) -> Sweeps:
-        return Sweeps(
-            self.settings,
-            self.stores,
-            self.objects,
-            self.bus,
-            confirm_upload=self.confirm,
-            monotonic=lambda: self.passed_s,
-            now_ms=self.now_ms,
-        )
-
-    def now_ms(self) -> int:
-        return self.started_ms + int(self.passed_s * 1000)
-
-    async def confirm(self, file_id: str) -> None:
-        self.confirmed.append(file_id)
-
-    async def add(self, status: Status, **fields: Any) -> Conversion:
-        record = Conversion(
-            id=new_id(),
-            owner=OWNER,
-            file_id=new_id(),
-            target_format="pdf",
-            source_format="txt",
-            plan=(Step("fake", "txt", "pdf"),),
-            family=Family.OFFICE,
-            status=status,
-            created_at=self.now_ms(),
-            updated_at=self.now_ms(),
-        )
-        record = msgspec.structs.replace(record, **fields)
-        await self.stores.conversions.insert(record)
-        return record
-
-    async def add_file(self, status: FileStatus, **fields: Any) -> File:
-        file_id = new_id()
-        file = File(
-            id=file_id,
-            owner=OWNER,
-            filename="a.txt",
-            extension="txt",
-            size_bytes=3,
-            key=source_key(OWNER, file_id, 1),
-            status=status,
-            created_at=self.now_ms(),
-            updated_at=self.now_ms(),
-        )
-        file = msgspec.structs.replace(file, **fields)
-        await self.stores.files.insert(file)
-        return file
-
-    async def look(self, record: Conversion) -> Conversion:
-        found = await self.stores.conversions.get(record.id)
-        assert found is not None
-        return found
-
-    def waiting(self, lane: Lane = Lane.NORMAL) -> int:
-        return self.bus.waiting(Family.OFFICE, lane)
+from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
 
 
 @pytest.fixture
@@ -422,22 +333,9 @@ async def test_uploads_when_the_object_store_is_away_then_nothing_expires(yard: 
 # Retention
 
 
-async def completed(yard: Yard, *, token: int = 2) -> Conversion:
-    record = await yard.add(Status.COMPLETED, token=token, completed_at=yard.now_ms())
-    key = f"t/{OWNER}/out/{record.id}/{token}/result.pdf"
-    await yard.objects.put(key, b"pdf", content_type="application/pdf")
-    output = Output(
-        key=key, filename="a.pdf", content_type="application/pdf", size_bytes=3, sha256="0" * 64, sha512="0" * 128
-    )
-    assert await yard.stores.conversions.delete(record.id, owner=OWNER)
-    record = msgspec.structs.replace(record, outputs=(output,))
-    await yard.stores.conversions.insert(record)
-    return record
-
-
 async def test_results_when_their_time_is_over_then_record_expires_and_objects_go(yard: Yard) -> None:
     """Behaviour I10: expired results, and what a fenced worker left beside them."""
-    record = await completed(yard)
+    record = await yard.add_completed()
     await yard.objects.put(f"t/{OWNER}/out/{record.id}/1/result.pdf", b"orphan", content_type="application/pdf")
     yard.passed_s += 7 * DAY_S - 1
     early = await yard.sweeps.results.sweep()
@@ -451,7 +349,7 @@ async def test_results_when_their_time_is_over_then_record_expires_and_objects_g
 
 
 async def test_results_when_completed_late_then_the_time_counts_from_completion(yard: Yard) -> None:
-    record = await completed(yard)
+    record = await yard.add_completed()
     yard.passed_s += 7 * DAY_S + 1
     young = await yard.add(Status.COMPLETED, created_at=yard.started_ms, completed_at=yard.now_ms())
     await yard.sweeps.results.sweep()
@@ -461,7 +359,7 @@ async def test_results_when_completed_late_then_the_time_counts_from_completion(
 
 
 async def test_results_when_a_retry_made_newer_ones_then_these_stay(yard: Yard) -> None:
-    record = await completed(yard)
+    record = await yard.add_completed()
     newer = f"t/{OWNER}/out/{record.id}/3/result.pdf"
     await yard.objects.put(newer, b"new", content_type="application/pdf")
     yard.passed_s += 7 * DAY_S + 1
@@ -471,7 +369,7 @@ async def test_results_when_a_retry_made_newer_ones_then_these_stay(yard: Yard) 
 
 
 async def test_results_when_the_object_store_is_away_then_nothing_expires(yard: Yard) -> None:
-    record = await completed(yard)
+    record = await yard.add_completed()
     yard.passed_s += 7 * DAY_S + 1
     yard.objects.is_away = True
     await yard.sweeps.once()

@@ -7,7 +7,7 @@ import pytest
 
 from converto_core.catalogue import Loss
 from converto_core.conversion import Conversion, Status
-from converto_core.ids import new_id
+from converto_core.ids import new_id, now_ms
 from tests.unit.file_service.conftest import PNG, World, offers, problem
 
 ADDRESS = "/api/v1/plans"
@@ -20,7 +20,8 @@ async def plan(world: World, **body: Any) -> Any:
 
 
 async def ran(world: World, *durations_s: float, source: str = "pptx", target: str = "png") -> None:
-    """Conversions of somebody else that were completed after so many seconds."""
+    """Conversions of somebody else that were completed after so many seconds, lately: old ones would expire."""
+    started_at = now_ms() - 1_000_000
     for seconds in durations_s:
         await world.stores.conversions.insert(
             Conversion(
@@ -32,8 +33,8 @@ async def ran(world: World, *durations_s: float, source: str = "pptx", target: s
                 source_format=source,
                 target_format=target,
                 status=Status.COMPLETED,
-                started_at=1_000_000,
-                completed_at=1_000_000 + int(seconds * 1000),
+                started_at=started_at,
+                completed_at=started_at + int(seconds * 1000),
             )
         )
 

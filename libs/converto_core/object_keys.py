@@ -1,0 +1,37 @@
+"""What an object's key says: whose the object is, and which record it belongs to. It knows no object store."""
+
+import re
+
+import msgspec
+
+TENANTS = "t/"
+"""Everything that belongs to users lies below this; housekeeping touches nothing else in the bucket."""
+
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_OUTPUT = re.compile(rf"t/(?P<owner>.+)/out/(?P<id>{_ID})/(?P<token>\d{{1,9}})/[^/]+")
+_SOURCE = re.compile(rf"t/(?P<owner>.+)/in/(?P<id>{_ID})/(?P<version>\d{{1,9}})/source")
+
+
+class OutputPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a result lies: under its conversion and the fencing token of the worker that made it."""
+
+    owner: str
+    conversion_id: str
+    token: int
+
+
+class SourcePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a source lies: under its file and version."""
+
+    owner: str
+    file_id: str
+    version: int
+
+
+def place_of(key: str) -> OutputPlace | SourcePlace | None:
+    """What `output_key` and `source_key` put into a key; None for any other key, which is not ours to judge."""
+    if found := _OUTPUT.fullmatch(key):
+        return OutputPlace(owner=found["owner"], conversion_id=found["id"], token=int(found["token"]))
+    if found := _SOURCE.fullmatch(key):
+        return SourcePlace(owner=found["owner"], file_id=found["id"], version=int(found["version"]))
+    return None

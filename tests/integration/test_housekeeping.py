@@ -1,0 +1,192 @@
+"""Housekeeping on the real servers (behaviour I10): the dry run as users start it, several processes."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converto_core.conversion import Conversion, Output, Status, output_key
+from converto_core.file import File, FileStatus, source_key
+from converto_core.ids import new_id, now_ms
+from converto_infra.mongo import MongoStores
+from converto_infra.s3 import S3ObjectStore
+from converto_infra.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+OWNER = "anna"
+DAY_MS = 86_400_000
+# What is older than two seconds is an orphan here, because nobody can put an object into the past.
+IMPATIENT = {
+    "CONVERTO_CONVERSION_TIMEOUT_S": "1",
+    "CONVERTO_MEDIA_TIMEOUT_S": "1",
+    "CONVERTO_ORPHAN_AGE_S": "2",
+    "CONVERTO_UPLOAD_DEADLINE_S": "2",
+    "CONVERTO_SOURCE_RETENTION_S": "86400",
+}
+
+
+class Site:
+    """Real servers with a database and a bucket of their own."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        fields = {name.removeprefix("CONVERTO_").lower(): value for name, value in environment.items()}
+        self.settings = Settings(**fields)  # type: ignore[arg-type]
+        self.stores = MongoStores.connect(self.settings)
+        self.objects = S3ObjectStore.connect(self.settings)
+        self.going: set[str] = set()
+        self.staying: set[str] = set()
+
+    async def add(self, status: Status, *, ended_ms: int, goes: bool, outputs: tuple[int, ...] = ()) -> Conversion:
+        """A conversion with an object under each of these tokens; the first of them is its result."""
+        record_id = new_id()
+        start: dict[str, Any] = {"id": record_id, "owner": OWNER, "file_id": new_id(), "target_format": "pdf"}
+        times = {"created_at": ended_ms, "updated_at": ended_ms, "completed_at": ended_ms}
+        record = Conversion(**start, **times, status=status, token=outputs[0] if outputs else 1)
+        key = output_key(record, "result.pdf")
+        if status is Status.COMPLETED:
+            output = Output(key=key, filename="a", content_type="a/b", size_bytes=6, sha256="0" * 64, sha512="0" * 128)
+            record = Conversion(**start, **times, status=status, token=outputs[0], outputs=(output,))
+        await self.stores.conversions.insert(record)
+        for token in outputs:
+            await self.put(f"t/{OWNER}/out/{record_id}/{token}/result.pdf", goes=goes or token != outputs[0])
+        (self.going if goes else self.staying).add(record_id)
+        return record
+
+    async def add_file(self, status: FileStatus, *, updated_ms: int, goes: bool) -> File:
+        file_id = new_id()
+        file = File(
+            id=file_id,
+            owner=OWNER,
+            filename="a.txt",
+            extension="txt",
+            size_bytes=6,
+            key=source_key(OWNER, file_id, 1),
+            status=status,
+            created_at=updated_ms,
+            updated_at=updated_ms,
+        )
+        await self.stores.files.insert(file)
+        (self.going if goes else self.staying).add(file_id)
+        return file
+
+    async def put(self, key: str, *, goes: bool) -> None:
+        await self.objects.put(key, b"result", content_type="a/b")
+        (self.going if goes else self.staying).add(key)
+
+    async def fill(self) -> None:
+        """One of each thing that goes, and its neighbours that stay."""
+        now = now_ms()
+        old = now - 40 * DAY_MS
+        await self.add(Status.FAILED, ended_ms=old, goes=True, outputs=(2, 1))
+        await self.add(Status.CANCELLED, ended_ms=old, goes=True)
+        await self.add(Status.EXPIRED, ended_ms=old, goes=True)
+        await self.add(Status.COMPLETED, ended_ms=old, goes=True, outputs=(2, 1))
+        await self.add(Status.COMPLETED, ended_ms=now, goes=False, outputs=(2, 1))
+        await self.add(Status.PROCESSING, ended_ms=now, goes=False, outputs=(3, 1))
+        await self.add(Status.FAILED, ended_ms=now, goes=False)
+        await self.add_file(FileStatus.DELETED, updated_ms=old, goes=True)
+        await self.add_file(FileStatus.DELETED, updated_ms=now, goes=False)
+        unused = await self.add_file(FileStatus.UPLOADED, updated_ms=old, goes=True)
+        await self.put(unused.key, goes=True)
+        young = await self.add_file(FileStatus.UPLOADED, updated_ms=now, goes=False)
+        await self.put(young.key, goes=False)
+        await self.put(f"t/{OWNER}/out/{new_id()}/1/lost.pdf", goes=True)
+        self.going.add(await self.objects.start_multipart(source_key(OWNER, new_id(), 1), content_type="a/b"))
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **self.environment}
+        command = [sys.executable, "-m", "file_service.housekeeping", *arguments]
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+
+    async def run(self, *arguments: str) -> tuple[int | None, str, str]:
+        """Exit status, what it wrote, what it logged."""
+        process = await self.start(*arguments)
+        out, log = await asyncio.wait_for(process.communicate(), 60)
+        return process.returncode, out.decode(), log.decode()
+
+    async def told(self) -> set[str]:
+        status, out, log = await self.run("--dry-run", "--json")
+        assert status == 0, log
+        return {line["id"] for line in map(json.loads, out.splitlines()) if "id" in line}
+
+    async def held(self) -> dict[str, str]:
+        """Status of each record, and a word for each object and upload, by id or key."""
+        ids = sorted(self.going | self.staying)
+        records = [*await self.stores.conversions.get_many(ids), *await self.stores.files.get_many(ids)]
+        uploads = await self.objects.list_uploads("t/", after=None, limit=1000)
+        assert uploads is not None
+        there = [*(upload.upload_id for upload in uploads.uploads), *await self.objects.list_keys("t/")]
+        return {record.id: record.status.value for record in records} | dict.fromkeys(there, "there")
+
+    async def close(self) -> None:
+        await self.objects.close()
+        await self.stores.close()
+
+
+@pytest.fixture
+async def site(servers: Any) -> AsyncIterator[Site]:
+    name = secrets.token_hex(4)
+    own = {"CONVERTO_MONGODB_DATABASE": f"keeping_{name}", "CONVERTO_S3_BUCKET": f"keeping-{name}"}
+    one = Site({**servers.environment, **IMPATIENT, **own})
+    await one.objects.ensure_bucket()
+    await one.stores.ensure_indexes()
+    yield one
+    await one.close()
+
+
+async def test_housekeeping_when_told_and_then_run_by_three_processes_then_exactly_that_has_gone(site: Site) -> None:
+    """I10: dry run, several instances at once, records first, on the servers that users have."""
+    await site.fill()
+    before = await site.held()
+    async with asyncio.timeout(60):
+        while (told := await site.told()) != site.going:
+            # The youngest orphans are not two seconds old yet; what is told never is more than what may go.
+            assert told < site.going, told - site.going
+    assert await site.held() == before
+
+    ended = await asyncio.gather(*(site.run("--once") for _ in range(3)))
+
+    assert [status for status, _, _ in ended] == [0, 0, 0], ended
+    after = await site.held()
+    assert {name for name, status in before.items() if after.get(name) != status} == site.going
+    assert await site.told() == set()
+    done = [json.loads(line) for _, _, log in ended for line in log.splitlines() if "housekeeping.done" in line]
+    for name, count in {"results": 1, "failures": 2, "records": 1, "files": 1, "sources": 1}.items():
+        assert sum(entry[name] for entry in done) == count, (name, done)
+
+
+async def test_housekeeping_when_a_sweep_is_unknown_then_status_2_and_the_names(site: Site) -> None:
+    status, _, log = await site.run("--once", "--only", "failures,lunch")
+
+    assert status == 2
+    assert "There is no sweep lunch. There are: reaper, " in log
+
+
+async def test_housekeeping_when_the_database_is_away_then_status_1_for_the_schedule_to_see(site: Site) -> None:
+    site.environment |= {"CONVERTO_MONGODB_URL": "mongodb://127.0.0.1:9", "CONVERTO_MONGODB_TIMEOUT_S": "0.3"}
+    once, told = await site.run("--once", "--only", "failures"), await site.run("--dry-run", "--only", "failures")
+
+    assert (once[0], told[0]) == (1, 1)
+    assert "sweep.waits" in once[2]
+    assert "The list is not complete: The database is not reachable" in told[2]
+
+
+async def test_housekeeping_when_it_runs_with_another_database_then_the_bucket_is_left_alone(site: Site) -> None:
+    """An empty database, by a slip in a setting, must not empty the bucket."""
+    await site.fill()
+    assert (await site.run("--once", "--only", "orphans"))[0] == 0
+    before = await site.objects.list_keys("")
+    site.environment |= {"CONVERTO_MONGODB_DATABASE": f"wrong_{secrets.token_hex(4)}"}
+    status, _, log = await site.run("--once", "--only", "orphans,open_uploads")
+
+    assert status == 0
+    assert "bucket.belongs_to_another_database" in log
+    assert await site.objects.list_keys("") == before

@@ -1,0 +1,124 @@
+"""Servers in memory with one set of sweeps, and a clock that a test moves."""
+
+from typing import Any
+
+import msgspec
+
+from converto_core.conversion import Conversion, Lane, Output, Status, Step
+from converto_core.file import File, FileStatus, source_key
+from converto_core.formats import Family
+from converto_core.ids import new_id, now_ms
+from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.settings import Settings
+from file_service.retention.departure import Leaving
+from file_service.sweeps import Sweeps
+
+OWNER = "anna"
+DAY_S = 86400.0
+SETTINGS = Settings(
+    lease_s=20,
+    sweep_interval_s=1,
+    max_lost=5,
+    republish_after_s=60,
+    republish_max_s=3600,
+    upload_deadline_s=DAY_S,
+    result_retention_s=7 * DAY_S,
+    offers_ttl_s=int(7 * DAY_S),
+)
+
+
+class Yard:
+    """Servers in memory, one set of sweeps, and a clock that the test moves."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.settings = settings
+        self.stores, self.bus = MemoryStores(), MemoryEventBus()
+        self.objects = MemoryObjectStore(clock=self.now_ms)
+        self.passed_s = 0.0
+        self.started_ms = now_ms()
+        self.confirmed: list[str] = []
+        self.sweeps = self.another_process()
+
+    def another_process(self) -> Sweeps:
+        return Sweeps(
+            self.settings,
+            self.stores,
+            self.objects,
+            self.bus,
+            confirm_upload=self.confirm,
+            monotonic=lambda: self.passed_s,
+            now_ms=self.now_ms,
+        )
+
+    def now_ms(self) -> int:
+        return self.started_ms + int(self.passed_s * 1000)
+
+    async def confirm(self, file_id: str) -> None:
+        self.confirmed.append(file_id)
+
+    async def add(self, status: Status, **fields: Any) -> Conversion:
+        record = Conversion(
+            id=new_id(),
+            owner=OWNER,
+            file_id=new_id(),
+            target_format="pdf",
+            source_format="txt",
+            plan=(Step("fake", "txt", "pdf"),),
+            family=Family.OFFICE,
+            status=status,
+            created_at=self.now_ms(),
+            updated_at=self.now_ms(),
+        )
+        record = msgspec.structs.replace(record, **fields)
+        await self.stores.conversions.insert(record)
+        return record
+
+    async def add_file(self, status: FileStatus, **fields: Any) -> File:
+        file_id = new_id()
+        file = File(
+            id=file_id,
+            owner=OWNER,
+            filename="a.txt",
+            extension="txt",
+            size_bytes=3,
+            key=source_key(OWNER, file_id, 1),
+            status=status,
+            created_at=self.now_ms(),
+            updated_at=self.now_ms(),
+        )
+        file = msgspec.structs.replace(file, **fields)
+        await self.stores.files.insert(file)
+        return file
+
+    async def look(self, record: Conversion) -> Conversion:
+        found = await self.stores.conversions.get(record.id)
+        assert found is not None
+        return found
+
+    async def add_output(self, record: Conversion, *, token: int | None = None, name: str = "result.pdf") -> str:
+        """An object where a worker with this token (default: the record's) would put it; its key."""
+        key = f"t/{record.owner}/out/{record.id}/{record.token if token is None else token}/{name}"
+        await self.objects.put(key, b"result", content_type="application/pdf")
+        return key
+
+    async def add_completed(self, *, token: int = 2, **fields: Any) -> Conversion:
+        """A completed conversion with its one result in the object store."""
+        record_id = new_id()
+        key = f"t/{OWNER}/out/{record_id}/{token}/result.pdf"
+        output = Output(
+            key=key, filename="a.pdf", content_type="application/pdf", size_bytes=6, sha256="0" * 64, sha512="0" * 128
+        )
+        await self.objects.put(key, b"result", content_type="application/pdf")
+        start = {"id": record_id, "token": token, "outputs": (output,), "completed_at": self.now_ms()}
+        return await self.add(Status.COMPLETED, **{**start, **fields})
+
+    async def sweep(self, name: str) -> int:
+        """Run one rule for real."""
+        return await self.sweeps.retention[name].sweep()
+
+    async def told(self, name: str) -> list[Leaving]:
+        """What one rule would let go."""
+        return [leaving async for one in self.sweeps.retention[name].departures() for leaving in one.leaving]
+
+    def waiting(self, lane: Lane = Lane.NORMAL) -> int:
+        return self.bus.waiting(Family.OFFICE, lane)
