@@ -20,7 +20,7 @@ from conversion_worker.outcomes import Settlement, change_for, completion
 from conversion_worker.progress import Lease, LeaseEnded
 from conversion_worker.register import Board
 from conversion_worker.workspace import Workspace
-from converto_core.changes import Change, claim, hand_back
+from converto_core.changes import Change, beat, claim, hand_back
 from converto_core.conversion import Conversion, Lane, Status
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated, fact
@@ -157,8 +157,10 @@ class Slot:
         record = await self._store.get(event.id)
         if record is None or record.status is not Status.PROCESSING:
             return None
-        is_ours = record.worker == self._around.worker_id and record.token == event.token + 1
-        return record if is_ours else None
+        if record.worker != self._around.worker_id or record.token != event.token + 1:
+            return None
+        # Reapers count since the claim, which may be long ago: the work may begin only under a beat of now.
+        return await self._store.apply(beat(record.id, token=record.token, now_ms=self._clock.now_ms()))
 
     async def _work(self, claimed: Conversion) -> None:
         """Run the job under its lease, then settle the record; the private folder is wiped when all is told."""

@@ -309,6 +309,17 @@ async def test_slot_when_the_answer_to_the_claim_is_lost_then_it_finds_its_own_c
     assert len(house.converter.jobs) == 1
 
 
+async def test_slot_when_its_claim_is_found_late_then_the_lease_is_renewed_before_the_work(house: House) -> None:
+    """Promise 3: a reaper counts from the claim, so a worker that hears of it late has to beat before it begins."""
+    house.stores.lose_answer_to = lambda change: change.to is Status.PROCESSING
+    await house.request()
+    await house.open_slot()
+    await passing(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
+    started = house.facts[0]
+
+    assert (started.status, started.token, started.beat) == (Status.PROCESSING, 1, 2)
+
+
 async def test_slot_when_the_database_goes_and_returns_then_the_conversion_is_claimed_then(house: House) -> None:
     """Behaviour C8: the worker reconnects by itself."""
     record = await house.request()

@@ -1,0 +1,331 @@
+"""The real actors, each as a process that can be frozen, killed and cut off: file service, housekeeping, workers.
+
+They run the code that ships. Only the converting itself is played: an engine does what the test tells it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+from conversion_worker.clock import SystemClock
+from conversion_worker.company import Company
+from conversion_worker.consumer import Slot, Stop, Surroundings
+from conversion_worker.job import Finished, JobRunner
+from conversion_worker.patience import Patience
+from conversion_worker.register import Board
+from conversion_worker.workspace import Workspace
+from converto_core.changes import know_source
+from converto_core.conversion import Conversion, Lane, Output, output_key
+from converto_core.errors import (
+    BusUnavailable,
+    ConvertoError,
+    EngineError,
+    ObjectStoreUnavailable,
+    StoreUnavailable,
+)
+from converto_core.formats import Family
+from converto_engines.converter import Report
+from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.settings import Settings
+from file_service.sweeps import Sweep, Sweeps
+from file_service.wiring import Wiring, build_wiring
+from tests.unit.model.judge import API, HOUSEKEEPER, WORKER
+from tests.unit.model.network import ACTOR, Far, FarBus, FarStores, Line
+from tests.unit.model.stepped_loop import SteppedLoop
+
+GRACE_S = 3.0  # between the two requests to a worker to stop
+
+
+class Servers:
+    """The three servers, the settings of all processes and the true time."""
+
+    def __init__(
+        self,
+        *,
+        loop: SteppedLoop,
+        stores: MemoryStores,
+        objects: MemoryObjectStore,
+        bus: MemoryEventBus,
+        settings: Settings,
+        start_ms: int,
+    ) -> None:
+        self.loop, self.stores, self.objects, self.bus = loop, stores, objects, bus
+        self.settings, self.start_ms = settings, start_ms
+        self.complaints: list[str] = []
+
+
+class OwnClock(SystemClock):
+    """A process's clocks: neither agrees with anybody else's, and a frozen process does not hear them."""
+
+    def __init__(self, process: "Process", offset_s: float) -> None:
+        self._process, self._offset_s = process, offset_s
+        self.wrong_ms = 0
+
+    def monotonic(self) -> float:
+        return self._process.servers.loop.time() + self._offset_s
+
+    def now_ms(self) -> int:
+        return self._process.servers.start_ms + int(self._process.servers.loop.time() * 1000) + self.wrong_ms
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        await self._process.awake()
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        await super().wait(event, seconds)
+        await self._process.awake()
+        return event.is_set()
+
+
+class Process:
+    """Something that runs, with lines of its own to each server."""
+
+    role = ""
+
+    def __init__(self, servers: Servers, name: str, *, offset_s: float) -> None:
+        self.servers, self.name, self.is_dead = servers, name, False
+        self.lease_s = servers.settings.lease_s
+        self.clock = OwnClock(self, offset_s)
+        self.database = Line(self, StoreUnavailable)
+        self.broker = Line(self, BusUnavailable)
+        self.storage = Line(self, ObjectStoreUnavailable)
+        self.lines = (self.database, self.broker, self.storage)
+        self.stores: Any = FarStores(servers.stores, self.database)
+        self.objects: Any = Far(servers.objects, self.storage)
+        self.bus: Any = FarBus(servers.bus, self.broker)
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def is_frozen(self) -> bool:
+        return not self._awake.is_set()
+
+    def freeze(self) -> None:
+        """As SIGSTOP does: time goes on, the process does not notice."""
+        self._awake.clear()
+
+    def thaw(self) -> None:
+        """As SIGCONT does."""
+        self._awake.set()
+
+    async def awake(self) -> None:
+        while self.is_frozen:
+            await self._awake.wait()
+
+    def kill(self) -> None:
+        """Nothing it does from now on reaches any server."""
+        self.is_dead = True
+        self.thaw()
+        for task in self._tasks:
+            task.cancel()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        context = copy_context()
+        context.run(ACTOR.set, self)
+        task = self.servers.loop.create_task(work, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and not self.is_dead and (error := task.exception()) is not None:
+            self.servers.complaints.append(f"{self.name} broke: {error!r}")
+
+
+class Api(Process):
+    """The file service without HTTP: the use cases that its routes call."""
+
+    role = API
+
+    def __init__(self, servers: Servers, name: str, *, offset_s: float) -> None:
+        super().__init__(servers, name, offset_s=offset_s)
+        self.wiring: Wiring = build_wiring(servers.settings, self.stores, self.objects, self.bus)
+        self.spawn(self.wiring.dispatch.run(asyncio.Event()))
+
+    def ask(self, request: Coroutine[Any, Any, Any]) -> None:
+        """A user's request; a refusal is an answer too."""
+        self.spawn(_answered(request))
+
+
+async def _answered(request: Coroutine[Any, Any, Any]) -> None:
+    try:
+        await request
+    except ConvertoError:
+        return
+
+
+class Housekeeper(Process):
+    """All sweeps, each in its own rhythm."""
+
+    role = HOUSEKEEPER
+
+    def __init__(self, servers: Servers, name: str, *, offset_s: float, lease_s: float) -> None:
+        super().__init__(servers, name, offset_s=offset_s)
+        self.lease_s = lease_s
+        wiring = build_wiring(servers.settings, self.stores, self.objects, self.bus)
+        self._nudge: dict[str, asyncio.Event] = {}
+
+        async def confirm_upload(file_id: str) -> None:
+            await wiring.conversions.confirm_upload(None, file_id)
+
+        sweeps = Sweeps(
+            servers.settings.model_copy(update={"lease_s": lease_s}),
+            self.stores,
+            self.objects,
+            self.bus,
+            confirm_upload=confirm_upload,
+            monotonic=self.clock.monotonic,
+            now_ms=self.clock.now_ms,
+        )
+        for sweep in sweeps.all:
+            self.spawn(self._repeat(sweeps, sweep))
+
+    def nudge(self) -> None:
+        """Sweep now instead of a little later."""
+        for event in self._nudge.values():
+            event.set()
+
+    async def _repeat(self, sweeps: Sweeps, sweep: Sweep) -> None:
+        nudge = self._nudge[sweep.name] = asyncio.Event()
+        while True:
+            await self.awake()
+            nudge.clear()
+            await sweeps.survive(sweep)
+            await self.clock.wait(nudge, sweep.interval_s)
+
+
+class Engine:
+    """One run of the program on one conversion."""
+
+    def __init__(self, claimed: Conversion) -> None:
+        self.claimed = claimed
+        self.orders: asyncio.Queue[float | Exception | None] = asyncio.Queue()
+
+    def progress(self, percent: float) -> None:
+        self.orders.put_nowait(percent)
+
+    def fail(self, error: Exception) -> None:
+        self.orders.put_nowait(error)
+
+    def finish(self) -> None:
+        self.orders.put_nowait(None)
+
+
+class Worker(Process):
+    """One worker with two slots, of which one takes the quarantine lane."""
+
+    role = WORKER
+
+    def __init__(
+        self, servers: Servers, name: str, *, offset_s: float, on_end: Callable[["Worker"], None], slots: int = 2
+    ) -> None:
+        super().__init__(servers, name, offset_s=offset_s)
+        self.engines: list[Engine] = []
+        self.is_willing = False
+        self.stop = Stop()
+        around = Surroundings(
+            worker_id=name,
+            families=tuple(Family),
+            conversions=self.stores.conversions,
+            objects=self.objects,
+            bus=self.bus,
+            workspace=_NoFolders(),
+            board=Board(),
+            company=Company(),
+            stop=self.stop,
+            settings=servers.settings,
+            clock=self.clock,
+        )
+        running = [
+            self.spawn(Slot(around, _PlayedJobs(self), takes_quarantine=number == 0).run()) for number in range(slots)
+        ]
+        self.spawn(self._live(running, on_end))
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, and a second one after the grace period."""
+        self.stop.stopping.set()
+        self.servers.loop.call_later(GRACE_S, self.stop.give_back.set)
+
+    def work_willingly(self) -> None:
+        """Every engine succeeds from now on without being told."""
+        self.is_willing = True
+        for engine in self.engines:
+            engine.finish()
+
+    async def _live(self, running: list[asyncio.Task[Any]], on_end: Callable[["Worker"], None]) -> None:
+        await asyncio.wait(running)
+        on_end(self)
+
+    def at_rest(self) -> None:
+        """A suspect runs alone in its worker."""
+        has_suspect = any(engine.claimed.lane is Lane.QUARANTINE for engine in self.engines)
+        if has_suspect and len(self.engines) > 1:
+            self.servers.complaints.append(f"{self.name} runs a suspect beside others")
+
+
+class _PlayedJobs(JobRunner):
+    """Stands in for the steps of a job: it runs an engine that the test steers, and uploads what it made."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
+        worker = self._worker
+        patience = Patience(worker.clock, seconds=worker.servers.settings.conversion_timeout_s)
+        engine = Engine(claimed)
+        worker.engines.append(engine)
+        try:
+            if worker.is_willing:
+                engine.finish()
+            known = know_source(claimed, source_sha256="0" * 64, now_ms=worker.clock.now_ms())
+            await patience.repeat(lambda: worker.stores.conversions.apply(known))
+            await self._obey(engine, report)
+            return Finished(outputs=(await self._upload(claimed, patience),), engine_versions={"played": "1"})
+        finally:
+            worker.engines.remove(engine)
+
+    async def _obey(self, engine: Engine, report: Report) -> None:
+        while (order := await engine.orders.get()) is not None:
+            await self._worker.awake()
+            if isinstance(order, Exception):
+                raise order
+            report(order, "converting")
+
+    async def _upload(self, claimed: Conversion, patience: Patience) -> Output:
+        key = output_key(claimed, "result.pdf")
+        await patience.repeat(lambda: self._worker.objects.put(key, b"made", content_type="application/pdf"))
+        return Output(
+            key=key,
+            filename="notes.pdf",
+            content_type="application/pdf",
+            size_bytes=4,
+            sha256="0" * 64,
+            sha512="0" * 128,
+        )
+
+
+class _NoFolders(Workspace):
+    """A workspace with all room and no disk."""
+
+    def __init__(self) -> None:
+        self.folder = Path("nowhere")
+
+    def has_room(self, needed_bytes: int = 0) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def job_folder(self, name: str) -> AsyncIterator[Path]:
+        yield self.folder / name
+
+
+def crash() -> EngineError:
+    """What a program does that may succeed the next time."""
+    return EngineError("The program crashed", code="engine_crashed")
