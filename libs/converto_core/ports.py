@@ -175,6 +175,11 @@ class ObjectStore(Protocol):
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Stream a file into an object (multipart when large) and hash it in the same pass."""
 
+    async def copy(
+        self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
+    ) -> None:
+        """Copy an object of this size inside the store, under a readable name of its own; raises `SourceGone`."""
+
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
 
