@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from converto_core.access import ApiKey, RememberedAnswer
+from converto_core.cache import Cached
 from converto_core.catalogue import Worker
 from converto_core.changes import Change
 from converto_core.conversion import Conversion, Status
@@ -57,6 +58,9 @@ class ConversionStore(Protocol):
     async def awaiting_upload(self, *, created_before_ms: int, limit: int) -> list[Conversion]:
         """Conversions that still wait for their bytes and were created before the given time, oldest first."""
 
+    async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
+        """Pending conversions that wait for the result of this key, oldest first, after this id."""
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status; False when it is not there, not this owner's or still alive."""
 
@@ -83,6 +87,22 @@ class FileStore(Protocol):
 
     async def abandoned(self, *, created_before_ms: int, limit: int) -> list[File]:
         """Files still awaiting their upload that were created before the given time, oldest first."""
+
+
+class CacheStore(Protocol):
+    """Who makes, or made, the result of a cache key: at most one conversion at any time."""
+
+    async def lead(self, entry: Cached) -> bool:
+        """Store the entry if there is none for its key; False when there is one."""
+
+    async def get(self, key: str) -> Cached | None:
+        """The entry, or None."""
+
+    async def take_over(self, known: Cached, entry: Cached) -> bool:
+        """Replace the entry if it is still the known one; False when it is not, or is gone."""
+
+    async def forget(self, *, created_before_ms: int) -> int:
+        """Remove entries made before the given time; how many."""
 
 
 class WorkerStore(Protocol):

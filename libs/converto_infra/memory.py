@@ -7,6 +7,7 @@ are offered here too.
 
 from converto_infra.memory_access import MemoryAccessStore
 from converto_infra.memory_bus import MemoryEventBus
+from converto_infra.memory_cache import MemoryCacheStore
 from converto_infra.memory_collection import MemoryServer
 from converto_infra.memory_conversions import MemoryConversionStore
 from converto_infra.memory_files import MemoryFileStore
@@ -17,12 +18,13 @@ __all__ = ["MemoryEventBus", "MemoryObjectStore", "MemoryStores"]
 
 
 class MemoryStores(MemoryServer):
-    """The four stores of one database that lives in this process."""
+    """The stores of one database that lives in this process."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conversions = MemoryConversionStore(self)
         self.files = MemoryFileStore(self)
+        self.cache = MemoryCacheStore(self)
         self.workers = MemoryWorkerStore(self)
         self.access = MemoryAccessStore(self)
 

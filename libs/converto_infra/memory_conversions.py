@@ -66,6 +66,16 @@ class MemoryConversionStore:
         )
         return sorted(found, key=lambda one: one.created_at)[:limit]
 
+    async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
+        """Pending conversions that wait for the result of this key, oldest first."""
+        await self._server.answer()
+        found = self._conversions.select(
+            lambda one: (
+                one.status is Status.PENDING and one.waits_for == cache_key and (after is None or one.id > after)
+            )
+        )
+        return sorted(found, key=lambda one: one.id)[:limit]
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""
         await self._server.answer()

@@ -7,6 +7,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from converto_infra.mongo_access import MongoAccessStore
+from converto_infra.mongo_cache import MongoCacheStore
 from converto_infra.mongo_collection import Document, translated
 from converto_infra.mongo_conversions import MongoConversionStore
 from converto_infra.mongo_files import MongoFileStore
@@ -19,7 +20,7 @@ WARM_CONNECTIONS = 2  # opening a connection costs more than a call; a burst sho
 
 
 class MongoStores:
-    """The four stores of one database, behind one guard."""
+    """The stores of one database, behind one guard."""
 
     def __init__(self, client: AsyncMongoClient[Document], settings: Settings) -> None:
         self._client = client
@@ -27,6 +28,7 @@ class MongoStores:
         self.guard = database_guard(settings)
         self.conversions = MongoConversionStore(self._database["conversions"], self.guard)
         self.files = MongoFileStore(self._database["files"], self.guard)
+        self.cache = MongoCacheStore(self._database["cache"], self.guard)
         self.workers = MongoWorkerStore(self._database["workers"], self.guard)
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
 
@@ -63,6 +65,7 @@ class MongoStores:
         """Create the indexes that are missing; safe to repeat."""
         await self.conversions.ensure_indexes()
         await self.files.ensure_indexes()
+        await self.cache.ensure_indexes()
         await self.workers.ensure_indexes()
 
     async def close(self) -> None:

@@ -48,6 +48,10 @@ class Collection:
         found = await self._write(lambda: self._collection.delete_one(where))
         return found.deleted_count > 0
 
+    async def delete_all(self, where: Document) -> int:
+        found = await self._write(lambda: self._collection.delete_many(where))
+        return found.deleted_count
+
     async def get(self, where: Document) -> Document | None:
         return await self._read(lambda: self._collection.find_one(where))
 

@@ -31,6 +31,7 @@ class MongoConversionStore:
             (("owner", ASCENDING), ("client_id", ASCENDING)),
             (("status", ASCENDING), ("publish_due", ASCENDING)),
             (("status", ASCENDING), ("created_at", ASCENDING)),
+            (("waits_for", ASCENDING), ("id", ASCENDING)),
             (("file_id", ASCENDING), ("target_format", ASCENDING)),
             (("source_format", ASCENDING), ("target_format", ASCENDING), ("status", ASCENDING)),
         ):
@@ -84,6 +85,13 @@ class MongoConversionStore:
         """Conversions without bytes created before the given time, oldest first."""
         where = {"status": Status.AWAITING_UPLOAD.value, "created_at": {"$lt": created_before_ms}}
         return await self._select(where, order=[("created_at", ASCENDING)], limit=limit)
+
+    async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
+        """Pending conversions that wait for the result of this key, oldest first."""
+        where: Document = {"waits_for": cache_key, "status": Status.PENDING.value}
+        if after is not None:
+            where["id"] = {"$gt": after}
+        return await self._select(where, order=[("id", ASCENDING)], limit=limit)
 
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""

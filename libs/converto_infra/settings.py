@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     republish_max_s: float = Field(3600, gt=0)
     result_retention_s: float = Field(7 * 86400, gt=0)
 
+    # Cache of results
+    cache: bool = Field(True, description="The same content with the same request is converted once.")
+    cache_across_owners: bool = Field(
+        False,
+        description="Also when another owner asked first. Who asks can then tell that somebody had the same file.",
+    )
+
     # Workers
     worker_slots: int | None = Field(
         None, ge=1, description="Conversions at once in one worker; default: one per core."

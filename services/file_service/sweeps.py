@@ -9,8 +9,9 @@ import structlog
 
 from converto_core import ids
 from converto_core.errors import DependencyUnavailable
-from converto_core.ports import ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
+from converto_core.ports import CacheStore, ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
 from converto_infra.settings import Settings
+from file_service.old_entries import OldEntries
 from file_service.outbox import Outbox
 from file_service.reaper import Reaper
 from file_service.retention import AbandonedUploads, ConfirmUpload, GoneWorkers, OldResults
@@ -30,6 +31,10 @@ class Stores(Protocol):
     @property
     def files(self) -> FileStore:
         """Files."""
+
+    @property
+    def cache(self) -> CacheStore:
+        """Who made which result."""
 
     @property
     def workers(self) -> WorkerStore:
@@ -88,6 +93,7 @@ class Sweeps:
         self.results = OldResults(
             stores.conversions, objects, bus, retention_s=settings.result_retention_s, now_ms=now_ms
         )
+        self.cache = OldEntries(stores.cache, retention_s=settings.result_retention_s, now_ms=now_ms)
         self.workers = GoneWorkers(stores.workers, offers_ttl_s=settings.offers_ttl_s, now_ms=now_ms)
         self._failing: set[str] = set()
         self._all = self._listed(settings)
@@ -122,6 +128,7 @@ class Sweeps:
             Sweep("outbox", often_s, self.outbox.sweep),
             Sweep("uploads", _seldom_s(settings.upload_deadline_s, often_s), self.uploads.sweep),
             Sweep("results", _seldom_s(settings.result_retention_s, often_s), self.results.sweep),
+            Sweep("cache", _seldom_s(settings.result_retention_s, often_s), self.cache.sweep),
             Sweep("workers", _seldom_s(settings.offers_ttl_s, often_s), self.workers.sweep),
         )
 

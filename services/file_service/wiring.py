@@ -1,14 +1,15 @@
-"""All that routes and housekeeping work with, built from settings and the four ports. It knows no web framework."""
+"""All that routes and housekeeping work with, built from settings and the ports. It knows no web framework."""
 
 from typing import Protocol
 
 import msgspec
 
-from converto_core.ports import AccessStore, ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
+from converto_core.ports import AccessStore, CacheStore, ConversionStore, EventBus, FileStore, ObjectStore, WorkerStore
 from converto_infra.settings import Settings
 from file_service.authentication import KeyRing
 from file_service.conversions import Conversions
 from file_service.dispatch import Dispatch
+from file_service.earlier_results import EarlierResults
 from file_service.files import Files, UploadLimits
 from file_service.health import Doctor
 from file_service.idempotency import Idempotency
@@ -21,12 +22,14 @@ from file_service.views import Views
 
 
 class Stores(Protocol):
-    """The four stores of one database."""
+    """The stores of one database."""
 
     @property
     def conversions(self) -> ConversionStore: ...
     @property
     def files(self) -> FileStore: ...
+    @property
+    def cache(self) -> CacheStore: ...
     @property
     def workers(self) -> WorkerStore: ...
     @property
@@ -47,6 +50,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     once: Idempotency
     offers: Offers
     files: Files
+    earlier: EarlierResults
     dispatch: Dispatch
     records: Records
     conversions: Conversions
@@ -70,6 +74,9 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         republish_after_s=settings.republish_after_s,
         republish_max_s=settings.republish_max_s,
     )
+    earlier = EarlierResults(
+        stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
+    )
     records = Records(stores.conversions, objects, files, dispatch)
     return Wiring(
         settings=settings,
@@ -80,9 +87,12 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         once=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
         offers=offers,
         files=files,
+        earlier=earlier,
         dispatch=dispatch,
         records=records,
-        conversions=Conversions(stores.conversions, records=records, files=files, offers=offers, dispatch=dispatch),
+        conversions=Conversions(
+            stores.conversions, records=records, files=files, offers=offers, earlier=earlier, dispatch=dispatch
+        ),
         plans=Plans(stores.conversions, files=files, offers=offers),
         notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
         doctor=Doctor({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
