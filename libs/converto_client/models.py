@@ -182,6 +182,7 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[OutputRecord, ...] = ()
     notes: tuple[str, ...] = ()
     output_filename: str | None = None
+    from_cache: bool = False
     source_sha256: str | None = None
     engine_versions: dict[str, str] = {}
     cancel_requested: bool = False

@@ -84,6 +84,34 @@ def confirm(
     )
 
 
+def complete_from_cache(
+    conversion: Conversion,
+    *,
+    source_format: str,
+    plan: tuple[Step, ...],
+    family: Family,
+    outputs: tuple[Output, ...],
+    made: Conversion,
+    now_ms: int,
+) -> Change:
+    """awaiting_upload → completed: the bytes are there, and `outputs` are copies of what was `made` of the same."""
+    return transition(
+        conversion.id,
+        {Status.AWAITING_UPLOAD},
+        Status.COMPLETED,
+        where={"token": conversion.token},
+        assign={
+            "source_format": source_format,
+            "plan": plan,
+            "family": family,
+            "source_sha256": made.source_sha256,
+            "cache_key": made.cache_key,
+            **_completed(outputs, made.engine_versions, made.notes, cached_from=made.id, now_ms=now_ms),
+        },
+        event=HistoryEvent.COMPLETED,
+    )
+
+
 def refuse(conversion: Conversion, *, code: str, message: str, now_ms: int, source_format: str | None) -> Change:
     """awaiting_upload → failed: the bytes are there but can never be converted as asked."""
     return transition(
@@ -197,14 +225,14 @@ def beat(conversion_id: str, *, token: int, now_ms: int, percent: float = 0.0, s
     )
 
 
-def know_source(conversion: Conversion, *, source_sha256: str, now_ms: int) -> Change:
+def know_source(conversion: Conversion, *, source_sha256: str, cache_key: str | None, now_ms: int) -> Change:
     """processing → processing: the worker has hashed the very bytes it is going to convert."""
     return transition(
         conversion.id,
         {Status.PROCESSING},
         Status.PROCESSING,
         where={"token": conversion.token},
-        assign={"source_sha256": source_sha256, "updated_at": now_ms},
+        assign={"source_sha256": source_sha256, "cache_key": cache_key, "updated_at": now_ms},
     )
 
 
@@ -215,32 +243,40 @@ def complete(
     engine_versions: dict[str, str],
     now_ms: int,
     notes: tuple[str, ...] = (),
+    cached_from: str | None = None,
 ) -> Change:
-    """processing → completed: the outputs become visible by this one update and by nothing else."""
+    """processing → completed: the outputs become visible by this one update and by nothing else.
+
+    `cached_from` is the conversion they were copied from, None when an engine ran.
+    """
     return transition(
         conversion.id,
         {Status.PROCESSING},
         Status.COMPLETED,
         where={"token": conversion.token},
         assign={
-            "outputs": outputs,
-            "notes": notes,
-            "engine_versions": engine_versions,
-            "percent": 100.0,
+            **_completed(outputs, engine_versions, notes, cached_from=cached_from, now_ms=now_ms),
+            "waits_for": None,
             "stage": None,
             "worker": None,
             "cancel_requested": False,
             "error_code": None,
             "error_message": None,
-            "completed_at": now_ms,
-            "updated_at": now_ms,
         },
         event=HistoryEvent.COMPLETED,
     )
 
 
-def fail(conversion: Conversion, *, code: str, message: str, now_ms: int, beat_seen: int | None = None) -> Change:
-    """processing → failed: trying again cannot help, or has been tried often enough."""
+def fail(
+    conversion: Conversion,
+    *,
+    code: str,
+    message: str,
+    now_ms: int,
+    beat_seen: int | None = None,
+    is_hopeless: bool = False,
+) -> Change:
+    """processing → failed: trying again cannot help (`is_hopeless`), or has been tried often enough."""
     return transition(
         conversion.id,
         {Status.PROCESSING},
@@ -249,7 +285,9 @@ def fail(conversion: Conversion, *, code: str, message: str, now_ms: int, beat_s
         assign={
             "error_code": code,
             "error_message": message,
+            "is_hopeless": is_hopeless,
             "errors": _with_error(conversion, code, message, now_ms),
+            "waits_for": None,
             "stage": None,
             "worker": None,
             "cancel_requested": False,
@@ -270,6 +308,7 @@ def try_again(conversion: Conversion, *, code: str, message: str, wait_ms: int, 
         assign={
             "errors": _with_error(conversion, code, message, now_ms),
             "stage": "waiting to try again",
+            "waits_for": None,
             "worker": None,
             "publish_due": AT_ONCE_MS,
             "wait_ms": wait_ms,
@@ -281,15 +320,62 @@ def try_again(conversion: Conversion, *, code: str, message: str, wait_ms: int, 
 
 def hand_back(conversion: Conversion, *, now_ms: int) -> Change:
     """processing → pending: the worker stops in good order; the attempt is not charged."""
-    lane = Lane.HIGH if conversion.lane is not Lane.QUARANTINE else conversion.lane
     return transition(
         conversion.id,
         {Status.PROCESSING},
         Status.PENDING,
         where={"token": conversion.token},
-        assign={**_back_in_line(lane, now_ms), "publish_due": AT_ONCE_MS},
+        assign={**_back_in_line(_to_the_front(conversion.lane), now_ms), "publish_due": AT_ONCE_MS},
         increase={"attempt": -1},
         event=HistoryEvent.HANDED_BACK,
+    )
+
+
+def follow(conversion: Conversion, *, cache_key: str, wait_ms: int, now_ms: int) -> Change:
+    """processing → pending: another conversion makes the same result now; nothing is charged.
+
+    Whoever makes it wakes this one at the end; after `wait_ms` it looks for itself.
+    """
+    return transition(
+        conversion.id,
+        {Status.PROCESSING},
+        Status.PENDING,
+        where={"token": conversion.token},
+        assign={
+            **_back_in_line(conversion.lane, now_ms),
+            "waits_for": cache_key,
+            "publish_due": AT_ONCE_MS,
+            "wait_ms": wait_ms,
+            "stage": "waiting for the same conversion to end",
+        },
+        increase={"attempt": -1},
+        event=HistoryEvent.WAITS_FOR_ANOTHER,
+    )
+
+
+def followed(conversion_id: str, *, token: int) -> Change:
+    """processing → processing: another one waits for this result. Refused means: it has ended, so wait no longer."""
+    return transition(
+        conversion_id, {Status.PROCESSING}, Status.PROCESSING, where={"token": token}, increase={"followers": 1}
+    )
+
+
+def wake(conversion: Conversion, *, wait_ms: int, now_ms: int) -> Change:
+    """pending → pending: what it waited for has ended. It has stood in line once, so it goes to the front now.
+
+    Whoever wakes it sends the wake-up, too; after `wait_ms` the outbox sends one.
+    """
+    return transition(
+        conversion.id,
+        {Status.PENDING},
+        Status.PENDING,
+        where={"token": conversion.token, "waits_for": conversion.waits_for},
+        assign={
+            "lane": _to_the_front(conversion.lane),
+            "publish_due": AT_ONCE_MS,
+            "wait_ms": wait_ms,
+            "updated_at": now_ms,
+        },
     )
 
 
@@ -367,8 +453,11 @@ def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...],
             "percent": 0.0,
             "error_code": None,
             "error_message": None,
+            "is_hopeless": False,
             "completed_at": None,
             "cancel_requested": False,
+            "waits_for": None,
+            "cached_from": None,
             "outputs": (),
             "notes": (),
         },
@@ -398,6 +487,29 @@ def _lease(conversion: Conversion, beat_seen: int | None) -> dict[str, Any]:
 def _with_error(conversion: Conversion, code: str, message: str, now_ms: int) -> tuple[Attempt, ...]:
     ended = Attempt(attempt=conversion.attempt, code=code, message=message, at=now_ms, worker=conversion.worker)
     return (*conversion.errors, ended)
+
+
+def _completed(
+    outputs: tuple[Output, ...],
+    engine_versions: dict[str, str],
+    notes: tuple[str, ...],
+    *,
+    cached_from: str | None,
+    now_ms: int,
+) -> dict[str, Any]:
+    return {
+        "outputs": outputs,
+        "notes": notes,
+        "engine_versions": engine_versions,
+        "cached_from": cached_from,
+        "percent": 100.0,
+        "completed_at": now_ms,
+        "updated_at": now_ms,
+    }
+
+
+def _to_the_front(lane: Lane) -> Lane:
+    return lane if lane is Lane.QUARANTINE else Lane.HIGH
 
 
 def _back_in_line(lane: Lane, now_ms: int) -> dict[str, Any]:

@@ -24,7 +24,9 @@ class Status(StrEnum):
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
-    Status.AWAITING_UPLOAD: frozenset({Status.PENDING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    Status.AWAITING_UPLOAD: frozenset(
+        {Status.PENDING, Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    ),
     Status.PENDING: frozenset({Status.PENDING, Status.PROCESSING, Status.CANCELLED}),
     Status.PROCESSING: frozenset(
         {Status.PROCESSING, Status.PENDING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
@@ -48,6 +50,7 @@ class HistoryEvent(StrEnum):
     FAILED = "failed"
     ATTEMPT_FAILED = "attempt_failed"
     HANDED_BACK = "handed_back"
+    WAITS_FOR_ANOTHER = "waits_for_another"
     WORKER_LOST = "worker_lost"
     CANCEL_REQUESTED = "cancel_requested"
     CANCELLED = "cancelled"
@@ -111,6 +114,9 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     workers.
     `notes` tell what the results do not hold of this very source, such as a track that the target cannot carry.
     `changes` numbers what happened to it (behind each number stands a history entry), `last_event` is the newest of it.
+    `cache_key` is the key of its result (see `cache.py`), `waits_for` that of a result which another one makes now,
+    `cached_from` the conversion whose outputs were copied; `followers` counts those that began to wait for this one.
+    `is_hopeless` failed in a way in which the same content would fail again.
     """
 
     id: str
@@ -127,6 +133,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     source_format: str | None = None
     appended: tuple[Appended, ...] = ()
     options: dict[str, Any] = {}
+    fresh: bool = False
     plan: tuple[Step, ...] = ()
     family: Family | None = None
     lane: Lane = Lane.NORMAL
@@ -143,12 +150,17 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     published: int = 0
     cancel_requested: bool = False
     source_sha256: str | None = None
+    cache_key: str | None = None
+    waits_for: str | None = None
+    cached_from: str | None = None
+    followers: int = 0
     engine_versions: dict[str, str] = {}
     outputs: tuple[Output, ...] = ()
     notes: tuple[str, ...] = ()
     errors: tuple[Attempt, ...] = ()
     error_code: str | None = None
     error_message: str | None = None
+    is_hopeless: bool = False
     trace: str | None = None
     started_at: int | None = None
     completed_at: int | None = None

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from converto_core.access import ApiKey, RememberedAnswer
+from converto_core.cache import Cached
 from converto_core.catalogue import Worker
 from converto_core.changes import Change
 from converto_core.conversion import Conversion, Lane, Status
@@ -100,6 +101,9 @@ class ConversionStore(Protocol):
     async def has_pending(self, owner: str, *, at_least: int) -> bool:
         """True when this many conversions of an owner, or more, wait for a worker. It costs no more than `at_least`."""
 
+    async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
+        """Pending conversions that wait for the result of this key, oldest first, after this id."""
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status; False when it is not there, not this owner's or still alive."""
 
@@ -152,6 +156,23 @@ class FileStore(Protocol):
 
     async def delete_unchanged(self, file: File) -> bool:
         """Remove the record of a deleted file if nothing has happened to it since it was read."""
+
+
+class CacheStore(Protocol):
+    """Who makes, or made, the result of a cache key: at most one conversion at any time."""
+
+    @property
+    def old_entries(self) -> AgedRecords:
+        """Entries by the time at which they were made."""
+
+    async def lead(self, entry: Cached) -> bool:
+        """Store the entry if there is none for its key; False when there is one."""
+
+    async def get(self, key: str) -> Cached | None:
+        """The entry, or None."""
+
+    async def take_over(self, known: Cached, entry: Cached) -> bool:
+        """Replace the entry if it is still the known one; False when it is not, or is gone."""
 
 
 class WorkerStore(Protocol):
@@ -309,6 +330,11 @@ class ObjectStore(Protocol):
 
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Stream a file into an object (multipart when large) and hash it in the same pass."""
+
+    async def copy(
+        self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
+    ) -> None:
+        """Copy an object of this size inside the store, under a readable name of its own; raises `SourceGone`."""
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""

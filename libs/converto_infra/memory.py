@@ -8,6 +8,7 @@ are offered here too.
 from converto_core.ids import new_id
 from converto_infra.memory_access import MemoryAccessStore
 from converto_infra.memory_bus import MemoryEventBus
+from converto_infra.memory_cache import MemoryCacheStore
 from converto_infra.memory_collection import MemoryServer
 from converto_infra.memory_conversions import MemoryConversionStore
 from converto_infra.memory_files import MemoryFileStore
@@ -27,6 +28,7 @@ class MemoryStores(MemoryServer):
         self.history = MemoryHistoryStore(self)
         self.conversions = MemoryConversionStore(self, self.history)
         self.files = MemoryFileStore(self)
+        self.cache = MemoryCacheStore(self)
         self.workers = MemoryWorkerStore(self)
         self.parked = MemoryParkedStore(self)
         self.access = MemoryAccessStore(self)

@@ -124,6 +124,16 @@ class MemoryConversionStore:
         found = self._conversions.select(lambda one: one.file_id in files and one.status in wanted)
         return dict(Counter(one.file_id for one in found))
 
+    async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
+        """Pending conversions that wait for the result of this key, oldest first."""
+        await self._server.answer()
+        found = self._conversions.select(
+            lambda one: (
+                one.status is Status.PENDING and one.waits_for == cache_key and (after is None or one.id > after)
+            )
+        )
+        return sorted(found, key=lambda one: one.id)[:limit]
+
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""
         await self._server.answer()

@@ -11,6 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from converto_core.errors import DuplicateKey
 from converto_core.ids import new_id
 from converto_infra.mongo_access import MongoAccessStore
+from converto_infra.mongo_cache import MongoCacheStore
 from converto_infra.mongo_collection import Collection, Document, translated
 from converto_infra.mongo_conversions import MongoConversionStore
 from converto_infra.mongo_files import MongoFileStore
@@ -39,6 +40,7 @@ class MongoStores:
         self.history = MongoHistoryStore(self._database["history"], self.guard)
         self.conversions = MongoConversionStore(self._database["conversions"], self.guard, self.history)
         self.files = MongoFileStore(self._database["files"], self.guard)
+        self.cache = MongoCacheStore(self._database["cache"], self.guard)
         self.workers = MongoWorkerStore(self._database["workers"], self.guard)
         self.parked = MongoParkedStore(self._database["parked"], self.guard)
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
@@ -78,6 +80,7 @@ class MongoStores:
         await self.conversions.ensure_indexes()
         await self.history.ensure_indexes()
         await self.files.ensure_indexes()
+        await self.cache.ensure_indexes()
         await self.workers.ensure_indexes()
         await self.parked.ensure_indexes()
         await self.access.ensure_indexes()

@@ -45,6 +45,7 @@ class MongoConversionStore:
             ("status", "created_at"),
             ("status", "family", "lane"),
             ("status", "completed_at"),
+            ("waits_for", "id"),
             ("file_id", "target_format"),
             ("source_format", "target_format", "status", "id"),
         ):
@@ -143,6 +144,13 @@ class MongoConversionStore:
         where = {"owner": exactly(owner), "status": exactly(Status.PENDING.value)}
         order = [("id", DESCENDING)]
         return bool(await self._conversions.select(where, order=order, limit=1, skip=at_least - 1))
+
+    async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
+        """Pending conversions that wait for the result of this key, oldest first."""
+        where: Document = {"waits_for": exactly(cache_key), "status": exactly(Status.PENDING.value)}
+        if after is not None:
+            where["id"] = {"$gt": after}
+        return await self._select(where, order=[("id", ASCENDING)], limit=limit)
 
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         """Remove a record in a terminal status."""

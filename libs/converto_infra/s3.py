@@ -83,10 +83,18 @@ class S3ObjectStore:
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
         how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
         digest = await self._transfer(lambda bucket, stop: bucket.upload(stop, path, key, how), size_bytes)
-        stored = await self.head(key)
-        if stored is None or stored.size_bytes != digest.size_bytes:
-            raise ObjectStoreUnavailable(detail=f"{key} was not stored whole")
+        await self._check_whole(key, digest.size_bytes)
         return digest
+
+    async def copy(
+        self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
+    ) -> None:
+        """Copy an object inside the store, in parts when it is large, and see that all of it has arrived."""
+        how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
+        await self._transfer(
+            lambda bucket, stop: bucket.copy(stop, source_key, target_key, size_bytes, how), size_bytes
+        )
+        await self._check_whole(target_key, size_bytes)
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
@@ -161,6 +169,11 @@ class S3ObjectStore:
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Drop an unfinished upload; unknown ones are fine."""
         await self._repeatable(lambda bucket: bucket.abort_multipart(key, upload_id))
+
+    async def _check_whole(self, key: str, size_bytes: int) -> None:
+        stored = await self.head(key)
+        if stored is None or stored.size_bytes != size_bytes:
+            raise ObjectStoreUnavailable(detail=f"{key} was not stored whole")
 
     async def _delete(self, keys: Sequence[str]) -> None:
         await self._repeatable(lambda bucket: bucket.delete(keys))

@@ -4,9 +4,10 @@ import base64
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 * MIB
 CONNECT_TIMEOUT_S = 3
 CONNECTIONS = 24  # as many as threads that may call at once
+COPY_IN_UPLOAD_PARTS = 4  # size of a copy without parts, and of a copy's parts: few calls, each within its deadline
 MOST_PARTS = 10_000  # the S3 API's limit
 GONE = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 CANNOT_LIST = {"NotImplemented", "MethodNotAllowed", "501", "405"}
@@ -147,20 +149,58 @@ class Bucket:
         return seen.digest()
 
     def _upload_parts(self, chunks: Iterator[bytes], key: str, how: dict[str, Any]) -> Digest:
-        """Upload part by part; what fails in the middle is aborted, so that nobody pays for its parts."""
-        seen, parts = _Hashing(), []
-        upload: dict[str, Any] = {"Bucket": self._name, "Key": key}
-        upload["UploadId"] = self._s3.create_multipart_upload(**upload, **how)["UploadId"]
-        try:
+        seen = _Hashing()
+        with self._in_parts(key, how) as (upload, etags):
             for number, chunk in enumerate(chunks, start=1):
                 sent = self._s3.upload_part(**upload, PartNumber=number, Body=seen.update(chunk))
-                parts.append(UploadedPart(part_number=number, etag=sent["ETag"]))
+                etags.append(sent["ETag"])
+        return seen.digest()
+
+    @contextlib.contextmanager
+    def _in_parts(self, key: str, how: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+        """Begin, and join the parts whose ETags were added, in order; what fails is aborted, so that nobody pays."""
+        upload: dict[str, Any] = {"Bucket": self._name, "Key": key}
+        upload["UploadId"] = self._s3.create_multipart_upload(**upload, **how)["UploadId"]
+        etags: list[str] = []
+        try:
+            yield upload, etags
+            parts = [UploadedPart(part_number=number, etag=etag) for number, etag in enumerate(etags, start=1)]
             self.complete_multipart(key, upload["UploadId"], parts)
         except BaseException:
             with contextlib.suppress(ClientError, BotoCoreError):  # the first error is the one to tell
                 self._s3.abort_multipart_upload(**upload)
             raise
-        return seen.digest()
+
+    def copy(self, stop: threading.Event, source: str, key: str, size_bytes: int, how: dict[str, Any]) -> None:
+        """Copy an object of this size inside the bucket, until `stop` is set."""
+        part_bytes = max(COPY_IN_UPLOAD_PARTS * self._part_size_bytes, -(-size_bytes // MOST_PARTS))
+        if size_bytes <= part_bytes:
+            place: Any = {"Bucket": self._name, "Key": source}
+            self._s3.copy_object(Bucket=self._name, Key=key, CopySource=place, MetadataDirective="REPLACE", **how)
+            return
+        ranges = [(start, min(start + part_bytes, size_bytes)) for start in range(0, size_bytes, part_bytes)]
+        try:
+            self._copy_parts(stop, key, how, [partial(self._copy_part, source, *between) for between in ranges])
+        except _CopiesNoParts:
+            self._copy_parts(stop, key, how, [partial(self._carry_part, source, *between) for between in ranges])
+
+    def _copy_parts(
+        self, stop: threading.Event, key: str, how: dict[str, Any], parts: Sequence[Callable[[dict[str, Any]], str]]
+    ) -> None:
+        with self._in_parts(key, how) as (upload, etags):
+            for number, part in enumerate(parts, start=1):
+                _stop_if(stop)
+                etags.append(part({**upload, "PartNumber": number}))
+
+    def _copy_part(self, source: str, start: int, end: int, target: dict[str, Any]) -> str:
+        place: Any = {"Bucket": self._name, "Key": source}
+        copied = self._s3.upload_part_copy(**target, CopySource=place, CopySourceRange=f"bytes={start}-{end - 1}")
+        if etag := copied.get("CopyPartResult", {}).get("ETag"):
+            return etag
+        raise _CopiesNoParts
+
+    def _carry_part(self, source: str, start: int, end: int, target: dict[str, Any]) -> str:
+        return self._s3.upload_part(**target, Body=self.read_range(source, start, end - start))["ETag"]
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete at most 1,000 objects; those not there count as deleted."""
@@ -235,6 +275,10 @@ class Bucket:
         except ClientError as error:
             if _code(error) not in GONE | {"NoSuchUpload"}:
                 raise
+
+
+class _CopiesNoParts(Exception):
+    """The server took a copied part for an empty one (as rclone does): there the bytes have to pass through us."""
 
 
 class _Hashing:

@@ -102,6 +102,13 @@ class Settings(BaseSettings):
         description="An object that belongs to no record goes when it is older; must be longer than any conversion.",
     )
 
+    # Cache of results
+    cache: bool = Field(True, description="The same content with the same request is converted once.")
+    cache_across_owners: bool = Field(
+        False,
+        description="Also when another owner asked first. Who asks can then tell that somebody had the same file.",
+    )
+
     # Workers
     worker_slots: int | None = Field(
         None, ge=1, description="Conversions at once in one worker; default: one per core."

@@ -16,9 +16,11 @@ import structlog
 from conversion_worker.clock import Clock, SystemClock, backoff_s
 from conversion_worker.company import Company
 from conversion_worker.consumer import Slot, Stop, Surroundings
+from conversion_worker.followers import Followers
 from conversion_worker.job import Equipment, JobRunner
 from conversion_worker.register import Board, Register
 from conversion_worker.results import Results
+from conversion_worker.sharing import Sharing
 from conversion_worker.source import Sources
 from conversion_worker.workspace import Workspace, default_root
 from converto_core.catalogue import Offer, Worker
@@ -112,6 +114,9 @@ async def run_worker(settings: Settings, parts: Parts | None = None) -> None:
             conversions=servers.stores.conversions,
             objects=servers.objects,
             bus=servers.bus,
+            followers=Followers(
+                conversions=servers.stores.conversions, cache=servers.stores.cache, bus=servers.bus, clock=clock
+            ),
             workspace=workspace,
             board=board,
             company=Company(),
@@ -190,10 +195,19 @@ def _slots(around: Surroundings, programs: Programs, servers: Servers) -> list[S
         workspace=around.workspace,
         clock=around.clock,
     )
+    results = Results(servers.objects)
+    sharing = Sharing(
+        cache=servers.stores.cache,
+        conversions=servers.stores.conversions,
+        results=results,
+        settings=around.settings,
+        clock=around.clock,
+    )
     runners = [
         JobRunner(
             sources=sources,
-            results=Results(servers.objects),
+            sharing=sharing,
+            results=results,
             equipment=programs.equipment(number),
             settings=around.settings,
             clock=around.clock,

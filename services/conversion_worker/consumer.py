@@ -15,10 +15,13 @@ import structlog
 from conversion_worker.clock import Clock, backoff_s, jittered_s
 from conversion_worker.company import Company
 from conversion_worker.concurrently import unless
-from conversion_worker.job import Finished, JobRunner
+from conversion_worker.finished import Finished
+from conversion_worker.followers import Followers
+from conversion_worker.job import JobRunner
 from conversion_worker.outcomes import Settlement, change_for, completion
 from conversion_worker.progress import Lease, LeaseEnded
 from conversion_worker.register import Board
+from conversion_worker.sharing import AnotherRuns
 from conversion_worker.workspace import Workspace
 from converto_core.changes import Change, beat, claim, hand_back
 from converto_core.conversion import Conversion, Lane, Status
@@ -54,6 +57,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     conversions: ConversionStore
     objects: ObjectStore
     bus: EventBus
+    followers: Followers
     workspace: Workspace
     board: Board
     company: Company
@@ -120,10 +124,11 @@ class Slot:
             return
         try:
             claimed = await self._claim_and_settle(wakeup)
-            if claimed is not None:
-                await self._work(claimed)
+            settled = await self._work(claimed) if claimed is not None else None
         finally:
             self._around.board.drop(conversion_id)
+        if settled is not None:  # only now: as long as it is on the board, a new wake-up for it would be passed over
+            await self._around.followers.hear_of(settled)
 
     async def _claim_and_settle(self, wakeup: Wakeup) -> Conversion | None:
         event = wakeup.event
@@ -162,15 +167,18 @@ class Slot:
         # Reapers count since the claim, which may be long ago: the work may begin only under a beat of now.
         return await self._store.apply(beat(record.id, token=record.token, now_ms=self._clock.now_ms()))
 
-    async def _work(self, claimed: Conversion) -> None:
-        """Run the job under its lease, then settle the record; the private folder is wiped when all is told."""
+    async def _work(self, claimed: Conversion) -> Conversion | None:
+        """Run the job under its lease, then settle the record; the private folder is wiped when all is told.
+
+        The record as it was settled, None when that is not known or not ours to say.
+        """
         self._around.board.start(claimed)
         log.info("conversion.started", conversion_id=claimed.id, attempt=claimed.attempt, token=claimed.token)
         await self._around.bus.announce(fact(claimed))
         async with AsyncExitStack() as left_afterwards:
             try:
                 change = await self._run(claimed, left_afterwards)
-                await self._settle(claimed, change)
+                return await self._settle(claimed, change)
             except asyncio.CancelledError:
                 await self._hand_back_in_haste(claimed)
                 raise
@@ -202,19 +210,20 @@ class Slot:
         async with company.alone() if is_suspect else company.beside_others():
             return await self._runner.run(claimed, folder, report)
 
-    async def _settle(self, claimed: Conversion, change: Change | None) -> None:
+    async def _settle(self, claimed: Conversion, change: Change | None) -> Conversion | None:
         if change is None:
-            return
+            return None
         try:
             record = await self._settlement.settle(claimed, change)
         except StoreUnavailable:
             log.warning("conversion.left_to_the_reaper", conversion_id=claimed.id)
-            return
+            return None
         if record is None:
             await self._drop_results(change)
-            return
+            return None
         ENDED.labels(record.status.value).inc()
         log.info(f"conversion.{record.status}", conversion_id=claimed.id, attempt=claimed.attempt)
+        return record
 
     async def _drop_results(self, change: Change) -> None:
         """Delete results that nobody will ever refer to, as best we can: they lie under a token that is over."""
@@ -244,6 +253,8 @@ def _folder_name(claimed: Conversion) -> str:
 def _log_failure(claimed: Conversion, error: Exception) -> None:
     if isinstance(error, ConvertoError):
         log.warning("job.failed", conversion_id=claimed.id, code=error.stable_code, reason=error.detail or str(error))
+    elif isinstance(error, AnotherRuns):
+        log.info("job.follows", conversion_id=claimed.id, key=error.key)
     elif isinstance(error, LeaseEnded):
         log.warning("job.stopped", conversion_id=claimed.id, reason=error.ending.value)
     else:

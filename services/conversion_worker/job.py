@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from conversion_worker.clock import Clock
+from conversion_worker.finished import Finished
 from conversion_worker.patience import Patience
 from conversion_worker.progress import Span, spans
 from conversion_worker.results import Results
+from conversion_worker.sharing import Sharing
 from conversion_worker.source import Sources
 from converto_core.catalogue import Offer
-from converto_core.conversion import Conversion, Output, Step
+from converto_core.conversion import Conversion, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.archive_caps import check_archive
@@ -26,14 +28,6 @@ from converto_infra.settings import Settings
 DOWNLOADED, CONVERTED = 10.0, 90.0  # percent of the whole at the end of these steps
 MOST_NOTES, LONGEST_NOTE = 20, 300  # a record is no log
 OVERTIME_S = 10.0  # what a converter may need beyond its limit to end its program before it is ended itself
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """What a job made: results that lie verified in the object store, the programs that made them, what they lack."""
-
-    outputs: tuple[Output, ...]
-    engine_versions: dict[str, str]
-    notes: tuple[str, ...] = ()
 
 
 class Equipment(msgspec.Struct, frozen=True):
@@ -53,31 +47,63 @@ class JobRunner:
     """Runs the jobs of one slot, one at a time."""
 
     def __init__(
-        self, *, sources: Sources, results: Results, equipment: Equipment, settings: Settings, clock: Clock
+        self,
+        *,
+        sources: Sources,
+        sharing: Sharing,
+        results: Results,
+        equipment: Equipment,
+        settings: Settings,
+        clock: Clock,
     ) -> None:
         """Everything is passed in; nothing is opened here."""
         self._sources = sources
+        self._sharing = sharing
         self._results = results
         self._equipment = equipment
         self._settings = settings
         self._clock = clock
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
-        """The steps in order; raises a `ConversionError`, or `DependencyUnavailable` after patience has run out."""
+        """The steps in order; raises a `ConversionError`, `AnotherRuns`, or in the end `DependencyUnavailable`."""
         converters = self._converters(claimed)
         patience = Patience(self._clock, seconds=self._settings.conversion_timeout_s)
         path = await asyncio.to_thread(_source_path, folder, claimed.plan[0])
 
         report(0.0, "downloading")
+        if awaited := await self._sharing.look_again(claimed, patience):
+            return awaited
+        sources, key = await self._fetch(claimed, path, report, patience)
+        if shared := await self._sharing.lead_or_take(claimed, key, patience):
+            return shared
+        return await self._make(claimed, converters, sources, report=report, patience=patience)
+
+    async def _fetch(
+        self, claimed: Conversion, path: Path, report: Report, patience: Patience
+    ) -> tuple[tuple[Path, ...], str | None]:
+        """The source and what is joined to it, looked at and hashed; and the key of what will be made of them."""
         file = await self._sources.find(claimed, patience)
         digest = await self._sources.download(claimed, file, path, patience)
         report(DOWNLOADED, "checking the file")
         await self._sources.check(claimed, file, path, digest)
         await asyncio.to_thread(check_archive, path, self._limits(claimed.family, spent_s=0))
-        await self._sources.remember(claimed, file, digest, patience)
         more = await self._sources.append(claimed, path.parent, patience)
+        contents = (digest.sha256, *(one.sha256 for one in more))
+        key = self._sharing.key(claimed, contents, tuple(self._equipment.offers.values()))
+        await self._sources.remember(claimed, file, digest, patience, cache_key=key)
+        return (path, *(one.path for one in more)), key
+
+    async def _make(
+        self,
+        claimed: Conversion,
+        converters: Sequence[Converter],
+        sources: tuple[Path, ...],
+        *,
+        report: Report,
+        patience: Patience,
+    ) -> Finished:
         notes: list[str] = []
-        products = await self._convert(claimed, converters, (path, *more), report, note=notes.append)
+        products = await self._convert(claimed, converters, sources, report, note=notes.append)
         outputs = await self._results.upload(claimed, products, _within(Span(CONVERTED, 100.0), report), patience)
         kept = tuple(text[:LONGEST_NOTE] for text in dict.fromkeys(notes))[:MOST_NOTES]
         return Finished(outputs=outputs, engine_versions=self._engine_versions(claimed.plan), notes=kept)

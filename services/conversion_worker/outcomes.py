@@ -10,10 +10,11 @@ from typing import Protocol
 import structlog
 
 from conversion_worker.clock import Clock, backoff_s
-from conversion_worker.job import Finished
+from conversion_worker.finished import Finished
 from conversion_worker.progress import Ending, LeaseEnded
+from conversion_worker.sharing import AnotherRuns
 from conversion_worker.source import insufficient_storage
-from converto_core.changes import Change, cancel_running, cancel_waiting, complete, fail, hand_back, try_again
+from converto_core.changes import Change, cancel_running, cancel_waiting, complete, fail, follow, hand_back, try_again
 from converto_core.conversion import Conversion, Status
 from converto_core.errors import ConversionError, DependencyUnavailable, EngineError, StoreUnavailable
 from converto_core.events import fact
@@ -47,6 +48,7 @@ def completion(claimed: Conversion, finished: Finished, *, now_ms: int) -> Chang
         outputs=finished.outputs,
         engine_versions=finished.engine_versions,
         notes=finished.notes,
+        cached_from=finished.cached_from,
         now_ms=now_ms,
     )
 
@@ -55,12 +57,14 @@ def change_for(error: Exception, claimed: Conversion, *, settings: AttemptSettin
     """The update that follows from an error; None when the conversion is not ours any more."""
     if isinstance(error, LeaseEnded):
         return _after_lease(error.ending, claimed, now_ms)
+    if isinstance(error, AnotherRuns):
+        return follow(claimed, cache_key=error.key, wait_ms=error.wait_ms, now_ms=now_ms)
     if isinstance(error, DependencyUnavailable):
         return hand_back(claimed, now_ms=now_ms)
     reason = _public_reason(error)
     code, message = reason.stable_code, reason.public_message
     if not reason.retryable or claimed.attempt >= settings.max_attempts:
-        return fail(claimed, code=code, message=message, now_ms=now_ms)
+        return fail(claimed, code=code, message=message, now_ms=now_ms, is_hopeless=not reason.retryable)
     wait_s = backoff_s(claimed.attempt, base_s=settings.retry_base_s, max_s=settings.retry_max_s)
     return try_again(claimed, code=code, message=message, wait_ms=int(wait_s * 1000), now_ms=now_ms)
 

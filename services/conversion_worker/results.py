@@ -1,10 +1,12 @@
 """The last half of a job: verified products from the job's folder into the object store. It changes no status."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from conversion_worker.concurrently import all_of
 from conversion_worker.patience import Patience
+from converto_core.cache import adopted
 from converto_core.conversion import Conversion, Output, output_key, readable_name
 from converto_core.formats import BY_NAME
 from converto_core.ports import ObjectStore
@@ -37,6 +39,25 @@ class Results:
 
         report(0.0, "uploading the result")
         return tuple(await all_of([_later(upload, product) for product in products], at_once=UPLOADS_AT_ONCE))
+
+    async def copy(self, claimed: Conversion, outputs: Sequence[Output]) -> tuple[Output, ...]:
+        """Copy another conversion's outputs, a few side by side, and make them this one's own.
+
+        Raises `SourceGone` or `ObjectStoreUnavailable` without trying again: the engine can still run.
+        """
+        own = adopted(claimed, outputs)
+        copies = [partial(self._copy_one, source, target) for source, target in zip(outputs, own, strict=True)]
+        await all_of(copies, at_once=UPLOADS_AT_ONCE)
+        return own
+
+    async def _copy_one(self, source: Output, target: Output) -> None:
+        await self._objects.copy(
+            source.key,
+            target.key,
+            size_bytes=target.size_bytes,
+            content_type=target.content_type,
+            filename=target.filename,
+        )
 
     async def _upload_one(self, claimed: Conversion, product: Product, pages: int, patience: Patience) -> Output:
         target = claimed.plan[-1].target_format

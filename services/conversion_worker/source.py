@@ -19,6 +19,13 @@ from converto_core.ports import ConversionStore, Digest, FileStore, ObjectStore
 from converto_engines.sniff import decide, sniff_path
 
 
+class Fetched(msgspec.Struct, frozen=True):
+    """A file on this worker's disk, and the hash (hex) of the very bytes that lie there."""
+
+    path: Path
+    sha256: str
+
+
 class Sources:
     """Where sources come from."""
 
@@ -66,9 +73,9 @@ class Sources:
             planned = (claimed.source_format or "nothing").upper()
             raise MislabelledSource(f"The file was taken for {planned}, but its content is: {found.title}")
 
-    async def append(self, claimed: Conversion, folder: Path, patience: Patience) -> tuple[Path, ...]:
+    async def append(self, claimed: Conversion, folder: Path, patience: Patience) -> tuple[Fetched, ...]:
         """The files that are joined to the source, in order, each checked like the source itself."""
-        paths = []
+        fetched = []
         for number, entry in enumerate(claimed.appended, start=1):
             path = folder / f"appended-{number}.{claimed.source_format}"
             # To all that looks at it, it is the source of a conversion of its own.
@@ -77,16 +84,19 @@ class Sources:
             )
             try:
                 file = await self.find(alone, patience)
-                await self.check(alone, file, path, await self.download(alone, file, path, patience))
+                digest = await self.download(alone, file, path, patience)
+                await self.check(alone, file, path, digest)
             except BadSource as error:
                 told = f"File {number + 1} of {len(claimed.appended) + 1}: {error.public_message}"
                 raise type(error)(told, code=error.stable_code, detail=error.detail) from error
-            paths.append(path)
-        return tuple(paths)
+            fetched.append(Fetched(path, digest.sha256))
+        return tuple(fetched)
 
-    async def remember(self, claimed: Conversion, file: File, digest: Digest, patience: Patience) -> None:
+    async def remember(
+        self, claimed: Conversion, file: File, digest: Digest, patience: Patience, *, cache_key: str | None
+    ) -> None:
         """Store the hashes with the conversion and, when they are new, with the file (behaviours I2, I3)."""
-        source = know_source(claimed, source_sha256=digest.sha256, now_ms=self._clock.now_ms())
+        source = know_source(claimed, source_sha256=digest.sha256, cache_key=cache_key, now_ms=self._clock.now_ms())
         await patience.repeat(lambda: self._conversions.apply(source))
         if file.version != claimed.file_version or (file.sha256 and file.sha512):
             return

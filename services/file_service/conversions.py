@@ -31,6 +31,7 @@ from converto_core.ids import now_ms
 from converto_core.ports import ConversionFilter, ConversionStore
 from converto_engines import sniff
 from file_service.dispatch import Dispatch
+from file_service.earlier_results import EarlierResults
 from file_service.files import Files
 from file_service.naming import clean_filename
 from file_service.offers import Offers, Plan, target_named
@@ -71,6 +72,7 @@ class Conversions:
         records: Records,
         files: Files,
         offers: Offers,
+        earlier: EarlierResults,
         dispatch: Dispatch,
         pending: PendingLimit,
     ) -> None:
@@ -78,6 +80,7 @@ class Conversions:
         self._records = records
         self._files = files
         self._offers = offers
+        self._earlier = earlier
         self._dispatch = dispatch
         self._pending = pending
 
@@ -119,11 +122,10 @@ class Conversions:
         source = sniff.decide(new.filename, sniffed)
         plan = await self._offers.plan(source.name, target, fields.options)
         file = await self._files.store_form_upload(owner, new, upload.path, sniffed, new_ids.file_id)
-        conversion = _new(
-            file, target, fields.options, new_id=new_ids.conversion_id, lane=fields.lane, client_id=fields.client_id
+        conversion = await self._insert(
+            _new(file, target, fields, new_id=new_ids.conversion_id, client_id=fields.client_id)
         )
-        conversion = await self._insert(conversion)
-        return Created(conversion=await self._make_runnable(conversion, plan), file=file)
+        return Created(conversion=await self._make_runnable(conversion, file, plan), file=file)
 
     async def confirm_upload(
         self, owner: str | None, file_id: str, parts: Sequence[PartEtag] | None = None
@@ -158,16 +160,8 @@ class Conversions:
             await self._offers.plan(claimed.name, target, new.options)
         declared = msgspec.structs.replace(file, client_id=file.client_id or new.client_id)
         record, upload = await self._files.create(owner, declared, new_ids.file_id)
-        conversion = await self._insert(
-            _new(
-                record,
-                target,
-                new.options,
-                new_id=new_ids.conversion_id,
-                lane=new.lane,
-                client_id=new.client_id or file.client_id,
-            )
-        )
+        client_id = new.client_id or file.client_id
+        conversion = await self._insert(_new(record, target, new, new_id=new_ids.conversion_id, client_id=client_id))
         self._dispatch.tell(conversion)
         return Created(conversion=conversion, file=record, upload=upload)
 
@@ -176,15 +170,14 @@ class Conversions:
     ) -> Created:
         file = await self._files.get(owner, file_id)
         plan = await self._plan_for_file(file, target, new.options)
-        client_id = new.client_id or file.client_id
-        conversion = _new(file, target, new.options, new_id=new_id, lane=new.lane, client_id=client_id)
+        conversion = _new(file, target, new, new_id=new_id, client_id=new.client_id or file.client_id)
         if new.append_file_ids:
             appended = await self._appended(owner, new.append_file_ids, file, plan)
             name = _joined_name(file.filename, len(appended))
             conversion = msgspec.structs.replace(conversion, appended=appended, filename=name)
         conversion = await self._insert(conversion)
         if plan is not None and file.status is FileStatus.UPLOADED:
-            return Created(conversion=await self._make_runnable(conversion, plan), file=file)
+            return Created(conversion=await self._make_runnable(conversion, file, plan), file=file)
         return await self._await_upload(owner, conversion)
 
     async def _insert(self, conversion: Conversion) -> Conversion:
@@ -255,10 +248,11 @@ class Conversions:
             plan = await self._plan(file, conversion)
         except (BadSource, BadOptions, UnsupportedConversion) as error:
             return await self._refuse(conversion, file, error)
-        return await self._make_runnable(conversion, plan)
+        return await self._make_runnable(conversion, file, plan)
 
-    async def _make_runnable(self, conversion: Conversion, plan: Plan) -> Conversion:
-        change = confirm(
+    async def _make_runnable(self, conversion: Conversion, file: File, plan: Plan) -> Conversion:
+        """Or completed at once, when the same was made before (behaviour I8)."""
+        change = await self._earlier.completion(conversion, file, plan) or confirm(
             conversion, source_format=plan.source_format, plan=plan.steps, family=plan.family, now_ms=now_ms()
         )
         return await self._dispatch.apply(change) or await self._records.get(conversion.owner, conversion.id)
@@ -291,7 +285,7 @@ def _joined_name(filename: str, more: int) -> str:
 
 
 def _new(
-    file: File, target_format: str, options: dict[str, Any], *, new_id: str, lane: str, client_id: str | None
+    file: File, target_format: str, asked: NewConversion | FormFields, *, new_id: str, client_id: str | None
 ) -> Conversion:
     now = now_ms()
     claimed = format_of_name(file.filename)
@@ -304,8 +298,9 @@ def _new(
         source_format=file.detected_format or (claimed.name if claimed else None),
         target_format=target_format,
         source_sha256=file.sha256,
-        options=options,
-        lane=Lane(lane),
+        options=asked.options,
+        fresh=asked.fresh,
+        lane=Lane(asked.lane),
         client_id=client_id,
         created_at=now,
         updated_at=now,

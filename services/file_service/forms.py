@@ -20,6 +20,9 @@ from file_service.schemas import FormFields, MimeType, Options
 FORM_ROOM_BYTES = 1024 * 1024
 """What a form may have beside the file: the other fields and the boundaries."""
 
+MAY_BE_EMPTY = {"client_id", "lane", "fresh"}
+"""Fields that a web form sends also when nothing was entered."""
+
 
 class _OptionsText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     options: Options
@@ -53,7 +56,7 @@ async def _parsed(request: ApiRequest, max_bytes: int) -> dict[str, Any]:
 
 
 def _fields(form: dict[str, Any]) -> FormFields:
-    fields = {name: value for name, value in form.items() if not (name in {"client_id", "lane"} and value == "")}
+    fields = {name: value for name, value in form.items() if not (name in MAY_BE_EMPTY and value == "")}
     text = fields.pop("options", None) or "{}"
     if not isinstance(text, str):
         raise InvalidFields([FieldError("options", "must be JSON text, named once")])

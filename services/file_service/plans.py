@@ -87,6 +87,6 @@ def _step(step: Step, offers: Sequence[Offer]) -> PlanStep:
 
 
 def _duration_s(conversion: Conversion) -> float | None:
-    if conversion.started_at is None or conversion.completed_at is None:
+    if conversion.started_at is None or conversion.completed_at is None or conversion.cached_from is not None:
         return None
     return max(conversion.completed_at - conversion.started_at, 0) / 1000

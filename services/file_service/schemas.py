@@ -25,6 +25,7 @@ Text = Annotated[str, Meta(max_length=1000)]
 Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Option = bool | Whole | float | Text | None
 Options = Annotated[dict[OptionName, Option], Meta(max_length=50, description="See options_schema of the route")]
+Fresh = Annotated[bool, Meta(description="Run the programs again even if the same was converted before")]
 Milliseconds = Annotated[int, Meta(description="Milliseconds since 1970, UTC")]
 
 
@@ -51,6 +52,7 @@ class NewConversion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     options: Options = {}
     client_id: ClientId | None = None
     lane: Literal["normal", "bulk"] = "normal"
+    fresh: Fresh = False
 
 
 class NewPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,6 +72,7 @@ class FormFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     options: Options = {}
     client_id: ClientId | None = None
     lane: Literal["normal", "bulk"] = "normal"
+    fresh: Fresh = False
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -247,7 +250,8 @@ class SecondsBody(msgspec.Struct, frozen=True, kw_only=True):
 class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     """A conversion. `remaining` is how long it still takes, as it was judged at `updated_at`; null while unknown.
 
-    `notes` tell what the results do not hold of this very source.
+    `notes` tell what the results do not hold of this very source. `from_cache`: the same had been converted before, so
+    no program ran.
     """
 
     id: str
@@ -273,6 +277,7 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     outputs: list[OutputBody]
     notes: tuple[str, ...]
     output_filename: str
+    from_cache: bool
     source_sha256: str | None
     engine_versions: dict[str, str]
     cancel_requested: bool

@@ -134,6 +134,7 @@ class Sweeps:
             "orphans": settings.orphan_age_s,
             "answers": settings.idempotency_ttl_s,
             "history": settings.history_retention_s,
+            "cache": settings.result_retention_s,
             "workers": settings.offers_ttl_s,
         }
         return (

@@ -62,6 +62,7 @@ def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> 
         "errors": [msgspec.convert(entry, AttemptBody, from_attributes=True) for entry in conversion.errors],
         "error": _error(conversion),
         "outputs": [msgspec.convert(output, OutputBody, from_attributes=True) for output in conversion.outputs],
+        "from_cache": conversion.cached_from is not None,
         "output_filename": _output_filename(conversion),
         "expires_at": _expiry(conversion, retention_ms),
         "remaining": _remaining(conversion),

@@ -1,4 +1,4 @@
-"""All that routes and housekeeping work with, built from settings and the four ports. It knows no web framework."""
+"""All that routes and housekeeping work with, built from settings and the ports. It knows no web framework."""
 
 from typing import Protocol
 
@@ -6,6 +6,7 @@ import msgspec
 
 from converto_core.ports import (
     AccessStore,
+    CacheStore,
     ConversionStore,
     EventBus,
     FileStore,
@@ -18,6 +19,7 @@ from converto_infra.settings import Settings
 from file_service.authentication import KeyRing
 from file_service.conversions import Conversions
 from file_service.dispatch import Dispatch
+from file_service.earlier_results import EarlierResults
 from file_service.files import Files, UploadLimits
 from file_service.health import Doctor
 from file_service.idempotency import Idempotency
@@ -40,6 +42,8 @@ class Stores(Protocol):
     def history(self) -> HistoryStore: ...
     @property
     def files(self) -> FileStore: ...
+    @property
+    def cache(self) -> CacheStore: ...
     @property
     def workers(self) -> WorkerStore: ...
     @property
@@ -65,6 +69,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     once: Idempotency
     offers: Offers
     files: Files
+    earlier: EarlierResults
     dispatch: Dispatch
     records: Records
     conversions: Conversions
@@ -89,6 +94,9 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         republish_after_s=settings.republish_after_s,
         republish_max_s=settings.republish_max_s,
     )
+    earlier = EarlierResults(
+        stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
+    )
     records = Records(stores.conversions, stores.history, objects, files, dispatch)
     return Wiring(
         settings=settings,
@@ -99,6 +107,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         once=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
         offers=offers,
         files=files,
+        earlier=earlier,
         dispatch=dispatch,
         records=records,
         conversions=Conversions(
@@ -106,6 +115,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
             records=records,
             files=files,
             offers=offers,
+            earlier=earlier,
             dispatch=dispatch,
             pending=PendingLimit(stores.conversions, most=settings.max_pending_per_owner),
         ),

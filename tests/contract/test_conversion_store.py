@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from converto_core import changes
@@ -322,3 +323,37 @@ async def test_pending_when_as_many_as_asked_for_then_true_for_this_owner_only(s
     assert await stores.conversions.has_pending("ann", at_least=2)
     assert not await stores.conversions.has_pending("ann", at_least=3)
     assert not await stores.conversions.has_pending("bob", at_least=1)
+
+
+async def test_waiting_for_when_asked_page_by_page_then_only_pending_ones_of_that_key_oldest_first(
+    stores: Stores,
+) -> None:
+    """I8: whoever ends wakes those that wait for the same result."""
+    waiting = [a_pending_conversion(waits_for="k") for _ in range(5)]
+    others = [
+        a_pending_conversion(),
+        a_pending_conversion(waits_for="another"),
+        a_running_conversion(waits_for="k"),
+    ]
+    for one in (*reversed(waiting), *others):
+        await stores.conversions.insert(one)
+
+    first = await stores.conversions.waiting_for("k", after=None, limit=3)
+    rest = await stores.conversions.waiting_for("k", after=first[-1].id, limit=3)
+
+    assert (len(first), len(rest)) == (3, 2)
+    assert [*first, *rest] == waiting
+
+
+async def test_follow_and_wake_when_applied_then_each_condition_holds(stores: Stores) -> None:
+    start = a_running_conversion()
+    await stores.conversions.insert(start)
+
+    follows = await stores.conversions.apply(changes.follow(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
+    assert follows is not None
+    elsewhere = msgspec.structs.replace(follows, waits_for="another")
+    refused = await stores.conversions.apply(changes.wake(elsewhere, wait_ms=9, now_ms=NOW_MS))
+    woken = await stores.conversions.apply(changes.wake(follows, wait_ms=9, now_ms=NOW_MS))
+
+    assert refused is None
+    assert woken == msgspec.structs.replace(follows, lane=Lane.HIGH)

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from converto_core.errors import SourceGone, UploadRefused
+from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_core.ids import new_id
 from converto_core.ports import ObjectStore, UploadedPart
 from converto_infra.settings import MIB
@@ -132,6 +132,43 @@ async def test_transfer_when_up_and_down_then_same_bytes_and_both_hashes(
     assert (sent.size_bytes, sent.sha256, sent.sha512) == digests(body)
     assert received == sent
     assert target.read_bytes() == body
+
+
+@pytest.mark.parametrize("size_bytes", [0, 3, 4 * PART_BYTES, 9 * PART_BYTES + 17])
+async def test_copy_when_made_then_the_same_bytes_under_another_type_and_both_live_apart(
+    objects: ObjectStore, tmp_path: Path, size_bytes: int
+) -> None:
+    """I8: large objects go in parts; when one of the two is deleted the other one stays."""
+    source, target, body = a_key(), a_key(), os.urandom(size_bytes)
+    (tmp_path / "body").write_bytes(body)
+    await objects.upload(tmp_path / "body", source, content_type="a/b", filename="first.pdf")
+
+    await objects.copy(source, target, size_bytes=size_bytes, content_type="application/pdf", filename="Zweite – 2.pdf")
+    found = await objects.head(target)
+    await objects.delete([source])
+    received = await objects.download(target, tmp_path / "copy")
+
+    assert found is not None
+    assert (found.size_bytes, found.content_type) == (size_bytes, "application/pdf")
+    assert (received.size_bytes, received.sha256, received.sha512) == digests(body)
+
+
+async def test_copy_when_the_source_is_missing_then_gone_and_nothing_is_stored(objects: ObjectStore) -> None:
+    target = a_key()
+
+    for size_bytes in (1, 9 * PART_BYTES):
+        with pytest.raises(SourceGone):
+            await objects.copy(a_key(), target, size_bytes=size_bytes, content_type="a/b", filename="x")
+
+    assert await objects.head(target) is None
+
+
+async def test_copy_when_the_source_is_of_another_size_then_it_does_not_count(objects: ObjectStore) -> None:
+    source = a_key()
+    await objects.put(source, b"four", content_type="a/b")
+
+    with pytest.raises(ObjectStoreUnavailable):
+        await objects.copy(source, a_key(), size_bytes=5, content_type="a/b", filename="x")
 
 
 async def test_download_when_the_object_is_missing_then_source_gone(objects: ObjectStore, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Proves promises 1 and 3 of the design for these two faults, and C8 in part.
 
 import json
 import os
+import secrets
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,13 @@ from tests.e2e.plain_http import finish, start, wait_until
 @pytest.fixture
 def long_text(tmp_path: Path) -> Path:
     """A text of four hundred pages: seconds of work for LibreOffice."""
-    path = tmp_path / "long.txt"
-    path.write_text("".join(f"{line:06d} the quick brown fox jumps over the lazy dog\n" for line in range(20_000)))
+    return make_long_text(tmp_path / "long.txt")
+
+
+def make_long_text(path: Path) -> Path:
+    """Another text each time, because the same one is converted only once."""
+    lines = [f"{line:06d} the quick brown fox jumps over the lazy dog\n" for line in range(20_000)]
+    path.write_text("".join([secrets.token_hex(16), "\n", *lines]))
     return path
 
 
@@ -49,7 +55,7 @@ def test_broker_when_killed_mid_conversion_then_this_and_the_next_one_complete(
     conversion = start(http, long_text, "pdf")
     wait_until(lambda: running_worker(http, conversion["id"]), within_s=30)
     stack.kill("rabbitmq")
-    during = start(http, long_text, "pdf")
+    during = start(http, make_long_text(long_text.with_name("another.txt")), "pdf")
     ended, next_ended = finish(http, conversion["id"]), finish(http, during["id"])
 
     assert ended["status"] == "completed"

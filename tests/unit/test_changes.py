@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converto_core import changes
-from converto_core.changes import Change, transition
+from converto_core.changes import AT_ONCE_MS, Change, transition
 from converto_core.conversion import TERMINAL, TRANSITIONS, Conversion, Lane, Status, output_key, readable_name
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
@@ -28,7 +28,7 @@ CO, FA, CA, EX = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIR
 
 # The table once more, by hand, so that a slip in the other one is seen.
 ALLOWED = {
-    (A, PE), (A, FA), (A, CA), (A, EX),
+    (A, PE), (A, CO), (A, FA), (A, CA), (A, EX),
     (PE, PE), (PE, PR), (PE, CA),
     (PR, PR), (PR, PE), (PR, CO), (PR, FA), (PR, CA),
     (CO, EX),
@@ -229,6 +229,88 @@ async def test_lost_when_a_beat_came_meanwhile_then_the_worker_keeps_it() -> Non
     assert await applied(start, changes.lost(seen_earlier, now_ms=NOW_MS)) is None
 
 
+@pytest.mark.parametrize("lane", list(Lane))
+async def test_follow_when_another_one_makes_the_same_then_it_waits_and_nothing_is_charged(lane: Lane) -> None:
+    """I8: neither attempts nor losses, and the lane stays."""
+    start = a_running_conversion(attempt=2, lost=1, lane=lane)
+
+    done = await after(start, changes.follow(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
+
+    assert (done.status, done.waits_for, done.publish_due) == (Status.PENDING, "k", AT_ONCE_MS)
+    assert (done.attempt, done.lost, done.lane, done.worker) == (1, 1, lane, None)
+
+
+async def test_followed_when_it_runs_then_counted_and_when_it_has_ended_then_refused() -> None:
+    """Whoever writes last knows of the other one."""
+    start = a_running_conversion()
+    change = changes.followed(start.id, token=1)
+
+    assert (await after(start, change)).followers == 1
+    for fields in ({"status": Status.COMPLETED}, {"token": 2}, {"status": Status.PENDING}):
+        assert await applied(msgspec.structs.replace(start, **fields), change) is None
+
+
+@pytest.mark.parametrize(("lane", "expected"), [(Lane.BULK, Lane.HIGH), (Lane.QUARANTINE, Lane.QUARANTINE)])
+async def test_wake_when_the_wait_is_over_then_due_and_in_front(lane: Lane, expected: Lane) -> None:
+    start = a_pending_conversion(waits_for="k", publish_due=NOW_MS + 60_000, lane=lane)
+
+    done = await after(start, changes.wake(start, wait_ms=9, now_ms=NOW_MS))
+
+    assert (done.status, done.waits_for, done.lane) == (Status.PENDING, "k", expected)
+    assert (done.publish_due, done.wait_ms) == (AT_ONCE_MS, 9)
+
+
+@pytest.mark.parametrize("fields", [{"token": 5}, {"waits_for": "other"}, {"status": Status.CANCELLED}])
+async def test_wake_when_it_does_not_wait_like_that_any_more_then_refused(fields: dict[str, Any]) -> None:
+    start = a_pending_conversion(waits_for="k")
+
+    change = changes.wake(start, wait_ms=9, now_ms=NOW_MS)
+
+    assert await applied(msgspec.structs.replace(start, **fields), change) is None
+
+
+async def test_complete_from_cache_when_the_same_was_made_then_completed_without_a_claim() -> None:
+    """I8: the second request completes at once."""
+    start = a_conversion()
+    made = a_running_conversion(
+        status=Status.COMPLETED, cache_key="k", source_sha256="a", notes=("n",), engine_versions={"lo": "7"}
+    )
+
+    change = changes.complete_from_cache(
+        start, source_format="pptx", plan=PLAN, family=Family.OFFICE, outputs=(OUTPUT,), made=made, now_ms=NOW_MS + 1
+    )
+    done = await after(start, change)
+
+    assert (done.status, done.token, done.attempt, done.percent) == (Status.COMPLETED, 0, 0, 100.0)
+    assert (done.outputs, done.notes, done.engine_versions) == ((OUTPUT,), ("n",), {"lo": "7"})
+    assert (done.cached_from, done.cache_key, done.source_sha256) == (made.id, "k", "a")
+    assert (done.plan, done.source_format, done.completed_at, done.publish_due) == (PLAN, "pptx", NOW_MS + 1, None)
+    assert await applied(msgspec.structs.replace(start, status=Status.PENDING), change) is None
+
+
+async def test_failure_when_hopeless_then_it_says_so_until_the_user_tries_again() -> None:
+    start = a_running_conversion(waits_for="k", cached_from="x")
+
+    failed = await after(start, changes.fail(start, code="c", message="m", now_ms=NOW_MS, is_hopeless=True))
+    again = await after(
+        failed, changes.retry(failed, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
+    )
+
+    assert (failed.is_hopeless, failed.waits_for) == (True, None)
+    assert (again.is_hopeless, again.waits_for, again.cached_from) == (False, None, None)
+
+
+@pytest.mark.parametrize("ends", [changes.try_again, changes.complete], ids=["try again", "complete"])
+async def test_follower_when_it_ran_by_itself_then_it_waits_for_nobody(ends: Any) -> None:
+    """Otherwise the end of another one would cut short its pause before the next attempt."""
+    start = a_running_conversion(waits_for="k")
+    fields: dict[str, Any] = {"code": "c", "message": "m", "wait_ms": 9}
+    if ends is changes.complete:
+        fields = {"outputs": (OUTPUT,), "engine_versions": {}}
+
+    assert (await after(start, ends(start, now_ms=NOW_MS, **fields))).waits_for is None
+
+
 async def test_cancel_when_waiting_then_at_once_and_only_by_its_owner() -> None:
     start = a_pending_conversion()
 
@@ -293,9 +375,12 @@ def test_readable_name_when_made_then_sorts_and_keeps_the_stem(
 
 
 Step = tuple[str, int]
+ACTS = [
+    "claim", "beat", "complete", "fail", "try_again", "hand_back", "lost", "cancel", "retry", "follow", "wake",
+]  # fmt: skip
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["claim", "beat", "complete", "fail", "try_again", "hand_back", "lost", "cancel", "retry"]),
+        st.sampled_from(ACTS),
         st.integers(0, 2),
     ),
     min_size=10,
@@ -326,7 +411,7 @@ async def test_interleaving_when_workers_act_on_what_they_last_saw_then_one_hold
             claims.append(done.token)
             views[actor] = done
         completions += name == "complete"
-        if name in {"complete", "fail", "try_again", "hand_back", "beat"}:
+        if name in {"complete", "fail", "try_again", "hand_back", "follow", "beat"}:
             assert views[actor].token == before.token, "a fenced worker changed the record"
 
     assert claims == sorted(set(claims)), "two workers held the same token"
@@ -341,6 +426,8 @@ def change_for(name: str, view: Conversion, actor: int, current: Conversion) -> 
         "fail": changes.fail(view, code="x", message="x", now_ms=NOW_MS),
         "try_again": changes.try_again(view, code="x", message="x", wait_ms=5, now_ms=NOW_MS),
         "hand_back": changes.hand_back(view, now_ms=NOW_MS),
+        "follow": changes.follow(view, cache_key="k", wait_ms=9, now_ms=NOW_MS),
+        "wake": changes.wake(current, wait_ms=9, now_ms=NOW_MS),
         "claim": changes.claim(current.id, token=current.token, worker=f"w{actor}", now_ms=NOW_MS),
         "lost": changes.lost(current, now_ms=NOW_MS),
         "cancel": changes.cancel_waiting(current.id, owner="ann", now_ms=NOW_MS),

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     UPLOAD = "multipart_upload"
     ANSWER = "answer"
     HISTORY = "history"
+    CACHE_ENTRY = "cache_entry"
     WORKER = "worker"
 
 

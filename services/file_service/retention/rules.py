@@ -53,6 +53,10 @@ def retention_rules(
     orphans = Orphans(conversions, files, objects, mark, age_s=settings.orphan_age_s, pages_per_sweep=pages)
     open_uploads = OpenUploads(conversions, files, objects, mark, age_s=settings.upload_deadline_s)
     answers = Aged(stores.access.old_answers, Kind.ANSWER, retention_s=0)
+    # An entry is made before its engine runs, and results are kept from the end of the run on. Too early costs one run.
+    cache = Aged(
+        stores.cache.old_entries, Kind.CACHE_ENTRY, retention_s=settings.result_retention_s + settings.media_timeout_s
+    )
     history = Aged(stores.history.old_entries, Kind.HISTORY, retention_s=settings.history_retention_s)
     return {
         "uploads": Sweeping(uploads, time),
@@ -66,5 +70,6 @@ def retention_rules(
         "orphans": Sweeping(orphans, time, prepare=mark.claim),
         "answers": Sweeping(answers, time),
         "history": Sweeping(history, time),
+        "cache": Sweeping(cache, time),
         "workers": Sweeping(GoneWorkers(stores.workers, offers_ttl_s=settings.offers_ttl_s), time),
     }

@@ -268,7 +268,8 @@ def _created(created: Created, views: Views) -> Answer:
     body = ConversionCreated(
         conversion=views.conversion(created.conversion), file=file_body(created.file), upload=created.upload
     )
-    return answer(201, body, location=body.conversion.links.self, headers=SOON)
+    headers = {} if created.conversion.is_terminal else SOON
+    return answer(201, body, location=body.conversion.links.self, headers=headers)
 
 
 def _answer(conversion: Conversion, views: Views, *, status: int) -> Answer:

@@ -12,9 +12,11 @@ from structlog.typing import EventDict
 
 from conversion_worker.company import Company
 from conversion_worker.consumer import Slot, Stop, Surroundings
+from conversion_worker.followers import Followers
 from conversion_worker.job import Equipment, JobRunner
 from conversion_worker.register import Board
 from conversion_worker.results import Results
+from conversion_worker.sharing import Sharing
 from conversion_worker.source import Sources
 from conversion_worker.workspace import Workspace
 from converto_core.conversion import Conversion, Status, Step
@@ -100,6 +102,9 @@ class House:
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,
+            followers=Followers(
+                conversions=self.stores.conversions, cache=self.stores.cache, bus=self.bus, clock=self.clock
+            ),
             workspace=self.workspace,
             board=self.board,
             company=self.company,
@@ -111,6 +116,7 @@ class House:
     async def runner(self, converters: Sequence[Converter] = ()) -> JobRunner:
         chosen = converters or (self.converter,)
         offers = {offer.converter: offer for offer in await offers_of(chosen)}
+        results = Results(self.objects)
         return JobRunner(
             sources=Sources(
                 conversions=self.stores.conversions,
@@ -119,7 +125,14 @@ class House:
                 workspace=self.workspace,
                 clock=self.clock,
             ),
-            results=Results(self.objects),
+            sharing=Sharing(
+                cache=self.stores.cache,
+                conversions=self.stores.conversions,
+                results=results,
+                settings=self.settings,
+                clock=self.clock,
+            ),
+            results=results,
             equipment=Equipment({converter.name: converter for converter in chosen}, offers),
             settings=self.settings,
             clock=self.clock,

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from converto_core.access import RememberedAnswer
+from converto_core.cache import Cached
 from converto_core.catalogue import Worker
 from converto_core.conversion import Status
 from converto_core.errors import StoreUnavailable
@@ -61,6 +62,7 @@ async def grow(yard: Yard, *, is_old: bool) -> None:
     answer = RememberedAnswer(id=f"{OWNER}:{name}", body_sha256="0", claimed_at=now, expires_at=now + 9)
     await yard.stores.access.claim_answer(answer, stale_before_ms=0)
     yard.stores.history.tell(entry_of(result))
+    await yard.stores.cache.lead(Cached(id=name, conversion_id=result.id, token=1, owner=OWNER, created_at=now))
     await yard.stores.workers.put(
         Worker(id=name, host="h", pid=1, started_at=now, seen_at=now, slots=1, sandbox="off", offers=())
     )
@@ -74,6 +76,7 @@ def held(yard: Yard) -> dict[str, Any]:
             "conversion": stores.conversions._conversions._documents,
             "file": stores.files._files._documents,
             "answer": stores.access._answers._documents,
+            "cache_entry": stores.cache._entries._documents,
             "history": stores.history._entries._documents,
             "worker": stores.workers._workers._documents,
             "object": yard.objects._objects,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from converto_core.cache import Cached
 from converto_core.catalogue import Offer, Worker
 from converto_core.changes import beat, claim, request_cancel
 from converto_core.conversion import Lane, Status
@@ -435,3 +436,16 @@ async def test_sweeps_when_every_server_is_away_then_a_round_survives(yard: Yard
     assert set(done.values()) == {0}
     assert yard.waiting() == 1
     assert wake_up(await yard.look(record)).token == 0
+
+
+async def test_cache_when_an_entry_is_older_than_any_result_then_forgotten() -> None:
+    """I10: who made a result is kept as long as the result may be there, and the longest run before it."""
+    yard = Yard()
+    entry = Cached(id="k", conversion_id="c", token=1, owner=OWNER, created_at=yard.now_ms())
+    await yard.stores.cache.lead(entry)
+
+    yard.passed_s = int(SETTINGS.result_retention_s + SETTINGS.media_timeout_s)
+    assert (await yard.sweeps.once())["cache"] == 0
+    yard.passed_s += 1
+    assert (await yard.sweeps.once())["cache"] == 1
+    assert await yard.stores.cache.get("k") is None

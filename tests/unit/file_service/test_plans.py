@@ -19,7 +19,9 @@ async def plan(world: World, **body: Any) -> Any:
     return answer.json()
 
 
-async def ran(world: World, *durations_s: float, source: str = "pptx", target: str = "png") -> None:
+async def ran(
+    world: World, *durations_s: float, source: str = "pptx", target: str = "png", cached_from: str | None = None
+) -> None:
     """Conversions of somebody else that were completed after so many seconds, lately: old ones would expire."""
     started_at = now_ms() - 1_000_000
     for seconds in durations_s:
@@ -35,6 +37,7 @@ async def ran(world: World, *durations_s: float, source: str = "pptx", target: s
                 status=Status.COMPLETED,
                 started_at=started_at,
                 completed_at=started_at + int(seconds * 1000),
+                cached_from=cached_from,
             )
         )
 
@@ -57,6 +60,14 @@ async def test_plan_when_nothing_like_it_ever_ran_then_the_time_is_a_guess_that_
 
     assert told["expected"]["based_on"] == 0
     assert told["expected"]["low_s"] < told["expected"]["high_s"]
+
+
+async def test_plan_when_results_were_copied_then_they_are_no_experience(world: World) -> None:
+    """A copy tells nothing of how long the programs take."""
+    await ran(world, 4, 5, 5, 6, 6)
+    await ran(world, 0.1, 0.1, 0.1, cached_from="another")
+
+    assert (await plan(world, source_format="pptx", target_format="png"))["expected"]["based_on"] == 5
 
 
 async def test_plan_when_such_conversions_ran_here_then_the_time_comes_from_them(world: World) -> None:

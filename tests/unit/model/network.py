@@ -172,7 +172,7 @@ class FarStores:
         self._near, self._line = near, line
 
     def __getattr__(self, name: str) -> Any:
-        if name in {"ping", "ensure_indexes"}:
+        if name in {"ping", "ensure_indexes", "identity"}:
             return getattr(Far(self._near, self._line), name)
         return Far(getattr(self._near, name), self._line)
 

@@ -13,7 +13,9 @@ from typing import Any
 from conversion_worker.clock import SystemClock
 from conversion_worker.company import Company
 from conversion_worker.consumer import Slot, Stop, Surroundings
-from conversion_worker.job import Finished, JobRunner
+from conversion_worker.finished import Finished
+from conversion_worker.followers import Followers
+from conversion_worker.job import JobRunner
 from conversion_worker.patience import Patience
 from conversion_worker.register import Board
 from conversion_worker.workspace import Workspace
@@ -237,6 +239,9 @@ class Worker(Process):
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,
+            followers=Followers(
+                conversions=self.stores.conversions, cache=self.stores.cache, bus=self.bus, clock=self.clock
+            ),
             workspace=_NoFolders(),
             board=Board(),
             company=Company(),
@@ -285,7 +290,7 @@ class _PlayedJobs(JobRunner):
         try:
             if worker.is_willing:
                 engine.finish()
-            known = know_source(claimed, source_sha256="0" * 64, now_ms=worker.clock.now_ms())
+            known = know_source(claimed, source_sha256="0" * 64, cache_key=None, now_ms=worker.clock.now_ms())
             await patience.repeat(lambda: worker.stores.conversions.apply(known))
             await self._obey(engine, report)
             return Finished(outputs=(await self._upload(claimed, patience),), engine_versions={"played": "1"})
