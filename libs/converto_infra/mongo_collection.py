@@ -21,6 +21,9 @@ Document = dict[str, Any]
 T = TypeVar("T")
 
 DUPLICATE_KEY = 11000  # the server's code
+# What PyMongo 4.20 says instead of a cancellation that comes while it waits for a server under its own lock (before
+# Python 3.12): the lock is given back by who does not hold it. Nothing was sent.
+CONFUSED_LOCK = ("Lock is not acquired", "cannot wait on un-acquired lock")
 
 
 class Collection:
@@ -111,6 +114,10 @@ def translated() -> Iterator[None]:
         raise kind(detail=str(error)) from error
     except PyMongoError as error:
         raise StoreUnavailable(detail=f"{type(error).__name__}: {error}") from error
+    except RuntimeError as error:
+        if str(error) not in CONFUSED_LOCK:
+            raise
+        raise StoreUnavailable(detail=f"the driver lost its lock: {error}") from error
 
 
 def plain(values: Mapping[str, Any]) -> Document:

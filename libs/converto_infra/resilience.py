@@ -133,6 +133,10 @@ class Guard:
             if is_being_cancelled():
                 raise
             raise self._unavailable(detail=f"{self.name}: the connection was lost") from error
+        except DependencyUnavailable as error:
+            if _cancellations() > cancelled_before:
+                raise asyncio.CancelledError from error  # the driver raised it instead of the cancellation
+            raise
         if _cancellations() > cancelled_before:
             # A driver loses a cancellation that arrives together with its answer (asyncio.wait_for before Python 3.12).
             raise asyncio.CancelledError

@@ -22,12 +22,13 @@ def main() -> int:
         "--seed", type=int, default=None, help="the same seed: the same sources, the same order of faults"
     )
     parser.add_argument("--rate", type=float, default=5.0, help="new conversions each second")
+    parser.add_argument("--keep", action="store_true", help="keep logs and data also of a clean run")
     chosen = parser.parse_args()
     seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
     print(f"seed {seed}: python -m tests.chaos --seconds {chosen.seconds:g} --seed {seed}", flush=True)
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # connections are meant to break
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate)
+    plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate, is_kept=chosen.keep)
     outcome = asyncio.run(run(plan, lambda text: print(text, flush=True)))
     print(report(outcome))
     return 0 if outcome.ledger.is_clean else 1

@@ -21,4 +21,5 @@ SEEDS = (
     ),
     Seed(2, "a conversion in the quarantine lane waited for 45 s behind ordinary ones (recovery)"),
     Seed(12, "an engine whose worker was killed just after it had started it ran on for ever (engines left behind)"),
+    Seed(13, "a deadline that hit the database's driver while it held its lock was told as 500 (errors in the logs)"),
 )

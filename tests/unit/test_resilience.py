@@ -145,6 +145,26 @@ async def test_cancellation_when_a_driver_swallows_it_then_goes_on_all_the_same(
     assert guard.state == "closed"
 
 
+async def test_cancellation_when_a_driver_raises_an_error_instead_then_goes_on_all_the_same(guard: Guard) -> None:
+    """Found by the chaos suite: PyMongo confuses its lock when it is cancelled, and raises about that."""
+    asked = asyncio.Event()
+
+    async def confused() -> str:
+        asked.set()
+        try:
+            return await never()
+        except asyncio.CancelledError:
+            raise StoreUnavailable(detail="the driver lost its lock") from None
+
+    call = asyncio.create_task(guard.run(confused))
+    await asked.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    assert guard.report().failures == 0
+
+
 async def test_deadline_when_a_driver_swallows_it_then_its_answer_counts() -> None:
     guard = Guard("database", StoreUnavailable, timeout_s=0.01, failures=1, reset_s=1)
 
