@@ -15,12 +15,14 @@ from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, UnreadableEvent, decode, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq_link import TOPOLOGY_TIMEOUT_S, BackOff, Link, get_one, loss_of
+from converto_infra.rabbitmq_lull import Lull
 
 log = structlog.get_logger(__name__)
 
 # An idle slot opens a new channel and looks again this often: when a queue is deleted and declared anew just while a
 # slot begins to consume, the broker confirms the consumer but hands its messages to nobody (seen with RabbitMQ 3.10).
 IDLE_LOOK_S = 10
+BURST_LOOK_S = 0.01  # how long a slot waits between two looks at a queue that gave something a moment ago
 
 
 class RabbitSlot:
@@ -30,8 +32,11 @@ class RabbitSlot:
     which counts towards the delivery limit. `basic.get` keeps strict lanes and takes exactly one.
     """
 
-    def __init__(self, link: Link, families: Sequence[Family], orders: Sequence[Sequence[Lane]]) -> None:
+    def __init__(
+        self, link: Link, families: Sequence[Family], orders: Sequence[Sequence[Lane]], lull: Lull | None = None
+    ) -> None:
         self._link, self._families, self._orders = link, deque(families), deque(orders)
+        self._lull = lull or Lull()
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
         self._held: RabbitWakeup | None = None
@@ -66,11 +71,21 @@ class RabbitSlot:
         self._orders.rotate(-1)
         names = [queue_name(family, lane) for lane in self._orders[0] for family in self._families]
         channel = await self._open_channel()
+        message = await self._ask(channel, self._lull.worth_asking(names))
+        while message is None and (busy := self._lull.in_burst(names)):
+            await asyncio.sleep(BURST_LOOK_S)
+            message = await self._ask(channel, busy)
+        return message or await self._wait_for_delivery(channel, names)
+
+    async def _ask(self, channel: AbstractChannel, names: Sequence[str]) -> AbstractIncomingMessage | None:
+        """The first message that any of the queues has, in their order."""
         for name in names:
             message = await self._link.run(functools.partial(get_one, channel, name))
             if message is not None:
+                self._lull.saw_message(name)
                 return message
-        return await self._wait_for_delivery(channel, names)
+            self._lull.saw_empty(name)
+        return None
 
     async def _wait_for_delivery(
         self, channel: AbstractChannel, names: Sequence[str]
