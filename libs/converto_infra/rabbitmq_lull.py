@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 QUIET_S = 0.25
 # In a burst the next wake-up is a moment away: asking one queue again costs less than listening to all of them.
 BURST_S = 0.1
+BURST_LOOK_S = 0.01  # so often, and by one slot only, however many of them wait
 
 
 class Lull:
@@ -33,10 +34,17 @@ class Lull:
 
     def worth_asking(self, names: Sequence[str]) -> list[str]:
         """Those of the queues that were not seen empty a moment ago, in the same order."""
-        before = self._monotonic() - QUIET_S
-        return [name for name in names if self._empty_since.get(name, before) <= before]
+        return self._not_empty_for(names, QUIET_S)
 
     def in_burst(self, names: Sequence[str]) -> list[str]:
         """Those of the queues that gave something within the last moment, in the same order."""
         since = self._monotonic() - BURST_S
         return [name for name in names if self._gave_at.get(name, since) > since]
+
+    def next_in_burst(self, names: Sequence[str]) -> list[str]:
+        """Those of the queues in burst that no slot has asked since the last look."""
+        return self._not_empty_for(self.in_burst(names), BURST_LOOK_S)
+
+    def _not_empty_for(self, names: Sequence[str], seconds: float) -> list[str]:
+        before = self._monotonic() - seconds
+        return [name for name in names if self._empty_since.get(name, before) <= before]

@@ -15,14 +15,13 @@ from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, UnreadableEvent, decode, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq_link import TOPOLOGY_TIMEOUT_S, BackOff, Link, get_one, loss_of
-from converto_infra.rabbitmq_lull import Lull
+from converto_infra.rabbitmq_lull import BURST_LOOK_S, Lull
 
 log = structlog.get_logger(__name__)
 
 # An idle slot opens a new channel and looks again this often: when a queue is deleted and declared anew just while a
 # slot begins to consume, the broker confirms the consumer but hands its messages to nobody (seen with RabbitMQ 3.10).
 IDLE_LOOK_S = 10
-BURST_LOOK_S = 0.01  # how long a slot waits between two looks at a queue that gave something a moment ago
 
 
 class RabbitSlot:
@@ -72,9 +71,9 @@ class RabbitSlot:
         names = [queue_name(family, lane) for lane in self._orders[0] for family in self._families]
         channel = await self._open_channel()
         message = await self._ask(channel, self._lull.worth_asking(names))
-        while message is None and (busy := self._lull.in_burst(names)):
+        while message is None and self._lull.in_burst(names):
             await asyncio.sleep(BURST_LOOK_S)
-            message = await self._ask(channel, busy)
+            message = await self._ask(channel, self._lull.next_in_burst(names))
         return message or await self._wait_for_delivery(channel, names)
 
     async def _ask(self, channel: AbstractChannel, names: Sequence[str]) -> AbstractIncomingMessage | None:

@@ -1,6 +1,6 @@
 """What slots remember of their queues: whom to ask again, and when. Part of C5."""
 
-from converto_infra.rabbitmq_lull import BURST_S, QUIET_S, Lull
+from converto_infra.rabbitmq_lull import BURST_LOOK_S, BURST_S, QUIET_S, Lull
 
 NAMES = ("high", "normal", "bulk")
 
@@ -45,3 +45,15 @@ def test_burst_when_a_queue_gave_a_message_then_it_lasts_a_moment() -> None:
     assert lull.in_burst(NAMES) == ["normal"]
     clock.now_s += BURST_S
     assert lull.in_burst(NAMES) == []
+
+
+def test_burst_when_a_slot_has_just_asked_then_no_other_asks_until_the_next_look() -> None:
+    clock = Clock()
+    lull = Lull(clock)
+    lull.saw_message("normal")
+    lull.saw_empty("normal")
+
+    assert lull.in_burst(NAMES) == ["normal"]
+    assert lull.next_in_burst(NAMES) == []
+    clock.now_s += BURST_LOOK_S
+    assert lull.next_in_burst(NAMES) == ["normal"]
