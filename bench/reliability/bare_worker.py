@@ -19,6 +19,7 @@ from bench.reliability.journal import EFFECT, RUN, note
 from bench.reliability.peer import WORK_S, source_key
 from conversion_worker.app import with_signals
 from conversion_worker.clock import SystemClock
+from conversion_worker.company import Company
 from conversion_worker.consumer import Slot, Stop, Surroundings
 from conversion_worker.job import Finished, JobRunner
 from conversion_worker.patience import Patience
@@ -93,6 +94,7 @@ async def serve(settings: Settings, *, is_fixed: bool) -> None:
             bus=bus,
             workspace=workspace,
             board=board,
+            company=Company(),
             stop=stop,
             settings=settings,
             clock=clock,

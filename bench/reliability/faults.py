@@ -148,7 +148,9 @@ class _Records:
 
 
 async def _put_sources(stack: Stack) -> None:
-    settings = {name.removeprefix("CONVERTO_").lower(): value for name, value in stack.environment.items()}
+    settings: dict[str, Any] = {
+        name.removeprefix("CONVERTO_").lower(): value for name, value in stack.environment.items()
+    }
     objects = S3ObjectStore.connect(Settings(**settings))
     try:
         await objects.ensure_bucket()

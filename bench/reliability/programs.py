@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bench.reliability.servers import end, environment_of, started
 from deploy.local.stack import Stack
-from tests.contract.proxy import Proxy, proxy_to
+from tests.proxy import Proxy, proxy_to
 
 WORKERS, SLOTS = 2, 2
 LEASE_S = 5.0
