@@ -15,6 +15,7 @@ from converto_core.formats import Family
 from converto_infra.lane_orders import lane_orders
 from converto_infra.rabbitmq_facts import FactReader, FactSender
 from converto_infra.rabbitmq_link import Link, Outlet, Topology, end_task
+from converto_infra.rabbitmq_lull import Lull
 from converto_infra.rabbitmq_parked import RabbitParkedSource
 from converto_infra.rabbitmq_slot import RabbitSlot
 from converto_infra.resilience import broker_guard
@@ -35,6 +36,7 @@ class RabbitEventBus:
         self._publishing = Link(settings, topology, purpose="publish")
         self._consuming = Link(settings, topology, purpose="consume")
         self._wakeups = Outlet(self._publishing, is_confirmed=True)
+        self._lull = Lull()
         self._facts = FactSender(Outlet(self._publishing, is_confirmed=False))
 
     @classmethod
@@ -75,7 +77,7 @@ class RabbitEventBus:
     @asynccontextmanager
     async def open_slot(self, families: Sequence[Family], *, quarantine: bool = False) -> AsyncIterator["RabbitSlot"]:
         """One slot's view of the queues, on a channel of its own."""
-        slot = RabbitSlot(self._consuming, families, lane_orders(quarantine=quarantine))
+        slot = RabbitSlot(self._consuming, families, lane_orders(quarantine=quarantine), self._lull)
         try:
             yield slot
         finally:

@@ -94,9 +94,10 @@ class Link:
 
         A missed deadline also ends the connection: behind a silent network it would look alive for three heartbeats.
         """
+        was_being_cancelled = is_being_cancelled()
         try:
             async with asyncio.timeout(timeout_s or self._timeout_s):
-                return await call()
+                result = await call()
         except TimeoutError as error:
             self.discard()
             raise BusUnavailable(detail=f"broker: no answer to {self._purpose} in time") from error
@@ -109,6 +110,10 @@ class Link:
         except CONNECTION_EXCEPTIONS as error:
             self.forget_topology()
             raise BusUnavailable(detail=f"broker: {error!r}") from error
+        if is_being_cancelled() and not was_being_cancelled:
+            # The driver loses a cancellation that arrives together with its answer (asyncio.wait_for before 3.12).
+            raise asyncio.CancelledError
+        return result
 
     async def channel(self, *, is_confirmed: bool = False) -> AbstractChannel:
         """A new channel on a live connection."""

@@ -15,6 +15,7 @@ from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, UnreadableEvent, decode, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq_link import TOPOLOGY_TIMEOUT_S, BackOff, Link, get_one, loss_of
+from converto_infra.rabbitmq_lull import BURST_LOOK_S, Lull
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +31,11 @@ class RabbitSlot:
     which counts towards the delivery limit. `basic.get` keeps strict lanes and takes exactly one.
     """
 
-    def __init__(self, link: Link, families: Sequence[Family], orders: Sequence[Sequence[Lane]]) -> None:
+    def __init__(
+        self, link: Link, families: Sequence[Family], orders: Sequence[Sequence[Lane]], lull: Lull | None = None
+    ) -> None:
         self._link, self._families, self._orders = link, deque(families), deque(orders)
+        self._lull = lull or Lull()
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
         self._held: RabbitWakeup | None = None
@@ -66,11 +70,21 @@ class RabbitSlot:
         self._orders.rotate(-1)
         names = [queue_name(family, lane) for lane in self._orders[0] for family in self._families]
         channel = await self._open_channel()
+        message = await self._ask(channel, self._lull.worth_asking(names))
+        while message is None and self._lull.in_burst(names):
+            await asyncio.sleep(BURST_LOOK_S)
+            message = await self._ask(channel, self._lull.next_in_burst(names))
+        return message or await self._wait_for_delivery(channel, names)
+
+    async def _ask(self, channel: AbstractChannel, names: Sequence[str]) -> AbstractIncomingMessage | None:
+        """The first message that any of the queues has, in their order."""
         for name in names:
             message = await self._link.run(functools.partial(get_one, channel, name))
             if message is not None:
+                self._lull.saw_message(name)
                 return message
-        return await self._wait_for_delivery(channel, names)
+            self._lull.saw_empty(name)
+        return None
 
     async def _wait_for_delivery(
         self, channel: AbstractChannel, names: Sequence[str]

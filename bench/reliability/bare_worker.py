@@ -1,0 +1,157 @@
+"""A converto worker process without conversion programs: real slots, leases and settlements on the real servers.
+
+`nothing`: a job does nothing at all. Left out of a real worker are the source and the results (object store, hashing,
+the update that remembers the hash) and the programs; kept are wake-up, claim, acknowledgement, lease, private folder,
+facts, settlement and register. `fixed`: a job reads its source from the object store, waits for a child process of
+75 ms, and writes its result there.
+"""
+
+import asyncio
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from bench.reliability.journal import EFFECT, RUN, note
+from bench.reliability.peer import WORK_S, source_key
+from conversion_worker.app import with_signals
+from conversion_worker.clock import SystemClock
+from conversion_worker.company import Company
+from conversion_worker.consumer import Slot, Stop, Surroundings
+from conversion_worker.job import Finished, JobRunner
+from conversion_worker.patience import Patience
+from conversion_worker.register import Board, Register
+from conversion_worker.results import Results
+from conversion_worker.workspace import Workspace
+from converto_core.catalogue import Worker
+from converto_core.conversion import Conversion, Status
+from converto_core.errors import EngineError
+from converto_core.events import ConversionFact
+from converto_core.formats import Family
+from converto_engines.converter import Product, Report
+from converto_infra.mongo import MongoStores
+from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.s3 import S3ObjectStore
+from converto_infra.settings import Settings, load_settings
+from converto_infra.telemetry import configure_logging
+
+
+class NoWork(JobRunner):
+    """Finishes at once, with nothing."""
+
+    def __init__(self) -> None:
+        """Needs nothing."""
+
+    async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
+        """No outputs, as after a job."""
+        return Finished(outputs=(), engine_versions={})
+
+
+class FixedWork(JobRunner):
+    """Reads, waits for a child process, writes."""
+
+    def __init__(self, objects: S3ObjectStore, settings: Settings) -> None:
+        """The object store is passed in."""
+        self._objects, self._results, self._timeout_s = objects, Results(objects), settings.conversion_timeout_s
+
+    async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
+        """The result is the source."""
+        note(RUN, claimed.id)
+        path, patience = folder / "source", Patience(SystemClock(), seconds=self._timeout_s)
+        await patience.repeat(lambda: self._objects.download(source_key(claimed.id), path))
+        child = await asyncio.create_subprocess_exec("sleep", str(WORK_S))
+        if await child.wait() != 0:
+            raise EngineError("The program ended too early")
+        outputs = await self._results.upload(claimed, [Product(path=path)], report, patience)
+        return Finished(outputs=outputs, engine_versions={})
+
+
+class TellingBus(RabbitEventBus):
+    """Notes the moment at which a conversion is shown as completed: what a webhook would be sent for."""
+
+    async def announce(self, event: ConversionFact) -> None:
+        """Note it, then announce."""
+        if event.status is Status.COMPLETED:
+            note(EFFECT, event.id)
+        await super().announce(event)
+
+
+async def serve(settings: Settings, *, is_fixed: bool) -> None:
+    """Take conversions until asked to stop."""
+    async with AsyncExitStack() as left_open:
+        stop, clock, board = Stop(), SystemClock(), Board()
+        with_signals(stop, grace_s=settings.stop_grace_s)
+        worker_id = f"bench-{os.getpid()}-{secrets.token_hex(3)}"
+        stores, objects, bus, workspace = await left_open.enter_async_context(_opened(settings, worker_id, is_fixed))
+        around = Surroundings(
+            worker_id=worker_id,
+            families=tuple(Family),
+            conversions=stores.conversions,
+            objects=objects,
+            bus=bus,
+            workspace=workspace,
+            board=board,
+            company=Company(),
+            stop=stop,
+            settings=settings,
+            clock=clock,
+        )
+        register = Register(
+            _record(worker_id, settings, clock), store=stores.workers, board=board, clock=clock, stopping=stop.stopping
+        )
+        runners = [FixedWork(objects, settings) if is_fixed else NoWork() for _ in range(settings.slots)]
+        slots = [Slot(around, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
+        await _work(slots, register)
+
+
+async def _work(slots: list[Slot], register: Register) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        registering = tasks.create_task(register.run())
+        await asyncio.wait([tasks.create_task(slot.run()) for slot in slots])
+        registering.cancel()
+
+
+def _record(worker_id: str, settings: Settings, clock: SystemClock) -> Worker:
+    now = clock.now_ms()
+    return Worker(
+        id=worker_id,
+        host="bench",
+        pid=os.getpid(),
+        started_at=now,
+        seen_at=now,
+        slots=settings.slots,
+        sandbox="off",
+        offers=(),
+    )
+
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings, worker_id: str, is_fixed: bool
+) -> AsyncIterator[tuple[MongoStores, S3ObjectStore, RabbitEventBus, Workspace]]:
+    stores, objects = MongoStores.connect(settings), S3ObjectStore.connect(settings)
+    bus = TellingBus(settings) if is_fixed else RabbitEventBus(settings)
+    workspace = Workspace(Path(tempfile.gettempdir()) / f"converto-bare-{os.getuid()}", worker_id, reserve_bytes=0)
+    workspace.open()
+    workspace.clean_up()
+    try:
+        yield stores, objects, bus, workspace
+    finally:
+        workspace.close()
+        await bus.close()
+        await objects.close()
+        await stores.close()
+
+
+def main() -> None:
+    """Serve; `nothing` or `fixed` is the only argument."""
+    settings = load_settings()
+    configure_logging(settings, service="bare_worker")
+    asyncio.run(serve(settings, is_fixed=sys.argv[1] == "fixed"))
+
+
+if __name__ == "__main__":
+    main()

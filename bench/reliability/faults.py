@@ -1,0 +1,183 @@
+"""The same job under the same faults on Celery and on converto, one after the other on the same servers, with a ledger.
+
+Which programs run, what is done to them and in which words it is counted is told in the README of the benchmarks.
+Run it with `python -m bench.reliability.faults [--seconds N] [--seed S]`; the same seed does the same faults in order.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pymongo import MongoClient
+
+from bench.figures import keep, show, verdict
+from bench.reliability import journal
+from bench.reliability.mischief import FAULTS, Scene
+from bench.reliability.peer import source_key
+from bench.reliability.programs import LEASE_S, prepared
+from bench.reliability.servers import running_servers
+from converto_infra.s3 import S3ObjectStore
+from converto_infra.settings import Settings
+from deploy.local.stack import Stack
+
+# name → side, and what Celery does with a task whose process is gone (its documentation names both settings)
+RUNS = {
+    "Celery": ("peer", "no"),
+    "Celery, reject on lost": ("peer", "yes"),
+    "converto": ("own", ""),
+}
+GAP_S = (2.0, 5.0)
+# How long nothing may happen before what is left counts as lost: several times what either side needs to notice.
+QUIET_S = 6 * LEASE_S
+COLUMNS = ("attempted", "accepted", "completed", "wrongly failed", "lost", "stuck", "doubled", "executions")
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """One run in numbers.
+
+    Lost: accepted, still waiting, and nothing will ever run it. Stuck: said to be in work, and nobody is at it.
+    Doubled: shown as completed twice.
+    """
+
+    attempted: int
+    accepted: int
+    completed: int
+    wrongly_failed: int
+    lost: int
+    stuck: int
+    doubled: int
+    executions: int
+    faults: dict[str, int]
+
+    @property
+    def broken(self) -> int:
+        """Everything that must be zero."""
+        return self.wrongly_failed + self.lost + self.stuck + self.doubled
+
+
+async def everything(seconds: float, seed: int, kinds: list[str]) -> dict[str, Ledger]:
+    """All three runs on one set of servers."""
+    async with running_servers() as stack:
+        await _put_sources(stack)
+        return {name: await one_run(name, stack, seconds=seconds, seed=seed, kinds=kinds) for name in RUNS}
+
+
+async def one_run(name: str, stack: Stack, *, seconds: float, seed: int, kinds: list[str]) -> Ledger:
+    """Hand in work while faults happen, heal, wait until nothing happens any more, and count."""
+    side, reject_on_lost = RUNS[name]
+    database, path = f"bench{time.time_ns()}", stack.home.root / f"{time.time_ns()}.journal"
+    path.touch()
+    async with prepared(stack, side, database=database, journal=path, reject_on_lost=reject_on_lost) as programs:
+        done = await _with_faults(Scene(stack, programs), kinds, seconds, random.Random(seed))
+        programs.stop_clients()
+        records = _Records(stack, side, database, path)
+        await _until_quiet(records)
+        print(f"  {name}: {sum(done.values())} faults", flush=True)
+        return await asyncio.to_thread(records.ledger, done)
+
+
+async def _with_faults(scene: Scene, kinds: list[str], seconds: float, chance: random.Random) -> dict[str, int]:
+    """Every kind of fault once in random order, then again; each is over before the next begins."""
+    done = dict.fromkeys(kinds, 0)
+    deadline, waiting = time.monotonic() + seconds, list[str]()
+    while time.monotonic() < deadline:
+        await asyncio.sleep(chance.uniform(*GAP_S))
+        if not waiting:
+            waiting = chance.sample(kinds, len(kinds))
+        name = waiting.pop()
+        done[name] += await FAULTS[name](scene, chance)
+    return done
+
+
+async def _until_quiet(records: "_Records") -> None:
+    """Return when all is done, or when nothing has happened for `QUIET_S`."""
+    seen, since = -1, time.monotonic()
+    while time.monotonic() - since < QUIET_S:
+        left, lines = await asyncio.to_thread(records.progress)
+        if not left:
+            return
+        if lines != seen:
+            seen, since = lines, time.monotonic()
+        await asyncio.sleep(0.5)
+
+
+class _Records:
+    """What the database and the journal say of one run."""
+
+    def __init__(self, stack: Stack, side: str, database: str, path: Path) -> None:
+        client = MongoClient[dict[str, Any]](stack.environment["CONVERTO_MONGODB_URL"])
+        self._path, self._side = path, side
+        self._jobs = client[database]["conversions"] if side == "own" else client[f"{database}_peer"]["records"]
+        self._results = client[f"{database}_peer"]["celery_taskmeta"]
+
+    def progress(self) -> tuple[int, int]:
+        """How many accepted ones are not shown as completed, and how much was written to the journal."""
+        said = journal.read(self._path)
+        left = set(said[journal.ACCEPTED]) - set(said[journal.EFFECT])
+        return len(left), sum(said[journal.RUN].values())
+
+    def ledger(self, faults: dict[str, int]) -> Ledger:
+        """The count at the end."""
+        said = journal.read(self._path)
+        accepted = set(said[journal.ACCEPTED])
+        ends = [self._end_of(job_id) for job_id in accepted]
+        return Ledger(
+            attempted=sum(said[journal.ATTEMPTED].values()),
+            accepted=len(accepted),
+            completed=ends.count("completed"),
+            wrongly_failed=ends.count("failed"),
+            lost=ends.count("pending"),
+            stuck=ends.count("processing"),
+            doubled=sum(1 for times in said[journal.EFFECT].values() if times > 1),
+            executions=sum(said[journal.RUN].values()),
+            faults=faults,
+        )
+
+    def _end_of(self, job_id: str) -> str:
+        record = self._jobs.find_one({"_id": job_id})
+        status = "pending" if record is None else str(record["status"])
+        if status == "completed" or self._side == "own":
+            return status
+        result = self._results.find_one({"_id": job_id})
+        return "failed" if result is not None and result["status"] == "FAILURE" else status
+
+
+async def _put_sources(stack: Stack) -> None:
+    settings: dict[str, Any] = {
+        name.removeprefix("CONVERTO_").lower(): value for name, value in stack.environment.items()
+    }
+    objects = S3ObjectStore.connect(Settings(**settings))
+    try:
+        await objects.ensure_bucket()
+        for digit in "0123456789abcdef":
+            await objects.put(source_key(digit), b"a small source\n" * 64, content_type="text/plain")
+    finally:
+        await objects.close()
+
+
+def main() -> int:
+    """0 when converto lost, stuck, doubled and failed nothing; what Celery did is told."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=90, help="time with faults, for each of the three runs")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--without", action="append", default=[], choices=FAULTS, help="leave this fault out")
+    chosen = parser.parse_args()
+    kinds = sorted(set(FAULTS) - set(chosen.without))
+    print(f"seed {chosen.seed}")
+    ledgers = asyncio.run(everything(chosen.seconds, chosen.seed, kinds))
+    rows = [[name, *(getattr(one, word.replace(" ", "_")) for word in COLUMNS)] for name, one in ledgers.items()]
+    show(f"The same job under the same faults, {chosen.seconds:.0f} s each, seed {chosen.seed}", ["", *COLUMNS], rows)
+    faults = [[name, *(one.faults[kind] for kind in kinds)] for name, one in ledgers.items()]
+    show("Faults", ["", *kinds], faults)
+    is_kept = verdict("converto: lost, stuck, doubled or wrongly failed", ledgers["converto"].broken, 0)
+    keep("reliability_faults", {"seed": chosen.seed, "seconds": chosen.seconds, "runs": msgspec.to_builtins(ledgers)})
+    return 0 if is_kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""A cancellation gets through every exchange with the broker, also when the driver swallows it. Part of M14."""
+
+import asyncio
+
+import pytest
+
+from converto_infra.rabbitmq_link import Link, Topology
+from converto_infra.settings import Settings
+
+
+async def test_link_when_the_driver_swallows_a_cancellation_then_it_is_delivered_all_the_same() -> None:
+    link, asked = Link(Settings(), Topology(), purpose="consume"), asyncio.Event()
+
+    async def answer_instead_of_ending() -> str:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "an answer"
+        return "never"
+
+    running = asyncio.create_task(link.run(answer_instead_of_ending))
+    async with asyncio.timeout(5):
+        await asked.wait()
+    running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
