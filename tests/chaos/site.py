@@ -47,8 +47,9 @@ IMPATIENT = {
     "CONVERTO_REPUBLISH_MAX_S": "10",
     "CONVERTO_STOP_GRACE_S": "2",
     "CONVERTO_WORKER_SLOTS": "2",
-    # Longer than the lease, as the real one is: else a worker that was stopped for a while takes it for a slow engine.
-    "CONVERTO_CONVERSION_TIMEOUT_S": "8",
+    # Longer than any worker is stopped, as the real one is: a worker that was stopped takes that time for the engine's,
+    # and where the reapers have lost sight of the database meanwhile nobody else has taken its conversion over.
+    "CONVERTO_CONVERSION_TIMEOUT_S": "12",
     "CONVERTO_ENGINE_MEMORY_BYTES": str(192 * 1024**2),
     "CONVERTO_WORK_RESERVE_BYTES": str(2 * 1024**2),
     "CONVERTO_LOG_LEVEL": "info",
