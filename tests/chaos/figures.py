@@ -43,8 +43,9 @@ def spread(values: Iterable[float]) -> Spread:
 def recoveries(journal: Sequence[Entry], blows: Sequence[Blow], outages: Sequence[Outage] = ()) -> list[float]:
     """For each run that a worker held when it was hit: seconds until the same conversion was claimed again.
 
-    Time in which one of `outages` lasted is not counted. What was never claimed again, because it had just ended or
-    was cancelled, is left out: that is the ledger's.
+    Where one of `outages` lasted meanwhile, its end is the start: reapers that could not see the database give every
+    worker a whole lease again. What was never claimed again, because it had just ended or was cancelled, is left out:
+    that is the ledger's.
     """
     claims: dict[str, list[Entry]] = {}
     for entry in journal:
@@ -55,7 +56,7 @@ def recoveries(journal: Sequence[Entry], blows: Sequence[Blow], outages: Sequenc
         conversion, _, token = run.rpartition("-")
         later = [entry.at_s for entry in claims.get(conversion, []) if entry.token > int(token)]
         if later:
-            found.append(min(later) - at_s - _overlap_s(outages, at_s, min(later)))
+            found.append(min(later) - _undisturbed_since(at_s, min(later), outages))
     return found
 
 
@@ -78,14 +79,10 @@ def answer_times(probes: Sequence[Probe], outages: Sequence[Outage], *, fault: s
     return [probe.took_s for probe in probes if any(began <= probe.at_s < healed for began, healed in during)]
 
 
-def _overlap_s(outages: Sequence[Outage], start_s: float, end_s: float) -> float:
-    """How much of a span was covered by outages, each moment once."""
-    covered_s, reached_s = 0.0, start_s
-    for outage in sorted(outages, key=lambda one: one.began_s):
-        began_s, healed_s = max(outage.began_s, reached_s), min(outage.healed_s, end_s)
-        covered_s += max(healed_s - began_s, 0.0)
-        reached_s = max(reached_s, healed_s)
-    return covered_s
+def _undisturbed_since(at_s: float, until_s: float, outages: Sequence[Outage]) -> float:
+    """The end of the last outage between two times, or the first of them."""
+    meanwhile = [one.healed_s for one in outages if one.began_s < until_s and at_s < one.healed_s]
+    return min(max([at_s, *meanwhile]), until_s)
 
 
 def _held(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[tuple[float, str]]:

@@ -143,7 +143,7 @@ def _figures(site: Site, prober: Prober) -> Iterator[str]:
     times, net = spread(recoveries(site.journal.read(), blows)), spread(recoveries(site.journal.read(), blows, needed))
     yield (
         f"recovery            {times.count} runs of killed or stopped workers: p50 {times.p50_s:.1f} s, "
-        f"max {times.most_s:.1f} s; without outages of database and broker p50 {net.p50_s:.1f} s, "
+        f"max {times.most_s:.1f} s; since the last outage of database or broker p50 {net.p50_s:.1f} s, "
         f"p99 {net.p99_s:.1f} s, max {net.most_s:.1f} s (wanted: p99 within {LEASE_S + 5:.0f} s)"
     )
     for dependency, values in sorted(seconds_to_success(site.outages, prober.health).items()):

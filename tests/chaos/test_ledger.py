@@ -138,7 +138,7 @@ def test_recovery_when_a_worker_is_hit_then_time_until_what_it_held_is_claimed_a
     assert recoveries(journal, [Blow(3.5, 7)]) == [5.5, 7.0]
 
 
-def test_recovery_when_a_dependency_was_away_meanwhile_then_that_time_does_not_count() -> None:
+def test_recovery_when_a_dependency_was_away_meanwhile_then_it_counts_from_its_return() -> None:
     journal = [Entry(1.0, 7, "claimed", "c1-1", ""), Entry(20.0, 9, "claimed", "c1-2", "")]
     outages = [Outage("broker", "refused", 4.0, 9.0), Outage("database", "refused", 8.0, 10.0)]
 
