@@ -57,6 +57,7 @@ async def serve_own() -> None:
         await stores.conversions.apply(published(conversion, next_due_ms=due_ms))
         return conversion.id
 
+    await stores.ensure_indexes()  # as the file service does; each update pays for them
     await one()
     while line := await asyncio.to_thread(sys.stdin.readline):
         answer(await _many(one, int(line)))
