@@ -68,7 +68,7 @@ def adopted(conversion: Conversion, outputs: Iterable[Output]) -> tuple[Output, 
     return tuple(
         msgspec.structs.replace(
             output,
-            key=output_key(conversion, f"{place}/{output.key.rpartition('/')[2]}"),
+            key=output_key(conversion, f"{place}-{output.key.rpartition('/')[2]}"),
             filename=readable_name(conversion.filename, conversion.target_format, output.page, pages),
         )
         for output in made

@@ -9,6 +9,7 @@ from converto_core.cache import Cached, adopted, cache_key, has_result
 from converto_core.catalogue import Offer
 from converto_core.conversion import Status, Step
 from converto_core.formats import Family
+from converto_core.object_keys import OutputPlace, place_of
 from tests.contract.samples import NOW_MS, OUTPUT, a_conversion, a_pending_conversion, a_running_conversion
 
 CONTENT = "a" * 64
@@ -118,5 +119,14 @@ def test_adopted_when_copied_then_own_keys_own_names_and_the_same_bytes() -> Non
     assert [output.page for output in first] == list(range(1, 13))
     assert {(output.sha256, output.size_bytes) for output in first} == {(OUTPUT.sha256, OUTPUT.size_bytes)}
     assert all(output.key.startswith(f"t/ann/out/{own.id}/4/") for output in first)
-    assert all(output.key.endswith(f"/page-{output.page:05d}.png") for output in first)
+    assert all(output.key.endswith(f"-page-{output.page:05d}.png") for output in first)
     assert len({output.key for output in (*first, *again)}) == 24
+
+
+def test_adopted_when_housekeeping_reads_the_key_then_it_knows_whose_it_is_and_under_which_token() -> None:
+    """I10: otherwise an orphaned copy stays for ever, and a copy under a newer token goes with what is older."""
+    own = a_conversion(token=4)
+
+    (copied,) = adopted(own, [OUTPUT])
+
+    assert place_of(copied.key) == OutputPlace(owner="ann", conversion_id=own.id, token=4)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.typing import EventDict
 
 from conversion_worker.sharing import FOLLOW_LONGEST_MS
 from converto_core.changes import cancel_waiting, expire_result, lost, request_cancel, retry
@@ -285,7 +286,7 @@ async def test_follower_when_the_engine_gave_up_on_another_one_then_it_tries_by_
 
 
 async def test_follower_when_the_leader_is_cancelled_then_it_runs_by_itself(house: House) -> None:
-    _, leader = await leading(house)
+    gate, leader = await leading(house)
     other = FakeConverter(make_upper_case)
     await house.open_slot(other)
     follower = await following(house, await house.request())
@@ -296,6 +297,7 @@ async def test_follower_when_the_leader_is_cancelled_then_it_runs_by_itself(hous
         return (await house.look(leader)).is_terminal
 
     await until(cancelled)
+    gate.open.set()  # whichever slot takes the follower now can finish it
     (followed,) = await ended(house, follower)
 
     assert (await house.look(leader)).status is Status.CANCELLED
@@ -317,38 +319,39 @@ async def test_follower_when_the_leader_vanishes_then_it_looks_for_itself_takes_
     house: House,
 ) -> None:
     """Promises 1 and 3: a dead leader blocks nobody, and its own second run costs no engine."""
-    gate, healthy = Gate(), FakeConverter(make_upper_case)
-    house.converter.behaviour = gate
-    dying = await house.open_slot()
-    leader = await house.request()
-    await gate.reached.wait()
+    gate, leader = await leading(house)
+    house.converter.behaviour = make_upper_case  # for what this slot takes when it has noticed that it is fenced
+    healthy = FakeConverter(make_upper_case)
     held = await house.look(leader)
     await house.open_slot(healthy)
     follower = await following(house, await house.request())
     await house.stores.conversions.apply(lost(held, now_ms=house.clock.now_ms()))  # what the reaper does
     house.clock.advance(FOLLOW_LONGEST_MS / 1000)
     house.board.drop(leader.id)
+    await outbox(house).sweep()  # makes a date of the follower's wait
+    house.clock.advance(FOLLOW_LONGEST_MS / 1000)
     await outbox(house).sweep()
     done = await ended(house, leader, follower)
     gate.open.set()
-    await asyncio.sleep(0)
 
     assert {one.status for one in done} == {Status.COMPLETED}
     assert sum(one.cached_from is None for one in done) == 1
-    assert len(healthy.jobs) == 1
-    assert not dying.done()
+    assert len(healthy.jobs) + len(house.converter.jobs) == 2  # the one that vanished, and one for both
 
 
-async def test_follower_when_its_wakeup_is_lost_then_the_date_in_its_record_brings_it_back(house: House) -> None:
+async def test_follower_when_its_wakeup_is_lost_then_the_date_in_its_record_brings_it_back(
+    house: House, logs: list[EventDict]
+) -> None:
     gate, leader = await leading(house)
     await house.open_slot()
     follower = await following(house, await house.request())
     house.bus.is_away = True
     gate.open.set()
     await ended(house, leader)
-    await until(lambda: not house.board.running)
+    await until(lambda: any(entry["event"] == "followers.left_to_the_outbox" for entry in logs))
     house.bus.is_away = False
-    house.clock.advance(60)
+    await outbox(house).sweep()  # makes a date of the wait
+    house.clock.advance(FOLLOW_LONGEST_MS / 1000)
     await outbox(house).sweep()
     (followed,) = await ended(house, follower)
 
