@@ -36,23 +36,23 @@ class Topology:
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
-        self._is_declared = False
+        self.is_declared = False
 
     def forget(self) -> None:
         """Something is missing: declare all of it before the next use."""
-        self._is_declared = False
+        self.is_declared = False
 
     async def ensure(self, connection: AbstractConnection) -> None:
         """Declare what is not known to be there."""
         async with self._lock:
-            if self._is_declared:
+            if self.is_declared:
                 return
             channel = await connection.channel()
             try:
                 await self._declare(channel)
             finally:
                 await channel.close()
-            self._is_declared = True
+            self.is_declared = True
 
     async def _declare(self, channel: AbstractChannel) -> None:
         events = await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
@@ -84,8 +84,8 @@ class Link:
     def __init__(self, settings: Settings, topology: Topology, *, purpose: str) -> None:
         self._url, self._timeout_s = settings.rabbitmq_url.get_secret_value(), settings.rabbitmq_timeout_s
         self._topology, self._purpose = topology, purpose
-        self._lock = asyncio.Lock()
         self._connection: AbstractConnection | None = None
+        self._connecting: asyncio.Task[AbstractConnection] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.generation = 0
 
@@ -99,7 +99,7 @@ class Link:
             async with asyncio.timeout(timeout_s or self._timeout_s):
                 result = await call()
         except TimeoutError as error:
-            self.discard()
+            self._give_up()
             raise BusUnavailable(detail=f"broker: no answer to {self._purpose} in time") from error
         except asyncio.CancelledError as error:
             # aiormq cancels the waiters of a dead connection; nobody asked this task to stop.
@@ -121,14 +121,17 @@ class Link:
         return await connection.channel(publisher_confirms=is_confirmed, on_return_raises=is_confirmed)
 
     async def connected(self) -> AbstractConnection:
-        """The live connection, with the topology declared on it."""
-        async with self._lock:
-            if self._connection is None or not self._connection.connected.is_set():
-                self.discard()
-                self._topology.forget()
-                self._connection = await self._open()
-            await self._topology.ensure(self._connection)
-            return self._connection
+        """The live connection, with the topology declared on it.
+
+        Connecting has a task and a deadline of its own: a slow broker needs longer than one caller waits, and would
+        otherwise never be done with it.
+        """
+        if self._connecting is None or self._connecting.done():
+            if self._connection is not None and self._is_ready(self._connection):
+                return self._connection
+            self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(_hear)
+        return await asyncio.shield(self._connecting)
 
     def forget_topology(self) -> None:
         """Declare everything again before the next use: something was missing."""
@@ -145,8 +148,32 @@ class Link:
 
     async def close(self) -> None:
         """End the connection in good order."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait((self._connecting,))
         self.discard()
         await asyncio.gather(*self._closing)
+
+    def _give_up(self) -> None:
+        """Whoever missed its deadline behind a connection has shown it dead; one that is being made is not judged."""
+        if self._connecting is None or self._connecting.done():
+            self.discard()
+
+    def _is_ready(self, connection: AbstractConnection) -> bool:
+        return connection.connected.is_set() and self._topology.is_declared
+
+    async def _connect(self) -> AbstractConnection:
+        try:
+            async with asyncio.timeout(self._timeout_s + TOPOLOGY_TIMEOUT_S):
+                if self._connection is None or not self._connection.connected.is_set():
+                    self.discard()
+                    self._topology.forget()
+                    self._connection = await self._open()
+                await self._topology.ensure(self._connection)
+                return self._connection
+        except TimeoutError:
+            self.discard()
+            raise
 
     async def _open(self) -> AbstractConnection:
         connection = await aio_pika.connect(
@@ -159,6 +186,12 @@ class Link:
         with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
             async with asyncio.timeout(self._timeout_s):
                 await connection.close()
+
+
+def _hear(connecting: asyncio.Task[AbstractConnection]) -> None:
+    """Look at how it ended, also when nobody waits for it any more."""
+    if not connecting.cancelled():
+        connecting.exception()
 
 
 class Outlet:

@@ -57,6 +57,15 @@ async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> No
                 return
 
 
+async def test_publish_when_the_broker_is_slow_to_declare_all_queues_then_it_gets_through_in_the_end(
+    bus: RabbitEventBus, proxy: Proxy
+) -> None:
+    """C8: connecting takes longer than one caller waits, so it must not begin anew with each of them."""
+    proxy.slow(latency_s=0.03)  # two ways for each of some sixty calls: about four times the deadline of a caller
+
+    await publish_until_confirmed(bus, "one")
+
+
 async def test_slot_when_connections_are_cut_while_it_waits_then_goes_on(bus: RabbitEventBus, proxy: Proxy) -> None:
     """C8: automatic reconnection of the worker."""
     async with bus.open_slot([Family.OFFICE]) as slot:
