@@ -9,6 +9,7 @@ import msgspec
 
 from converto_client.errors import Busy, ClientError, ProblemError, RequestInFlight, ServerUnreachable
 
+BUSY_JITTER_ATTEMPT = 3
 _GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -29,10 +30,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     def pause_s(self, attempt: int, retry_after_s: float | None, draw: Callable[[], float] = random.random) -> float:
         """Seconds to pause after the failed attempt number `attempt` (from 1); `draw` gives a number in [0, 1)."""
         jitter_s = draw() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
-        if not retry_after_s:
-            return jitter_s
-        # Not much longer than the server asks for: who was refused often must not come later than who just came.
-        return retry_after_s + min(jitter_s, retry_after_s / 2)
+        return jitter_s + (retry_after_s or 0.0)
+
+    def pause_after_s(self, error: ClientError, attempt: int) -> float:
+        """The pause after this error. Who was refused often must not come later than who just came, so jitter of a
+        busy server does not grow as it does with a broken one."""
+        jittered_as = min(attempt, BUSY_JITTER_ATTEMPT) if isinstance(error, Busy) else attempt
+        return self.pause_s(jittered_as, getattr(error, "retry_after_s", None))
 
     def may_repeat(self, error: ClientError, attempt: int, *, paused_s: float = 0.0) -> bool:
         """True when the failed attempt number `attempt` (from 1) should be followed by another one.

@@ -94,7 +94,7 @@ class Transport:
             except ClientError as error:
                 if not self.retry.may_repeat(error, attempt, paused_s=paused_s):
                     raise
-                pause_s = self.retry.pause_s(attempt, getattr(error, "retry_after_s", None))
+                pause_s = self.retry.pause_after_s(error, attempt)
                 paused_s += pause_s
                 await self.sleep(pause_s)
 

@@ -19,6 +19,7 @@ from file_service.problem import FieldError, InvalidFields, problem_of
 STALE_AFTER_MS = 5_000
 """A reservation this old is taken over: its server died, or is slow; serving twice with the same ids does no harm."""
 LONGEST_KEY = 255
+MOST_LEFT = 1000
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,8 @@ class Idempotency:
         """`ttl_s`: how long an answer is remembered."""
         self._access = access
         self._ttl_ms = ttl_s * 1000
+        self._left: dict[str, None] = {}
+        """Reservations whose work has ended here, but which a database out of breath did not take back."""
 
     async def once(self, asked: Asked, content: Any, work: Work) -> Answer:
         """Do the work, or repeat the answer it had. `content` is what must be equal in a repetition.
@@ -63,8 +66,13 @@ class Idempotency:
                 [FieldError("Idempotency-Key", f"must be 1 to {LONGEST_KEY} printable ASCII characters")]
             )
         claim = self._claim(asked, content)
-        kept = await self._access.claim_answer(claim, stale_before_ms=claim.claimed_at - STALE_AFTER_MS)
-        return await self._serve(asked, kept, work) if kept.claim == claim.claim else _replay(claim, kept)
+        try:
+            kept = await self._access.claim_answer(claim, stale_before_ms=claim.claimed_at - STALE_AFTER_MS)
+        except DependencyUnavailable:
+            self._leave(claim)  # it may be stored all the same
+            raise
+        is_ours = kept.claim == claim.claim or self._takes_up(kept, claim)
+        return await self._serve(asked, kept, work) if is_ours else _replay(claim, kept)
 
     def _claim(self, asked: Asked, content: Any) -> RememberedAnswer:
         fingerprint = hashlib.sha256(asked.path.encode() + b"\n" + msgspec.json.encode(content, order="sorted"))
@@ -101,14 +109,26 @@ class Idempotency:
         try:
             await self._access.remember_answer(done)
         except DependencyUnavailable:
-            return True  # the work is done and its answer is true; a repetition after a while finds the same
+            self._leave(claim)  # the work is done and its answer is true; a repetition finds the same
         return True
 
     async def _give_back(self, claim: RememberedAnswer) -> None:
         try:
             await self._access.give_answer_back(claim)
         except DependencyUnavailable:
-            return  # it is taken over when it is stale
+            self._leave(claim)  # another server takes it over when it is stale
+
+    def _leave(self, claim: RememberedAnswer) -> None:
+        self._left[claim.claim] = None
+        if len(self._left) > MOST_LEFT:
+            del self._left[next(iter(self._left))]
+
+    def _takes_up(self, kept: RememberedAnswer, claim: RememberedAnswer) -> bool:
+        """True for one repetition of a request that ended here: nobody is serving it any more."""
+        is_same = kept.status == 0 and kept.body_sha256 == claim.body_sha256 and kept.claim in self._left
+        if is_same:
+            del self._left[kept.claim]
+        return is_same
 
 
 def _new_ids() -> NewIds:

@@ -199,3 +199,32 @@ async def test_form_when_the_server_died_after_the_insert_then_a_repetition_goes
     assert again.status_code == 201
     assert again.json()["conversion"]["id"] == first
     assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
+
+
+@pytest.mark.parametrize("lost", ["claim_answer", "give_answer_back", "remember_answer"])
+async def test_post_when_its_reservation_could_not_be_settled_then_a_repetition_is_served_at_once(
+    world: World, lost: str
+) -> None:
+    """I15: a database out of breath says 503; whoever obeys and comes again is not told that he is being served."""
+    insert, settle = world.stores.files.insert, getattr(world.stores.access, lost)
+
+    async def insert_in_vain(record: Any) -> None:
+        world.stores.files.insert = insert  # type: ignore[method-assign]
+        raise StoreUnavailable(detail="out of breath")
+
+    async def settle_in_vain(*arguments: Any, **more: Any) -> Any:
+        setattr(world.stores.access, lost, settle)
+        if lost == "claim_answer":
+            await settle(*arguments, **more)
+        raise StoreUnavailable(detail="out of breath")
+
+    setattr(world.stores.access, lost, settle_in_vain)
+    if lost == "give_answer_back":
+        world.stores.files.insert = insert_in_vain  # type: ignore[method-assign]
+    first = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+
+    again = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+
+    assert first.status_code == (201 if lost == "remember_answer" else 503)
+    assert again.status_code == 201
+    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
