@@ -70,7 +70,9 @@ class Settings(BaseSettings):
     # Housekeeping
     sweep_interval_s: float = Field(1, gt=0)
     republish_after_s: float = Field(
-        60, gt=0, description="A wake-up that nobody claimed leaves again after this, then 2x, 4x …"
+        600,
+        gt=0,
+        description="A wake-up that nobody claimed leaves again after this, then 2x, 4x …; lost ones leave sooner.",
     )
     republish_max_s: float = Field(3600, gt=0)
     parked_retention_s: float = Field(
