@@ -85,21 +85,29 @@ class AsyncConverto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        fresh: bool = False,
         append: Sequence[str | Path] = (),
         on_bytes: OnBytes = ignore,
     ) -> AsyncConversion:
         """Upload a local file and have it converted; returns as soon as the server has confirmed the upload.
 
-        Files of `append` are uploaded too and joined to the end of the first, in order (PDF to PDF).
+        Files of `append` are uploaded too and joined to the end of the first, in order (PDF to PDF). With `fresh` the
+        programs run even when the same was made before.
         """
         if append:
             uploaded = [await self.upload(path, client_id=client_id, on_bytes=on_bytes) for path in (source, *append)]
             first, *more = [file.id for file in uploaded]
             return await self.convert_uploaded(
-                first, to, options=options, client_id=client_id, lane=lane, append_file_ids=more
+                first, to, options=options, client_id=client_id, lane=lane, fresh=fresh, append_file_ids=more
             )
         local = await look_at(source)
-        request = without_none(target_format=to, options=dict(options or {}) or None, client_id=client_id, lane=lane)
+        request = without_none(
+            target_format=to,
+            options=dict(options or {}) or None,
+            client_id=client_id,
+            lane=lane,
+            fresh=fresh or None,
+        )
         body = {**request, "file": without_none(**local.declaration(), client_id=client_id)}
         work = Submission(self._transport, self._resume, local, body, on_bytes)
         record = await work.conversion()
@@ -122,6 +130,7 @@ class AsyncConverto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        fresh: bool = False,
         append_file_ids: Sequence[str] = (),
     ) -> AsyncConversion:
         """Have a file converted that is at the server already, joined with others that are (`append_file_ids`)."""
@@ -132,6 +141,7 @@ class AsyncConverto:
             options=dict(options or {}) or None,
             client_id=client_id,
             lane=lane,
+            fresh=fresh or None,
         )
         created = await self._transport.call("POST", "/conversions", Created, body=body)
         return AsyncConversion(self._transport, created.conversion)

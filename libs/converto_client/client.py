@@ -74,15 +74,17 @@ class Converto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        fresh: bool = False,
         append: Sequence[str | Path] = (),
         on_bytes: OnBytes = ignore,
     ) -> "Conversion":
         """Upload a local file and have it converted; returns as soon as the server has confirmed the upload.
 
-        Files of `append` are uploaded too and joined to the end of the first, in order (PDF to PDF).
+        Files of `append` are uploaded too and joined to the end of the first, in order (PDF to PDF). With `fresh` the
+        programs run even when the same was made before.
         """
         work = self._client.convert(
-            source, to, options=options, client_id=client_id, lane=lane, append=append, on_bytes=on_bytes
+            source, to, options=options, client_id=client_id, lane=lane, fresh=fresh, append=append, on_bytes=on_bytes
         )
         return Conversion(self._portal, self._portal.run(work))
 
@@ -98,11 +100,12 @@ class Converto:
         options: Mapping[str, Any] | None = None,
         client_id: str | None = None,
         lane: str | None = None,
+        fresh: bool = False,
         append_file_ids: Sequence[str] = (),
     ) -> "Conversion":
         """Have a file converted that is at the server already, joined with others that are (`append_file_ids`)."""
         work = self._client.convert_uploaded(
-            file_id, to, options=options, client_id=client_id, lane=lane, append_file_ids=append_file_ids
+            file_id, to, options=options, client_id=client_id, lane=lane, fresh=fresh, append_file_ids=append_file_ids
         )
         return Conversion(self._portal, self._portal.run(work))
 

@@ -33,6 +33,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     is_detached: bool = False
     overwrite: bool = False
+    is_fresh: bool = False
     append: tuple[Path, ...] = ()
 
 
@@ -61,6 +62,7 @@ def convert(
     detach: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     merge: Annotated[bool, Parameter(negative="")] = False,
+    fresh: Annotated[bool, Parameter(negative="")] = False,
     context: Annotated[Context, Parameter(parse=False)],
 ) -> int:
     """Convert files and save the results; prints the path of each result.
@@ -89,6 +91,8 @@ def convert(
         Replace existing files instead of numbering the new ones.
     merge
         Join all files, in the order given, into one result (PDF to PDF).
+    fresh
+        Run the programs even when the same was converted before.
     """
     order_options = option or []
 
@@ -101,6 +105,7 @@ def convert(
             timeout_s=timeout,
             is_detached=detach,
             overwrite=overwrite,
+            is_fresh=fresh,
             append=files[1:] if merge else (),
         )
         return await Converting(session, order).run(files[:1] if merge else files, jobs=jobs)
@@ -160,6 +165,7 @@ class Converting:
             self._order.target,
             options=options,
             client_id=self._order.client_id,
+            fresh=self._order.is_fresh,
             append=self._order.append,
             on_bytes=bar.advance,
         )

@@ -218,3 +218,15 @@ def test_file_when_named_twice_then_is_converted_once(run: Run, service: FakeSer
 
     assert done.out == "deck.pdf\n"
     assert len(service.conversions) == 1
+
+
+def test_convert_when_fresh_is_wanted_then_the_server_is_told(run: Run, service: FakeService, tmp_path: Path) -> None:
+    """I8: whoever doubts an earlier result can have the programs run again."""
+    source = tmp_path / "a.png"
+    source.write_bytes(b"picture")
+    run("convert", str(source), "--to", "webp", "-o", str(tmp_path / "plain"))
+    run("convert", str(source), "--to", "webp", "-o", str(tmp_path / "fresh"), "--fresh")
+
+    plain, fresh = [json.loads(request.content) for request in service.sent("POST", "/api/v1/conversions")]
+    assert "fresh" not in plain
+    assert fresh["fresh"] is True
