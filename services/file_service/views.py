@@ -135,4 +135,6 @@ def _retryable_codes(error: type[ConvertoError]) -> set[str]:
     return set().union(*deeper, {error.code} if error.retryable else set())
 
 
-_RETRYABLE_CODES = frozenset(_retryable_codes(ConvertoError)) | {"worker_lost", "upload_abandoned"}
+# Codes that narrow a class have none of their own.
+_NARROWED = {"worker_lost", "upload_abandoned", "insufficient_storage", "internal_error"}
+_RETRYABLE_CODES = frozenset(_retryable_codes(ConvertoError)) | _NARROWED

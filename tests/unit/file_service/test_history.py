@@ -1,5 +1,7 @@
 """`GET /conversions/{id}/history`: what happened, in order, with reasons."""
 
+import pytest
+
 from converto_core.changes import fail, hand_back, lost
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import World, problem
@@ -33,3 +35,17 @@ async def test_history_when_a_stranger_asks_then_it_does_not_exist(world: World)
     conversion_id = await world.pending()
 
     problem(await world.stranger.get(f"{ADDRESS}/{conversion_id}/history"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("code", "may_help"),
+    [("insufficient_storage", True), ("internal_error", True), ("engine_crashed", True), ("source_corrupt", False)],
+)
+async def test_error_when_another_try_may_help_then_the_record_says_so(world: World, code: str, may_help: bool) -> None:
+    """I4: a user is told whether `retry` makes sense."""
+    conversion_id = await world.pending()
+    await world.apply(fail(await world.claimed(conversion_id), code=code, message="why", now_ms=now_ms()))
+
+    shown = (await world.api.get(f"{ADDRESS}/{conversion_id}")).json()
+
+    assert shown["error"] == {"code": code, "message": "why", "retryable": may_help}
