@@ -49,7 +49,8 @@ class MongoStores:
     @classmethod
     def connect(cls, settings: Settings, *, name: str = "database", timeout_s: float | None = None) -> "MongoStores":
         """Make the client; it opens connections when they are first needed and again after the server was away."""
-        timeout_ms = int(settings.mongodb_timeout_s * 1000)
+        # The driver's own deadlines are the same: it does not always notice that it was told to stop.
+        timeout_ms = int((timeout_s or settings.mongodb_timeout_s) * 1000)
         client: AsyncMongoClient[Document] = AsyncMongoClient(
             settings.mongodb_url.get_secret_value(),
             retryWrites=settings.mongodb_retry_writes,

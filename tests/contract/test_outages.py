@@ -108,6 +108,24 @@ async def test_database_when_silent_then_refused_in_time_and_mends(stores: Mongo
     await until_it_works(stores.ping)
 
 
+async def test_database_when_silent_and_users_wait_then_each_of_many_is_refused_within_their_deadline(
+    server_settings: Callable[..., Settings], database_proxy: Proxy
+) -> None:
+    """C8: the API answers within a second, whatever the driver does; sweeps have longer."""
+    url = f"mongodb://127.0.0.1:{database_proxy.port}/?directConnection=true"
+    settings = server_settings(mongodb_url=url, mongodb_timeout_s=10, breaker_failures=1000)
+    stores = MongoStores.connect(settings, timeout_s=0.4)
+    await until_it_works(stores.ping)
+    database_proxy.silence()
+
+    asked = [seconds_until_refused(lambda: stores.conversions.get("x"), StoreUnavailable) for _ in range(60)]
+    took_s = await asyncio.gather(*asked)
+
+    database_proxy.resume()
+    await stores.close()
+    assert max(took_s) < 1.5
+
+
 async def test_database_when_a_connection_is_cut_then_reads_are_repeated_unseen(
     stores: MongoStores, database_proxy: Proxy
 ) -> None:
