@@ -18,7 +18,7 @@ from conversion_worker.concurrently import unless
 from conversion_worker.finished import Finished
 from conversion_worker.followers import Followers
 from conversion_worker.job import JobRunner
-from conversion_worker.outcomes import Settlement, change_for, completion
+from conversion_worker.outcomes import Settlement, change_for, completion, is_disk_full
 from conversion_worker.progress import Lease, LeaseEnded
 from conversion_worker.register import Board
 from conversion_worker.sharing import AnotherRuns
@@ -255,6 +255,8 @@ def _log_failure(claimed: Conversion, error: Exception) -> None:
         log.warning("job.failed", conversion_id=claimed.id, code=error.stable_code, reason=error.detail or str(error))
     elif isinstance(error, AnotherRuns):
         log.info("job.follows", conversion_id=claimed.id, key=error.key)
+    elif is_disk_full(error):
+        log.warning("job.failed", conversion_id=claimed.id, code="insufficient_storage", reason=str(error))
     elif isinstance(error, LeaseEnded):
         log.warning("job.stopped", conversion_id=claimed.id, reason=error.ending.value)
     else:

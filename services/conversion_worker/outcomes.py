@@ -80,9 +80,14 @@ def _after_lease(ending: Ending, claimed: Conversion, now_ms: int) -> Change | N
 def _public_reason(error: Exception) -> ConversionError:
     if isinstance(error, ConversionError):
         return error
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_disk_full(error):
         return insufficient_storage()
     return EngineError("Something went wrong on our side while converting this file", code="internal_error")
+
+
+def is_disk_full(error: Exception) -> bool:
+    """True for what the system says when there is no room: nothing is broken, and another try may have it."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 class Settlement:

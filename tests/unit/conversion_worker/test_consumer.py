@@ -1,11 +1,13 @@
 """One conversion through a slot: its states and facts, duplicates, failures, cancel, stop, and servers that go away."""
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from structlog.typing import EventDict
 
 from converto_core.changes import claim, complete, lost, request_cancel
 from converto_core.conversion import Lane, Status, Step
@@ -499,3 +501,17 @@ async def test_board_when_a_conversion_runs_then_it_is_visible(house: House) -> 
     await house.reach(record, Status.COMPLETED)
 
     assert seen == [record.id]
+
+
+async def test_disk_when_it_fills_up_during_the_work_then_tried_again_and_not_told_as_a_fault_of_ours(
+    house: House, logs: list[EventDict]
+) -> None:
+    """Failure matrix: a full disk is transient, the slot stays healthy."""
+    house.converter.behaviour = failing_with(OSError(errno.ENOSPC, "No space left on device"))
+    record = await house.request()
+    await house.open_slot()
+    waiting = await house.reach(record, Status.PENDING)
+
+    assert waiting.errors[-1].code == "insufficient_storage"
+    assert waiting.attempt == 1
+    assert {"job.broken", "job.failed"} & {entry["event"] for entry in logs} == {"job.failed"}
