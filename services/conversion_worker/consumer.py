@@ -147,16 +147,22 @@ class Slot:
         return claim(event.id, token=event.token, worker=self._around.worker_id, now_ms=self._clock.now_ms())
 
     async def _claim_when_back(self, event: ConversionCreated) -> Conversion | None:
-        """Wait until the database answers again and claim then; the first claim may have got through unanswered."""
+        """Wait until the database answers again and claim then; the first claim may have got through unanswered.
+
+        A worker that stops claims nothing new, but looks once more: what it holds must not be counted as lost.
+        """
         failures = 1
-        while not self._stop.stopping.is_set():
+        while True:
             log.warning("slot.database_away", failures=failures)
             await self._pause(failures)
+            is_last = self._stop.stopping.is_set()
             try:
-                return await self._store.apply(self._claim(event)) or await self._claimed_before(event)
+                claimed = None if is_last else await self._store.apply(self._claim(event))
+                return claimed or await self._claimed_before(event)
             except StoreUnavailable:
                 failures += 1
-        return None
+            if is_last:
+                return None
 
     async def _claimed_before(self, event: ConversionCreated) -> Conversion | None:
         record = await self._store.get(event.id)

@@ -515,3 +515,30 @@ async def test_disk_when_it_fills_up_during_the_work_then_tried_again_and_not_to
     assert waiting.errors[-1].code == "insufficient_storage"
     assert waiting.attempt == 1
     assert {"job.broken", "job.failed"} & {entry["event"] for entry in logs} == {"job.failed"}
+
+
+async def test_claim_when_its_answer_is_lost_and_the_worker_stops_then_what_it_holds_is_finished_not_lost(
+    house: House,
+) -> None:
+    """M14: a worker that stops in good order leaves nothing to the reaper."""
+    house.stores.lose_answer_to = lambda change: "worker" in change.assign and change.to is Status.PROCESSING
+    record = await house.request()
+    slot = await house.open_slot()
+    await until(lambda: any(change.to is Status.PROCESSING for change, _ in house.stores.applied))
+    house.stop.stopping.set()
+    await asyncio.wait_for(slot, 5)
+
+    done = await house.look(record)
+    assert (done.status, done.token, done.lost) == (Status.COMPLETED, 1, 0)
+
+
+async def test_wakeup_when_the_database_is_away_and_the_worker_stops_then_nothing_new_is_claimed(house: House) -> None:
+    record = await house.request()
+    house.stores.is_away = True
+    slot = await house.open_slot()
+    await until(lambda: house.clock.is_waited_for)
+    house.stores.is_away = False
+    house.stop.stopping.set()
+    await asyncio.wait_for(slot, 5)
+
+    assert (await house.look(record)).status is Status.PENDING
