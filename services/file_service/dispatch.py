@@ -13,6 +13,7 @@ from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import fact, wake_up
 from converto_core.ids import now_ms
 from converto_core.ports import ConversionStore, EventBus
+from file_service.outbox import again_ms
 
 MOST_UNDER_WAY = 1000
 """Above this many unfinished publishes the broker is in trouble, and housekeeping sends the rest in batches."""
@@ -65,9 +66,7 @@ class Dispatch:
     async def _wake(self, conversion: Conversion) -> None:
         try:
             await self._bus.publish(wake_up(conversion))
-            await self._conversions.apply(published(conversion, next_due_ms=now_ms() + self._again_ms(conversion)))
+            due_ms = now_ms() + again_ms(conversion, after_s=self._after_s, max_s=self._max_s)
+            await self._conversions.apply(published(conversion, next_due_ms=due_ms))
         except (BusUnavailable, StoreUnavailable) as error:
             log.warning("wakeup.postponed", conversion_id=conversion.id, code=error.stable_code, detail=error.detail)
-
-    def _again_ms(self, conversion: Conversion) -> int:
-        return int(1000 * min(self._after_s * 2.0 ** min(conversion.published, 32), self._max_s))

@@ -77,7 +77,7 @@ class Outbox:
             self._postpone(conversion)
             return False
         self._refused.pop(conversion.id, None)
-        due_ms = self._now_ms() + self._again_ms(conversion)
+        due_ms = self._now_ms() + again_ms(conversion, after_s=self._after_s, max_s=self._max_s)
         await self._conversions.apply(published(conversion, next_due_ms=due_ms))
         return True
 
@@ -101,6 +101,8 @@ class Outbox:
         refusal = self._refused.get(conversion.id)
         return refusal is not None and refusal.not_before_s > self._monotonic()
 
-    def _again_ms(self, conversion: Conversion) -> int:
-        doublings = min(conversion.published, MOST_DOUBLINGS)
-        return int(1000 * min(self._after_s * 2.0**doublings, self._max_s))
+
+def again_ms(conversion: Conversion, *, after_s: float, max_s: float) -> int:
+    """Milliseconds until a confirmed wake-up that nobody claims is due again: doubled each time up to the longest."""
+    doublings = min(conversion.published, MOST_DOUBLINGS)
+    return int(1000 * min(after_s * 2.0**doublings, max_s))
