@@ -18,7 +18,7 @@ import msgspec
 from bench.engines.foreign import PASSWORDS, SECRET_PICTURE, foreign_in, lay_out_secret
 from bench.engines.runs import Engines, Run, decided
 from bench.figures import keep, percentile, show, verdict
-from converto_core.conversion import Step
+from converto_core.conversion.record import Step
 from converto_core.errors import ConvertoError
 from converto_core.formats import format_of_name
 from converto_engines import planner, sniff

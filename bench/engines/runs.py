@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from converto_core.catalogue import Offer
-from converto_core.conversion import Step
+from converto_core.conversion.record import Step
 from converto_core.errors import ConvertoError
 from converto_core.formats import Format
 from converto_engines import planner, sniff

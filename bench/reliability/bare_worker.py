@@ -27,7 +27,7 @@ from conversion_worker.register import Board, Register
 from conversion_worker.results import Results
 from conversion_worker.workspace import Workspace
 from converto_core.catalogue import Worker
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import EngineError
 from converto_core.events import ConversionFact
 from converto_core.formats import Family

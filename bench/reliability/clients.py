@@ -17,8 +17,8 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from bench.reliability.journal import ACCEPTED, ATTEMPTED, note
 from bench.reliability.peer import app, convert, records
 from bench.reliability.producer import pending
-from converto_core.changes import published
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
+from converto_core.conversion.transitions import published
 from converto_core.errors import BusUnavailable, DuplicateKey, StoreUnavailable
 from converto_core.events import wake_up
 from converto_core.ids import new_id, now_ms

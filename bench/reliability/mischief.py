@@ -12,7 +12,7 @@ import aio_pika
 import msgspec
 
 from bench.reliability.programs import LEASE_S, Programs
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.events import queue_name
 from converto_core.formats import Family
 from deploy.local.stack import Stack

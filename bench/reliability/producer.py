@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.reliability.peer import app, nothing, nothing_once, records
-from converto_core.changes import published
-from converto_core.conversion import Conversion, Status, Step
+from converto_core.conversion.record import Conversion, Status, Step
+from converto_core.conversion.transitions import published
 from converto_core.events import wake_up
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms

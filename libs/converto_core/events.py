@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from converto_core.conversion import Conversion, Lane, Status
+from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.errors import ConvertoError
 from converto_core.formats import Family
 

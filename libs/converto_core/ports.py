@@ -12,15 +12,15 @@ from typing import Any, Protocol
 import msgspec
 
 from converto_core.access import ApiKey, RememberedAnswer
-from converto_core.cache import Cached
 from converto_core.catalogue import Worker
-from converto_core.changes import Change
-from converto_core.conversion import Conversion, Lane, Status
+from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.history import Entry
+from converto_core.conversion.record import Conversion, Lane, Status
+from converto_core.conversion.transitions import Change
+from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason
 from converto_core.events import ConversionCreated, ConversionFact
-from converto_core.file import File, FileStatus
+from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
-from converto_core.history import Entry
-from converto_core.parked import DeadLetter, ParkedMessage, Reason
 
 
 class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from converto_core.catalogue import Offer
-from converto_core.conversion import Step
+from converto_core.conversion.record import Step
 from converto_core.errors import BadOptions, UnsupportedConversion
 from converto_core.formats import BY_NAME, Family
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 
 _ORDINARY = (Lane.HIGH, Lane.NORMAL, Lane.BULK)
 

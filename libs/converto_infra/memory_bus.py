@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
+from converto_core.dead_letters import DeadLetter
 from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.formats import Family
-from converto_core.parked import DeadLetter
 from converto_infra.fact_buffer import FactBuffer
 from converto_infra.lane_orders import lane_orders
 

@@ -1,6 +1,6 @@
 """In-memory twin of `CacheStore`."""
 
-from converto_core.cache import Cached
+from converto_core.conversion.cache_key import Cached
 from converto_infra.memory_aged import MemoryAgedRecords
 from converto_infra.memory_collection import Collection, MemoryServer
 

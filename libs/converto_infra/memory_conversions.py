@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from converto_core.changes import Change
-from converto_core.conversion import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.history import entry_of
+from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.transitions import Change
 from converto_core.formats import Family
-from converto_core.history import entry_of
 from converto_core.ports import ConversionFilter, HistoryStore
 from converto_infra.memory_collection import Collection, MemoryServer, owned
 

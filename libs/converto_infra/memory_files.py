@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from converto_core.file import File, FileStatus
+from converto_core.files.record import File, FileStatus
 from converto_infra.memory_collection import Collection, MemoryServer, owned
 
 

@@ -1,6 +1,6 @@
 """In-memory twin of `HistoryStore`."""
 
-from converto_core.history import Entry
+from converto_core.conversion.history import Entry
 from converto_infra.memory_aged import MemoryAgedRecords
 from converto_infra.memory_collection import Collection, MemoryServer
 

@@ -1,6 +1,6 @@
 """In-memory twin of `ParkedStore`."""
 
-from converto_core.parked import ParkedMessage
+from converto_core.dead_letters import ParkedMessage
 from converto_core.ports import ParkedFilter
 from converto_infra.memory_collection import Collection, MemoryServer
 

@@ -2,7 +2,7 @@
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from converto_core.cache import Cached
+from converto_core.conversion.cache_key import Cached
 from converto_core.errors import DuplicateKey
 from converto_infra.mongo_aged import MongoAgedRecords
 from converto_infra.mongo_collection import Collection, Document, document_of, record_or_none

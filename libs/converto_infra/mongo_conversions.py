@@ -6,10 +6,10 @@ from itertools import chain
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from converto_core.changes import Change
-from converto_core.conversion import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.history import entry_of
+from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.transitions import Change
 from converto_core.formats import Family
-from converto_core.history import entry_of
 from converto_core.ports import ConversionFilter, HistoryStore
 from converto_infra.mongo_collection import (
     Collection,

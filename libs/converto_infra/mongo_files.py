@@ -6,7 +6,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from converto_core.file import File, FileStatus
+from converto_core.files.record import File, FileStatus
 from converto_infra.mongo_collection import (
     Collection,
     Document,

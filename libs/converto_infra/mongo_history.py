@@ -7,8 +7,8 @@ import structlog
 from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
+from converto_core.conversion.history import Entry
 from converto_core.errors import StoreUnavailable
-from converto_core.history import Entry
 from converto_infra.mongo_aged import MongoAgedRecords
 from converto_infra.mongo_collection import Collection, Document, document_of, exactly, record_of
 from converto_infra.resilience import Guard

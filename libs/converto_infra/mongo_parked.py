@@ -3,7 +3,7 @@
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from converto_core.parked import ParkedMessage
+from converto_core.dead_letters import ParkedMessage
 from converto_core.ports import ParkedFilter
 from converto_infra.mongo_collection import Collection, Document, document_of, record_of, record_or_none
 from converto_infra.resilience import Guard

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.events import ConversionCreated, ConversionFact, encode, queue_name
 from converto_core.formats import Family
 from converto_infra.lane_orders import lane_orders

@@ -15,7 +15,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_EXCHANGE, EVENTS_EXCHANGE, PARKED_QUEUE, queue_name
 from converto_core.formats import Family

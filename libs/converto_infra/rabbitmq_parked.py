@@ -11,9 +11,9 @@ from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from converto_core.dead_letters import DeadLetter
 from converto_core.errors import BusUnavailable
 from converto_core.events import PARKED_QUEUE
-from converto_core.parked import DeadLetter
 from converto_infra.rabbitmq_link import DELIVERY_LIMIT, TOPOLOGY_TIMEOUT_S, Link, get_one
 
 # The broker takes messages of up to 128 MiB from anyone, and one that could not be fetched would block all behind it.

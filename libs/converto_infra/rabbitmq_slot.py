@@ -10,7 +10,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, UnreadableEvent, decode, queue_name
 from converto_core.formats import Family

@@ -23,8 +23,8 @@ from conversion_worker.progress import Lease, LeaseEnded
 from conversion_worker.register import Board
 from conversion_worker.sharing import AnotherRuns
 from conversion_worker.workspace import Workspace
-from converto_core.changes import Change, beat, claim, hand_back
-from converto_core.conversion import Conversion, Lane, Status
+from converto_core.conversion.record import Conversion, Lane, Status
+from converto_core.conversion.transitions import Change, beat, claim, hand_back
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated, fact
 from converto_core.formats import Family

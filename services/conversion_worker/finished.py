@@ -2,7 +2,7 @@
 
 import msgspec
 
-from converto_core.conversion import Output
+from converto_core.conversion.record import Output
 
 
 class Finished(msgspec.Struct, frozen=True):

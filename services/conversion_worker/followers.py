@@ -9,8 +9,8 @@ import structlog
 
 from conversion_worker.clock import Clock
 from conversion_worker.concurrently import all_of
-from converto_core.changes import followed, wake
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
+from converto_core.conversion.transitions import followed, wake
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import wake_up
 from converto_core.ports import CacheStore, ConversionStore, EventBus

@@ -17,7 +17,7 @@ from conversion_worker.results import Results
 from conversion_worker.sharing import Sharing
 from conversion_worker.source import Sources
 from converto_core.catalogue import Offer
-from converto_core.conversion import Conversion, Step
+from converto_core.conversion.record import Conversion, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.archive_caps import check_archive

@@ -14,8 +14,17 @@ from conversion_worker.finished import Finished
 from conversion_worker.progress import Ending, LeaseEnded
 from conversion_worker.sharing import AnotherRuns
 from conversion_worker.source import insufficient_storage
-from converto_core.changes import Change, cancel_running, cancel_waiting, complete, fail, follow, hand_back, try_again
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
+from converto_core.conversion.transitions import (
+    Change,
+    cancel_running,
+    cancel_waiting,
+    complete,
+    fail,
+    follow,
+    hand_back,
+    try_again,
+)
 from converto_core.errors import ConversionError, DependencyUnavailable, EngineError, StoreUnavailable
 from converto_core.events import fact
 from converto_core.ports import ConversionStore, EventBus

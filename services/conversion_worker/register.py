@@ -7,7 +7,7 @@ import structlog
 
 from conversion_worker.clock import Clock, jittered_s
 from converto_core.catalogue import Slot, Worker
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
 from converto_core.ports import WorkerStore
 

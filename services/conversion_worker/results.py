@@ -6,8 +6,8 @@ from typing import Any
 
 from conversion_worker.concurrently import all_of
 from conversion_worker.patience import Patience
-from converto_core.cache import adopted
-from converto_core.conversion import Conversion, Output, output_key, readable_name
+from converto_core.conversion.cache_key import adopted
+from converto_core.conversion.record import Conversion, Output, output_key, readable_name
 from converto_core.formats import BY_NAME
 from converto_core.ports import ObjectStore
 from converto_engines.converter import Product, Report

@@ -11,9 +11,9 @@ from conversion_worker.clock import Clock
 from conversion_worker.finished import Finished
 from conversion_worker.patience import Patience
 from conversion_worker.results import Results
-from converto_core.cache import Cached, cache_key, has_result
 from converto_core.catalogue import Offer
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.cache_key import Cached, cache_key, has_result
+from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import BadSource, ObjectStoreUnavailable, SourceGone
 from converto_core.ports import CacheStore, ConversionStore
 from converto_infra.settings import Settings

@@ -11,10 +11,10 @@ import msgspec
 from conversion_worker.clock import Clock
 from conversion_worker.patience import Patience
 from conversion_worker.workspace import Workspace
-from converto_core.changes import know_source
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
+from converto_core.conversion.transitions import know_source
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
-from converto_core.file import File, FileStatus, source_key
+from converto_core.files.record import File, FileStatus, source_key
 from converto_core.ports import ConversionStore, Digest, FileStore, ObjectStore
 from converto_engines.sniff import decide, sniff_path
 

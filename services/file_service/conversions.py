@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from converto_core.access import NewIds
-from converto_core.changes import confirm, refuse, retry
-from converto_core.conversion import Appended, Conversion, Lane, Status
+from converto_core.conversion.record import Appended, Conversion, Lane, Status
+from converto_core.conversion.transitions import confirm, refuse, retry
 from converto_core.errors import (
     BadOptions,
     BadSource,
@@ -25,7 +25,7 @@ from converto_core.errors import (
     TooLarge,
     UnsupportedConversion,
 )
-from converto_core.file import File, FileStatus
+from converto_core.files.record import File, FileStatus
 from converto_core.formats import format_of_name
 from converto_core.ids import now_ms
 from converto_core.ports import ConversionFilter, ConversionStore

@@ -7,8 +7,8 @@ import asyncio
 
 import structlog
 
-from converto_core.changes import Change, published
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
+from converto_core.conversion.transitions import Change, published
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import fact, wake_up
 from converto_core.ids import now_ms

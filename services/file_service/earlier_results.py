@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from converto_core.cache import adopted, cache_key, has_result
-from converto_core.changes import Change, complete_from_cache
-from converto_core.conversion import Conversion, Output
+from converto_core.conversion.cache_key import adopted, cache_key, has_result
+from converto_core.conversion.record import Conversion, Output
+from converto_core.conversion.transitions import Change, complete_from_cache
 from converto_core.errors import DependencyUnavailable, SourceGone
-from converto_core.file import File
+from converto_core.files.record import File
 from converto_core.ids import now_ms
 from converto_core.ports import CacheStore, ConversionStore, ObjectStore
 from converto_infra.settings import Settings

@@ -20,7 +20,7 @@ from converto_core.errors import (
     UploadIncomplete,
     UploadRefused,
 )
-from converto_core.file import File, FileStatus, source_key
+from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import BY_NAME, Format, extension_of
 from converto_core.ids import now_ms
 from converto_core.ports import FileStore, ObjectInfo, ObjectStore, PresignedRequest, UploadedPart

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import structlog
 
-from converto_core.changes import wake_again
-from converto_core.conversion import Conversion, Lane
+from converto_core.conversion.record import Conversion, Lane
+from converto_core.conversion.transitions import wake_again
 from converto_core.formats import Family
 from converto_core.ports import ConversionStore, EventBus
 

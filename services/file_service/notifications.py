@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from converto_core.conversion import TERMINAL, Conversion, Status
+from converto_core.conversion.record import TERMINAL, Conversion, Status
 from converto_core.errors import BusUnavailable, NotFound, StoreUnavailable
 from converto_core.events import ConversionFact
 from converto_core.ids import now_ms

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from converto_core.catalogue import Offer, Worker
-from converto_core.conversion import Step
+from converto_core.conversion.record import Step
 from converto_core.errors import DependencyUnavailable, UnsupportedConversion
 from converto_core.formats import Family, format_named
 from converto_core.ids import now_ms

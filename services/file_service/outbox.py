@@ -8,8 +8,8 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from converto_core.changes import cancel_waiting, published, put_off
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
+from converto_core.conversion.transitions import cancel_waiting, published, put_off
 from converto_core.errors import BusUnavailable
 from converto_core.events import fact, wake_up
 from converto_core.ports import ConversionStore, EventBus

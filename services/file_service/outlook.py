@@ -4,9 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
+from converto_core.dead_letters import BODY_KEPT_BYTES, ParkedMessage
 from converto_core.events import ConversionCreated, UnreadableEvent, decode
-from converto_core.parked import BODY_KEPT_BYTES, ParkedMessage
 
 
 class Outlook(StrEnum):

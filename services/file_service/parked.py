@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
-from converto_core.changes import wake_again
+from converto_core.conversion.transitions import wake_again
+from converto_core.dead_letters import ParkedMessage
 from converto_core.errors import Conflict, NotFound
 from converto_core.ids import now_ms
-from converto_core.parked import ParkedMessage
 from converto_core.ports import ConversionStore, ParkedFilter, ParkedStore
 from file_service.dispatch import Dispatch
 from file_service.outlook import Explained, Outlook, explained

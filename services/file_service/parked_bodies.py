@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from converto_core.conversion import Conversion, Status
-from converto_core.parked import ParkedMessage, Reason
+from converto_core.conversion.record import Conversion, Status
+from converto_core.dead_letters import ParkedMessage, Reason
 from file_service.outlook import Explained, Outlook
 from file_service.schemas import Milliseconds
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from converto_core.dead_letters import DeadLetter, conversion_id_in, parked
 from converto_core.errors import DuplicateKey
-from converto_core.parked import DeadLetter, conversion_id_in, parked
 from converto_core.ports import ConversionStore, EventBus, ParkedStore
 
 BATCH = 200

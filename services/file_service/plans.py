@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from converto_core.catalogue import Offer
-from converto_core.conversion import Conversion, Status, Step
+from converto_core.conversion.estimate import expected
+from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.errors import InvalidRequest
-from converto_core.estimate import expected
 from converto_core.formats import Format, format_named, format_of_name
 from converto_core.ports import ConversionFilter, ConversionStore
 from converto_engines import planner

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from converto_core.changes import Change, cancel_running, fail, lost
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
+from converto_core.conversion.transitions import Change, cancel_running, fail, lost
 from converto_core.events import fact
 from converto_core.ports import ConversionStore, EventBus
 from converto_infra.metrics import REAPED

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import structlog
 
-from converto_core.changes import cancel_waiting, request_cancel
-from converto_core.conversion import Conversion, Output, Status
+from converto_core.conversion.history import History, history_of
+from converto_core.conversion.record import Conversion, Output, Status
+from converto_core.conversion.transitions import cancel_waiting, request_cancel
 from converto_core.errors import Conflict, InvalidRequest, NotFound
-from converto_core.history import History, history_of
 from converto_core.ids import now_ms
 from converto_core.ports import ConversionFilter, ConversionStore, HistoryStore, ObjectStore, PresignedRequest
 from file_service.dispatch import Dispatch

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from converto_core.conversion import HistoryEvent, Lane, Status, Step
-from converto_core.file import FileStatus
+from converto_core.conversion.record import HistoryEvent, Lane, Status, Step
+from converto_core.files.record import FileStatus
 
 Name = Annotated[
     str, Meta(min_length=1, max_length=255, description="File name with its extension", examples=["deck.pptx"])

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from converto_core.catalogue import Slot, Worker
-from converto_core.conversion import Conversion, Output, Status, readable_name
+from converto_core.conversion.estimate import remaining
+from converto_core.conversion.history import Entry, History
+from converto_core.conversion.record import Conversion, Output, Status, readable_name
 from converto_core.errors import ConversionError, ConvertoError
-from converto_core.estimate import remaining
-from converto_core.file import File
-from converto_core.history import Entry, History
+from converto_core.files.record import File
 from file_service.schemas import (
     AttemptBody,
     ConversionBody,

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from converto_core.conversion import TERMINAL, Status
+from converto_core.conversion.record import TERMINAL, Status
 from tests.chaos.ledger import Account
 from tests.chaos.sources import Source
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
 from converto_core.errors import SourceGone
 from converto_core.ports import ConversionFilter
 from converto_infra.mongo import MongoStores

@@ -11,7 +11,7 @@ from struct import pack, unpack_from
 
 import msgspec
 
-from converto_core.conversion import Status
+from converto_core.conversion.record import Status
 
 ROUND = 400
 # Each round has one of each for sure. A poison takes five workers down, with a lease for each: it has to come early.

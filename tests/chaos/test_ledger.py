@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from converto_core.conversion import Conversion, Output, Status
+from converto_core.conversion.record import Conversion, Output, Status
 from tests.chaos.complaints import complaints
 from tests.chaos.conductor import Blow
 from tests.chaos.figures import Probe, recoveries, seconds_to_success, spread

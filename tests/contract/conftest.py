@@ -8,7 +8,7 @@ from typing import Any
 import aio_pika
 import pytest
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.events import PARKED_QUEUE, queue_name
 from converto_core.formats import Family
 from converto_core.ids import new_id

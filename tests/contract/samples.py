@@ -4,9 +4,9 @@ from typing import Any
 
 import httpx2
 
-from converto_core.conversion import Conversion, Lane, Output, Status, Step
+from converto_core.conversion.record import Conversion, Lane, Output, Status, Step
 from converto_core.events import ConversionCreated, ConversionFact
-from converto_core.file import File
+from converto_core.files.record import File
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_core.ports import ObjectStore, PresignedRequest

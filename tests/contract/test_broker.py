@@ -7,7 +7,7 @@ import aio_pika
 import pytest
 from yarl import URL
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import EVENTS_EXCHANGE, PARKED_QUEUE, queue_name
 from converto_core.formats import Family

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from converto_core.cache import Cached
+from converto_core.conversion.cache_key import Cached
 from converto_core.ids import new_id
 from converto_infra.memory import MemoryStores
 from converto_infra.mongo import MongoStores

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from converto_core import changes
-from converto_core.changes import transition
-from converto_core.conversion import Attempt, Lane, Status
+from converto_core.conversion import transitions as changes
+from converto_core.conversion.record import Attempt, Lane, Status
+from converto_core.conversion.transitions import transition
 from converto_core.errors import DuplicateKey
 from converto_core.formats import Family
 from converto_core.ids import new_id

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import AsyncMongoClient, monitoring
 
 import converto_infra.mongo
-from converto_core.conversion import Lane, Status
+from converto_core.conversion.record import Lane, Status
 from converto_core.formats import Family
 from converto_core.ports import ConversionFilter
 from converto_infra.mongo import MongoStores

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.events import ConversionFact
 from converto_core.formats import Family
 from converto_core.ports import EventBus, Wakeup, WakeupSource

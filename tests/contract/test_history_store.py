@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from converto_core import changes
-from converto_core.conversion import Conversion, HistoryEvent
-from converto_core.history import Entry, entry_of, history_of
+from converto_core.conversion import transitions as changes
+from converto_core.conversion.history import Entry, entry_of, history_of
+from converto_core.conversion.record import Conversion, HistoryEvent
 from converto_infra.memory import MemoryStores
 from converto_infra.mongo import MongoStores
 from converto_infra.mongo_history import BATCH

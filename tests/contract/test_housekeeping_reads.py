@@ -12,8 +12,8 @@ from botocore.stub import Stubber
 from pydantic import SecretStr
 
 from converto_core.access import RememberedAnswer
-from converto_core.conversion import Status
-from converto_core.file import FileStatus
+from converto_core.conversion.record import Status
+from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
 from converto_core.ports import ObjectStore
 from converto_infra.memory import MemoryObjectStore, MemoryStores

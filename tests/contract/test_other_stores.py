@@ -9,7 +9,7 @@ import pytest
 from converto_core.access import ApiKey, NewIds, RememberedAnswer, hash_secret
 from converto_core.catalogue import Offer, Slot, Worker
 from converto_core.errors import DuplicateKey
-from converto_core.file import FileStatus
+from converto_core.files.record import FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_infra.memory import MemoryStores

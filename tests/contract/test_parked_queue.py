@@ -7,12 +7,12 @@ import aio_pika
 import msgspec
 import pytest
 
-from converto_core.conversion import Lane, Status
+from converto_core.conversion.record import Lane, Status
+from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason
 from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_EXCHANGE, EVENTS_EXCHANGE, PARKED_QUEUE, encode, queue_name, wake_up
 from converto_core.formats import Family
 from converto_core.ids import now_ms
-from converto_core.parked import DeadLetter, ParkedMessage, Reason
 from converto_core.ports import EventBus, ParkedFilter, ParkedSource
 from converto_infra.memory import MemoryEventBus, MemoryStores
 from converto_infra.rabbitmq import RabbitEventBus

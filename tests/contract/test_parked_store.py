@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from converto_core.conversion import Status
+from converto_core.conversion.record import Status
+from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason, parked
 from converto_core.errors import DuplicateKey
-from converto_core.parked import DeadLetter, ParkedMessage, Reason, parked
 from converto_core.ports import ParkedFilter
 from converto_infra.memory import MemoryStores
 from converto_infra.mongo import MongoStores

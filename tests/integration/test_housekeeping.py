@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from converto_core.conversion import Conversion, Output, Status, output_key
-from converto_core.file import File, FileStatus, source_key
+from converto_core.conversion.record import Conversion, Output, Status, output_key
+from converto_core.files.record import File, FileStatus, source_key
 from converto_core.ids import new_id, now_ms
 from converto_infra.mongo import MongoStores
 from converto_infra.s3 import S3ObjectStore

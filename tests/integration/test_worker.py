@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from converto_core.changes import request_cancel
-from converto_core.conversion import Conversion, Status, Step
-from converto_core.file import File, FileStatus, source_key
+from converto_core.conversion.record import Conversion, Status, Step
+from converto_core.conversion.transitions import request_cancel
+from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_infra.mongo import MongoStores

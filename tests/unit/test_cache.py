@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from converto_core.cache import Cached, adopted, cache_key, has_result
 from converto_core.catalogue import Offer
-from converto_core.conversion import Status, Step
+from converto_core.conversion.cache_key import Cached, adopted, cache_key, has_result
+from converto_core.conversion.record import Status, Step
 from converto_core.formats import Family
 from converto_core.object_keys import OutputPlace, place_of
 from tests.contract.samples import NOW_MS, OUTPUT, a_conversion, a_pending_conversion, a_running_conversion

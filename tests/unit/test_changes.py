@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converto_core import changes
-from converto_core.changes import AT_ONCE_MS, Change, transition
-from converto_core.conversion import TERMINAL, TRANSITIONS, Conversion, Lane, Status, output_key, readable_name
+from converto_core.conversion import transitions as changes
+from converto_core.conversion.record import TERMINAL, TRANSITIONS, Conversion, Lane, Status, output_key, readable_name
+from converto_core.conversion.transitions import AT_ONCE_MS, Change, transition
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
 from converto_infra.memory import MemoryStores

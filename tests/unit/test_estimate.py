@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converto_core.estimate import expected, remaining
+from converto_core.conversion.estimate import expected, remaining
 
 some_seconds = st.floats(0.1, 20_000)
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from converto_core.conversion import Lane, Status
+from converto_core.conversion.record import Lane, Status
 from converto_core.events import (
     FACT_KEYS,
     ConversionCreated,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from converto_core.conversion import Lane
+from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.formats import Family
 from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from converto_core.conversion import Attempt, Status
+from converto_core.conversion.record import Attempt, Status
+from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetter, ParkedMessage, Reason, conversion_id_in, parked
 from converto_core.events import encode
 from converto_core.ids import new_id
-from converto_core.parked import BODY_KEPT_BYTES, DeadLetter, ParkedMessage, Reason, conversion_id_in, parked
 from tests.contract.samples import NOW_MS, a_fact, a_pending_conversion, a_wakeup
 
 WAKEUP = encode(a_wakeup("one", token=3))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converto_core.catalogue import Offer
-from converto_core.conversion import Step
+from converto_core.conversion.record import Step
 from converto_core.errors import BadOptions, UnsupportedConversion
 from converto_core.formats import Family
 from converto_engines import planner

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from converto_core.conversion import TERMINAL, Conversion, Status
+from converto_core.conversion.record import TERMINAL, Conversion, Status
 from converto_core.errors import CorruptSource
 from tests.unit.model.network import Line, Weather
 from tests.unit.model.processes import Process, Worker, crash

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from converto_core.conversion import Conversion, Lane, Status
+from converto_core.conversion.record import Conversion, Lane, Status
 from tests.unit.model.network import Weather
 from tests.unit.model.processes import Engine, Worker, crash
 from tests.unit.model.world import World

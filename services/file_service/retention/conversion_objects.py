@@ -1,6 +1,6 @@
 """The objects of one conversion in the object store: listed for a departure, deleted after its record. No rule here."""
 
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
 from converto_core.object_keys import OutputPlace, place_of
 from converto_core.ports import ObjectStore, StoredObject
 from file_service.retention.departure import Kind, Leaving

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from converto_core.conversion import Conversion, Status
-from converto_core.file import File, FileStatus
+from converto_core.conversion.record import Conversion, Status
+from converto_core.files.record import File, FileStatus
 from converto_core.ports import ConversionFilter, ConversionStore, FileStore
 from file_service.retention.departure import BATCH, Departure, Kind, Leaving, spoken
 from file_service.retention.pages import pages

@@ -5,7 +5,7 @@ from functools import partial
 
 import structlog
 
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.ports import ConversionStore, StoredObject
 from file_service.retention.conversion_objects import ConversionObjects, leaving_objects
 from file_service.retention.departure import Departure, Kind, Leaving, spoken

@@ -5,8 +5,8 @@ from functools import partial
 
 import structlog
 
-from converto_core.conversion import Status
-from converto_core.file import FileStatus
+from converto_core.conversion.record import Status
+from converto_core.files.record import FileStatus
 from converto_core.object_keys import TENANTS, OutputPlace, SourcePlace, place_of
 from converto_core.ports import ConversionStore, FileStore, ObjectStore, OpenUpload
 from file_service.retention.bucket_mark import BucketMark

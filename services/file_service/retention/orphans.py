@@ -5,8 +5,8 @@ from functools import partial
 
 import structlog
 
-from converto_core.conversion import Conversion, Status
-from converto_core.file import File, FileStatus
+from converto_core.conversion.record import Conversion, Status
+from converto_core.files.record import File, FileStatus
 from converto_core.object_keys import TENANTS, OutputPlace, SourcePlace, place_of
 from converto_core.ports import ConversionStore, FileStore, ObjectStore, StoredObject
 from file_service.retention.bucket_mark import BucketMark

@@ -5,8 +5,8 @@ from functools import partial
 
 import structlog
 
-from converto_core.changes import expire_result
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
+from converto_core.conversion.transitions import expire_result
 from converto_core.events import fact
 from converto_core.ports import ConversionStore, EventBus, StoredObject
 from file_service.retention.conversion_objects import ConversionObjects, leaving_objects

@@ -5,8 +5,8 @@ from functools import partial
 
 import structlog
 
-from converto_core.conversion import TERMINAL, Status
-from converto_core.file import File, FileStatus, source_key
+from converto_core.conversion.record import TERMINAL, Status
+from converto_core.files.record import File, FileStatus, source_key
 from converto_core.ports import ConversionFilter, ConversionStore, FileStore, ObjectStore
 from file_service.retention.departure import BATCH, Departure, Kind, Leaving, spoken
 from file_service.retention.pages import pages

@@ -8,11 +8,11 @@ from functools import partial
 
 import structlog
 
-from converto_core.changes import expire_upload
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
+from converto_core.conversion.transitions import expire_upload
 from converto_core.errors import RequestError
 from converto_core.events import fact
-from converto_core.file import File, FileStatus
+from converto_core.files.record import File, FileStatus
 from converto_core.ports import ConversionFilter, ConversionStore, EventBus, FileStore, ObjectStore
 from file_service.retention.departure import Departure, Kind, Leaving, spoken
 from file_service.retention.pages import pages

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from msgspec import Meta
 
 from converto_core.access import NewIds
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.ports import ConversionFilter
 from converto_infra.settings import Settings
 from file_service.conversions import Conversions, Created, FormUpload

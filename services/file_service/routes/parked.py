@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from msgspec import Meta
 
 from converto_core.access import NewIds
-from converto_core.parked import Reason
+from converto_core.dead_letters import Reason
 from converto_core.ports import ParkedFilter
 from file_service.idempotency import Answer, Idempotency
 from file_service.naming import parse_id

@@ -8,7 +8,7 @@ import aio_pika
 import msgspec
 from aio_pika.abc import AbstractChannel
 
-from converto_core.conversion import Conversion, Lane
+from converto_core.conversion.record import Conversion, Lane
 from converto_core.events import EVENTS_EXCHANGE, encode, queue_name, wake_up
 from converto_core.formats import Family
 from converto_core.ports import ConversionFilter

@@ -19,9 +19,9 @@ from conversion_worker.results import Results
 from conversion_worker.sharing import Sharing
 from conversion_worker.source import Sources
 from conversion_worker.workspace import Workspace
-from converto_core.conversion import Conversion, Status, Step
+from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.events import ConversionFact, wake_up
-from converto_core.file import File, FileStatus, source_key
+from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_engines.converter import Converter, offers_of

@@ -3,7 +3,7 @@
 import asyncio
 
 from conversion_worker.company import Company
-from converto_core.conversion import Lane, Status
+from converto_core.conversion.record import Lane, Status
 from tests.unit.conversion_worker.conftest import House
 from tests.unit.conversion_worker.fakes import FakeConverter, Gate, until
 

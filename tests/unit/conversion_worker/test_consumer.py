@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from structlog.typing import EventDict
 
-from converto_core.changes import claim, complete, lost, request_cancel
-from converto_core.conversion import Lane, Status, Step
+from converto_core.conversion.record import Lane, Status, Step
+from converto_core.conversion.transitions import claim, complete, lost, request_cancel
 from converto_core.errors import BadOptions, CorruptSource, EngineCrashed, EngineTimeout, LimitExceeded
 from converto_core.events import ConversionCreated, wake_up
 from converto_core.formats import Family

@@ -8,7 +8,7 @@ import msgspec
 from conversion_worker.consumer import Stop
 from conversion_worker.register import Board, Register
 from converto_core.catalogue import Offer, Worker
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family
 from converto_infra.memory import MemoryStores
 from tests.unit.conversion_worker.fakes import FakeClock, passing

@@ -8,11 +8,11 @@ import pytest
 from structlog.typing import EventDict
 
 from conversion_worker.sharing import FOLLOW_LONGEST_MS
-from converto_core.changes import cancel_waiting, expire_result, lost, request_cancel, retry
-from converto_core.conversion import Appended, Conversion, Lane, Status, Step
+from converto_core.conversion.record import Appended, Conversion, Lane, Status, Step
+from converto_core.conversion.transitions import cancel_waiting, expire_result, lost, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import wake_up
-from converto_core.file import FileStatus, source_key
+from converto_core.files.record import FileStatus, source_key
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from file_service.outbox import Outbox

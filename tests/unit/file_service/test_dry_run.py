@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from converto_core.access import RememberedAnswer
-from converto_core.cache import Cached
 from converto_core.catalogue import Worker
-from converto_core.conversion import Status
+from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.history import entry_of
+from converto_core.conversion.record import Status
 from converto_core.errors import StoreUnavailable
-from converto_core.file import FileStatus, source_key
-from converto_core.history import entry_of
+from converto_core.files.record import FileStatus, source_key
 from converto_core.ids import new_id
 from converto_infra.settings import Settings
 from file_service.dry_run import DryRun, Total

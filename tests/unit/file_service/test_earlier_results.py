@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from converto_core.cache import Cached, cache_key
-from converto_core.changes import expire_result
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.cache_key import Cached, cache_key
+from converto_core.conversion.record import Conversion, Status
+from converto_core.conversion.transitions import expire_result
 from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
 from converto_core.ids import now_ms
 from file_service import earlier_results

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from converto_core.conversion import Status
-from converto_core.file import FileStatus
+from converto_core.conversion.record import Status
+from converto_core.files.record import FileStatus
 from tests.unit.file_service.conftest import EXE, PDF, PNG, World, pptx, problem, running_world
 
 MIB = 1024**2

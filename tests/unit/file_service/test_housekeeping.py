@@ -2,13 +2,13 @@
 
 import pytest
 
-from converto_core.cache import Cached
 from converto_core.catalogue import Offer, Worker
-from converto_core.changes import beat, claim, request_cancel
-from converto_core.conversion import Lane, Status
+from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.record import Lane, Status
+from converto_core.conversion.transitions import beat, claim, request_cancel
 from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, wake_up
-from converto_core.file import FileStatus
+from converto_core.files.record import FileStatus
 from converto_core.formats import Family
 from file_service.sweeps import Sweeps
 from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from converto_core.access import RememberedAnswer
-from converto_core.conversion import Conversion
+from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
 from converto_core.ids import now_ms
 from file_service.idempotency import STALE_AFTER_MS

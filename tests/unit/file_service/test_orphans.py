@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from converto_core.changes import claim
-from converto_core.conversion import Status, output_key
-from converto_core.file import FileStatus, source_key
+from converto_core.conversion.record import Status, output_key
+from converto_core.conversion.transitions import claim
+from converto_core.files.record import FileStatus, source_key
 from converto_core.ids import new_id
 from converto_core.object_keys import OutputPlace, SourcePlace, place_of
 from converto_infra.memory import MemoryStores

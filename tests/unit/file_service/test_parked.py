@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from converto_core.changes import cancel_waiting, fail
-from converto_core.conversion import Lane, Status
+from converto_core.conversion.record import Lane, Status
+from converto_core.conversion.transitions import cancel_waiting, fail
+from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetter
 from converto_core.events import encode, wake_up
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from converto_core.parked import BODY_KEPT_BYTES, DeadLetter
 from tests.contract.samples import a_fact, a_wakeup
 from tests.unit.file_service.conftest import World, problem
 

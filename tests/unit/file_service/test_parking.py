@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
+from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason
 from converto_core.errors import StoreUnavailable
 from converto_core.events import encode, wake_up
-from converto_core.parked import DeadLetter, ParkedMessage, Reason
 from converto_core.ports import ParkedFilter
 from converto_infra.memory import MemoryEventBus, MemoryStores
 from file_service.parking import BATCH, Parking

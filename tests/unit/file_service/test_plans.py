@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from converto_core.catalogue import Loss
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.ids import new_id, now_ms
 from tests.unit.file_service.conftest import PNG, World, offers, problem
 

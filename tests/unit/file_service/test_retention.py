@@ -6,12 +6,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from converto_core.access import RememberedAnswer
-from converto_core.changes import retry
-from converto_core.conversion import Appended, Conversion, Status, Step
+from converto_core.conversion.history import entry_of
+from converto_core.conversion.record import Appended, Conversion, Status, Step
+from converto_core.conversion.transitions import retry
 from converto_core.errors import ObjectStoreUnavailable
-from converto_core.file import File, FileStatus
+from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
-from converto_core.history import entry_of
 from converto_infra.settings import Settings
 from file_service.retention.departure import BATCH, spoken
 from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard

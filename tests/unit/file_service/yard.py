@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from converto_core.conversion import Conversion, Lane, Output, Status, Step
-from converto_core.file import File, FileStatus, source_key
+from converto_core.conversion.record import Conversion, Lane, Output, Status, Step
+from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from converto_core.changes import Change
-from converto_core.conversion import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.transitions import Change
 from converto_core.events import wake_up
 from converto_core.ports import HistoryStore
 from converto_infra.memory_collection import MemoryServer

@@ -19,8 +19,8 @@ from conversion_worker.job import JobRunner
 from conversion_worker.patience import Patience
 from conversion_worker.register import Board
 from conversion_worker.workspace import Workspace
-from converto_core.changes import know_source
-from converto_core.conversion import Conversion, Lane, Output, output_key
+from converto_core.conversion.record import Conversion, Lane, Output, output_key
+from converto_core.conversion.transitions import know_source
 from converto_core.errors import (
     BusUnavailable,
     ConvertoError,

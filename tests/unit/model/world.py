@@ -9,10 +9,10 @@ from unittest.mock import patch
 from converto_core.access import NewIds
 from converto_core.catalogue import Offer
 from converto_core.catalogue import Worker as WorkerRecord
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import ObjectStoreUnavailable
 from converto_core.events import ConversionCreated
-from converto_core.file import source_key
+from converto_core.files.record import source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from converto_core.conversion import Conversion, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.events import ConversionCreated, Event, UnreadableEvent, decode
 
 BODY_KEPT_BYTES = 64 * 1024  # a wake-up has less than 1 KiB; more than this helps nobody to understand a message

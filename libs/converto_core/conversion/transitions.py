@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from converto_core.conversion import TRANSITIONS, Attempt, Conversion, HistoryEvent, Lane, Output, Status, Step
+from converto_core.conversion.record import TRANSITIONS, Attempt, Conversion, HistoryEvent, Lane, Output, Status, Step
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
 

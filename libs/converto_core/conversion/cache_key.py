@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from converto_core.catalogue import Offer
-from converto_core.conversion import Conversion, Output, Status, output_key, readable_name
+from converto_core.conversion.record import Conversion, Output, Status, output_key, readable_name
 from converto_core.ids import new_id
 
 GENERATION = 1

@@ -6,7 +6,7 @@ with it, so a process that is killed in between can leave a number without an en
 
 import msgspec
 
-from converto_core.conversion import Conversion, HistoryEvent, Lane, Status
+from converto_core.conversion.record import Conversion, HistoryEvent, Lane, Status
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Files: uploaded sources and their versions."""
