@@ -19,7 +19,7 @@ from converto_core.formats import format_of_name
 from converto_engines.converter import Job, Limits, unheard
 from converto_engines.models.cad import Cad, CadOptions
 from converto_engines.models.meshes import Meshes
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 LIMIT = 1.1
 SMALLEST_BYTES = 20_000

@@ -21,8 +21,9 @@ from bench.figures import keep, percentile, show, verdict
 from converto_core.conversion.record import Step
 from converto_core.errors import ConvertoError
 from converto_core.formats import format_of_name
-from converto_engines import planner, sniff
+from converto_engines import planner
 from converto_engines.converter import Limits
+from converto_engines.sniffing import sniff
 from tests.engines.canary import listening
 
 PORT = 18_777

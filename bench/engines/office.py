@@ -30,7 +30,7 @@ from converto_core.errors import ConversionError
 from converto_engines.converter import Job, Limits, unheard
 from converto_engines.office.libreoffice import LibreOffice, OfficeOptions
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 SLOTS = 2
 LIMIT_TO_ONE_CALL, LIMIT_UNOSERVER, LIMIT_COLD_CALLS = 1.2, 2.0, 5.0

@@ -20,8 +20,8 @@ from bench.figures import keep, show, verdict
 from bench.office_ways import picked
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
-from converto_engines.process_tree import usage_of
+from converto_engines.runtime.process import Sandbox
+from converto_engines.runtime.process_tree import usage_of
 
 BLOCKS, FILES_PER_BLOCK = 6, 50  # a block is also what one LibreOffice does before it is replaced
 SMALL_BYTES = 40_000

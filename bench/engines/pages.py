@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench.figures import keep, show, verdict
 from converto_engines.converter import Job, Limits, unheard
-from converto_engines.pdf.pdf_pages import PageOptions, PdfPages
-from converto_engines.process import Sandbox
+from converto_engines.pdf.pages import PageOptions, PdfPages
+from converto_engines.runtime.process import Sandbox
 from tests.assets.make_samples import MAKERS
 from tests.assets.plain_pdf import Page, make_pdf
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from bench.figures import keep, show, verdict
 from converto_engines.converter import Job, Limits, unheard
-from converto_engines.pictures.images import PictureOptions, Pictures
-from converto_engines.process import Sandbox
+from converto_engines.pictures.pictures import PictureOptions, Pictures
+from converto_engines.runtime.process import Sandbox
 
 WIDTH, HEIGHT = 4000, 3000
 LIMIT_TO_VIPS = 1.1

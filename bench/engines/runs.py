@@ -18,11 +18,12 @@ from converto_core.catalogue import Offer
 from converto_core.conversion.record import Step
 from converto_core.errors import ConvertoError
 from converto_core.formats import Format
-from converto_engines import planner, sniff
+from converto_engines import planner
 from converto_engines.converter import Converter, Job, Limits, Product, offers_of, options_for, unheard
 from converto_engines.installed import build_converters
-from converto_engines.process import Sandbox
-from converto_engines.process_tree import usage_of
+from converto_engines.runtime.process import Sandbox
+from converto_engines.runtime.process_tree import usage_of
+from converto_engines.sniffing import sniff
 
 _LOOK_S = 0.1
 

@@ -19,7 +19,7 @@ import msgspec
 from bench.figures import keep, show, spread, verdict
 from converto_engines.converter import Job, Limits
 from converto_engines.media.video import Video, VideoOptions
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 LIMIT = 1.05
 _SCENE = "testsrc2=s=1920x1080:r=25,noise=alls=4:allf=t"  # moving shapes under a little grain

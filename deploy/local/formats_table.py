@@ -13,7 +13,7 @@ from converto_core.catalogue import Offer
 from converto_core.formats import Family
 from converto_engines.converter import offers_of
 from converto_engines.installed import build_converters
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from deploy.local.home import REPOSITORY
 
 README = REPOSITORY / "README.md"

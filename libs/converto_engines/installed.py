@@ -9,20 +9,20 @@ from converto_engines.media.video import Video
 from converto_engines.media.video_pictures import VideoFrame, VideoGif
 from converto_engines.models.cad import Cad
 from converto_engines.models.meshes import Meshes
-from converto_engines.models.model_preview import ModelPreview
+from converto_engines.models.preview import ModelPreview
+from converto_engines.office.documents import OfficeDocuments, OfficeText
 from converto_engines.office.keynote import Keynote
 from converto_engines.office.libreoffice import LibreOffice
-from converto_engines.office.office_documents import OfficeDocuments, OfficeText
-from converto_engines.office.office_sheets import OfficeSheets, OfficeTable
-from converto_engines.office.office_slides import OfficeSlides
+from converto_engines.office.sheets import OfficeSheets, OfficeTable
+from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.pdf.pdf_document import PdfDocument
-from converto_engines.pdf.pdf_drawing import PdfDrawings
-from converto_engines.pdf.pdf_pages import PdfPages
-from converto_engines.pdf.pdf_text import PdfText
-from converto_engines.pictures.images import Pictures
-from converto_engines.pictures.picture_pdf import PicturePage
-from converto_engines.process import Sandbox
+from converto_engines.pdf.document import PdfDocument
+from converto_engines.pdf.drawings import PdfDrawings
+from converto_engines.pdf.pages import PdfPages
+from converto_engines.pdf.text import PdfText
+from converto_engines.pictures.pdf_page import PicturePage
+from converto_engines.pictures.pictures import Pictures
+from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.book import Book
 from converto_engines.texts.markdown import Markdown
 from converto_engines.texts.page_text import PageText

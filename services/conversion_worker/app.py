@@ -28,7 +28,7 @@ from converto_core.errors import ConvertoError, DependencyUnavailable
 from converto_core.formats import Family
 from converto_engines.converter import Converter, offers_of
 from converto_engines.installed import build_converters
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from converto_infra.mongo import MongoStores
 from converto_infra.rabbitmq import RabbitEventBus
 from converto_infra.s3 import S3ObjectStore

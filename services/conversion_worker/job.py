@@ -20,9 +20,9 @@ from converto_core.catalogue import Offer
 from converto_core.conversion.record import Conversion, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
 from converto_core.formats import Family
-from converto_engines.archive_caps import check_archive
 from converto_engines.converter import Converter, Job, Limits, Note, Product, Report, options_for
 from converto_engines.planner import options_of_step
+from converto_engines.sniffing.archive_limits import check_archive
 from converto_infra.settings import Settings
 
 DOWNLOADED, CONVERTED = 10.0, 90.0  # percent of the whole at the end of these steps

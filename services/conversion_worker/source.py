@@ -16,7 +16,7 @@ from converto_core.conversion.transitions import know_source
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
 from converto_core.files.record import File, FileStatus, source_key
 from converto_core.ports import ConversionStore, Digest, FileStore, ObjectStore
-from converto_engines.sniff import decide, sniff_path
+from converto_engines.sniffing.sniff import decide, sniff_path
 
 
 class Fetched(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from converto_core.errors import ConvertoError
-from converto_engines.process import end_leftovers
+from converto_engines.runtime.process import end_leftovers
 
 PRIVATE = 0o700
 

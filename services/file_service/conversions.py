@@ -29,7 +29,7 @@ from converto_core.files.record import File, FileStatus
 from converto_core.formats import format_of_name
 from converto_core.ids import now_ms
 from converto_core.ports import ConversionFilter, ConversionStore
-from converto_engines import sniff
+from converto_engines.sniffing import sniff
 from file_service.dispatch import Dispatch
 from file_service.earlier_results import EarlierResults
 from file_service.files import Files

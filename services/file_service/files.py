@@ -24,7 +24,7 @@ from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import BY_NAME, Format, extension_of
 from converto_core.ids import now_ms
 from converto_core.ports import FileStore, ObjectInfo, ObjectStore, PresignedRequest, UploadedPart
-from converto_engines import containers, sniff
+from converto_engines.sniffing import containers, sniff
 from file_service.naming import clean_filename
 from file_service.schemas import ArrivedPart, ArrivedParts, MultipartUpload, NewFile, PartEtag, SingleUpload, UploadBody
 

@@ -10,10 +10,10 @@ import msgspec
 from converto_core.catalogue import Loss
 from converto_core.errors import CorruptSource, EngineError, OutputInvalid
 from converto_core.formats import Family
-from converto_engines import interpreter
 from converto_engines.converter import Converter, Job, NoOptions, Product
-from converto_engines.pictures.images import Pictures
-from converto_engines.process import Sandbox
+from converto_engines.pictures.pictures import Pictures
+from converto_engines.runtime import interpreter
+from converto_engines.runtime.process import Sandbox
 from tests.chaos.death import Death
 from tests.chaos.journal import Journal
 from tests.chaos.sources import MARK, kind_of

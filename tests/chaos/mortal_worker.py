@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conversion_worker.app import Parts, Servers, run_worker
 from conversion_worker.clock import SystemClock
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 from tests.chaos import converter

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from converto_core.formats import BY_NAME
-from converto_engines import sniff
+from converto_engines.sniffing import sniff
 from deploy.local.demo import SHOWN
 from deploy.local.home import REPOSITORY
 from tests.assets.make_samples import make_samples

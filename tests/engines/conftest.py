@@ -11,7 +11,7 @@ import pytest
 
 from converto_core.errors import EngineMissing
 from converto_engines.converter import Converter, Job, Limits, Product, options_for, unheard, unnoted
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 SHORT = Limits(wall_s=60, cpu_s=60)
 

@@ -12,7 +12,7 @@ from lxml import html
 
 from converto_core.errors import ConversionError, CorruptSource, EncryptedSource, SourceTooLarge
 from converto_engines.converter import Limits
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.book import Book
 from converto_engines.texts.page_text import PageText
 from converto_engines.texts.web_page import WebPage

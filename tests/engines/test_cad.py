@@ -18,9 +18,9 @@ import trimesh
 from converto_core.errors import BadOptions, BadSource, EngineTimeout, LimitExceeded, OutputInvalid, SourceTooLarge
 from converto_engines.converter import Limits
 from converto_engines.models.cad import Cad, Exact, check
+from converto_engines.models.figures import Figures
 from converto_engines.models.meshes import Meshes
-from converto_engines.models.model_figures import Figures
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from tests.assets.bracket import bracket
 from tests.engines.conftest import RunJob
 from tests.engines.test_meshes import package_read

@@ -17,8 +17,8 @@ from PIL import Image, ImageCms
 
 from converto_core.errors import BadOptions, CorruptSource, EngineError, EngineTimeout, LimitExceeded, SourceTooLarge
 from converto_engines.converter import Limits
-from converto_engines.pictures.images import Pictures
-from converto_engines.process import Child, Sandbox
+from converto_engines.pictures.pictures import Pictures
+from converto_engines.runtime.process import Child, Sandbox
 from tests.engines.conftest import RunJob, until
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)

@@ -22,7 +22,7 @@ from converto_core.errors import (
 from converto_engines.converter import Limits, Product
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from tests.engines.office.samples import deck, letter, page_texts
 
 RunJob = Callable[..., Awaitable[list[Product]]]

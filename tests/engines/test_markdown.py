@@ -10,7 +10,7 @@ from lxml import html
 from markdown_it import MarkdownIt
 
 from converto_core.errors import CorruptSource, SourceTooLarge
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.markdown import Markdown
 from converto_engines.texts.page_text import PageText
 from converto_engines.texts.web_page import WebPage

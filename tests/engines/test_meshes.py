@@ -13,9 +13,9 @@ import trimesh
 
 from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid, SourceTooLarge
 from converto_engines.converter import Limits
+from converto_engines.models.figures import Figures, check
 from converto_engines.models.meshes import Meshes
-from converto_engines.models.model_figures import Figures, check
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from tests.engines import models
 from tests.engines.conftest import SHORT, RunJob
 

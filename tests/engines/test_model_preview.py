@@ -11,8 +11,8 @@ from converto_core.errors import BadOptions, BadSource
 from converto_engines.converter import Limits
 from converto_engines.models.cad import Cad
 from converto_engines.models.meshes import Meshes
-from converto_engines.models.model_preview import ModelPreview
-from converto_engines.process import Sandbox
+from converto_engines.models.preview import ModelPreview
+from converto_engines.runtime.process import Sandbox
 from tests.assets.bracket import bracket
 from tests.conftest import skip_or_fail
 from tests.engines import models

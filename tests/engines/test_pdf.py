@@ -17,8 +17,8 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Limits
-from converto_engines.pdf.pdf_pages import PdfPages
-from converto_engines.process import Sandbox
+from converto_engines.pdf.pages import PdfPages
+from converto_engines.runtime.process import Sandbox
 from tests.assets.plain_pdf import Page, form_bomb, make_pdf
 from tests.engines.conftest import RunJob
 

@@ -20,8 +20,8 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Job, Limits, Product, options_for
-from converto_engines.pdf.pdf_document import PdfDocument
-from converto_engines.process import Sandbox
+from converto_engines.pdf.document import PdfDocument
+from converto_engines.runtime.process import Sandbox
 from tests.assets.plain_pdf import Page, form_bomb, make_pdf
 from tests.engines.conftest import SHORT, RunJob
 

@@ -16,9 +16,9 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Limits
-from converto_engines.pdf.pdf_drawing import PdfDrawings
-from converto_engines.pictures.images import Pictures
-from converto_engines.process import Sandbox
+from converto_engines.pdf.drawings import PdfDrawings
+from converto_engines.pictures.pictures import Pictures
+from converto_engines.runtime.process import Sandbox
 from tests.assets.plain_pdf import Page, form_bomb, make_pdf, written
 from tests.engines.conftest import RunJob
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from converto_core.errors import BadOptions, BadSource, ConversionError, CorruptSource, EncryptedSource, SourceTooLarge
 from converto_engines.converter import Limits
-from converto_engines.pdf.pdf_text import PdfText
-from converto_engines.process import Sandbox
+from converto_engines.pdf.text import PdfText
+from converto_engines.runtime.process import Sandbox
 from tests.assets.plain_pdf import Page, form_bomb, make_pdf, written
 from tests.engines.conftest import RunJob
 

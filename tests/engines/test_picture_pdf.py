@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from converto_core.errors import ConversionError, SourceTooLarge
-from converto_engines.pictures.images import Pictures
-from converto_engines.pictures.picture_pdf import PicturePage
-from converto_engines.process import Sandbox
+from converto_engines.pictures.pdf_page import PicturePage
+from converto_engines.pictures.pictures import Pictures
+from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import RunJob
 
 

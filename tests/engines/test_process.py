@@ -14,8 +14,8 @@ import pytest
 
 from converto_core.errors import EngineCrashed, EngineMissing, EngineTimeout, LimitExceeded
 from converto_engines.converter import Limits
-from converto_engines.process import Finished, Sandbox
-from converto_engines.process_tree import descendants_of, folder_bytes, usage_of
+from converto_engines.runtime.process import Finished, Sandbox
+from converto_engines.runtime.process_tree import descendants_of, folder_bytes, usage_of
 
 MIB = 1024**2
 GENEROUS = Limits(wall_s=30, cpu_s=30, memory_bytes=1024 * MIB, file_bytes=64 * MIB)
@@ -429,7 +429,7 @@ async def test_choose_when_auto_then_a_real_sandbox_and_never_off() -> None:
 async def test_choose_when_mode_does_not_work_then_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("converto_engines.sandbox.PROGRAM_PATH", str(tmp_path))
+    monkeypatch.setattr("converto_engines.runtime.sandbox.PROGRAM_PATH", str(tmp_path))
 
     for mode in ("auto", "bubblewrap"):
         with pytest.raises(EngineMissing, match=r"bubblewrap.*CONVERTO_SANDBOX"):

@@ -9,7 +9,7 @@ import pytest
 from converto_core.errors import BadOptions, BadSource, ConversionError, CorruptSource, SourceTooLarge
 from converto_engines.converter import Limits
 from converto_engines.media.sound import Sound
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import RunJob
 from tests.engines.media_files import (
     FAST,

@@ -8,7 +8,7 @@ import pysubs2
 import pytest
 
 from converto_core.errors import CorruptSource, SourceTooLarge
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.subtitles import SrtToVtt, VttToSrt
 from tests.assets.captions import captions
 from tests.engines.conftest import RunJob

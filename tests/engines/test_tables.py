@@ -16,9 +16,9 @@ from converto_core.errors import BadOptions, CorruptSource, SourceTooLarge, Unsu
 from converto_core.formats import Family
 from converto_engines import planner
 from converto_engines.converter import offers_of
-from converto_engines.inside import tables
 from converto_engines.installed import build_converters
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
+from converto_engines.texts.sandboxed import tables
 from converto_engines.texts.tables import CsvToJson, JsonToCsv
 from tests.engines.conftest import RunJob
 

@@ -23,7 +23,7 @@ from converto_core.errors import (
 from converto_engines.converter import Limits
 from converto_engines.media import hardware
 from converto_engines.media.video import Video
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import RunJob, until
 from tests.engines.media_files import (
     FAST,

@@ -9,7 +9,7 @@ from PIL import Image
 from converto_core.errors import BadOptions, BadSource, CorruptSource, SourceTooLarge
 from converto_engines.converter import Limits
 from converto_engines.media.video_pictures import VideoFrame, VideoGif
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import RunJob
 from tests.engines.media_files import FAST, ffmpeg, lavfi, tone
 

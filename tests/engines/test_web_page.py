@@ -14,7 +14,7 @@ from PIL import Image
 
 from converto_core.errors import BadOptions, ConversionError, CorruptSource, SourceTooLarge
 from converto_engines.converter import Limits
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.page_text import PageText
 from converto_engines.texts.web_page import WebPage
 from tests.engines.canary import Canary, listening

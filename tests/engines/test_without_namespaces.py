@@ -10,10 +10,10 @@ import pytest
 
 from converto_core.catalogue import Offer
 from converto_core.errors import EngineMissing
-from converto_engines import sniff
 from converto_engines.converter import Converter, offers_of
 from converto_engines.installed import build_converters
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
+from converto_engines.sniffing import sniff
 from tests.assets.make_samples import make_samples
 from tests.conftest import skip_or_fail
 from tests.engines.chains import run_chain

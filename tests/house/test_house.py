@@ -56,7 +56,7 @@ def test_programs_when_started_then_only_by_process_py() -> None:
         if starters.search(path.read_text(encoding="utf-8")) and not is_inside_the_sandbox(path)
     }
 
-    assert users <= {"libs/converto_engines/process.py"}
+    assert users <= {"libs/converto_engines/runtime/process.py"}
 
 
 def test_every_module_when_read_then_says_what_it_is_for() -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image, ImageChops
 
-from converto_engines import sniff
+from converto_engines.sniffing import sniff
 from tests.assets import film, picture_files, pictures
 from tests.assets.canvas import Canvas
 from tests.assets.make_samples import MAKERS, main

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from converto_core.errors import CorruptSource, SourceTooLarge
-from converto_engines.archive_caps import check_archive
 from converto_engines.converter import Limits
+from converto_engines.sniffing.archive_limits import check_archive
 
 LIMITS = Limits(entries=20, unpacked_bytes=500 * 1024**2)
 

@@ -12,7 +12,7 @@ from converto_core.errors import BadOptions, EngineCrashed
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product, inline_schema, offers_of, options_for
 from converto_engines.installed import build_converters
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 
 class SomeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from converto_core.errors import BadSource, CorruptSource, EncryptedSource, MislabelledSource
-from converto_engines.containers import OLE2_MAGIC
-from converto_engines.sniff import WINDOW_BYTES, Sniffed, check_claim, decide, sniff, sniff_path
+from converto_engines.sniffing.containers import OLE2_MAGIC
+from converto_engines.sniffing.sniff import WINDOW_BYTES, Sniffed, check_claim, decide, sniff, sniff_path
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 PROGRAM = b"MZ" + b"\0" * 126

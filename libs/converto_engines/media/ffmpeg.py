@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 
 from converto_core.errors import BadSource, ConversionError, CorruptSource, EngineError, OutputInvalid
-from converto_engines import sandbox
 from converto_engines.converter import Job, Limits, Report
-from converto_engines.media import media_probe
-from converto_engines.media.media_probe import Probe
-from converto_engines.process import Finished, Sandbox
+from converto_engines.media import probe as media_probe
+from converto_engines.media.probe import Probe
+from converto_engines.runtime import sandbox
+from converto_engines.runtime.process import Finished, Sandbox
 
 VIDEO_SOURCES = ("mp4", "mkv", "webm", "mov", "avi", "ts", "mpg", "flv", "wmv")
 SOUND_SOURCES = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac")

@@ -10,13 +10,14 @@ from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, CorruptSource
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from converto_engines.media import ffmpeg, loudness, media_check, sound_encoding
+from converto_engines.media import check as media_check
+from converto_engines.media import ffmpeg, loudness, sound_encoding
+from converto_engines.media.check import Window, Work
 from converto_engines.media.ffmpeg import Ffmpeg, FfmpegRefused
-from converto_engines.media.media_check import Window, Work
-from converto_engines.media.media_probe import Probe, Track
+from converto_engines.media.probe import Probe, Track
 from converto_engines.media.video import check_window, cut_arguments
 from converto_engines.media.video_plan import Expected
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 # Target: name of the container's writer, codec, arguments of its own.
 _TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {

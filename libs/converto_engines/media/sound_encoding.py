@@ -3,7 +3,7 @@
 from typing import Final
 
 from converto_core.errors import BadOptions
-from converto_engines.media.media_probe import Track
+from converto_engines.media.probe import Track
 
 ENCODERS: Final = {
     "aac": "aac",

@@ -10,14 +10,15 @@ from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, ConversionError, CorruptSource
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from converto_engines.media import ffmpeg, hardware, media_check, video_encoding, video_plan
+from converto_engines.media import check as media_check
+from converto_engines.media import ffmpeg, hardware, video_encoding, video_plan
+from converto_engines.media.check import Window, Work
 from converto_engines.media.ffmpeg import Ffmpeg, FfmpegRefused
 from converto_engines.media.hardware import Hardware
-from converto_engines.media.media_check import Window, Work
-from converto_engines.media.media_probe import Probe
+from converto_engines.media.probe import Probe
 from converto_engines.media.video_encoding import Preset, Wish
 from converto_engines.media.video_plan import Choice, Plan
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 _CONTAINERS = {"mp4": "mp4", "mkv": "matroska", "webm": "webm", "mov": "mov"}
 _ENCODED_PERCENT = 95.0

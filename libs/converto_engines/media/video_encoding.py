@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from converto_core.errors import BadOptions
-from converto_engines.media.media_probe import Track
+from converto_engines.media.probe import Track
 
 Codec = Literal["h264", "h265", "vp9", "av1"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]

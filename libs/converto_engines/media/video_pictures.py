@@ -12,11 +12,11 @@ from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInv
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.media import ffmpeg
+from converto_engines.media.check import Window
 from converto_engines.media.ffmpeg import Ffmpeg, FfmpegRefused
-from converto_engines.media.media_check import Window
-from converto_engines.media.media_probe import Probe, Track
+from converto_engines.media.probe import Probe, Track
 from converto_engines.media.video import check_window, cut_arguments
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 _DEFAULT_AT = 0.1  # the very first frame is often black
 _LONGEST_GIF_S = 60.0

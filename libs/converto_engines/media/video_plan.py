@@ -10,7 +10,7 @@ import msgspec
 
 from converto_core.errors import BadOptions, BadSource
 from converto_engines.media import sound_encoding, video_encoding
-from converto_engines.media.media_probe import PICTURE_SUBTITLES, Probe, Track
+from converto_engines.media.probe import PICTURE_SUBTITLES, Probe, Track
 from converto_engines.media.video_encoding import Wish
 
 _QUICKTIME = frozenset({"mp4", "mov"})

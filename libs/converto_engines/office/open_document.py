@@ -15,7 +15,7 @@ from converto_core.errors import CorruptSource, EngineTimeout, OutputInvalid
 from converto_core.formats import BY_NAME
 from converto_engines.converter import Job
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.standby import bring
+from converto_engines.runtime.prestarted import bring
 
 
 class OpenDocument:

@@ -21,15 +21,14 @@ from converto_core.errors import (
     EngineMissing,
     SourceTooLarge,
 )
-from converto_engines import interpreter
 from converto_engines.converter import Limits
-from converto_engines.office import office_profile
-from converto_engines.process import Child, Sandbox
-from converto_engines.sandbox import INSIDE
+from converto_engines.office import profile as office_profile
+from converto_engines.runtime import interpreter
+from converto_engines.runtime.process import Child, Sandbox
 
 _PROGRAMS = ("/usr/lib/libreoffice/program", "/usr/lib64/libreoffice/program")
 _PYTHON = "/usr/bin/python3"  # the system's, because the package python3-uno belongs to it
-_DRIVER = INSIDE / "office.py"
+_DRIVER = "office.sandboxed.driver"
 _RESTART_DOCUMENTS = 50  # measured: memory grows from 229 to 760 MB over 141 documents
 _RESTART_BYTES = 600 * 1024**2
 _START_S = 75.0  # the driver itself gives up after 60 s, with a better message
@@ -162,7 +161,7 @@ class WarmOffice:
     async def _launch(self, profile: Path, limits: Limits) -> Child:
         program = _program()
         child = await self._sandbox.start(
-            [_PYTHON, "-I", str(_DRIVER)],
+            interpreter.program(_DRIVER, python=_PYTHON),
             folder=self._folder,
             limits=limits,
             readable=(self.pdfium.parent,) if self.pdfium else (),
@@ -183,7 +182,7 @@ class WarmOffice:
 
     async def _ask_version(self) -> str | None:
         """Ask the driver, so that a missing python3-uno shows here and not at the first conversion."""
-        argv = [_PYTHON, "-I", str(_DRIVER), "--version"]
+        argv = [*interpreter.program(_DRIVER, python=_PYTHON), "--version"]
         with tempfile.TemporaryDirectory(prefix="converto-office-") as folder:
             try:
                 told = await self._sandbox.run([*argv, str(_program())], folder=Path(folder), limits=_VERSION_LIMITS)

@@ -11,7 +11,7 @@ import pytest
 from converto_engines.converter import Converter, Product
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 
 RunJob = Callable[..., Awaitable[list[Product]]]
 CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[4] / "shared" / "corpus")

@@ -12,10 +12,10 @@ from converto_core.errors import BadSource, ConversionError, CorruptSource, Encr
 from converto_engines.converter import Converter, Limits
 from converto_engines.office.keynote import Keynote
 from converto_engines.office.libreoffice import LibreOffice
-from converto_engines.office.office_slides import OfficeSlides
+from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
-from converto_engines.sniff import sniff_path
+from converto_engines.runtime.process import Sandbox
+from converto_engines.sniffing.sniff import sniff_path
 from tests.engines.office.samples import page_texts
 
 Convert = Callable[..., Awaitable[Path]]

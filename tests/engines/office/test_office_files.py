@@ -12,13 +12,14 @@ from pptx import Presentation
 
 from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid
 from converto_engines.converter import Converter
-from converto_engines.inside import office_counts, rich_text
-from converto_engines.office.office_documents import OfficeDocuments, OfficeText
-from converto_engines.office.office_rewriting import check_characters, check_sheets, check_slides
-from converto_engines.office.office_sheets import OfficeSheets, OfficeTable
-from converto_engines.office.office_slides import OfficeSlides
+from converto_engines.office.documents import OfficeDocuments, OfficeText
+from converto_engines.office.rewriting import check_characters, check_sheets, check_slides
+from converto_engines.office.sandboxed import counts as office_counts
+from converto_engines.office.sandboxed import rich_text
+from converto_engines.office.sheets import OfficeSheets, OfficeTable
+from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
+from converto_engines.runtime.process import Sandbox
 from tests.engines.office.samples import book, deck, letter, page_texts, repacked
 
 Convert = Callable[..., Awaitable[Path]]

@@ -23,14 +23,14 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Limits, Product
+from converto_engines.office.documents import OfficeDocuments
 from converto_engines.office.libreoffice import LibreOffice
-from converto_engines.office.office_documents import OfficeDocuments
-from converto_engines.office.office_rewriting import OfficeRewriting
-from converto_engines.office.office_sheets import OfficeSheets, OfficeTable
-from converto_engines.office.office_slides import OfficeSlides
+from converto_engines.office.rewriting import OfficeRewriting
+from converto_engines.office.sheets import OfficeSheets, OfficeTable
+from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
-from converto_engines.process_tree import descendants_of
+from converto_engines.runtime.process import Sandbox
+from converto_engines.runtime.process_tree import descendants_of
 from tests.engines.office.conftest import is_running
 from tests.engines.office.samples import deck, letter, page_texts, repacked
 

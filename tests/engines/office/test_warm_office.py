@@ -13,8 +13,8 @@ from converto_core.errors import EngineCrashed, EngineMissing, EngineTimeout
 from converto_engines.converter import Limits, Product
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.process import Sandbox
-from converto_engines.process_tree import descendants_of
+from converto_engines.runtime.process import Sandbox
+from converto_engines.runtime.process_tree import descendants_of
 from tests.engines.conftest import until
 from tests.engines.office.conftest import is_running
 from tests.engines.office.samples import letter, page_texts

@@ -1,0 +1,95 @@
+"""Reads an exact model with OpenCASCADE and writes it as a mesh or in another exact format. Runs inside the sandbox.
+
+It is started ahead of need, because loading the kernel takes longer than most parts; it serves one model and ends.
+"""
+
+import functools
+import importlib
+import math
+import sys
+from typing import Any
+
+from converto_engines.models.sandboxed import figures as mesh_figures
+from converto_engines.runtime.sandboxed import own_stdout
+from converto_engines.runtime.sandboxed.answering import Refused, serve_line, tell
+
+MM_OF = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
+_EXACT = ("step", "iges", "brep")
+_SAME = 1e-4
+"""How much surface and volume of an exact model may change when it is written in another exact format."""
+
+
+def main() -> None:
+    """Load the kernel, then wait for the one request."""
+    own_stdout.keep_for_answers()
+    sys.path[:0] = sys.argv[1:]
+    importlib.import_module("numpy")  # ahead of need, like the kernel
+    serve_line(functools.partial(_served, importlib.import_module("converto_engines.models.sandboxed.cad_files")))
+
+
+def _served(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
+    return {"version": kernel.version()} if "ask" in request else convert(kernel, request)
+
+
+def convert(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """Read, mesh where the target is a mesh, write; answers the exact figures beside what was written."""
+    tell(5, "reading the model")
+    target = request["target_format"]
+    model = kernel.read(request["source"], request["source_format"], with_names=target in {"glb", "step", "iges"})
+    if target in _EXACT:
+        return _rewritten(kernel, model, request)
+    exact = model.figures()
+    if exact["surfaces"] == 0:
+        return {"surfaces": 0}
+    tell(30, "meshing the surface")
+    deflection = _deflection(model.size(), request["options"])
+    faces = model.mesh(deflection, math.radians(request["options"]["angle"]))
+    if faces > request["faces"]:
+        message = (
+            f"The mesh would have {faces:,} faces; {request['faces']:,} are allowed. Please choose a coarser tolerance"
+        )
+        raise Refused("too_large", message)
+    tell(80, "writing the model")
+    made = _meshed(model, request) if faces else None
+    return {"surfaces": exact["surfaces"], "faces": faces, "exact": exact, "deflection": deflection, "result": made}
+
+
+def _deflection(size: float, options: dict[str, Any]) -> float:
+    own: float | None = options["tolerance"]
+    return own if own is not None else size * float(options["relative_tolerance"]) / 100
+
+
+def _meshed(model: Any, request: dict[str, Any]) -> dict[str, Any] | None:
+    """Figures of a binary STL as our own reader sees it; the other formats are measured by the worker."""
+    options, path = request["options"], request["output"]
+    if request["target_format"] == "glb":
+        model.write_glb(path)
+        return None
+    is_ascii = options["encoding"] == "ascii" and request["target_format"] == "stl"
+    model.write_stl(path, 1.0 / MM_OF[options["units"] or "mm"], is_ascii=is_ascii)
+    return None if is_ascii else mesh_figures.figures_of_stl(path)
+
+
+def _rewritten(kernel: Any, model: Any, request: dict[str, Any]) -> dict[str, Any]:
+    exact, target = model.figures(), request["target_format"]
+    tell(50, "writing the model")
+    factor = model.write_exact(request["output"], target, request["options"]["units"] or "mm")
+    tell(80, "checking the model")
+    try:
+        again = kernel.read(request["output"], target, with_names=False)
+    except Refused as error:
+        raise Refused("output", "The result cannot be read again") from error
+    _check_same(exact, again.figures(), factor)
+    return {"surfaces": exact["surfaces"], "faces": None}
+
+
+def _check_same(exact: dict[str, Any], made: dict[str, Any], factor: float) -> None:
+    if exact["surfaces"] != made["surfaces"]:
+        raise Refused("output", f"The result has {made['surfaces']:,} surfaces instead of {exact['surfaces']:,}")
+    if not math.isclose(made["area"], exact["area"] * factor**2, rel_tol=_SAME, abs_tol=1e-9):
+        raise Refused("output", f"The result's surface is {made['area']:g} instead of {exact['area'] * factor**2:g}")
+    noise = 1e-6 * exact["area"] * exact["size"] * factor**3
+    if exact["solids"] and not math.isclose(
+        abs(made["volume"]), abs(exact["volume"]) * factor**3, rel_tol=_SAME, abs_tol=noise
+    ):
+        raise Refused("output", f"The result's volume is {made['volume']:g} instead of {exact['volume']:g}")

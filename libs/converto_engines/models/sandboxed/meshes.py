@@ -1,0 +1,246 @@
+"""Turns one mesh into another with trimesh. Runs inside the sandbox, one model per process.
+
+It speaks as `answering.py` says. What it answers are figures of the surface that it meant to write, in the numbers of
+the result; whether that was written is checked by another program.
+"""
+
+import math
+import sys
+from typing import Any
+
+from converto_engines.models.sandboxed import figures as mesh_figures
+from converto_engines.models.sandboxed import gltf_parts, package_3mf
+from converto_engines.runtime.sandboxed import own_stdout
+from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+
+_COLOURED = ("ply", "obj")
+"""Written with a colour per vertex; GLB keeps materials and textures, the others hold nothing but the surface."""
+_TURNS = {
+    "keep": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "y_to_z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+    "z_to_y": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+}
+_MM_OF = {"micron": 0.001, "millimeter": 1.0, "centimeter": 10.0, "meter": 1000.0, "inch": 25.4, "foot": 304.8}
+_UNIT_NAMES = {"mm": "millimeter", "cm": "centimeter", "m": "meter", "inch": "inch"}
+
+
+def main() -> None:
+    """Serve one request."""
+    own_stdout.keep_for_answers()
+    serve_argument(_served)
+
+
+def _served(request: dict[str, Any]) -> dict[str, Any]:
+    sys.path[:0] = request["packages"]
+    if "ask" in request:
+        import trimesh  # noqa: PLC0415 - found only after the line above
+
+        return {"version": trimesh.__version__}
+    return convert(request)
+
+
+def convert(request: dict[str, Any]) -> dict[str, Any]:
+    """Read, scale and turn, write."""
+    if request["source_format"] in {"glb", "gltf"}:
+        told = gltf_parts.description(request["source"], is_binary=request["source_format"] == "glb")
+        if foreign := gltf_parts.foreign_parts(told):
+            return {"foreign": foreign}
+        gltf_parts.check(told, request["limits"]["faces"])
+    tell(5, "reading the model")
+    stated, scene = _read(request)
+    faces = _faces(scene)
+    if faces == 0:
+        return {"faces": 0}
+    if faces > request["limits"]["faces"]:
+        raise Refused("too_large", f"The model has {faces:,} faces; {request['limits']['faces']:,} are allowed")
+    source = _figures(scene)
+    if not source["is_finite"]:
+        raise Refused("corrupt", "The model has corners whose coordinates are not numbers. Please export it anew")
+    factor, unit = _scale(stated, request)
+    _place(scene, factor, request["options"]["up"])
+    tell(45, "writing the model")
+    _write(scene, unit, request)
+    return {"faces": faces, "source": source, "result": _figures(scene)}
+
+
+def _read(request: dict[str, Any]) -> tuple[str | None, Any]:
+    """The unit that the source states, and its scene."""
+    path, kind = request["source"], request["source_format"]
+    if kind == "3mf":
+        unit, parts = package_3mf.read(path, request["limits"])
+        return unit, _scene_of(parts)
+    scene = _loaded(path, kind)
+    for name, entry in list(scene.geometry.items()):
+        _check_corners(entry)
+        if kind == "stl":
+            _share_corners(entry)
+        if entry.visual.kind == "face":
+            scene.geometry[name] = _coloured_by_corner(entry, request["target_format"])
+    return "meter" if request["is_in_metres"] else None, scene
+
+
+def _scene_of(parts: list[package_3mf.Part]) -> Any:
+    import trimesh  # noqa: PLC0415
+
+    scene = trimesh.Scene()
+    taken: set[str] = set()
+    for number, (name, vertices, triangles) in enumerate(parts, 1):
+        # Two parts of one name would become one.
+        own = name if name and name not in taken else f"{name or 'part'} {number}"
+        taken.add(own)
+        scene.add_geometry(trimesh.Trimesh(vertices, triangles, process=False), geom_name=own, node_name=own)
+    if _faces(scene) != sum(len(triangles) for _, _, triangles in parts):
+        raise Refused("engine", "")
+    return scene
+
+
+def _loaded(path: str, kind: str) -> Any:
+    import trimesh  # noqa: PLC0415
+
+    more: dict[str, Any] = {"skip_materials": True, "fix_texture": False} if kind == "ply" else {}
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
+            scene: Any = trimesh.load_scene(file, file_type=kind, process=False, **more)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a reader stumbles over is the file's fault
+        raise Refused("corrupt", "") from error
+    for name in [name for name, entry in scene.geometry.items() if not isinstance(entry, trimesh.Trimesh)]:
+        scene.delete_geometry(name)  # points and lines
+    return scene
+
+
+def _check_corners(mesh: Any) -> None:
+    if len(mesh.faces) and (mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices)):
+        raise Refused("corrupt", "The model has faces whose corners do not exist. Please export it anew")
+
+
+def _coloured_by_corner(mesh: Any, target: str) -> Any:
+    """Faces of one colour each: where colours count, each face gets corners of its own, so that none is blended."""
+    import numpy as np  # noqa: PLC0415
+    import trimesh  # noqa: PLC0415
+
+    if target not in {*_COLOURED, "glb"}:
+        return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    corners, colours = mesh.vertices[mesh.faces.ravel()], mesh.visual.face_colors.repeat(3, axis=0)
+    faces = np.arange(len(corners)).reshape(-1, 3)
+    return trimesh.Trimesh(corners, faces, vertex_colors=colours, process=False)
+
+
+def _share_corners(mesh: Any) -> None:
+    """An STL repeats each corner for each face; those that are the same to the last bit become one."""
+    import numpy as np  # noqa: PLC0415
+
+    corners = np.ascontiguousarray(mesh.vertices.astype(np.float32) + np.float32(0))  # no negative zero
+    _, first, place = np.unique(corners.view("V12").ravel(), return_index=True, return_inverse=True)
+    faces, vertices = place[mesh.faces], mesh.vertices[first]
+    mesh.vertices, mesh.faces = vertices, faces
+
+
+def _scale(stated: str | None, request: dict[str, Any]) -> tuple[float, str]:
+    """By what the numbers are multiplied, and the unit that they have then.
+
+    Numbers are kept unless there is a reason: glTF is in metres, and a unit may be asked for.
+    """
+    options, target = request["options"], request["target_format"]
+    own = _UNIT_NAMES.get(options["source_units"] or "", stated)
+    wanted = _UNIT_NAMES.get(options["units"] or "")
+    if target == "glb":
+        if wanted not in {None, "meter"}:
+            raise Refused("options", "units: glTF is always in metres. Please leave units out")
+        wanted = "meter"
+    elif wanted is not None and own is None:
+        raise Refused("options", "units: the file does not state its own unit. Please set source_units as well")
+    if own is None:
+        return 1.0, "meter" if target == "glb" else "millimeter"
+    if own not in _MM_OF:
+        raise Refused("corrupt", "")
+    return (_MM_OF[own] / _MM_OF[wanted], wanted) if wanted else (1.0, own)
+
+
+def _place(scene: Any, factor: float, up: str) -> None:
+    import numpy as np  # noqa: PLC0415
+
+    if factor != 1.0 or up != "keep":
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.array(_TURNS[up], dtype=float) * factor
+        scene.apply_transform(matrix)
+
+
+def _placed(scene: Any) -> list[Any]:
+    """All meshes of a scene where they belong."""
+    return [mesh for mesh in scene.dump() if len(mesh.faces)]
+
+
+def _faces(scene: Any) -> int:
+    shown = [scene.graph[node][1] for node in scene.graph.nodes_geometry]
+    return sum(len(scene.geometry[name].faces) for name in shown)
+
+
+def _figures(scene: Any) -> dict[str, Any]:
+    import numpy as np  # noqa: PLC0415
+
+    return mesh_figures.figures(np.concatenate([mesh.triangles for mesh in _placed(scene)]))
+
+
+def _write(scene: Any, unit: str, request: dict[str, Any]) -> None:
+    target, path = request["target_format"], request["output"]
+    if target == "glb":
+        _save(path, scene.export(file_type="glb"))
+        return
+    meshes = _placed(scene)
+    if target == "3mf":
+        package_3mf.write(path, unit, [(_name_of(mesh), mesh.vertices, mesh.faces) for mesh in meshes])
+        return
+    _save(path, _exported(_joined(meshes, keeps_colours=target in _COLOURED), target, request["options"]["encoding"]))
+
+
+def _name_of(mesh: Any) -> str:
+    name = mesh.metadata.get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _joined(meshes: list[Any], *, keeps_colours: bool) -> Any:
+    import trimesh  # noqa: PLC0415
+
+    for mesh in meshes:
+        mesh.visual = _colours(mesh) if keeps_colours else None
+    return trimesh.util.concatenate(meshes) if len(meshes) > 1 else meshes[0]
+
+
+def _colours(mesh: Any) -> Any:
+    """Colours of the vertices, whatever the mesh is coloured by; None when it has none or they cannot be worked out."""
+    if mesh.visual is None or not mesh.visual.defined:
+        return None
+    try:
+        visual = mesh.visual if mesh.visual.kind in {"vertex", "face"} else mesh.visual.to_color()
+        return None if visual.kind is None else type(visual)(mesh=mesh, vertex_colors=visual.vertex_colors)
+    except (ValueError, AttributeError, IndexError, TypeError, OSError):
+        return None
+
+
+def _exported(mesh: Any, target: str, encoding: str) -> bytes:
+    from trimesh.exchange import obj, off, ply, stl  # noqa: PLC0415
+
+    write_obj: Any = obj.export_obj  # it has no types
+    is_ascii = encoding == "ascii"
+    if target == "stl":
+        body = stl.export_stl_ascii(mesh) if is_ascii else stl.export_stl(mesh)
+    elif target == "ply":
+        body = ply.export_ply(mesh, encoding="ascii" if is_ascii else "binary", include_attributes=False)
+    elif target == "obj":
+        body = write_obj(mesh, include_normals=False, include_texture=False, digits=_digits(mesh), header=None)
+    else:
+        body = off.export_off(mesh, digits=_digits(mesh))
+    return body.encode() if isinstance(body, str) else body
+
+
+def _digits(mesh: Any) -> int:
+    """Places behind the point that keep single precision, however small the model is."""
+    largest = float(abs(mesh.bounds).max())
+    return min(max(8 - math.floor(math.log10(largest or 1.0)), 3), 18)
+
+
+def _save(path: str, body: bytes) -> None:
+    with open(path, "wb") as file:  # noqa: PTH123 -- pathlib costs time
+        file.write(body)

@@ -1,0 +1,137 @@
+"""The work of pdf_document.py with qpdf: open with recovery, turn, clean, put pages together, save. Runs sandboxed.
+
+It needs the package pikepdf on the path when it is imported.
+"""
+
+import os
+import shutil
+from typing import Any
+
+import pikepdf
+
+from converto_engines.pdf.sandboxed import bookmarks as pdf_bookmarks
+from converto_engines.pdf.sandboxed import cleaning as pdf_cleaning
+from converto_engines.pdf.sandboxed import pictures as pdf_pictures
+from converto_engines.runtime.sandboxed.answering import Refused
+
+_INFORMATION_CHARACTERS = 2000
+
+
+def version() -> str:
+    """Version of qpdf."""
+    return str(pikepdf.__libqpdf_version__)
+
+
+def opened_all(paths: list[str], *, most_pages: int) -> list[pikepdf.Pdf]:
+    """All sources, mended where their table of contents is broken; refuses what cannot be trusted after that."""
+    sources, count = [], 0
+    for ordinal, path in enumerate(paths, start=1):
+        told = f"File {ordinal} of {len(paths)}: " if len(paths) > 1 else ""
+        source = _opened(path, told)
+        sources.append(source)
+        count += len(source.pages)
+        if count > most_pages:
+            raise Refused("too_large", f"{told}{count:,} pages are too many; {most_pages:,} are allowed at once")
+    return sources
+
+
+def change(sources: list[pikepdf.Pdf], chosen: list[int], turned: set[int], request: dict[str, Any]) -> None:
+    """Turn pages and clean documents where they are, before pages are put together."""
+    first = 0
+    kept = set(chosen)
+    for source in sources:
+        for number, page in enumerate(source.pages, start=first + 1):
+            if number in turned:
+                page.rotate(request["rotate"], relative=True)
+        if request["sanitize"]:
+            pdf_cleaning.sanitize(source)
+        if request["strip"]:
+            pdf_cleaning.strip(source)
+        if request["pictures"]:
+            shown = [index for index in range(len(source.pages)) if first + index + 1 in kept]
+            pdf_pictures.shrink(source, shown, **request["pictures"], most_pixels=request["pixels"])
+        first += len(source.pages)
+
+
+def write(sources: list[pikepdf.Pdf], pages: list[int], path: str, request: dict[str, Any]) -> None:
+    """Save these pages, counted through all sources, as one PDF."""
+    is_whole = len(sources) == 1 and len(pages) == len(sources[0].pages)
+    document = sources[0] if is_whole else _put_together(sources, pages)
+    if request["is_packed"]:
+        document.remove_unreferenced_resources()
+    mode = pikepdf.ObjectStreamMode.generate if request["is_packed"] else pikepdf.ObjectStreamMode.preserve
+    if request["is_packed"]:
+        pikepdf.settings.set_flate_compression_level(9)
+    try:
+        document.save(
+            path,
+            object_stream_mode=mode,
+            recompress_flate=request["is_packed"],
+            linearize=request["linearize"],
+            fix_metadata_version=not request["strip"],
+        )
+    except pikepdf.PdfError as error:
+        raise Refused("corrupt", "The PDF is too damaged to be written anew") from error
+    if is_whole and _is_only_packed(document, request) and _size(path) >= _size(request["sources"][0]):
+        shutil.copyfile(request["sources"][0], path)  # it was packed as tightly as it can be
+
+
+def verify_linearized(path: str) -> None:
+    """Refuse a result that does not show before all of it has arrived, as was asked for."""
+    with pikepdf.open(path) as made:
+        if not made.is_linearized:
+            raise Refused("output", "The PDF that was written is not made for fast web view")
+
+
+def _opened(path: str, told: str) -> pikepdf.Pdf:
+    try:
+        source = pikepdf.open(path, suppress_warnings=True)
+        declared, count = source.Root.Pages.get("/Count"), len(source.pages)
+    except pikepdf.PasswordError as error:
+        words = "It is password protected. Please remove the password and upload it again"
+        raise Refused("encrypted", f"{told}{words}" if told else "") from error
+    except (pikepdf.PdfError, AttributeError, ValueError, TypeError, KeyError) as error:
+        words = "It is damaged or incomplete. Please check that it opens on your computer and upload it again"
+        raise Refused("corrupt", f"{told}{words}" if told else "") from error
+    if count < 1:
+        raise Refused("corrupt", f"{told}The PDF has no pages")
+    if source.get_warnings() and isinstance(declared, int) and declared > count:
+        raise Refused("corrupt", f"{told}The PDF is damaged: {count} of its {declared} pages can be read")
+    return source
+
+
+def _put_together(sources: list[pikepdf.Pdf], pages: list[int]) -> pikepdf.Pdf:
+    document = pikepdf.Pdf.new()
+    first, wanted = 0, set(pages)
+    bookmarks: list[pdf_bookmarks.Bookmark] = []
+    for source in sources:
+        indices = [index for index in range(len(source.pages)) if first + index + 1 in wanted]
+        if indices:
+            places = {index: len(document.pages) + place for place, index in enumerate(indices)}
+            bookmarks += pdf_bookmarks.read(source, places)
+            links = pdf_bookmarks.links(source, indices)
+            document.add_pages_from(source, indices)
+            pdf_bookmarks.mend_links(document, links, places)
+        first += len(source.pages)
+    pdf_bookmarks.write(document, bookmarks)
+    _keep_information(sources[0], document)
+    return document
+
+
+def _keep_information(source: pikepdf.Pdf, document: pikepdf.Pdf) -> None:
+    for name, value in source.docinfo.items() if "/Info" in source.trailer else ():
+        if isinstance(value, pikepdf.String):
+            document.docinfo[name] = str(value)[:_INFORMATION_CHARACTERS]
+    language = source.Root.get("/Lang")
+    if isinstance(language, pikepdf.String):
+        document.Root.Lang = str(language)[:_INFORMATION_CHARACTERS]
+
+
+def _is_only_packed(document: pikepdf.Pdf, request: dict[str, Any]) -> bool:
+    changes = ("rotate", "linearize", "strip", "sanitize")
+    is_sound = not document.is_encrypted and not document.get_warnings()
+    return request["is_packed"] and is_sound and not any(request[name] for name in changes)
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size  # noqa: PTH116 -- as everything in here: paths are plain text

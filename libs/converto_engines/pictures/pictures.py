@@ -1,0 +1,135 @@
+"""Pictures to pictures with libvips: format, size, quality, colours. The work is done by inside/pictures.py.
+
+Each picture has a process of its own, because decoders of pictures are what attackers know best; the next one is
+started ahead of need, because starting libvips takes longer than a small picture.
+"""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from converto_core.catalogue import Loss
+from converto_core.formats import Family
+from converto_engines.converter import Job, Limits, Product
+from converto_engines.pictures import sandboxed
+from converto_engines.runtime import answers, interpreter
+from converto_engines.runtime.prestarted import Ready, Standby, bring
+from converto_engines.runtime.process import Sandbox
+from converto_engines.runtime.sandboxed_program import InnerProgram
+
+_LONGEST_SIDE = 16_384
+_STILL = ("png", "jpg", "avif", "heic", "tiff", "bmp", "ico", "jxl", "jp2")
+_ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=16 * 1024**2)
+_ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "MAGICK_CONFIGURE_PATH": str(Path(sandboxed.__file__).parent / "magick")}
+
+_Side = Annotated[int, Meta(ge=1, le=_LONGEST_SIDE)]
+
+
+class PictureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one can choose for a picture."""
+
+    quality: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | None,
+        Meta(
+            description="For JPEG, WebP, AVIF, HEIC, JPEG 2000 and JPEG XL; default 85, 80, 60, 60, 75 and 85. Other"
+            " formats lose nothing anyway"
+        ),
+    ] = None
+    width: Annotated[_Side | None, Meta(description="Pixels; with height: the box that `fit` speaks of")] = None
+    height: Annotated[_Side | None, Meta(description="Pixels; alone: the width follows from the shape")] = None
+    fit: Annotated[
+        Literal["inside", "cover", "fill"],
+        Meta(description="inside: whole picture within the box; cover: fills it, edges cut off; fill: stretched to it"),
+    ] = "inside"
+    enlarge: Annotated[bool, Meta(description="Whether a picture may grow; drawings (SVG) always may")] = False
+    strip: Annotated[bool, Meta(description="Remove metadata such as place and camera; colours become sRGB")] = False
+    lossless: Annotated[
+        bool, Meta(description="For WebP, JPEG XL, JPEG 2000 and AVIF: keep every pixel (AVIF: nearly)")
+    ] = False
+    background: Annotated[
+        Annotated[str, Meta(pattern="^#[0-9a-fA-F]{6}$")] | None,
+        Meta(description="Colour put behind transparent parts, such as #ffffff; JPEG needs one and takes white"),
+    ] = None
+    page: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Which page or frame; default: all of an animation where the target can move, else the first"),
+    ] = None
+
+
+class Pictures:
+    """Converter of pictures; see `Converter` for what its attributes mean."""
+
+    name = "vips"
+    engine = "libvips"
+    family = Family.IMAGE
+    options: type[msgspec.Struct] = PictureOptions
+    loss = 0.02
+    seconds = 0.5
+    is_paged = False
+    losses: tuple[Loss, ...] = (
+        Loss(text="fine detail, by as much as the quality says", targets=("jpg", "webp", "avif", "heic", "jxl", "jp2")),
+        Loss(text="transparency: a background colour takes its place", targets=("jpg", "bmp")),
+        Loss(text="all but 256 colours", targets=("gif",)),
+        Loss(text="layers are flattened", sources=("psd",)),
+        Loss(text="shapes become pixels", sources=("svg",)),
+        Loss(text="movement: one frame is kept", sources=("gif", "webp"), targets=_STILL),
+        Loss(text="movement of an animated PNG: its first picture is kept", sources=("png",)),
+        Loss(text="all but 8 bits per colour", targets=("jpg", "webp", "avif", "heic", "gif", "bmp", "ico")),
+        Loss(text="size: an icon has at most 256 pixels per side", targets=("ico",)),
+    )
+
+    def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
+        """Take the sandbox that each picture's process runs in; `scratch` as in `Standby`."""
+        self._sandbox = sandbox
+        self._packages = interpreter.packages_with("PIL") or ()
+        self._program = InnerProgram(
+            sandbox, "pictures.sandboxed.pictures", readable=self._packages, environment=_ENVIRONMENT
+        )
+        self._standby = Standby(self._program.start, scratch=scratch)
+        self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
+        self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
+
+    async def version(self) -> str | None:
+        """Version of libvips, None when it is missing; asks it also which formats it was built with."""
+        able = await self._program.ask_waiting(_ASK_LIMITS, files=("probe",))
+        if able is None:
+            return None
+        self.sources, self.targets = tuple(able["sources"]), tuple(able["targets"])
+        version: str = able["version"]
+        return version
+
+    async def convert(self, job: Job) -> list[Product]:
+        """Convert one picture; a source of several pages gives one result, animated where the target can be."""
+        product = job.folder / f"picture.{job.target_format}"
+        async with self._standby.lent(job.limits) as ready:
+            made = await self._made(job, ready, product)
+        if made["pages"] > made["frames"]:
+            job.note(f"One of {made['pages']} pages or frames was taken; the option page chooses another")
+        return [Product(path=product)]
+
+    async def aclose(self) -> None:
+        """End the process that waits for the next picture."""
+        await self._standby.aclose()
+
+    async def _made(self, job: Job, ready: Ready, product: Path) -> dict[str, Any]:
+        source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
+        await asyncio.to_thread(bring, job.source, source)
+        job.report(None, "converting the picture")
+        request = {
+            "source": self._sandbox.inside(ready.folder, source),
+            "output": self._sandbox.inside(ready.folder, output),
+            "source_format": job.source_format,
+            "target_format": job.target_format,
+            "options": msgspec.to_builtins(job.options),
+            "pixels": job.limits.pixels,
+            "frames": job.limits.pages,
+            "packages": [str(path) for path in self._packages],
+        }
+        answer = await ready.child.ask(request, timeout_s=job.limits.wall_s)
+        made = answers.done(answer, ready.child.stderr_tail)
+        await asyncio.to_thread(shutil.move, output, product)
+        return made

@@ -1,0 +1,48 @@
+"""TIFF pictures packed with the JPEG of 1992, which libvips has no reader for: pillow rewrites them as PNG. Sandboxed.
+
+It imports the standard library only until it is needed; `rewrite` needs the package pillow.
+"""
+
+import struct
+
+from converto_engines.runtime.sandboxed.answering import Refused
+
+_COMPRESSION, _OLD_JPEG = 259, 6
+_ENTRY_BYTES = 12
+
+
+def is_used(path: str) -> bool:
+    """Whether the first picture of a TIFF file is packed that way."""
+    with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
+        head = file.read(8)
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+        if order is None or len(head) < 8:
+            return False
+        file.seek(struct.unpack(f"{order}I", head[4:])[0])
+        count = file.read(2)
+        entries = file.read(_ENTRY_BYTES * struct.unpack(f"{order}H", count)[0]) if len(count) == 2 else b""
+    for start in range(0, len(entries) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
+        tag, _, _, value = struct.unpack(f"{order}HHIH", entries[start : start + 10])
+        if tag == _COMPRESSION:
+            return bool(value == _OLD_JPEG)
+    return False
+
+
+def rewrite(path: str, target: str, page: int, *, most_pixels: int) -> None:
+    """Write one picture of the file as PNG."""
+    try:
+        from PIL import Image  # noqa: PLC0415 -- needed for few files
+    except ImportError as error:
+        raise Refused("corrupt", "This TIFF is packed in a way that cannot be read here") from error
+    Image.MAX_IMAGE_PIXELS = None  # the limit that was given is looked at instead
+    try:
+        with Image.open(path, formats=["TIFF"]) as picture:
+            picture.seek(page - 1)
+            if picture.width * picture.height > most_pixels:
+                told = f"The picture is {picture.width} × {picture.height} pixels"
+                raise Refused("too_large", f"{told}; {most_pixels // 1_000_000} million pixels are allowed")
+            picture.convert("RGB").save(target, "PNG", compress_level=1)
+    except EOFError as error:
+        raise Refused("options", f"page: {page} was asked for, but the picture has fewer pages") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Refused("corrupt", "") from error

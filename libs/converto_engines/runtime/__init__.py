@@ -1,0 +1,1 @@
+"""How programs are run: started, confined, limited, and spoken to."""

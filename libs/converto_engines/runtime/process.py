@@ -1,0 +1,299 @@
+"""The only place that starts a program: inside the sandbox, with limits and a deadline, ended as a whole group.
+
+It knows no converter and no format. A non-zero exit status is an answer; a limit, a signal or a deadline is an error.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from converto_core.errors import ConversionError, EngineCrashed, EngineMissing, LimitExceeded
+from converto_engines.converter import Limits
+from converto_engines.runtime import sandbox
+from converto_engines.runtime.child import Child
+from converto_engines.runtime.limit_watch import LimitWatch, deadline
+from converto_engines.runtime.output_tail import OutputTail
+from converto_engines.runtime.process_tree import descendants_of, programs_in
+from converto_engines.runtime.sandboxed import confine
+
+_LINE_BYTES = 16 * 1024**2  # one answer of a long-lived child
+_END_S = 5.0  # a killed group is gone long before; only a process stuck in the kernel takes longer
+_PROBE_LIMITS = Limits(wall_s=10, cpu_s=5, memory_bytes=512 * 1024**2, file_bytes=1024**2)
+
+
+_SOCKET_PROBE = """
+import socket, sys
+socket.socket(socket.AF_UNIX).close()
+try:
+    socket.socket(socket.AF_INET).close()
+except PermissionError:
+    sys.exit(0)
+sys.exit(1)
+"""
+
+
+__all__ = ["Child", "Finished", "Sandbox", "end_leftovers"]
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """How a program ended: exit status, the tail of what it said (64 KiB at most each), wall-clock seconds."""
+
+    exit_code: int
+    stdout: bytes
+    stderr_tail: str
+    wall_s: float
+
+
+class Sandbox:
+    """Starts programs confined in one way, chosen once per worker. `name` is bubblewrap, seccomp or off."""
+
+    def __init__(self, name: str) -> None:
+        """Take a mode as it is; `choose` is the way that proves it works here."""
+        self.name = name
+
+    @classmethod
+    async def choose(cls, mode: str) -> "Sandbox":
+        """The mode asked for, or with `auto` the best that works here, tried for real; raises `EngineMissing`."""
+        if mode == "off":
+            return cls("off")
+        for name in ("bubblewrap", "seccomp") if mode == "auto" else (mode,):
+            candidate = cls(name)
+            if await candidate._works():
+                if name == "seccomp":
+                    confine.hide_memory()
+                return candidate
+        raise EngineMissing(_ADVICE[mode])
+
+    def inside(self, folder: Path, path: Path) -> str:
+        """The name by which a program has to call a file of its job folder."""
+        return sandbox.name_inside(self.name, folder, path)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        limits: Limits,
+        readable: Sequence[Path] = (),
+        devices: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], object] | None = None,
+    ) -> Finished:
+        """Run a program to its end; `on_line` sees each line of stdout. Cancelling kills the whole group.
+
+        `devices` are device files or folders of them that it may use, as far as they are there.
+
+        Raises `EngineTimeout`, `EngineCrashed`, `LimitExceeded` or `EngineMissing`.
+        """
+        started = time.monotonic()
+        plan = _Plan(
+            argv=tuple(argv),
+            folder=folder,
+            limits=limits,
+            readable=tuple(readable),
+            cpu_s=limits.cpu_s,
+            devices=tuple(devices),
+        )
+        watch = await LimitWatch.begin(folder, limits)
+        async with self._running(plan, environment or {}) as process:
+            stdout, stderr = OutputTail(on_line), OutputTail()
+            with deadline(limits.wall_s):
+                async with asyncio.timeout(limits.wall_s):
+                    exit_code = await watch.over(_finish(process, stdout, stderr), process.pid)
+            _raise_for_signal(exit_code, limits)
+            _raise_unless_confined(exit_code, stderr.text)
+        return Finished(exit_code, stdout.kept, stderr.text, time.monotonic() - started)
+
+    async def start(
+        self,
+        argv: Sequence[str],
+        *,
+        folder: Path,
+        limits: Limits,
+        readable: Sequence[Path] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
+        """Start a program that stays and speaks JSON lines; limits hold for each question. Raises `EngineMissing`."""
+        plan = _Plan(argv=tuple(argv), folder=folder, limits=limits, readable=tuple(readable), cpu_s=None)
+        holder = AsyncExitStack()
+        return Child(await holder.enter_async_context(self._running(plan, environment or {})), folder, limits, holder)
+
+    @asynccontextmanager
+    async def _running(self, plan: "_Plan", environment: Mapping[str, str]) -> AsyncIterator[Process]:
+        """A started program; whatever happens, at the end its whole group and its temporary folder are gone."""
+        _require(plan.argv[0])
+        temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=plan.folder))
+        try:
+            process = await self._spawn(plan, environment, temporary)
+            try:
+                yield process
+            finally:
+                await asyncio.shield(_end(process))
+        finally:
+            await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
+
+    async def _spawn(self, plan: "_Plan", environment: Mapping[str, str], temporary: Path) -> Process:
+        enclosure = sandbox.Enclosure(
+            folder=plan.folder, temporary=temporary, readable=plan.readable, devices=plan.devices
+        )
+        inner = "/tmp" if self.name == "bubblewrap" else str(temporary)  # noqa: S108 -- the sandbox's own
+        variables = sandbox.environment_of(inner, environment)
+        descriptor = _filter_descriptor() if self.name == "bubblewrap" else None
+        argv = [*sandbox.limiting(plan.limits, cpu_s=plan.cpu_s), *self._prefix(enclosure, variables, descriptor)]
+        try:
+            return await asyncio.create_subprocess_exec(
+                *argv,
+                *plan.argv,
+                stdin=DEVNULL if plan.cpu_s is not None else PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                cwd=plan.folder,
+                env=variables,
+                limit=_LINE_BYTES,
+                start_new_session=True,
+                pass_fds=() if descriptor is None else (descriptor,),
+            )
+        except FileNotFoundError as error:
+            raise EngineMissing(detail=f"{argv[0]}: not found") from error
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _prefix(self, enclosure: sandbox.Enclosure, variables: Mapping[str, str], descriptor: int | None) -> list[str]:
+        if descriptor is not None:
+            return sandbox.bubblewrap(enclosure, variables, filter_descriptor=descriptor)
+        return sandbox.launcher(enclosure) if self.name == "seccomp" else []
+
+    async def _works(self) -> bool:
+        own_python = (Path(sys.prefix), Path(sys.base_prefix))
+        argv = ["/usr/bin/true"] if self.name == "bubblewrap" else [sys.executable, "-I", "-c", _SOCKET_PROBE]
+        with tempfile.TemporaryDirectory(prefix="converto-probe-") as folder:
+            try:
+                ended = await self.run(argv, folder=Path(folder), limits=_PROBE_LIMITS, readable=own_python)
+            except (ConversionError, OSError):
+                return False
+        return ended.exit_code == 0
+
+
+def end_leftovers(folder: Path) -> int:
+    """End programs that were started for something in this folder by a process that is gone; how many.
+
+    Usually they end with it. A process that is killed just after it has started one leaves it behind, because the
+    program has not yet asked the kernel to be told of its parent's death.
+    """
+    left = programs_in(folder)
+    for pid in left:
+        _kill_group(pid)
+    return len(left)
+
+
+class _Plan(msgspec.Struct, frozen=True, kw_only=True):
+    argv: tuple[str, ...]
+    folder: Path
+    limits: Limits
+    readable: tuple[Path, ...]
+    cpu_s: int | None
+    devices: tuple[Path, ...] = ()
+
+
+async def _finish(process: Process, stdout: OutputTail, stderr: OutputTail) -> int:
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stdout.fill(process.stdout))
+            group.create_task(stderr.fill(process.stderr))
+            await _exit_of(process.pid)
+            _kill_group(process.pid)  # what the program left behind would hold the pipes open, and `wait` with them
+            return await process.wait()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors  # whatever a listener of lines raised, as itself
+
+
+async def _exit_of(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, has_exited = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, has_exited.set)
+    try:
+        await has_exited.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _raise_for_signal(exit_code: int, limits: Limits) -> None:
+    """Both ways of confining say 128 + signal, a program started bare says minus the signal."""
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    if number == signal.SIGXCPU:
+        raise LimitExceeded(f"The conversion needed more than {limits.cpu_s} s of computing time")
+    if number == signal.SIGXFSZ:
+        raise LimitExceeded(f"The conversion wrote a file larger than {limits.file_bytes >> 20} MB")
+    if 0 < number <= signal.SIGRTMAX:
+        raise EngineCrashed(detail=f"ended by signal {number}")
+
+
+def _raise_unless_confined(exit_code: int, stderr: str) -> None:
+    """When the sandbox itself failed the program never ran, and the file is not to blame."""
+    by_bubblewrap = exit_code == 1 and stderr.startswith("bwrap: ")
+    by_launcher = exit_code == confine.EXIT_NOT_CONFINED and stderr.startswith(confine.NOT_CONFINED)
+    if by_bubblewrap or by_launcher:
+        raise EngineMissing("The sandbox of this worker could not start the conversion program", detail=stderr)
+
+
+async def _end(process: Process) -> None:
+    """Kill the group and wait until nothing of it is left."""
+    family = descendants_of(process.pid) if process.returncode is None else []
+    _kill_group(process.pid)
+    for pid in family:  # without a sandbox some may have left the group
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_S):
+            await process.wait()
+            while any(_is_running(pid) for pid in family):  # noqa: ASYNC110 -- the kernel tells only of our own child
+                await asyncio.sleep(0.005)
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _is_running(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def _filter_descriptor() -> int:
+    """The system call filter in a nameless file, read from its start by the one who inherits it."""
+    descriptor = os.memfd_create("filter")
+    os.write(descriptor, confine.filter_program(keep_group=False))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _require(program: str) -> None:
+    if shutil.which(program, path=sandbox.PROGRAM_PATH) is None:
+        raise EngineMissing(f"The program {Path(program).name} is not installed on this worker")
+
+
+_ADVICE = {
+    "auto": "No sandbox works on this machine. Install the package bubblewrap and allow user namespaces; or set "
+    "CONVERTO_SANDBOX=off if you accept that conversion programs run unprotected",
+    "bubblewrap": "bubblewrap does not work on this machine. Install the package bubblewrap and allow user namespaces, "
+    "or set CONVERTO_SANDBOX=auto",
+    "seccomp": "The system call filter does not work on this machine. Install the package bubblewrap and set "
+    "CONVERTO_SANDBOX=auto",
+}

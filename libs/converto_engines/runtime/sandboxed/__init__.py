@@ -1,0 +1,1 @@
+"""Code that runs inside the sandbox, shared by all families: the standard library only."""

@@ -1,0 +1,216 @@
+"""What a file really is, by its content; its name only breaks ties. Both services decide with the same function.
+
+It works on the first and last 64 KiB, so that a file in the object store is judged by two small range reads. It opens
+no network and starts no program.
+"""
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import magic
+import msgspec
+
+from converto_core.errors import BadSource, CorruptSource, EncryptedSource, MislabelledSource
+from converto_core.formats import BY_NAME, Family, Format, extension_of, format_of_mime_type, format_of_name
+from converto_engines.sniffing import containers, signatures
+
+WINDOW_BYTES: Final = 64 * 1024
+"""How much of each end of a file is looked at: enough for the member list of nearly every ZIP container."""
+
+_MEDIA = frozenset({Family.IMAGE, Family.VIDEO, Family.AUDIO})
+_TEXT_FORMATS = frozenset({"txt", "csv", "md", "json"})
+"""Plain text that has no signature: here the name decides which it is."""
+_TEXT_KINDS = frozenset(
+    {"text", "xml", "script", "step", "iges", "obj", "stl", "ply", "gltf", "brep", "off", "srt", "vtt"}
+)
+"""Kinds that are harmless plain text too: when the name says so, they are taken as that."""
+_POSERS = _TEXT_FORMATS | {"html", "srt", "vtt"}
+"""Text that must not be taken for another format of its family: it would become a document full of garbage."""
+_NOT_ON_ITS_WORD = frozenset({"tga"})
+"""Formats that libmagic sees where there are none."""
+_SHOWN_NAME_CHARACTERS = 80
+
+
+class Sniffed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bytes say: `format` is a name of the format table or None when converto cannot convert such files."""
+
+    format: str | None
+    mime_type: str
+    title: str
+    is_empty: bool = False
+    is_encrypted: bool = False
+    is_truncated: bool = False
+
+    def describe(self) -> str:
+        """What it is in a person's words, such as "PDF document" or "Windows program"."""
+        return self.title
+
+
+def sniff(
+    head: bytes,
+    *,
+    tail: bytes = b"",
+    filename: str = "",
+    names: Sequence[str] | None = None,
+    size_bytes: int | None = None,
+) -> Sniffed:
+    """What a file is, from its first bytes and, where known, its last ones, its container's member names and size."""
+    if not head:
+        return Sniffed(format=None, mime_type="application/x-empty", title="empty file", is_empty=True)
+    if not tail and (len(head) < WINDOW_BYTES or size_bytes == len(head)):
+        tail = head
+    members = tuple(names or ())
+    if head.startswith(containers.ZIP_MAGIC):
+        return _of_contents(containers.look_into_zip(head, tail, names=members), filename)
+    if head.startswith(containers.OLE2_MAGIC):
+        return _of_contents(containers.look_into_ole2(head, tail, names=members), filename)
+    kind = _kind(head, filename, size_bytes)
+    if kind is None and signatures.is_targa(head, tail):
+        kind = "tga"
+    return _of_kind(kind, head, filename)
+
+
+def sniff_path(path: Path, *, filename: str = "") -> Sniffed:
+    """The same for a file on disk, whose OLE2 directory can be read wherever it lies. Blocks for a few milliseconds."""
+    size_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(WINDOW_BYTES)
+        file.seek(max(size_bytes - WINDOW_BYTES, 0), os.SEEK_SET)
+        tail = file.read(WINDOW_BYTES)
+        names: tuple[str, ...] = ()
+        if (offset := containers.ole2_directory_offset(head)) is not None and offset < size_bytes:
+            file.seek(offset)
+            names = containers.stream_names(file.read(WINDOW_BYTES))
+    return sniff(head, tail=tail, filename=filename or path.name, names=names, size_bytes=size_bytes)
+
+
+def check_claim(filename: str, sniffed: Sniffed) -> str | None:
+    """The sentence that tells a wrong name, or None when name and content agree well enough.
+
+    A picture named as another kind of picture is no lie that matters: it is converted as what it is. Content of another
+    family is refused, and so is plain text named as a document, which would become a "PDF of garbage".
+    """
+    claimed = format_of_name(filename)
+    if claimed is None or sniffed.format == claimed.name:
+        return None
+    shown = _shown(filename)
+    if sniffed.format is None:
+        return f'The file is named "{shown}" but is {_with_article(sniffed.describe())}'
+    actual = BY_NAME[sniffed.format]
+    if actual.name in _POSERS and not (actual.name in _TEXT_FORMATS and claimed.name in _TEXT_FORMATS):
+        what = "plain text" if actual.name in _TEXT_FORMATS else _with_article(sniffed.describe())
+        return f'The file is named "{shown}" but is {what}'
+    if actual.family is claimed.family or {actual.family, claimed.family} <= {Family.VIDEO, Family.AUDIO}:
+        return None
+    return f'The file is named "{shown}" but is {_with_article(sniffed.describe())}'
+
+
+def decide(filename: str, sniffed: Sniffed) -> Format:
+    """The format to convert a file as.
+
+    Raises `CorruptSource` (empty or cut off), `EncryptedSource`, `MislabelledSource`, or `BadSource` with the code
+    `source_unsupported` for a kind of file that converto cannot convert at all.
+    """
+    shown = _shown(filename)
+    if sniffed.is_empty:
+        raise CorruptSource(f'The file "{shown}" is empty. Please check it and upload it again')
+    if sniffed.is_encrypted:
+        raise EncryptedSource(f'"{shown}" is password protected. Please remove the password and upload it again')
+    if lie := check_claim(filename, sniffed):
+        raise MislabelledSource(f"{lie}. Please upload the right file, or give it its right name")
+    if sniffed.format is None:
+        what = _with_article(sniffed.describe())
+        raise BadSource(f'"{shown}" is {what}, which converto cannot convert', code="source_unsupported")
+    if sniffed.is_truncated:
+        raise CorruptSource(f'The end of "{shown}" is missing. Please upload the complete file again')
+    return BY_NAME[sniffed.format]
+
+
+def _kind(head: bytes, filename: str, size_bytes: int | None) -> str | None:
+    if kind := signatures.kind_of_bytes(head):
+        return kind
+    text = signatures.text_of(head)
+    kind = signatures.kind_of_text(text) if text is not None else None
+    if kind in {None, "text"} and b"%PDF-" in head[:1024]:
+        return "pdf"  # readers accept some junk before the header
+    if kind is not None:
+        return kind
+    if signatures.is_binary_stl(head, size_bytes, is_claimed=extension_of(filename) == "stl"):
+        return "stl"
+    return signatures.kind_of_opening(head)
+
+
+def _of_contents(contents: containers.Contents, filename: str) -> Sniffed:
+    kind = contents.kind
+    claimed = format_of_name(filename)
+    if kind == "ole2" and claimed is not None and claimed.name in {"doc", "xls", "ppt"}:
+        kind = claimed.name  # its directory lies out of sight: here the name breaks the tie
+    if kind == "iwork" and claimed is not None and claimed.name == "key":
+        kind = claimed.name  # the same container as Pages and Numbers, and nothing within sight tells them apart
+    if kind == "zip" and contents.is_truncated and claimed is not None and _is_zip_based(claimed):
+        kind = claimed.name  # cut off before any telling member: report the cut, not a wrong name
+    sniffed = _known(kind)
+    return msgspec.structs.replace(
+        sniffed,
+        is_encrypted=contents.is_encrypted,
+        is_truncated=contents.is_truncated,
+    )
+
+
+def _is_zip_based(claimed: Format) -> bool:
+    return claimed.name in {"docx", "pptx", "xlsx", "odt", "odp", "ods", "odg", "3mf", "epub", "key"}
+
+
+def _of_kind(kind: str | None, head: bytes, filename: str) -> Sniffed:
+    claimed = format_of_name(filename)
+    if kind in _TEXT_KINDS and claimed is not None and claimed.name in _TEXT_FORMATS:
+        return _known(claimed.name)
+    if kind == "text" and claimed is not None and claimed.name == "gltf" and signatures.is_gltf_without_asset(head):
+        return _known("gltf")
+    if kind == "text":
+        return _known("txt")
+    if kind in {"mp4", "mov"} and claimed is not None and claimed.name == "m4a":
+        return _known("m4a")
+    return _known(kind) if kind is not None else _by_libmagic(head)
+
+
+def _known(kind: str) -> Sniffed:
+    if (entry := BY_NAME.get(kind)) is not None:
+        return Sniffed(format=entry.name, mime_type=entry.mime_type, title=entry.title)
+    title, mime_type = signatures.OTHERS[kind]
+    return Sniffed(format=None, mime_type=mime_type, title=title)
+
+
+def _by_libmagic(head: bytes) -> Sniffed:
+    """Whatever the own table does not know; media may be converted on libmagic's word, all else is only described."""
+    mime_type = _magic(mime=True).from_buffer(head)
+    entry = format_of_mime_type(mime_type)
+    if entry is not None and entry.family in _MEDIA and entry.name not in _NOT_ON_ITS_WORD:
+        return Sniffed(format=entry.name, mime_type=entry.mime_type, title=entry.title)
+    description = _magic(mime=False).from_buffer(head).partition(",")[0].strip()
+    is_told = description not in {"", "data"} and not mime_type.startswith("application/octet-stream")
+    title = f"file of another kind ({description[:60]})" if is_told else "file of unknown kind"
+    return Sniffed(format=None, mime_type=mime_type, title=title)
+
+
+@functools.cache
+def _magic(*, mime: bool) -> magic.Magic:
+    return magic.Magic(mime=mime)
+
+
+def _shown(filename: str) -> str:
+    name = "".join(character if character.isprintable() else "?" for character in filename)
+    return name if len(name) <= _SHOWN_NAME_CHARACTERS else f"{name[: _SHOWN_NAME_CHARACTERS - 1]}…"
+
+
+def _with_article(title: str) -> str:
+    if title.startswith("plain text"):
+        return title
+    # HTML, MP3, XML, OFF, FBX are spoken with a vowel first.
+    is_vowel = title[0] in "aeioAEIO" or title.startswith(
+        ("HTML", "MP3", "MP4", "MPEG", "XML", "FBX", "SVG", "RAR", "STL")
+    )
+    return f"{'an' if is_vowel else 'a'} {title}"

@@ -1,0 +1,207 @@
+"""Runs in the sandbox: rows of a CSV file become JSON, or a list in JSON becomes rows, and the result is read back.
+
+Started as `tables.py REQUEST_JSON`; it speaks as `answering.py` says. A request has `source`, `output`, `to`,
+`packages` and for JSON `header` and `numbers`, for CSV `separator`; an answer `rows`.
+"""
+
+import csv
+import io
+import itertools
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.texts.sandboxed.decoding import read_text
+
+MOST_COLUMNS = 16_384  # as many as a sheet has
+MOST_CELLS = 50_000_000
+_SEPARATORS = ",;\t|"
+_SAMPLE_CHARACTERS = 64 * 1024
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_NEEDS_QUOTES = re.compile(r'[,;\t|"\r\n]|^\s|\s$')
+_PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_LONGEST_CELL = 64 * 1024**2  # characters
+
+
+class Number(str):
+    """A number of a JSON file as it is written there: 1.10 stays 1.10, and no digit of a long one is lost."""
+
+    __slots__ = ()
+
+
+def convert(request: dict[str, Any]) -> dict[str, Any]:
+    """Write what the request names."""
+    try:
+        return _converted(request)
+    except RecursionError as error:
+        raise Refused("corrupt", "The JSON is nested too deeply") from error
+
+
+def _converted(request: dict[str, Any]) -> dict[str, Any]:
+    text = read_text(request["source"])
+    made = Path(request["output"])
+    with made.open("w", encoding="utf-8", errors="replace", newline="") as output:
+        if request["to"] == "json":
+            rows = write_json(rows_of(text), output, header=request["header"], numbers=request["numbers"])
+        else:
+            rows = write_csv(records_of(text), output, request["separator"])
+    found = _count_json(made) if request["to"] == "json" else _count_csv(made, request["separator"])
+    if found != rows:
+        raise Refused("output", f"{rows:,} rows were written, {found:,} are in the file")
+    return {"rows": rows}
+
+
+def rows_of(text: str) -> Iterator[list[str]]:
+    """The rows of a CSV file without its blank lines; refuses a broken one with the line that is wrong."""
+    named = _SEPARATOR_LINE.match(text)
+    text, separator = (text[named.end() :], named.group(1)) if named else (text, _separator(text[:_SAMPLE_CHARACTERS]))
+    csv.field_size_limit(_LONGEST_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    started_at, cells = 1, 0
+    try:
+        for row in reader:
+            cells += len(row)
+            if len(row) > MOST_COLUMNS or cells > MOST_CELLS:
+                raise Refused("too_large", f"Line {started_at} is over the limit of {MOST_COLUMNS:,} columns")
+            if row:
+                yield row
+            started_at = reader.line_num + 1
+    except csv.Error as error:
+        raise Refused(
+            "corrupt", f"The table is damaged in the row that begins at line {started_at}: {error}"
+        ) from error
+
+
+def write_json(rows: Iterator[list[str]], output: Any, *, header: bool, numbers: bool) -> int:
+    """One row per line; with a header each row is an object, else a list. Returns how many rows were written."""
+    names = _column_names(next(rows, [])) if header else None
+    count = 0
+    for row in rows:
+        cells = [_cell(text, numbers=numbers) for text in row]
+        if names is None:
+            line = f"[{', '.join(cells)}]"
+        else:
+            names = _lengthened(names, len(cells))
+            pairs = itertools.zip_longest(names, cells, fillvalue="null")
+            line = f"{{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: {cell}' for name, cell in pairs)}}}"
+        output.write(f"{',' if count else '['}\n{line}")
+        count += 1
+    if not count:
+        raise Refused("corrupt", "The table has no rows" + (" below its header" if header else ""))
+    output.write("\n]\n")
+    return count
+
+
+def records_of(text: str) -> list[Any]:
+    """The list in a JSON file, numbers as they are written; refuses what is not JSON, with line and column."""
+    try:
+        found = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise Refused("corrupt", f"This is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
+    records = found if isinstance(found, list) else [found]
+    kinds = {dict if isinstance(record, dict) else list if isinstance(record, list) else None for record in records}
+    if not records or None in kinds or len(kinds) > 1:
+        raise Refused("corrupt", "Only a list of objects, or a list of lists, is a table; this JSON is neither")
+    return records
+
+
+def write_csv(records: Sequence[Any], output: Any, separator: str) -> int:
+    """Rows as RFC 4180 has them, a header first for objects. Returns how many lines of the table were written."""
+    if isinstance(records[0], dict):
+        names = list(dict.fromkeys(name for record in records for name in record))
+        rows: Iterator[list[Any]] = itertools.chain(
+            [names], ([record.get(name) for name in names] for record in records)
+        )
+    else:
+        names = max(records, key=len)
+        rows = iter(records)
+    if not names:
+        raise Refused("corrupt", "The table has no columns")
+    if len(names) > MOST_COLUMNS or len(names) * len(records) > MOST_CELLS:
+        raise Refused("too_large", f"The table would have {len(names):,} columns and {len(records):,} rows")
+    count = 0
+    for row in rows:
+        # A row whose cells are all empty must not look like a blank line.
+        output.write((separator.join(_quoted(_plain(value)) for value in row) or '""') + "\r\n")
+        count += 1
+    return count
+
+
+def _separator(sample: str) -> str:
+    """The mark that stands most evenly in the first lines, quoted text left out: the rule that sheets go by too."""
+    lines = [line for line in _QUOTED.sub("", sample).splitlines()[:20] if line.strip()]
+    if not lines:
+        return ","
+    return max(_SEPARATORS, key=lambda mark: (min(line.count(mark) for line in lines), lines[0].count(mark)))
+
+
+def _column_names(header: list[str]) -> list[str]:
+    """A name for each column, none twice and none empty."""
+    names: dict[str, None] = {}
+    for number, written in enumerate(header, 1):
+        name = base = written.strip() or f"column_{number}"
+        copies = itertools.count(2)
+        while name in names:
+            name = f"{base}_{next(copies)}"
+        names[name] = None
+    return list(names)
+
+
+def _lengthened(names: list[str], width: int) -> list[str]:
+    """Rows that are longer than the header have columns that it does not name."""
+    return names if width <= len(names) else _column_names([*names, *[""] * (width - len(names))])
+
+
+def _cell(text: str, *, numbers: bool) -> str:
+    is_number = numbers and _PLAIN_NUMBER.fullmatch(text)
+    return text if is_number else json.dumps(text, ensure_ascii=False)
+
+
+def _no_number(word: str) -> Any:
+    raise Refused("corrupt", f"This is not JSON: {word} is no number there")
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) else _json_text(value)
+
+
+def _json_text(value: Any) -> str:
+    """Nested values as JSON in one cell, numbers as they were written."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(name, ensure_ascii=False)}: {_json_text(inner)}" for name, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_json_text, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(text: str) -> str:
+    """Any mark that could be taken for a separator is quoted, not only the one in use."""
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
+
+
+def _count_json(path: Path) -> int:
+    """Rows read back, one line at a time as they were written."""
+    with path.open(encoding="utf-8") as lines:
+        bare = (line.rstrip().rstrip(",") for line in lines)
+        return sum(isinstance(json.loads(line), (dict, list)) for line in bare if line not in {"[", "]"})
+
+
+def _count_csv(path: Path, separator: str) -> int:
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8", newline="") as lines:
+        return sum(1 for row in csv.reader(lines, delimiter=separator, strict=True) if row)
+
+
+def main() -> None:
+    """Serve the one request."""
+    serve_argument(convert)
