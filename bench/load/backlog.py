@@ -23,12 +23,12 @@ from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_core.ports import ConversionFilter
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore
-from converto_infra.mongo import MongoStores
-from converto_infra.mongo_collection import document_of
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore
+from converto_infra.mongo.collection import document_of
+from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
-from file_service.notifications import LIVE, MOST_LIVE, NEWEST
-from file_service.sweeps import Sweeps
+from file_service.delivery.live_events import LIVE, MOST_LIVE, NEWEST
+from file_service.housekeeping.sweeps import Sweeps
 from tests.conftest import running_stack
 
 LIMIT = 2.0

@@ -32,9 +32,9 @@ from converto_core.errors import EngineError
 from converto_core.events import ConversionFact
 from converto_core.formats import Family
 from converto_engines.converter import Product, Report
-from converto_infra.mongo import MongoStores
-from converto_infra.rabbitmq import RabbitEventBus
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.rabbitmq.bus import RabbitEventBus
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 

@@ -21,7 +21,7 @@ from bench.reliability.mischief import FAULTS, Scene
 from bench.reliability.peer import source_key
 from bench.reliability.programs import LEASE_S, prepared
 from bench.reliability.servers import running_servers
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 from deploy.local.stack import Stack
 

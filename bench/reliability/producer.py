@@ -16,8 +16,8 @@ from converto_core.conversion.transitions import published
 from converto_core.events import wake_up
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from converto_infra.mongo import MongoStores
-from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import load_settings
 from converto_infra.telemetry import configure_logging
 

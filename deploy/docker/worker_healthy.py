@@ -9,7 +9,7 @@ import sys
 import time
 
 from converto_core.errors import ConvertoError
-from converto_infra.mongo import MongoStores
+from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import load_settings
 
 SILENCE_MS = 30_000  # a worker writes its record every five seconds

@@ -29,9 +29,9 @@ from converto_core.formats import Family
 from converto_engines.converter import Converter, offers_of
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
-from converto_infra.mongo import MongoStores
-from converto_infra.rabbitmq import RabbitEventBus
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.rabbitmq.bus import RabbitEventBus
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

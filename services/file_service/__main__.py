@@ -15,13 +15,13 @@ import uvloop
 from pydantic import ValidationError
 
 from converto_infra.metrics import serve_metrics
-from converto_infra.mongo import MongoStores
-from converto_infra.rabbitmq import RabbitEventBus
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.rabbitmq.bus import RabbitEventBus
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 from file_service.app import FileService, build_routes
-from file_service.openapi import CONFIG, SNAPSHOT, describe
+from file_service.http.openapi import CONFIG, SNAPSHOT, describe
 
 EXIT_BROKEN, EXIT_MISCONFIGURED = 1, 2
 GRACE_S = 5

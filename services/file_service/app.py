@@ -17,16 +17,16 @@ from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
 from converto_core.ports import EventBus, ObjectStore
 from converto_infra.settings import Settings
-from file_service.authentication import Authentication, administrators_only
-from file_service.border import Border
-from file_service.housekeeping import run_housekeeping
-from file_service.problem import to_response
-from file_service.requests import PREFIX
-from file_service.routes import catalogue, docs, events, health, plans
-from file_service.routes.conversions import conversion_routes
-from file_service.routes.files import file_routes
-from file_service.routes.parked import parked_routes
-from file_service.shedding import Shedding
+from file_service.housekeeping.schedule import run_housekeeping
+from file_service.http.authentication import Authentication, administrators_only
+from file_service.http.load_shedding import Shedding
+from file_service.http.middleware import Border
+from file_service.http.problem_details import to_response
+from file_service.http.requests import PREFIX
+from file_service.http.routes import catalogue, docs, events, health, plans
+from file_service.http.routes.conversions import conversion_routes
+from file_service.http.routes.dead_letters import parked_routes
+from file_service.http.routes.files import file_routes
 from file_service.wiring import Stores, Wiring, build_wiring
 
 PREPARE_AGAIN_S = 1.0

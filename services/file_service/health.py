@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from converto_core.errors import DependencyUnavailable
-from file_service.offers import Offers
-from file_service.schemas import Check, Health
+from file_service.conversions.offers import Offers
+from file_service.http.schemas import Check, Health
 
 CHECK_DEADLINE_S = 2.0
 """Below the usual 5 s of load balancers: an answer that says "away" is better than none."""

@@ -16,21 +16,21 @@ from converto_core.ports import (
     WorkerStore,
 )
 from converto_infra.settings import Settings
-from file_service.authentication import KeyRing
-from file_service.conversions import Conversions
-from file_service.dispatch import Dispatch
-from file_service.earlier_results import EarlierResults
-from file_service.files import Files, UploadLimits
+from file_service.conversions.offers import Offers
+from file_service.conversions.pending_limit import PendingLimit
+from file_service.conversions.plans import Plans
+from file_service.conversions.records import Records
+from file_service.conversions.result_cache import EarlierResults
+from file_service.conversions.submission import Conversions
+from file_service.dead_letters.administration import Parked
+from file_service.delivery.dispatch import Dispatch
+from file_service.delivery.live_events import Notifications
 from file_service.health import Doctor
-from file_service.idempotency import Idempotency
-from file_service.notifications import Notifications
-from file_service.offers import Offers
-from file_service.parked import Parked
-from file_service.pending_limit import PendingLimit
-from file_service.plans import Plans
-from file_service.records import Records
-from file_service.requests import PREFIX
-from file_service.views import Views
+from file_service.http.authentication import KeyRing
+from file_service.http.idempotency import Idempotency
+from file_service.http.requests import PREFIX
+from file_service.http.views import Views
+from file_service.uploads.files import Files, UploadLimits
 
 
 class Stores(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import httpx2
 
 from converto_core.conversion.record import Status
-from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
 from tests.chaos.figures import Probe
 

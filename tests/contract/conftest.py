@@ -13,10 +13,10 @@ from converto_core.events import PARKED_QUEUE, queue_name
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_core.ports import EventBus, ObjectStore
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
-from converto_infra.mongo import MongoStores
-from converto_infra.rabbitmq import RabbitEventBus
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.rabbitmq.bus import RabbitEventBus
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import MIB, Settings
 from tests.servers import Servers
 

@@ -10,8 +10,8 @@ from converto_core.files.record import File
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_core.ports import ObjectStore, PresignedRequest
-from converto_infra.memory import MemoryObjectStore
-from converto_infra.memory_objects import Answer
+from converto_infra.memory.objects import Answer
+from converto_infra.memory.stores import MemoryObjectStore
 
 NOW_MS = 1_760_000_000_000
 PLAN = (Step("libreoffice", "pptx", "pdf"), Step("pdfium", "pdf", "png"))

@@ -11,7 +11,7 @@ from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import EVENTS_EXCHANGE, PARKED_QUEUE, queue_name
 from converto_core.formats import Family
-from converto_infra.rabbitmq import RabbitEventBus
+from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
 from tests.contract.conftest import purge
 from tests.contract.samples import a_fact, a_wakeup

@@ -7,8 +7,8 @@ import msgspec
 
 from converto_core.conversion.cache_key import Cached
 from converto_core.ids import new_id
-from converto_infra.memory import MemoryStores
-from converto_infra.mongo import MongoStores
+from converto_infra.memory.stores import MemoryStores
+from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import NOW_MS
 
 Stores = MemoryStores | MongoStores

@@ -7,11 +7,11 @@ from typing import Any
 
 from pymongo import AsyncMongoClient, monitoring
 
-import converto_infra.mongo
+import converto_infra.mongo.stores
 from converto_core.conversion.record import Lane, Status
 from converto_core.formats import Family
 from converto_core.ports import ConversionFilter
-from converto_infra.mongo import MongoStores
+from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
 from tests.contract.samples import a_pending_conversion
 
@@ -30,7 +30,7 @@ def operators(path: Path) -> set[str]:
 
 
 def test_operators_when_the_adapter_is_read_then_only_those_all_servers_know() -> None:
-    adapter = Path(converto_infra.mongo.__file__).parent.glob("mongo*.py")
+    adapter = Path(converto_infra.mongo.stores.__file__).parent.glob("*.py")
     used = set().union(*(operators(path) for path in adapter))
 
     assert "$set" in used

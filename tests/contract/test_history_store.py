@@ -6,9 +6,9 @@ from collections.abc import Callable
 from converto_core.conversion import transitions as changes
 from converto_core.conversion.history import Entry, entry_of, history_of
 from converto_core.conversion.record import Conversion, HistoryEvent
-from converto_infra.memory import MemoryStores
-from converto_infra.mongo import MongoStores
-from converto_infra.mongo_history import BATCH
+from converto_infra.memory.stores import MemoryStores
+from converto_infra.mongo.history import BATCH
+from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import NOW_MS, OUTPUT, a_pending_conversion
 
 AnyStores = MemoryStores | MongoStores

@@ -16,10 +16,10 @@ from converto_core.conversion.record import Status
 from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
 from converto_core.ports import ObjectStore
-from converto_infra.memory import MemoryObjectStore, MemoryStores
-from converto_infra.mongo import MongoStores
-from converto_infra.s3 import S3ObjectStore
-from converto_infra.s3_bucket import Bucket
+from converto_infra.memory.stores import MemoryObjectStore, MemoryStores
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.s3.bucket import Bucket
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 from tests.contract.samples import NOW_MS, a_conversion, a_file, a_running_conversion, send
 

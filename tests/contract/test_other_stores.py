@@ -12,8 +12,8 @@ from converto_core.errors import DuplicateKey
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id
-from converto_infra.memory import MemoryStores
-from converto_infra.mongo import MongoStores
+from converto_infra.memory.stores import MemoryStores
+from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import NOW_MS, a_file
 
 Stores = MemoryStores | MongoStores

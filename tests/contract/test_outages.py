@@ -9,8 +9,8 @@ import pytest
 
 from converto_core.errors import ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.ids import new_id
-from converto_infra.mongo import MongoStores
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 from tests.contract.samples import a_conversion
 from tests.proxy import Proxy, proxy_to

@@ -14,11 +14,11 @@ from converto_core.events import DEAD_EXCHANGE, EVENTS_EXCHANGE, PARKED_QUEUE, e
 from converto_core.formats import Family
 from converto_core.ids import now_ms
 from converto_core.ports import EventBus, ParkedFilter, ParkedSource
-from converto_infra.memory import MemoryEventBus, MemoryStores
-from converto_infra.rabbitmq import RabbitEventBus
-from converto_infra.rabbitmq_link import DELIVERY_LIMIT
+from converto_infra.memory.stores import MemoryEventBus, MemoryStores
+from converto_infra.rabbitmq.bus import RabbitEventBus
+from converto_infra.rabbitmq.connection import DELIVERY_LIMIT
 from converto_infra.settings import Settings
-from file_service.parking import Parking
+from file_service.dead_letters.collector import Parking
 from tests.contract.samples import a_pending_conversion, a_wakeup
 
 KEY = f"conversion_created.{Lane.NORMAL}.{Family.OFFICE}"

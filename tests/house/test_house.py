@@ -10,13 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("libs/**/*.py"), *ROOT.glob("services/**/*.py")])
-# An adapter is one file, or a few that begin with its name.
+# An adapter is one package.
 DRIVERS = {
-    "pymongo": "libs/converto_infra/mongo",
-    "aio_pika": "libs/converto_infra/rabbitmq",
-    "aiormq": "libs/converto_infra/rabbitmq",
-    "boto3": "libs/converto_infra/s3",
-    "botocore": "libs/converto_infra/s3",
+    "pymongo": "libs/converto_infra/mongo/",
+    "aio_pika": "libs/converto_infra/rabbitmq/",
+    "aiormq": "libs/converto_infra/rabbitmq/",
+    "boto3": "libs/converto_infra/s3/",
+    "botocore": "libs/converto_infra/s3/",
     "pybreaker": "libs/converto_infra/resilience",
     "subprocess": "nowhere",
 }
@@ -34,7 +34,7 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def is_inside_the_sandbox(path: Path) -> bool:
-    return "inside" in path.parts
+    return "sandboxed" in path.parts
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -14,8 +14,8 @@ import pytest
 from converto_core.conversion.record import Conversion, Output, Status, output_key
 from converto_core.files.record import File, FileStatus, source_key
 from converto_core.ids import new_id, now_ms
-from converto_infra.mongo import MongoStores
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

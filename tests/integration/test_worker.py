@@ -19,11 +19,11 @@ from converto_core.conversion.transitions import request_cancel
 from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from converto_infra.mongo import MongoStores
-from converto_infra.rabbitmq import RabbitEventBus
-from converto_infra.s3 import S3ObjectStore
+from converto_infra.mongo.stores import MongoStores
+from converto_infra.rabbitmq.bus import RabbitEventBus
+from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
-from file_service.housekeeping import run_housekeeping
+from file_service.housekeeping.schedule import run_housekeeping
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = "anna"
@@ -266,7 +266,12 @@ async def test_housekeeping_when_run_once_by_itself_then_it_does_its_round_and_e
     """Behaviour I10: the sweeps do not need the API."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **site.environment}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "file_service.housekeeping", "--once", env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "file_service.housekeeping",
+        "--once",
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
     )
     _, said = await asyncio.wait_for(process.communicate(), 60)
 

@@ -13,7 +13,7 @@ from converto_core.conversion.record import TERMINAL, TRANSITIONS, Conversion, L
 from converto_core.conversion.transitions import AT_ONCE_MS, Change, transition
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
-from converto_infra.memory import MemoryStores
+from converto_infra.memory.stores import MemoryStores
 from tests.contract.samples import (
     NOW_MS,
     OUTPUT,

@@ -7,7 +7,7 @@ import pytest
 from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.formats import Family
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from tests.contract.samples import a_conversion, a_fact, a_file, a_wakeup
 
 

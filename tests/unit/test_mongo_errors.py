@@ -4,7 +4,7 @@ import pytest
 from pymongo._asyncio_lock import Condition, Lock
 
 from converto_core.errors import StoreUnavailable
-from converto_infra.mongo_collection import translated
+from converto_infra.mongo.collection import translated
 
 
 def test_driver_when_a_cancellation_confused_its_lock_then_the_database_is_unavailable() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from converto_infra.rabbitmq_link import Link, Topology
+from converto_infra.rabbitmq.connection import Link, Topology
 from converto_infra.settings import Settings
 
 

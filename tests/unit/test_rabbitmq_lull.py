@@ -1,6 +1,6 @@
 """What slots remember of their queues: whom to ask again, and when. Part of C5."""
 
-from converto_infra.rabbitmq_lull import BURST_LOOK_S, BURST_S, QUIET_S, Lull
+from converto_infra.rabbitmq.empty_queues import BURST_LOOK_S, BURST_S, QUIET_S, Lull
 
 NAMES = ("high", "normal", "bulk")
 

@@ -25,7 +25,7 @@ from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_engines.converter import Converter, offers_of
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore
 from converto_infra.settings import Settings
 from tests.unit.conversion_worker.fakes import FakeClock, FakeConverter, LossyStores, make_upper_case, until
 

@@ -13,7 +13,7 @@ from converto_core.conversion.transitions import Change
 from converto_core.errors import StoreUnavailable
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from converto_infra.memory import MemoryStores
+from converto_infra.memory.stores import MemoryStores
 
 START_MS = 1_790_000_000_000
 

@@ -10,7 +10,7 @@ from conversion_worker.progress import Ending, Lease, LeaseEnded, spans
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import claim
 from converto_core.ids import new_id
-from converto_infra.memory import MemoryEventBus
+from converto_infra.memory.stores import MemoryEventBus
 from tests.unit.conversion_worker.conftest import SETTINGS
 from tests.unit.conversion_worker.fakes import FakeClock, LossyStores, passing, until
 

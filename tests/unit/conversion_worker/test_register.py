@@ -10,7 +10,7 @@ from conversion_worker.register import Board, Register
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family
-from converto_infra.memory import MemoryStores
+from converto_infra.memory.stores import MemoryStores
 from tests.unit.conversion_worker.fakes import FakeClock, passing
 
 

@@ -15,7 +15,7 @@ from converto_core.events import wake_up
 from converto_core.files.record import FileStatus, source_key
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from file_service.outbox import Outbox
+from file_service.delivery.outbox import Outbox
 from tests.unit.conversion_worker.conftest import OWNER, House
 from tests.unit.conversion_worker.fakes import Behaviour, FakeConverter, Gate, failing_with, make_upper_case, until
 

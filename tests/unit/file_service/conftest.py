@@ -21,10 +21,10 @@ from converto_core.conversion.transitions import Change, claim, complete
 from converto_core.formats import Family
 from converto_core.ids import now_ms
 from converto_core.ports import PresignedRequest
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.app import FileService, build_routes
-from file_service.parking import Parking
+from file_service.dead_letters.collector import Parking
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00" + b"\x00" * 40
 PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"

@@ -9,12 +9,12 @@ from pydantic import SecretStr
 from converto_core.access import new_key_text
 from converto_core.catalogue import Slot
 from converto_core.ids import now_ms
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service import app as app_module
 from file_service.__main__ import description
 from file_service.app import FileService, bootstrap_key
-from file_service.openapi import SNAPSHOT, for_swagger_ui
+from file_service.http.openapi import SNAPSHOT, for_swagger_ui
 from tests.unit.file_service.conftest import World, problem, running_world
 
 

@@ -7,7 +7,7 @@ import structlog
 
 from converto_core.access import ApiKey, hash_secret, new_key_text, split_key_text
 from converto_core.ids import now_ms
-from file_service.authentication import KEY_CACHE_S, KeyRing
+from file_service.http.authentication import KEY_CACHE_S, KeyRing
 from tests.unit.file_service.conftest import World, problem
 
 PLACES = [

@@ -17,9 +17,9 @@ from converto_core.errors import StoreUnavailable
 from converto_core.files.record import FileStatus, source_key
 from converto_core.ids import new_id
 from converto_infra.settings import Settings
-from file_service.dry_run import DryRun, Total
-from file_service.housekeeping import main
-from file_service.retention.bucket_mark import KEY
+from file_service.housekeeping.__main__ import main
+from file_service.housekeeping.dry_run import DryRun, Total
+from file_service.housekeeping.retention.bucket_mark import KEY
 from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
 
 Known = set[tuple[str, str]]

@@ -12,7 +12,7 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_result
 from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
 from converto_core.ids import now_ms
-from file_service import earlier_results
+from file_service.conversions import result_cache as earlier_results
 from tests.unit.file_service.conftest import PNG, World, offers, running_world
 
 ADDRESS = "/api/v1/conversions"

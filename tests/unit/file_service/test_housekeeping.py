@@ -10,7 +10,7 @@ from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, wake_up
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
-from file_service.sweeps import Sweeps
+from file_service.housekeeping.sweeps import Sweeps
 from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
 
 

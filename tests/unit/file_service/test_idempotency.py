@@ -10,7 +10,7 @@ from converto_core.access import RememberedAnswer
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
 from converto_core.ids import now_ms
-from file_service.idempotency import STALE_AFTER_MS
+from file_service.http.idempotency import STALE_AFTER_MS
 from tests.unit.file_service.conftest import PNG, World, problem, running_world
 
 ADDRESS = "/api/v1/conversions"

@@ -10,10 +10,10 @@ from converto_core.conversion.transitions import claim
 from converto_core.files.record import FileStatus, source_key
 from converto_core.ids import new_id
 from converto_core.object_keys import OutputPlace, SourcePlace, place_of
-from converto_infra.memory import MemoryStores
-from file_service.retention.bucket_mark import KEY
-from file_service.retention.orphans import PAGE, Orphans
-from file_service.sweeps import Sweeps
+from converto_infra.memory.stores import MemoryStores
+from file_service.housekeeping.retention.bucket_mark import KEY
+from file_service.housekeeping.retention.orphans import PAGE, Orphans
+from file_service.housekeeping.sweeps import Sweeps
 from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
 
 

@@ -241,7 +241,7 @@ async def test_requeue_many_when_some_cannot_be_then_counted_and_told_why(world:
 async def test_drop_many_when_filtered_then_only_those_and_page_after_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("file_service.routes.parked.PAGE", 2)
+    monkeypatch.setattr("file_service.http.routes.dead_letters.PAGE", 2)
     for number in range(3):
         await parked(world, b"rubbish %d" % number)
     kept, _ = await a_parked_wakeup(world)

@@ -9,8 +9,8 @@ from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason
 from converto_core.errors import StoreUnavailable
 from converto_core.events import encode, wake_up
 from converto_core.ports import ParkedFilter
-from converto_infra.memory import MemoryEventBus, MemoryStores
-from file_service.parking import BATCH, Parking
+from converto_infra.memory.stores import MemoryEventBus, MemoryStores
+from file_service.dead_letters.collector import BATCH, Parking
 from tests.contract.samples import NOW_MS, a_pending_conversion
 
 DAY_S = 86400

@@ -1,8 +1,8 @@
 """One owner's conversions that wait are bounded; another owner's are not touched (C8, I15)."""
 
 from converto_core.ports import ConversionStore
-from converto_infra.memory import MemoryStores
-from file_service.pending_limit import CACHE_S, PendingLimit
+from converto_infra.memory.stores import MemoryStores
+from file_service.conversions.pending_limit import CACHE_S, PendingLimit
 from tests.contract.samples import a_pending_conversion
 from tests.unit.file_service.conftest import PNG, problem, running_world
 

@@ -13,7 +13,7 @@ from converto_core.errors import ObjectStoreUnavailable
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_infra.settings import Settings
-from file_service.retention.departure import BATCH, spoken
+from file_service.housekeeping.retention.removal import BATCH, spoken
 from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
 
 ENDED = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)

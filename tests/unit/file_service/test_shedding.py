@@ -8,9 +8,9 @@ import structlog
 from litestar.types import Receive, Scope, Send
 from prometheus_client import REGISTRY
 
-from file_service import shedding as shedding_module
-from file_service.places import LEAST, QUIET_S, SHRINK_EVERY_S, Places
-from file_service.shedding import WAITED_IN_VAIN_S, Shedding
+from file_service.http import load_shedding as shedding_module
+from file_service.http.concurrency_limit import LEAST, QUIET_S, SHRINK_EVERY_S, Places
+from file_service.http.load_shedding import WAITED_IN_VAIN_S, Shedding
 from tests.unit.file_service.conftest import PNG, Events, problem, running_world
 
 AT_ONCE = 500

@@ -8,10 +8,10 @@ from converto_core.conversion.record import Conversion, Lane, Output, Status, St
 from converto_core.files.record import File, FileStatus, source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.retention.departure import Leaving
-from file_service.sweeps import Sweeps
+from file_service.housekeeping.retention.removal import Leaving
+from file_service.housekeeping.sweeps import Sweeps
 
 OWNER = "anna"
 DAY_S = 86400.0

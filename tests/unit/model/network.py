@@ -15,8 +15,8 @@ from converto_core.errors import BusUnavailable, DependencyUnavailable
 from converto_core.events import ConversionFact
 from converto_core.formats import Family
 from converto_core.ports import Wakeup
-from converto_infra.memory import MemoryEventBus
-from converto_infra.memory_bus import MemorySlot
+from converto_infra.memory.bus import MemorySlot
+from converto_infra.memory.stores import MemoryEventBus
 
 DEADLINE_S = 1.5  # how long a driver waits for an answer
 

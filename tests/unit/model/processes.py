@@ -30,9 +30,9 @@ from converto_core.errors import (
 )
 from converto_core.formats import Family
 from converto_engines.converter import Report
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.sweeps import Sweep, Sweeps
+from file_service.housekeeping.sweeps import Sweep, Sweeps
 from file_service.wiring import Wiring, build_wiring
 from tests.unit.model.judge import API, HOUSEKEEPER, WORKER
 from tests.unit.model.network import ACTOR, Far, FarBus, FarStores, Line

@@ -15,9 +15,9 @@ from converto_core.events import ConversionCreated
 from converto_core.files.record import source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from converto_infra.memory import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.schemas import NewConversion, NewFile
+from file_service.http.schemas import NewConversion, NewFile
 from tests.unit.model.judge import Judge, WatchedConversions
 from tests.unit.model.network import Weather
 from tests.unit.model.processes import Api, Engine, Housekeeper, Process, Servers, Worker

@@ -1,0 +1,48 @@
+"""In-memory twin of `ParkedStore`."""
+
+from converto_core.dead_letters import ParkedMessage
+from converto_core.ports import ParkedFilter
+from converto_infra.memory.collection import Collection, MemoryServer
+
+
+class MemoryParkedStore:
+    """Twin of `ParkedStore`."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+        self._parked = Collection(ParkedMessage)
+
+    async def insert(self, message: ParkedMessage) -> None:
+        """Store a new record; raises `DuplicateKey`."""
+        await self._server.answer()
+        self._parked.insert(message)
+
+    async def get(self, message_id: str) -> ParkedMessage | None:
+        """The record, or None."""
+        await self._server.answer()
+        return self._parked.get(message_id)
+
+    async def find(self, query: ParkedFilter) -> list[ParkedMessage]:
+        """The last that died first, at most `query.limit`."""
+        await self._server.answer()
+        found = self._parked.select(
+            lambda one: (
+                query.reason in (None, one.reason)
+                and query.conversion_id in (None, one.conversion_id)
+                and (query.after is None or one.id < query.after)
+            )
+        )
+        return sorted(found, key=lambda one: one.id, reverse=True)[: query.limit]
+
+    async def delete(self, message_id: str) -> bool:
+        """Remove a record; False when it is not there."""
+        await self._server.answer()
+        is_there = self._parked.get(message_id) is not None
+        self._parked.delete(message_id)
+        return is_there
+
+    async def stored_before(self, before_ms: int, *, limit: int) -> list[ParkedMessage]:
+        """Records that were stored before the given time, oldest first."""
+        await self._server.answer()
+        found = self._parked.select(lambda one: one.stored_at < before_ms)
+        return sorted(found, key=lambda one: one.stored_at)[:limit]

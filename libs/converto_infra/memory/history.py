@@ -1,0 +1,24 @@
+"""In-memory twin of `HistoryStore`."""
+
+from converto_core.conversion.history import Entry
+from converto_infra.memory.aged import MemoryAgedRecords
+from converto_infra.memory.collection import Collection, MemoryServer
+
+
+class MemoryHistoryStore:
+    """Twin of `HistoryStore`; it writes at once."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+        self._entries = Collection(Entry)
+        self.old_entries = MemoryAgedRecords(server, self._entries, since="at")
+
+    def tell(self, entry: Entry) -> None:
+        """Write it."""
+        self._entries.replace(entry)
+
+    async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
+        """All entries of a conversion, oldest first."""
+        await self._server.answer()
+        found = self._entries.select(lambda one: (one.conversion_id, one.owner) == (conversion_id, owner))
+        return sorted(found, key=lambda one: one.number)

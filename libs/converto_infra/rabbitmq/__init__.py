@@ -1,0 +1,1 @@
+"""The event bus on RabbitMQ; the only package that imports aio-pika."""

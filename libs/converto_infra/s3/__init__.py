@@ -1,0 +1,1 @@
+"""The object store on the S3 API; the only package that imports boto3."""

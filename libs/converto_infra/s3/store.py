@@ -1,0 +1,232 @@
+"""The object store on anything that speaks the S3 API. It knows nothing of conversions.
+
+The driver blocks, so every call runs in a thread of a bounded pool: short calls and long transfers have pools of their
+own, so that a queue of uploads never holds up a health check.
+"""
+
+import asyncio
+import base64
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
+from converto_core.ids import now_ms
+from converto_core.ports import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
+from converto_infra.resilience import object_store_guard
+from converto_infra.s3.bucket import Bucket, translated
+from converto_infra.settings import KIB, Settings
+
+T = TypeVar("T")
+
+CALL_THREADS = 16
+TRANSFER_THREADS = 8
+SLOWEST_USEFUL_BYTES_PER_S = 256 * KIB  # a transfer slower than this is given up, so that none waits without end
+KEYS_PER_DELETE = 1000  # the S3 API's limit
+
+
+class S3ObjectStore:
+    """`ObjectStore` on one bucket."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.guard = object_store_guard(settings)
+        self._calls = ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="s3-call")
+        self._transfers = ThreadPoolExecutor(TRANSFER_THREADS, thread_name_prefix="s3-transfer")
+        self._bucket: Future[Bucket] = self._calls.submit(Bucket, settings)  # takes 0.3 s of CPU
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "S3ObjectStore":
+        """Make the store; connections are opened when they are first needed."""
+        return cls(settings)
+
+    async def close(self) -> None:
+        """End the threads; a transfer that still runs ends with its socket."""
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._transfers.shutdown(wait=False, cancel_futures=True)
+
+    async def ensure_bucket(self) -> None:
+        """Create the bucket if it is missing."""
+        await self._repeatable(lambda bucket: bucket.ensure())
+
+    async def ping(self) -> None:
+        """Raise `ObjectStoreUnavailable` unless the bucket answers."""
+        try:
+            await self._once(lambda bucket: bucket.ping())
+        except SourceGone as error:
+            raise ObjectStoreUnavailable(detail=f"there is no bucket {self._settings.s3_bucket}") from error
+
+    async def now_ms(self) -> int:
+        """The store's own wall clock, told in whole seconds."""
+        return await self._repeatable(lambda bucket: bucket.now_ms())
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """What is known of the object; None when it is not there."""
+        return await self._repeatable(lambda bucket: bucket.head(key))
+
+    async def read_range(self, key: str, *, start: int, length: int) -> bytes:
+        """Bytes of a small range, fewer at the end; raises `SourceGone`."""
+        return await self._repeatable(lambda bucket: bucket.read_range(key, start, length))
+
+    async def download(self, key: str, path: Path) -> Digest:
+        """Stream an object into a file and hash it on the way; raises `SourceGone`."""
+        found = await self.head(key)
+        if found is None:
+            raise SourceGone(detail=key)
+        return await self._transfer(lambda bucket, stop: bucket.download(stop, key, path), found.size_bytes)
+
+    async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
+        """Stream a file into an object, hash it in the same pass, and see that the store holds all of it."""
+        size_bytes = (await asyncio.to_thread(path.stat)).st_size
+        how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
+        digest = await self._transfer(lambda bucket, stop: bucket.upload(stop, path, key, how), size_bytes)
+        await self._check_whole(key, digest.size_bytes)
+        return digest
+
+    async def copy(
+        self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
+    ) -> None:
+        """Copy an object inside the store, in parts when it is large, and see that all of it has arrived."""
+        how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
+        await self._transfer(
+            lambda bucket, stop: bucket.copy(stop, source_key, target_key, size_bytes, how), size_bytes
+        )
+        await self._check_whole(target_key, size_bytes)
+
+    async def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Store a small object whole."""
+        await self._repeatable(lambda bucket: bucket.put(key, body, content_type))
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; those not there count as deleted."""
+        for start in range(0, len(keys), KEYS_PER_DELETE):
+            await self._delete(keys[start : start + KEYS_PER_DELETE])
+
+    async def list_keys(self, prefix: str) -> list[str]:
+        """All keys below a prefix."""
+        return await self._repeatable(lambda bucket: bucket.list_keys(prefix))
+
+    async def list_page(self, prefix: str, *, after: str | None, limit: int) -> ObjectPage:
+        """At most `limit` objects below a prefix, in order of keys, those after the key `after`."""
+        return await self._repeatable(lambda bucket: bucket.list_page(prefix, after, limit))
+
+    async def list_uploads(self, prefix: str, *, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
+        """At most `limit` unfinished multipart uploads; None when this store cannot list them."""
+        return await self._repeatable(lambda bucket: bucket.list_uploads(prefix, after, limit))
+
+    async def presign_put(
+        self, key: str, *, size_bytes: int, content_type: str, sha256: str | None
+    ) -> PresignedRequest:
+        """A PUT of exactly this size and type (and, where the store checks it, with this SHA-256)."""
+        signed: dict[str, Any] = {"ContentType": content_type, "ContentLength": size_bytes}
+        headers = {"Content-Type": content_type, "Content-Length": str(size_bytes)}
+        if sha256 is not None:
+            signed["ChecksumSHA256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
+            headers["x-amz-checksum-sha256"] = signed["ChecksumSHA256"]
+        (request,) = await self._presign("put_object", [{"Key": key, **signed}], headers)
+        return request
+
+    async def presign_get(
+        self, key: str, *, filename: str, content_type: str, inline: bool = False
+    ) -> PresignedRequest:
+        """A GET that downloads under a readable name."""
+        wanted = {
+            "Key": key,
+            "ResponseContentType": content_type,
+            "ResponseContentDisposition": content_disposition(filename, inline=inline),
+        }
+        (request,) = await self._presign("get_object", [wanted], {})
+        return request
+
+    async def start_multipart(self, key: str, *, content_type: str) -> str:
+        """Begin a multipart upload; its upload id."""
+        return await self._once(lambda bucket: bucket.start_multipart(key, content_type))
+
+    async def presign_parts(self, key: str, upload_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
+        """One PUT for each part number."""
+        wanted = [{"Key": key, "UploadId": upload_id, "PartNumber": number} for number in part_numbers]
+        return await self._presign("upload_part", wanted, {})
+
+    async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
+        """Parts that have arrived, by number; empty when the upload is unknown."""
+        return await self._repeatable(lambda bucket: bucket.list_parts(key, upload_id))
+
+    async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
+        """Join the parts; raises `UploadRefused` when one is missing or its ETag differs. Safe to repeat.
+
+        What has arrived is asked first: some servers drop the whole upload when they are sent a wrong list.
+        """
+        arrived = {part.part_number: part.etag.strip('"') for part in await self.list_parts(key, upload_id)}
+        if not arrived and await self.head(key) is not None:
+            return
+        if not parts or any(arrived.get(part.part_number) != part.etag.strip('"') for part in parts):
+            raise UploadRefused("A part of the upload is missing or is not the one that was sent")
+        await self._repeatable(lambda bucket: bucket.complete_multipart(key, upload_id, parts))
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop an unfinished upload; unknown ones are fine."""
+        await self._repeatable(lambda bucket: bucket.abort_multipart(key, upload_id))
+
+    async def _check_whole(self, key: str, size_bytes: int) -> None:
+        stored = await self.head(key)
+        if stored is None or stored.size_bytes != size_bytes:
+            raise ObjectStoreUnavailable(detail=f"{key} was not stored whole")
+
+    async def _delete(self, keys: Sequence[str]) -> None:
+        await self._repeatable(lambda bucket: bucket.delete(keys))
+
+    async def _repeatable(self, call: Callable[[Bucket], T]) -> T:
+        return await self.guard.run_repeatable(lambda: self._in_thread(call))
+
+    async def _once(self, call: Callable[[Bucket], T]) -> T:
+        return await self.guard.run(lambda: self._in_thread(call))
+
+    async def _in_thread(self, call: Callable[[Bucket], T]) -> T:
+        def run() -> T:
+            with translated():
+                return call(self._bucket.result())
+
+        return await asyncio.get_running_loop().run_in_executor(self._calls, run)
+
+    async def _transfer(self, call: Callable[[Bucket, threading.Event], T], size_bytes: int) -> T:
+        """Run a long call outside the breaker, which counts short ones, but not without a deadline."""
+        stop = threading.Event()
+
+        def run() -> T:
+            with translated():
+                return call(self._bucket.result(), stop)
+
+        deadline_s = self._settings.s3_timeout_s + size_bytes / SLOWEST_USEFUL_BYTES_PER_S
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(self._transfers, run)
+        except TimeoutError as error:
+            raise ObjectStoreUnavailable(detail=f"no end of a transfer within {deadline_s:.0f} s") from error
+        finally:
+            stop.set()  # after a cancellation the thread must not go on moving bytes
+
+    async def _presign(
+        self, operation: str, wanted: Sequence[dict[str, Any]], headers: dict[str, str]
+    ) -> list[PresignedRequest]:
+        """Sign requests, in a thread, because a thousand parts take a second of arithmetic."""
+        is_download = operation == "get_object"
+        ttl_s = self._settings.download_url_ttl_s if is_download else self._settings.upload_url_ttl_s
+        expires_at = now_ms() + ttl_s * 1000
+
+        def sign() -> list[str]:
+            bucket = self._bucket.result()
+            return [bucket.sign(operation, params, ttl_s) for params in wanted]
+
+        urls = await asyncio.get_running_loop().run_in_executor(self._calls, sign)
+        method = "GET" if is_download else "PUT"
+        return [PresignedRequest(method=method, url=url, headers=headers, expires_at=expires_at) for url in urls]
+
+
+def content_disposition(filename: str, *, inline: bool = False) -> str:
+    """`Content-Disposition` for any name: plain ASCII for old readers, the true name as RFC 6266 writes it."""
+    kind = "inline" if inline else "attachment"
+    plain = "".join(sign if " " <= sign <= "~" and sign not in '"\\%;' else "_" for sign in filename)
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

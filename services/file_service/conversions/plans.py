@@ -1,0 +1,92 @@
+"""The dry run: how a conversion would go, how long it would take here, and what it would lose. It stores nothing."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from converto_core.catalogue import Offer
+from converto_core.conversion.estimate import expected
+from converto_core.conversion.record import Conversion, Status, Step
+from converto_core.errors import InvalidRequest
+from converto_core.formats import Format, format_named, format_of_name
+from converto_core.ports import ConversionFilter, ConversionStore
+from converto_engines import planner
+from file_service.conversions.offers import Offers, target_named
+from file_service.http.schemas import NewPlan, PlanBody, PlanStep, SecondsBody
+from file_service.uploads.files import Files
+from file_service.uploads.naming import clean_filename
+
+RUNS = 50
+"""How many of the newest conversions of the same pair count as experience."""
+CACHE_S = 30.0
+
+
+class Plans:
+    """Plans for one owner's files, or for formats alone."""
+
+    def __init__(
+        self,
+        store: ConversionStore,
+        *,
+        files: Files,
+        offers: Offers,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._files, self._offers, self._clock = store, files, offers, clock
+        self._durations: dict[tuple[str, str], tuple[float, list[float]]] = {}
+
+    async def make(self, owner: str, new: NewPlan) -> PlanBody:
+        """Plan as a conversion would be planned; raises what creating it would raise."""
+        target = target_named(new.target_format)
+        source = await self._source(owner, new)
+        plan = await self._offers.plan(source.name, target, new.options)
+        offers = await self._offers.known()
+        time_range = expected(await self._earlier_s(source.name, target), planner.typical_s(plan.steps, offers))
+        return PlanBody(
+            source_format=source.name,
+            target_format=target,
+            steps=[_step(step, offers) for step in plan.steps],
+            options_schema=planner.merged_schema(plan.steps, offers),
+            expected=msgspec.convert(time_range, SecondsBody, from_attributes=True),
+            losses=planner.losses_of(plan.steps, offers),
+        )
+
+    async def _source(self, owner: str, new: NewPlan) -> Format:
+        if sum(given is not None for given in (new.file_id, new.filename, new.source_format)) != 1:
+            raise InvalidRequest("Name exactly one of file_id (a file that is known), filename and source_format")
+        if new.file_id is not None:
+            return await self._files.identify(await self._files.get(owner, new.file_id))
+        found = format_named(new.source_format or "") or format_of_name(clean_filename(new.filename or ""))
+        if found is None:
+            said = new.source_format or new.filename
+            raise InvalidRequest(f'"{said}" tells no format that converto knows; GET /api/v1/formats lists them')
+        return found
+
+    async def _earlier_s(self, source: str, target: str) -> list[float]:
+        """Seconds that the newest conversions of this pair took on this installation, whoever they belonged to."""
+        read_at, durations = self._durations.get((source, target), (float("-inf"), []))
+        if self._clock() - read_at > CACHE_S:
+            query = ConversionFilter(
+                source_format=source, target_format=target, statuses=(Status.COMPLETED,), limit=RUNS
+            )
+            durations = [run for one in await self._store.find(query) if (run := _duration_s(one)) is not None]
+            self._durations[source, target] = self._clock(), durations
+        return durations
+
+
+def _step(step: Step, offers: Sequence[Offer]) -> PlanStep:
+    offer = next(offer for offer in offers if offer.converter == step.converter)
+    return PlanStep(
+        converter=step.converter,
+        engine=offer.engine,
+        engine_version=offer.engine_version,
+        source_format=step.source_format,
+        target_format=step.target_format,
+    )
+
+
+def _duration_s(conversion: Conversion) -> float | None:
+    if conversion.started_at is None or conversion.completed_at is None or conversion.cached_from is not None:
+        return None
+    return max(conversion.completed_at - conversion.started_at, 0) / 1000

@@ -1,0 +1,131 @@
+"""Use cases of conversions that exist: list, fetch, results, cancel, delete. It knows no HTTP and no program."""
+
+from collections.abc import Iterable
+
+import structlog
+
+from converto_core.conversion.history import History, history_of
+from converto_core.conversion.record import Conversion, Output, Status
+from converto_core.conversion.transitions import cancel_waiting, request_cancel
+from converto_core.errors import Conflict, InvalidRequest, NotFound
+from converto_core.ids import now_ms
+from converto_core.ports import ConversionFilter, ConversionStore, HistoryStore, ObjectStore, PresignedRequest
+from file_service.delivery.dispatch import Dispatch
+from file_service.uploads.files import Files
+
+SHOWN_INLINE = ("image/", "video/", "audio/", "application/pdf", "text/plain")
+"""Types a browser may show: none of them runs script. SVG is left out by `_may_be_inline`."""
+PAGE = 200
+"""How many waiting conversions of a deleted file are cancelled with one call to the store."""
+TRIES = 3
+"""A conversion may change its status between two conditional updates; this often we look again."""
+
+log = structlog.get_logger()
+
+
+class Records:
+    """Conversions that were made. Every call is made for one owner; another owner's conversions do not exist."""
+
+    def __init__(
+        self,
+        conversions: ConversionStore,
+        history: HistoryStore,
+        objects: ObjectStore,
+        files: Files,
+        dispatch: Dispatch,
+    ) -> None:
+        self._conversions = conversions
+        self._history = history
+        self._objects = objects
+        self._files = files
+        self._dispatch = dispatch
+
+    async def get(self, owner: str, conversion_id: str) -> Conversion:
+        """The conversion; raises `NotFound`."""
+        conversion = await self._conversions.get(conversion_id, owner=owner)
+        if conversion is None:
+            raise NotFound("No conversion of yours has this id")
+        return conversion
+
+    async def own_ids(self, owner: str, conversion_ids: Iterable[str]) -> set[str]:
+        """Which of these conversions are this owner's."""
+        found = [await self._conversions.get(one, owner=owner) for one in conversion_ids]
+        return {conversion.id for conversion in found if conversion is not None}
+
+    async def find(self, query: ConversionFilter) -> list[Conversion]:
+        """Newest first; the query names the owner."""
+        return await self._conversions.find(query)
+
+    async def history(self, owner: str, conversion_id: str) -> History:
+        """What happened to it, oldest first; raises `NotFound`."""
+        conversion = await self.get(owner, conversion_id)
+        return history_of(conversion, await self._history.of(conversion_id, owner=owner))
+
+    async def outputs(self, owner: str, conversion_id: str) -> list[tuple[Output, PresignedRequest]]:
+        """The results with requests that fetch them; raises `Conflict` when it is not completed."""
+        conversion = await self._completed(owner, conversion_id)
+        return [(output, await self._presign(output)) for output in conversion.outputs]
+
+    async def output(self, owner: str, conversion_id: str, number: int, *, inline: bool) -> PresignedRequest:
+        """A request for one result, counted from 1; raises `NotFound` past the end."""
+        outputs = (await self._completed(owner, conversion_id)).outputs
+        if not 1 <= number <= len(outputs):
+            raise NotFound(f"The conversion has {len(outputs)} outputs; there is no number {number}")
+        return await self._presign(outputs[number - 1], inline=inline)
+
+    async def cancel(self, owner: str, conversion_id: str) -> Conversion:
+        """Cancelled at once while it waits; while it runs its worker is asked. Raises `Conflict` when it has ended."""
+        for _ in range(TRIES):
+            conversion = await self.get(owner, conversion_id)
+            if conversion.is_terminal:
+                raise Conflict(f"The conversion is {conversion.status} already")
+            changes = (cancel_waiting, request_cancel)
+            for change in changes:
+                if after := await self._dispatch.apply(change(conversion_id, owner=owner, now_ms=now_ms())):
+                    return after
+        raise Conflict("The conversion changes its status right now; please ask again")
+
+    async def delete(self, owner: str, conversion_id: str) -> None:
+        """Its results, then its record; raises `Conflict` while it is not in a final status."""
+        conversion = await self.get(owner, conversion_id)
+        if not conversion.is_terminal:
+            raise Conflict(f"The conversion is {conversion.status}; cancel it first")
+        # Objects first: if the store fails now, the record still leads to them and the request can be repeated.
+        await self._objects.delete(await self._objects.list_keys(f"t/{owner}/out/{conversion_id}/"))
+        if not await self._conversions.delete(conversion_id, owner=owner):
+            raise Conflict("The conversion was started again by another request")
+        log.info("conversion.deleted", conversion_id=conversion_id)
+
+    async def delete_file(self, owner: str, file_id: str) -> None:
+        """A file with its bytes; conversions that still wait for their turn are cancelled."""
+        file = await self._files.delete(owner, file_id)
+        statuses = (Status.AWAITING_UPLOAD, Status.PENDING)
+        query = ConversionFilter(owner=owner, file_id=file.id, statuses=statuses, limit=PAGE)
+        while waiting := await self._conversions.find(query):
+            for conversion in waiting:
+                await self._dispatch.apply(cancel_waiting(conversion.id, owner=owner, now_ms=now_ms()))
+
+    async def _completed(self, owner: str, conversion_id: str) -> Conversion:
+        conversion = await self.get(owner, conversion_id)
+        if conversion.status is not Status.COMPLETED:
+            raise Conflict(f"The conversion is {conversion.status}; there are results when it is completed")
+        return conversion
+
+    async def _presign(self, output: Output, *, inline: bool = False) -> PresignedRequest:
+        return await self._objects.presign_get(
+            output.key,
+            filename=output.filename,
+            content_type=output.content_type,
+            inline=inline and _may_be_inline(output.content_type),
+        )
+
+
+def _may_be_inline(content_type: str) -> bool:
+    return content_type.startswith(SHOWN_INLINE) and not content_type.startswith("image/svg")
+
+
+def check_number(untrusted_number: str) -> int:
+    """The number of an output in an address; raises `InvalidRequest`."""
+    if not (untrusted_number.isascii() and untrusted_number.isdigit() and len(untrusted_number) <= 6):
+        raise InvalidRequest("The number of an output counts from 1")
+    return int(untrusted_number)

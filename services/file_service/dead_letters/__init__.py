@@ -1,0 +1,1 @@
+"""Dead letters: collected from the broker, explained, requeued or dropped."""

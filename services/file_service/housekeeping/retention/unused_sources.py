@@ -1,0 +1,92 @@
+"""Uploaded files that no conversion needs any more. Off unless a setting says after which time they go."""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import structlog
+
+from converto_core.conversion.record import TERMINAL, Status
+from converto_core.files.record import File, FileStatus, source_key
+from converto_core.ports import ConversionFilter, ConversionStore, FileStore, ObjectStore
+from file_service.housekeeping.paging import pages
+from file_service.housekeeping.retention.removal import BATCH, Departure, Kind, Leaving, spoken
+
+ALIVE = frozenset(Status) - TERMINAL
+NEEDING = frozenset(Status) - {Status.EXPIRED}
+"""A failed conversion can be tried again, and the results of a completed one go when their source is deleted."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class UnusedSources:
+    """Sources whose conversions are all over."""
+
+    def __init__(
+        self,
+        conversions: ConversionStore,
+        files: FileStore,
+        objects: ObjectStore,
+        *,
+        retention_s: float | None,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """`retention_s` counts from the upload, None keeps sources for ever; `now_ms` only dates the change."""
+        self._conversions = conversions
+        self._files = files
+        self._objects = objects
+        self._retention_s = retention_s
+        self._now_ms = now_ms
+
+    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+        """Longest uploaded first."""
+        if self._retention_s is None:
+            return
+        before_ms = now_ms - int(self._retention_s * 1000)
+        reason = f"no conversion has needed it and it was uploaded more than {spoken(self._retention_s)} ago"
+
+        async def read(from_ms: int, limit: int) -> list[File]:
+            return await self._files.unchanged(FileStatus.UPLOADED, from_ms=from_ms, before_ms=before_ms, limit=limit)
+
+        async for page in pages(read, lambda one: one.updated_at):
+            for file in await self._unneeded(page):
+                yield self._departure(file, reason)
+
+    async def _unneeded(self, page: list[File]) -> list[File]:
+        needed = await self._conversions.count_by_file([file.id for file in page], NEEDING)
+        candidates = [file for file in page if file.id not in needed]
+        joined = await self._joined_to_living() if candidates else set()
+        return [file for file in candidates if file.id not in joined]
+
+    async def _joined_to_living(self) -> set[str]:
+        """Files that conversions which are not over append to their own; such a file is not their `file_id`."""
+        found, after = set[str](), None
+        while True:
+            query = ConversionFilter(statuses=tuple(ALIVE), after=after, limit=BATCH)
+            page = await self._conversions.find(query)
+            found |= {appended.file_id for conversion in page for appended in conversion.appended}
+            if len(page) < BATCH:
+                return found
+            after = page[-1].id
+
+    def _departure(self, file: File, reason: str) -> Departure:
+        keys = [source_key(file.owner, file.id, version) for version in range(1, file.version + 1)]
+        record = Leaving(kind=Kind.FILE, id=file.id, since_ms=file.updated_at, reason=reason)
+        bytes_ = Leaving(
+            kind=Kind.OBJECT, id=file.key, since_ms=file.updated_at, size_bytes=file.size_bytes, reason=reason
+        )
+        return Departure((record, bytes_), partial(self._delete, file, keys))
+
+    async def _delete(self, file: File, keys: list[str]) -> int:
+        """Mark it, look once more whether somebody began to use it meanwhile, and only then delete its bytes."""
+        uploaded, deleted = {FileStatus.UPLOADED}, {FileStatus.DELETED}
+        gone = {"status": FileStatus.DELETED, "updated_at": self._now_ms()}
+        marked = await self._files.update(file.id, version=file.version, expected=uploaded, assign=gone)
+        if marked is None:
+            return 0
+        if not await self._unneeded([file]):
+            back = {"status": FileStatus.UPLOADED, "updated_at": file.updated_at}
+            await self._files.update(file.id, version=file.version, expected=deleted, assign=back)
+            return 0
+        await self._objects.delete(keys)
+        log.info("source.deleted", file_id=file.id)
+        return 1

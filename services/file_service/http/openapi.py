@@ -1,0 +1,189 @@
+"""The API's description: what the framework knows of the handlers, completed with bodies, queries and security."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig
+
+from file_service.http.dead_letter_bodies import ParkedChoice
+from file_service.http.routes.catalogue import FormatsQuery
+from file_service.http.routes.conversions import ConversionPage, OutputQuery
+from file_service.http.routes.dead_letters import ParkedPage
+from file_service.http.routes.events import EventsQuery
+from file_service.http.routes.files import FilePage
+from file_service.http.schemas import FormFields, NewConversion, NewFile, NewPlan, Nothing, PartNumbers, Uploaded
+
+SNAPSHOT: Final = Path(__file__).with_name("openapi.json")
+"""Kept in the repository, so that each change of the contract is seen in review; a test holds it current."""
+CONFIG: Final = OpenAPIConfig(
+    title="converto",
+    version="1.0.0",
+    description=(
+        "Turn files into other files: announce a file, send its bytes straight to the object store, follow the "
+        "conversion, fetch the result. Errors are problem+json (RFC 9457) with a stable `code`. POST requests may "
+        "carry an `Idempotency-Key`, so that repeating them is safe."
+    ),
+    operation_id_creator=lambda handler, _method, _path: handler.handler_name,
+    use_handler_docstrings=True,
+)
+
+_BODIES: Final[dict[str, type[msgspec.Struct]]] = {
+    "create_file": NewFile,
+    "refresh_upload": Nothing,
+    "presign_parts": PartNumbers,
+    "confirm_upload": Uploaded,
+    "create_conversion": NewConversion,
+    "make_plan": NewPlan,
+    "cancel_conversion": Nothing,
+    "retry_conversion": Nothing,
+    "requeue_parked": Nothing,
+    "requeue_many_parked": ParkedChoice,
+    "drop_many_parked": ParkedChoice,
+}
+_QUERIES: Final[dict[str, type[msgspec.Struct]]] = {
+    "list_files": FilePage,
+    "list_conversions": ConversionPage,
+    "get_output": OutputQuery,
+    "list_formats": FormatsQuery,
+    "list_parked": ParkedPage,
+    "follow_all": EventsQuery,
+}
+_HEADERS: Final = {
+    "get_conversion": [
+        ("If-None-Match", "The ETag you know: 304 while nothing changed"),
+        ("Prefer", "`wait=20`: answer when the conversion is done, or after 20 seconds"),
+    ],
+    "follow_conversion": [("Last-Event-ID", "The last event you saw")],
+    "follow_all": [("Last-Event-ID", "The last event you saw: the snapshot then holds what finished since")],
+}
+_EVERY_POST: Final = [("Idempotency-Key", "The same key and request get the same answer for 24 hours")]
+_REFERENCE: Final = "#/components/schemas/{name}"
+_ID: Final = "019b2c5e-6f0a-7c31-9d52-3f1c5c0d7a10"
+_EXAMPLES: Final[dict[str, Any]] = {
+    "create_file": {"filename": "deck.pptx", "size_bytes": 48213},
+    "refresh_upload": {},
+    "presign_parts": {"part_numbers": [1, 2, 3]},
+    "confirm_upload": {},
+    "create_conversion": {
+        "target_format": "pdf",
+        "file": {"filename": "deck.pptx", "size_bytes": 48213},
+        "client_id": "foyer",
+    },
+    "make_plan": {"target_format": "png", "filename": "deck.pptx", "options": {"dpi": 100}},
+    "cancel_conversion": {},
+    "retry_conversion": {},
+    "requeue_parked": {},
+    "requeue_many_parked": {"reason": "delivery_limit"},
+    "drop_many_parked": {"reason": "unreadable"},
+}
+_PROBLEM_EXAMPLE: Final = {
+    "type": "urn:converto:problem:unsupported_conversion",
+    "title": "This conversion is not supported",
+    "status": 422,
+    "detail": "pptx cannot be converted to mp3 here. Possible: pdf, png, webp, jpg",
+    "instance": "/api/v1/conversions",
+    "code": "unsupported_conversion",
+    "retryable": False,
+    "request_id": "5c1f0a9be7d04a55b1f3a8d3c0f8e2aa",
+    "errors": [],
+}
+_SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of converto (cvt_…)"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def describe(app: Litestar) -> dict[str, Any]:
+    """OpenAPI 3.1 of an application that was built with `CONFIG`."""
+    described: dict[str, Any] = app.openapi_schema.to_schema()
+    schemas, components = msgspec.json.schema_components(list(_BODIES.values()), ref_template=_REFERENCE)
+    references = dict(zip(_BODIES, schemas, strict=True))
+    known = described["components"]["schemas"]
+    known.update({name: schema for name, schema in components.items() if name not in known})
+    known["Problem"]["examples"] = [_PROBLEM_EXAMPLE]
+    described["components"]["securitySchemes"] = _SECURITY
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            _complete(path, method, operation, references)
+    return described
+
+
+def for_swagger_ui(described: dict[str, Any]) -> dict[str, Any]:
+    """The same for Swagger UI 4, which reads OpenAPI 3.0 only: its version, and `nullable` instead of a null type."""
+    rewritten: dict[str, Any] = _without_null_types(described)
+    return {**rewritten, "openapi": "3.0.3"}
+
+
+def _complete(path: str, method: str, operation: dict[str, Any], references: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    parameters = [*operation.get("parameters", []), *_query_parameters(name)]
+    headers = [*_HEADERS.get(name, []), *(_EVERY_POST if method == "post" else [])]
+    operation["parameters"] = [_with_format(one) for one in parameters] + [_header(*header) for header in headers]
+    if path.startswith("/api/v1"):
+        operation["security"] = [{scheme: []} for scheme in _SECURITY]
+    if name in references:
+        operation["requestBody"] = _request_body(name, references[name])
+    if path in {"/api/health", "/api/health/ready"}:
+        operation["responses"]["503"] = {**operation["responses"]["200"], "description": "Something is away"}
+    if operation["responses"].get("307"):
+        operation["responses"]["307"] = {
+            "description": "The address to fetch it from",
+            "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+        }
+    if name == "get_conversion":
+        operation["responses"]["304"] = {"description": "Nothing changed"}
+
+
+def _request_body(name: str, reference: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": reference, "example": _EXAMPLES[name]}}
+    if name == "create_conversion":
+        content["multipart/form-data"] = {"schema": _form_schema()}
+    is_required = name in {"create_file", "presign_parts", "create_conversion"}
+    return {"content": content, "required": is_required}
+
+
+def _form_schema() -> dict[str, Any]:
+    (reference,), components = msgspec.json.schema_components([FormFields], ref_template="{name}")
+    schema: dict[str, Any] = components[reference["$ref"]]
+    properties = {"file": {"type": "string", "format": "binary"}, **schema["properties"]}
+    properties["options"] = {"type": "string", "description": "The options as JSON text", "default": "{}"}
+    return {**schema, "properties": properties, "required": ["file", "target_format"]}
+
+
+def _query_parameters(name: str) -> list[dict[str, Any]]:
+    if name not in _QUERIES:
+        return []
+    _, components = msgspec.json.schema_components([_QUERIES[name]], ref_template=_REFERENCE)
+    properties = components[_QUERIES[name].__name__]["properties"]
+    return [{"name": field, "in": "query", "required": False, "schema": schema} for field, schema in properties.items()]
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+
+
+def _with_format(parameter: dict[str, Any]) -> dict[str, Any]:
+    if parameter["in"] != "path":
+        return parameter
+    if parameter["name"] == "number":
+        schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 999_999}
+        return {**parameter, "schema": schema, "example": 1}
+    return {**parameter, "schema": {"type": "string", "format": "uuid"}, "example": _ID}
+
+
+def _without_null_types(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_null_types(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    rewritten = {key: _without_null_types(value) for key, value in schema.items()}
+    if isinstance(rewritten.get("type"), list):
+        rewritten["type"] = next((one for one in rewritten["type"] if one != "null"), "string")
+        rewritten["nullable"] = True
+    for word in ("oneOf", "anyOf"):
+        if {"type": "null"} in rewritten.get(word, []):
+            rewritten[word] = [entry for entry in rewritten[word] if entry != {"type": "null"}]
+            rewritten["nullable"] = True
+    return rewritten

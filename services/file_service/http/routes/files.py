@@ -1,0 +1,213 @@
+"""`/files`: uploads, their confirmation, originals."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
+from msgspec import Meta
+
+from converto_core.access import NewIds
+from file_service.conversions.records import Records
+from file_service.conversions.submission import Conversions
+from file_service.http.idempotency import Answer, Idempotency
+from file_service.http.problem_details import problem_responses
+from file_service.http.requests import (
+    PARTS_LIMIT_BYTES,
+    ApiRequest,
+    answer,
+    answer_once,
+    check_after,
+    page_link,
+    query_of,
+    read_json,
+)
+from file_service.http.schemas import (
+    ArrivedParts,
+    FileBody,
+    FileConfirmed,
+    FileCreated,
+    FileList,
+    NewFile,
+    Nothing,
+    PartNumbers,
+    PresignedPart,
+    PresignedParts,
+    Uploaded,
+)
+from file_service.http.views import Views, file_body
+from file_service.uploads.files import Files
+from file_service.uploads.naming import parse_id
+
+TAGS = ["files"]
+
+
+class FilePage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of a list of files."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    after: str | None = None
+
+
+@post(
+    "/files",
+    tags=TAGS,
+    summary="Announce a file and get its upload address",
+    responses=problem_responses(400, 409, 413, 422),
+)
+async def create_file(
+    request: ApiRequest,
+    files: NamedDependency[Files],
+    once: NamedDependency[Idempotency],
+    views: NamedDependency[Views],
+) -> Response[FileCreated]:
+    """The answer holds a presigned request (or the part size): the bytes go straight to the object store."""
+    new = await read_json(request, NewFile)
+
+    async def work(new_ids: NewIds) -> Answer:
+        file, upload = await files.create(request.user.owner, new, new_ids.file_id)
+        body = FileCreated(file=file_body(file), upload=upload)
+        return answer(201, body, location=f"{views.base}/files/{file.id}")
+
+    return await answer_once(request, once, new, work)
+
+
+@get("/files", tags=TAGS, summary="List your files, newest first", responses=problem_responses(422))
+async def list_files(
+    request: ApiRequest, files: NamedDependency[Files], views: NamedDependency[Views]
+) -> Response[FileList]:
+    """One page; follow `next` (or the `Link` header) for more."""
+    page = query_of(request, FilePage)
+    check_after(page.after)
+    found = await files.find(request.user.owner, after=page.after, limit=page.limit)
+    next_id = found[-1].id if len(found) == page.limit else None
+    body = FileList(files=[file_body(file) for file in found], next=next_id)
+    return Response(body, headers=page_link(request, views.base, next_id))
+
+
+@get("/files/{file_id:str}", tags=TAGS, summary="One file", responses=problem_responses(400, 404))
+async def get_file(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> FileBody:
+    """What is known of it."""
+    return file_body(await files.get(request.user.owner, parse_id(file_id)))
+
+
+@post(
+    "/files/{file_id:str}/upload",
+    status_code=200,
+    tags=TAGS,
+    summary="Get a fresh upload address",
+    responses=problem_responses(400, 404, 409, 422),
+)
+async def refresh_upload(
+    request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files], once: NamedDependency[Idempotency]
+) -> Response[FileCreated]:
+    """For an upload that was interrupted or whose address has expired."""
+    untrusted_id, body = parse_id(file_id), await read_json(request, Nothing)
+
+    async def work(_: NewIds) -> Answer:
+        file, upload = await files.fresh_upload(request.user.owner, untrusted_id)
+        return answer(200, FileCreated(file=file_body(file), upload=upload))
+
+    return await answer_once(request, once, body, work)
+
+
+@post(
+    "/files/{file_id:str}/parts",
+    status_code=200,
+    tags=TAGS,
+    summary="Get addresses for parts of an upload",
+    responses=problem_responses(400, 404, 409, 413, 422),
+)
+async def presign_parts(
+    request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files], once: NamedDependency[Idempotency]
+) -> Response[PresignedParts]:
+    """Up to 1000 part numbers at once."""
+    known_id, asked = parse_id(file_id), await read_json(request, PartNumbers)
+
+    async def work(_: NewIds) -> Answer:
+        requests = await files.presign_parts(request.user.owner, known_id, asked.part_numbers)
+        parts = [
+            PresignedPart(part_number=number, **msgspec.structs.asdict(part))
+            for number, part in zip(asked.part_numbers, requests, strict=True)
+        ]
+        return answer(200, PresignedParts(parts))
+
+    return await answer_once(request, once, asked, work)
+
+
+@get(
+    "/files/{file_id:str}/parts",
+    tags=TAGS,
+    summary="Which parts have arrived",
+    responses=problem_responses(400, 404, 409),
+)
+async def list_parts(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> ArrivedParts:
+    """So that an interrupted upload sends only what is missing."""
+    return await files.arrived_parts(request.user.owner, parse_id(file_id))
+
+
+@post(
+    "/files/{file_id:str}/uploaded",
+    status_code=200,
+    tags=TAGS,
+    summary="Confirm an upload",
+    responses=problem_responses(400, 404, 409, 413, 422),
+)
+async def confirm_upload(
+    request: ApiRequest,
+    file_id: FromPath[str],
+    *,
+    conversions: NamedDependency[Conversions],
+    once: NamedDependency[Idempotency],
+    views: NamedDependency[Views],
+) -> Response[FileConfirmed]:
+    """Size, checksum and content are checked; conversions that waited become pending, or failed with a reason."""
+    known_id, said = parse_id(file_id), await read_json(request, Uploaded, limit_bytes=PARTS_LIMIT_BYTES)
+
+    async def work(_: NewIds) -> Answer:
+        file, settled = await conversions.confirm_upload(request.user.owner, known_id, said.parts)
+        return answer(200, FileConfirmed(file=file_body(file), conversions=[views.conversion(one) for one in settled]))
+
+    return await answer_once(request, once, said, work)
+
+
+@get(
+    "/files/{file_id:str}/content",
+    status_code=307,
+    tags=TAGS,
+    summary="Fetch the original",
+    responses=problem_responses(400, 404, 409),
+)
+async def get_content(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> Response[None]:
+    """A redirection to an address of the object store that works for some minutes."""
+    presigned = await files.download(request.user.owner, parse_id(file_id))
+    return Response(None, status_code=307, headers={"Location": presigned.url, "Cache-Control": "no-store"})
+
+
+@delete(
+    "/files/{file_id:str}",
+    status_code=204,
+    tags=TAGS,
+    summary="Delete a file",
+    responses=problem_responses(400, 404),
+)
+async def delete_file(request: ApiRequest, file_id: FromPath[str], records: NamedDependency[Records]) -> None:
+    """Its bytes are removed; conversions still waiting for their turn are cancelled."""
+    await records.delete_file(request.user.owner, parse_id(file_id))
+
+
+def file_routes() -> list[BaseRouteHandler | Any]:
+    """All handlers of this noun."""
+    return [
+        create_file,
+        list_files,
+        get_file,
+        refresh_upload,
+        presign_parts,
+        list_parts,
+        confirm_upload,
+        get_content,
+        delete_file,
+    ]

@@ -1,0 +1,1 @@
+"""Files: presigned uploads, confirmation, originals."""
