@@ -19,13 +19,13 @@ from bench.reliability.journal import EFFECT, RUN, note
 from bench.reliability.peer import WORK_S, source_key
 from conversion_worker.app import with_signals
 from conversion_worker.clock import SystemClock
-from conversion_worker.company import Company
-from conversion_worker.consumer import Slot, Stop, Surroundings
-from conversion_worker.job import Finished, JobRunner
-from conversion_worker.patience import Patience
-from conversion_worker.register import Board, Register
-from conversion_worker.results import Results
-from conversion_worker.workspace import Workspace
+from conversion_worker.job.results import Results
+from conversion_worker.job.steps import Finished, JobRunner
+from conversion_worker.job.workspace import Workspace
+from conversion_worker.retry import Patience
+from conversion_worker.slot.consumer import Slot, Stop, Surroundings
+from conversion_worker.slot.exclusive_gate import Company
+from conversion_worker.worker_registry import Board, Register
 from converto_core.catalogue import Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import EngineError

@@ -14,15 +14,15 @@ import msgspec
 import structlog
 
 from conversion_worker.clock import Clock, SystemClock, backoff_s
-from conversion_worker.company import Company
-from conversion_worker.consumer import Slot, Stop, Surroundings
-from conversion_worker.followers import Followers
-from conversion_worker.job import Equipment, JobRunner
-from conversion_worker.register import Board, Register
-from conversion_worker.results import Results
-from conversion_worker.sharing import Sharing
-from conversion_worker.source import Sources
-from conversion_worker.workspace import Workspace, default_root
+from conversion_worker.job.results import Results
+from conversion_worker.job.source import Sources
+from conversion_worker.job.steps import Equipment, JobRunner
+from conversion_worker.job.workspace import Workspace, default_root
+from conversion_worker.single_flight.single_flight import Sharing
+from conversion_worker.single_flight.waiters import Followers
+from conversion_worker.slot.consumer import Slot, Stop, Surroundings
+from conversion_worker.slot.exclusive_gate import Company
+from conversion_worker.worker_registry import Board, Register
 from converto_core.catalogue import Offer, Worker
 from converto_core.errors import ConvertoError, DependencyUnavailable
 from converto_core.formats import Family

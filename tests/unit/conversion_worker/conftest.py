@@ -10,15 +10,15 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from conversion_worker.company import Company
-from conversion_worker.consumer import Slot, Stop, Surroundings
-from conversion_worker.followers import Followers
-from conversion_worker.job import Equipment, JobRunner
-from conversion_worker.register import Board
-from conversion_worker.results import Results
-from conversion_worker.sharing import Sharing
-from conversion_worker.source import Sources
-from conversion_worker.workspace import Workspace
+from conversion_worker.job.results import Results
+from conversion_worker.job.source import Sources
+from conversion_worker.job.steps import Equipment, JobRunner
+from conversion_worker.job.workspace import Workspace
+from conversion_worker.single_flight.single_flight import Sharing
+from conversion_worker.single_flight.waiters import Followers
+from conversion_worker.slot.consumer import Slot, Stop, Surroundings
+from conversion_worker.slot.exclusive_gate import Company
+from conversion_worker.worker_registry import Board
 from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.events import ConversionFact, wake_up
 from converto_core.files.record import File, FileStatus, source_key

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from conversion_worker.company import Company
+from conversion_worker.slot.exclusive_gate import Company
 from converto_core.conversion.record import Lane, Status
 from tests.unit.conversion_worker.conftest import House
 from tests.unit.conversion_worker.fakes import FakeConverter, Gate, until

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conversion_worker.progress import Ending, Lease, LeaseEnded, spans
+from conversion_worker.slot.lease import Ending, Lease, LeaseEnded, spans
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import claim
 from converto_core.ids import new_id

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from conversion_worker.consumer import Stop
-from conversion_worker.register import Board, Register
+from conversion_worker.slot.consumer import Stop
+from conversion_worker.worker_registry import Board, Register
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family

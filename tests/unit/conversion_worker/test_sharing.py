@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from structlog.typing import EventDict
 
-from conversion_worker.sharing import FOLLOW_LONGEST_MS
+from conversion_worker.single_flight.single_flight import FOLLOW_LONGEST_MS
 from converto_core.conversion.record import Appended, Conversion, Lane, Status, Step
 from converto_core.conversion.transitions import cancel_waiting, expire_result, lost, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed, ObjectStoreUnavailable, StoreUnavailable

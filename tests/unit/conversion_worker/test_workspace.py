@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conversion_worker.workspace import WorkFolderRefused, Workspace
+from conversion_worker.job.workspace import WorkFolderRefused, Workspace
 from converto_core.conversion.record import Status
 from tests.unit.conversion_worker.conftest import House
 from tests.unit.conversion_worker.fakes import files_in, passing, until

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from conversion_worker.clock import SystemClock
-from conversion_worker.company import Company
-from conversion_worker.consumer import Slot, Stop, Surroundings
-from conversion_worker.finished import Finished
-from conversion_worker.followers import Followers
-from conversion_worker.job import JobRunner
-from conversion_worker.patience import Patience
-from conversion_worker.register import Board
-from conversion_worker.workspace import Workspace
+from conversion_worker.job.result import Finished
+from conversion_worker.job.steps import JobRunner
+from conversion_worker.job.workspace import Workspace
+from conversion_worker.retry import Patience
+from conversion_worker.single_flight.waiters import Followers
+from conversion_worker.slot.consumer import Slot, Stop, Surroundings
+from conversion_worker.slot.exclusive_gate import Company
+from conversion_worker.worker_registry import Board
 from converto_core.conversion.record import Conversion, Lane, Output, output_key
 from converto_core.conversion.transitions import know_source
 from converto_core.errors import (

@@ -10,10 +10,10 @@ from typing import Protocol
 import structlog
 
 from conversion_worker.clock import Clock, backoff_s
-from conversion_worker.finished import Finished
-from conversion_worker.progress import Ending, LeaseEnded
-from conversion_worker.sharing import AnotherRuns
-from conversion_worker.source import insufficient_storage
+from conversion_worker.job.result import Finished
+from conversion_worker.job.source import insufficient_storage
+from conversion_worker.single_flight.single_flight import AnotherRuns
+from conversion_worker.slot.lease import Ending, LeaseEnded
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import (
     Change,

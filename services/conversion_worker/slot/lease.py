@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from conversion_worker.clock import Clock, jittered_s
-from conversion_worker.concurrently import decisive_error
+from conversion_worker.concurrency import decisive_error
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import beat
 from converto_core.errors import StoreUnavailable

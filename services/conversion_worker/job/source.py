@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from conversion_worker.clock import Clock
-from conversion_worker.patience import Patience
-from conversion_worker.workspace import Workspace
+from conversion_worker.job.workspace import Workspace
+from conversion_worker.retry import Patience
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import know_source
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone

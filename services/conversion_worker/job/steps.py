@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from conversion_worker.clock import Clock
-from conversion_worker.finished import Finished
-from conversion_worker.patience import Patience
-from conversion_worker.progress import Span, spans
-from conversion_worker.results import Results
-from conversion_worker.sharing import Sharing
-from conversion_worker.source import Sources
+from conversion_worker.job.result import Finished
+from conversion_worker.job.results import Results
+from conversion_worker.job.source import Sources
+from conversion_worker.retry import Patience
+from conversion_worker.single_flight.single_flight import Sharing
+from conversion_worker.slot.lease import Span, spans
 from converto_core.catalogue import Offer
 from converto_core.conversion.record import Conversion, Step
 from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid

@@ -4,8 +4,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from conversion_worker.concurrently import all_of
-from conversion_worker.patience import Patience
+from conversion_worker.concurrency import all_of
+from conversion_worker.retry import Patience
 from converto_core.conversion.cache_key import adopted
 from converto_core.conversion.record import Conversion, Output, output_key, readable_name
 from converto_core.formats import BY_NAME

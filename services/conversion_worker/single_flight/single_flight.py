@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import structlog
 
 from conversion_worker.clock import Clock
-from conversion_worker.finished import Finished
-from conversion_worker.patience import Patience
-from conversion_worker.results import Results
+from conversion_worker.job.result import Finished
+from conversion_worker.job.results import Results
+from conversion_worker.retry import Patience
 from converto_core.catalogue import Offer
 from converto_core.conversion.cache_key import Cached, cache_key, has_result
 from converto_core.conversion.record import Conversion, Status

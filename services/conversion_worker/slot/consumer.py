@@ -13,16 +13,16 @@ import msgspec
 import structlog
 
 from conversion_worker.clock import Clock, backoff_s, jittered_s
-from conversion_worker.company import Company
-from conversion_worker.concurrently import unless
-from conversion_worker.finished import Finished
-from conversion_worker.followers import Followers
-from conversion_worker.job import JobRunner
-from conversion_worker.outcomes import Settlement, change_for, completion, is_disk_full
-from conversion_worker.progress import Lease, LeaseEnded
-from conversion_worker.register import Board
-from conversion_worker.sharing import AnotherRuns
-from conversion_worker.workspace import Workspace
+from conversion_worker.concurrency import unless
+from conversion_worker.job.result import Finished
+from conversion_worker.job.steps import JobRunner
+from conversion_worker.job.workspace import Workspace
+from conversion_worker.single_flight.single_flight import AnotherRuns
+from conversion_worker.single_flight.waiters import Followers
+from conversion_worker.slot.completion import Settlement, change_for, completion, is_disk_full
+from conversion_worker.slot.exclusive_gate import Company
+from conversion_worker.slot.lease import Lease, LeaseEnded
+from conversion_worker.worker_registry import Board
 from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.conversion.transitions import Change, beat, claim, hand_back
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable

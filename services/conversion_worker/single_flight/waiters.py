@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 
 from conversion_worker.clock import Clock
-from conversion_worker.concurrently import all_of
+from conversion_worker.concurrency import all_of
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import followed, wake
 from converto_core.errors import BusUnavailable, StoreUnavailable
