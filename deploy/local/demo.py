@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from converto_client import AsyncConverto, ClientError
-from converto_client.parallel import for_each
+from converto_client.transfers.parallel import for_each
 from converto_core.formats import Family, format_of_name
 from deploy.local.errors import AlreadyRunning, PortInUse, StackError
 from deploy.local.home import Home

@@ -30,8 +30,8 @@ from converto_client.errors import (
     UploadRefused,
     WaitTimeout,
 )
-from converto_client.resume import ResumeStore
 from converto_client.retry import Retry
+from converto_client.transfers.resume import ResumeStore
 
 __all__ = [
     "Admin",

@@ -28,10 +28,10 @@ from converto_client.models import (
     Plan,
     Workers,
 )
-from converto_client.resume import ResumeStore
 from converto_client.retry import Retry
-from converto_client.source import OnBytes, look_at
-from converto_client.submission import Submission
+from converto_client.transfers.resume import ResumeStore
+from converto_client.transfers.source import OnBytes, look_at
+from converto_client.transfers.submission import Submission
 from converto_client.transport import API, Sleep, Transport, decoded, segment, without_none
 
 PAGE_LENGTH = 200

@@ -6,14 +6,14 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Self
 
-from converto_client.download import Download
 from converto_client.errors import ConversionFailed, WaitTimeout
 from converto_client.events import follow_one
 from converto_client.models import ConversionRecord, OutputLink, OutputLinks
-from converto_client.names import clean_name
-from converto_client.parallel import for_each
 from converto_client.retry import seconds_of_retry_after
-from converto_client.source import OnBytes
+from converto_client.transfers.download import Download
+from converto_client.transfers.names import clean_name
+from converto_client.transfers.parallel import for_each
+from converto_client.transfers.source import OnBytes
 from converto_client.transport import API, Transport, decoded, segment
 
 LONG_POLL_S = 25

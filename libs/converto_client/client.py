@@ -24,9 +24,9 @@ from converto_client.models import (
     Workers,
 )
 from converto_client.portal import Portal
-from converto_client.resume import ResumeStore
 from converto_client.retry import Retry
-from converto_client.source import OnBytes
+from converto_client.transfers.resume import ResumeStore
+from converto_client.transfers.source import OnBytes
 
 
 class Converto:

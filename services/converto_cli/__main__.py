@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from converto_cli.app import build_app
-from converto_cli.exits import FAILURE, INTERRUPTED, OK, USAGE
+from converto_cli.terminal.exit_codes import FAILURE, INTERRUPTED, OK, USAGE
 
 
 def main(argv: Sequence[str] | None = None) -> int:

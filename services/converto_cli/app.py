@@ -9,25 +9,29 @@ from cyclopts import App, Group, Parameter
 from converto_cli.context import Context
 
 COMMANDS = (
-    ("convert", "converto_cli.convert:convert", "Convert files and save the results."),
-    ("upload", "converto_cli.transfer:upload", "Upload files without converting them."),
-    ("status", "converto_cli.records:status", "Show how conversions stand."),
-    ("history", "converto_cli.history:history", "Show what happened to a conversion."),
-    ("list", "converto_cli.records:list_conversions", "List conversions, newest first."),
-    ("watch", "converto_cli.watch:watch", "Follow one conversion live until it has ended."),
-    ("download", "converto_cli.transfer:download", "Save the results of conversions."),
-    ("cancel", "converto_cli.records:cancel", "Stop conversions."),
-    ("retry", "converto_cli.records:retry", "Run failed, cancelled or expired conversions again."),
-    ("delete", "converto_cli.records:delete", "Remove finished conversions and their results."),
-    ("formats", "converto_cli.formats:formats", "Show what can be converted into what, with which options."),
-    ("plan", "converto_cli.plan:plan", "Show how a conversion would go, how long it takes and what it loses."),
-    ("doctor", "converto_cli.doctor:doctor", "Check server, key, dependencies and workers, and say what to do."),
+    ("convert", "converto_cli.commands.convert:convert", "Convert files and save the results."),
+    ("upload", "converto_cli.commands.transfer:upload", "Upload files without converting them."),
+    ("status", "converto_cli.commands.records:status", "Show how conversions stand."),
+    ("history", "converto_cli.commands.history:history", "Show what happened to a conversion."),
+    ("list", "converto_cli.commands.records:list_conversions", "List conversions, newest first."),
+    ("watch", "converto_cli.commands.watch:watch", "Follow one conversion live until it has ended."),
+    ("download", "converto_cli.commands.transfer:download", "Save the results of conversions."),
+    ("cancel", "converto_cli.commands.records:cancel", "Stop conversions."),
+    ("retry", "converto_cli.commands.records:retry", "Run failed, cancelled or expired conversions again."),
+    ("delete", "converto_cli.commands.records:delete", "Remove finished conversions and their results."),
+    ("formats", "converto_cli.commands.formats:formats", "Show what can be converted into what, with which options."),
+    ("plan", "converto_cli.commands.plan:plan", "Show how a conversion would go, how long it takes and what it loses."),
+    (
+        "doctor",
+        "converto_cli.commands.doctor:doctor",
+        "Check server, key, dependencies and workers, and say what to do.",
+    ),
 )
 PARKED_COMMANDS = (
-    ("list", "converto_cli.parked:list_parked", "List messages that the broker set aside."),
-    ("show", "converto_cli.parked:show", "Show why one was set aside, and what to do."),
-    ("requeue", "converto_cli.parked:requeue", "Wake the conversions of messages now."),
-    ("drop", "converto_cli.parked:drop", "Forget messages; conversions stay as they are."),
+    ("list", "converto_cli.commands.dead_letters:list_parked", "List messages that the broker set aside."),
+    ("show", "converto_cli.commands.dead_letters:show", "Show why one was set aside, and what to do."),
+    ("requeue", "converto_cli.commands.dead_letters:requeue", "Wake the conversions of messages now."),
+    ("drop", "converto_cli.commands.dead_letters:drop", "Forget messages; conversions stay as they are."),
 )
 EXIT_STATUSES = (
     "Exit status: 0 ok, 1 failure, 2 usage, 3 some failed, 4 key refused, 5 conversion failed, "

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from converto_cli import exits
 from converto_cli.context import Context
-from converto_cli.screen import Screen
 from converto_cli.server import Address, NoServerKnown, find_server, state_folder
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.output import Screen
 from converto_client.async_client import AsyncConverto
 from converto_client.errors import (
     ClientError,
@@ -21,8 +21,8 @@ from converto_client.errors import (
     Unauthorized,
     WaitTimeout,
 )
-from converto_client.resume import ResumeStore
 from converto_client.retry import Retry
+from converto_client.transfers.resume import ResumeStore
 
 _STATUSES: tuple[tuple[type[ClientError], int], ...] = (
     (Unauthorized, exits.AUTHENTICATION),

@@ -11,12 +11,12 @@ import pytest
 
 from converto_cli.__main__ import main
 from converto_cli.context import Context
-from converto_cli.exits import of_many
 from converto_cli.options import expectation, guessed_options, typed_options
-from converto_cli.screen import plain, size_text
 from converto_cli.server import NoServerKnown, find_server
 from converto_cli.session import Usage
-from converto_cli.words import stage_text
+from converto_cli.terminal.exit_codes import of_many
+from converto_cli.terminal.formatting import stage_text
+from converto_cli.terminal.output import plain, size_text
 from converto_client.models import ConversionRecord, SecondsRange
 from tests.unit.cli.conftest import Run
 from tests.unit.client.fake_service import FakeService

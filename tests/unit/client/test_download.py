@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from converto_client import AsyncConverto, TransferError
-from converto_client.names import LONGEST_NAME_BYTES, clean_name
+from converto_client.transfers.names import LONGEST_NAME_BYTES, clean_name
 from tests.unit.client.fake_service import FakeService, streamed
 
 BODY = bytes(range(250)) * 40

@@ -10,10 +10,10 @@ import msgspec
 
 from converto_client.errors import NotFound, ProblemError, UploadIncomplete
 from converto_client.models import Confirmed, ConversionRecord, Created, FileRecord, FileWithUpload, StoredPart, Upload
-from converto_client.resume import Begun, ResumeStore, resume_key
-from converto_client.source import OnBytes, Source
+from converto_client.transfers.resume import Begun, ResumeStore, resume_key
+from converto_client.transfers.source import OnBytes, Source
+from converto_client.transfers.upload import fresh_upload, upload_bytes
 from converto_client.transport import Transport
-from converto_client.upload import fresh_upload, upload_bytes
 
 Answer = TypeVar("Answer")
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from converto_cli import exits
 from converto_cli.context import Context
 from converto_cli.options import expectation, guessed_options, split_options
-from converto_cli.screen import Screen
 from converto_cli.session import Session, run
-from converto_cli.words import range_text
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.formatting import range_text
+from converto_cli.terminal.output import Screen
 from converto_client.models import Plan
 
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from converto_cli import exits
-from converto_cli.bars import Bars
 from converto_cli.context import Context
 from converto_cli.session import Session, run
-from converto_cli.words import stage_text
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.formatting import stage_text
+from converto_cli.terminal.progress_bars import Bars
 from converto_client.models import ConversionRecord
 
 

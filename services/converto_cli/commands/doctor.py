@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import msgspec
 from cyclopts import Parameter
 
-from converto_cli import exits
 from converto_cli.context import Context
-from converto_cli.screen import Screen
 from converto_cli.server import NoServerKnown, find_server
 from converto_cli.session import Session, run, trouble_of
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.output import Screen
 from converto_client.errors import ClientError, ProblemError, ServerUnreachable
 from converto_client.models import Health, WorkerRecord
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from converto_cli import exits
-from converto_cli.bars import Bars
 from converto_cli.context import Context
-from converto_cli.screen import size_text
 from converto_cli.session import Session, Usage, run, status_of, trouble_of
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.output import size_text
+from converto_cli.terminal.progress_bars import Bars
 from converto_client.errors import ClientError
 
 

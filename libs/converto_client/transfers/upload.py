@@ -12,8 +12,8 @@ import httpx2
 
 from converto_client.errors import ClientError, Conflict, ServerUnreachable, TransferError
 from converto_client.models import FileWithUpload, PartRequest, PartRequests, StoredPart, StoredParts, Upload
-from converto_client.parallel import for_each
-from converto_client.source import OnBytes, Source
+from converto_client.transfers.parallel import for_each
+from converto_client.transfers.source import OnBytes, Source
 from converto_client.transport import Transport
 
 PARTS_AT_ONCE = 4

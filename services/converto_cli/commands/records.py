@@ -7,11 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from converto_cli import exits
+from converto_cli.batch import Change, each
 from converto_cli.context import Context
-from converto_cli.each import Change, each
 from converto_cli.session import Session, Usage, run
-from converto_cli.words import moment
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.formatting import moment
 from converto_client.models import ConversionRecord
 
 HEADS = ("ID", "STATUS", "%", "FILE", "TO", "CLIENT", "CREATED", "")

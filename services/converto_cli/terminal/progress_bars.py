@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from converto_cli.screen import Screen, plain
+from converto_cli.terminal.output import Screen, plain
 
 
 class Bar:
@@ -70,6 +70,6 @@ class Bars:
         """A bar for one more file."""
         if self._progress is None:
             return Bar()
-        from converto_cli.live_bar import LiveBar  # noqa: PLC0415 - it needs rich
+        from converto_cli.terminal.live_bar import LiveBar  # noqa: PLC0415 - it needs rich
 
         return LiveBar(self._progress, plain(filename))

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter, validators
 
-from converto_cli import exits
-from converto_cli.bars import Bar, Bars
 from converto_cli.context import Context
 from converto_cli.options import guessed_options, split_options, typed_options
-from converto_cli.screen import size_text
 from converto_cli.session import Session, Trouble, Usage, run, status_of, trouble_of
-from converto_cli.words import stage_text
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.formatting import stage_text
+from converto_cli.terminal.output import size_text
+from converto_cli.terminal.progress_bars import Bar, Bars
 from converto_client.async_conversion import AsyncConversion
 from converto_client.errors import ClientError, WaitTimeout
 from converto_client.models import ConversionRecord, Formats
-from converto_client.parallel import for_each
+from converto_client.transfers.parallel import for_each
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

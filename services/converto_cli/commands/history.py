@@ -4,10 +4,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from converto_cli import exits
 from converto_cli.context import Context
 from converto_cli.session import Session, run
-from converto_cli.words import moment
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.formatting import moment
 from converto_client.models import HistoryEntry
 
 HEADS = ("#", "WHEN", "WHAT", "STATUS", "ATTEMPT", "LANE", "WORKER", "")

@@ -5,8 +5,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from converto_cli import exits
 from converto_cli.session import Session, Usage, status_of, trouble_of
+from converto_cli.terminal import exit_codes as exits
 from converto_client.errors import ClientError
 
 Record = TypeVar("Record")

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from converto_cli import exits
 from converto_cli.context import Context
 from converto_cli.options import expectation
 from converto_cli.session import Session, run
+from converto_cli.terminal import exit_codes as exits
 from converto_client.models import Formats, Route
 
 

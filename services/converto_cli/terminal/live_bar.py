@@ -2,8 +2,8 @@
 
 from rich.progress import Progress
 
-from converto_cli.bars import Bar
-from converto_cli.screen import plain
+from converto_cli.terminal.output import plain
+from converto_cli.terminal.progress_bars import Bar
 
 LONGEST_NAME = 40
 

@@ -14,8 +14,8 @@ import httpx2
 
 from converto_client.errors import ClientError, ServerUnreachable, TransferError
 from converto_client.models import OutputLink
-from converto_client.names import clean_name, place
-from converto_client.source import CHUNK_BYTES, OnBytes
+from converto_client.transfers.names import clean_name, place
+from converto_client.transfers.source import CHUNK_BYTES, OnBytes
 from converto_client.transport import Transport
 
 FreshLink = Callable[[], Awaitable[OutputLink]]

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
 
-from converto_cli import exits
+from converto_cli.batch import each
 from converto_cli.context import Context
-from converto_cli.each import each
-from converto_cli.screen import Screen
 from converto_cli.session import Session, Usage, run
-from converto_cli.words import moment
+from converto_cli.terminal import exit_codes as exits
+from converto_cli.terminal.formatting import moment
+from converto_cli.terminal.output import Screen
 from converto_client.admin_models import ConversionThen, ParkedMessage, ParkedSettled, ParkedSummary, Refusal
 
 HEADS = ("ID", "REASON", "DIED", "QUEUE", "CONVERSION", "WAS", "")

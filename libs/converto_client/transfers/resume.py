@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from converto_client.source import Source
+from converto_client.transfers.source import Source
 
 KEPT_FOR_S = 7 * 86400
 """Older entries are of no use: the server has given the upload up long before."""

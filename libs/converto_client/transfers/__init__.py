@@ -1,0 +1,1 @@
+"""Bytes between this disk and the object store: upload, download, and what is remembered to resume."""
