@@ -18,8 +18,8 @@ import pytest
 
 from deploy.local.errors import ProgramMissing
 from deploy.local.home import REPOSITORY, Home
-from deploy.local.ports import Ports
-from deploy.local.stack import SERVERS, Stack
+from deploy.local.stack.ports import Ports
+from deploy.local.stack.stack import SERVERS, Stack
 from tests.servers import Servers, from_containers, from_environment, from_stack
 
 # Short leases, so that what a killed worker held runs again within seconds.

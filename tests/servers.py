@@ -5,8 +5,8 @@ from contextlib import ExitStack, contextmanager
 
 import msgspec
 
-from deploy.local.programs import BUCKET
-from deploy.local.stack import Stack
+from deploy.local.stack.programs import BUCKET
+from deploy.local.stack.stack import Stack
 
 MONGODB_IMAGE = "mongo:8"
 RABBITMQ_IMAGE = "rabbitmq:4"

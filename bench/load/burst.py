@@ -15,7 +15,7 @@ import msgspec
 
 from bench.figures import keep, percentile, show, verdict
 from converto_client import AsyncConverto
-from deploy.local.stack import EVERYTHING, Stack
+from deploy.local.stack.stack import EVERYTHING, Stack
 from tests.answers import Answers
 from tests.assets.numbered_pictures import write_many
 from tests.conftest import running_stack

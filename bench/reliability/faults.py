@@ -23,7 +23,7 @@ from bench.reliability.programs import LEASE_S, prepared
 from bench.reliability.servers import running_servers
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
-from deploy.local.stack import Stack
+from deploy.local.stack.stack import Stack
 
 # name → side, and what Celery does with a task whose process is gone (its documentation names both settings)
 RUNS = {

@@ -15,7 +15,7 @@ from bench.reliability.programs import LEASE_S, Programs
 from converto_core.conversion.record import Lane
 from converto_core.events import queue_name
 from converto_core.formats import Family
-from deploy.local.stack import Stack
+from deploy.local.stack.stack import Stack
 
 STOP_S = 3 * LEASE_S  # beyond converto's lease, and beyond two of Celery's heartbeats
 PURGE_WITHIN_S = 10.0

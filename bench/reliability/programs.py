@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.reliability.servers import end, environment_of, started
-from deploy.local.stack import Stack
+from deploy.local.stack.stack import Stack
 from tests.proxy import Proxy, proxy_to
 
 WORKERS, SLOTS = 2, 2

@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from bench.figures import keep, show, verdict
 from bench.reliability.servers import end, environment_of, running_servers, started
 from converto_engines.runtime.process_tree import usage_of
-from deploy.local.stack import Stack
+from deploy.local.stack.stack import Stack
 
 LIMIT = 2.0
 PRODUCERS, SLOTS = 2, 8

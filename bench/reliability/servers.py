@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from deploy.local.home import REPOSITORY, Home
-from deploy.local.ports import Ports
-from deploy.local.stack import SERVERS, Stack
+from deploy.local.stack.ports import Ports
+from deploy.local.stack.stack import SERVERS, Stack
 
 END_WITHIN_S = 15
 

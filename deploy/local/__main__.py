@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.local.errors import AlreadyRunning, StackError, SupervisorGone
-from deploy.local.follow import changes
 from deploy.local.home import Home
-from deploy.local.ports import Ports
-from deploy.local.stack import EVERYTHING, Stack, StackState
-from deploy.local.supervisor import Process
+from deploy.local.stack.follow import changes
+from deploy.local.stack.ports import Ports
+from deploy.local.stack.stack import EVERYTHING, Stack, StackState
+from deploy.local.stack.supervisor import Process
 
 FOLLOW_EVERY_S = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -26,8 +26,8 @@ from converto_client.transfers.parallel import for_each
 from converto_core.formats import Family, format_of_name
 from deploy.local.errors import AlreadyRunning, PortInUse, StackError
 from deploy.local.home import Home
-from deploy.local.ports import Ports
-from deploy.local.stack import Stack, StackState
+from deploy.local.stack.ports import Ports
+from deploy.local.stack.stack import Stack, StackState
 from tests.assets.make_samples import make_samples
 
 AT_ONCE = 4

@@ -21,11 +21,11 @@ import httpx2
 import msgspec
 
 from converto_infra.settings import Settings
-from deploy.local import programs
 from deploy.local.home import REPOSITORY, Home
-from deploy.local.ports import Ports
-from deploy.local.sockets import pick_free_ports
-from deploy.local.stack import SERVERS, Stack
+from deploy.local.stack import programs
+from deploy.local.stack.ports import Ports
+from deploy.local.stack.sockets import pick_free_ports
+from deploy.local.stack.stack import SERVERS, Stack
 from tests.chaos.conductor import Service, close_all
 from tests.chaos.journal import Journal
 from tests.proxy import Proxy, proxy_to

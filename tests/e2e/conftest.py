@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from deploy.local.stack import Stack
+from deploy.local.stack.stack import Stack
 
 
 @pytest.fixture(scope="session")

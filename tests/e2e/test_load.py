@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 
-from deploy.local.stack import Stack
+from deploy.local.stack.stack import Stack
 from tests.answers import Answers
 from tests.assets.numbered_pictures import write_many
 from tests.crowd import Server, convert_all, show_all

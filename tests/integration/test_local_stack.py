@@ -19,10 +19,10 @@ import pytest
 
 from deploy.local.errors import StartFailed
 from deploy.local.home import REPOSITORY
-from deploy.local.leftovers import marked
-from deploy.local.ports import Ports
-from deploy.local.sockets import listeners, pick_free_ports
-from deploy.local.stack import SERVERS, Stack
+from deploy.local.stack.leftovers import marked
+from deploy.local.stack.ports import Ports
+from deploy.local.stack.sockets import listeners, pick_free_ports
+from deploy.local.stack.stack import SERVERS, Stack
 from tests.conftest import run_apart, running_stack, skip_or_fail
 
 STORES = ("mongo", "s3")  # enough where the broker, slow to start, is not the point

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.local import probes, programs
 from deploy.local.errors import AlreadyRunning, StartFailed, SupervisorGone
-from deploy.local.guard import is_alive
 from deploy.local.home import Home, write_private
-from deploy.local.leftovers import kill_marked
-from deploy.local.ports import Ports
-from deploy.local.programs import Program, Stage
-from deploy.local.supervisor import Process, Supervisor
+from deploy.local.stack import probes, programs
+from deploy.local.stack.guard import is_alive
+from deploy.local.stack.leftovers import kill_marked
+from deploy.local.stack.ports import Ports
+from deploy.local.stack.programs import Program, Stage
+from deploy.local.stack.supervisor import Process, Supervisor
 
 SERVERS = ("rabbitmq", "mongo", "s3")
 EVERYTHING = (*SERVERS, "api", "workers")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from deploy.local.errors import PortInUse
-from deploy.local.sockets import is_free, listeners, pick_free_ports
+from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 
 VARIABLES = {
     "api": "CONVERTO_PORT",

@@ -16,7 +16,7 @@ def main() -> None:
         time.sleep(LOOK_EVERY_S)
     environment = {name: value for name, value in os.environ.items() if name != "CONVERTO_STACK"}
     command = [sys.executable, "-m", "deploy.local", "down", "--home", home]
-    folder = Path(__file__).resolve().parents[2]
+    folder = Path(__file__).resolve().parents[3]
     subprocess.Popen(
         command,
         cwd=folder,

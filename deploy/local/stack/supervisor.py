@@ -21,7 +21,7 @@ import msgspec
 
 from deploy.local.errors import SupervisorGone
 from deploy.local.home import Home, write_private
-from deploy.local.programs import Program
+from deploy.local.stack.programs import Program
 
 ANSWER_WITHIN_S = 5.0
 START_WITHIN_S = 15.0

@@ -14,7 +14,7 @@ import msgspec
 
 from deploy.local.errors import ProgramMissing
 from deploy.local.home import REPOSITORY, Home, Secrets
-from deploy.local.ports import Ports
+from deploy.local.stack.ports import Ports
 
 BUCKET = "converto"
 # What a terminal session may hand down to a program; all else could change what it does.
@@ -220,7 +220,7 @@ def guard(home: Home, pid: int) -> Program:
     """Ends the stack when the process `pid` has ended without doing so itself."""
     return Program(
         name="guard",
-        argv=[sys.executable, "-m", "deploy.local.guard", str(pid), str(home.root)],
+        argv=[sys.executable, "-m", "deploy.local.stack.guard", str(pid), str(home.root)],
         environment=base_environment(home) | {"PYTHONPATH": str(REPOSITORY)},
         folder=str(REPOSITORY),
         stop_wait_s=2,

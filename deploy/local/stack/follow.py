@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.local.supervisor import Process
+from deploy.local.stack.supervisor import Process
 
 
 def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Path) -> Iterator[str]:

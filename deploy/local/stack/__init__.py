@@ -1,0 +1,1 @@
+"""The laptop stack: its programs, their supervisor, ports, sockets and probes."""
