@@ -22,7 +22,7 @@ from converto_core.conversion.transitions import claim, confirm
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from converto_core.ports import ConversionFilter
+from converto_core.ports.stores import ConversionFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore
 from converto_infra.mongo.collection import document_of
 from converto_infra.mongo.stores import MongoStores

@@ -1,8 +1,10 @@
-"""What an object's key says: whose the object is, and which record it belongs to. It knows no object store."""
+"""Keys in the object store, built and parsed: whose an object is, and which record it belongs to."""
 
 import re
 
 import msgspec
+
+from converto_core.conversion.record import Conversion
 
 TENANTS = "t/"
 """Everything that belongs to users lies below this; housekeeping touches nothing else in the bucket."""
@@ -26,6 +28,16 @@ class SourcePlace(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     file_id: str
     version: int
+
+
+def output_key(conversion: Conversion, name: str) -> str:
+    """Object key of a result. It holds the token: what a fenced worker uploads is never taken for the result."""
+    return f"t/{conversion.owner}/out/{conversion.id}/{conversion.token}/{name}"
+
+
+def source_key(owner: str, file_id: str, version: int) -> str:
+    """Object key of a source; it holds no text that a user chose."""
+    return f"t/{owner}/in/{file_id}/{version}/source"
 
 
 def place_of(key: str) -> OutputPlace | SourcePlace | None:

@@ -9,7 +9,7 @@ from conversion_worker.clock import Clock, jittered_s
 from converto_core.catalogue import Slot, Worker
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
-from converto_core.ports import WorkerStore
+from converto_core.ports.stores import WorkerStore
 
 INTERVAL_S = 5.0
 WRITE_GAP_S = 0.5  # short conversions come and go many times a second; a person cannot see more than this

@@ -15,7 +15,8 @@ from litestar.openapi import OpenAPIConfig
 from converto_core.access import ApiKey, hash_secret, split_key_text
 from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
-from converto_core.ports import EventBus, ObjectStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
 from file_service.housekeeping.schedule import run_housekeeping
 from file_service.http.authentication import Authentication, administrators_only

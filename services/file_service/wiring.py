@@ -4,14 +4,14 @@ from typing import Protocol
 
 import msgspec
 
-from converto_core.ports import (
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
+from converto_core.ports.stores import (
     AccessStore,
     CacheStore,
     ConversionStore,
-    EventBus,
     FileStore,
     HistoryStore,
-    ObjectStore,
     ParkedStore,
     WorkerStore,
 )

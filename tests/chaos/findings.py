@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from converto_core.conversion.record import Conversion
 from converto_core.errors import SourceGone
-from converto_core.ports import ConversionFilter
+from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.store import S3ObjectStore
 from tests.chaos.ledger import Findings

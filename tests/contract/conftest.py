@@ -12,7 +12,8 @@ from converto_core.conversion.record import Lane
 from converto_core.events import PARKED_QUEUE, queue_name
 from converto_core.formats import Family
 from converto_core.ids import new_id
-from converto_core.ports import EventBus, ObjectStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus

@@ -9,7 +9,7 @@ from converto_core.events import ConversionCreated, ConversionFact
 from converto_core.files.record import File
 from converto_core.formats import Family
 from converto_core.ids import new_id
-from converto_core.ports import ObjectStore, PresignedRequest
+from converto_core.ports.objects import ObjectStore, PresignedRequest
 from converto_infra.memory.objects import Answer
 from converto_infra.memory.stores import MemoryObjectStore
 

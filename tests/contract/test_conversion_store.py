@@ -12,7 +12,7 @@ from converto_core.conversion.transitions import transition
 from converto_core.errors import DuplicateKey
 from converto_core.formats import Family
 from converto_core.ids import new_id
-from converto_core.ports import ConversionFilter
+from converto_core.ports.stores import ConversionFilter
 from converto_infra.memory.stores import MemoryStores
 from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import (

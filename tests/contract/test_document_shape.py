@@ -10,7 +10,7 @@ from pymongo import AsyncMongoClient, monitoring
 import converto_infra.mongo.stores
 from converto_core.conversion.record import Lane, Status
 from converto_core.formats import Family
-from converto_core.ports import ConversionFilter
+from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
 from tests.contract.samples import a_pending_conversion

@@ -8,7 +8,7 @@ import pytest
 from converto_core.conversion.record import Lane
 from converto_core.events import ConversionFact
 from converto_core.formats import Family
-from converto_core.ports import EventBus, Wakeup, WakeupSource
+from converto_core.ports.bus import EventBus, Wakeup, WakeupSource
 from tests.contract.samples import a_fact, a_wakeup
 
 FAMILIES = (Family.OFFICE, Family.PDF)

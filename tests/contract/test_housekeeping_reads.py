@@ -15,7 +15,7 @@ from converto_core.access import RememberedAnswer
 from converto_core.conversion.record import Status
 from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
-from converto_core.ports import ObjectStore
+from converto_core.ports.objects import ObjectStore
 from converto_infra.memory.stores import MemoryObjectStore, MemoryStores
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.bucket import Bucket

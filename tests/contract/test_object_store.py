@@ -9,7 +9,7 @@ import pytest
 
 from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_core.ids import new_id
-from converto_core.ports import ObjectStore, UploadedPart
+from converto_core.ports.objects import ObjectStore, UploadedPart
 from converto_infra.settings import MIB
 from tests.contract.samples import send
 

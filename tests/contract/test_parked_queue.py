@@ -13,7 +13,8 @@ from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_EXCHANGE, EVENTS_EXCHANGE, PARKED_QUEUE, encode, queue_name, wake_up
 from converto_core.formats import Family
 from converto_core.ids import now_ms
-from converto_core.ports import EventBus, ParkedFilter, ParkedSource
+from converto_core.ports.bus import EventBus, ParkedSource
+from converto_core.ports.stores import ParkedFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.rabbitmq.connection import DELIVERY_LIMIT

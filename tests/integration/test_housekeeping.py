@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from converto_core.conversion.record import Conversion, Output, Status, output_key
-from converto_core.files.record import File, FileStatus, source_key
+from converto_core.conversion.record import Conversion, Output, Status
+from converto_core.files.record import File, FileStatus
 from converto_core.ids import new_id, now_ms
+from converto_core.object_keys import output_key, source_key
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings

@@ -16,9 +16,10 @@ import pytest
 
 from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.conversion.transitions import request_cancel
-from converto_core.files.record import File, FileStatus, source_key
+from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
+from converto_core.object_keys import source_key
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore

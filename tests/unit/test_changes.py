@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converto_core.conversion import transitions as changes
-from converto_core.conversion.record import TERMINAL, TRANSITIONS, Conversion, Lane, Status, output_key, readable_name
+from converto_core.conversion.record import TERMINAL, TRANSITIONS, Conversion, Lane, Status, readable_name
 from converto_core.conversion.transitions import AT_ONCE_MS, Change, transition
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
+from converto_core.object_keys import output_key
 from converto_infra.memory.stores import MemoryStores
 from tests.contract.samples import (
     NOW_MS,

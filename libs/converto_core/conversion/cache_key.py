@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from converto_core.catalogue import Offer
-from converto_core.conversion.record import Conversion, Output, Status, output_key, readable_name
+from converto_core.conversion.record import Conversion, Output, Status, readable_name
 from converto_core.ids import new_id
+from converto_core.object_keys import output_key
 
 GENERATION = 1
 """Part of every key. Raise it when our own converters make something else of the same bytes with the same programs."""

@@ -179,11 +179,6 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         return self.error_code, self.error_message
 
 
-def output_key(conversion: Conversion, name: str) -> str:
-    """Object key of a result. It holds the token: what a fenced worker uploads is never taken for the result."""
-    return f"t/{conversion.owner}/out/{conversion.id}/{conversion.token}/{name}"
-
-
 def readable_name(filename: str, target_format: str, page: int | None = None, pages: int | None = None) -> str:
     """`deck.pptx` becomes `deck.pdf`; pages get a number wide enough to sort, `deck-007.png`."""
     stem = filename.rpartition(".")[0] or filename or "converted"

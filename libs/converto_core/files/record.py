@@ -40,8 +40,3 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     upload_id: str | None = None
     part_size_bytes: int | None = None
     expires_at: int | None = None
-
-
-def source_key(owner: str, file_id: str, version: int) -> str:
-    """Object key of a source; it holds no text that a user chose."""
-    return f"t/{owner}/in/{file_id}/{version}/source"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from converto_core.ports import AgedRecord
+from converto_core.ports.stores import AgedRecord
 from converto_infra.memory.collection import Collection, MemoryServer
 
 

@@ -1,7 +1,7 @@
 """In-memory twin of `ParkedStore`."""
 
 from converto_core.dead_letters import ParkedMessage
-from converto_core.ports import ParkedFilter
+from converto_core.ports.stores import ParkedFilter
 from converto_infra.memory.collection import Collection, MemoryServer
 
 

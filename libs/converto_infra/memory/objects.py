@@ -16,7 +16,7 @@ import msgspec
 
 from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_core.ids import now_ms
-from converto_core.ports import (
+from converto_core.ports.objects import (
     Digest,
     ObjectInfo,
     ObjectPage,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pymongo import ASCENDING
 
-from converto_core.ports import AgedRecord
+from converto_core.ports.stores import AgedRecord
 from converto_infra.mongo.collection import Collection
 
 

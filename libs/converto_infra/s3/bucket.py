@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from converto_core.errors import ConvertoError, ObjectStoreUnavailable, SourceGone, UploadRefused
-from converto_core.ports import (
+from converto_core.ports.objects import (
     Digest,
     ObjectInfo,
     ObjectPage,

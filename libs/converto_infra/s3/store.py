@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_core.ids import now_ms
-from converto_core.ports import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
+from converto_core.ports.objects import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
 from converto_infra.resilience import object_store_guard
 from converto_infra.s3.bucket import Bucket, translated
 from converto_infra.settings import KIB, Settings

@@ -7,9 +7,10 @@ from typing import Any
 from conversion_worker.concurrency import all_of
 from conversion_worker.retry import Patience
 from converto_core.conversion.cache_key import adopted
-from converto_core.conversion.record import Conversion, Output, output_key, readable_name
+from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.formats import BY_NAME
-from converto_core.ports import ObjectStore
+from converto_core.object_keys import output_key
+from converto_core.ports.objects import ObjectStore
 from converto_engines.converter import Product, Report
 
 UPLOADS_AT_ONCE = 4

@@ -14,8 +14,10 @@ from conversion_worker.retry import Patience
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import know_source
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
-from converto_core.files.record import File, FileStatus, source_key
-from converto_core.ports import ConversionStore, Digest, FileStore, ObjectStore
+from converto_core.files.record import File, FileStatus
+from converto_core.object_keys import source_key
+from converto_core.ports.objects import Digest, ObjectStore
+from converto_core.ports.stores import ConversionStore, FileStore
 from converto_engines.sniffing.sniff import decide, sniff_path
 
 

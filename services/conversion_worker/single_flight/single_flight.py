@@ -15,7 +15,7 @@ from converto_core.catalogue import Offer
 from converto_core.conversion.cache_key import Cached, cache_key, has_result
 from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import BadSource, ObjectStoreUnavailable, SourceGone
-from converto_core.ports import CacheStore, ConversionStore
+from converto_core.ports.stores import CacheStore, ConversionStore
 from converto_infra.settings import Settings
 
 ROUNDS = 5  # an entry can change between two looks; who loses that often runs its engine without leading

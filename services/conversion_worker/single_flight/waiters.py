@@ -13,7 +13,8 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import followed, wake
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import wake_up
-from converto_core.ports import CacheStore, ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import CacheStore, ConversionStore
 
 BATCH = 200
 AT_ONCE = 8

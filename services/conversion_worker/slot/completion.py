@@ -27,7 +27,8 @@ from converto_core.conversion.transitions import (
 )
 from converto_core.errors import ConversionError, DependencyUnavailable, EngineError, StoreUnavailable
 from converto_core.events import fact
-from converto_core.ports import ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
 
 TRIES_WHEN_LEAVING = 3  # a worker that has to go leaves the rest to the reaper
 

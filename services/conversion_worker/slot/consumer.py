@@ -28,7 +28,9 @@ from converto_core.conversion.transitions import Change, beat, claim, hand_back
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated, fact
 from converto_core.formats import Family
-from converto_core.ports import ConversionStore, EventBus, ObjectStore, Wakeup, WakeupSource
+from converto_core.ports.bus import EventBus, Wakeup, WakeupSource
+from converto_core.ports.objects import ObjectStore
+from converto_core.ports.stores import ConversionStore
 from converto_engines.converter import Report
 from converto_infra.metrics import ENDED
 from converto_infra.settings import Settings

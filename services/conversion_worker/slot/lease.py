@@ -18,7 +18,8 @@ from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import beat
 from converto_core.errors import StoreUnavailable
 from converto_core.events import fact
-from converto_core.ports import ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
 
 WRITE_GAP_S = 1.0  # at most one progress write per second, so that a chatty program costs the database nothing
 

@@ -15,7 +15,7 @@ from converto_core.conversion.record import Step
 from converto_core.errors import DependencyUnavailable, UnsupportedConversion
 from converto_core.formats import Family, format_named
 from converto_core.ids import now_ms
-from converto_core.ports import WorkerStore
+from converto_core.ports.stores import WorkerStore
 from converto_engines import planner
 
 CACHE_S = 2.0

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from converto_core.errors import TooManyPending
-from converto_core.ports import ConversionStore
+from converto_core.ports.stores import ConversionStore
 
 CACHE_S = 1.0
 CACHE_SIZE = 1000

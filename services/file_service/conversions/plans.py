@@ -10,7 +10,7 @@ from converto_core.conversion.estimate import expected
 from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.errors import InvalidRequest
 from converto_core.formats import Format, format_named, format_of_name
-from converto_core.ports import ConversionFilter, ConversionStore
+from converto_core.ports.stores import ConversionFilter, ConversionStore
 from converto_engines import planner
 from file_service.conversions.offers import Offers, target_named
 from file_service.http.schemas import NewPlan, PlanBody, PlanStep, SecondsBody

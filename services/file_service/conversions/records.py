@@ -9,7 +9,8 @@ from converto_core.conversion.record import Conversion, Output, Status
 from converto_core.conversion.transitions import cancel_waiting, request_cancel
 from converto_core.errors import Conflict, InvalidRequest, NotFound
 from converto_core.ids import now_ms
-from converto_core.ports import ConversionFilter, ConversionStore, HistoryStore, ObjectStore, PresignedRequest
+from converto_core.ports.objects import ObjectStore, PresignedRequest
+from converto_core.ports.stores import ConversionFilter, ConversionStore, HistoryStore
 from file_service.delivery.dispatch import Dispatch
 from file_service.uploads.files import Files
 

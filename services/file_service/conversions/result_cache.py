@@ -15,7 +15,8 @@ from converto_core.conversion.transitions import Change, complete_from_cache
 from converto_core.errors import DependencyUnavailable, SourceGone
 from converto_core.files.record import File
 from converto_core.ids import now_ms
-from converto_core.ports import CacheStore, ConversionStore, ObjectStore
+from converto_core.ports.objects import ObjectStore
+from converto_core.ports.stores import CacheStore, ConversionStore
 from converto_infra.settings import Settings
 from file_service.conversions.offers import Offers, Plan
 

@@ -28,7 +28,7 @@ from converto_core.errors import (
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import format_of_name
 from converto_core.ids import now_ms
-from converto_core.ports import ConversionFilter, ConversionStore
+from converto_core.ports.stores import ConversionFilter, ConversionStore
 from converto_engines.sniffing import sniff
 from file_service.conversions.offers import Offers, Plan, target_named
 from file_service.conversions.pending_limit import PendingLimit

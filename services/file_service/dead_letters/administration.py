@@ -13,7 +13,7 @@ from converto_core.conversion.transitions import wake_again
 from converto_core.dead_letters import ParkedMessage
 from converto_core.errors import Conflict, NotFound
 from converto_core.ids import now_ms
-from converto_core.ports import ConversionStore, ParkedFilter, ParkedStore
+from converto_core.ports.stores import ConversionStore, ParkedFilter, ParkedStore
 from file_service.dead_letters.resolution import Explained, Outlook, explained
 from file_service.delivery.dispatch import Dispatch
 from file_service.http.dead_letter_bodies import ParkedSettled, Refusal

@@ -9,7 +9,8 @@ import structlog
 
 from converto_core.dead_letters import DeadLetter, conversion_id_in, parked
 from converto_core.errors import DuplicateKey
-from converto_core.ports import ConversionStore, EventBus, ParkedStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore, ParkedStore
 
 BATCH = 200
 

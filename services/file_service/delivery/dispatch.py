@@ -12,7 +12,8 @@ from converto_core.conversion.transitions import Change, published
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import fact, wake_up
 from converto_core.ids import now_ms
-from converto_core.ports import ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
 from file_service.delivery.outbox import again_ms
 
 MOST_UNDER_WAY = 1000

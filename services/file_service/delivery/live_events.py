@@ -14,7 +14,8 @@ from converto_core.conversion.record import TERMINAL, Conversion, Status
 from converto_core.errors import BusUnavailable, NotFound, StoreUnavailable
 from converto_core.events import ConversionFact
 from converto_core.ids import now_ms
-from converto_core.ports import ConversionFilter, ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionFilter, ConversionStore
 
 MOST_HINTS = 500
 """A listener that is further behind looks at all its conversions instead of remembering each hint."""

@@ -11,7 +11,8 @@ import structlog
 from converto_core.conversion.record import Conversion, Lane
 from converto_core.conversion.transitions import wake_again
 from converto_core.formats import Family
-from converto_core.ports import ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
 
 BATCH = 200
 SETTLED_MS = 3000  # younger ones may be on their way

@@ -12,7 +12,8 @@ from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import cancel_waiting, published, put_off
 from converto_core.errors import BusUnavailable
 from converto_core.events import fact, wake_up
-from converto_core.ports import ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
 
 BATCH = 200
 MOST_DOUBLINGS = 32

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
-from converto_core.ports import EventBus, ObjectStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
 from converto_infra.metrics import serve_metrics
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus

@@ -12,7 +12,8 @@ import structlog
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import Change, cancel_running, fail, lost
 from converto_core.events import fact
-from converto_core.ports import ConversionStore, EventBus
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
 from converto_infra.metrics import REAPED
 
 BATCH = 10_000

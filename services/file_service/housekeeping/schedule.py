@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from converto_core.ports import EventBus, ObjectStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
 from file_service.housekeeping.retention.abandoned_uploads import ConfirmUpload
 from file_service.housekeeping.sweeps import Sweep, Sweeps

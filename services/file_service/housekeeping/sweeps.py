@@ -8,7 +8,8 @@ import structlog
 
 from converto_core import ids
 from converto_core.errors import DependencyUnavailable
-from converto_core.ports import EventBus, ObjectStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
 from file_service.dead_letters.collector import Parking
 from file_service.delivery.lost_messages import LostWakeups

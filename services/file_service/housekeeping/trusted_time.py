@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
-from converto_core.ports import ObjectStore
+from converto_core.ports.objects import ObjectStore
 
 NOTABLE_MS = 60_000
 

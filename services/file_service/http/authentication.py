@@ -10,7 +10,7 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 
 from converto_core.access import ApiKey, split_key_text
 from converto_core.errors import Forbidden, Unauthorized
-from converto_core.ports import AccessStore
+from converto_core.ports.stores import AccessStore
 
 KEY_CACHE_S = 5.0
 """A revoked key works at most this long; without the cache each request would cost one more database call."""

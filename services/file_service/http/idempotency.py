@@ -13,7 +13,7 @@ import msgspec
 from converto_core.access import NewIds, RememberedAnswer
 from converto_core.errors import Conflict, ConvertoError, DependencyUnavailable, IdempotencyMismatch, RequestInFlight
 from converto_core.ids import new_id, now_ms
-from converto_core.ports import AccessStore
+from converto_core.ports.stores import AccessStore
 from file_service.http.problem_details import FieldError, InvalidFields, problem_of
 
 STALE_AFTER_MS = 5_000

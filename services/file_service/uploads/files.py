@@ -20,10 +20,12 @@ from converto_core.errors import (
     UploadIncomplete,
     UploadRefused,
 )
-from converto_core.files.record import File, FileStatus, source_key
+from converto_core.files.record import File, FileStatus
 from converto_core.formats import BY_NAME, Format, extension_of
 from converto_core.ids import now_ms
-from converto_core.ports import FileStore, ObjectInfo, ObjectStore, PresignedRequest, UploadedPart
+from converto_core.object_keys import source_key
+from converto_core.ports.objects import ObjectInfo, ObjectStore, PresignedRequest, UploadedPart
+from converto_core.ports.stores import FileStore
 from converto_engines.sniffing import containers, sniff
 from file_service.http.schemas import (
     ArrivedPart,

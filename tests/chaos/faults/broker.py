@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel
 from converto_core.conversion.record import Conversion, Lane
 from converto_core.events import EVENTS_EXCHANGE, encode, queue_name, wake_up
 from converto_core.formats import Family
-from converto_core.ports import ConversionFilter
+from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from tests.chaos.faults.fault import Fault
 from tests.chaos.site import Site

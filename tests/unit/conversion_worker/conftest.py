@@ -21,9 +21,10 @@ from conversion_worker.slot.exclusive_gate import Company
 from conversion_worker.worker_registry import Board
 from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.events import ConversionFact, wake_up
-from converto_core.files.record import File, FileStatus, source_key
+from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id
+from converto_core.object_keys import source_key
 from converto_engines.converter import Converter, offers_of
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore
 from converto_infra.settings import Settings

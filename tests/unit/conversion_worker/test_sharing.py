@@ -12,8 +12,9 @@ from converto_core.conversion.record import Appended, Conversion, Lane, Status, 
 from converto_core.conversion.transitions import cancel_waiting, expire_result, lost, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import wake_up
-from converto_core.files.record import FileStatus, source_key
+from converto_core.files.record import FileStatus
 from converto_core.formats import Family
+from converto_core.object_keys import source_key
 from converto_engines.converter import Job, Product
 from file_service.delivery.outbox import Outbox
 from tests.unit.conversion_worker.conftest import OWNER, House

@@ -16,11 +16,12 @@ from litestar import Litestar
 
 from converto_core.access import ApiKey, hash_secret, new_key_text, split_key_text
 from converto_core.catalogue import Offer, Slot, Worker
-from converto_core.conversion.record import Conversion, Output, output_key
+from converto_core.conversion.record import Conversion, Output
 from converto_core.conversion.transitions import Change, claim, complete
 from converto_core.formats import Family
 from converto_core.ids import now_ms
-from converto_core.ports import PresignedRequest
+from converto_core.object_keys import output_key
+from converto_core.ports.objects import PresignedRequest
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.app import FileService, build_routes

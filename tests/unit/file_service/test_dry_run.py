@@ -14,8 +14,9 @@ from converto_core.conversion.cache_key import Cached
 from converto_core.conversion.history import entry_of
 from converto_core.conversion.record import Status
 from converto_core.errors import StoreUnavailable
-from converto_core.files.record import FileStatus, source_key
+from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
+from converto_core.object_keys import source_key
 from converto_infra.settings import Settings
 from file_service.housekeeping.__main__ import main
 from file_service.housekeeping.dry_run import DryRun, Total

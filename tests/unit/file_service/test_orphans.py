@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from converto_core.conversion.record import Status, output_key
+from converto_core.conversion.record import Status
 from converto_core.conversion.transitions import claim
-from converto_core.files.record import FileStatus, source_key
+from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
-from converto_core.object_keys import OutputPlace, SourcePlace, place_of
+from converto_core.object_keys import OutputPlace, SourcePlace, output_key, place_of, source_key
 from converto_infra.memory.stores import MemoryStores
 from file_service.housekeeping.retention.bucket_mark import KEY
 from file_service.housekeeping.retention.orphans import PAGE, Orphans

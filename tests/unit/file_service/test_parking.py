@@ -8,7 +8,7 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason
 from converto_core.errors import StoreUnavailable
 from converto_core.events import encode, wake_up
-from converto_core.ports import ParkedFilter
+from converto_core.ports.stores import ParkedFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from file_service.dead_letters.collector import BATCH, Parking
 from tests.contract.samples import NOW_MS, a_pending_conversion

@@ -1,6 +1,6 @@
 """One owner's conversions that wait are bounded; another owner's are not touched (C8, I15)."""
 
-from converto_core.ports import ConversionStore
+from converto_core.ports.stores import ConversionStore
 from converto_infra.memory.stores import MemoryStores
 from file_service.conversions.pending_limit import CACHE_S, PendingLimit
 from tests.contract.samples import a_pending_conversion

@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 
 from converto_core.conversion.record import Conversion, Lane, Output, Status, Step
-from converto_core.files.record import File, FileStatus, source_key
+from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
+from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.housekeeping.retention.removal import Leaving

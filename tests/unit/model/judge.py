@@ -10,7 +10,7 @@ from typing import Any
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
 from converto_core.conversion.transitions import Change
 from converto_core.events import wake_up
-from converto_core.ports import HistoryStore
+from converto_core.ports.stores import HistoryStore
 from converto_infra.memory.collection import MemoryServer
 from converto_infra.memory.conversions import MemoryConversionStore
 from converto_infra.settings import Settings

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from converto_core.errors import BusUnavailable, DependencyUnavailable
 from converto_core.events import ConversionFact
 from converto_core.formats import Family
-from converto_core.ports import Wakeup
+from converto_core.ports.bus import Wakeup
 from converto_infra.memory.bus import MemorySlot
 from converto_infra.memory.stores import MemoryEventBus
 

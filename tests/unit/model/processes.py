@@ -19,7 +19,7 @@ from conversion_worker.single_flight.waiters import Followers
 from conversion_worker.slot.consumer import Slot, Stop, Surroundings
 from conversion_worker.slot.exclusive_gate import Company
 from conversion_worker.worker_registry import Board
-from converto_core.conversion.record import Conversion, Lane, Output, output_key
+from converto_core.conversion.record import Conversion, Lane, Output
 from converto_core.conversion.transitions import know_source
 from converto_core.errors import (
     BusUnavailable,
@@ -29,6 +29,7 @@ from converto_core.errors import (
     StoreUnavailable,
 )
 from converto_core.formats import Family
+from converto_core.object_keys import output_key
 from converto_engines.converter import Report
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings

@@ -12,9 +12,9 @@ from converto_core.catalogue import Worker as WorkerRecord
 from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import ObjectStoreUnavailable
 from converto_core.events import ConversionCreated
-from converto_core.files.record import source_key
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
+from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.http.schemas import NewConversion, NewFile

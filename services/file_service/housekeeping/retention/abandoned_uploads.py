@@ -13,7 +13,9 @@ from converto_core.conversion.transitions import expire_upload
 from converto_core.errors import RequestError
 from converto_core.events import fact
 from converto_core.files.record import File, FileStatus
-from converto_core.ports import ConversionFilter, ConversionStore, EventBus, FileStore, ObjectStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
+from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
 

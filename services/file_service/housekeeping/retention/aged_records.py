@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from functools import partial
 
-from converto_core.ports import AgedRecord, AgedRecords
+from converto_core.ports.stores import AgedRecord, AgedRecords
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
 

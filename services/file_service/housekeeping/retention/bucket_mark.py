@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from converto_core.errors import SourceGone
-from converto_core.ports import ObjectStore
+from converto_core.ports.objects import ObjectStore
 
 KEY = "converto/database"
 LONGEST_ID = 64

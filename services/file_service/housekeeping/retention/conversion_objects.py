@@ -2,7 +2,7 @@
 
 from converto_core.conversion.record import Conversion
 from converto_core.object_keys import OutputPlace, place_of
-from converto_core.ports import ObjectStore, StoredObject
+from converto_core.ports.objects import ObjectStore, StoredObject
 from file_service.housekeeping.retention.removal import Kind, Leaving
 
 PAGE = 1000

@@ -5,7 +5,7 @@ from functools import partial
 
 from converto_core.conversion.record import Conversion, Status
 from converto_core.files.record import File, FileStatus
-from converto_core.ports import ConversionFilter, ConversionStore, FileStore
+from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.expired_results import ResultExpiry
 from file_service.housekeeping.retention.removal import BATCH, Departure, Kind, Leaving, spoken

@@ -6,7 +6,8 @@ from functools import partial
 import structlog
 
 from converto_core.conversion.record import Conversion, Status
-from converto_core.ports import ConversionStore, StoredObject
+from converto_core.ports.objects import StoredObject
+from converto_core.ports.stores import ConversionStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.conversion_objects import ConversionObjects, leaving_objects
 from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken

@@ -8,7 +8,9 @@ import structlog
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_result
 from converto_core.events import fact
-from converto_core.ports import ConversionStore, EventBus, StoredObject
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import StoredObject
+from converto_core.ports.stores import ConversionStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.conversion_objects import ConversionObjects, leaving_objects
 from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken

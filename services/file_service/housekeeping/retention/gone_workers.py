@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from converto_core.catalogue import Worker
-from converto_core.ports import WorkerStore
+from converto_core.ports.stores import WorkerStore
 from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
 
 WORKER_GONE_MS = 60_000

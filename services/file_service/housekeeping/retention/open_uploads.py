@@ -8,7 +8,8 @@ import structlog
 from converto_core.conversion.record import Status
 from converto_core.files.record import FileStatus
 from converto_core.object_keys import TENANTS, OutputPlace, SourcePlace, place_of
-from converto_core.ports import ConversionStore, FileStore, ObjectStore, OpenUpload
+from converto_core.ports.objects import ObjectStore, OpenUpload
+from converto_core.ports.stores import ConversionStore, FileStore
 from file_service.housekeeping.retention.bucket_mark import BucketMark
 from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from converto_core.ports import EventBus, ObjectStore
+from converto_core.ports.bus import EventBus
+from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
 from file_service.housekeeping.retention.abandoned_uploads import AbandonedUploads, ConfirmUpload
 from file_service.housekeeping.retention.aged_records import Aged

@@ -6,8 +6,10 @@ from functools import partial
 import structlog
 
 from converto_core.conversion.record import TERMINAL, Status
-from converto_core.files.record import File, FileStatus, source_key
-from converto_core.ports import ConversionFilter, ConversionStore, FileStore, ObjectStore
+from converto_core.files.record import File, FileStatus
+from converto_core.object_keys import source_key
+from converto_core.ports.objects import ObjectStore
+from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import BATCH, Departure, Kind, Leaving, spoken
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from converto_core.access import NewIds
 from converto_core.conversion.record import Conversion, Status
-from converto_core.ports import ConversionFilter
+from converto_core.ports.stores import ConversionFilter
 from converto_infra.settings import Settings
 from file_service.conversions.offers import target_named
 from file_service.conversions.records import Records, check_number

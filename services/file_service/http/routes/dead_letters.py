@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from converto_core.access import NewIds
 from converto_core.dead_letters import Reason
-from converto_core.ports import ParkedFilter
+from converto_core.ports.stores import ParkedFilter
 from file_service.dead_letters.administration import Parked
 from file_service.http.dead_letter_bodies import (
     ConversionId,
