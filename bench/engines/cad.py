@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.figures import keep, show, verdict
 from converto_core.formats import format_of_name
-from converto_engines.converter import Job, Limits, unheard
+from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.models.cad import Cad, CadOptions
 from converto_engines.models.meshes import Meshes
 from converto_engines.runtime.process import Sandbox
@@ -74,7 +74,7 @@ async def ours_s(cad: Cad, path: Path, kind: str) -> float:
             folder=folder,
             options=CadOptions(),
             limits=Limits(),
-            report=unheard,
+            report=ignore_report,
         )
         started = time.perf_counter()
         await cad.convert(job)

@@ -27,7 +27,7 @@ import msgspec
 from bench.figures import keep, show, verdict
 from bench.office_ways import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked, soffice
 from converto_core.errors import ConversionError
-from converto_engines.converter import Job, Limits, unheard
+from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.office.libreoffice import LibreOffice, OfficeOptions
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
@@ -97,7 +97,7 @@ def job_of(source: Path, folder: Path) -> Job:
         folder=folder,
         options=OfficeOptions(),
         limits=LIMITS,
-        report=unheard,
+        report=ignore_report,
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.figures import keep, show, verdict
-from converto_engines.converter import Job, Limits, unheard
+from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.pdf.pages import PageOptions, PdfPages
 from converto_engines.runtime.process import Sandbox
 from tests.assets.make_samples import MAKERS
@@ -74,7 +74,7 @@ async def _by_converter(converter: PdfPages, paths: list[Path], folder: Path) ->
             folder=room,
             options=PageOptions(dpi=DPI),
             limits=Limits(),
-            report=unheard,
+            report=ignore_report,
         )
         started = time.perf_counter()
         products = await converter.convert(job)

@@ -19,7 +19,7 @@ import msgspec
 from PIL import Image
 
 from bench.figures import keep, show, verdict
-from converto_engines.converter import Job, Limits, unheard
+from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.pictures.pictures import PictureOptions, Pictures
 from converto_engines.runtime.process import Sandbox
 
@@ -71,7 +71,7 @@ async def by_converter(converter: Pictures, case: Case, folder: Path) -> float:
         folder=folder,
         options=PictureOptions(**case.options),
         limits=Limits(),
-        report=unheard,
+        report=ignore_report,
     )
     started = time.perf_counter()
     (product,) = await converter.convert(job)

@@ -19,7 +19,7 @@ from converto_core.conversion.record import Step
 from converto_core.errors import ConvertoError
 from converto_core.formats import Format
 from converto_engines import planner
-from converto_engines.converter import Converter, Job, Limits, Product, offers_of, options_for, unheard
+from converto_engines.converter import Converter, Job, Limits, Product, ignore_report, offers_of, options_for
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.process_tree import usage_of
@@ -125,7 +125,7 @@ class Engines:
             folder=folder,
             options=options_for(self._converter(step.converter), {}),
             limits=self.limits,
-            report=unheard,
+            report=ignore_report,
         )
 
     def _converter(self, name: str) -> Converter:

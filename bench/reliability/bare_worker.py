@@ -22,14 +22,14 @@ from conversion_worker.clock import SystemClock
 from conversion_worker.job.results import Results
 from conversion_worker.job.steps import Finished, JobRunner
 from conversion_worker.job.workspace import Workspace
-from conversion_worker.retry import Patience
-from conversion_worker.slot.consumer import Slot, Stop, Surroundings
-from conversion_worker.slot.exclusive_gate import Company
-from conversion_worker.worker_registry import Board, Register
+from conversion_worker.retry import DeadlineRetry
+from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
+from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import EngineError
-from converto_core.events import ConversionFact
+from converto_core.events import ConversionEvent
 from converto_core.formats import Family
 from converto_engines.converter import Product, Report
 from converto_infra.mongo.stores import MongoStores
@@ -60,7 +60,7 @@ class FixedWork(JobRunner):
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
         """The result is the source."""
         note(RUN, claimed.id)
-        path, patience = folder / "source", Patience(SystemClock(), seconds=self._timeout_s)
+        path, patience = folder / "source", DeadlineRetry(SystemClock(), seconds=self._timeout_s)
         await patience.repeat(lambda: self._objects.download(source_key(claimed.id), path))
         child = await asyncio.create_subprocess_exec("sleep", str(WORK_S))
         if await child.wait() != 0:
@@ -72,7 +72,7 @@ class FixedWork(JobRunner):
 class TellingBus(RabbitEventBus):
     """Notes the moment at which a conversion is shown as completed: what a webhook would be sent for."""
 
-    async def announce(self, event: ConversionFact) -> None:
+    async def announce(self, event: ConversionEvent) -> None:
         """Note it, then announce."""
         if event.status is Status.COMPLETED:
             note(EFFECT, event.id)
@@ -82,11 +82,11 @@ class TellingBus(RabbitEventBus):
 async def serve(settings: Settings, *, is_fixed: bool) -> None:
     """Take conversions until asked to stop."""
     async with AsyncExitStack() as left_open:
-        stop, clock, board = Stop(), SystemClock(), Board()
+        stop, clock, board = Stop(), SystemClock(), RunningJobs()
         with_signals(stop, grace_s=settings.stop_grace_s)
         worker_id = f"bench-{os.getpid()}-{secrets.token_hex(3)}"
         stores, objects, bus, workspace = await left_open.enter_async_context(_opened(settings, worker_id, is_fixed))
-        around = Surroundings(
+        around = WorkerContext(
             worker_id=worker_id,
             families=tuple(Family),
             conversions=stores.conversions,
@@ -94,12 +94,12 @@ async def serve(settings: Settings, *, is_fixed: bool) -> None:
             bus=bus,
             workspace=workspace,
             board=board,
-            company=Company(),
+            company=ExclusiveGate(),
             stop=stop,
             settings=settings,
             clock=clock,
         )
-        register = Register(
+        register = WorkerRegistry(
             _record(worker_id, settings, clock), store=stores.workers, board=board, clock=clock, stopping=stop.stopping
         )
         runners = [FixedWork(objects, settings) if is_fixed else NoWork() for _ in range(settings.slots)]
@@ -107,7 +107,7 @@ async def serve(settings: Settings, *, is_fixed: bool) -> None:
         await _work(slots, register)
 
 
-async def _work(slots: list[Slot], register: Register) -> None:
+async def _work(slots: list[Slot], register: WorkerRegistry) -> None:
     async with asyncio.TaskGroup() as tasks:
         registering = tasks.create_task(register.run())
         await asyncio.wait([tasks.create_task(slot.run()) for slot in slots])

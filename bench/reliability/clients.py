@@ -20,7 +20,7 @@ from bench.reliability.producer import pending
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import published
 from converto_core.errors import BusUnavailable, DuplicateKey, StoreUnavailable
-from converto_core.events import wake_up
+from converto_core.events import conversion_created
 from converto_core.ids import new_id, now_ms
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
@@ -68,7 +68,7 @@ async def _accepted(stores: MongoStores, conversion: Conversion) -> bool:
 
 async def _wake(stores: MongoStores, bus: RabbitEventBus, conversion: Conversion, settings: Settings) -> None:
     try:
-        await bus.publish(wake_up(conversion))
+        await bus.publish(conversion_created(conversion))
         due_ms = now_ms() + int(settings.republish_after_s * 1000)
         await stores.conversions.apply(published(conversion, next_due_ms=due_ms))
     except (BusUnavailable, StoreUnavailable):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from bench.reliability.peer import app, nothing, nothing_once, records
 from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.conversion.transitions import published
-from converto_core.events import wake_up
+from converto_core.events import conversion_created
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_infra.mongo.stores import MongoStores
@@ -52,7 +52,7 @@ async def serve_own() -> None:
     async def one() -> str:
         conversion = pending()
         await stores.conversions.insert(conversion)
-        await bus.publish(wake_up(conversion))
+        await bus.publish(conversion_created(conversion))
         due_ms = now_ms() + int(settings.republish_after_s * 1000)
         await stores.conversions.apply(published(conversion, next_due_ms=due_ms))
         return conversion.id

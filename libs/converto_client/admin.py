@@ -1,6 +1,6 @@
 """What only an administrator's key may ask: parked messages. `AsyncAdmin` does the work, `Admin` is for plain code."""
 
-from converto_client.admin_models import ParkedMessage, ParkedPage, ParkedSettled
+from converto_client.admin_models import DeadLetter, DeadLetterPage, DeadLettersHandled
 from converto_client.portal import Portal
 from converto_client.transport import API, Transport, segment, without_none
 
@@ -21,18 +21,18 @@ class AsyncAdmin:
         conversion_id: str | None = None,
         limit: int = 50,
         after: str | None = None,
-    ) -> ParkedPage:
+    ) -> DeadLetterPage:
         """One page of messages that the broker set aside; `after` is the `next` of the page before."""
         params = without_none(reason=reason, conversion_id=conversion_id, limit=limit, after=after)
-        return await self._transport.call("GET", PARKED, ParkedPage, params=params)
+        return await self._transport.call("GET", PARKED, DeadLetterPage, params=params)
 
-    async def parked_message(self, message_id: str) -> ParkedMessage:
+    async def parked_message(self, message_id: str) -> DeadLetter:
         """One of them with its body, what became of its conversion, and what to do."""
-        return await self._transport.call("GET", f"{PARKED}/{segment(message_id)}", ParkedMessage)
+        return await self._transport.call("GET", f"{PARKED}/{segment(message_id)}", DeadLetter)
 
-    async def requeue_parked(self, message_id: str) -> ParkedMessage:
+    async def requeue_parked(self, message_id: str) -> DeadLetter:
         """Wake its conversion now; raises `Conflict`, which says why, when none waits for it."""
-        return await self._transport.call("POST", f"{PARKED}/{segment(message_id)}/requeue", ParkedMessage)
+        return await self._transport.call("POST", f"{PARKED}/{segment(message_id)}/requeue", DeadLetter)
 
     async def drop_parked(self, message_id: str) -> None:
         """Forget a message; its conversion stays as it is."""
@@ -40,17 +40,17 @@ class AsyncAdmin:
 
     async def requeue_many_parked(
         self, *, reason: str | None = None, conversion_id: str | None = None, after: str | None = None
-    ) -> ParkedSettled:
+    ) -> DeadLettersHandled:
         """Requeue one page of them (200); go on with `after` until its `next` is None."""
         body = without_none(reason=reason, conversion_id=conversion_id, after=after)
-        return await self._transport.call("POST", f"{PARKED}/requeue", ParkedSettled, body=body)
+        return await self._transport.call("POST", f"{PARKED}/requeue", DeadLettersHandled, body=body)
 
     async def drop_many_parked(
         self, *, reason: str | None = None, conversion_id: str | None = None, after: str | None = None
-    ) -> ParkedSettled:
+    ) -> DeadLettersHandled:
         """Drop one page of them (200); go on with `after` until its `next` is None."""
         body = without_none(reason=reason, conversion_id=conversion_id, after=after)
-        return await self._transport.call("POST", f"{PARKED}/drop", ParkedSettled, body=body)
+        return await self._transport.call("POST", f"{PARKED}/drop", DeadLettersHandled, body=body)
 
 
 class Admin:
@@ -68,17 +68,17 @@ class Admin:
         conversion_id: str | None = None,
         limit: int = 50,
         after: str | None = None,
-    ) -> ParkedPage:
+    ) -> DeadLetterPage:
         """One page of messages that the broker set aside; `after` is the `next` of the page before."""
         return self._portal.run(
             self._admin.parked(reason=reason, conversion_id=conversion_id, limit=limit, after=after)
         )
 
-    def parked_message(self, message_id: str) -> ParkedMessage:
+    def parked_message(self, message_id: str) -> DeadLetter:
         """One of them with its body, what became of its conversion, and what to do."""
         return self._portal.run(self._admin.parked_message(message_id))
 
-    def requeue_parked(self, message_id: str) -> ParkedMessage:
+    def requeue_parked(self, message_id: str) -> DeadLetter:
         """Wake its conversion now; raises `Conflict`, which says why, when none waits for it."""
         return self._portal.run(self._admin.requeue_parked(message_id))
 
@@ -88,14 +88,14 @@ class Admin:
 
     def requeue_many_parked(
         self, *, reason: str | None = None, conversion_id: str | None = None, after: str | None = None
-    ) -> ParkedSettled:
+    ) -> DeadLettersHandled:
         """Requeue one page of them (200); go on with `after` until its `next` is None."""
         work = self._admin.requeue_many_parked(reason=reason, conversion_id=conversion_id, after=after)
         return self._portal.run(work)
 
     def drop_many_parked(
         self, *, reason: str | None = None, conversion_id: str | None = None, after: str | None = None
-    ) -> ParkedSettled:
+    ) -> DeadLettersHandled:
         """Drop one page of them (200); go on with `after` until its `next` is None."""
         work = self._admin.drop_many_parked(reason=reason, conversion_id=conversion_id, after=after)
         return self._portal.run(work)

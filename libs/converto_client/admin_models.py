@@ -19,7 +19,7 @@ class ConversionNow(ConversionThen, frozen=True, kw_only=True):
     wakeup_due_at: int | None = None
 
 
-class ParkedSummary(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A message that the broker set aside; `explanation` says why. Times are milliseconds since the epoch, UTC."""
 
     id: str
@@ -37,7 +37,7 @@ class ParkedSummary(msgspec.Struct, frozen=True, kw_only=True):
     stored_at: int = 0
 
 
-class ParkedMessage(ParkedSummary, frozen=True, kw_only=True):
+class DeadLetter(DeadLetterSummary, frozen=True, kw_only=True):
     """The same with its body (base64 where `is_binary`), and what became of its conversion and what to do."""
 
     body: str = ""
@@ -48,10 +48,10 @@ class ParkedMessage(ParkedSummary, frozen=True, kw_only=True):
     advice: str = ""
 
 
-class ParkedPage(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
     """One page of parked messages, the last that died first; `next` is the cursor of the page after it."""
 
-    messages: tuple[ParkedSummary, ...]
+    messages: tuple[DeadLetterSummary, ...]
     next: str | None = None
 
 
@@ -62,7 +62,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
-class ParkedSettled(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLettersHandled(msgspec.Struct, frozen=True, kw_only=True):
     """How many messages of one page were settled, and which were not; `next` is where the next page begins."""
 
     settled: int

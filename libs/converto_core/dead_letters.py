@@ -30,7 +30,7 @@ class Reason(StrEnum):
     UNKNOWN = "unknown"
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetteredMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message as the broker hands it over from the parked queue. `died_at` is the broker's time, in ms.
 
     `verdict` is the broker's own word for why; `queue` is where the message was before. Both are None when somebody
@@ -59,7 +59,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return str(uuid.UUID(bytes=time_bytes + marked + digest[3:10]))
 
 
-class ParkedMessage(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter as the database keeps it. Times are milliseconds since the epoch, UTC.
 
     `explanation` says in words why it was set aside. `body` is text, or base64 where `is_binary`; of a large message
@@ -95,7 +95,7 @@ class ParkedMessage(msgspec.Struct, frozen=True, kw_only=True):
         return base64.b64decode(self.body) if self.is_binary else self.body.encode()
 
 
-def conversion_id_in(letter: DeadLetter) -> str | None:
+def conversion_id_in(letter: DeadLetteredMessage) -> str | None:
     """Which conversion a message speaks of, also when it is of a newer version that cannot be read whole."""
     try:
         named = _named_decoder.decode(letter.body).id
@@ -104,13 +104,13 @@ def conversion_id_in(letter: DeadLetter) -> str | None:
     return named if 0 < len(named) <= LONGEST_ID and named.isascii() and named.isprintable() else None
 
 
-def parked(letter: DeadLetter, conversion: Conversion | None, *, now_ms: int) -> ParkedMessage:
+def parked(letter: DeadLetteredMessage, conversion: Conversion | None, *, now_ms: int) -> DeadLetter:
     """The record of a dead letter; `conversion` is what it speaks of, as it is now."""
     event, trouble = _read(letter.body)
     reason = Reason.UNREADABLE if event is None else _reason(letter.verdict)
     text, is_binary = _kept(letter.body)
     error_code, error_message = (None, None) if conversion is None else conversion.last_error
-    return ParkedMessage(
+    return DeadLetter(
         id=letter.id,
         reason=reason,
         explanation=trouble or _explanation(reason, letter),
@@ -158,7 +158,7 @@ def _reason(verdict: str | None) -> Reason:
         return Reason.UNKNOWN
 
 
-def _explanation(reason: Reason, letter: DeadLetter) -> str:
+def _explanation(reason: Reason, letter: DeadLetteredMessage) -> str:
     times = f"{letter.deliveries} times" if letter.deliveries else "too often"
     return {
         Reason.REJECTED: "A worker rejected it",

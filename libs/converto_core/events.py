@@ -14,7 +14,7 @@ from converto_core.formats import Family
 
 EVENTS_EXCHANGE = "converto.events"
 DEAD_EXCHANGE = "converto.dead"
-PARKED_QUEUE = "conversions.parked"
+DEAD_LETTER_QUEUE = "conversions.parked"
 VERSION = 1
 
 # What comes out of a queue may be made by anyone: no larger id than we make, no larger token than a database can hold.
@@ -49,7 +49,7 @@ class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, tag="conversi
         return f"conversion_created.{self.lane}.{self.family}"
 
 
-class ConversionFact(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_fact"):
+class ConversionEvent(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_fact"):
     """A conversion is now like this: for live displays, never for decisions."""
 
     id: str
@@ -67,10 +67,10 @@ class ConversionFact(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_
     @property
     def routing_key(self) -> str:
         """`conversion_started`, `_progressed`, `_completed`, `_failed`, `_cancelled` and so on, by status."""
-        return f"conversion_{_FACT_WORD[self.status]}"
+        return f"conversion_{_EVENT_WORD[self.status]}"
 
 
-_FACT_WORD = {
+_EVENT_WORD = {
     Status.AWAITING_UPLOAD: "registered",
     Status.PENDING: "queued",
     Status.PROCESSING: "progressed",
@@ -79,9 +79,9 @@ _FACT_WORD = {
     Status.CANCELLED: "cancelled",
     Status.EXPIRED: "expired",
 }
-FACT_KEYS = tuple(f"conversion_{word}" for word in _FACT_WORD.values())
+EVENT_KEYS = tuple(f"conversion_{word}" for word in _EVENT_WORD.values())
 
-Event = ConversionCreated | ConversionFact
+Event = ConversionCreated | ConversionEvent
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -107,7 +107,7 @@ def queue_name(family: Family, lane: Lane) -> str:
     return f"conversions.{family}.{lane}"
 
 
-def wake_up(conversion: Conversion) -> ConversionCreated:
+def conversion_created(conversion: Conversion) -> ConversionCreated:
     """The wake-up for a pending conversion; its family is known from the plan."""
     if conversion.family is None:
         raise ValueError(f"conversion {conversion.id} has no plan yet")
@@ -120,9 +120,9 @@ def wake_up(conversion: Conversion) -> ConversionCreated:
     )
 
 
-def fact(conversion: Conversion) -> ConversionFact:
+def fact(conversion: Conversion) -> ConversionEvent:
     """The fact that tells the present state of a conversion."""
-    return ConversionFact(
+    return ConversionEvent(
         id=conversion.id,
         owner=conversion.owner,
         file_id=conversion.file_id,

@@ -21,11 +21,11 @@ Note = Callable[[str], None]
 """Called with a sentence about what the result does not hold of this very source; users see it with the result."""
 
 
-def unheard(_percent: float | None, _stage: str) -> None:
+def ignore_report(_percent: float | None, _stage: str) -> None:
     """A `Report` to nobody."""
 
 
-def unnoted(_text: str) -> None:
+def ignore_note(_text: str) -> None:
     """A `Note` to nobody."""
 
 
@@ -63,7 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     report: Report
     more: tuple[Path, ...] = ()
-    note: Note = unnoted
+    note: Note = ignore_note
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):

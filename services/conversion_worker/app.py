@@ -16,13 +16,13 @@ import structlog
 from conversion_worker.clock import Clock, SystemClock, backoff_s
 from conversion_worker.job.results import Results
 from conversion_worker.job.source import Sources
-from conversion_worker.job.steps import Equipment, JobRunner
+from conversion_worker.job.steps import Engines, JobRunner
 from conversion_worker.job.workspace import Workspace, default_root
-from conversion_worker.single_flight.single_flight import Sharing
-from conversion_worker.single_flight.waiters import Followers
-from conversion_worker.slot.consumer import Slot, Stop, Surroundings
-from conversion_worker.slot.exclusive_gate import Company
-from conversion_worker.worker_registry import Board, Register
+from conversion_worker.single_flight.single_flight import SingleFlight
+from conversion_worker.single_flight.waiters import Waiters
+from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
+from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Offer, Worker
 from converto_core.errors import ConvertoError, DependencyUnavailable
 from converto_core.formats import Family
@@ -66,7 +66,7 @@ class ConverterBuilder(Protocol):
     def __call__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> list[Converter]: ...
 
 
-class Parts(msgspec.Struct, frozen=True):
+class WorkerParts(msgspec.Struct, frozen=True):
     """What a worker is built from. The chaos suite gives it servers, converters and clocks that misbehave."""
 
     connect: Callable[[Settings], Servers] = Servers.connect
@@ -82,9 +82,9 @@ class Programs(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
     families: tuple[Family, ...]
 
-    def equipment(self, slot: int) -> Equipment:
+    def equipment(self, slot: int) -> Engines:
         """The converters of one slot, by name. A plan may need any of them, also of a family that is not taken."""
-        return Equipment(
+        return Engines(
             converters={converter.name: converter for converter in self.sets[slot]},
             offers={offer.converter: offer for offer in self.offers},
         )
@@ -95,9 +95,9 @@ class Programs(msgspec.Struct, frozen=True):
         return tuple(offer for offer in self.offers if offer.family in self.families)
 
 
-async def run_worker(settings: Settings, parts: Parts | None = None) -> None:
+async def run_worker(settings: Settings, parts: WorkerParts | None = None) -> None:
     """One worker, start to stop; raises `EngineMissing`, `CannotWork` or `WorkFolderRefused` if it cannot run here."""
-    parts = parts or Parts()
+    parts = parts or WorkerParts()
     stop, clock = Stop(), parts.clock
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     with_signals(stop, grace_s=settings.stop_grace_s)
@@ -107,24 +107,24 @@ async def run_worker(settings: Settings, parts: Parts | None = None) -> None:
         servers = await open_things.enter_async_context(_servers(settings, parts))
         if not await wait_for_servers(servers, stop, clock):
             return
-        board = Board()
-        around = Surroundings(
+        board = RunningJobs()
+        around = WorkerContext(
             worker_id=worker_id,
             families=programs.families,
             conversions=servers.stores.conversions,
             objects=servers.objects,
             bus=servers.bus,
-            followers=Followers(
+            followers=Waiters(
                 conversions=servers.stores.conversions, cache=servers.stores.cache, bus=servers.bus, clock=clock
             ),
             workspace=workspace,
             board=board,
-            company=Company(),
+            company=ExclusiveGate(),
             stop=stop,
             settings=settings,
             clock=clock,
         )
-        register = Register(
+        register = WorkerRegistry(
             _record(worker_id, settings, programs, clock),
             store=servers.stores.workers,
             board=board,
@@ -177,7 +177,7 @@ async def _wait_for(name: str, ping: Callable[[], Awaitable[None]], stop: Stop, 
         await clock.wait(stop.stopping, backoff_s(failures, base_s=0.5, max_s=5))
 
 
-async def _work_until_stopped(slots: Sequence[Slot], register: Register) -> None:
+async def _work_until_stopped(slots: Sequence[Slot], register: WorkerRegistry) -> None:
     """All slots end by themselves when the worker stops; the record goes last, so that it can be seen stopping."""
     async with asyncio.TaskGroup() as tasks:
         registering = tasks.create_task(register.run(), name="register")
@@ -187,7 +187,7 @@ async def _work_until_stopped(slots: Sequence[Slot], register: Register) -> None
     await register.leave()
 
 
-def _slots(around: Surroundings, programs: Programs, servers: Servers) -> list[Slot]:
+def _slots(around: WorkerContext, programs: Programs, servers: Servers) -> list[Slot]:
     sources = Sources(
         conversions=servers.stores.conversions,
         files=servers.stores.files,
@@ -196,7 +196,7 @@ def _slots(around: Surroundings, programs: Programs, servers: Servers) -> list[S
         clock=around.clock,
     )
     results = Results(servers.objects)
-    sharing = Sharing(
+    sharing = SingleFlight(
         cache=servers.stores.cache,
         conversions=servers.stores.conversions,
         results=results,
@@ -243,7 +243,7 @@ async def _workspace(settings: Settings, worker_id: str) -> AsyncIterator[Worksp
 
 
 @asynccontextmanager
-async def _programs(settings: Settings, parts: Parts, scratch: Path) -> AsyncIterator[Programs]:
+async def _programs(settings: Settings, parts: WorkerParts, scratch: Path) -> AsyncIterator[Programs]:
     sandbox = await Sandbox.choose(settings.sandbox)
     sets = [parts.converters(sandbox, scratch=scratch) for _ in range(settings.slots)]
     offers = await offers_of(sets[0])
@@ -273,7 +273,7 @@ def _families(settings: Settings, offers: Sequence[Offer]) -> tuple[Family, ...]
 
 
 @asynccontextmanager
-async def _servers(settings: Settings, parts: Parts) -> AsyncIterator[Servers]:
+async def _servers(settings: Settings, parts: WorkerParts) -> AsyncIterator[Servers]:
     servers = parts.connect(settings)
     try:
         yield servers

@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Patience:
+class DeadlineRetry:
     """How long one job waits for servers; its lease goes on beating meanwhile."""
 
     def __init__(self, clock: Clock, *, seconds: float) -> None:

@@ -18,7 +18,7 @@ ALIVE_MS = int(3 * INTERVAL_S * 1000)
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Board:
+class RunningJobs:
     """What the slots of this worker hold at this moment (behaviour M15)."""
 
     def __init__(self) -> None:
@@ -51,11 +51,11 @@ class Board:
         return tuple(sorted(self._running.values(), key=lambda slot: slot.started_at))
 
 
-class Register:
+class WorkerRegistry:
     """Keeps this worker's record fresh."""
 
     def __init__(
-        self, worker: Worker, *, store: WorkerStore, board: Board, clock: Clock, stopping: asyncio.Event
+        self, worker: Worker, *, store: WorkerStore, board: RunningJobs, clock: Clock, stopping: asyncio.Event
     ) -> None:
         """`worker` is the record without its moving parts."""
         self._worker = worker

@@ -20,13 +20,13 @@ from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
 from file_service.housekeeping.schedule import run_housekeeping
 from file_service.http.authentication import Authentication, administrators_only
-from file_service.http.load_shedding import Shedding
-from file_service.http.middleware import Border
+from file_service.http.load_shedding import LoadShedding
+from file_service.http.middleware import RequestMiddleware
 from file_service.http.problem_details import to_response
 from file_service.http.requests import PREFIX
 from file_service.http.routes import catalogue, docs, events, health, plans
 from file_service.http.routes.conversions import conversion_routes
-from file_service.http.routes.dead_letters import parked_routes
+from file_service.http.routes.dead_letters import dead_letter_routes
 from file_service.http.routes.files import file_routes
 from file_service.wiring import Stores, Wiring, build_wiring
 
@@ -57,8 +57,8 @@ class FileService:
         self.wiring = build_wiring(settings, stores, objects, bus)
         routes = routes or build_routes(settings)
         routes.state.wiring = self.wiring
-        self.shedding = Shedding(routes, max_requests=settings.max_requests, max_streams=settings.max_live_streams)
-        self.asgi = Border(self.shedding)
+        self.shedding = LoadShedding(routes, max_requests=settings.max_requests, max_streams=settings.max_live_streams)
+        self.asgi = RequestMiddleware(self.shedding)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -128,7 +128,7 @@ def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) ->
                     plans.make_plan,
                     catalogue.list_workers,
                     catalogue.who_am_i,
-                    Router("/admin", guards=[administrators_only], route_handlers=parked_routes()),
+                    Router("/admin", guards=[administrators_only], route_handlers=dead_letter_routes()),
                 ],
             ),
             Router("/api", route_handlers=[health.live, health.ready, health.whole]),

@@ -15,7 +15,7 @@ NEEDED = ("database", "object_store")
 Ping = Callable[[], Awaitable[None]]
 
 
-class Doctor:
+class HealthCheck:
     """Asks each dependency for a sign of life."""
 
     def __init__(self, pings: Mapping[str, Ping], offers: Offers) -> None:

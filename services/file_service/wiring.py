@@ -10,9 +10,9 @@ from converto_core.ports.stores import (
     AccessStore,
     CacheStore,
     ConversionStore,
+    DeadLetterStore,
     FileStore,
     HistoryStore,
-    ParkedStore,
     WorkerStore,
 )
 from converto_infra.settings import Settings
@@ -20,12 +20,12 @@ from file_service.conversions.offers import Offers
 from file_service.conversions.pending_limit import PendingLimit
 from file_service.conversions.plans import Plans
 from file_service.conversions.records import Records
-from file_service.conversions.result_cache import EarlierResults
+from file_service.conversions.result_cache import ResultCache
 from file_service.conversions.submission import Conversions
-from file_service.dead_letters.administration import Parked
+from file_service.dead_letters.administration import DeadLetters
 from file_service.delivery.dispatch import Dispatch
 from file_service.delivery.live_events import Notifications
-from file_service.health import Doctor
+from file_service.health import HealthCheck
 from file_service.http.authentication import KeyRing
 from file_service.http.idempotency import Idempotency
 from file_service.http.requests import PREFIX
@@ -49,7 +49,7 @@ class Stores(Protocol):
     @property
     def access(self) -> AccessStore: ...
     @property
-    def parked(self) -> ParkedStore: ...
+    def parked(self) -> DeadLetterStore: ...
     async def identity(self) -> str:
         """An id that the database gave itself and keeps."""
 
@@ -69,14 +69,14 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     once: Idempotency
     offers: Offers
     files: Files
-    earlier: EarlierResults
+    earlier: ResultCache
     dispatch: Dispatch
     records: Records
     conversions: Conversions
     plans: Plans
-    parked: Parked
+    parked: DeadLetters
     notifications: Notifications
-    doctor: Doctor
+    doctor: HealthCheck
 
 
 def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Wiring:
@@ -94,7 +94,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         republish_after_s=settings.republish_after_s,
         republish_max_s=settings.republish_max_s,
     )
-    earlier = EarlierResults(
+    earlier = ResultCache(
         stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
     )
     records = Records(stores.conversions, stores.history, objects, files, dispatch)
@@ -120,7 +120,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
             pending=PendingLimit(stores.conversions, most=settings.max_pending_per_owner),
         ),
         plans=Plans(stores.conversions, files=files, offers=offers),
-        parked=Parked(stores.parked, stores.conversions, dispatch),
+        parked=DeadLetters(stores.parked, stores.conversions, dispatch),
         notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
-        doctor=Doctor({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
+        doctor=HealthCheck({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
     )

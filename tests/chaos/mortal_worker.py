@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from conversion_worker.app import Parts, Servers, run_worker
+from conversion_worker.app import Servers, WorkerParts, run_worker
 from conversion_worker.clock import SystemClock
 from converto_engines.runtime.process import Sandbox
 from converto_infra.settings import Settings, load_settings
@@ -51,7 +51,7 @@ def main() -> None:
         return converter.build(sandbox, scratch, journal=journal, death=death)
 
     clock = SkewedClock(float(os.environ.get("CHAOS_SKEW_S", "0")))
-    asyncio.run(run_worker(settings, Parts(connect=connect, converters=converters, clock=clock)))
+    asyncio.run(run_worker(settings, WorkerParts(connect=connect, converters=converters, clock=clock)))
 
 
 if __name__ == "__main__":

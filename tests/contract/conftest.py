@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 
 from converto_core.conversion.record import Lane
-from converto_core.events import PARKED_QUEUE, queue_name
+from converto_core.events import DEAD_LETTER_QUEUE, queue_name
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_core.ports.bus import EventBus
@@ -97,7 +97,7 @@ async def rabbit(server_settings: Callable[..., Settings]) -> AsyncIterator[Rabb
 
 async def purge(settings: Settings) -> None:
     """Empty all queues: what an operator can do at any time, and what keeps tests apart."""
-    names = [PARKED_QUEUE, *(queue_name(family, lane) for family in Family for lane in Lane)]
+    names = [DEAD_LETTER_QUEUE, *(queue_name(family, lane) for family in Family for lane in Lane)]
     async with asyncio.timeout(30), await aio_pika.connect(settings.rabbitmq_url.get_secret_value()) as connection:
         for name in names:
             with suppress(aio_pika.exceptions.ChannelNotFoundEntity):

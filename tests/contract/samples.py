@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 
 from converto_core.conversion.record import Conversion, Lane, Output, Status, Step
-from converto_core.events import ConversionCreated, ConversionFact
+from converto_core.events import ConversionCreated, ConversionEvent
 from converto_core.files.record import File
 from converto_core.formats import Family
 from converto_core.ids import new_id
@@ -80,9 +80,9 @@ def a_wakeup(
     return ConversionCreated(id=conversion_id, token=token, family=family, lane=lane, trace="00-abc-def-01")
 
 
-def a_fact(conversion_id: str, *, percent: float = 0.0) -> ConversionFact:
+def a_fact(conversion_id: str, *, percent: float = 0.0) -> ConversionEvent:
     """The event that a conversion goes on."""
-    return ConversionFact(
+    return ConversionEvent(
         id=conversion_id,
         owner="ann",
         file_id="f",

@@ -9,7 +9,7 @@ from yarl import URL
 
 from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
-from converto_core.events import EVENTS_EXCHANGE, PARKED_QUEUE, queue_name
+from converto_core.events import DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
@@ -184,7 +184,7 @@ async def test_message_when_unreadable_then_parked_and_the_next_one_is_served(
         await wakeup.accept()
 
     assert wakeup.event.id == "one"
-    parked = await admin.get_queue(PARKED_QUEUE)
+    parked = await admin.get_queue(DEAD_LETTER_QUEUE)
     async with asyncio.timeout(SOON_S), parked.iterator() as messages:
         message = await anext(messages)
         await message.ack()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.cache_key import CacheEntry
 from converto_core.ids import new_id
 from converto_infra.memory.stores import MemoryStores
 from converto_infra.mongo.stores import MongoStores
@@ -14,7 +14,7 @@ from tests.contract.samples import NOW_MS
 Stores = MemoryStores | MongoStores
 
 
-def an_entry(**fields: Any) -> Cached:
+def an_entry(**fields: Any) -> CacheEntry:
     start: dict[str, Any] = {
         "id": new_id(),
         "conversion_id": new_id(),
@@ -22,7 +22,7 @@ def an_entry(**fields: Any) -> Cached:
         "owner": "ann",
         "created_at": NOW_MS,
     }
-    return Cached(**{**start, **fields})
+    return CacheEntry(**{**start, **fields})
 
 
 async def test_entry_when_led_then_found_whole_and_unknown_keys_are_none(stores: Stores) -> None:

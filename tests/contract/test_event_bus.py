@@ -6,20 +6,20 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from converto_core.conversion.record import Lane
-from converto_core.events import ConversionFact
+from converto_core.events import ConversionEvent
 from converto_core.formats import Family
-from converto_core.ports.bus import EventBus, Wakeup, WakeupSource
+from converto_core.ports.bus import Consumer, Delivery, EventBus
 from tests.contract.samples import a_fact, a_wakeup
 
 FAMILIES = (Family.OFFICE, Family.PDF)
 SOON_S = 10.0
 
 
-async def next_of(slot: WakeupSource) -> Wakeup:
+async def next_of(slot: Consumer) -> Delivery:
     return await asyncio.wait_for(slot.next(), SOON_S)
 
 
-async def take(slot: WakeupSource) -> str:
+async def take(slot: Consumer) -> str:
     wakeup = await next_of(slot)
     await wakeup.accept()
     return wakeup.event.id
@@ -191,7 +191,7 @@ async def test_facts_when_announced_then_every_listener_gets_them_in_order(bus: 
             await bus.announce(a_fact("one", percent=percent))
 
         for listener in (first, second):
-            got: list[ConversionFact] = [await asyncio.wait_for(anext(listener), SOON_S) for _ in range(3)]
+            got: list[ConversionEvent] = [await asyncio.wait_for(anext(listener), SOON_S) for _ in range(3)]
             assert got == [a_fact("one", percent=percent) for percent in (1.0, 2.0, 3.0)]
 
 

@@ -8,18 +8,25 @@ import msgspec
 import pytest
 
 from converto_core.conversion.record import Lane, Status
-from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason
+from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason
 from converto_core.errors import BusUnavailable
-from converto_core.events import DEAD_EXCHANGE, EVENTS_EXCHANGE, PARKED_QUEUE, encode, queue_name, wake_up
+from converto_core.events import (
+    DEAD_EXCHANGE,
+    DEAD_LETTER_QUEUE,
+    EVENTS_EXCHANGE,
+    conversion_created,
+    encode,
+    queue_name,
+)
 from converto_core.formats import Family
 from converto_core.ids import now_ms
-from converto_core.ports.bus import EventBus, ParkedSource
-from converto_core.ports.stores import ParkedFilter
+from converto_core.ports.bus import DeadLetterQueue, EventBus
+from converto_core.ports.stores import DeadLetterFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.rabbitmq.connection import DELIVERY_LIMIT
 from converto_infra.settings import Settings
-from file_service.dead_letters.collector import Parking
+from file_service.dead_letters.collector import DeadLetterCollector
 from tests.contract.samples import a_pending_conversion, a_wakeup
 
 KEY = f"conversion_created.{Lane.NORMAL}.{Family.OFFICE}"
@@ -39,8 +46,8 @@ def stores() -> MemoryStores:
     return MemoryStores()
 
 
-def parking(stores: MemoryStores, bus: EventBus) -> Parking:
-    return Parking(stores.parked, stores.conversions, bus, retention_s=3600, now_ms=now_ms)
+def parking(stores: MemoryStores, bus: EventBus) -> DeadLetterCollector:
+    return DeadLetterCollector(stores.parked, stores.conversions, bus, retention_s=3600, now_ms=now_ms)
 
 
 async def publish(
@@ -54,7 +61,7 @@ async def until_parked(admin: aio_pika.abc.AbstractChannel, count: int) -> None:
     """Wait until the broker has moved this many messages: dead-lettering takes it a moment."""
     async with asyncio.timeout(SOON_S):
         while True:
-            queue = await admin.declare_queue(PARKED_QUEUE, passive=True)
+            queue = await admin.declare_queue(DEAD_LETTER_QUEUE, passive=True)
             if queue.declaration_result.message_count == count:
                 return
             await asyncio.sleep(0.02)
@@ -78,8 +85,8 @@ async def work_until(bus: RabbitEventBus, name: str) -> None:
         assert wakeup.event.id == name
 
 
-async def records(stores: MemoryStores) -> list[ParkedMessage]:
-    return await stores.parked.find(ParkedFilter(limit=1000))
+async def records(stores: MemoryStores) -> list[DeadLetter]:
+    return await stores.parked.find(DeadLetterFilter(limit=1000))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ async def test_wakeup_when_over_the_delivery_limit_then_a_record_with_count_and_
     """Promise 3: the outbox sends the wake-up of a conversion that waits, whatever the broker did with the last one."""
     conversion = a_pending_conversion(token=1)
     await stores.conversions.insert(conversion)
-    await rabbit.publish(wake_up(conversion))
+    await rabbit.publish(conversion_created(conversion))
     queue = await admin.get_queue(QUEUE, ensure=False)
     for _ in range(DELIVERY_LIMIT + 1):
         await (await next_of(queue)).nack(requeue=True)
@@ -148,7 +155,7 @@ async def test_process_when_it_dies_between_storing_and_acknowledging_then_one_r
     dying = RabbitEventBus.connect(server_settings())
     insert, stored = stores.parked.insert, asyncio.Event()
 
-    async def insert_and_hang(message: ParkedMessage) -> None:
+    async def insert_and_hang(message: DeadLetter) -> None:
         await insert(message)
         stored.set()
         await asyncio.Event().wait()
@@ -186,7 +193,7 @@ async def test_queue_when_an_administrator_deleted_it_then_it_is_made_again(
     rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
 ) -> None:
     assert await parking(stores, rabbit).sweep() == 0
-    await admin.queue_delete(PARKED_QUEUE)
+    await admin.queue_delete(DEAD_LETTER_QUEUE)
     with pytest.raises(BusUnavailable):
         await parking(stores, rabbit).sweep()
 
@@ -198,13 +205,13 @@ async def test_queue_when_an_administrator_deleted_it_then_it_is_made_again(
 
 async def park(bus: EventBus, admin: aio_pika.abc.AbstractChannel | None, body: bytes, waiting: int) -> None:
     if isinstance(bus, MemoryEventBus):
-        bus.park(DeadLetter(body=body, routing_key=KEY, died_at=1))
+        bus.park(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
     elif admin is not None:
         await publish(admin, body, exchange=DEAD_EXCHANGE)
         await until_parked(admin, waiting)
 
 
-async def take(source: ParkedSource) -> bytes | None:
+async def take(source: DeadLetterQueue) -> bytes | None:
     delivery = await source.take()
     return None if delivery is None else delivery.letter.body
 

@@ -1,4 +1,4 @@
-"""What both twins of `ParkedStore` promise."""
+"""What both twins of `DeadLetterStore` promise."""
 
 import asyncio
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from converto_core.conversion.record import Status
-from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason, parked
+from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason, parked
 from converto_core.errors import DuplicateKey
-from converto_core.ports.stores import ParkedFilter
+from converto_core.ports.stores import DeadLetterFilter
 from converto_infra.memory.stores import MemoryStores
 from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import NOW_MS, a_running_conversion
@@ -16,10 +16,8 @@ from tests.contract.samples import NOW_MS, a_running_conversion
 Stores = MemoryStores | MongoStores
 
 
-def a_message(
-    body: bytes = b"rubbish", *, died_at: int = NOW_MS, stored_at: int = NOW_MS, **more: Any
-) -> ParkedMessage:
-    letter = DeadLetter(body=body, routing_key="k", queue="q", verdict="rejected", deaths=1, died_at=died_at)
+def a_message(body: bytes = b"rubbish", *, died_at: int = NOW_MS, stored_at: int = NOW_MS, **more: Any) -> DeadLetter:
+    letter = DeadLetteredMessage(body=body, routing_key="k", queue="q", verdict="rejected", deaths=1, died_at=died_at)
     return parked(letter, more.get("conversion"), now_ms=stored_at)
 
 
@@ -50,7 +48,7 @@ async def test_message_when_inserted_by_twenty_at_once_then_one_is_the_first(sto
     done = await asyncio.gather(*(stores.parked.insert(message) for _ in range(20)), return_exceptions=True)
 
     assert [result for result in done if not isinstance(result, DuplicateKey)] == [None]
-    assert await stores.parked.find(ParkedFilter()) == [message]
+    assert await stores.parked.find(DeadLetterFilter()) == [message]
 
 
 async def test_messages_when_listed_then_the_last_that_died_first_and_filtered(stores: Stores) -> None:
@@ -59,14 +57,14 @@ async def test_messages_when_listed_then_the_last_that_died_first_and_filtered(s
     for message in (*rubbish, one, other):
         await stores.parked.insert(message)
 
-    first = await stores.parked.find(ParkedFilter(limit=2))
-    rest = await stores.parked.find(ParkedFilter(limit=3, after=first[-1].id))
+    first = await stores.parked.find(DeadLetterFilter(limit=2))
+    rest = await stores.parked.find(DeadLetterFilter(limit=3, after=first[-1].id))
 
     assert [message.id for message in first] == [rubbish[3].id, rubbish[2].id]
     assert rest[0].id == rubbish[1].id
-    assert await stores.parked.find(ParkedFilter(conversion_id="one")) == [one]
-    assert len(await stores.parked.find(ParkedFilter(reason=Reason.UNREADABLE))) == 6
-    assert await stores.parked.find(ParkedFilter(reason=Reason.EXPIRED)) == []
+    assert await stores.parked.find(DeadLetterFilter(conversion_id="one")) == [one]
+    assert len(await stores.parked.find(DeadLetterFilter(reason=Reason.UNREADABLE))) == 6
+    assert await stores.parked.find(DeadLetterFilter(reason=Reason.EXPIRED)) == []
 
 
 async def test_message_when_deleted_then_gone_and_the_second_time_false(stores: Stores) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from converto_core.errors import EngineMissing
-from converto_engines.converter import Converter, Job, Limits, Product, options_for, unheard, unnoted
+from converto_engines.converter import Converter, Job, Limits, Product, ignore_note, ignore_report, options_for
 from converto_engines.runtime.process import Sandbox
 
 SHORT = Limits(wall_s=60, cpu_s=60)
@@ -36,8 +36,8 @@ def run_job(tmp_path: Path) -> RunJob:
     async def run(
         converter: Converter, source: Path, source_format: str, target_format: str, **chosen: Any
     ) -> list[Product]:
-        limits, report = chosen.pop("limits", SHORT), chosen.pop("report", unheard)
-        note = chosen.pop("note", unnoted)
+        limits, report = chosen.pop("limits", SHORT), chosen.pop("report", ignore_report)
+        note = chosen.pop("note", ignore_note)
         folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         own = folder / "source"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from converto_core.catalogue import Offer
-from converto_core.conversion.cache_key import Cached, adopted, cache_key, has_result
+from converto_core.conversion.cache_key import CacheEntry, adopted, cache_key, has_result
 from converto_core.conversion.record import Status, Step
 from converto_core.formats import Family
 from converto_core.object_keys import OutputPlace, place_of
@@ -102,7 +102,7 @@ def test_result_when_asked_for_then_only_of_a_completed_maker_under_that_token(
     fields: dict[str, Any], expected: bool
 ) -> None:
     maker = a_running_conversion(**fields)
-    entry = Cached(id="k", conversion_id=maker.id, token=1, owner="ann", created_at=NOW_MS)
+    entry = CacheEntry(id="k", conversion_id=maker.id, token=1, owner="ann", created_at=NOW_MS)
 
     assert has_result(entry, maker) is expected
     assert not has_result(entry, None)

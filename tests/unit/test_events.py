@@ -5,14 +5,14 @@ import pytest
 
 from converto_core.conversion.record import Lane, Status
 from converto_core.events import (
-    FACT_KEYS,
+    EVENT_KEYS,
     ConversionCreated,
     UnreadableEvent,
+    conversion_created,
     decode,
     encode,
     fact,
     queue_name,
-    wake_up,
 )
 from converto_core.formats import Family
 from tests.contract.samples import a_conversion, a_fact, a_pending_conversion, a_running_conversion, a_wakeup
@@ -56,7 +56,7 @@ def test_wakeup_when_made_then_carries_token_lane_and_family_of_the_record() -> 
     """C4: routing key by lane and family."""
     pending = a_pending_conversion(token=4, lane=Lane.HIGH, family=Family.PDF, trace="t")
 
-    event = wake_up(pending)
+    event = conversion_created(pending)
 
     assert (event.id, event.token, event.trace) == (pending.id, 4, "t")
     assert event.routing_key == "conversion_created.high.pdf"
@@ -66,20 +66,20 @@ def test_wakeup_when_made_then_carries_token_lane_and_family_of_the_record() -> 
 
 def test_wakeup_when_there_is_no_plan_then_refused() -> None:
     with pytest.raises(ValueError, match="no plan"):
-        wake_up(a_conversion())
+        conversion_created(a_conversion())
 
 
 @pytest.mark.parametrize("status", Status)
 def test_fact_when_made_then_its_key_tells_the_status_and_is_listened_to(status: Status) -> None:
     event = fact(a_running_conversion(status=status, stage="converting", client_id="pi"))
 
-    assert event.routing_key in FACT_KEYS
+    assert event.routing_key in EVENT_KEYS
     assert (event.status, event.stage, event.client_id) == (status, "converting", "pi")
     assert len(encode(event)) < 1024
 
 
 def test_keys_when_listed_then_each_status_has_its_own() -> None:
-    assert len(set(FACT_KEYS)) == len(Status)
+    assert len(set(EVENT_KEYS)) == len(Status)
 
 
 def test_queue_name_when_made_then_family_before_lane() -> None:

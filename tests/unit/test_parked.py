@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from converto_core.conversion.record import Attempt, Status
-from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetter, ParkedMessage, Reason, conversion_id_in, parked
+from converto_core.dead_letters import (
+    BODY_KEPT_BYTES,
+    DeadLetter,
+    DeadLetteredMessage,
+    Reason,
+    conversion_id_in,
+    parked,
+)
 from converto_core.events import encode
 from converto_core.ids import new_id
 from tests.contract.samples import NOW_MS, a_fact, a_pending_conversion, a_wakeup
@@ -16,7 +23,7 @@ from tests.contract.samples import NOW_MS, a_fact, a_pending_conversion, a_wakeu
 WAKEUP = encode(a_wakeup("one", token=3))
 
 
-def a_letter(body: bytes = b"rubbish", **fields: Any) -> DeadLetter:
+def a_letter(body: bytes = b"rubbish", **fields: Any) -> DeadLetteredMessage:
     start: dict[str, Any] = {
         "routing_key": "conversion_created.normal.office",
         "queue": "conversions.office.normal",
@@ -24,10 +31,10 @@ def a_letter(body: bytes = b"rubbish", **fields: Any) -> DeadLetter:
         "deaths": 1,
         "died_at": NOW_MS,
     }
-    return DeadLetter(body=body, **{**start, **fields})
+    return DeadLetteredMessage(body=body, **{**start, **fields})
 
 
-def stored(body: bytes, **fields: Any) -> ParkedMessage:
+def stored(body: bytes, **fields: Any) -> DeadLetter:
     return parked(a_letter(body, **fields), None, now_ms=NOW_MS + 5)
 
 

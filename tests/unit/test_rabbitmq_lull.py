@@ -1,6 +1,6 @@
 """What slots remember of their queues: whom to ask again, and when. Part of C5."""
 
-from converto_infra.rabbitmq.empty_queues import BURST_LOOK_S, BURST_S, QUIET_S, Lull
+from converto_infra.rabbitmq.empty_queues import BURST_LOOK_S, BURST_S, QUIET_S, EmptyQueues
 
 NAMES = ("high", "normal", "bulk")
 
@@ -16,12 +16,12 @@ class Clock:
 
 
 def test_queue_when_nothing_is_known_then_worth_asking() -> None:
-    assert Lull(Clock()).worth_asking(NAMES) == list(NAMES)
+    assert EmptyQueues(Clock()).worth_asking(NAMES) == list(NAMES)
 
 
 def test_queue_when_seen_empty_then_left_out_for_a_moment_and_asked_again() -> None:
     clock = Clock()
-    lull = Lull(clock)
+    lull = EmptyQueues(clock)
     lull.saw_empty("high")
 
     assert lull.worth_asking(NAMES) == ["normal", "bulk"]
@@ -30,7 +30,7 @@ def test_queue_when_seen_empty_then_left_out_for_a_moment_and_asked_again() -> N
 
 
 def test_queue_when_it_gave_a_message_after_it_was_empty_then_asked_at_once() -> None:
-    lull = Lull(Clock())
+    lull = EmptyQueues(Clock())
     lull.saw_empty("high")
     lull.saw_message("high")
 
@@ -39,7 +39,7 @@ def test_queue_when_it_gave_a_message_after_it_was_empty_then_asked_at_once() ->
 
 def test_burst_when_a_queue_gave_a_message_then_it_lasts_a_moment() -> None:
     clock = Clock()
-    lull = Lull(clock)
+    lull = EmptyQueues(clock)
     lull.saw_message("normal")
 
     assert lull.in_burst(NAMES) == ["normal"]
@@ -49,7 +49,7 @@ def test_burst_when_a_queue_gave_a_message_then_it_lasts_a_moment() -> None:
 
 def test_burst_when_a_slot_has_just_asked_then_no_other_asks_until_the_next_look() -> None:
     clock = Clock()
-    lull = Lull(clock)
+    lull = EmptyQueues(clock)
     lull.saw_message("normal")
     lull.saw_empty("normal")
 

@@ -167,7 +167,7 @@ class Installation(RuleBasedStateMachine):
 
     @rule(number=ANY, weather=BAD_WEATHER, is_once=st.booleans())
     def disturb_updates(self, number: int, weather: Weather, is_once: bool) -> None:
-        """It reads what is there, and its update comes late, or unheard, or not at all."""
+        """It reads what is there, and its update comes late, or ignore_report, or not at all."""
         self.process(number).database.turn(weather, is_once=is_once, is_for_writes=True)
 
     @precondition(lambda self: self.disturbed())

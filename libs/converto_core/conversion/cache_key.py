@@ -17,7 +17,7 @@ GENERATION = 1
 """Part of every key. Raise it when our own converters make something else of the same bytes with the same programs."""
 
 
-class Cached(msgspec.Struct, frozen=True, kw_only=True):
+class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes, or made, the result of a key: this conversion under this token. `id` is the key."""
 
     id: str
@@ -54,7 +54,7 @@ def cache_key(
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
 
-def has_result(entry: Cached, maker: Conversion | None) -> bool:
+def has_result(entry: CacheEntry, maker: Conversion | None) -> bool:
     """True when the conversion that the entry names has completed under the entry's token and still has its outputs."""
     return maker is not None and entry.is_of(maker) and maker.status is Status.COMPLETED and bool(maker.outputs)
 

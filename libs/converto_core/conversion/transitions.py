@@ -159,7 +159,7 @@ def published(conversion: Conversion, *, next_due_ms: int) -> Change:
     )
 
 
-def wake_again(conversion: Conversion, *, now_ms: int) -> Change:
+def republish_now(conversion: Conversion, *, now_ms: int) -> Change:
     """pending → pending: its confirmed wake-up is not in its queue any more, so the next one is due now."""
     return transition(
         conversion.id,

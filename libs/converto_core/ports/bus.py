@@ -5,12 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from converto_core.conversion.record import Lane
-from converto_core.dead_letters import DeadLetter
-from converto_core.events import ConversionCreated, ConversionFact
+from converto_core.dead_letters import DeadLetteredMessage
+from converto_core.events import ConversionCreated, ConversionEvent
 from converto_core.formats import Family
 
 
-class Wakeup(Protocol):
+class Delivery(Protocol):
     """One delivered wake-up. It has to be settled exactly once."""
 
     @property
@@ -24,28 +24,28 @@ class Wakeup(Protocol):
         """Give it back to the queue for another worker."""
 
 
-class WakeupSource(Protocol):
+class Consumer(Protocol):
     """One slot's view of the queues: it holds at most one unsettled wake-up."""
 
-    async def next(self) -> Wakeup:
+    async def next(self) -> Delivery:
         """Wait for the next wake-up, high lane first; goes on by itself after the broker was away."""
 
 
-class ParkedDelivery(Protocol):
+class DeadLetterDelivery(Protocol):
     """One dead letter in our hands."""
 
     @property
-    def letter(self) -> DeadLetter:
+    def letter(self) -> DeadLetteredMessage:
         """What was set aside."""
 
     async def accept(self) -> None:
         """Acknowledge: the broker forgets it. Raises nothing; if it does not get through, the letter comes again."""
 
 
-class ParkedSource(Protocol):
+class DeadLetterQueue(Protocol):
     """The queue of dead letters. What is not accepted when it closes goes back."""
 
-    async def take(self) -> ParkedDelivery | None:
+    async def take(self) -> DeadLetterDelivery | None:
         """The next dead letter, or None when there is none; raises `BusUnavailable`."""
 
 
@@ -61,16 +61,16 @@ class EventBus(Protocol):
     async def backlog(self, family: Family, lane: Lane) -> int:
         """How many wake-ups lie in a queue that nobody was handed yet; raises `BusUnavailable`, also without queue."""
 
-    async def announce(self, event: ConversionFact) -> None:
+    async def announce(self, event: ConversionEvent) -> None:
         """Publish a fact; never raises for a broker that is away (facts may be lost, the record is the truth)."""
 
     def open_slot(
         self, families: Sequence[Family], *, quarantine: bool = False
-    ) -> AbstractAsyncContextManager[WakeupSource]:
+    ) -> AbstractAsyncContextManager[Consumer]:
         """A channel of its own for one slot; with `quarantine` it also takes that lane."""
 
-    def dead_letters(self) -> AbstractAsyncContextManager[ParkedSource]:
+    def dead_letters(self) -> AbstractAsyncContextManager[DeadLetterQueue]:
         """The queue of dead letters, on a channel of its own; several readers never hold the same letter."""
 
-    def facts(self) -> AbstractAsyncContextManager[AsyncIterator[ConversionFact]]:
+    def facts(self) -> AbstractAsyncContextManager[AsyncIterator[ConversionEvent]]:
         """All facts from now on; a slow reader loses the oldest, never blocks the bus."""

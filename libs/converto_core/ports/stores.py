@@ -7,11 +7,11 @@ import msgspec
 
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.catalogue import Worker
-from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.cache_key import CacheEntry
 from converto_core.conversion.history import Entry
 from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.conversion.transitions import Change
-from converto_core.dead_letters import ParkedMessage, Reason
+from converto_core.dead_letters import DeadLetter, Reason
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 
@@ -158,13 +158,13 @@ class CacheStore(Protocol):
     def old_entries(self) -> AgedRecords:
         """Entries by the time at which they were made."""
 
-    async def lead(self, entry: Cached) -> bool:
+    async def lead(self, entry: CacheEntry) -> bool:
         """Store the entry if there is none for its key; False when there is one."""
 
-    async def get(self, key: str) -> Cached | None:
+    async def get(self, key: str) -> CacheEntry | None:
         """The entry, or None."""
 
-    async def take_over(self, known: Cached, entry: Cached) -> bool:
+    async def take_over(self, known: CacheEntry, entry: CacheEntry) -> bool:
         """Replace the entry if it is still the known one; False when it is not, or is gone."""
 
 
@@ -208,7 +208,7 @@ class AccessStore(Protocol):
         """Let the next one serve the request, with the same `new_ids`: serving failed in a way that may pass."""
 
 
-class ParkedFilter(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which parked messages to list, the last that died first: all conditions hold; `after` as for conversions."""
 
     reason: Reason | None = None
@@ -217,20 +217,20 @@ class ParkedFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
-class ParkedStore(Protocol):
+class DeadLetterStore(Protocol):
     """Messages that the broker set aside."""
 
-    async def insert(self, message: ParkedMessage) -> None:
+    async def insert(self, message: DeadLetter) -> None:
         """Store a new record durably; raises `DuplicateKey` when this very dead letter is stored already."""
 
-    async def get(self, message_id: str) -> ParkedMessage | None:
+    async def get(self, message_id: str) -> DeadLetter | None:
         """The record, or None."""
 
-    async def find(self, query: ParkedFilter) -> list[ParkedMessage]:
+    async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
         """The last that died first (by id), at most `query.limit`."""
 
     async def delete(self, message_id: str) -> bool:
         """Remove a record; False when it is not there."""
 
-    async def stored_before(self, before_ms: int, *, limit: int) -> list[ParkedMessage]:
+    async def stored_before(self, before_ms: int, *, limit: int) -> list[DeadLetter]:
         """Records that were stored before the given time, oldest first."""

@@ -20,9 +20,9 @@ from converto_engines.models import figures as model_figures
 from converto_engines.models.figures import Figures
 from converto_engines.models.meshes import Meshes, MeshOptions, Unit
 from converto_engines.runtime import answers
-from converto_engines.runtime.prestarted import Ready, Standby, bring
+from converto_engines.runtime.prestarted import Prestarted, Ready, bring
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _ASK_LIMITS = Limits(wall_s=60, cpu_s=40, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 _EXACT = ("step", "iges", "brep")
@@ -90,10 +90,10 @@ class Cad:
     )
 
     def __init__(self, sandbox: Sandbox, meshes: Meshes, *, scratch: Path | None = None) -> None:
-        """Take the sandbox, the converter that writes some of the meshes, and `scratch` as in `Standby`."""
+        """Take the sandbox, the converter that writes some of the meshes, and `scratch` as in `Prestarted`."""
         self._sandbox, self._meshes = sandbox, meshes
-        self._program = InnerProgram(sandbox, "models.sandboxed.cad", modules=("OCP", "numpy"))
-        self._standby = Standby(self._program.start, scratch=scratch)
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.cad", modules=("OCP", "numpy"))
+        self._standby = Prestarted(self._program.start, scratch=scratch)
         self._measuring = model_figures.Measuring(sandbox)
 
     async def version(self) -> str | None:

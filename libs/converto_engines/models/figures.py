@@ -16,7 +16,7 @@ import msgspec
 from converto_core.errors import CorruptSource, EngineCrashed, EngineMissing, OutputInvalid
 from converto_engines.converter import Job, Limits
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _Point = tuple[float, float, float]
 
@@ -71,7 +71,7 @@ class Measuring:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that both programs run in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "models.sandboxed.figures", modules=("numpy",))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.figures", modules=("numpy",))
 
     @property
     def is_installed(self) -> bool:

@@ -19,7 +19,7 @@ from converto_engines.converter import Job, Limits, Product
 from converto_engines.models import figures as model_figures
 from converto_engines.models import headers as model_headers
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 BY_ASSIMP = ("obj", "off", "fbx", "dae", "3ds")
 """Sources that assimp reads first; it hands them on as GLB."""
@@ -75,7 +75,7 @@ class Meshes:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that all programs run in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "models.sandboxed.meshes", modules=("trimesh", "numpy", "lxml"))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.meshes", modules=("trimesh", "numpy", "lxml"))
         self._measuring = model_figures.Measuring(sandbox)
 
     async def version(self) -> str | None:

@@ -16,7 +16,7 @@ from converto_engines.converter import Job, Product
 from converto_engines.models.cad import Cad, CadOptions
 from converto_engines.models.meshes import Meshes, MeshOptions
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _UPRIGHT_IN_Z = ("stl", "3mf")
 """Formats of printing, where +Z is up; in the others it is +Y by rule or by habit."""
@@ -60,7 +60,7 @@ class ModelPreview:
     def __init__(self, sandbox: Sandbox, meshes: Meshes, cad: Cad) -> None:
         """Take the sandbox, and the converters that make and check what is drawn."""
         self._sandbox, self._meshes, self._cad = sandbox, meshes, cad
-        self._program = InnerProgram(sandbox, "models.sandboxed.preview", modules=("f3d", "PIL"))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.preview", modules=("f3d", "PIL"))
 
     async def version(self) -> str | None:
         """Version of f3d, None when it, a way to draw without a screen, or what reads the models is missing."""

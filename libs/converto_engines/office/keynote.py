@@ -17,7 +17,7 @@ from converto_core.formats import Family
 from converto_engines.converter import Job, Limits, NoOptions, Product
 from converto_engines.office.libreoffice import LibreOffice, OfficeOptions
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 KEYNOTE_ADVICE = (
     "This Keynote file cannot be read here: it holds no complete preview, and its slides are in a form that only"
@@ -49,7 +49,7 @@ class Keynote:
     def __init__(self, sandbox: Sandbox, to_pdf: LibreOffice) -> None:
         """Take the sandbox, and the converter for files without a preview."""
         self._sandbox, self._to_pdf = sandbox, to_pdf
-        self._program = InnerProgram(sandbox, "office.sandboxed.keynote_preview")
+        self._program = SandboxedProgram(sandbox, "office.sandboxed.keynote_preview")
 
     async def version(self) -> str | None:
         """Version of LibreOffice, which stands in where there is no preview; None when it or pdfinfo is missing."""

@@ -14,7 +14,7 @@ from converto_engines.converter import Job, Product
 from converto_engines.office.open_document import OpenDocument, opened
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _SHARE_KEPT, _SPARED_CHARACTERS = 0.9, 20
 """Fields and numbers may come out shorter: how much of the text has to be there, and by how much it may always lack."""
@@ -30,7 +30,7 @@ class OfficeRewriting:
     def __init__(self, sandbox: Sandbox, office: WarmOffice) -> None:
         """Take the sandbox that reads results, and the LibreOffice that the converters of this slot share."""
         self._sandbox, self._office = sandbox, office
-        self._reader = InnerProgram(sandbox, "office.sandboxed.counts")
+        self._reader = SandboxedProgram(sandbox, "office.sandboxed.counts")
 
     async def version(self) -> str | None:
         """Version such as 7.4.7.2; None when LibreOffice or python3-uno is missing."""

@@ -13,7 +13,7 @@ from converto_engines import page_ranges
 from converto_engines.converter import Job, Product
 from converto_engines.pdf.pages import pdfium_library
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _MODULES = ("pikepdf", "PIL")
 _Range = Annotated[str, Meta(pattern=page_ranges.PATTERN, max_length=page_ranges.MAX_LENGTH)]
@@ -77,7 +77,7 @@ class PdfDocument:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each document's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "pdf.sandboxed.document", modules=_MODULES)
+        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.document", modules=_MODULES)
 
     async def version(self) -> str | None:
         """Version of qpdf; None when the package pikepdf, pillow or pdfium is missing."""

@@ -12,7 +12,7 @@ from converto_engines import page_ranges
 from converto_engines.converter import Job, Product
 from converto_engines.pdf.pages import pdfium_library
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 
 class DrawingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,7 +43,7 @@ class PdfDrawings:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each document's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "pdf.sandboxed.drawings", modules=("pypdfium2_raw",))
+        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.drawings", modules=("pypdfium2_raw",))
 
     async def version(self) -> str | None:
         """Version of poppler; None when it or pdfium, which counts and measures the pages, is missing."""

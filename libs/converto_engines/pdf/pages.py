@@ -20,9 +20,9 @@ from converto_core.formats import Family
 from converto_engines import page_ranges
 from converto_engines.converter import Job, Limits, Product
 from converto_engines.runtime import answers
-from converto_engines.runtime.prestarted import Ready, Standby, bring
+from converto_engines.runtime.prestarted import Prestarted, Ready, bring
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _SAVE_OPTIONS = {
     # Level 3 makes files of the size of level 6 in a quarter of the time on rendered pages.
@@ -67,12 +67,12 @@ class PdfPages:
     losses: tuple[Loss, ...] = (Loss(text="text becomes pixels; links are lost"),)
 
     def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
-        """Take the sandbox that each document's process runs in; `scratch` as in `Standby`."""
+        """Take the sandbox that each document's process runs in; `scratch` as in `Prestarted`."""
         self._sandbox = sandbox
-        self._program = InnerProgram(
+        self._program = SandboxedProgram(
             sandbox, "pdf.sandboxed.pages", modules=("pypdfium2_raw",), environment=_ENVIRONMENT
         )
-        self._standby = Standby(self._program.start, scratch=scratch)
+        self._standby = Prestarted(self._program.start, scratch=scratch)
 
     async def version(self) -> str | None:
         """Build number of pdfium, None when pdfium or libvips is missing."""

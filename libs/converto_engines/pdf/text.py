@@ -12,7 +12,7 @@ from converto_engines import page_ranges
 from converto_engines.converter import Job, Product
 from converto_engines.pdf.pages import pdfium_library
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 
 class TextOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -45,7 +45,7 @@ class PdfText:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each document's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "pdf.sandboxed.text", modules=("pypdfium2_raw",))
+        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.text", modules=("pypdfium2_raw",))
 
     async def version(self) -> str | None:
         """Version of poppler; None when it or pdfium, which counts the pages, is missing."""

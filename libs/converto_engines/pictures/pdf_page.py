@@ -12,7 +12,7 @@ from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.pictures.pictures import PictureOptions, Pictures
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _SCREEN_DPI = 96  # one CSS pixel; a picture of 1,920 × 1,080 becomes a page of 20 × 11.25 inches
 
@@ -43,7 +43,7 @@ class PicturePage:
         """Take the sandbox, and the converter that makes the JPEG for the page."""
         self._sandbox = sandbox
         self._pictures = pictures
-        self._program = InnerProgram(sandbox, "pictures.sandboxed.pdf_page", modules=("pypdfium2",))
+        self._program = SandboxedProgram(sandbox, "pictures.sandboxed.pdf_page", modules=("pypdfium2",))
         self.sources: tuple[str, ...] = pictures.sources
 
     async def version(self) -> str | None:

@@ -17,9 +17,9 @@ from converto_core.formats import Family
 from converto_engines.converter import Job, Limits, Product
 from converto_engines.pictures import sandboxed
 from converto_engines.runtime import answers, interpreter
-from converto_engines.runtime.prestarted import Ready, Standby, bring
+from converto_engines.runtime.prestarted import Prestarted, Ready, bring
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _LONGEST_SIDE = 16_384
 _STILL = ("png", "jpg", "avif", "heic", "tiff", "bmp", "ico", "jxl", "jp2")
@@ -83,13 +83,13 @@ class Pictures:
     )
 
     def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
-        """Take the sandbox that each picture's process runs in; `scratch` as in `Standby`."""
+        """Take the sandbox that each picture's process runs in; `scratch` as in `Prestarted`."""
         self._sandbox = sandbox
         self._packages = interpreter.packages_with("PIL") or ()
-        self._program = InnerProgram(
+        self._program = SandboxedProgram(
             sandbox, "pictures.sandboxed.pictures", readable=self._packages, environment=_ENVIRONMENT
         )
-        self._standby = Standby(self._program.start, scratch=scratch)
+        self._standby = Prestarted(self._program.start, scratch=scratch)
         self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
         self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from converto_core.errors import EngineCrashed
-from converto_engines.converter import Limits, Report, unheard
+from converto_engines.converter import Limits, Report, ignore_report
 from converto_engines.runtime import progress_lines
 from converto_engines.runtime.limit_watch import LimitWatch, deadline
 from converto_engines.runtime.output_tail import OutputTail
@@ -54,7 +54,7 @@ class Child:
         *,
         timeout_s: float,
         limits: Limits | None = None,
-        report: Report = unheard,
+        report: Report = ignore_report,
     ) -> dict[str, Any]:
         """Send one line and wait for the answer; `limits` are those of the start unless given for this question.
 

@@ -33,7 +33,7 @@ class Ready(msgspec.Struct, frozen=True):
         return self.child.is_alive and msgspec.structs.replace(self.limits, wall_s=limits.wall_s) == limits
 
 
-class Standby:
+class Prestarted:
     """Keeps one program ready after the first job has shown that there is work for it."""
 
     def __init__(self, start: Start, *, scratch: Path | None = None) -> None:

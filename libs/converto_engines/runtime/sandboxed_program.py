@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from converto_core.errors import EngineMissing
-from converto_engines.converter import Limits, Report, unheard
+from converto_engines.converter import Limits, Report, ignore_report
 from converto_engines.runtime import answers, interpreter, progress_lines
 from converto_engines.runtime.process import Child, Sandbox
 
 _ASK_LIMITS = Limits(wall_s=30, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 
 
-class InnerProgram:
+class SandboxedProgram:
     """One program of `inside/` with the installed Python packages that it needs; starts a fresh process per request."""
 
     def __init__(
@@ -40,7 +40,7 @@ class InnerProgram:
         return interpreter.packages_with(*self._modules) is not None
 
     async def run(
-        self, request: Mapping[str, Any], *, folder: Path, limits: Limits, report: Report = unheard
+        self, request: Mapping[str, Any], *, folder: Path, limits: Limits, report: Report = ignore_report
     ) -> dict[str, Any]:
         """The answer to one request; paths in it must be named as the sandbox sees them.
 

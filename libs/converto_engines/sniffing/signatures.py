@@ -15,7 +15,7 @@ OTHERS: Final[dict[str, tuple[str, str]]] = {
     "ole2": ("Microsoft compound file", "application/x-ole-storage"),
     "ooxml-encrypted": ("password-protected Office file", "application/encrypted"),
     "visio": ("Visio drawing", "application/vnd.visio"),
-    "outlook": ("Outlook message", "application/vnd.ms-outlook"),
+    "outlook": ("Resolution message", "application/vnd.ms-outlook"),
     "iwork": ("Apple Pages or Numbers document", "application/vnd.apple.iwork"),
     "mhtml": ("web archive (MHTML)", "multipart/related"),
     "xml": ("XML document", "text/xml"),

@@ -9,7 +9,7 @@ from converto_core.errors import SourceTooLarge
 from converto_core.formats import Family
 from converto_engines.converter import Job, NoOptions, Product
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 from converto_engines.texts.web_page import LARGEST_PAGE_BYTES
 
 
@@ -32,7 +32,7 @@ class Book:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each book's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "texts.sandboxed.book", modules=("lxml", "nh3"))
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.book", modules=("lxml", "nh3"))
 
     async def version(self) -> str | None:
         """Version of lxml, None when it or nh3 is missing."""

@@ -9,7 +9,7 @@ from converto_core.errors import SourceTooLarge
 from converto_core.formats import Family
 from converto_engines.converter import Job, NoOptions, Product
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _LARGEST_BYTES = 16 * 1024**2
 _MODULES = ("markdown_it", "mdit_py_plugins", "mdurl", "linkify_it", "nh3", "lxml")
@@ -32,7 +32,7 @@ class Markdown:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each text's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "texts.sandboxed.markdown_page", modules=_MODULES)
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.markdown_page", modules=_MODULES)
 
     async def version(self) -> str | None:
         """Version of markdown-it-py, None when it or another package is missing."""

@@ -11,7 +11,7 @@ from converto_core.errors import SourceTooLarge
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 from converto_engines.texts.web_page import LARGEST_PAGE_BYTES
 
 
@@ -38,7 +38,7 @@ class PageText:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each page's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "texts.sandboxed.page_text", modules=("inscriptis", "lxml"))
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.page_text", modules=("inscriptis", "lxml"))
 
     async def version(self) -> str | None:
         """Version of inscriptis, None when it is missing."""

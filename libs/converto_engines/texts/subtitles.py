@@ -9,7 +9,7 @@ from converto_core.errors import SourceTooLarge
 from converto_core.formats import Family
 from converto_engines.converter import Job, NoOptions, Product
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _LARGEST_BYTES = 64 * 1024**2
 
@@ -27,7 +27,7 @@ class _Subtitles:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each file's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "texts.sandboxed.subtitles")
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.subtitles")
 
     async def version(self) -> str | None:
         """Version of Python, which the reader and the writer are written in."""

@@ -11,7 +11,7 @@ from converto_core.errors import SourceTooLarge
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _LARGEST_BYTES = 100 * 1024**2  # ten times as much in memory
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
@@ -47,7 +47,7 @@ class _Tables:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each table's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "texts.sandboxed.tables")
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.tables")
 
     async def version(self) -> str | None:
         """Version of Python, whose own library reads and writes both."""

@@ -13,7 +13,7 @@ from converto_core.errors import SourceTooLarge
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.runtime.process import Sandbox
-from converto_engines.runtime.sandboxed_program import InnerProgram
+from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 LARGEST_PAGE_BYTES = 256 * 1024**2
 """Pictures inside included; what is text in it is bounded by the count of elements."""
@@ -57,7 +57,9 @@ class WebPage:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each page's process runs in."""
         self._sandbox = sandbox
-        self._program = InnerProgram(sandbox, "texts.sandboxed.web_page", modules=("weasyprint", "lxml", "pypdfium2"))
+        self._program = SandboxedProgram(
+            sandbox, "texts.sandboxed.web_page", modules=("weasyprint", "lxml", "pypdfium2")
+        )
 
     async def version(self) -> str | None:
         """Version of WeasyPrint, None when it or Pango is missing."""

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from converto_core.conversion.record import Lane
-from converto_core.dead_letters import DeadLetter
+from converto_core.dead_letters import DeadLetteredMessage
 from converto_core.errors import BusUnavailable
-from converto_core.events import ConversionCreated, ConversionFact
+from converto_core.events import ConversionCreated, ConversionEvent
 from converto_core.formats import Family
-from converto_infra.event_buffer import FactBuffer
+from converto_infra.event_buffer import EventBuffer
 from converto_infra.lane_orders import lane_orders
 
 QueueKey = tuple[Family, Lane]
@@ -27,9 +27,9 @@ class MemoryEventBus:
         self._queues: dict[QueueKey, deque[ConversionCreated]] = {
             (family, lane): deque() for family in Family for lane in Lane
         }
-        self._dead: deque[DeadLetter] = deque()
+        self._dead: deque[DeadLetteredMessage] = deque()
         self._changed = asyncio.Event()
-        self._listeners: set[FactBuffer] = set()
+        self._listeners: set[EventBuffer] = set()
 
     @property
     def is_away(self) -> bool:
@@ -66,7 +66,7 @@ class MemoryEventBus:
             raise BusUnavailable(detail=f"there is no queue for {family} and {lane}")
         return self.waiting(family, lane)
 
-    async def announce(self, event: ConversionFact) -> None:
+    async def announce(self, event: ConversionEvent) -> None:
         """Hand a fact to all listeners; lost while the bus is away."""
         await asyncio.sleep(0)
         if not self._is_away:
@@ -83,25 +83,25 @@ class MemoryEventBus:
             await slot.close()
 
     @asynccontextmanager
-    async def dead_letters(self) -> AsyncIterator["MemoryParkedSource"]:
+    async def dead_letters(self) -> AsyncIterator["MemoryDeadLetterQueue"]:
         """The queue of dead letters; what was not accepted goes back when it closes."""
-        source = MemoryParkedSource(self, self._dead)
+        source = MemoryDeadLetterQueue(self, self._dead)
         try:
             yield source
         finally:
             source.close()
 
     @asynccontextmanager
-    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionFact]]:
+    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
         """All facts from now on; a slow reader loses the oldest."""
-        listener = FactBuffer()
+        listener = EventBuffer()
         self._listeners.add(listener)
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
 
-    def park(self, letter: DeadLetter) -> None:
+    def park(self, letter: DeadLetteredMessage) -> None:
         """Set a message aside, as a broker does with one that was rejected, for tests."""
         self._dead.append(letter)
 
@@ -149,19 +149,19 @@ class MemoryEventBus:
 
 
 class MemorySlot:
-    """Twin of `WakeupSource`: strict lanes, and within a lane the families take turns."""
+    """Twin of `Consumer`: strict lanes, and within a lane the families take turns."""
 
     def __init__(self, bus: MemoryEventBus, families: Sequence[Family], orders: Sequence[Sequence[Lane]]) -> None:
         self._bus, self._families, self._orders = bus, deque(families), deque(orders)
-        self._held: MemoryWakeup | None = None
+        self._held: MemoryDelivery | None = None
 
-    async def next(self) -> "MemoryWakeup":
+    async def next(self) -> "MemoryDelivery":
         """Wait for the next wake-up, high lane first; one that was left unsettled goes back before."""
         await self.close()
         self._families.rotate(-1)
         self._orders.rotate(-1)
         event = await self._bus.pop_later([(family, lane) for lane in self._orders[0] for family in self._families])
-        self._held = MemoryWakeup(self._bus, event)
+        self._held = MemoryDelivery(self._bus, event)
         return self._held
 
     async def close(self) -> None:
@@ -170,8 +170,8 @@ class MemorySlot:
             await self._held.release()
 
 
-class MemoryWakeup:
-    """Twin of `Wakeup`: the first settlement counts, later ones do nothing."""
+class MemoryDelivery:
+    """Twin of `Delivery`: the first settlement counts, later ones do nothing."""
 
     def __init__(self, bus: MemoryEventBus, event: ConversionCreated) -> None:
         self._bus, self._event, self._is_settled = bus, event, False
@@ -192,19 +192,19 @@ class MemoryWakeup:
             self._bus.give_back(self._event)
 
 
-class MemoryParkedSource:
-    """Twin of `ParkedSource`."""
+class MemoryDeadLetterQueue:
+    """Twin of `DeadLetterQueue`."""
 
-    def __init__(self, bus: MemoryEventBus, dead: deque[DeadLetter]) -> None:
+    def __init__(self, bus: MemoryEventBus, dead: deque[DeadLetteredMessage]) -> None:
         self._bus, self._dead = bus, dead
-        self._taken: list[MemoryParkedDelivery] = []
+        self._taken: list[MemoryDeadLetterDelivery] = []
 
-    async def take(self) -> "MemoryParkedDelivery | None":
+    async def take(self) -> "MemoryDeadLetterDelivery | None":
         """The next dead letter, or None when there is none; raises `BusUnavailable`."""
         await self._bus.ping()
         if not self._dead:
             return None
-        delivery = MemoryParkedDelivery(self._dead.popleft())
+        delivery = MemoryDeadLetterDelivery(self._dead.popleft())
         self._taken.append(delivery)
         return delivery
 
@@ -213,14 +213,14 @@ class MemoryParkedSource:
         self._dead.extendleft(one.letter for one in reversed(self._taken) if not one.is_accepted)
 
 
-class MemoryParkedDelivery:
-    """Twin of `ParkedDelivery`."""
+class MemoryDeadLetterDelivery:
+    """Twin of `DeadLetterDelivery`."""
 
-    def __init__(self, letter: DeadLetter) -> None:
+    def __init__(self, letter: DeadLetteredMessage) -> None:
         self._letter, self.is_accepted = letter, False
 
     @property
-    def letter(self) -> DeadLetter:
+    def letter(self) -> DeadLetteredMessage:
         """What was set aside."""
         return self._letter
 

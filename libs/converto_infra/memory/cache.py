@@ -1,6 +1,6 @@
 """In-memory twin of `CacheStore`."""
 
-from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.cache_key import CacheEntry
 from converto_infra.memory.aged import MemoryAgedRecords
 from converto_infra.memory.collection import Collection, MemoryServer
 
@@ -10,10 +10,10 @@ class MemoryCacheStore:
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
-        self._entries = Collection(Cached)
+        self._entries = Collection(CacheEntry)
         self.old_entries = MemoryAgedRecords(server, self._entries, since="created_at")
 
-    async def lead(self, entry: Cached) -> bool:
+    async def lead(self, entry: CacheEntry) -> bool:
         """Store the entry if there is none for its key."""
         await self._server.answer()
         if self._entries.get(entry.id) is not None:
@@ -21,12 +21,12 @@ class MemoryCacheStore:
         self._entries.insert(entry)
         return True
 
-    async def get(self, key: str) -> Cached | None:
+    async def get(self, key: str) -> CacheEntry | None:
         """The entry, or None."""
         await self._server.answer()
         return self._entries.get(key)
 
-    async def take_over(self, known: Cached, entry: Cached) -> bool:
+    async def take_over(self, known: CacheEntry, entry: CacheEntry) -> bool:
         """Replace the entry if it is still the known one."""
         await self._server.answer()
         unchanged = {"conversion_id": known.conversion_id, "token": known.token}

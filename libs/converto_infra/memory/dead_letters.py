@@ -1,28 +1,28 @@
-"""In-memory twin of `ParkedStore`."""
+"""In-memory twin of `DeadLetterStore`."""
 
-from converto_core.dead_letters import ParkedMessage
-from converto_core.ports.stores import ParkedFilter
+from converto_core.dead_letters import DeadLetter
+from converto_core.ports.stores import DeadLetterFilter
 from converto_infra.memory.collection import Collection, MemoryServer
 
 
-class MemoryParkedStore:
-    """Twin of `ParkedStore`."""
+class MemoryDeadLetterStore:
+    """Twin of `DeadLetterStore`."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
-        self._parked = Collection(ParkedMessage)
+        self._parked = Collection(DeadLetter)
 
-    async def insert(self, message: ParkedMessage) -> None:
+    async def insert(self, message: DeadLetter) -> None:
         """Store a new record; raises `DuplicateKey`."""
         await self._server.answer()
         self._parked.insert(message)
 
-    async def get(self, message_id: str) -> ParkedMessage | None:
+    async def get(self, message_id: str) -> DeadLetter | None:
         """The record, or None."""
         await self._server.answer()
         return self._parked.get(message_id)
 
-    async def find(self, query: ParkedFilter) -> list[ParkedMessage]:
+    async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
         """The last that died first, at most `query.limit`."""
         await self._server.answer()
         found = self._parked.select(
@@ -41,7 +41,7 @@ class MemoryParkedStore:
         self._parked.delete(message_id)
         return is_there
 
-    async def stored_before(self, before_ms: int, *, limit: int) -> list[ParkedMessage]:
+    async def stored_before(self, before_ms: int, *, limit: int) -> list[DeadLetter]:
         """Records that were stored before the given time, oldest first."""
         await self._server.answer()
         found = self._parked.select(lambda one: one.stored_at < before_ms)

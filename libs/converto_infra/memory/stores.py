@@ -11,7 +11,7 @@ from converto_infra.memory.bus import MemoryEventBus
 from converto_infra.memory.cache import MemoryCacheStore
 from converto_infra.memory.collection import MemoryServer
 from converto_infra.memory.conversions import MemoryConversionStore
-from converto_infra.memory.dead_letters import MemoryParkedStore
+from converto_infra.memory.dead_letters import MemoryDeadLetterStore
 from converto_infra.memory.files import MemoryFileStore
 from converto_infra.memory.history import MemoryHistoryStore
 from converto_infra.memory.objects import MemoryObjectStore
@@ -30,7 +30,7 @@ class MemoryStores(MemoryServer):
         self.files = MemoryFileStore(self)
         self.cache = MemoryCacheStore(self)
         self.workers = MemoryWorkerStore(self)
-        self.parked = MemoryParkedStore(self)
+        self.parked = MemoryDeadLetterStore(self)
         self.access = MemoryAccessStore(self)
         self._identity = new_id()
 

@@ -2,7 +2,7 @@
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.cache_key import CacheEntry
 from converto_core.errors import DuplicateKey
 from converto_infra.mongo.aged import MongoAgedRecords
 from converto_infra.mongo.collection import Collection, Document, document_of, record_or_none
@@ -20,7 +20,7 @@ class MongoCacheStore:
         """For forgetting old entries; a key is looked up by its id."""
         await self.old_entries.ensure_indexes()
 
-    async def lead(self, entry: Cached) -> bool:
+    async def lead(self, entry: CacheEntry) -> bool:
         """Store the entry if there is none for its key."""
         try:
             await self._entries.insert(document_of(entry))
@@ -28,11 +28,11 @@ class MongoCacheStore:
             return False
         return True
 
-    async def get(self, key: str) -> Cached | None:
+    async def get(self, key: str) -> CacheEntry | None:
         """The entry, or None."""
-        return record_or_none(await self._entries.get({"_id": key}), Cached)
+        return record_or_none(await self._entries.get({"_id": key}), CacheEntry)
 
-    async def take_over(self, known: Cached, entry: Cached) -> bool:
+    async def take_over(self, known: CacheEntry, entry: CacheEntry) -> bool:
         """Replace the entry if it is still the known one."""
         unchanged = {"conversion_id": known.conversion_id, "token": known.token}
         return await self._entries.replace(document_of(entry), where=unchanged)

@@ -1,16 +1,16 @@
-"""`ParkedStore` on MongoDB."""
+"""`DeadLetterStore` on MongoDB."""
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
-from converto_core.dead_letters import ParkedMessage
-from converto_core.ports.stores import ParkedFilter
+from converto_core.dead_letters import DeadLetter
+from converto_core.ports.stores import DeadLetterFilter
 from converto_infra.mongo.collection import Collection, Document, document_of, record_of, record_or_none
 from converto_infra.resilience import Guard
 
 
-class MongoParkedStore:
-    """`ParkedStore` on the collection `parked`."""
+class MongoDeadLetterStore:
+    """`DeadLetterStore` on the collection `parked`."""
 
     def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
         self._parked = Collection(collection, guard)
@@ -21,15 +21,15 @@ class MongoParkedStore:
         await self._parked.ensure_index(("conversion_id", ASCENDING), ("id", DESCENDING))
         await self._parked.ensure_index(("stored_at", ASCENDING))
 
-    async def insert(self, message: ParkedMessage) -> None:
+    async def insert(self, message: DeadLetter) -> None:
         """Store a new record durably; raises `DuplicateKey`."""
         await self._parked.insert(document_of(message))
 
-    async def get(self, message_id: str) -> ParkedMessage | None:
+    async def get(self, message_id: str) -> DeadLetter | None:
         """The record, or None."""
-        return record_or_none(await self._parked.get({"_id": message_id}), ParkedMessage)
+        return record_or_none(await self._parked.get({"_id": message_id}), DeadLetter)
 
-    async def find(self, query: ParkedFilter) -> list[ParkedMessage]:
+    async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
         """The last that died first, at most `query.limit`."""
         where: Document = {}
         if query.reason is not None:
@@ -44,10 +44,10 @@ class MongoParkedStore:
         """Remove a record; False when it is not there."""
         return await self._parked.delete({"_id": message_id})
 
-    async def stored_before(self, before_ms: int, *, limit: int) -> list[ParkedMessage]:
+    async def stored_before(self, before_ms: int, *, limit: int) -> list[DeadLetter]:
         """Records that were stored before the given time, oldest first."""
         return await self._select({"stored_at": {"$lt": before_ms}}, order=("stored_at", ASCENDING), limit=limit)
 
-    async def _select(self, where: Document, *, order: tuple[str, int], limit: int) -> list[ParkedMessage]:
+    async def _select(self, where: Document, *, order: tuple[str, int], limit: int) -> list[DeadLetter]:
         found = await self._parked.select(where, order=[order], limit=limit)
-        return [record_of(document, ParkedMessage) for document in found]
+        return [record_of(document, DeadLetter) for document in found]

@@ -14,7 +14,7 @@ from converto_infra.mongo.access import MongoAccessStore
 from converto_infra.mongo.cache import MongoCacheStore
 from converto_infra.mongo.collection import Collection, Document, translated
 from converto_infra.mongo.conversions import MongoConversionStore
-from converto_infra.mongo.dead_letters import MongoParkedStore
+from converto_infra.mongo.dead_letters import MongoDeadLetterStore
 from converto_infra.mongo.files import MongoFileStore
 from converto_infra.mongo.history import MongoHistoryStore
 from converto_infra.mongo.workers import MongoWorkerStore
@@ -42,7 +42,7 @@ class MongoStores:
         self.files = MongoFileStore(self._database["files"], self.guard)
         self.cache = MongoCacheStore(self._database["cache"], self.guard)
         self.workers = MongoWorkerStore(self._database["workers"], self.guard)
-        self.parked = MongoParkedStore(self._database["parked"], self.guard)
+        self.parked = MongoDeadLetterStore(self._database["parked"], self.guard)
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
         self._installation = Collection(self._database["installation"], self.guard)
 

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 import aio_pika
 
 from converto_core.conversion.record import Lane
-from converto_core.events import ConversionCreated, ConversionFact, encode, queue_name
+from converto_core.events import ConversionCreated, ConversionEvent, encode, queue_name
 from converto_core.formats import Family
 from converto_infra.lane_orders import lane_orders
 from converto_infra.rabbitmq.connection import Link, Outlet, Topology, end_task
-from converto_infra.rabbitmq.dead_letters import RabbitParkedSource
-from converto_infra.rabbitmq.empty_queues import Lull
-from converto_infra.rabbitmq.live_events import FactReader, FactSender
+from converto_infra.rabbitmq.dead_letters import RabbitDeadLetterQueue
+from converto_infra.rabbitmq.empty_queues import EmptyQueues
+from converto_infra.rabbitmq.live_events import LiveEventReader, LiveEventSender
 from converto_infra.rabbitmq.slot import RabbitSlot
 from converto_infra.resilience import broker_guard
 from converto_infra.settings import Settings
@@ -36,8 +36,8 @@ class RabbitEventBus:
         self._publishing = Link(settings, topology, purpose="publish")
         self._consuming = Link(settings, topology, purpose="consume")
         self._wakeups = Outlet(self._publishing, is_confirmed=True)
-        self._lull = Lull()
-        self._facts = FactSender(Outlet(self._publishing, is_confirmed=False))
+        self._lull = EmptyQueues()
+        self._facts = LiveEventSender(Outlet(self._publishing, is_confirmed=False))
 
     @classmethod
     def connect(cls, settings: Settings) -> "RabbitEventBus":
@@ -70,7 +70,7 @@ class RabbitEventBus:
         name = queue_name(family, lane)
         return await self.guard.run(lambda: self._wakeups.count(name), timeout_s=self._deadline_s)
 
-    async def announce(self, event: ConversionFact) -> None:
+    async def announce(self, event: ConversionEvent) -> None:
         """Hand a fact to the sender and go on; never raises, never waits for the broker."""
         self._facts.put(event)
 
@@ -84,18 +84,18 @@ class RabbitEventBus:
             await slot.close()
 
     @asynccontextmanager
-    async def dead_letters(self) -> AsyncIterator["RabbitParkedSource"]:
+    async def dead_letters(self) -> AsyncIterator["RabbitDeadLetterQueue"]:
         """The queue of dead letters, on a channel of its own."""
-        source = RabbitParkedSource(self._consuming)
+        source = RabbitDeadLetterQueue(self._consuming)
         try:
             yield source
         finally:
             await source.close()
 
     @asynccontextmanager
-    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionFact]]:
+    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
         """All facts from now on; goes on by itself after the broker was away."""
-        reader = FactReader(self._consuming)
+        reader = LiveEventReader(self._consuming)
         reading = asyncio.create_task(reader.run())
         try:
             await reader.wait_until_bound()

@@ -17,7 +17,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, PublishError
 
 from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
-from converto_core.events import DEAD_EXCHANGE, EVENTS_EXCHANGE, PARKED_QUEUE, queue_name
+from converto_core.events import DEAD_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, queue_name
 from converto_core.formats import Family
 from converto_infra.resilience import is_being_cancelled
 from converto_infra.settings import Settings
@@ -57,7 +57,7 @@ class Topology:
     async def _declare(self, channel: AbstractChannel) -> None:
         events = await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
         dead = await channel.declare_exchange(DEAD_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
-        parked = await channel.declare_queue(PARKED_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        parked = await channel.declare_queue(DEAD_LETTER_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
         await parked.bind(dead, "#")
         for family in Family:
             for lane in Lane:

@@ -11,9 +11,9 @@ from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from converto_core.dead_letters import DeadLetter
+from converto_core.dead_letters import DeadLetteredMessage
 from converto_core.errors import BusUnavailable
-from converto_core.events import PARKED_QUEUE
+from converto_core.events import DEAD_LETTER_QUEUE
 from converto_infra.rabbitmq.connection import DELIVERY_LIMIT, TOPOLOGY_TIMEOUT_S, Link, get_one
 
 # The broker takes messages of up to 128 MiB from anyone, and one that could not be fetched would block all behind it.
@@ -21,20 +21,20 @@ FETCH_TIMEOUT_S = 30.0
 MOST_COUNTED = 2**31
 
 
-class RabbitParkedSource:
-    """`ParkedSource`: closing its channel gives back what was not accepted."""
+class RabbitDeadLetterQueue:
+    """`DeadLetterQueue`: closing its channel gives back what was not accepted."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._channel: AbstractChannel | None = None
 
-    async def take(self) -> "RabbitParkedDelivery | None":
+    async def take(self) -> "RabbitDeadLetterDelivery | None":
         """The next dead letter, or None when there is none; raises `BusUnavailable`."""
         if self._channel is None:
             self._channel = await self._link.run(self._link.channel, timeout_s=TOPOLOGY_TIMEOUT_S)
-        fetch = functools.partial(get_one, self._channel, PARKED_QUEUE)
+        fetch = functools.partial(get_one, self._channel, DEAD_LETTER_QUEUE)
         message = await self._link.run(fetch, timeout_s=FETCH_TIMEOUT_S)
-        return None if message is None else RabbitParkedDelivery(self._link, message)
+        return None if message is None else RabbitDeadLetterDelivery(self._link, message)
 
     async def close(self) -> None:
         """End the channel."""
@@ -44,14 +44,14 @@ class RabbitParkedSource:
                 await self._link.run(channel.close)
 
 
-class RabbitParkedDelivery:
-    """`ParkedDelivery` over one AMQP message."""
+class RabbitDeadLetterDelivery:
+    """`DeadLetterDelivery` over one AMQP message."""
 
     def __init__(self, link: Link, message: AbstractIncomingMessage) -> None:
         self._link, self._message = link, message
 
     @property
-    def letter(self) -> DeadLetter:
+    def letter(self) -> DeadLetteredMessage:
         """What was set aside."""
         return dead_letter(self._message)
 
@@ -61,11 +61,11 @@ class RabbitParkedDelivery:
             await self._link.run(self._message.ack)
 
 
-def dead_letter(message: AbstractIncomingMessage) -> DeadLetter:
+def dead_letter(message: AbstractIncomingMessage) -> DeadLetteredMessage:
     """A message with what the broker noted on it."""
     death = _last_death(message.headers)
     verdict = _text(death.get("reason"))
-    return DeadLetter(
+    return DeadLetteredMessage(
         body=message.body,
         routing_key=message.routing_key or "",
         message_id=message.message_id,

@@ -14,7 +14,7 @@ BURST_S = 0.1
 BURST_LOOK_S = 0.01  # so often, and by one slot only, however many of them wait
 
 
-class Lull:
+class EmptyQueues:
     """Which queues were seen empty lately, and which one gave the last wake-up."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

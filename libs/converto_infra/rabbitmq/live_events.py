@@ -9,8 +9,8 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from converto_core.errors import BusUnavailable
-from converto_core.events import EVENTS_EXCHANGE, FACT_KEYS, ConversionFact, UnreadableEvent, decode, encode
-from converto_infra.event_buffer import FACTS_KEPT, FactBuffer
+from converto_core.events import EVENT_KEYS, EVENTS_EXCHANGE, ConversionEvent, UnreadableEvent, decode, encode
+from converto_infra.event_buffer import FACTS_KEPT, EventBuffer
 from converto_infra.rabbitmq.connection import (
     BACK_OFF_LONGEST_S,
     TOPOLOGY_TIMEOUT_S,
@@ -24,15 +24,15 @@ from converto_infra.rabbitmq.connection import (
 log = structlog.get_logger(__name__)
 
 
-class FactSender:
+class LiveEventSender:
     """Sends facts in the background from a bounded buffer: the newest are worth most."""
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
-        self._waiting: deque[ConversionFact] = deque(maxlen=FACTS_KEPT)
+        self._waiting: deque[ConversionEvent] = deque(maxlen=FACTS_KEPT)
         self._sending: asyncio.Task[None] | None = None
 
-    def put(self, event: ConversionFact) -> None:
+    def put(self, event: ConversionEvent) -> None:
         """Hand a fact over; the oldest goes when too many wait."""
         self._waiting.append(event)
         if self._sending is None or self._sending.done():
@@ -55,12 +55,12 @@ class FactSender:
                 await pause.wait("facts.not_sent", error)
 
 
-class FactReader:
+class LiveEventReader:
     """An exclusive queue for this process, made anew after each loss, and a bounded buffer in front of the reader."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self.arrived = FactBuffer()
+        self.arrived = EventBuffer()
         self._is_bound = asyncio.Event()
         self._channel: AbstractChannel | None = None
 
@@ -86,7 +86,7 @@ class FactReader:
         channel = self._channel = await self._link.channel()
         lost = await loss_of(channel)
         queue = await channel.declare_queue("", exclusive=True, auto_delete=True)
-        for routing_key in FACT_KEYS:
+        for routing_key in EVENT_KEYS:
             await queue.bind(EVENTS_EXCHANGE, routing_key)
         await queue.consume(self._keep, no_ack=True)
         self._is_bound.set()
@@ -103,5 +103,5 @@ class FactReader:
         except UnreadableEvent as error:
             log.warning("fact.unreadable", reason=str(error))
             return
-        if isinstance(event, ConversionFact):
+        if isinstance(event, ConversionEvent):
             self.arrived.put(event)

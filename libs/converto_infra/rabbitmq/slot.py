@@ -15,7 +15,7 @@ from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, UnreadableEvent, decode, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq.connection import TOPOLOGY_TIMEOUT_S, BackOff, Link, get_one, loss_of
-from converto_infra.rabbitmq.empty_queues import BURST_LOOK_S, Lull
+from converto_infra.rabbitmq.empty_queues import BURST_LOOK_S, EmptyQueues
 
 log = structlog.get_logger(__name__)
 
@@ -25,23 +25,23 @@ IDLE_LOOK_S = 10
 
 
 class RabbitSlot:
-    """`WakeupSource`: pulls lane by lane while there is a backlog, and is pushed to while there is none.
+    """`Consumer`: pulls lane by lane while there is a backlog, and is pushed to while there is none.
 
     With several queues on one channel each consumer would be handed a message, and all but one would have to go back,
     which counts towards the delivery limit. `basic.get` keeps strict lanes and takes exactly one.
     """
 
     def __init__(
-        self, link: Link, families: Sequence[Family], orders: Sequence[Sequence[Lane]], lull: Lull | None = None
+        self, link: Link, families: Sequence[Family], orders: Sequence[Sequence[Lane]], lull: EmptyQueues | None = None
     ) -> None:
         self._link, self._families, self._orders = link, deque(families), deque(orders)
-        self._lull = lull or Lull()
+        self._lull = lull or EmptyQueues()
         self._channel: AbstractChannel | None = None
         self._lost = asyncio.Event()
-        self._held: RabbitWakeup | None = None
+        self._held: RabbitDelivery | None = None
         self._unwinding: asyncio.Task[None] | None = None
 
-    async def next(self) -> "RabbitWakeup":
+    async def next(self) -> "RabbitDelivery":
         """Wait for the next wake-up, high lane first; one that was left unsettled goes back before."""
         await self._give_back()
         pause = BackOff()
@@ -131,12 +131,12 @@ class RabbitSlot:
         if unwinding is not None:
             await unwinding
 
-    async def _read(self, message: AbstractIncomingMessage) -> "RabbitWakeup | None":
+    async def _read(self, message: AbstractIncomingMessage) -> "RabbitDelivery | None":
         """The wake-up in a message; what cannot be read is parked and never seen again here."""
         try:
             event = decode(message.body)
             if isinstance(event, ConversionCreated):
-                return RabbitWakeup(self._link, message, event)
+                return RabbitDelivery(self._link, message, event)
             reason = "not a wake-up"
         except UnreadableEvent as error:
             reason = str(error)
@@ -176,8 +176,8 @@ class RabbitSlot:
                 await self._link.run(channel.close)
 
 
-class RabbitWakeup:
-    """`Wakeup`: the first settlement counts. One that comes after the channel died is fine: the database decides."""
+class RabbitDelivery:
+    """`Delivery`: the first settlement counts. One that comes after the channel died is fine: the database decides."""
 
     def __init__(self, link: Link, message: AbstractIncomingMessage, event: ConversionCreated) -> None:
         self._link, self._message, self._event, self._is_settled = link, message, event, False

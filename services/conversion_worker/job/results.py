@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from conversion_worker.concurrency import all_of
-from conversion_worker.retry import Patience
+from conversion_worker.retry import DeadlineRetry
 from converto_core.conversion.cache_key import adopted
 from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.formats import BY_NAME
@@ -25,7 +25,7 @@ class Results:
         self._objects = objects
 
     async def upload(
-        self, claimed: Conversion, products: Sequence[Product], report: Report, patience: Patience
+        self, claimed: Conversion, products: Sequence[Product], report: Report, patience: DeadlineRetry
     ) -> tuple[Output, ...]:
         """Upload all products, a few side by side, under keys that hold the token; in order of the products."""
         pages = max((product.page or 0 for product in products), default=0)
@@ -60,7 +60,7 @@ class Results:
             filename=target.filename,
         )
 
-    async def _upload_one(self, claimed: Conversion, product: Product, pages: int, patience: Patience) -> Output:
+    async def _upload_one(self, claimed: Conversion, product: Product, pages: int, patience: DeadlineRetry) -> Output:
         target = claimed.plan[-1].target_format
         name = f"result.{target}" if product.page is None else f"page-{product.page:05d}.{target}"
         key, content_type = output_key(claimed, name), BY_NAME[target].mime_type

@@ -10,7 +10,7 @@ import msgspec
 
 from conversion_worker.clock import Clock
 from conversion_worker.job.workspace import Workspace
-from conversion_worker.retry import Patience
+from conversion_worker.retry import DeadlineRetry
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import know_source
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
@@ -47,7 +47,7 @@ class Sources:
         self._workspace = workspace
         self._clock = clock
 
-    async def find(self, claimed: Conversion, patience: Patience) -> File:
+    async def find(self, claimed: Conversion, patience: DeadlineRetry) -> File:
         """The file's record, once it is sure that the disk takes it; raises `SourceGone`."""
         file = await patience.repeat(lambda: self._files.get(claimed.file_id))
         if file is None or file.status is FileStatus.DELETED:
@@ -57,7 +57,7 @@ class Sources:
             raise insufficient_storage()
         return file
 
-    async def download(self, claimed: Conversion, file: File, path: Path, patience: Patience) -> Digest:
+    async def download(self, claimed: Conversion, file: File, path: Path, patience: DeadlineRetry) -> Digest:
         """Stream the version that was asked for into `path`; both hashes come from the same pass."""
         key = file.key
         if file.version != claimed.file_version:
@@ -75,7 +75,7 @@ class Sources:
             planned = (claimed.source_format or "nothing").upper()
             raise MislabelledSource(f"The file was taken for {planned}, but its content is: {found.title}")
 
-    async def append(self, claimed: Conversion, folder: Path, patience: Patience) -> tuple[Fetched, ...]:
+    async def append(self, claimed: Conversion, folder: Path, patience: DeadlineRetry) -> tuple[Fetched, ...]:
         """The files that are joined to the source, in order, each checked like the source itself."""
         fetched = []
         for number, entry in enumerate(claimed.appended, start=1):
@@ -95,7 +95,7 @@ class Sources:
         return tuple(fetched)
 
     async def remember(
-        self, claimed: Conversion, file: File, digest: Digest, patience: Patience, *, cache_key: str | None
+        self, claimed: Conversion, file: File, digest: Digest, patience: DeadlineRetry, *, cache_key: str | None
     ) -> None:
         """Store the hashes with the conversion and, when they are new, with the file (behaviours I2, I3)."""
         source = know_source(claimed, source_sha256=digest.sha256, cache_key=cache_key, now_ms=self._clock.now_ms())

@@ -13,8 +13,8 @@ from conversion_worker.clock import Clock
 from conversion_worker.job.result import Finished
 from conversion_worker.job.results import Results
 from conversion_worker.job.source import Sources
-from conversion_worker.retry import Patience
-from conversion_worker.single_flight.single_flight import Sharing
+from conversion_worker.retry import DeadlineRetry
+from conversion_worker.single_flight.single_flight import SingleFlight
 from conversion_worker.slot.lease import Span, spans
 from converto_core.catalogue import Offer
 from converto_core.conversion.record import Conversion, Step
@@ -30,7 +30,7 @@ MOST_NOTES, LONGEST_NOTE = 20, 300  # a record is no log
 OVERTIME_S = 10.0  # what a converter may need beyond its limit to end its program before it is ended itself
 
 
-class Equipment(msgspec.Struct, frozen=True):
+class Engines(msgspec.Struct, frozen=True):
     """The converters of one slot and what the installed ones offer, both by converter name."""
 
     converters: Mapping[str, Converter]
@@ -50,9 +50,9 @@ class JobRunner:
         self,
         *,
         sources: Sources,
-        sharing: Sharing,
+        sharing: SingleFlight,
         results: Results,
-        equipment: Equipment,
+        equipment: Engines,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -65,9 +65,9 @@ class JobRunner:
         self._clock = clock
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
-        """The steps in order; raises a `ConversionError`, `AnotherRuns`, or in the end `DependencyUnavailable`."""
+        """The steps in order; raises a `ConversionError`, `LeaderRunning`, or in the end `DependencyUnavailable`."""
         converters = self._converters(claimed)
-        patience = Patience(self._clock, seconds=self._settings.conversion_timeout_s)
+        patience = DeadlineRetry(self._clock, seconds=self._settings.conversion_timeout_s)
         path = await asyncio.to_thread(_source_path, folder, claimed.plan[0])
 
         report(0.0, "downloading")
@@ -79,7 +79,7 @@ class JobRunner:
         return await self._make(claimed, converters, sources, report=report, patience=patience)
 
     async def _fetch(
-        self, claimed: Conversion, path: Path, report: Report, patience: Patience
+        self, claimed: Conversion, path: Path, report: Report, patience: DeadlineRetry
     ) -> tuple[tuple[Path, ...], str | None]:
         """The source and what is joined to it, looked at and hashed; and the key of what will be made of them."""
         file = await self._sources.find(claimed, patience)
@@ -100,7 +100,7 @@ class JobRunner:
         sources: tuple[Path, ...],
         *,
         report: Report,
-        patience: Patience,
+        patience: DeadlineRetry,
     ) -> Finished:
         notes: list[str] = []
         products = await self._convert(claimed, converters, sources, report, note=notes.append)

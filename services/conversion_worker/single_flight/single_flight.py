@@ -10,9 +10,9 @@ import structlog
 from conversion_worker.clock import Clock
 from conversion_worker.job.result import Finished
 from conversion_worker.job.results import Results
-from conversion_worker.retry import Patience
+from conversion_worker.retry import DeadlineRetry
 from converto_core.catalogue import Offer
-from converto_core.conversion.cache_key import Cached, cache_key, has_result
+from converto_core.conversion.cache_key import CacheEntry, cache_key, has_result
 from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import BadSource, ObjectStoreUnavailable, SourceGone
 from converto_core.ports.stores import CacheStore, ConversionStore
@@ -24,7 +24,7 @@ FOLLOW_FIRST_MS, FOLLOW_LONGEST_MS = 2_000, 60_000  # only for followers that no
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class AnotherRuns(Exception):
+class LeaderRunning(Exception):
     """Raised when another conversion makes the same result at this moment; look again after `wait_ms`."""
 
     def __init__(self, key: str, *, wait_ms: int) -> None:
@@ -33,7 +33,7 @@ class AnotherRuns(Exception):
         self.key, self.wait_ms = key, wait_ms
 
 
-class Sharing:
+class SingleFlight:
     """Who makes which result, as the workers see it."""
 
     def __init__(
@@ -59,10 +59,10 @@ class Sharing:
             return None
         return cache_key(claimed, contents=contents, offers=offers, is_for_all_owners=self._across_owners)
 
-    async def look_again(self, claimed: Conversion, patience: Patience) -> Finished | None:
+    async def look_again(self, claimed: Conversion, patience: DeadlineRetry) -> Finished | None:
         """For a conversion that followed another one: what came of that, before any byte of the source is fetched.
 
-        The other one's result, None when there is none; raises `AnotherRuns`, or how the other one failed if this
+        The other one's result, None when there is none; raises `LeaderRunning`, or how the other one failed if this
         content can only fail.
         """
         key = claimed.waits_for
@@ -73,11 +73,11 @@ class Sharing:
             return None
         return await self._taken_from(entry, claimed, patience)
 
-    async def lead_or_take(self, claimed: Conversion, key: str | None, patience: Patience) -> Finished | None:
-        """None when this job has to run its engine; else the result of another one. Raises `AnotherRuns`."""
+    async def lead_or_take(self, claimed: Conversion, key: str | None, patience: DeadlineRetry) -> Finished | None:
+        """None when this job has to run its engine; else the result of another one. Raises `LeaderRunning`."""
         if key is None:
             return None
-        entry = Cached(
+        entry = CacheEntry(
             id=key,
             conversion_id=claimed.id,
             token=claimed.token,
@@ -99,17 +99,17 @@ class Sharing:
                 return None
         return None
 
-    async def _take_over(self, known: Cached, entry: Cached, patience: Patience) -> bool:
+    async def _take_over(self, known: CacheEntry, entry: CacheEntry, patience: DeadlineRetry) -> bool:
         return await patience.repeat(lambda: self._cache.take_over(known, entry))
 
-    async def _taken_from(self, entry: Cached, claimed: Conversion, patience: Patience) -> Finished | None:
+    async def _taken_from(self, entry: CacheEntry, claimed: Conversion, patience: DeadlineRetry) -> Finished | None:
         if entry.owner != claimed.owner and not self._across_owners:
             return None
         maker = await patience.repeat(lambda: self._conversions.get(entry.conversion_id))
         if maker is None or not entry.is_of(maker):
             return None  # deleted, or its token is over: whoever held it works no more
         if maker.status is Status.PROCESSING:
-            raise AnotherRuns(entry.id, wait_ms=self._wait_ms(maker))
+            raise LeaderRunning(entry.id, wait_ms=self._wait_ms(maker))
         if maker.is_hopeless and claimed.waits_for == entry.id:
             raise BadSource(maker.error_message, code=maker.error_code, detail="as the one that it waited for")
         return await self._copied(maker, claimed) if has_result(entry, maker) else None

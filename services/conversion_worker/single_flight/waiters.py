@@ -12,7 +12,7 @@ from conversion_worker.concurrency import all_of
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import followed, wake
 from converto_core.errors import BusUnavailable, StoreUnavailable
-from converto_core.events import wake_up
+from converto_core.events import conversion_created
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import CacheStore, ConversionStore
 
@@ -23,7 +23,7 @@ SENT_AGAIN_MS = 5_000  # a wake-up that got lost on its way leaves once more aft
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Followers:
+class Waiters:
     """All conversions that wait for others."""
 
     def __init__(self, *, conversions: ConversionStore, cache: CacheStore, bus: EventBus, clock: Clock) -> None:
@@ -65,5 +65,5 @@ class Followers:
         change = wake(waiting, wait_ms=SENT_AGAIN_MS, now_ms=self._clock.now_ms())
         woken = await self._conversions.apply(change)
         if woken is not None:
-            await self._bus.publish(wake_up(woken))
+            await self._bus.publish(conversion_created(woken))
         return woken is not None

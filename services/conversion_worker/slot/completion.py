@@ -1,6 +1,6 @@
 """How a job's end becomes one conditional update, and how that update gets through. It knows nothing of messages.
 
-`change_for` decides, `Settlement` carries out. An update whose answer was lost is looked up, never guessed.
+`change_for` decides, `Completion` carries out. An update whose answer was lost is looked up, never guessed.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import structlog
 from conversion_worker.clock import Clock, backoff_s
 from conversion_worker.job.result import Finished
 from conversion_worker.job.source import insufficient_storage
-from conversion_worker.single_flight.single_flight import AnotherRuns
+from conversion_worker.single_flight.single_flight import LeaderRunning
 from conversion_worker.slot.lease import Ending, LeaseEnded
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import (
@@ -67,7 +67,7 @@ def change_for(error: Exception, claimed: Conversion, *, settings: AttemptSettin
     """The update that follows from an error; None when the conversion is not ours any more."""
     if isinstance(error, LeaseEnded):
         return _after_lease(error.ending, claimed, now_ms)
-    if isinstance(error, AnotherRuns):
+    if isinstance(error, LeaderRunning):
         return follow(claimed, cache_key=error.key, wait_ms=error.wait_ms, now_ms=now_ms)
     if isinstance(error, DependencyUnavailable):
         return hand_back(claimed, now_ms=now_ms)
@@ -100,7 +100,7 @@ def is_disk_full(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
-class Settlement:
+class Completion:
     """Applies the last update of a job."""
 
     def __init__(self, *, store: ConversionStore, bus: EventBus, clock: Clock, leaving: asyncio.Event) -> None:

@@ -17,18 +17,18 @@ from conversion_worker.concurrency import unless
 from conversion_worker.job.result import Finished
 from conversion_worker.job.steps import JobRunner
 from conversion_worker.job.workspace import Workspace
-from conversion_worker.single_flight.single_flight import AnotherRuns
-from conversion_worker.single_flight.waiters import Followers
-from conversion_worker.slot.completion import Settlement, change_for, completion, is_disk_full
-from conversion_worker.slot.exclusive_gate import Company
+from conversion_worker.single_flight.single_flight import LeaderRunning
+from conversion_worker.single_flight.waiters import Waiters
+from conversion_worker.slot.completion import Completion, change_for, completion, is_disk_full
+from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.slot.lease import Lease, LeaseEnded
-from conversion_worker.worker_registry import Board
+from conversion_worker.worker_registry import RunningJobs
 from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.conversion.transitions import Change, beat, claim, hand_back
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated, fact
 from converto_core.formats import Family
-from converto_core.ports.bus import EventBus, Wakeup, WakeupSource
+from converto_core.ports.bus import Consumer, Delivery, EventBus
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionStore
 from converto_engines.converter import Report
@@ -51,7 +51,7 @@ class Stop:
         self.give_back = asyncio.Event()
 
 
-class Surroundings(msgspec.Struct, frozen=True):
+class WorkerContext(msgspec.Struct, frozen=True):
     """What all slots of a worker share."""
 
     worker_id: str
@@ -59,10 +59,10 @@ class Surroundings(msgspec.Struct, frozen=True):
     conversions: ConversionStore
     objects: ObjectStore
     bus: EventBus
-    followers: Followers
+    followers: Waiters
     workspace: Workspace
-    board: Board
-    company: Company
+    board: RunningJobs
+    company: ExclusiveGate
     stop: Stop
     settings: Settings
     clock: Clock
@@ -71,7 +71,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 class Slot:
     """Room for one conversion at a time."""
 
-    def __init__(self, surroundings: Surroundings, runner: JobRunner, *, takes_quarantine: bool = False) -> None:
+    def __init__(self, surroundings: WorkerContext, runner: JobRunner, *, takes_quarantine: bool = False) -> None:
         """One slot of a worker also takes the quarantine lane, so that suspects never run side by side."""
         self._around = surroundings
         self._runner = runner
@@ -79,7 +79,7 @@ class Slot:
         self._store = surroundings.conversions
         self._clock = surroundings.clock
         self._stop = surroundings.stop
-        self._settlement = Settlement(
+        self._settlement = Completion(
             store=surroundings.conversions,
             bus=surroundings.bus,
             clock=surroundings.clock,
@@ -104,7 +104,7 @@ class Slot:
                 log.exception("slot.failed", failures=failures)
             await self._pause(failures)
 
-    async def _take_turns(self, source: WakeupSource) -> None:
+    async def _take_turns(self, source: Consumer) -> None:
         while not self._stop.stopping.is_set():
             if not await asyncio.to_thread(self._around.workspace.has_room):
                 log.error("slot.disk_full", folder=str(self._around.workspace.folder))
@@ -115,7 +115,7 @@ class Slot:
             if wakeup is not None:
                 await self._answer(wakeup)
 
-    async def _answer(self, wakeup: Wakeup) -> None:
+    async def _answer(self, wakeup: Delivery) -> None:
         """Claim what the wake-up names and do it. Every path settles the message exactly once."""
         conversion_id = wakeup.event.id
         if self._stop.stopping.is_set() or self._around.company.is_closed:
@@ -132,7 +132,7 @@ class Slot:
         if settled is not None:  # only now: as long as it is on the board, a new wake-up for it would be passed over
             await self._around.followers.hear_of(settled)
 
-    async def _claim_and_settle(self, wakeup: Wakeup) -> Conversion | None:
+    async def _claim_and_settle(self, wakeup: Delivery) -> Conversion | None:
         event = wakeup.event
         try:
             claimed = await self._store.apply(self._claim(event))
@@ -261,7 +261,7 @@ def _folder_name(claimed: Conversion) -> str:
 def _log_failure(claimed: Conversion, error: Exception) -> None:
     if isinstance(error, ConvertoError):
         log.warning("job.failed", conversion_id=claimed.id, code=error.stable_code, reason=error.detail or str(error))
-    elif isinstance(error, AnotherRuns):
+    elif isinstance(error, LeaderRunning):
         log.info("job.follows", conversion_id=claimed.id, key=error.key)
     elif is_disk_full(error):
         log.warning("job.failed", conversion_id=claimed.id, code="insufficient_storage", reason=str(error))

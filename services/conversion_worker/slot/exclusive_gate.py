@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Company:
+class ExclusiveGate:
     """Places for jobs. A suspect waits until its neighbours are done, and nobody begins beside it.
 
     A file that takes its worker down would otherwise take innocent neighbours with it, again and again, until one of

@@ -12,7 +12,7 @@ from converto_cli.session import Session, Usage, run
 from converto_cli.terminal import exit_codes as exits
 from converto_cli.terminal.formatting import moment
 from converto_cli.terminal.output import Screen
-from converto_client.admin_models import ConversionThen, ParkedMessage, ParkedSettled, ParkedSummary, Refusal
+from converto_client.admin_models import ConversionThen, DeadLetter, DeadLettersHandled, DeadLetterSummary, Refusal
 
 HEADS = ("ID", "REASON", "DIED", "QUEUE", "CONVERSION", "WAS", "")
 LIST = "converto admin parked list"
@@ -23,7 +23,7 @@ Every = Annotated[bool, Parameter(name="--all", negative="", help="All of them."
 Reason = Annotated[
     str | None, Parameter(help="Only those: unreadable, rejected, delivery_limit, expired, maxlen or unknown.")
 ]
-Page = Callable[..., Awaitable[ParkedSettled]]
+Page = Callable[..., Awaitable[DeadLettersHandled]]
 
 
 def list_parked(
@@ -37,7 +37,7 @@ def list_parked(
     """List messages that the broker set aside, the last first."""
 
     async def work(session: Session) -> int:
-        found: list[ParkedSummary] = []
+        found: list[DeadLetterSummary] = []
         after: str | None = None
         while every or len(found) < limit:
             length = 200 if every else min(200, limit - len(found))
@@ -60,7 +60,7 @@ def list_parked(
 def show(message_id: Annotated[str, Parameter(help="Id of a parked message.")], /, *, context: Given) -> int:
     """Show one message: why it was set aside, what became of its conversion, and what to do."""
 
-    async def look(session: Session, one: str) -> ParkedMessage:
+    async def look(session: Session, one: str) -> DeadLetter:
         return await session.client.admin.parked_message(one)
 
     async def work(session: Session) -> int:
@@ -81,7 +81,7 @@ def requeue(*ids: Ids, every: Every = False, reason: Reason = None, context: Giv
     A conversion that waits is woken again by itself later; this does it at once. The old bytes are not sent again.
     """
 
-    async def one(session: Session, message_id: str) -> ParkedMessage:
+    async def one(session: Session, message_id: str) -> DeadLetter:
         return await session.client.admin.requeue_parked(message_id)
 
     async def work(session: Session) -> int:
@@ -158,7 +158,7 @@ async def _settle_all(session: Session, settle_page: Page, reason: str | None, w
     return exits.SOME_FAILED if count else exits.FAILURE
 
 
-def _cells(message: ParkedSummary) -> tuple[str, ...]:
+def _cells(message: DeadLetterSummary) -> tuple[str, ...]:
     return (
         message.id,
         message.reason,
@@ -170,7 +170,7 @@ def _cells(message: ParkedSummary) -> tuple[str, ...]:
     )
 
 
-def _show(screen: Screen, message: ParkedMessage) -> None:
+def _show(screen: Screen, message: DeadLetter) -> None:
     kept = "the beginning, " if message.is_truncated else ""
     form = f"{kept}base64" if message.is_binary else f"{kept}text"
     lines = (

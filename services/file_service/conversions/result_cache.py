@@ -28,7 +28,7 @@ MOST_OUTPUTS, MOST_BYTES = 16, 64 * 1024**2
 log = structlog.get_logger()
 
 
-class EarlierResults:
+class ResultCache:
     """Results that are there already."""
 
     def __init__(

@@ -33,7 +33,7 @@ from converto_engines.sniffing import sniff
 from file_service.conversions.offers import Offers, Plan, target_named
 from file_service.conversions.pending_limit import PendingLimit
 from file_service.conversions.records import Records
-from file_service.conversions.result_cache import EarlierResults
+from file_service.conversions.result_cache import ResultCache
 from file_service.delivery.dispatch import Dispatch
 from file_service.http.schemas import FormFields, NewConversion, NewFile, PartEtag, UploadBody
 from file_service.uploads.files import Files
@@ -72,7 +72,7 @@ class Conversions:
         records: Records,
         files: Files,
         offers: Offers,
-        earlier: EarlierResults,
+        earlier: ResultCache,
         dispatch: Dispatch,
         pending: PendingLimit,
     ) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
-from converto_core.conversion.transitions import wake_again
-from converto_core.dead_letters import ParkedMessage
+from converto_core.conversion.transitions import republish_now
+from converto_core.dead_letters import DeadLetter
 from converto_core.errors import Conflict, NotFound
 from converto_core.ids import now_ms
-from converto_core.ports.stores import ConversionStore, ParkedFilter, ParkedStore
-from file_service.dead_letters.resolution import Explained, Outlook, explained
+from converto_core.ports.stores import ConversionStore, DeadLetterFilter, DeadLetterStore
+from file_service.dead_letters.resolution import Explained, Resolution, explained
 from file_service.delivery.dispatch import Dispatch
-from file_service.http.dead_letter_bodies import ParkedSettled, Refusal
+from file_service.http.dead_letter_bodies import DeadLettersHandled, Refusal
 
 TRIES = 3
 """A wake-up may leave by itself between our look at its conversion and our change; this often we look again."""
@@ -24,15 +24,15 @@ TRIES = 3
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Parked:
+class DeadLetters:
     """Messages that the broker set aside. They concern the whole installation, so no owner limits what is seen."""
 
-    def __init__(self, parked: ParkedStore, conversions: ConversionStore, dispatch: Dispatch) -> None:
+    def __init__(self, parked: DeadLetterStore, conversions: ConversionStore, dispatch: Dispatch) -> None:
         self._parked = parked
         self._conversions = conversions
         self._dispatch = dispatch
 
-    async def find(self, query: ParkedFilter) -> list[ParkedMessage]:
+    async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
         """The last that died first."""
         return await self._parked.find(query)
 
@@ -50,9 +50,9 @@ class Parked:
         """Let its conversion's wake-up leave now, and forget the message; raises `Conflict` when none is needed."""
         for _ in range(TRIES):
             found = await self.explain(message_id)
-            if found.outlook is not Outlook.WAITS or found.conversion is None:
+            if found.outlook is not Resolution.WAITS or found.conversion is None:
                 raise Conflict(found.advice)
-            after = await self._dispatch.apply(wake_again(found.conversion, now_ms=now_ms()))
+            after = await self._dispatch.apply(republish_now(found.conversion, now_ms=now_ms()))
             if after is not None:
                 await self._parked.delete(message_id)  # last: repeating a wake-up costs nothing, losing one could
                 log.info("message.requeued", message_id=message_id, conversion_id=after.id)
@@ -65,25 +65,25 @@ class Parked:
             raise NotFound("No parked message has this id; it may have been dropped already")
         log.info("message.dropped", message_id=message_id)
 
-    async def requeue_page(self, query: ParkedFilter) -> ParkedSettled:
+    async def requeue_page(self, query: DeadLetterFilter) -> DeadLettersHandled:
         """Requeue every message of one page; what cannot be requeued stays and is told."""
 
-        async def settle(message: ParkedMessage) -> None:
+        async def settle(message: DeadLetter) -> None:
             await self.requeue(message.id)
 
         return await self._settle_page(query, settle)
 
-    async def drop_page(self, query: ParkedFilter) -> ParkedSettled:
+    async def drop_page(self, query: DeadLetterFilter) -> DeadLettersHandled:
         """Forget every message of one page."""
 
-        async def settle(message: ParkedMessage) -> None:
+        async def settle(message: DeadLetter) -> None:
             await self.drop(message.id)
 
         return await self._settle_page(query, settle)
 
     async def _settle_page(
-        self, query: ParkedFilter, settle: Callable[[ParkedMessage], Awaitable[None]]
-    ) -> ParkedSettled:
+        self, query: DeadLetterFilter, settle: Callable[[DeadLetter], Awaitable[None]]
+    ) -> DeadLettersHandled:
         page = await self._parked.find(query)
         settled, refusals = 0, []
         for message in page:
@@ -95,4 +95,6 @@ class Parked:
                 refusals.append(Refusal(message.id, error.public_message))
             else:
                 settled += 1
-        return ParkedSettled(settled=settled, refusals=refusals, next=page[-1].id if len(page) == query.limit else None)
+        return DeadLettersHandled(
+            settled=settled, refusals=refusals, next=page[-1].id if len(page) == query.limit else None
+        )

@@ -7,22 +7,22 @@ from collections.abc import Callable
 
 import structlog
 
-from converto_core.dead_letters import DeadLetter, conversion_id_in, parked
+from converto_core.dead_letters import DeadLetteredMessage, conversion_id_in, parked
 from converto_core.errors import DuplicateKey
 from converto_core.ports.bus import EventBus
-from converto_core.ports.stores import ConversionStore, ParkedStore
+from converto_core.ports.stores import ConversionStore, DeadLetterStore
 
 BATCH = 200
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Parking:
+class DeadLetterCollector:
     """The parked queue on one side, the records on the other; any number of these may run."""
 
     def __init__(
         self,
-        parked_store: ParkedStore,
+        parked_store: DeadLetterStore,
         conversions: ConversionStore,
         bus: EventBus,
         *,
@@ -58,7 +58,7 @@ class Parking:
                 taken += 1
         return taken
 
-    async def _store(self, letter: DeadLetter) -> None:
+    async def _store(self, letter: DeadLetteredMessage) -> None:
         conversion_id = conversion_id_in(letter)
         conversion = None if conversion_id is None else await self._conversions.get(conversion_id)
         message = parked(letter, conversion, now_ms=self._now_ms())

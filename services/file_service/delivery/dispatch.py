@@ -10,7 +10,7 @@ import structlog
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import Change, published
 from converto_core.errors import BusUnavailable, StoreUnavailable
-from converto_core.events import fact, wake_up
+from converto_core.events import conversion_created, fact
 from converto_core.ids import now_ms
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
@@ -66,7 +66,7 @@ class Dispatch:
 
     async def _wake(self, conversion: Conversion) -> None:
         try:
-            await self._bus.publish(wake_up(conversion))
+            await self._bus.publish(conversion_created(conversion))
             due_ms = now_ms() + again_ms(conversion, after_s=self._after_s, max_s=self._max_s)
             await self._conversions.apply(published(conversion, next_due_ms=due_ms))
         except (BusUnavailable, StoreUnavailable) as error:

@@ -12,7 +12,7 @@ import structlog
 
 from converto_core.conversion.record import TERMINAL, Conversion, Status
 from converto_core.errors import BusUnavailable, NotFound, StoreUnavailable
-from converto_core.events import ConversionFact
+from converto_core.events import ConversionEvent
 from converto_core.ids import now_ms
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionFilter, ConversionStore
@@ -43,7 +43,7 @@ class Listener:
         self._woken = asyncio.Event()
         self.has_overflowed = False
 
-    def concerns(self, fact: ConversionFact) -> bool:
+    def concerns(self, fact: ConversionEvent) -> bool:
         """True when this listener may and wants to see it."""
         return (
             fact.owner == self._owner
@@ -117,7 +117,7 @@ class Notifications:
     async def follow(self, conversion: Conversion) -> AsyncIterator[News | None]:
         """One conversion until it ends: its snapshot, then each change. None means: send a sign of life."""
         with self._listen(conversion.owner, conversion.id, None) as listener:
-            conversion = await self._look(conversion)  # only now: a change before we listened would go unheard
+            conversion = await self._look(conversion)  # only now: a change before we listened would go ignore_report
             yield "snapshot", conversion
             silence = _Silence(self._ping_s)
             while not conversion.is_terminal and not self.is_closing:
@@ -157,7 +157,7 @@ class Notifications:
         finally:
             self._listeners.discard(listener)
 
-    def _hand_out(self, fact: ConversionFact) -> None:
+    def _hand_out(self, fact: ConversionEvent) -> None:
         for listener in self._listeners:
             if listener.concerns(fact):
                 listener.hint(fact.id)

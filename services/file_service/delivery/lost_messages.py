@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from converto_core.conversion.record import Conversion, Lane
-from converto_core.conversion.transitions import wake_again
+from converto_core.conversion.transitions import republish_now
 from converto_core.formats import Family
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
@@ -20,7 +20,7 @@ SETTLED_MS = 3000  # younger ones may be on their way
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class LostWakeups:
+class LostMessages:
     """Compares each empty queue with the conversions that should be in it."""
 
     def __init__(self, conversions: ConversionStore, bus: EventBus, *, now_ms: Callable[[], int]) -> None:
@@ -51,4 +51,4 @@ class LostWakeups:
         return await self._conversions.woken(family, lane, changed_before_ms=before_ms, limit=limit)
 
     async def _wake(self, conversion: Conversion) -> bool:
-        return await self._conversions.apply(wake_again(conversion, now_ms=self._now_ms())) is not None
+        return await self._conversions.apply(republish_now(conversion, now_ms=self._now_ms())) is not None

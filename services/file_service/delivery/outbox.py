@@ -11,7 +11,7 @@ import structlog
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import cancel_waiting, published, put_off
 from converto_core.errors import BusUnavailable
-from converto_core.events import fact, wake_up
+from converto_core.events import conversion_created, fact
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
@@ -72,7 +72,7 @@ class Outbox:
             change = put_off(conversion, due_ms=self._now_ms() + conversion.wait_ms)
             return await self._conversions.apply(change) is not None
         try:
-            await self._bus.publish(wake_up(conversion))
+            await self._bus.publish(conversion_created(conversion))
         except BusUnavailable:
             await self._bus.ping()  # raises when the broker is away: then the whole sweep may end
             self._postpone(conversion)
@@ -96,7 +96,9 @@ class Outbox:
         times = known.times + 1 if known else 1
         wait_s = min(REFUSED_FIRST_S * 2.0 ** min(times - 1, MOST_DOUBLINGS), REFUSED_LONGEST_S)
         self._refused[conversion.id] = Refusal(times, self._monotonic() + wait_s)
-        log.warning("wakeup.refused", conversion_id=conversion.id, key=wake_up(conversion).routing_key, times=times)
+        log.warning(
+            "wakeup.refused", conversion_id=conversion.id, key=conversion_created(conversion).routing_key, times=times
+        )
 
     def _is_postponed(self, conversion: Conversion) -> bool:
         refusal = self._refused.get(conversion.id)

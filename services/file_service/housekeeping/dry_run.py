@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from file_service.housekeeping.retention.removal import DAY_S, HOUR_S, Kind, Leaving
+from file_service.housekeeping.retention.removal import DAY_S, HOUR_S, Kind, RemovedThing
 from file_service.housekeeping.sweeps import Sweep
 
 IN_THE_OBJECT_STORE = {Kind.OBJECT, Kind.UPLOAD}
@@ -55,7 +55,7 @@ class DryRun:
         self._write_line({"total": total}, _sum_of(total))
         return total
 
-    def _tell_once(self, sweep: str, leaving: Leaving) -> None:
+    def _tell_once(self, sweep: str, leaving: RemovedThing) -> None:
         if (leaving.kind, leaving.id) in self._told:
             return
         self._told.add((leaving.kind, leaving.id))

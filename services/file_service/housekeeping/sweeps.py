@@ -11,12 +11,12 @@ from converto_core.errors import DependencyUnavailable
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
-from file_service.dead_letters.collector import Parking
-from file_service.delivery.lost_messages import LostWakeups
+from file_service.dead_letters.collector import DeadLetterCollector
+from file_service.delivery.lost_messages import LostMessages
 from file_service.delivery.outbox import Outbox
 from file_service.housekeeping.reaper import Reaper
 from file_service.housekeeping.retention.abandoned_uploads import ConfirmUpload
-from file_service.housekeeping.retention.removal import Departure
+from file_service.housekeeping.retention.removal import Removal
 from file_service.housekeeping.retention.rules import retention_rules
 from file_service.wiring import Stores
 
@@ -37,7 +37,7 @@ class Sweep(msgspec.Struct, frozen=True):
     name: str
     interval_s: float
     run: Callable[[], Awaitable[int]]
-    departures: Callable[[], AsyncGenerator[Departure, None]] | None = None
+    departures: Callable[[], AsyncGenerator[Removal, None]] | None = None
 
 
 class Sweeps:
@@ -76,7 +76,7 @@ class Sweeps:
             monotonic=monotonic,
             now_ms=now_ms,
         )
-        self.lost_wakeups = LostWakeups(stores.conversions, bus, now_ms=now_ms)
+        self.lost_wakeups = LostMessages(stores.conversions, bus, now_ms=now_ms)
         self.retention = retention_rules(
             settings,
             stores,
@@ -87,7 +87,7 @@ class Sweeps:
             walks_whole_bucket=walks_whole_bucket,
         )
         self.uploads, self.results, self.workers = (self.retention[name] for name in ("uploads", "results", "workers"))
-        self.parking = Parking(
+        self.parking = DeadLetterCollector(
             stores.parked, stores.conversions, bus, retention_s=settings.parked_retention_s, now_ms=now_ms
         )
         self._failing: set[str] = set()

@@ -1,4 +1,4 @@
-"""Places for requests of one kind: how many are taken, and how many there may be at this moment. It knows no HTTP.
+"""Concurrency limit for requests of one kind: how many are taken, and how many there may be at this moment.
 
 There are fewer while a server behind us is out of breath: calls that miss their deadline open its breaker, and then
 nobody is served for seconds. With fewer at once all that are let in are served in time.
@@ -31,7 +31,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
 
 
-class Places:
+class ConcurrencyLimit:
     """As many places as requests of one kind may be served at once."""
 
     def __init__(self, kind: str, limit: int, clock: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""Parked messages as administrators see them: request and response bodies, and how records turn into them."""
+"""DeadLetters messages as administrators see them: request and response bodies, and how records turn into them."""
 
 from typing import Annotated, Any
 
@@ -6,14 +6,14 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.conversion.record import Conversion, Status
-from converto_core.dead_letters import ParkedMessage, Reason
-from file_service.dead_letters.resolution import Explained, Outlook
+from converto_core.dead_letters import DeadLetter, Reason
+from file_service.dead_letters.resolution import Explained, Resolution
 from file_service.http.schemas import Milliseconds
 
 ConversionId = Annotated[str, Meta(min_length=1, max_length=64, description="Only messages of this conversion")]
 
 
-class ParkedChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DeadLetterChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which parked messages to settle: all conditions hold. `after` is the `next` of the answer before."""
 
     reason: Reason | None = None
@@ -37,7 +37,7 @@ class ConversionNow(ConversionThen, frozen=True, kw_only=True):
     wakeup_due_at: Milliseconds | None
 
 
-class ParkedSummary(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A message that the broker set aside.
 
     `reason` is why, `explanation` says it in words, `verdict` is the broker's own word. `deliveries` is how often it
@@ -59,7 +59,7 @@ class ParkedSummary(msgspec.Struct, frozen=True, kw_only=True):
     stored_at: Milliseconds
 
 
-class ParkedBody(ParkedSummary, frozen=True, kw_only=True):
+class DeadLetterBody(DeadLetterSummary, frozen=True, kw_only=True):
     """The same with its body and what became of its conversion.
 
     `body` is text, or base64 where `is_binary`; of a large message only the beginning was kept (`is_truncated`).
@@ -70,14 +70,14 @@ class ParkedBody(ParkedSummary, frozen=True, kw_only=True):
     is_binary: bool
     is_truncated: bool
     conversion_now: ConversionNow | None
-    outlook: Outlook
+    outlook: Resolution
     advice: str
 
 
-class ParkedList(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLetterList(msgspec.Struct, frozen=True, kw_only=True):
     """One page of parked messages, the last that died first; `next` is the `after` of the next page."""
 
-    messages: list[ParkedSummary]
+    messages: list[DeadLetterSummary]
     next: str | None
 
 
@@ -88,7 +88,7 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
-class ParkedSettled(msgspec.Struct, frozen=True, kw_only=True):
+class DeadLettersHandled(msgspec.Struct, frozen=True, kw_only=True):
     """How many messages of a page were settled, and which ones were not. Ask again with `next` until it is null."""
 
     settled: int
@@ -96,15 +96,15 @@ class ParkedSettled(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-def parked_summary(message: ParkedMessage) -> ParkedSummary:
+def dead_letter_summary(message: DeadLetter) -> DeadLetterSummary:
     """A message as a list shows it."""
-    return ParkedSummary(**_summary_fields(message))
+    return DeadLetterSummary(**_summary_fields(message))
 
 
-def parked_body(found: Explained) -> ParkedBody:
+def dead_letter_body(found: Explained) -> DeadLetterBody:
     """A message as it is shown alone."""
     message = found.message
-    return ParkedBody(
+    return DeadLetterBody(
         **_summary_fields(message),
         body=message.body,
         is_binary=message.is_binary,
@@ -115,12 +115,12 @@ def parked_body(found: Explained) -> ParkedBody:
     )
 
 
-def _summary_fields(message: ParkedMessage) -> dict[str, Any]:
-    fields = {name: getattr(message, name) for name in ParkedSummary.__struct_fields__ if hasattr(message, name)}
+def _summary_fields(message: DeadLetter) -> dict[str, Any]:
+    fields = {name: getattr(message, name) for name in DeadLetterSummary.__struct_fields__ if hasattr(message, name)}
     return {**fields, "conversion_then": _then(message)}
 
 
-def _then(message: ParkedMessage) -> ConversionThen | None:
+def _then(message: DeadLetter) -> ConversionThen | None:
     if message.status is None:
         return None
     return ConversionThen(

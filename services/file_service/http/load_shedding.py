@@ -16,7 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from converto_core.errors import Overloaded
-from file_service.http.concurrency_limit import Load, Places
+from file_service.http.concurrency_limit import ConcurrencyLimit, Load
 from file_service.http.problem_details import MEDIA_TYPE, headers_of, problem_of
 from file_service.http.requests import PREFIX
 
@@ -28,7 +28,7 @@ BODY_WITHIN_S = 30.0
 """A JSON body has at most some hundred KB: whoever needs longer only holds a place."""
 
 
-class Shedding:
+class LoadShedding:
     """The layer between the border and the routes."""
 
     def __init__(
@@ -41,9 +41,9 @@ class Shedding:
     ) -> None:
         """What lasts as long as its client likes has places of its own: streams and waits, and forms with files."""
         self._app, self._clock = app, clock
-        self._requests = Places("requests", max_requests, clock)
-        self._forms = Places("forms", max_requests, clock)
-        self._streams = Places("streams", max_streams, clock)
+        self._requests = ConcurrencyLimit("requests", max_requests, clock)
+        self._forms = ConcurrencyLimit("forms", max_requests, clock)
+        self._streams = ConcurrencyLimit("streams", max_streams, clock)
 
     def report(self) -> tuple[Load, ...]:
         """One for each kind: requests, forms, streams."""
@@ -69,12 +69,12 @@ class Shedding:
         elif answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             places.grow()
 
-    def _places_for(self, scope: HTTPScope) -> Places:
+    def _places_for(self, scope: HTTPScope) -> ConcurrencyLimit:
         if scope["path"].endswith("/events") or _is_wait(scope):
             return self._streams
         return self._forms if _header(scope, b"content-type").startswith(b"multipart/") else self._requests
 
-    async def _refuse(self, places: Places, scope: HTTPScope, send: Send) -> None:
+    async def _refuse(self, places: ConcurrencyLimit, scope: HTTPScope, send: Send) -> None:
         request_id = str(scope.get("request_id", ""))
         scope["is_shed"] = True  # type: ignore[typeddict-unknown-key]
         places.refuse(request_id)

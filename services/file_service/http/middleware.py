@@ -29,7 +29,7 @@ _UNLESS_SET = (
 log = structlog.get_logger()
 
 
-class Border:
+class RequestMiddleware:
     """Wraps the whole application, so that even an unknown address gets an id, headers and a log line."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -7,10 +7,10 @@ import msgspec
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 
-from file_service.http.dead_letter_bodies import ParkedChoice
+from file_service.http.dead_letter_bodies import DeadLetterChoice
 from file_service.http.routes.catalogue import FormatsQuery
 from file_service.http.routes.conversions import ConversionPage, OutputQuery
-from file_service.http.routes.dead_letters import ParkedPage
+from file_service.http.routes.dead_letters import DeadLetterPage
 from file_service.http.routes.events import EventsQuery
 from file_service.http.routes.files import FilePage
 from file_service.http.schemas import FormFields, NewConversion, NewFile, NewPlan, Nothing, PartNumbers, Uploaded
@@ -39,15 +39,15 @@ _BODIES: Final[dict[str, type[msgspec.Struct]]] = {
     "cancel_conversion": Nothing,
     "retry_conversion": Nothing,
     "requeue_parked": Nothing,
-    "requeue_many_parked": ParkedChoice,
-    "drop_many_parked": ParkedChoice,
+    "requeue_many_parked": DeadLetterChoice,
+    "drop_many_parked": DeadLetterChoice,
 }
 _QUERIES: Final[dict[str, type[msgspec.Struct]]] = {
     "list_files": FilePage,
     "list_conversions": ConversionPage,
     "get_output": OutputQuery,
     "list_formats": FormatsQuery,
-    "list_parked": ParkedPage,
+    "list_parked": DeadLetterPage,
     "follow_all": EventsQuery,
 }
 _HEADERS: Final = {

@@ -9,7 +9,7 @@ import msgspec
 from aio_pika.abc import AbstractChannel
 
 from converto_core.conversion.record import Conversion, Lane
-from converto_core.events import EVENTS_EXCHANGE, encode, queue_name, wake_up
+from converto_core.events import EVENTS_EXCHANGE, conversion_created, encode, queue_name
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
@@ -110,7 +110,7 @@ async def _recent(site: Site) -> list[Conversion]:
 
 async def _send(channel: AbstractChannel, conversion: Conversion, *, copies: int = 1) -> None:
     exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
-    event = wake_up(conversion)
+    event = conversion_created(conversion)
     for _ in range(copies):
         await exchange.publish(aio_pika.Message(encode(event), message_id=event.message_id), event.routing_key)
 

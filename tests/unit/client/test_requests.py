@@ -295,7 +295,7 @@ async def test_events_when_stream_breaks_then_goes_on_after_the_last_one_without
     service.events = [
         "retry: 500\n\n: ping\n\n" + ten,
         service.event("snapshot", "1", percent=10)
-        + "event: unheard\ndata: {}\n\n"
+        + "event: ignore_report\ndata: {}\n\n"
         + service.event("conversion", "2", percent=60)
         + service.event("conversion", "3", percent=100, status="completed"),
     ]

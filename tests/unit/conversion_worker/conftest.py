@@ -12,15 +12,15 @@ from structlog.typing import EventDict
 
 from conversion_worker.job.results import Results
 from conversion_worker.job.source import Sources
-from conversion_worker.job.steps import Equipment, JobRunner
+from conversion_worker.job.steps import Engines, JobRunner
 from conversion_worker.job.workspace import Workspace
-from conversion_worker.single_flight.single_flight import Sharing
-from conversion_worker.single_flight.waiters import Followers
-from conversion_worker.slot.consumer import Slot, Stop, Surroundings
-from conversion_worker.slot.exclusive_gate import Company
-from conversion_worker.worker_registry import Board
+from conversion_worker.single_flight.single_flight import SingleFlight
+from conversion_worker.single_flight.waiters import Waiters
+from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
+from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.worker_registry import RunningJobs
 from converto_core.conversion.record import Conversion, Status, Step
-from converto_core.events import ConversionFact, wake_up
+from converto_core.events import ConversionEvent, conversion_created
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id
@@ -43,9 +43,9 @@ class House:
         self.settings, self.clock = settings, FakeClock()
         self.stores, self.objects, self.bus = LossyStores(), MemoryObjectStore(), MemoryEventBus()
         self.workspace = Workspace(folder, "here-1-abcdef", reserve_bytes=settings.work_reserve_bytes)
-        self.board, self.company, self.stop = Board(), Company(), Stop()
+        self.board, self.company, self.stop = RunningJobs(), ExclusiveGate(), Stop()
         self.converter = FakeConverter(make_upper_case)
-        self.facts: list[ConversionFact] = []
+        self.facts: list[ConversionEvent] = []
         self.tasks: list[asyncio.Task[None]] = []
 
     async def request(
@@ -69,7 +69,7 @@ class House:
         )
         record = msgspec.structs.replace(record, **fields)
         await self.stores.conversions.insert(record)
-        await self.bus.publish(wake_up(record))
+        await self.bus.publish(conversion_created(record))
         return record
 
     async def upload(self, content: bytes) -> File:
@@ -96,14 +96,14 @@ class House:
         self.tasks.append(task)
         return task
 
-    def surroundings(self) -> Surroundings:
-        return Surroundings(
+    def surroundings(self) -> WorkerContext:
+        return WorkerContext(
             worker_id="here-1-abcdef",
             families=(Family.OFFICE,),
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,
-            followers=Followers(
+            followers=Waiters(
                 conversions=self.stores.conversions, cache=self.stores.cache, bus=self.bus, clock=self.clock
             ),
             workspace=self.workspace,
@@ -126,7 +126,7 @@ class House:
                 workspace=self.workspace,
                 clock=self.clock,
             ),
-            sharing=Sharing(
+            sharing=SingleFlight(
                 cache=self.stores.cache,
                 conversions=self.stores.conversions,
                 results=results,
@@ -134,7 +134,7 @@ class House:
                 clock=self.clock,
             ),
             results=results,
-            equipment=Equipment({converter.name: converter for converter in chosen}, offers),
+            equipment=Engines({converter.name: converter for converter in chosen}, offers),
             settings=self.settings,
             clock=self.clock,
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from conversion_worker.slot.exclusive_gate import Company
+from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from converto_core.conversion.record import Lane, Status
 from tests.unit.conversion_worker.conftest import House
 from tests.unit.conversion_worker.fakes import FakeConverter, Gate, until
@@ -45,7 +45,7 @@ async def test_neighbour_when_a_suspect_runs_then_its_wake_up_goes_back_and_it_f
 
 
 async def test_suspect_when_cancelled_while_it_waits_then_the_others_may_go_on() -> None:
-    company = Company()
+    company = ExclusiveGate()
     async with company.beside_others():
         waiting = asyncio.create_task(_alone(company))
         await until(lambda: company.is_closed)
@@ -56,6 +56,6 @@ async def test_suspect_when_cancelled_while_it_waits_then_the_others_may_go_on()
         assert not company.is_closed
 
 
-async def _alone(company: Company) -> None:
+async def _alone(company: ExclusiveGate) -> None:
     async with company.alone():
         raise AssertionError("a neighbour works")

@@ -12,7 +12,7 @@ from structlog.typing import EventDict
 from converto_core.conversion.record import Lane, Status, Step
 from converto_core.conversion.transitions import claim, complete, lost, request_cancel
 from converto_core.errors import BadOptions, CorruptSource, EngineCrashed, EngineTimeout, LimitExceeded
-from converto_core.events import ConversionCreated, wake_up
+from converto_core.events import ConversionCreated, conversion_created
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.conftest import OWNER, House
@@ -65,7 +65,7 @@ async def test_slots_when_a_wakeup_is_delivered_many_times_then_the_conversion_r
     house.converter.behaviour = gate
     record = await house.request()
     for _ in range(5):
-        await house.bus.publish(wake_up(record))
+        await house.bus.publish(conversion_created(record))
     await house.open_slot()
     await house.open_slot()
     await gate.reached.wait()
@@ -80,7 +80,7 @@ async def test_slot_when_the_wakeup_has_an_old_token_then_it_claims_nothing(hous
     record = await house.request(token=4)
     await house.open_slot()
     await house.reach(record, Status.COMPLETED)
-    await house.bus.publish(wake_up(record))
+    await house.bus.publish(conversion_created(record))
     await until(lambda: house.bus.waiting(Family.OFFICE, Lane.NORMAL) == 0)
 
     assert len(house.converter.jobs) == 1
@@ -142,7 +142,7 @@ async def test_slot_when_the_engine_crashes_each_time_then_three_attempts_with_g
     for _ in range(2):
         waiting = await house.reach(waiting, Status.PENDING)
         waits_ms.append(waiting.wait_ms or 0)
-        await house.bus.publish(wake_up(waiting))
+        await house.bus.publish(conversion_created(waiting))
     failed = await house.reach(waiting, Status.FAILED)
 
     assert 0 <= waits_ms[0] <= 10_000

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from conversion_worker.slot.consumer import Stop
-from conversion_worker.worker_registry import Board, Register
+from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family
@@ -43,7 +43,7 @@ class Desk:
     """A register over a memory store."""
 
     def __init__(self) -> None:
-        self.clock, self.stores, self.board, self.stop = FakeClock(), MemoryStores(), Board(), Stop()
+        self.clock, self.stores, self.board, self.stop = FakeClock(), MemoryStores(), RunningJobs(), Stop()
         self.puts: list[Worker] = []
         put = self.stores.workers.put
 
@@ -52,7 +52,7 @@ class Desk:
             self.puts.append(worker)
 
         self.stores.workers.put = noting  # type: ignore[method-assign]
-        self.register = Register(
+        self.register = WorkerRegistry(
             worker("mine", self.clock, "office"),
             store=self.stores.workers,
             board=self.board,
@@ -125,7 +125,7 @@ async def test_register_when_the_last_one_leaves_then_its_offers_stay_and_it_is_
 
 
 def test_board_when_one_slot_has_a_conversion_then_no_other_gets_it() -> None:
-    board = Board()
+    board = RunningJobs()
 
     assert board.take("c1")
     assert not board.take("c1")

@@ -11,7 +11,7 @@ from conversion_worker.single_flight.single_flight import FOLLOW_LONGEST_MS
 from converto_core.conversion.record import Appended, Conversion, Lane, Status, Step
 from converto_core.conversion.transitions import cancel_waiting, expire_result, lost, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed, ObjectStoreUnavailable, StoreUnavailable
-from converto_core.events import wake_up
+from converto_core.events import conversion_created
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
 from converto_core.object_keys import source_key
@@ -257,7 +257,7 @@ async def test_follower_when_the_file_is_at_fault_then_it_fails_alike_without_a_
         retry(done[1], source_format="txt", plan=PLAN, family=Family.OFFICE, now_ms=house.clock.now_ms())
     )
     assert again is not None
-    await house.bus.publish(wake_up(again))
+    await house.bus.publish(conversion_created(again))
     (retried,) = await ended(house, again)
     assert (retried.status, retried.cached_from) == (Status.COMPLETED, None)
 

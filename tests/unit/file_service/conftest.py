@@ -25,7 +25,7 @@ from converto_core.ports.objects import PresignedRequest
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.app import FileService, build_routes
-from file_service.dead_letters.collector import Parking
+from file_service.dead_letters.collector import DeadLetterCollector
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\x02\x00\x00\x00" + b"\x00" * 40
 PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
@@ -135,9 +135,11 @@ class World:
                 )
             )
 
-    def parking(self) -> Parking:
+    def parking(self) -> DeadLetterCollector:
         """The sweep that stores dead letters."""
-        return Parking(self.stores.parked, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms)
+        return DeadLetterCollector(
+            self.stores.parked, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms
+        )
 
     async def put_worker(self, *slots: Slot) -> None:
         """A worker that is alive."""

@@ -10,7 +10,7 @@ import pytest
 
 from converto_core.access import RememberedAnswer
 from converto_core.catalogue import Worker
-from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.cache_key import CacheEntry
 from converto_core.conversion.history import entry_of
 from converto_core.conversion.record import Status
 from converto_core.errors import StoreUnavailable
@@ -63,7 +63,7 @@ async def grow(yard: Yard, *, is_old: bool) -> None:
     answer = RememberedAnswer(id=f"{OWNER}:{name}", body_sha256="0", claimed_at=now, expires_at=now + 9)
     await yard.stores.access.claim_answer(answer, stale_before_ms=0)
     yard.stores.history.tell(entry_of(result))
-    await yard.stores.cache.lead(Cached(id=name, conversion_id=result.id, token=1, owner=OWNER, created_at=now))
+    await yard.stores.cache.lead(CacheEntry(id=name, conversion_id=result.id, token=1, owner=OWNER, created_at=now))
     await yard.stores.workers.put(
         Worker(id=name, host="h", pid=1, started_at=now, seen_at=now, slots=1, sandbox="off", offers=())
     )

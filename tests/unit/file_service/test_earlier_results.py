@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from converto_core.conversion.cache_key import Cached, cache_key
+from converto_core.conversion.cache_key import CacheEntry, cache_key
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_result
 from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
@@ -38,7 +38,7 @@ async def made(world: World, *, across_owners: bool = False, bodies: tuple[bytes
     key = cache_key(done, contents=(sha256,), offers=offers(), is_for_all_owners=across_owners)
     assert key is not None
     await world.stores.cache.lead(
-        Cached(id=key, conversion_id=done.id, token=done.token, owner=done.owner, created_at=now_ms())
+        CacheEntry(id=key, conversion_id=done.id, token=done.token, owner=done.owner, created_at=now_ms())
     )
     return done
 

@@ -3,11 +3,11 @@
 import pytest
 
 from converto_core.catalogue import Offer, Worker
-from converto_core.conversion.cache_key import Cached
+from converto_core.conversion.cache_key import CacheEntry
 from converto_core.conversion.record import Lane, Status
 from converto_core.conversion.transitions import beat, claim, request_cancel
 from converto_core.errors import UploadRefused
-from converto_core.events import ConversionCreated, wake_up
+from converto_core.events import ConversionCreated, conversion_created
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
 from file_service.housekeeping.sweeps import Sweeps
@@ -435,13 +435,13 @@ async def test_sweeps_when_every_server_is_away_then_a_round_survives(yard: Yard
 
     assert set(done.values()) == {0}
     assert yard.waiting() == 1
-    assert wake_up(await yard.look(record)).token == 0
+    assert conversion_created(await yard.look(record)).token == 0
 
 
 async def test_cache_when_an_entry_is_older_than_any_result_then_forgotten() -> None:
     """I10: who made a result is kept as long as the result may be there, and the longest run before it."""
     yard = Yard()
-    entry = Cached(id="k", conversion_id="c", token=1, owner=OWNER, created_at=yard.now_ms())
+    entry = CacheEntry(id="k", conversion_id="c", token=1, owner=OWNER, created_at=yard.now_ms())
     await yard.stores.cache.lead(entry)
 
     yard.passed_s = int(SETTINGS.result_retention_s + SETTINGS.media_timeout_s)

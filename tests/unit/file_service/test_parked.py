@@ -1,4 +1,4 @@
-"""Parked messages over HTTP: who may see them, what they say, and how they are settled (C4, C12)."""
+"""DeadLetters messages over HTTP: who may see them, what they say, and how they are settled (C4, C12)."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import pytest
 
 from converto_core.conversion.record import Lane, Status
 from converto_core.conversion.transitions import cancel_waiting, fail
-from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetter
-from converto_core.events import encode, wake_up
+from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetteredMessage
+from converto_core.events import conversion_created, encode
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from tests.contract.samples import a_fact, a_wakeup
@@ -19,7 +19,7 @@ PLACE = "/api/v1/admin/parked"
 
 async def parked(world: World, body: bytes, *, verdict: str = "rejected", died_at: int = 0) -> str:
     """A message that was set aside and found by the sweep; its id."""
-    letter = DeadLetter(
+    letter = DeadLetteredMessage(
         body=body, routing_key="conversion_created.normal.image", queue="conversions.image.normal", verdict=verdict,
         deaths=1, died_at=died_at or now_ms(),
     )  # fmt: skip
@@ -36,7 +36,7 @@ async def parked(world: World, body: bytes, *, verdict: str = "rejected", died_a
 async def a_parked_wakeup(world: World, **fields: Any) -> tuple[str, str]:
     """The wake-up of a pending conversion, set aside; the ids of the message and of the conversion."""
     conversion_id = await world.pending()
-    event = wake_up(await world.record(conversion_id))
+    event = conversion_created(await world.record(conversion_id))
     return await parked(world, encode(event), verdict="delivery_limit", **fields), conversion_id
 
 
@@ -204,7 +204,7 @@ async def test_unreadable_when_the_server_learns_to_read_it_then_requeued(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversion_id = await world.pending()
-    newer = msgspec.structs.replace(wake_up(await world.record(conversion_id)), v=2)
+    newer = msgspec.structs.replace(conversion_created(await world.record(conversion_id)), v=2)
     message_id = await parked(world, encode(newer))
     problem(await world.admin.post(f"{PLACE}/{message_id}/requeue"), 409, "conflict")
 

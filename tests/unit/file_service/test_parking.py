@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from converto_core.conversion.record import Conversion, Status
-from converto_core.dead_letters import DeadLetter, ParkedMessage, Reason
+from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason
 from converto_core.errors import StoreUnavailable
-from converto_core.events import encode, wake_up
-from converto_core.ports.stores import ParkedFilter
+from converto_core.events import conversion_created, encode
+from converto_core.ports.stores import DeadLetterFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
-from file_service.dead_letters.collector import BATCH, Parking
+from file_service.dead_letters.collector import BATCH, DeadLetterCollector
 from tests.contract.samples import NOW_MS, a_pending_conversion
 
 DAY_S = 86400
@@ -24,18 +24,20 @@ class Yard:
         self.now_ms = NOW_MS
         self.parking = self.another_process()
 
-    def another_process(self) -> Parking:
-        return Parking(
+    def another_process(self) -> DeadLetterCollector:
+        return DeadLetterCollector(
             self.stores.parked, self.stores.conversions, self.bus, retention_s=30 * DAY_S, now_ms=lambda: self.now_ms
         )
 
-    def park(self, body: bytes, *, verdict: str = "rejected") -> DeadLetter:
-        letter = DeadLetter(body=body, routing_key="k", queue="q", verdict=verdict, deaths=1, died_at=self.now_ms)
+    def park(self, body: bytes, *, verdict: str = "rejected") -> DeadLetteredMessage:
+        letter = DeadLetteredMessage(
+            body=body, routing_key="k", queue="q", verdict=verdict, deaths=1, died_at=self.now_ms
+        )
         self.bus.park(letter)
         return letter
 
-    async def records(self) -> list[ParkedMessage]:
-        return await self.stores.parked.find(ParkedFilter(limit=1000))
+    async def records(self) -> list[DeadLetter]:
+        return await self.stores.parked.find(DeadLetterFilter(limit=1000))
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ async def a_known(yard: Yard) -> Conversion:
 async def test_letters_when_parked_then_one_record_each_and_the_queue_is_empty(yard: Yard) -> None:
     conversion = await a_known(yard)
     rubbish = yard.park(b"rubbish")
-    yard.park(encode(wake_up(conversion)), verdict="delivery_limit")
+    yard.park(encode(conversion_created(conversion)), verdict="delivery_limit")
     first, second = await yard.parking.sweep(), await yard.parking.sweep()
     records = {record.reason: record for record in await yard.records()}
 
@@ -66,7 +68,7 @@ async def test_letters_when_parked_then_one_record_each_and_the_queue_is_empty(y
 async def test_conversion_when_its_wakeup_is_parked_then_the_conversion_is_not_touched(yard: Yard) -> None:
     """Promise 3: it still waits, so the outbox sends it again, with nobody's help."""
     conversion = await a_known(yard)
-    yard.park(encode(wake_up(conversion)))
+    yard.park(encode(conversion_created(conversion)))
     await yard.parking.sweep()
 
     assert await yard.stores.conversions.get(conversion.id) == conversion
@@ -81,7 +83,7 @@ async def test_process_when_it_dies_between_storing_and_acknowledging_then_there
 
     insert = yard.stores.parked.insert
 
-    async def insert_and_die(message: ParkedMessage) -> None:
+    async def insert_and_die(message: DeadLetter) -> None:
         await insert(message)
         raise Killed
 

@@ -9,8 +9,8 @@ from litestar.types import Receive, Scope, Send
 from prometheus_client import REGISTRY
 
 from file_service.http import load_shedding as shedding_module
-from file_service.http.concurrency_limit import LEAST, QUIET_S, SHRINK_EVERY_S, Places
-from file_service.http.load_shedding import WAITED_IN_VAIN_S, Shedding
+from file_service.http.concurrency_limit import LEAST, QUIET_S, SHRINK_EVERY_S, ConcurrencyLimit
+from file_service.http.load_shedding import WAITED_IN_VAIN_S, LoadShedding
 from tests.unit.file_service.conftest import PNG, Events, problem, running_world
 
 AT_ONCE = 500
@@ -63,7 +63,7 @@ async def test_request_when_refused_then_neither_key_nor_body_was_looked_at() ->
     async def send(message: Any) -> None:
         sent.append(message)
 
-    layer = Shedding(app, max_requests=1, max_streams=1)
+    layer = LoadShedding(app, max_requests=1, max_streams=1)
     first = asyncio.create_task(layer(_scope("/api/v1/files"), receive, send))
     await asyncio.sleep(0)
 
@@ -79,7 +79,7 @@ async def test_place_when_its_request_breaks_then_free_again() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError
 
-    layer = Shedding(app, max_requests=1, max_streams=1)
+    layer = LoadShedding(app, max_requests=1, max_streams=1)
     for _ in range(2):
         with pytest.raises(RuntimeError):
             await layer(_scope("/api/v1/files"), None, None)  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ async def test_burst_when_it_ends_and_another_begins_then_each_is_told_once() ->
     async def send(message: Any) -> None:
         """The answer does not matter here."""
 
-    layer = Shedding(app, max_requests=1, max_streams=1, clock=lambda: now)
+    layer = LoadShedding(app, max_requests=1, max_streams=1, clock=lambda: now)
     with structlog.testing.capture_logs() as logged:
         for _ in range(2):
             release.clear()
@@ -179,7 +179,7 @@ async def test_burst_when_it_ends_and_another_begins_then_each_is_told_once() ->
 
 def test_places_when_servers_are_out_of_breath_then_fewer_until_requests_are_served_again() -> None:
     now = 0.0
-    places = Places("requests", 32, lambda: now)
+    places = ConcurrencyLimit("requests", 32, lambda: now)
     for _ in range(10):
         places.shrink()
     assert places.report().limit == 22, "those who were let in together are one sign"
@@ -211,7 +211,7 @@ async def test_request_when_it_waited_in_vain_then_the_next_ones_find_fewer_plac
     async def send(message: Any) -> None:
         """The answer does not matter here."""
 
-    layer = Shedding(app, max_requests=8, max_streams=8, clock=lambda: now)
+    layer = LoadShedding(app, max_requests=8, max_streams=8, clock=lambda: now)
     await layer(_scope("/api/v1/files"), None, send)  # type: ignore[arg-type]
 
     assert [load.limit for load in layer.report()] == [left, 8, 8]

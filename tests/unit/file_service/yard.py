@@ -11,7 +11,7 @@ from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.housekeeping.retention.removal import Leaving
+from file_service.housekeeping.retention.removal import RemovedThing
 from file_service.housekeeping.sweeps import Sweeps
 
 OWNER = "anna"
@@ -117,7 +117,7 @@ class Yard:
         """Run one rule for real."""
         return await self.sweeps.retention[name].sweep()
 
-    async def told(self, name: str) -> list[Leaving]:
+    async def told(self, name: str) -> list[RemovedThing]:
         """What one rule would let go."""
         return [leaving async for one in self.sweeps.retention[name].departures() for leaving in one.leaving]
 

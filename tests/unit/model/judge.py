@@ -9,7 +9,7 @@ from typing import Any
 
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
 from converto_core.conversion.transitions import Change
-from converto_core.events import wake_up
+from converto_core.events import conversion_created
 from converto_core.ports.stores import HistoryStore
 from converto_infra.memory.collection import MemoryServer
 from converto_infra.memory.conversions import MemoryConversionStore
@@ -122,7 +122,9 @@ class Judge:
         if before.status is PE:
             self._holds(not account.cancel_asked, account, "claimed after its user cancelled it")
             self._holds(after.attempt == account.failures + 1, account, f"attempt {after.attempt} at claim")
-            self._holds(self._was_sent(wake_up(before).message_id), account, "claimed by a wake-up of another time")
+            self._holds(
+                self._was_sent(conversion_created(before).message_id), account, "claimed by a wake-up of another time"
+            )
             account.holders[after.token] = ACTOR.get()
             account.published = 0
         else:

@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from converto_core.errors import BusUnavailable, DependencyUnavailable
-from converto_core.events import ConversionFact
+from converto_core.events import ConversionEvent
 from converto_core.formats import Family
-from converto_core.ports.bus import Wakeup
+from converto_core.ports.bus import Delivery
 from converto_infra.memory.bus import MemorySlot
 from converto_infra.memory.stores import MemoryEventBus
 
@@ -184,7 +184,7 @@ class FarBus(Far):
         super().__init__(near, line)
         self._bus = near
 
-    async def announce(self, event: ConversionFact) -> None:
+    async def announce(self, event: ConversionEvent) -> None:
         try:
             await self._line.call(lambda: self._bus.announce(event))
         except BusUnavailable:
@@ -202,7 +202,7 @@ class FarSlot:
     def __init__(self, near: MemorySlot, line: Line) -> None:
         self._near, self._line = near, line
 
-    async def next(self) -> Wakeup:
+    async def next(self) -> Delivery:
         await self._line.clear()
         wakeup = await self._near.next()
         await self._line.clear()

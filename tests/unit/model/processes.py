@@ -14,11 +14,11 @@ from conversion_worker.clock import SystemClock
 from conversion_worker.job.result import Finished
 from conversion_worker.job.steps import JobRunner
 from conversion_worker.job.workspace import Workspace
-from conversion_worker.retry import Patience
-from conversion_worker.single_flight.waiters import Followers
-from conversion_worker.slot.consumer import Slot, Stop, Surroundings
-from conversion_worker.slot.exclusive_gate import Company
-from conversion_worker.worker_registry import Board
+from conversion_worker.retry import DeadlineRetry
+from conversion_worker.single_flight.waiters import Waiters
+from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
+from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.worker_registry import RunningJobs
 from converto_core.conversion.record import Conversion, Lane, Output
 from converto_core.conversion.transitions import know_source
 from converto_core.errors import (
@@ -234,18 +234,18 @@ class Worker(Process):
         self.engines: list[Engine] = []
         self.is_willing = False
         self.stop = Stop()
-        around = Surroundings(
+        around = WorkerContext(
             worker_id=name,
             families=tuple(Family),
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,
-            followers=Followers(
+            followers=Waiters(
                 conversions=self.stores.conversions, cache=self.stores.cache, bus=self.bus, clock=self.clock
             ),
             workspace=_NoFolders(),
-            board=Board(),
-            company=Company(),
+            board=RunningJobs(),
+            company=ExclusiveGate(),
             stop=self.stop,
             settings=servers.settings,
             clock=self.clock,
@@ -285,7 +285,7 @@ class _PlayedJobs(JobRunner):
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
         worker = self._worker
-        patience = Patience(worker.clock, seconds=worker.servers.settings.conversion_timeout_s)
+        patience = DeadlineRetry(worker.clock, seconds=worker.servers.settings.conversion_timeout_s)
         engine = Engine(claimed)
         worker.engines.append(engine)
         try:
@@ -305,7 +305,7 @@ class _PlayedJobs(JobRunner):
                 raise order
             report(order, "converting")
 
-    async def _upload(self, claimed: Conversion, patience: Patience) -> Output:
+    async def _upload(self, claimed: Conversion, patience: DeadlineRetry) -> Output:
         key = output_key(claimed, "result.pdf")
         await patience.repeat(lambda: self._worker.objects.put(key, b"made", content_type="application/pdf"))
         return Output(

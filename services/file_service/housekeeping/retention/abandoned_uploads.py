@@ -17,7 +17,7 @@ from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
 
 ConfirmUpload = Callable[[str], Awaitable[object]]
 """Called with a file id whose bytes are there although nobody confirmed them."""
@@ -48,7 +48,7 @@ class AbandonedUploads:
         self._confirm_upload = confirm_upload
         self._now_ms = now_ms
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """What waits first, then the files, both oldest first. A confirmation is a departure that nothing leaves by."""
         before_ms = now_ms - int(self._deadline_s * 1000)
 
@@ -68,13 +68,13 @@ class AbandonedUploads:
                 if not await self._is_wanted(file, before_ms):
                     yield await self._abandoned(file)
 
-    async def _waiting(self, conversion: Conversion) -> Departure:
+    async def _waiting(self, conversion: Conversion) -> Removal:
         file = await self._files.get(conversion.file_id)
         if file is not None and await self._has_arrived(file):
-            return Departure((), partial(self._confirm, file))
+            return Removal((), partial(self._confirm, file))
         reason = f"its file was not uploaded within {spoken(self._deadline_s)}, so it expires"
-        leaving = Leaving(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.created_at, reason=reason)
-        return Departure((leaving,), partial(self._expire, conversion))
+        leaving = RemovedThing(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.created_at, reason=reason)
+        return Removal((leaving,), partial(self._expire, conversion))
 
     async def _has_arrived(self, file: File) -> bool:
         if file.status is FileStatus.DELETED:
@@ -106,17 +106,17 @@ class AbandonedUploads:
         newest = await self._conversions.find(query)
         return any(one.created_at >= before_ms for one in newest) or await self._has_arrived(file)
 
-    async def _abandoned(self, file: File) -> Departure:
+    async def _abandoned(self, file: File) -> Removal:
         reason = f"not uploaded within {spoken(self._deadline_s)}"
-        record = Leaving(kind=Kind.FILE, id=file.id, since_ms=file.created_at, reason=reason)
+        record = RemovedThing(kind=Kind.FILE, id=file.id, since_ms=file.created_at, reason=reason)
         if file.upload_id is None:
-            return Departure((record,), partial(self._drop, file))
+            return Removal((record,), partial(self._drop, file))
         parts = await self._objects.list_parts(file.key, file.upload_id)
         size_bytes = sum(part.size_bytes for part in parts)
-        upload = Leaving(
+        upload = RemovedThing(
             kind=Kind.UPLOAD, id=file.upload_id, since_ms=file.created_at, size_bytes=size_bytes, reason=reason
         )
-        return Departure((record, upload), partial(self._drop, file))
+        return Removal((record, upload), partial(self._drop, file))
 
     async def _drop(self, file: File) -> int:
         """The record first: what a crash leaves of the upload, the sweep of open uploads finds."""

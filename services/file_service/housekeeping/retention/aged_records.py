@@ -5,7 +5,7 @@ from functools import partial
 
 from converto_core.ports.stores import AgedRecord, AgedRecords
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
 
 
 class Aged:
@@ -17,7 +17,7 @@ class Aged:
         self._kind = kind
         self._retention_s = retention_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """Batch by batch, oldest first."""
         before_ms = now_ms - int(self._retention_s * 1000)
         reason = f"older than {spoken(self._retention_s)}" if self._retention_s else "expired"
@@ -26,6 +26,6 @@ class Aged:
             return await self._records.older_than(from_ms=from_ms, before_ms=before_ms, limit=limit)
 
         async for page in pages(read, lambda one: one.since):
-            leaving = [Leaving(kind=self._kind, id=one.id, since_ms=one.since, reason=reason) for one in page]
+            leaving = [RemovedThing(kind=self._kind, id=one.id, since_ms=one.since, reason=reason) for one in page]
             delete = partial(self._records.delete_older, [one.id for one in page], before_ms=before_ms)
-            yield Departure(tuple(leaving), delete)
+            yield Removal(tuple(leaving), delete)

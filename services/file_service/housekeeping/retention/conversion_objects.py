@@ -3,7 +3,7 @@
 from converto_core.conversion.record import Conversion
 from converto_core.object_keys import OutputPlace, place_of
 from converto_core.ports.objects import ObjectStore, StoredObject
-from file_service.housekeeping.retention.removal import Kind, Leaving
+from file_service.housekeeping.retention.removal import Kind, RemovedThing
 
 PAGE = 1000
 
@@ -29,10 +29,12 @@ class ConversionObjects:
         await self._objects.delete([entry.key for entry in objects])
 
 
-def leaving_objects(objects: list[StoredObject], reason: str) -> list[Leaving]:
+def leaving_objects(objects: list[StoredObject], reason: str) -> list[RemovedThing]:
     """What a dry run tells of them."""
     return [
-        Leaving(kind=Kind.OBJECT, id=entry.key, since_ms=entry.modified_at, size_bytes=entry.size_bytes, reason=reason)
+        RemovedThing(
+            kind=Kind.OBJECT, id=entry.key, since_ms=entry.modified_at, size_bytes=entry.size_bytes, reason=reason
+        )
         for entry in objects
     ]
 

@@ -8,7 +8,7 @@ from converto_core.files.record import File, FileStatus
 from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.expired_results import ResultExpiry
-from file_service.housekeeping.retention.removal import BATCH, Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import BATCH, Kind, Removal, RemovedThing, spoken
 
 
 class OutputsOfDeletedFiles:
@@ -21,7 +21,7 @@ class OutputsOfDeletedFiles:
         self._expiry = expiry
         self._after_s = after_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """File by file, longest deleted first."""
         reason = f"its source was deleted more than {spoken(self._after_s)} ago"
         async for page in _deleted(self._files, before_ms=now_ms - int(self._after_s * 1000)):
@@ -47,13 +47,13 @@ class DeletedFiles:
         self._files = files
         self._retention_s = retention_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """Longest deleted first."""
         reason = f"deleted more than {spoken(self._retention_s)} ago"
         async for page in _deleted(self._files, before_ms=now_ms - int(self._retention_s * 1000)):
             for file in page:
-                leaving = Leaving(kind=Kind.FILE, id=file.id, since_ms=file.updated_at, reason=reason)
-                yield Departure((leaving,), partial(self._files.delete_unchanged, file))
+                leaving = RemovedThing(kind=Kind.FILE, id=file.id, since_ms=file.updated_at, reason=reason)
+                yield Removal((leaving,), partial(self._files.delete_unchanged, file))
 
 
 def _deleted(files: FileStore, *, before_ms: int) -> AsyncIterator[list[File]]:

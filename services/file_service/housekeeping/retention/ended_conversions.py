@@ -10,7 +10,7 @@ from converto_core.ports.objects import StoredObject
 from converto_core.ports.stores import ConversionStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.conversion_objects import ConversionObjects, leaving_objects
-from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
 
 NEVER_UPLOADED = "upload_abandoned"
 
@@ -39,11 +39,13 @@ class EndedConversions:
             for conversion in page:
                 yield conversion
 
-    async def departure(self, conversion: Conversion, reason: str) -> Departure:
+    async def departure(self, conversion: Conversion, reason: str) -> Removal:
         """The record with everything its workers left."""
         objects = await self._objects.of(conversion)
-        record = Leaving(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.completed_at or 0, reason=reason)
-        return Departure((record, *leaving_objects(objects, reason)), partial(self._delete, conversion, objects))
+        record = RemovedThing(
+            kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.completed_at or 0, reason=reason
+        )
+        return Removal((record, *leaving_objects(objects, reason)), partial(self._delete, conversion, objects))
 
     async def _delete(self, conversion: Conversion, objects: list[StoredObject]) -> int:
         if not await self._conversions.delete_unchanged(conversion):
@@ -61,7 +63,7 @@ class OldFailures:
         self._ended = ended
         self._retention_s = retention_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """Status by status, oldest first."""
         before_ms = now_ms - int(self._retention_s * 1000)
         for status, code in ((Status.FAILED, None), (Status.CANCELLED, None), (Status.EXPIRED, NEVER_UPLOADED)):
@@ -80,7 +82,7 @@ class OldRecords:
         self._result_retention_s = result_retention_s
         self._record_retention_s = record_retention_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """Oldest first."""
         expired_before_ms = now_ms - int(self._record_retention_s * 1000)
         before_ms = expired_before_ms - int(self._result_retention_s * 1000)

@@ -13,7 +13,7 @@ from converto_core.ports.objects import StoredObject
 from converto_core.ports.stores import ConversionStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.conversion_objects import ConversionObjects, leaving_objects
-from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -30,11 +30,11 @@ class ResultExpiry:
         self._bus = bus
         self._now_ms = now_ms
 
-    async def departure(self, conversion: Conversion, *, since_ms: int, reason: str) -> Departure:
+    async def departure(self, conversion: Conversion, *, since_ms: int, reason: str) -> Removal:
         """The results of a completed conversion, with everything its workers left."""
         objects = await self._objects.of(conversion)
-        results = Leaving(kind=Kind.RESULTS, id=conversion.id, since_ms=since_ms, reason=reason)
-        return Departure((results, *leaving_objects(objects, reason)), partial(self._expire, conversion, objects))
+        results = RemovedThing(kind=Kind.RESULTS, id=conversion.id, since_ms=since_ms, reason=reason)
+        return Removal((results, *leaving_objects(objects, reason)), partial(self._expire, conversion, objects))
 
     async def _expire(self, conversion: Conversion, objects: list[StoredObject]) -> int:
         after = await self._conversions.apply(expire_result(conversion, now_ms=self._now_ms()))
@@ -55,7 +55,7 @@ class OldResults:
         self._expiry = expiry
         self._retention_s = retention_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """Oldest first."""
         before_ms = now_ms - int(self._retention_s * 1000)
         reason = f"completed more than {spoken(self._retention_s)} ago"

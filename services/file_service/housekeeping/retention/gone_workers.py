@@ -5,7 +5,7 @@ from functools import partial
 
 from converto_core.catalogue import Worker
 from converto_core.ports.stores import WorkerStore
-from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
 
 WORKER_GONE_MS = 60_000
 
@@ -18,15 +18,15 @@ class GoneWorkers:
         self._workers = workers
         self._ttl_s = offers_ttl_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """Newest first, because a newer worker may replace an older one."""
         known = await self._workers.seen_since(0)
         offered: set[str] = set()
         for worker in sorted(known, key=lambda worker: worker.seen_at, reverse=True):
             offers = {offer.converter for offer in worker.offers}
             if reason := self._reason(worker, now_ms, is_replaced=offers <= offered):
-                leaving = Leaving(kind=Kind.WORKER, id=worker.id, since_ms=worker.seen_at, reason=reason)
-                yield Departure((leaving,), partial(self._remove, worker))
+                leaving = RemovedThing(kind=Kind.WORKER, id=worker.id, since_ms=worker.seen_at, reason=reason)
+                yield Removal((leaving,), partial(self._remove, worker))
             offered |= offers
 
     def _reason(self, worker: Worker, now_ms: int, *, is_replaced: bool) -> str | None:

@@ -11,7 +11,7 @@ from converto_core.object_keys import TENANTS, OutputPlace, SourcePlace, place_o
 from converto_core.ports.objects import ObjectStore, OpenUpload
 from converto_core.ports.stores import ConversionStore, FileStore
 from file_service.housekeeping.retention.bucket_mark import BucketMark
-from file_service.housekeeping.retention.removal import Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
 
 PAGE = 1000
 
@@ -38,7 +38,7 @@ class OpenUploads:
         self._age_s = age_s
         self._is_told = False
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """In order of keys; nothing where the store cannot list them (then a rule of the store itself has to)."""
         if not await self._mark.is_ours():
             return
@@ -65,16 +65,16 @@ class OpenUploads:
             return conversion is not None and conversion.status is Status.PROCESSING and place.token >= conversion.token
         return True  # not ours to judge
 
-    async def _departure(self, upload: OpenUpload) -> Departure:
+    async def _departure(self, upload: OpenUpload) -> Removal:
         parts = await self._objects.list_parts(upload.key, upload.upload_id)
-        leaving = Leaving(
+        leaving = RemovedThing(
             kind=Kind.UPLOAD,
             id=upload.upload_id,
             since_ms=upload.started_at,
             size_bytes=sum(part.size_bytes for part in parts),
             reason=f"begun for {upload.key} more than {spoken(self._age_s)} ago and not finished",
         )
-        return Departure((leaving,), partial(self._abort, upload))
+        return Removal((leaving,), partial(self._abort, upload))
 
     async def _abort(self, upload: OpenUpload) -> int:
         await self._objects.abort_multipart(upload.key, upload.upload_id)

@@ -11,7 +11,7 @@ from converto_core.object_keys import TENANTS, OutputPlace, SourcePlace, place_o
 from converto_core.ports.objects import ObjectStore, StoredObject
 from converto_core.ports.stores import ConversionStore, FileStore
 from file_service.housekeeping.retention.bucket_mark import BucketMark
-from file_service.housekeeping.retention.removal import BATCH, Departure, Kind, Leaving
+from file_service.housekeeping.retention.removal import BATCH, Kind, Removal, RemovedThing
 
 PAGE = 1000
 PAGES_PER_SWEEP = 50
@@ -42,7 +42,7 @@ class Orphans:
         self._pages_per_sweep = pages_per_sweep
         self._after: str | None = None
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """In order of keys, the orphans of a page together."""
         if not await self._mark.is_ours():
             return
@@ -51,12 +51,12 @@ class Orphans:
             page = await self._objects.list_page(TENANTS, after=self._after, limit=PAGE)
             old = [entry for entry in page.objects if entry.modified_at < before_ms]
             if leaving := await self._orphans(old, before_ms):
-                yield Departure(tuple(leaving), partial(self._delete, [one.id for one in leaving]))
+                yield Removal(tuple(leaving), partial(self._delete, [one.id for one in leaving]))
             looked_at, self._after = looked_at + 1, page.after
             if self._after is None:
                 return
 
-    async def _orphans(self, objects: list[StoredObject], before_ms: int) -> list[Leaving]:
+    async def _orphans(self, objects: list[StoredObject], before_ms: int) -> list[RemovedThing]:
         """The records are read after the listing: what was made since then has a newer token."""
         places = {entry.key: place for entry in objects if (place := place_of(entry.key)) is not None}
         conversions = await self._conversions_of(places.values())
@@ -106,7 +106,7 @@ def _why_source(place: SourcePlace, file: File | None, before_ms: int) -> str | 
     return "its file was deleted" if is_long_deleted else None
 
 
-def _leaving(entry: StoredObject, reason: str) -> Leaving:
-    return Leaving(
+def _leaving(entry: StoredObject, reason: str) -> RemovedThing:
+    return RemovedThing(
         kind=Kind.OBJECT, id=entry.key, since_ms=entry.modified_at, size_bytes=entry.size_bytes, reason=reason
     )

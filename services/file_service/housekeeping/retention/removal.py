@@ -26,7 +26,7 @@ class Kind(StrEnum):
     WORKER = "worker"
 
 
-class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+class RemovedThing(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that goes: its id or key, since when it is as it is (ms), and why it goes."""
 
     kind: Kind
@@ -36,17 +36,17 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
 
 
-class Departure(msgspec.Struct, frozen=True):
+class Removal(msgspec.Struct, frozen=True):
     """Things that go together. `go` takes them away if they still may go, and tells how many did; it may run twice."""
 
-    leaving: tuple[Leaving, ...]
+    leaving: tuple[RemovedThing, ...]
     go: Callable[[], Awaitable[int]]
 
 
 class Rule(Protocol):
     """One reason for things to go."""
 
-    def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """All that may go at this time, in bounded batches; finding changes nothing."""
 
 

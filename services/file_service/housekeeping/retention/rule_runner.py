@@ -3,11 +3,11 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from file_service.housekeeping.retention.removal import Departure, Rule
+from file_service.housekeeping.retention.removal import Removal, Rule
 from file_service.housekeeping.trusted_time import TrustedTime
 
 
-class Sweeping:
+class RuleRunner:
     """One rule with the clock it is measured by."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Sweeping:
                 gone += await departure.go()
         return gone
 
-    async def departures(self) -> AsyncGenerator[Departure, None]:
+    async def departures(self) -> AsyncGenerator[Removal, None]:
         """What may go at this moment; nothing changes."""
         now_ms = await self._time.now_ms()
         async for departure in self._rule.departures(now_ms):

@@ -16,7 +16,7 @@ from file_service.housekeeping.retention.gone_workers import GoneWorkers
 from file_service.housekeeping.retention.open_uploads import OpenUploads
 from file_service.housekeeping.retention.orphans import PAGES_PER_SWEEP, Orphans
 from file_service.housekeeping.retention.removal import Kind
-from file_service.housekeeping.retention.rule_runner import Sweeping
+from file_service.housekeeping.retention.rule_runner import RuleRunner
 from file_service.housekeeping.retention.unused_sources import UnusedSources
 from file_service.housekeeping.trusted_time import TrustedTime
 from file_service.wiring import Stores
@@ -31,7 +31,7 @@ def retention_rules(
     confirm_upload: ConfirmUpload | None,
     now_ms: Callable[[], int],
     walks_whole_bucket: bool,
-) -> dict[str, Sweeping]:
+) -> dict[str, RuleRunner]:
     """The rules by name. No rule makes work for a later one of the same round: so a dry run tells what a round does."""
     time, mark = TrustedTime(objects, now_ms), BucketMark(objects, stores.identity)
     conversions, files, made = stores.conversions, stores.files, ConversionObjects(objects)
@@ -60,17 +60,17 @@ def retention_rules(
     )
     history = Aged(stores.history.old_entries, Kind.HISTORY, retention_s=settings.history_retention_s)
     return {
-        "uploads": Sweeping(uploads, time),
-        "sources": Sweeping(sources, time),
-        "results": Sweeping(OldResults(conversions, expiry, retention_s=settings.result_retention_s), time),
-        "deleted_outputs": Sweeping(deleted_outputs, time),
-        "failures": Sweeping(OldFailures(ended, retention_s=settings.failure_retention_s), time),
-        "records": Sweeping(records, time),
-        "files": Sweeping(DeletedFiles(files, retention_s=settings.record_retention_s), time),
-        "open_uploads": Sweeping(open_uploads, time, prepare=mark.claim),
-        "orphans": Sweeping(orphans, time, prepare=mark.claim),
-        "answers": Sweeping(answers, time),
-        "history": Sweeping(history, time),
-        "cache": Sweeping(cache, time),
-        "workers": Sweeping(GoneWorkers(stores.workers, offers_ttl_s=settings.offers_ttl_s), time),
+        "uploads": RuleRunner(uploads, time),
+        "sources": RuleRunner(sources, time),
+        "results": RuleRunner(OldResults(conversions, expiry, retention_s=settings.result_retention_s), time),
+        "deleted_outputs": RuleRunner(deleted_outputs, time),
+        "failures": RuleRunner(OldFailures(ended, retention_s=settings.failure_retention_s), time),
+        "records": RuleRunner(records, time),
+        "files": RuleRunner(DeletedFiles(files, retention_s=settings.record_retention_s), time),
+        "open_uploads": RuleRunner(open_uploads, time, prepare=mark.claim),
+        "orphans": RuleRunner(orphans, time, prepare=mark.claim),
+        "answers": RuleRunner(answers, time),
+        "history": RuleRunner(history, time),
+        "cache": RuleRunner(cache, time),
+        "workers": RuleRunner(GoneWorkers(stores.workers, offers_ttl_s=settings.offers_ttl_s), time),
     }

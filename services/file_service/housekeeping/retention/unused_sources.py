@@ -11,7 +11,7 @@ from converto_core.object_keys import source_key
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.removal import BATCH, Departure, Kind, Leaving, spoken
+from file_service.housekeeping.retention.removal import BATCH, Kind, Removal, RemovedThing, spoken
 
 ALIVE = frozenset(Status) - TERMINAL
 NEEDING = frozenset(Status) - {Status.EXPIRED}
@@ -39,7 +39,7 @@ class UnusedSources:
         self._retention_s = retention_s
         self._now_ms = now_ms
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Departure]:
+    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
         """Longest uploaded first."""
         if self._retention_s is None:
             return
@@ -70,13 +70,13 @@ class UnusedSources:
                 return found
             after = page[-1].id
 
-    def _departure(self, file: File, reason: str) -> Departure:
+    def _departure(self, file: File, reason: str) -> Removal:
         keys = [source_key(file.owner, file.id, version) for version in range(1, file.version + 1)]
-        record = Leaving(kind=Kind.FILE, id=file.id, since_ms=file.updated_at, reason=reason)
-        bytes_ = Leaving(
+        record = RemovedThing(kind=Kind.FILE, id=file.id, since_ms=file.updated_at, reason=reason)
+        bytes_ = RemovedThing(
             kind=Kind.OBJECT, id=file.key, since_ms=file.updated_at, size_bytes=file.size_bytes, reason=reason
         )
-        return Departure((record, bytes_), partial(self._delete, file, keys))
+        return Removal((record, bytes_), partial(self._delete, file, keys))
 
     async def _delete(self, file: File, keys: list[str]) -> int:
         """Mark it, look once more whether somebody began to use it meanwhile, and only then delete its bytes."""

@@ -3,7 +3,7 @@
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from file_service.health import Doctor
+from file_service.health import HealthCheck
 from file_service.http.schemas import Alive, Health
 
 TAGS = ["health"]
@@ -16,14 +16,14 @@ async def live() -> Alive:
 
 
 @get("/health/ready", tags=TAGS, summary="Can requests be served?")
-async def ready(doctor: NamedDependency[Doctor]) -> Response[Health]:
+async def ready(doctor: NamedDependency[HealthCheck]) -> Response[Health]:
     """503 without database or object store; without the broker alone 200 and `degraded`: work is kept for later."""
     health = await doctor.examine()
     return Response(health, status_code=503 if health.status == "unavailable" else 200)
 
 
 @get("/health", tags=TAGS, summary="Is everything well?")
-async def whole(doctor: NamedDependency[Doctor]) -> Response[Health]:
+async def whole(doctor: NamedDependency[HealthCheck]) -> Response[Health]:
     """503 when any dependency is away."""
     health = await doctor.examine()
     return Response(health, status_code=200 if health.status == "ok" else 503)
