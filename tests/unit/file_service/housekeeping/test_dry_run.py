@@ -21,7 +21,7 @@ from converto_infra.settings import Settings
 from file_service.housekeeping.__main__ import main
 from file_service.housekeeping.dry_run import DryRun, Total
 from file_service.housekeeping.retention.bucket_mark import KEY
-from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
+from tests.unit.file_service.housekeeping.yard import DAY_S, OWNER, SETTINGS, Yard
 
 Known = set[tuple[str, str]]
 

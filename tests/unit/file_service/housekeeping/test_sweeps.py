@@ -11,7 +11,7 @@ from converto_core.events import ConversionCreated, conversion_created
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
 from file_service.housekeeping.sweeps import Sweeps
-from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
+from tests.unit.file_service.housekeeping.yard import DAY_S, OWNER, SETTINGS, Yard
 
 
 @pytest.fixture

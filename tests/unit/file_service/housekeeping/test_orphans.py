@@ -14,7 +14,7 @@ from converto_infra.memory.stores import MemoryStores
 from file_service.housekeeping.retention.bucket_mark import KEY
 from file_service.housekeeping.retention.orphans import PAGE, Orphans
 from file_service.housekeeping.sweeps import Sweeps
-from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
+from tests.unit.file_service.housekeeping.yard import DAY_S, OWNER, SETTINGS, Yard
 
 
 @pytest.fixture

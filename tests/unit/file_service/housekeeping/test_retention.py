@@ -14,7 +14,7 @@ from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_infra.settings import Settings
 from file_service.housekeeping.retention.removal import BATCH, spoken
-from tests.unit.file_service.yard import DAY_S, OWNER, SETTINGS, Yard
+from tests.unit.file_service.housekeeping.yard import DAY_S, OWNER, SETTINGS, Yard
 
 ENDED = (Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 ALIVE = (Status.AWAITING_UPLOAD, Status.PENDING, Status.PROCESSING)
