@@ -8,7 +8,7 @@ import sys
 
 import structlog
 
-from tests.chaos.report import report
+from tests.chaos.report.report import report
 from tests.chaos.run import Plan, run
 
 

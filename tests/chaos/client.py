@@ -14,7 +14,7 @@ import httpx2
 import msgspec
 
 from converto_core.conversion.record import TERMINAL, Status
-from tests.chaos.ledger import Account
+from tests.chaos.report.ledger import Account
 from tests.chaos.sources import Source
 
 API = "/api/v1"

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos.client import Crowd, Door
-from tests.chaos.complaints import complaints
 from tests.chaos.conductor import Blow
-from tests.chaos.converter import ENGINE
 from tests.chaos.faults import Fault, faults_for
-from tests.chaos.figures import answer_times, recoveries, seconds_to_success, spread
-from tests.chaos.findings import read_findings
-from tests.chaos.ledger import Ledger, ledger_of
+from tests.chaos.processes.converter import ENGINE
+from tests.chaos.report.complaints import complaints
+from tests.chaos.report.figures import answer_times, recoveries, seconds_to_success, spread
+from tests.chaos.report.findings import read_findings
+from tests.chaos.report.ledger import Ledger, ledger_of
 from tests.chaos.site import LEASE_S, Site, running_site
 from tests.chaos.sources import source
 from tests.chaos.watchers import Ear, Prober

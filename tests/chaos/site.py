@@ -27,7 +27,7 @@ from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
 from tests.chaos.conductor import Service, close_all
-from tests.chaos.journal import Journal
+from tests.chaos.report.journal import Journal
 from tests.proxy import Proxy, proxy_to
 
 LEASE_S = 6.0
@@ -194,7 +194,7 @@ def _build_services(site: Site) -> None:
     for number, port in enumerate(ports, start=1):
         own = base | {"CONVERTO_PORT": str(port)}
         name = f"api-{number}"
-        site.apis.append(Service(name, "tests.chaos.mortal_api", environment=own, log=logs / f"{name}.log"))
+        site.apis.append(Service(name, "tests.chaos.processes.api", environment=own, log=logs / f"{name}.log"))
     site.housekeeping = Service(
         "housekeeping", "file_service.housekeeping", environment=base, log=logs / "housekeeping.log"
     )
@@ -203,7 +203,7 @@ def _build_services(site: Site) -> None:
         if number == WORKERS and site.small_disk is not None:
             own["CONVERTO_WORK_DIR"] = str(site.small_disk / "work")
         name = f"worker-{number}"
-        site.workers.append(Service(name, "tests.chaos.mortal_worker", environment=own, log=logs / f"{name}.log"))
+        site.workers.append(Service(name, "tests.chaos.processes.worker", environment=own, log=logs / f"{name}.log"))
 
 
 def _service_environment(site: Site) -> dict[str, str]:

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from deploy.local.errors import ProgramMissing
-from tests.chaos.report import report
+from tests.chaos.report.report import report
 from tests.chaos.run import Plan, run
 from tests.chaos.seeds import SEEDS, Seed
 from tests.conftest import skip_or_fail

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from deploy.local.home import REPOSITORY
-from tests.chaos.death import DeathRequest
-from tests.chaos.journal import Journal
+from tests.chaos.processes.death import DeathRequest
+from tests.chaos.report.journal import Journal
 
 VICTIM = """
 import sys
 from pathlib import Path
-from tests.chaos.death import Death
-from tests.chaos.journal import Journal
+from tests.chaos.processes.death import Death
+from tests.chaos.report.journal import Journal
 folder = Path(sys.argv[1])
 death = Death(folder, Journal(folder / "journal"))
 death.may_come("after insert", "another-1")

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from converto_core.conversion.record import Conversion, Output, Status
-from tests.chaos.complaints import complaints
 from tests.chaos.conductor import Blow
-from tests.chaos.figures import Probe, recoveries, seconds_to_success, spread
-from tests.chaos.journal import Entry
-from tests.chaos.ledger import Account, Findings, Ledger, ledger_of
+from tests.chaos.report.complaints import complaints
+from tests.chaos.report.figures import Probe, recoveries, seconds_to_success, spread
+from tests.chaos.report.journal import Entry
+from tests.chaos.report.ledger import Account, Findings, Ledger, ledger_of
 from tests.chaos.site import Outage
 from tests.chaos.sources import Source, result_of, source
 

@@ -10,7 +10,7 @@ import httpx2
 from converto_core.conversion.record import Status
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
-from tests.chaos.figures import Probe
+from tests.chaos.report.figures import Probe
 
 EVERY_S = 0.5
 TIMEOUT_S = 8.0

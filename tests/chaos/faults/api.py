@@ -2,8 +2,8 @@
 
 import functools
 
-from tests.chaos.death import API_POINTS
 from tests.chaos.faults.fault import Fault, die_at
+from tests.chaos.processes.death import API_POINTS
 from tests.chaos.site import Site
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from tests.chaos.death import DeathRequest
+from tests.chaos.processes.death import DeathRequest
 from tests.chaos.site import Site
 
 REACHED_WITHIN_S = 4.0

@@ -4,8 +4,8 @@ import asyncio
 import functools
 import signal
 
-from tests.chaos.death import WORKER_POINTS
 from tests.chaos.faults.fault import Fault, die_at
+from tests.chaos.processes.death import WORKER_POINTS
 from tests.chaos.site import LEASE_S, Site
 
 ZOMBIE_S = LEASE_S + 3

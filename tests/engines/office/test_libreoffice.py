@@ -26,7 +26,7 @@ from converto_engines.runtime.process import Sandbox
 from tests.engines.office.samples import deck, letter, page_texts
 
 RunJob = Callable[..., Awaitable[list[Product]]]
-CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[3] / "shared" / "corpus")
+CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[4] / "shared" / "corpus")
 SAMPLES = (
     "pptx/poi__present1.pptx",
     "pptx/poi__KEY02.pptx",

@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from tests.chaos.journal import Journal
+from tests.chaos.report.journal import Journal
 
 WORKER_POINTS = (
     "received",

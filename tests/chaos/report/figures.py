@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tests.chaos.conductor import Blow
-from tests.chaos.journal import Entry
+from tests.chaos.report.journal import Entry
 from tests.chaos.site import Outage
 
 

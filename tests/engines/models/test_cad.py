@@ -23,7 +23,7 @@ from converto_engines.models.meshes import Meshes
 from converto_engines.runtime.process import Sandbox
 from tests.assets.bracket import bracket
 from tests.engines.conftest import RunJob
-from tests.engines.test_meshes import package_read
+from tests.engines.models.test_meshes import package_read
 
 MESHES = ("stl", "obj", "glb", "ply", "3mf")
 EXACT = ("step", "iges", "brep")

@@ -14,8 +14,8 @@ from converto_engines.converter import Converter, Job, NoOptions, Product
 from converto_engines.pictures.pictures import Pictures
 from converto_engines.runtime import interpreter
 from converto_engines.runtime.process import Sandbox
-from tests.chaos.death import Death
-from tests.chaos.journal import Journal
+from tests.chaos.processes.death import Death
+from tests.chaos.report.journal import Journal
 from tests.chaos.sources import MARK, kind_of
 
 ENGINE = Path(__file__).with_name("engine.py")

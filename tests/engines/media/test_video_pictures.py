@@ -11,7 +11,7 @@ from converto_engines.converter import Limits
 from converto_engines.media.video_pictures import VideoFrame, VideoGif
 from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import RunJob
-from tests.engines.media_files import FAST, ffmpeg, lavfi, tone
+from tests.engines.media.media_files import FAST, ffmpeg, lavfi, tone
 
 RED, BLUE = (254, 0, 0), (0, 0, 254)
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}

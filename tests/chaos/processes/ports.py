@@ -9,8 +9,8 @@ from typing import Any
 from converto_core.conversion.record import Conversion, HistoryEvent, Status
 from converto_core.conversion.transitions import Change
 from converto_core.events import ConversionCreated
-from tests.chaos.death import Death
-from tests.chaos.journal import Journal
+from tests.chaos.processes.death import Death
+from tests.chaos.report.journal import Journal
 
 UNDER_WAY_S = 0.005  # by then a transfer has sent its request
 

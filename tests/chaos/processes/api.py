@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.mortal_api`: the real file service, with points at which it may die."""
+"""`python -m tests.chaos.processes.api`: the real file service, with points at which it may die."""
 
 import sys
 
@@ -6,8 +6,8 @@ import msgspec
 
 from converto_infra.settings import Settings
 from file_service.__main__ import Servers, main
-from tests.chaos.mortal_ports import MortalBus, MortalStores
-from tests.chaos.mortal_worker import death_here
+from tests.chaos.processes.ports import MortalBus, MortalStores
+from tests.chaos.processes.worker import death_here
 
 
 def connect(settings: Settings) -> Servers:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from converto_core.conversion.record import TERMINAL, Conversion, Status
-from tests.chaos.journal import Entry
+from tests.chaos.report.journal import Entry
 from tests.chaos.sources import Source, right_endings
 
 

@@ -11,7 +11,7 @@ from converto_engines.converter import Limits
 from converto_engines.media.sound import Sound
 from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import RunJob
-from tests.engines.media_files import (
+from tests.engines.media.media_files import (
     FAST,
     decoded_hash,
     ffmpeg,

@@ -8,7 +8,7 @@ from converto_core.errors import SourceGone
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.store import S3ObjectStore
-from tests.chaos.ledger import Findings
+from tests.chaos.report.ledger import Findings
 from tests.chaos.site import Site
 
 PAGE = 200

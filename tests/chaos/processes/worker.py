@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.mortal_worker`: the real worker, with engines that misbehave and points to die at."""
+"""`python -m tests.chaos.processes.worker`: the real worker, with engines that misbehave and points to die at."""
 
 import asyncio
 import os
@@ -9,10 +9,10 @@ from conversion_worker.clock import SystemClock
 from converto_engines.runtime.process import Sandbox
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
-from tests.chaos import converter
-from tests.chaos.death import Death
-from tests.chaos.journal import Journal
-from tests.chaos.mortal_ports import MortalBus, MortalObjects, MortalStores
+from tests.chaos.processes import converter
+from tests.chaos.processes.death import Death
+from tests.chaos.processes.ports import MortalBus, MortalObjects, MortalStores
+from tests.chaos.report.journal import Journal
 
 
 class SkewedClock(SystemClock):

@@ -16,8 +16,8 @@ from converto_engines.converter import Limits
 from converto_engines.models.figures import Figures, check
 from converto_engines.models.meshes import Meshes
 from converto_engines.runtime.process import Sandbox
-from tests.engines import models
 from tests.engines.conftest import SHORT, RunJob
+from tests.engines.models import model_files as models
 
 TARGETS = ("stl", "obj", "glb", "ply", "3mf", "off")
 SOURCES: dict[str, Callable[[], bytes]] = {

@@ -25,7 +25,7 @@ from converto_engines.media import hardware
 from converto_engines.media.video import Video
 from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import RunJob, until
-from tests.engines.media_files import (
+from tests.engines.media.media_files import (
     FAST,
     PATTERN,
     SUBTITLES,

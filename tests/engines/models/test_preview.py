@@ -15,9 +15,9 @@ from converto_engines.models.preview import ModelPreview
 from converto_engines.runtime.process import Sandbox
 from tests.assets.bracket import bracket
 from tests.conftest import skip_or_fail
-from tests.engines import models
 from tests.engines.conftest import RunJob
-from tests.engines.test_meshes import written
+from tests.engines.models import model_files as models
+from tests.engines.models.test_meshes import written
 
 
 @pytest.fixture(scope="module")
