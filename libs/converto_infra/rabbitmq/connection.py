@@ -19,7 +19,7 @@ from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, queue_name
 from converto_core.formats import Family
-from converto_infra.resilience import is_being_cancelled
+from converto_infra.deadline import CallAborted, within
 from converto_infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -94,26 +94,17 @@ class Link:
 
         A missed deadline also ends the connection: behind a silent network it would look alive for three heartbeats.
         """
-        was_being_cancelled = is_being_cancelled()
         try:
-            async with asyncio.timeout(timeout_s or self._timeout_s):
-                result = await call()
+            return await within(timeout_s or self._timeout_s, call)
         except TimeoutError as error:
             self._give_up()
             raise BusUnavailable(detail=f"broker: no answer to {self._purpose} in time") from error
-        except asyncio.CancelledError as error:
-            # aiormq cancels the waiters of a dead connection; nobody asked this task to stop.
-            if is_being_cancelled():
-                raise
+        except CallAborted as error:
             self.discard()
             raise BusUnavailable(detail="broker: the connection was lost") from error
         except CONNECTION_EXCEPTIONS as error:
             self.forget_topology()
             raise BusUnavailable(detail=f"broker: {error!r}") from error
-        if is_being_cancelled() and not was_being_cancelled:
-            # The driver loses a cancellation that arrives together with its answer (asyncio.wait_for before 3.12).
-            raise asyncio.CancelledError
-        return result
 
     async def channel(self, *, is_confirmed: bool = False) -> AbstractChannel:
         """A new channel on a live connection."""
