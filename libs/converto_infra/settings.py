@@ -1,8 +1,10 @@
 """All settings of the services, read once from the environment (`CONVERTO_…`), validated, with secrets masked."""
 
 import os
+from importlib.util import find_spec
+from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -16,6 +18,11 @@ class Settings(BaseSettings):
     # What is outside
     mongodb_url: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
     mongodb_database: str = "converto"
+    mongodb_driver: Literal["pymongo", "motor"] = Field(
+        "pymongo",
+        description="MongoDB driver: PyMongo's asyncio client, or Motor (end of life since May 2026), which needs "
+        "`pip install converto[motor]`.",
+    )
     mongodb_retry_writes: bool = False
     rabbitmq_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
     s3_endpoint_url: str | None = None
@@ -168,6 +175,15 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     log_format: str = Field("json", pattern="^(json|console)$")
+
+    @field_validator("mongodb_driver")
+    @classmethod
+    def _require_driver(cls, driver: str) -> str:
+        if driver == "motor" and find_spec("motor") is None:
+            raise ValueError(
+                "Motor is not installed. Run `pip install converto[motor]`, or set CONVERTO_MONGODB_DRIVER=pymongo"
+            )
+        return driver
 
     @model_validator(mode="after")
     def _hold_together(self) -> "Settings":

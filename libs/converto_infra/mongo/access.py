@@ -6,7 +6,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.errors import DuplicateKey, StoreUnavailable
 from converto_infra.mongo.aged import MongoAgedRecords
-from converto_infra.mongo.collection import Collection, Document, document_of, record_or_none
+from converto_infra.mongo.collection import Collection, document_of, record_or_none
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 CLAIM_ROUNDS = 3  # a reservation can vanish between insert and read; more often than this is no accident

@@ -5,7 +5,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from converto_core.conversion.cache_key import CacheEntry
 from converto_core.errors import DuplicateKey
 from converto_infra.mongo.aged import MongoAgedRecords
-from converto_infra.mongo.collection import Collection, Document, document_of, record_or_none
+from converto_infra.mongo.collection import Collection, document_of, record_or_none
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 

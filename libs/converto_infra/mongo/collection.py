@@ -15,9 +15,9 @@ from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from converto_core.errors import DuplicateKey, StoreUnavailable
+from converto_infra.mongo.driver import Document, awaited
 from converto_infra.resilience import Guard
 
-Document = dict[str, Any]
 T = TypeVar("T")
 
 DUPLICATE_KEY = 11000  # the server's code
@@ -78,7 +78,7 @@ class Collection:
         stages: list[Document] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
 
         async def call() -> list[Document]:
-            cursor = await self._collection.aggregate(stages)
+            cursor = await awaited(self._collection.aggregate(stages))
             return await cursor.to_list()
 
         return {row["_id"]: row["count"] for row in await self._read(call)}

@@ -11,16 +11,8 @@ from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
 from converto_core.conversion.transitions import Change
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
-from converto_infra.mongo.collection import (
-    Collection,
-    Document,
-    document_of,
-    exactly,
-    identity,
-    plain,
-    record_of,
-    record_or_none,
-)
+from converto_infra.mongo.collection import Collection, document_of, exactly, identity, plain, record_of, record_or_none
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 

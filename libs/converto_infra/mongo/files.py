@@ -7,16 +7,8 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.files.record import File, FileStatus
-from converto_infra.mongo.collection import (
-    Collection,
-    Document,
-    document_of,
-    exactly,
-    identity,
-    plain,
-    record_of,
-    record_or_none,
-)
+from converto_infra.mongo.collection import Collection, document_of, exactly, identity, plain, record_of, record_or_none
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 

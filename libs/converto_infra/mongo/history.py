@@ -10,7 +10,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from converto_core.conversion.history import Entry
 from converto_core.errors import StoreUnavailable
 from converto_infra.mongo.aged import MongoAgedRecords
-from converto_infra.mongo.collection import Collection, Document, document_of, exactly, record_of
+from converto_infra.mongo.collection import Collection, document_of, exactly, record_of
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 BATCH = 200

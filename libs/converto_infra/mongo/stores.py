@@ -12,9 +12,10 @@ from converto_core.errors import DuplicateKey
 from converto_core.ids import new_id
 from converto_infra.mongo.access import MongoAccessStore
 from converto_infra.mongo.cache import MongoCacheStore
-from converto_infra.mongo.collection import Collection, Document, translated
+from converto_infra.mongo.collection import Collection, translated
 from converto_infra.mongo.conversions import MongoConversionStore
 from converto_infra.mongo.dead_letters import MongoDeadLetterStore
+from converto_infra.mongo.driver import Document, awaited, make_client
 from converto_infra.mongo.files import MongoFileStore
 from converto_infra.mongo.history import MongoHistoryStore
 from converto_infra.mongo.workers import MongoWorkerStore
@@ -51,8 +52,8 @@ class MongoStores:
         """Make the client; it opens connections when they are first needed and again after the server was away."""
         # The driver's own deadlines are the same: it does not always notice that it was told to stop.
         timeout_ms = int((timeout_s or settings.mongodb_timeout_s) * 1000)
-        client: AsyncMongoClient[Document] = AsyncMongoClient(
-            settings.mongodb_url.get_secret_value(),
+        client = make_client(
+            settings,
             retryWrites=settings.mongodb_retry_writes,
             retryReads=False,  # the guard repeats reads; one retry inside another multiplies the wait
             w="majority",
@@ -98,4 +99,4 @@ class MongoStores:
     async def close(self) -> None:
         """Write what the history still holds, then end all connections."""
         await self.history.close()
-        await self._client.close()
+        await awaited(self._client.close())

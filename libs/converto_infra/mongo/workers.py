@@ -4,7 +4,8 @@ from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.catalogue import Worker
-from converto_infra.mongo.collection import Collection, Document, document_of, record_of
+from converto_infra.mongo.collection import Collection, document_of, record_of
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 
