@@ -24,7 +24,7 @@ from converto_core.errors import (
 from converto_engines.converter import Limits
 from converto_engines.office import profile as office_profile
 from converto_engines.runtime import interpreter
-from converto_engines.runtime.process import Child, Sandbox
+from converto_engines.runtime.process import ChildProcess, Sandbox
 
 _PROGRAMS = ("/usr/lib/libreoffice/program", "/usr/lib64/libreoffice/program")
 _PYTHON = "/usr/bin/python3"  # the system's, because the package python3-uno belongs to it
@@ -53,7 +53,7 @@ class WarmOffice:
         self._sandbox, self._work_dir = sandbox, work_dir
         self._restart_documents, self._restart_bytes = restart_documents, restart_bytes
         self._slot: office_profile.SlotFolder | None = None
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._documents = 0
         self._version: str | None = None
         self.pdfium = _pdfium()
@@ -75,9 +75,9 @@ class WarmOffice:
             self._slot = await asyncio.to_thread(office_profile.SlotFolder.make, self._work_dir)
         return Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=self._slot.path))
 
-    def inside(self, path: Path) -> str:
+    def path_inside(self, path: Path) -> str:
         """How LibreOffice has to call a file in a room."""
-        return self._sandbox.inside(self._folder, path)
+        return self._sandbox.path_inside(self._folder, path)
 
     async def make_ready(self, limits: Limits) -> None:
         """See that LibreOffice runs; one that died while nobody looked is replaced."""
@@ -93,7 +93,7 @@ class WarmOffice:
         if self._child is None:
             raise EngineCrashed(detail="LibreOffice is not running")
         try:
-            answer = await self._child.ask({"command": command, **arguments}, timeout_s=timeout_s, limits=limits)
+            answer = await self._child.request({"command": command, **arguments}, timeout_s=timeout_s, limits=limits)
             _raise_refusal(answer)
         except (BadOptions, BadSource):
             raise
@@ -135,13 +135,13 @@ class WarmOffice:
             raise EngineCrashed(detail="no room was asked for")
         return self._slot.path
 
-    async def _answers(self, child: Child) -> bool:
+    async def _answers(self, child: ChildProcess) -> bool:
         try:
-            return child.is_alive and not (await child.ask({"command": "ping"}, timeout_s=_PING_S))
+            return child.is_alive and not (await child.request({"command": "ping"}, timeout_s=_PING_S))
         except ConversionError:
             return False
 
-    async def _start(self, limits: Limits) -> Child:
+    async def _start(self, limits: Limits) -> ChildProcess:
         ready = office_profile.ready_profile(await self.version() or "none", self._work_dir)
         if not ready.exists():
             await self._prepare(ready, limits)
@@ -158,10 +158,10 @@ class WarmOffice:
         await child.stop(grace_s=_STOP_S)  # it writes its settings when it leaves
         await asyncio.to_thread(office_profile.keep_as_ready, profile, ready)
 
-    async def _launch(self, profile: Path, limits: Limits) -> Child:
+    async def _launch(self, profile: Path, limits: Limits) -> ChildProcess:
         program = _program()
         child = await self._sandbox.start(
-            interpreter.program(_DRIVER, python=_PYTHON),
+            interpreter.argv(_DRIVER, python=_PYTHON),
             folder=self._folder,
             limits=limits,
             readable=(self.pdfium.parent,) if self.pdfium else (),
@@ -170,11 +170,11 @@ class WarmOffice:
         start = {
             "command": "start",
             "program": str(program),
-            "profile": self.inside(profile),
+            "profile": self.path_inside(profile),
             "pipe": self._folder.name,
         }
         try:
-            _raise_refusal(await child.ask(start, timeout_s=_START_S))
+            _raise_refusal(await child.request(start, timeout_s=_START_S))
         except BaseException:
             await child.stop(grace_s=0)
             raise
@@ -182,7 +182,7 @@ class WarmOffice:
 
     async def _ask_version(self) -> str | None:
         """Ask the driver, so that a missing python3-uno shows here and not at the first conversion."""
-        argv = [*interpreter.program(_DRIVER, python=_PYTHON), "--version"]
+        argv = [*interpreter.argv(_DRIVER, python=_PYTHON), "--version"]
         with tempfile.TemporaryDirectory(prefix="converto-office-") as folder:
             try:
                 told = await self._sandbox.run([*argv, str(_program())], folder=Path(folder), limits=_VERSION_LIMITS)
@@ -193,7 +193,7 @@ class WarmOffice:
 
 def _pdfium() -> Path | None:
     """The library with which the driver reads what LibreOffice wrote: a process for that costs more than a letter."""
-    packages = interpreter.packages_with("pypdfium2_raw")
+    packages = interpreter.package_folders("pypdfium2_raw")
     library = packages[0] / "pypdfium2_raw" / "libpdfium.so" if packages else None
     return library if library is not None and library.is_file() else None
 
