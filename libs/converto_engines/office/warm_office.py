@@ -32,6 +32,7 @@ _DRIVER = "office.sandboxed.driver"
 _RESTART_DOCUMENTS = 50  # measured: memory grows from 229 to 760 MB over 141 documents
 _RESTART_BYTES = 600 * 1024**2
 _START_S = 75.0  # the driver itself gives up after 60 s, with a better message
+_MOST_STARTS = 4  # LibreOffice ends once or twice while it prepares a fresh profile
 _PING_S = 5.0
 _CLOSE_S = 30.0  # closing a large sheet frees millions of cells
 _STOP_S = 10.0
@@ -156,6 +157,7 @@ class WarmOffice:
         await asyncio.to_thread(office_profile.write_settings, profile)
         child = await self._launch(profile, limits)
         await child.stop(grace_s=_STOP_S)  # it writes its settings when it leaves
+        await asyncio.to_thread(office_profile.remove_sockets, self._folder)
         await asyncio.to_thread(office_profile.keep_as_ready, profile, ready)
 
     async def _launch(self, profile: Path, limits: Limits) -> ChildProcess:
@@ -174,7 +176,13 @@ class WarmOffice:
             "pipe": self._folder.name,
         }
         try:
-            _raise_refusal(await child.request(start, timeout_s=_START_S))
+            answer = await child.request(start, timeout_s=_START_S)
+            for _ in range(_MOST_STARTS - 1):
+                if answer.get("error") != "start_again":
+                    break
+                await asyncio.to_thread(office_profile.remove_sockets, self._folder)
+                answer = await child.request(start, timeout_s=_START_S)
+            _raise_refusal(answer)
         except BaseException:
             await child.stop(grace_s=0)
             raise
@@ -219,6 +227,6 @@ def _raise_refusal(answer: dict[str, Any]) -> None:
         raise BadOptions("None of the pages asked for is in this document")
     if word == "failed":
         raise EngineError("LibreOffice opened the document but could not write it in the new format", detail=detail)
-    if word == "start":
+    if word in {"start", "start_again"}:
         raise EngineError("LibreOffice did not start on this worker", detail=detail)
     raise EngineCrashed(detail=f"{word} {detail}")
