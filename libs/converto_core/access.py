@@ -67,12 +67,12 @@ class RememberedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     body: str = ""
     location: str | None = None
 
-    def is_given_up(self, *, now_ms: int, stale_before_ms: int) -> bool:
+    def is_abandoned(self, *, now_ms: int, stale_before_ms: int) -> bool:
         """True when it has expired, or when its reservation is so old that its server must have died."""
         is_orphan = self.status == 0 and self.claimed_at < stale_before_ms
         return is_orphan or self.expires_at <= now_ms
 
-    def succeeding(self, known: "RememberedAnswer") -> "RememberedAnswer":
+    def replacing(self, known: "RememberedAnswer") -> "RememberedAnswer":
         """This reservation in place of a given up one: the same request may find what the first try created."""
         is_same = known.status == 0 and known.body_sha256 == self.body_sha256
         return msgspec.structs.replace(self, new_ids=known.new_ids) if is_same else self

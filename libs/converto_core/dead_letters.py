@@ -104,7 +104,7 @@ def conversion_id_in(letter: DeadLetteredMessage) -> str | None:
     return named if 0 < len(named) <= LONGEST_ID and named.isascii() and named.isprintable() else None
 
 
-def parked(letter: DeadLetteredMessage, conversion: Conversion | None, *, now_ms: int) -> DeadLetter:
+def dead_letter_record(letter: DeadLetteredMessage, conversion: Conversion | None, *, now_ms: int) -> DeadLetter:
     """The record of a dead letter; `conversion` is what it speaks of, as it is now."""
     event, trouble = _read(letter.body)
     reason = Reason.UNREADABLE if event is None else _reason(letter.verdict)

@@ -120,7 +120,7 @@ def conversion_created(conversion: Conversion) -> ConversionCreated:
     )
 
 
-def fact(conversion: Conversion) -> ConversionEvent:
+def conversion_event(conversion: Conversion) -> ConversionEvent:
     """The fact that tells the present state of a conversion."""
     return ConversionEvent(
         id=conversion.id,

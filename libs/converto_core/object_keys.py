@@ -14,7 +14,7 @@ _OUTPUT = re.compile(rf"t/(?P<owner>.+)/out/(?P<id>{_ID})/(?P<token>\d{{1,9}})/[
 _SOURCE = re.compile(rf"t/(?P<owner>.+)/in/(?P<id>{_ID})/(?P<version>\d{{1,9}})/source")
 
 
-class OutputPlace(msgspec.Struct, frozen=True, kw_only=True):
+class OutputKey(msgspec.Struct, frozen=True, kw_only=True):
     """Where a result lies: under its conversion and the fencing token of the worker that made it."""
 
     owner: str
@@ -22,7 +22,7 @@ class OutputPlace(msgspec.Struct, frozen=True, kw_only=True):
     token: int
 
 
-class SourcePlace(msgspec.Struct, frozen=True, kw_only=True):
+class SourceKey(msgspec.Struct, frozen=True, kw_only=True):
     """Where a source lies: under its file and version."""
 
     owner: str
@@ -40,10 +40,10 @@ def source_key(owner: str, file_id: str, version: int) -> str:
     return f"t/{owner}/in/{file_id}/{version}/source"
 
 
-def place_of(key: str) -> OutputPlace | SourcePlace | None:
+def parse_key(key: str) -> OutputKey | SourceKey | None:
     """What `output_key` and `source_key` put into a key; None for any other key, which is not ours to judge."""
     if found := _OUTPUT.fullmatch(key):
-        return OutputPlace(owner=found["owner"], conversion_id=found["id"], token=int(found["token"]))
+        return OutputKey(owner=found["owner"], conversion_id=found["id"], token=int(found["token"]))
     if found := _SOURCE.fullmatch(key):
-        return SourcePlace(owner=found["owner"], file_id=found["id"], version=int(found["version"]))
+        return SourceKey(owner=found["owner"], file_id=found["id"], version=int(found["version"]))
     return None

@@ -212,8 +212,8 @@ async def test_woken_when_asked_then_pending_ones_of_the_queue_with_a_confirmed_
     ):
         await stores.conversions.insert(other)
 
-    of_one = await stores.conversions.woken(Family.OFFICE, Lane.NORMAL, changed_before_ms=NOW_MS + 10, limit=9)
-    of_all = await stores.conversions.woken(None, None, changed_before_ms=NOW_MS + 10, limit=9)
+    of_one = await stores.conversions.published(Family.OFFICE, Lane.NORMAL, changed_before_ms=NOW_MS + 10, limit=9)
+    of_all = await stores.conversions.published(None, None, changed_before_ms=NOW_MS + 10, limit=9)
 
     assert of_one == [lost]
     assert len(of_all) == 3
@@ -269,11 +269,11 @@ async def test_whole_life_when_each_change_is_applied_then_every_step_is_taken(s
     now = await apply(changes.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
     now = await apply(changes.published(now, next_due_ms=NOW_MS + 60_000))
     now = await apply(changes.claim(now.id, token=now.token, worker="w1", now_ms=NOW_MS))
-    now = await apply(changes.lost(now, now_ms=NOW_MS))
+    now = await apply(changes.worker_lost(now, now_ms=NOW_MS))
     assert (now.lane, now.attempt, now.lost) == (Lane.HIGH, 0, 1)
     now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
-    now = await apply(changes.try_again(now, code="engine_crashed", message="crashed", wait_ms=5, now_ms=NOW_MS))
-    now = await apply(changes.put_off(now, due_ms=NOW_MS + 5))
+    now = await apply(changes.retry_later(now, code="engine_crashed", message="crashed", wait_ms=5, now_ms=NOW_MS))
+    now = await apply(changes.schedule_publish(now, due_ms=NOW_MS + 5))
     assert (now.publish_due, now.wait_ms) == (NOW_MS + 5, None)
     now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
     now = await apply(changes.hand_back(now, now_ms=NOW_MS))
@@ -349,11 +349,11 @@ async def test_follow_and_wake_when_applied_then_each_condition_holds(stores: St
     start = a_running_conversion()
     await stores.conversions.insert(start)
 
-    follows = await stores.conversions.apply(changes.follow(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
+    follows = await stores.conversions.apply(changes.wait_for_leader(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
     assert follows is not None
     elsewhere = msgspec.structs.replace(follows, waits_for="another")
-    refused = await stores.conversions.apply(changes.wake(elsewhere, wait_ms=9, now_ms=NOW_MS))
-    woken = await stores.conversions.apply(changes.wake(follows, wait_ms=9, now_ms=NOW_MS))
+    refused = await stores.conversions.apply(changes.end_wait(elsewhere, wait_ms=9, now_ms=NOW_MS))
+    woken = await stores.conversions.apply(changes.end_wait(follows, wait_ms=9, now_ms=NOW_MS))
 
     assert refused is None
     assert woken == msgspec.structs.replace(follows, lane=Lane.HIGH)

@@ -55,7 +55,7 @@ async def test_history_when_a_change_did_not_hold_then_nothing_is_told(stores: A
 
 async def test_history_when_another_owner_asks_then_nothing(stores: AnyStores) -> None:
     before = a_pending_conversion()
-    stores.history.tell(entry_of(before))
+    stores.history.record(entry_of(before))
     await entries(stores, before.id, bool)
 
     assert await stores.history.of(before.id, owner="bob") == []
@@ -64,7 +64,7 @@ async def test_history_when_another_owner_asks_then_nothing(stores: AnyStores) -
 async def test_history_when_the_same_entry_is_told_twice_then_one(stores: AnyStores) -> None:
     before, other = a_pending_conversion(), a_pending_conversion()
     for entry in (entry_of(before), entry_of(before), entry_of(other)):
-        stores.history.tell(entry)
+        stores.history.record(entry)
     await entries(stores, other.id, bool)
 
     assert len(await stores.history.of(before.id, owner="ann")) == 1
@@ -73,7 +73,7 @@ async def test_history_when_the_same_entry_is_told_twice_then_one(stores: AnySto
 async def test_history_when_more_than_a_batch_is_told_then_all_is_written(stores: AnyStores) -> None:
     before = a_pending_conversion()
     for number in range(1, BATCH + 52):
-        stores.history.tell(entry_of(changes_numbered(before.id, number)))
+        stores.history.record(entry_of(changes_numbered(before.id, number)))
 
     assert len(await entries(stores, before.id, lambda found: len(found) == BATCH + 51)) == BATCH + 51
 
@@ -83,7 +83,7 @@ async def test_history_when_old_then_dropped_in_batches_oldest_first(stores: Any
     old = [a_pending_conversion(updated_at=NOW_MS - number) for number in (3, 2, 1)]
     kept = a_pending_conversion(updated_at=NOW_MS)
     for one in (*old, kept):
-        stores.history.tell(entry_of(one))
+        stores.history.record(entry_of(one))
     await entries(stores, kept.id, bool)
 
     batch = await stores.history.old_entries.older_than(from_ms=0, before_ms=NOW_MS, limit=2)

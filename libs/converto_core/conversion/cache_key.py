@@ -59,7 +59,7 @@ def has_result(entry: CacheEntry, maker: Conversion | None) -> bool:
     return maker is not None and entry.is_of(maker) and maker.status is Status.COMPLETED and bool(maker.outputs)
 
 
-def adopted(conversion: Conversion, outputs: Iterable[Output]) -> tuple[Output, ...]:
+def copied_outputs(conversion: Conversion, outputs: Iterable[Output]) -> tuple[Output, ...]:
     """Another conversion's outputs as this one's own: own keys, and names that follow from its own source.
 
     The keys are new at each call: a copy that was given up may still arrive, and must not hit anything else.

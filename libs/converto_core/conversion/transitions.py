@@ -170,7 +170,7 @@ def republish_now(conversion: Conversion, *, now_ms: int) -> Change:
     )
 
 
-def put_off(conversion: Conversion, *, due_ms: int) -> Change:
+def schedule_publish(conversion: Conversion, *, due_ms: int) -> Change:
     """pending → pending: the wait that a worker asked for becomes a date, by the clock that will look at it again."""
     return transition(
         conversion.id,
@@ -225,7 +225,7 @@ def beat(conversion_id: str, *, token: int, now_ms: int, percent: float = 0.0, s
     )
 
 
-def know_source(conversion: Conversion, *, source_sha256: str, cache_key: str | None, now_ms: int) -> Change:
+def record_source(conversion: Conversion, *, source_sha256: str, cache_key: str | None, now_ms: int) -> Change:
     """processing → processing: the worker has hashed the very bytes it is going to convert."""
     return transition(
         conversion.id,
@@ -298,7 +298,7 @@ def fail(
     )
 
 
-def try_again(conversion: Conversion, *, code: str, message: str, wait_ms: int, now_ms: int) -> Change:
+def retry_later(conversion: Conversion, *, code: str, message: str, wait_ms: int, now_ms: int) -> Change:
     """processing → pending: the engine failed in a way that may pass; the next attempt leaves after `wait_ms`."""
     return transition(
         conversion.id,
@@ -331,7 +331,7 @@ def hand_back(conversion: Conversion, *, now_ms: int) -> Change:
     )
 
 
-def follow(conversion: Conversion, *, cache_key: str, wait_ms: int, now_ms: int) -> Change:
+def wait_for_leader(conversion: Conversion, *, cache_key: str, wait_ms: int, now_ms: int) -> Change:
     """processing → pending: another conversion makes the same result now; nothing is charged.
 
     Whoever makes it wakes this one at the end; after `wait_ms` it looks for itself.
@@ -353,14 +353,14 @@ def follow(conversion: Conversion, *, cache_key: str, wait_ms: int, now_ms: int)
     )
 
 
-def followed(conversion_id: str, *, token: int) -> Change:
+def add_waiter(conversion_id: str, *, token: int) -> Change:
     """processing → processing: another one waits for this result. Refused means: it has ended, so wait no longer."""
     return transition(
         conversion_id, {Status.PROCESSING}, Status.PROCESSING, where={"token": token}, increase={"followers": 1}
     )
 
 
-def wake(conversion: Conversion, *, wait_ms: int, now_ms: int) -> Change:
+def end_wait(conversion: Conversion, *, wait_ms: int, now_ms: int) -> Change:
     """pending → pending: what it waited for has ended. It has stood in line once, so it goes to the front now.
 
     Whoever wakes it sends the wake-up, too; after `wait_ms` the outbox sends one.
@@ -379,7 +379,7 @@ def wake(conversion: Conversion, *, wait_ms: int, now_ms: int) -> Change:
     )
 
 
-def lost(conversion: Conversion, *, now_ms: int) -> Change:
+def worker_lost(conversion: Conversion, *, now_ms: int) -> Change:
     """processing → pending: no beat for one lease, so the worker is gone. From the second loss on it runs alone."""
     lane = Lane.HIGH if conversion.lost == 0 else Lane.QUARANTINE
     return transition(

@@ -61,7 +61,7 @@ class EventBus(Protocol):
     async def backlog(self, family: Family, lane: Lane) -> int:
         """How many wake-ups lie in a queue that nobody was handed yet; raises `BusUnavailable`, also without queue."""
 
-    async def announce(self, event: ConversionEvent) -> None:
+    async def publish_event(self, event: ConversionEvent) -> None:
         """Publish a fact; never raises for a broker that is away (facts may be lost, the record is the truth)."""
 
     def open_slot(
@@ -72,5 +72,5 @@ class EventBus(Protocol):
     def dead_letters(self) -> AbstractAsyncContextManager[DeadLetterQueue]:
         """The queue of dead letters, on a channel of its own; several readers never hold the same letter."""
 
-    def facts(self) -> AbstractAsyncContextManager[AsyncIterator[ConversionEvent]]:
+    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[ConversionEvent]]:
         """All facts from now on; a slow reader loses the oldest, never blocks the bus."""

@@ -67,7 +67,7 @@ class ConversionStore(Protocol):
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
         """Pending conversions whose `publish_due` is at or before `now_ms`, longest due first."""
 
-    async def woken(
+    async def published(
         self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
     ) -> list[Conversion]:
         """Pending conversions of one queue (None: of any) whose wake-up was confirmed, unchanged since before then."""
@@ -114,7 +114,7 @@ class HistoryStore(Protocol):
     def old_entries(self) -> AgedRecords:
         """Entries by the time at which they happened."""
 
-    def tell(self, entry: Entry) -> None:
+    def record(self, entry: Entry) -> None:
         """Write it soon. Never waits and never fails: while the database is away the newest entries are kept."""
 
     async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
@@ -204,7 +204,7 @@ class AccessStore(Protocol):
     async def remember_answer(self, answer: RememberedAnswer) -> None:
         """Store the finished answer."""
 
-    async def give_answer_back(self, answer: RememberedAnswer) -> None:
+    async def release_answer(self, answer: RememberedAnswer) -> None:
         """Let the next one serve the request, with the same `new_ids`: serving failed in a way that may pass."""
 
 

@@ -135,7 +135,7 @@ async def test_lease_when_nothing_is_reported_then_it_beats_within_the_interval(
 
 
 async def test_lease_when_it_beats_then_listeners_are_told(held: Held) -> None:
-    async with held.bus.facts() as facts:
+    async with held.bus.subscribe() as facts:
         lease = await held.begin()
         lease.report(12.0, "opening")
         await passing(held.clock, lambda: held.beats() >= 1)

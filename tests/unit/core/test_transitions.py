@@ -179,7 +179,7 @@ async def test_try_again_when_the_engine_failed_then_pending_with_a_wait() -> No
     start = a_running_conversion()
 
     done = await after(
-        start, changes.try_again(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=NOW_MS)
+        start, changes.retry_later(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=NOW_MS)
     )
 
     assert (done.status, done.wait_ms, done.attempt) == (Status.PENDING, 10_000, 1)
@@ -190,7 +190,7 @@ async def test_worker_when_its_clock_is_ahead_then_no_date_of_its_own_delays_a_c
     """Promise 3: found by the chaos suite with a worker whose clock was an hour ahead."""
     start, ahead_ms = a_running_conversion(), NOW_MS + 3_600_000
     given_up = await after(
-        start, changes.try_again(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=ahead_ms)
+        start, changes.retry_later(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=ahead_ms)
     )
     handed_back = await after(start, changes.hand_back(start, now_ms=ahead_ms))
 
@@ -218,7 +218,7 @@ async def test_hand_back_when_a_worker_stops_then_not_charged_and_soon_again(lan
 
 @pytest.mark.parametrize(("lost", "lane"), [(0, Lane.HIGH), (1, Lane.QUARANTINE), (4, Lane.QUARANTINE)])
 async def test_lost_when_a_worker_vanished_then_counted_apart_and_later_alone(lost: int, lane: Lane) -> None:
-    done = await after(start := a_running_conversion(lost=lost), changes.lost(start, now_ms=NOW_MS))
+    done = await after(start := a_running_conversion(lost=lost), changes.worker_lost(start, now_ms=NOW_MS))
 
     assert (done.status, done.attempt, done.lost, done.lane) == (Status.PENDING, 0, lost + 1, lane)
 
@@ -227,7 +227,7 @@ async def test_lost_when_a_beat_came_meanwhile_then_the_worker_keeps_it() -> Non
     start = a_running_conversion(beat=8)
     seen_earlier = msgspec.structs.replace(start, beat=7)
 
-    assert await applied(start, changes.lost(seen_earlier, now_ms=NOW_MS)) is None
+    assert await applied(start, changes.worker_lost(seen_earlier, now_ms=NOW_MS)) is None
 
 
 @pytest.mark.parametrize("lane", list(Lane))
@@ -235,7 +235,7 @@ async def test_follow_when_another_one_makes_the_same_then_it_waits_and_nothing_
     """I8: neither attempts nor losses, and the lane stays."""
     start = a_running_conversion(attempt=2, lost=1, lane=lane)
 
-    done = await after(start, changes.follow(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
+    done = await after(start, changes.wait_for_leader(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
 
     assert (done.status, done.waits_for, done.publish_due) == (Status.PENDING, "k", AT_ONCE_MS)
     assert (done.attempt, done.lost, done.lane, done.worker) == (1, 1, lane, None)
@@ -244,7 +244,7 @@ async def test_follow_when_another_one_makes_the_same_then_it_waits_and_nothing_
 async def test_followed_when_it_runs_then_counted_and_when_it_has_ended_then_refused() -> None:
     """Whoever writes last knows of the other one."""
     start = a_running_conversion()
-    change = changes.followed(start.id, token=1)
+    change = changes.add_waiter(start.id, token=1)
 
     assert (await after(start, change)).followers == 1
     for fields in ({"status": Status.COMPLETED}, {"token": 2}, {"status": Status.PENDING}):
@@ -255,7 +255,7 @@ async def test_followed_when_it_runs_then_counted_and_when_it_has_ended_then_ref
 async def test_wake_when_the_wait_is_over_then_due_and_in_front(lane: Lane, expected: Lane) -> None:
     start = a_pending_conversion(waits_for="k", publish_due=NOW_MS + 60_000, lane=lane)
 
-    done = await after(start, changes.wake(start, wait_ms=9, now_ms=NOW_MS))
+    done = await after(start, changes.end_wait(start, wait_ms=9, now_ms=NOW_MS))
 
     assert (done.status, done.waits_for, done.lane) == (Status.PENDING, "k", expected)
     assert (done.publish_due, done.wait_ms) == (AT_ONCE_MS, 9)
@@ -265,7 +265,7 @@ async def test_wake_when_the_wait_is_over_then_due_and_in_front(lane: Lane, expe
 async def test_wake_when_it_does_not_wait_like_that_any_more_then_refused(fields: dict[str, Any]) -> None:
     start = a_pending_conversion(waits_for="k")
 
-    change = changes.wake(start, wait_ms=9, now_ms=NOW_MS)
+    change = changes.end_wait(start, wait_ms=9, now_ms=NOW_MS)
 
     assert await applied(msgspec.structs.replace(start, **fields), change) is None
 
@@ -301,7 +301,7 @@ async def test_failure_when_hopeless_then_it_says_so_until_the_user_tries_again(
     assert (again.is_hopeless, again.waits_for, again.cached_from) == (False, None, None)
 
 
-@pytest.mark.parametrize("ends", [changes.try_again, changes.complete], ids=["try again", "complete"])
+@pytest.mark.parametrize("ends", [changes.retry_later, changes.complete], ids=["retry later", "complete"])
 async def test_follower_when_it_ran_by_itself_then_it_waits_for_nobody(ends: Any) -> None:
     """Otherwise the end of another one would cut short its pause before the next attempt."""
     start = a_running_conversion(waits_for="k")
@@ -425,12 +425,12 @@ def change_for(name: str, view: Conversion, actor: int, current: Conversion) -> 
         "beat": changes.beat(view.id, token=view.token, now_ms=NOW_MS, percent=50),
         "complete": changes.complete(view, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS),
         "fail": changes.fail(view, code="x", message="x", now_ms=NOW_MS),
-        "try_again": changes.try_again(view, code="x", message="x", wait_ms=5, now_ms=NOW_MS),
+        "try_again": changes.retry_later(view, code="x", message="x", wait_ms=5, now_ms=NOW_MS),
         "hand_back": changes.hand_back(view, now_ms=NOW_MS),
-        "follow": changes.follow(view, cache_key="k", wait_ms=9, now_ms=NOW_MS),
-        "wake": changes.wake(current, wait_ms=9, now_ms=NOW_MS),
+        "follow": changes.wait_for_leader(view, cache_key="k", wait_ms=9, now_ms=NOW_MS),
+        "wake": changes.end_wait(current, wait_ms=9, now_ms=NOW_MS),
         "claim": changes.claim(current.id, token=current.token, worker=f"w{actor}", now_ms=NOW_MS),
-        "lost": changes.lost(current, now_ms=NOW_MS),
+        "lost": changes.worker_lost(current, now_ms=NOW_MS),
         "cancel": changes.cancel_waiting(current.id, owner="ann", now_ms=NOW_MS),
         "retry": changes.retry(current, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS),
     }

@@ -138,7 +138,7 @@ class World:
     def parking(self) -> DeadLetterCollector:
         """The sweep that stores dead letters."""
         return DeadLetterCollector(
-            self.stores.parked, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms
+            self.stores.dead_letters, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms
         )
 
     async def put_worker(self, *slots: Slot) -> None:

@@ -243,7 +243,7 @@ async def test_reaper_when_a_cancel_was_asked_for_then_it_ends_cancelled(yard: Y
 
 async def test_reaper_when_it_reaps_then_listeners_are_told(yard: Yard) -> None:
     record = await yard.add(Status.PROCESSING, token=1, beat=1)
-    async with yard.bus.facts() as facts:
+    async with yard.bus.subscribe() as facts:
         await reap(yard)
         told = await anext(aiter(facts))
 
