@@ -22,10 +22,8 @@ Id = Annotated[str, Meta(min_length=1, max_length=64)]
 Token = Annotated[int, Meta(ge=0, le=2**53)]
 
 
-class UnreadableEvent(ConvertoError):
-    """Raised when a message body is not an event of a version we know."""
-
-    code = "event_unreadable"
+class UnreadableEvent(ConvertoError, code="event_unreadable"):
+    """Raised when a message body is not an event of a known version."""
 
 
 class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_created"):
