@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from converto_core.conversion import transitions as changes
+from converto_core.conversion import processing
 from converto_core.conversion.history import Entry, entry_of, history_of
 from converto_core.conversion.record import Conversion, HistoryEvent
 from converto_infra.memory.stores import MemoryStores
@@ -25,12 +25,12 @@ async def entries(stores: AnyStores, conversion_id: str, wanted: Callable[[list[
 async def test_history_when_a_conversion_ran_through_then_each_event_once_and_in_order(stores: AnyStores) -> None:
     before = a_pending_conversion()
     await stores.conversions.insert(before)
-    await stores.conversions.apply(changes.claim(before.id, token=0, worker="w1", now_ms=NOW_MS + 1))
-    await stores.conversions.apply(changes.beat(before.id, token=1, now_ms=NOW_MS + 2, percent=50))
+    await stores.conversions.apply(processing.claim(before.id, token=0, worker="w1", now_ms=NOW_MS + 1))
+    await stores.conversions.apply(processing.beat(before.id, token=1, now_ms=NOW_MS + 2, percent=50))
     running = await stores.conversions.get(before.id)
     assert running is not None
     done = await stores.conversions.apply(
-        changes.complete(running, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS + 3)
+        processing.complete(running, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS + 3)
     )
     assert done is not None
     written = await entries(stores, before.id, lambda found: len(found) == 2)
@@ -46,8 +46,8 @@ async def test_history_when_a_change_did_not_hold_then_nothing_is_told(stores: A
     before = a_pending_conversion()
     await stores.conversions.insert(before)
 
-    assert await stores.conversions.apply(changes.claim(before.id, token=7, worker="w1", now_ms=NOW_MS)) is None
-    await stores.conversions.apply(changes.claim(before.id, token=0, worker="w2", now_ms=NOW_MS))
+    assert await stores.conversions.apply(processing.claim(before.id, token=7, worker="w1", now_ms=NOW_MS)) is None
+    await stores.conversions.apply(processing.claim(before.id, token=0, worker="w2", now_ms=NOW_MS))
     found = await entries(stores, before.id, bool)
 
     assert [entry.worker for entry in found] == ["w2"]

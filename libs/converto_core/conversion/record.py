@@ -1,6 +1,5 @@
 """A conversion and its states: pure data, no clock, no database. What may happen to it is in `changes.py`."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -22,20 +21,6 @@ class Status(StrEnum):
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
-
-TRANSITIONS: Mapping[Status, frozenset[Status]] = {
-    Status.AWAITING_UPLOAD: frozenset(
-        {Status.PENDING, Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.PENDING: frozenset({Status.PENDING, Status.PROCESSING, Status.CANCELLED}),
-    Status.PROCESSING: frozenset(
-        {Status.PROCESSING, Status.PENDING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
-    ),
-    Status.COMPLETED: frozenset({Status.EXPIRED}),
-    Status.FAILED: frozenset({Status.PENDING}),
-    Status.CANCELLED: frozenset({Status.PENDING}),
-    Status.EXPIRED: frozenset({Status.PENDING}),
-}
 
 
 class HistoryEvent(StrEnum):

@@ -8,9 +8,9 @@ import msgspec
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.catalogue import Worker
 from converto_core.conversion.cache_key import CacheEntry
+from converto_core.conversion.change import Change
 from converto_core.conversion.history import Entry
 from converto_core.conversion.record import Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
 from converto_core.dead_letters import DeadLetter, Reason
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.history import entry_of
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
 from converto_infra.memory.collection import Collection, MemoryServer, owned

@@ -6,9 +6,9 @@ from itertools import chain
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.history import entry_of
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
 from converto_infra.mongo.collection import (

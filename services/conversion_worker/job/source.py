@@ -11,8 +11,8 @@ import msgspec
 from conversion_worker.clock import Clock
 from conversion_worker.job.workspace import Workspace
 from conversion_worker.retry import DeadlineRetry
+from converto_core.conversion.processing import record_source
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import record_source
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
 from converto_core.files.record import File, FileStatus
 from converto_core.object_keys import source_key

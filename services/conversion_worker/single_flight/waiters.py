@@ -9,8 +9,9 @@ import structlog
 
 from conversion_worker.clock import Clock
 from conversion_worker.concurrency import all_of
+from converto_core.conversion.processing import add_waiter
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import add_waiter, end_wait
+from converto_core.conversion.transitions import end_wait
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created
 from converto_core.ports.bus import EventBus

@@ -14,17 +14,10 @@ from conversion_worker.job.result import Finished
 from conversion_worker.job.source import insufficient_storage
 from conversion_worker.single_flight.single_flight import LeaderRunning
 from conversion_worker.slot.lease import Ending, LeaseEnded
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import cancel_running, complete, fail, hand_back, retry_later, wait_for_leader
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import (
-    Change,
-    cancel_running,
-    cancel_waiting,
-    complete,
-    fail,
-    hand_back,
-    retry_later,
-    wait_for_leader,
-)
+from converto_core.conversion.transitions import cancel_waiting
 from converto_core.errors import ConversionError, DependencyUnavailable, EngineError, StoreUnavailable
 from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus

@@ -23,8 +23,9 @@ from conversion_worker.slot.completion import Completion, change_for, completion
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.slot.lease import Lease, LeaseEnded
 from conversion_worker.worker_registry import RunningJobs
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import beat, claim, hand_back
 from converto_core.conversion.record import Conversion, Lane, Status
-from converto_core.conversion.transitions import Change, beat, claim, hand_back
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated, conversion_event
 from converto_core.formats import Family

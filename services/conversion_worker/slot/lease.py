@@ -14,8 +14,8 @@ import structlog
 
 from conversion_worker.clock import Clock, jittered_s
 from conversion_worker.concurrency import decisive_error
+from converto_core.conversion.processing import beat
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import beat
 from converto_core.errors import StoreUnavailable
 from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus

@@ -10,8 +10,9 @@ import msgspec
 import structlog
 
 from converto_core.conversion.cache_key import cache_key, copied_outputs, has_result
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion, Output
-from converto_core.conversion.transitions import Change, complete_from_cache
+from converto_core.conversion.transitions import complete_from_cache
 from converto_core.errors import DependencyUnavailable, SourceGone
 from converto_core.files.record import File
 from converto_core.ids import now_ms

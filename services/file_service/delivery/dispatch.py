@@ -7,8 +7,9 @@ import asyncio
 
 import structlog
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change, published
+from converto_core.conversion.transitions import published
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created, conversion_event
 from converto_core.ids import now_ms

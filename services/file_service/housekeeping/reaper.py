@@ -9,8 +9,9 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import cancel_running, fail, worker_lost
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change, cancel_running, fail, worker_lost
 from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from structlog.typing import EventDict
 
+from converto_core.conversion.processing import claim, complete, worker_lost
 from converto_core.conversion.record import Lane, Status, Step
-from converto_core.conversion.transitions import claim, complete, request_cancel, worker_lost
+from converto_core.conversion.transitions import request_cancel
 from converto_core.errors import BadOptions, CorruptSource, EngineCrashed, EngineTimeout, LimitExceeded
 from converto_core.events import ConversionCreated, conversion_created
 from converto_core.formats import Family

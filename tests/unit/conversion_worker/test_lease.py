@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from conversion_worker.slot.lease import Ending, Lease, LeaseEnded, spans
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import claim
 from converto_core.ids import new_id
 from converto_infra.memory.stores import MemoryEventBus
 from tests.unit.conversion_worker.conftest import SETTINGS

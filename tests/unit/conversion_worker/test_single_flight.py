@@ -8,8 +8,9 @@ import pytest
 from structlog.typing import EventDict
 
 from conversion_worker.single_flight.single_flight import FOLLOW_LONGEST_MS
+from converto_core.conversion.processing import worker_lost
 from converto_core.conversion.record import Appended, Conversion, Lane, Status, Step
-from converto_core.conversion.transitions import cancel_waiting, expire_result, request_cancel, retry, worker_lost
+from converto_core.conversion.transitions import cancel_waiting, expire_result, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import conversion_created
 from converto_core.files.record import FileStatus

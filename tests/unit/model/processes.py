@@ -19,8 +19,8 @@ from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.worker_registry import RunningJobs
+from converto_core.conversion.processing import record_source
 from converto_core.conversion.record import Conversion, Lane, Output
-from converto_core.conversion.transitions import record_source
 from converto_core.errors import (
     BusUnavailable,
     ConvertoError,

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from converto_core.conversion.processing import fail
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import cancel_waiting, fail
+from converto_core.conversion.transitions import cancel_waiting
 from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetteredMessage
 from converto_core.events import conversion_created, encode
 from converto_core.formats import Family

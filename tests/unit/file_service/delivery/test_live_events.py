@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from converto_core.conversion.transitions import beat
+from converto_core.conversion.processing import beat
 from converto_core.events import conversion_event
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import PNG, Events, World, running_world
@@ -190,6 +190,6 @@ async def test_follow_when_listener_leaves_then_nothing_of_it_stays(world: World
 
 
 def _done(running: Any) -> Any:
-    from converto_core.conversion.transitions import complete
+    from converto_core.conversion.processing import complete
 
     return complete(running, outputs=(), engine_versions={}, now_ms=now_ms())

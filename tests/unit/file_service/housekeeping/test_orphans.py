@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Status
-from converto_core.conversion.transitions import claim
 from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
 from converto_core.object_keys import OutputKey, SourceKey, output_key, parse_key, source_key

@@ -4,8 +4,9 @@ import pytest
 
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.cache_key import CacheEntry
+from converto_core.conversion.processing import beat, claim
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import beat, claim, request_cancel
+from converto_core.conversion.transitions import request_cancel
 from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, conversion_created
 from converto_core.files.record import FileStatus
