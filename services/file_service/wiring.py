@@ -5,16 +5,9 @@ from typing import Protocol
 import msgspec
 
 from converto_core.ports.bus import EventBus
+from converto_core.ports.dead_letters import DeadLetterStore
 from converto_core.ports.objects import ObjectStore
-from converto_core.ports.stores import (
-    AccessStore,
-    CacheStore,
-    ConversionStore,
-    DeadLetterStore,
-    FileStore,
-    HistoryStore,
-    WorkerStore,
-)
+from converto_core.ports.stores import AccessStore, CacheStore, ConversionStore, FileStore, HistoryStore, WorkerStore
 from converto_infra.settings import Settings
 from file_service.conversions.offers import Offers
 from file_service.conversions.pending_limit import PendingLimit

@@ -20,8 +20,8 @@ from converto_core.events import (
 )
 from converto_core.formats import Family
 from converto_core.ids import now_ms
-from converto_core.ports.bus import DeadLetterQueue, EventBus
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.bus import EventBus
+from converto_core.ports.dead_letters import DeadLetterFilter, DeadLetterQueue
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.rabbitmq.connection import DELIVERY_LIMIT

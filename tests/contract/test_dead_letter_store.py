@@ -8,7 +8,7 @@ import pytest
 from converto_core.conversion.record import Status
 from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason, dead_letter_record
 from converto_core.errors import DuplicateKey
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.memory.stores import MemoryStores
 from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import NOW_MS, a_running_conversion

@@ -11,7 +11,6 @@ from converto_core.conversion.cache_key import CacheEntry
 from converto_core.conversion.change import Change
 from converto_core.conversion.history import Entry
 from converto_core.conversion.record import Conversion, Lane, Status
-from converto_core.dead_letters import DeadLetter, Reason
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 
@@ -206,31 +205,3 @@ class AccessStore(Protocol):
 
     async def release_answer(self, answer: RememberedAnswer) -> None:
         """Let the next one serve the request, with the same `new_ids`: serving failed in a way that may pass."""
-
-
-class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which parked messages to list, the last that died first: all conditions hold; `after` as for conversions."""
-
-    reason: Reason | None = None
-    conversion_id: str | None = None
-    after: str | None = None
-    limit: int = 50
-
-
-class DeadLetterStore(Protocol):
-    """Messages that the broker set aside."""
-
-    async def insert(self, message: DeadLetter) -> None:
-        """Store a new record durably; raises `DuplicateKey` when this very dead letter is stored already."""
-
-    async def get(self, message_id: str) -> DeadLetter | None:
-        """The record, or None."""
-
-    async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
-        """The last that died first (by id), at most `query.limit`."""
-
-    async def delete(self, message_id: str) -> bool:
-        """Remove a record; False when it is not there."""
-
-    async def stored_before(self, before_ms: int, *, limit: int) -> list[DeadLetter]:
-        """Records that were stored before the given time, oldest first."""

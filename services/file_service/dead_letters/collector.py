@@ -10,7 +10,8 @@ import structlog
 from converto_core.dead_letters import DeadLetteredMessage, conversion_id_in, dead_letter_record
 from converto_core.errors import DuplicateKey
 from converto_core.ports.bus import EventBus
-from converto_core.ports.stores import ConversionStore, DeadLetterStore
+from converto_core.ports.dead_letters import DeadLetterStore
+from converto_core.ports.stores import ConversionStore
 
 BATCH = 200
 

@@ -8,7 +8,7 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason
 from converto_core.errors import StoreUnavailable
 from converto_core.events import conversion_created, encode
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from file_service.dead_letters.collector import BATCH, DeadLetterCollector
 from tests.contract.samples import NOW_MS, a_pending_conversion
