@@ -63,12 +63,12 @@ def test_id_when_anything_differs_then_another(other: dict[str, Any]) -> None:
         (b"rubbish", "delivery_limit", Reason.UNREADABLE, "cannot be read"),
         (encode(msgspec.structs.replace(a_message("one"), v=99)), "rejected", Reason.UNREADABLE, "version 99 is newer"),
         (WAKEUP, "rejected", Reason.REJECTED, "rejected it"),
-        (encode(an_event("one")), "rejected", Reason.REJECTED, "not a wake-up"),
+        (encode(an_event("one")), "rejected", Reason.REJECTED, "not a message for workers"),
         (WAKEUP, "delivery_limit", Reason.DELIVERY_LIMIT, "delivered 21 times"),
         (WAKEUP, "expired", Reason.EXPIRED, "longer than"),
-        (WAKEUP, "maxlen", Reason.MAXLEN, "more messages"),
-        (WAKEUP, "invented_later", Reason.UNKNOWN, "did not say"),
-        (WAKEUP, None, Reason.UNKNOWN, "did not say"),
+        (WAKEUP, "maxlen", Reason.MAXLEN, "exceeded the maximum length"),
+        (WAKEUP, "invented_later", Reason.UNKNOWN, "did not report a reason"),
+        (WAKEUP, None, Reason.UNKNOWN, "did not report a reason"),
     ],
 )
 def test_reason_when_set_aside_then_said_in_a_word_and_in_a_sentence(
