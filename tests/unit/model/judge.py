@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
 from converto_core.events import conversion_created
 from converto_core.ports.stores import HistoryStore
 from converto_infra.memory.collection import MemoryServer

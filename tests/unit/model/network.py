@@ -184,9 +184,9 @@ class FarBus(Far):
         super().__init__(near, line)
         self._bus = near
 
-    async def announce(self, event: ConversionEvent) -> None:
+    async def publish_event(self, event: ConversionEvent) -> None:
         try:
-            await self._line.call(lambda: self._bus.announce(event))
+            await self._line.call(lambda: self._bus.publish_event(event))
         except BusUnavailable:
             return
 

@@ -19,8 +19,8 @@ from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.worker_registry import RunningJobs
+from converto_core.conversion.processing import record_source
 from converto_core.conversion.record import Conversion, Lane, Output
-from converto_core.conversion.transitions import know_source
 from converto_core.errors import (
     BusUnavailable,
     ConvertoError,
@@ -291,7 +291,7 @@ class _PlayedJobs(JobRunner):
         try:
             if worker.is_willing:
                 engine.finish()
-            known = know_source(claimed, source_sha256="0" * 64, cache_key=None, now_ms=worker.clock.now_ms())
+            known = record_source(claimed, source_sha256="0" * 64, cache_key=None, now_ms=worker.clock.now_ms())
             await patience.repeat(lambda: worker.stores.conversions.apply(known))
             await self._obey(engine, report)
             return Finished(outputs=(await self._upload(claimed, patience),), engine_versions={"played": "1"})
