@@ -205,7 +205,7 @@ async def test_queue_when_an_administrator_deleted_it_then_it_is_made_again(
 
 async def park(bus: EventBus, admin: aio_pika.abc.AbstractChannel | None, body: bytes, waiting: int) -> None:
     if isinstance(bus, MemoryEventBus):
-        bus.park(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
+        bus.add_dead_letter(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
     elif admin is not None:
         await publish(admin, body, exchange=DEAD_EXCHANGE)
         await until_parked(admin, waiting)
