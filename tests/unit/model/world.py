@@ -252,7 +252,7 @@ class SeenBus(MemoryEventBus):
 
     def repeat(self, event: ConversionCreated) -> None:
         """Deliver it once more, as a broker may."""
-        self.give_back(event)
+        self.requeue(event)
 
     def lose_one(self) -> None:
         """Drop the first wake-up there is."""
