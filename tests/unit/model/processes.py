@@ -35,8 +35,8 @@ from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, Memo
 from converto_infra.settings import Settings
 from file_service.housekeeping.sweeps import Sweep, Sweeps
 from file_service.wiring import Wiring, build_wiring
-from tests.unit.model.judge import API, HOUSEKEEPER, WORKER
-from tests.unit.model.network import ACTOR, Far, FarBus, FarStores, Line
+from tests.unit.model.reference_model import API, HOUSEKEEPER, WORKER
+from tests.unit.model.links import ACTOR, Far, FarBus, FarStores, Line
 from tests.unit.model.stepped_loop import SteppedLoop
 
 GRACE_S = 3.0  # between the two requests to a worker to stop

@@ -18,8 +18,8 @@ from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.http.schemas import NewConversion, NewFile
-from tests.unit.model.judge import Judge, WatchedConversions
-from tests.unit.model.network import Weather
+from tests.unit.model.reference_model import Judge, WatchedConversions
+from tests.unit.model.links import Weather
 from tests.unit.model.processes import Api, Engine, Housekeeper, Process, Servers, Worker
 from tests.unit.model.stepped_loop import SteppedLoop
 

@@ -14,7 +14,7 @@ from converto_core.ports.stores import HistoryStore
 from converto_infra.memory.collection import MemoryServer
 from converto_infra.memory.conversions import MemoryConversionStore
 from converto_infra.settings import Settings
-from tests.unit.model.network import ACTOR
+from tests.unit.model.links import ACTOR
 
 WORKER, HOUSEKEEPER, API = "worker", "housekeeper", "api"
 

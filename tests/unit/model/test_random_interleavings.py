@@ -22,13 +22,13 @@ from hypothesis.stateful import (
 
 from converto_core.conversion.record import TERMINAL, Conversion, Status
 from converto_core.errors import CorruptSource
-from tests.unit.model.network import Line, Weather
+from tests.unit.model.links import Line, Weather
 from tests.unit.model.processes import Process, Worker, crash
-from tests.unit.model.world import OF_ANOTHER_SIZE, OF_ANOTHER_TYPE, SOURCE, World
+from tests.unit.model.cluster import OF_ANOTHER_SIZE, OF_ANOTHER_TYPE, SOURCE, World
 
 MOST_CONVERSIONS = 4
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-# The quick one takes under two seconds of one core; races that it may miss are told in `test_state_machine_races.py`.
+# The quick one takes under two seconds of one core; races that it may miss are told in `test_races.py`.
 QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True)
 LONG = settings(max_examples=20_000, stateful_step_count=60, print_blob=True)
 PROFILE = settings(LONG if IS_LONG else QUICK, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -1,4 +1,4 @@
-"""Races that chance seldom finds, each told step by step on the same installation as `test_state_machine_model.py`.
+"""Races that chance seldom finds, each told step by step on the same installation as `test_random_interleavings.py`.
 
 The judge looks at each change there too; a test says what came of it in the end.
 """
@@ -9,9 +9,9 @@ import pytest
 import structlog
 
 from converto_core.conversion.record import Conversion, Lane, Status
-from tests.unit.model.network import Weather
+from tests.unit.model.links import Weather
 from tests.unit.model.processes import Engine, Worker, crash
-from tests.unit.model.world import World
+from tests.unit.model.cluster import World
 
 LEASE_AND_MORE_S = 12.0
 
