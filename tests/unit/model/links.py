@@ -1,6 +1,6 @@
-"""What lies between a process and its servers: lines that go dead, lose answers, hold requests. It knows no conversion.
+"""The network links between processes and servers, with faults: dead links, lost answers, held requests.
 
-Each process has a line of its own to each server, so that one may be cut off while the others are not.
+Each process has its own link to each server, so one process can be cut off while the others are not.
 """
 
 import asyncio
@@ -21,51 +21,51 @@ from converto_infra.memory.stores import MemoryEventBus
 DEADLINE_S = 1.5  # how long a driver waits for an answer
 
 ACTOR: ContextVar["Sender"] = ContextVar("ACTOR")
-"""Who is at work; each task of a process carries it, so that a judge can tell who changed what."""
+"""The process that is running; each of its tasks carries it, so the model knows who made a change."""
 
 
-class Weather(StrEnum):
-    """What a line does to a call."""
+class Fault(StrEnum):
+    """What a link does to a call."""
 
-    CLEAR = "clear"
-    AWAY = "away"
-    """Nothing arrives, and the caller is told at once."""
-    DEAF = "deaf"
-    """It arrives, but its answer is lost."""
+    NONE = "none"
+    UNREACHABLE = "unreachable"
+    """The request does not arrive, and the caller gets the error at once."""
+    ANSWER_LOST = "answer_lost"
+    """The request arrives, but its answer is lost."""
     HELD = "held"
-    """It waits; when the caller has given up, it arrives all the same as soon as the line is clear."""
+    """The request waits, and arrives once the link works again, even if the caller has timed out."""
     SLOW = "slow"
-    """It arrives; the answer waits, and is lost when the caller gives up."""
+    """The request arrives; its answer waits, and is lost if the caller times out."""
 
 
 class Sender(Protocol):
-    """The process at this end of a line."""
+    """The process at the client end of a link."""
 
     @property
     def is_dead(self) -> bool:
-        """True when nothing it does reaches anybody any more."""
+        """True when its requests reach no server any more."""
 
     @property
     def role(self) -> str:
-        """What kind of process it is."""
+        """The kind of process."""
 
     @property
     def lease_s(self) -> float:
-        """The lease it believes in."""
+        """The lease that it is configured with."""
 
     async def awake(self) -> None:
         """Wait while the process is frozen."""
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
-        """Run something in its name."""
+        """Run a coroutine as a task of this process."""
 
 
-class Line:
-    """One process's way to one server."""
+class Link:
+    """The link of one process to one server."""
 
     def __init__(self, sender: Sender, error: type[DependencyUnavailable]) -> None:
-        """`error` is what the caller sees when the line fails."""
-        self.weather = Weather.CLEAR
+        """`error` is raised when the link fails."""
+        self.fault = Fault.NONE
         self._sender, self._error = sender, error
         self._is_once, self._is_for_writes = False, False
         self._clear = asyncio.Event()
@@ -73,55 +73,55 @@ class Line:
         self._waiting = 0
         self._late: list[Callable[[], Awaitable[Any]]] = []
 
-    def turn(self, weather: Weather, *, is_once: bool = False, is_for_writes: bool = False) -> None:
-        """Change the weather, for the next call only or for conditional updates only if so asked.
+    def set_fault(self, fault: Fault, *, is_once: bool = False, is_for_writes: bool = False) -> None:
+        """Set the fault, optionally for the next call only (`is_once`) or for conditional updates only.
 
-        What was held arrives when it is clear again.
+        Held requests arrive when the fault is removed.
         """
-        if weather is Weather.CLEAR:
+        if fault is Fault.NONE:
             self._clear.set()
             late, self._late = self._late, []
             for operation in late:
-                self._sender.spawn(_unheard(operation))
+                self._sender.spawn(_without_answer(operation))
         else:
             self._clear.clear()
-        self.weather, self._is_once, self._is_for_writes = weather, is_once, is_for_writes
+        self.fault, self._is_once, self._is_for_writes = fault, is_once, is_for_writes
 
     @property
-    def holds_some(self) -> bool:
-        """True when a request hangs in this line, or its caller has given up waiting for it."""
+    def has_pending_requests(self) -> bool:
+        """True while a request waits in this link, whether or not its caller has timed out."""
         return bool(self._late) or self._waiting > 0
 
     async def clear(self) -> None:
-        """Wait until the line is clear."""
+        """Wait until the link works."""
         await self._clear.wait()
 
     async def call(self, operation: Callable[[], Awaitable[Any]], *, is_write: bool = False) -> Any:
-        """The answer of the server, or the error of the line."""
+        """Return the answer of the server, or raise the error of the link."""
         await self._sender.awake()
-        weather = self._weather_for(is_write)
-        if weather is Weather.AWAY:
+        fault = self._fault_for(is_write)
+        if fault is Fault.UNREACHABLE:
             await asyncio.sleep(0)
-            raise self._error(detail="the line is dead")
-        if weather is Weather.HELD:
+            raise self._error(detail="the link is dead")
+        if fault is Fault.HELD:
             await self._hold(operation)
         answer = await operation()
-        if weather is Weather.SLOW:
+        if fault is Fault.SLOW:
             await self._in_time()
         await self._sender.awake()
-        if weather is Weather.DEAF or self._sender.is_dead:
+        if fault is Fault.ANSWER_LOST or self._sender.is_dead:
             raise self._error(detail="the answer was lost")
         return answer
 
-    def _weather_for(self, is_write: bool) -> Weather:
+    def _fault_for(self, is_write: bool) -> Fault:
         if self._sender.is_dead:
-            return Weather.AWAY
+            return Fault.UNREACHABLE
         if self._is_for_writes and not is_write:
-            return Weather.CLEAR
-        weather = self.weather
+            return Fault.NONE
+        fault = self.fault
         if self._is_once:
-            self.turn(Weather.CLEAR)
-        return weather
+            self.set_fault(Fault.NONE)
+        return fault
 
     async def _hold(self, operation: Callable[[], Awaitable[Any]]) -> None:
         try:
@@ -141,70 +141,70 @@ class Line:
             self._waiting -= 1
 
 
-async def _unheard(operation: Callable[[], Awaitable[Any]]) -> None:
+async def _without_answer(operation: Callable[[], Awaitable[Any]]) -> None:
     try:
         await operation()
     except DependencyUnavailable:
-        return  # nobody listens any more
+        return  # the caller has gone
 
 
-class Far:
-    """A port as one process sees it: each call goes over its line. What is held open (facts, dead letters) does not."""
+class Remote:
+    """A port whose calls go over the link of one process; subscriptions and dead letters bypass it."""
 
-    def __init__(self, near: Any, line: Line) -> None:
-        self._near, self._line = near, line
+    def __init__(self, target: Any, link: Link) -> None:
+        self._target, self._link = target, link
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._near, name)
+        method = getattr(self._target, name)
         if not inspect.iscoroutinefunction(method):
             return method
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            return await self._line.call(lambda: method(*arguments, **named), is_write=name == "apply")
+            return await self._link.call(lambda: method(*arguments, **named), is_write=name == "apply")
 
         return call
 
 
-class FarStores:
-    """The stores of the database as one process sees them."""
+class RemoteStores:
+    """The stores, called over the link of one process."""
 
-    def __init__(self, near: Any, line: Line) -> None:
-        self._near, self._line = near, line
+    def __init__(self, target: Any, link: Link) -> None:
+        self._target, self._link = target, link
 
     def __getattr__(self, name: str) -> Any:
         if name in {"ping", "ensure_indexes", "identity"}:
-            return getattr(Far(self._near, self._line), name)
-        return Far(getattr(self._near, name), self._line)
+            return getattr(Remote(self._target, self._link), name)
+        return Remote(getattr(self._target, name), self._link)
 
 
-class FarBus(Far):
-    """The bus as one process sees it. Facts never raise; a slot hears nothing while the line is not clear."""
+class RemoteBus(Remote):
+    """The bus, called over the link of one process. Events never raise; a slot receives nothing during a fault."""
 
-    def __init__(self, near: MemoryEventBus, line: Line) -> None:
-        super().__init__(near, line)
-        self._bus = near
+    def __init__(self, target: MemoryEventBus, link: Link) -> None:
+        super().__init__(target, link)
+        self._bus = target
 
     async def publish_event(self, event: ConversionEvent) -> None:
         try:
-            await self._line.call(lambda: self._bus.publish_event(event))
+            await self._link.call(lambda: self._bus.publish_event(event))
         except BusUnavailable:
             return
 
     @asynccontextmanager
-    async def open_slot(self, families: Sequence[Family], *, quarantine: bool = False) -> AsyncIterator["FarSlot"]:
+    async def open_slot(self, families: Sequence[Family], *, quarantine: bool = False) -> AsyncIterator["RemoteSlot"]:
         async with self._bus.open_slot(families, quarantine=quarantine) as slot:
-            yield FarSlot(slot, self._line)
+            yield RemoteSlot(slot, self._link)
 
 
-class FarSlot:
-    """A slot at the other end of a line."""
+class RemoteSlot:
+    """A consumer at the other end of a link."""
 
-    def __init__(self, near: MemorySlot, line: Line) -> None:
-        self._near, self._line = near, line
+    def __init__(self, target: MemorySlot, link: Link) -> None:
+        self._target, self._link = target, link
 
     async def next(self) -> Delivery:
-        await self._line.clear()
-        wakeup = await self._near.next()
-        await self._line.clear()
+        await self._link.clear()
+        delivery = await self._target.next()
+        await self._link.clear()
         await ACTOR.get().awake()
-        return wakeup
+        return delivery
