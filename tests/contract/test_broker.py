@@ -39,7 +39,7 @@ async def bus(server_settings: Callable[..., Settings], proxy: Proxy) -> AsyncIt
 
 
 async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> None:
-    """What the outbox does."""
+    """Publish again until confirmed, like the outbox."""
     async with asyncio.timeout(SOON_S):
         while True:
             try:
@@ -51,7 +51,7 @@ async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> No
 
 
 async def test_publish_succeeds_though_the_broker_declares_queues_slowly(bus: RabbitEventBus, proxy: Proxy) -> None:
-    """C8: connecting takes longer than one caller waits, so it must not begin anew with each of them."""
+    """C8: connecting takes longer than one caller waits, so callers must share one attempt."""
     proxy.slow(latency_s=0.03)  # two ways for each of some sixty calls: about four times the deadline of a caller
 
     await publish_until_confirmed(bus, "one")
@@ -88,7 +88,7 @@ async def test_slot_survives_refused_connections(bus: RabbitEventBus, proxy: Pro
 
 
 async def test_publish_into_a_silent_network_fails_in_time(bus: RabbitEventBus, proxy: Proxy) -> None:
-    """C8: no call waits without end, and none needs a restart afterwards."""
+    """C8: no call waits forever, and recovery needs no restart."""
     await bus.ping()
     proxy.silence()
 

@@ -26,7 +26,7 @@ from tests.contract.samples import (
 
 
 async def test_record_round_trips_unchanged(stores: Stores) -> None:
-    """I3: nothing of a record is lost or changed on the way, nested parts and big numbers included."""
+    """I3: nothing of a record is lost or changed, including nested parts and large numbers."""
     whole = a_running_conversion(
         outputs=(OUTPUT,),
         errors=(Attempt(attempt=1, code="engine_crashed", message="Ups – nochmal", at=NOW_MS, worker="w"),),
@@ -183,7 +183,7 @@ async def test_find_by_file_and_target_format(stores: Stores) -> None:
 
 
 async def test_due_lists_overdue_pending_conversions_longest_first(stores: Stores) -> None:
-    """C4: what the outbox has to send."""
+    """C4: the outbox reads what it has to publish."""
     late = a_pending_conversion(publish_due=NOW_MS - 10)
     later = a_pending_conversion(publish_due=NOW_MS)
     strangers = (
@@ -326,7 +326,7 @@ async def test_has_pending_counts_per_owner(stores: Stores) -> None:
 async def test_waiting_for_pages_waiters_of_a_key_oldest_first(
     stores: Stores,
 ) -> None:
-    """I8: whoever ends wakes those that wait for the same result."""
+    """I8: a leader that ends finds the waiters of its result."""
     waiting = [a_pending_conversion(waits_for="k") for _ in range(5)]
     others = [
         a_pending_conversion(),
@@ -351,7 +351,7 @@ async def test_waiter_changes_check_their_conditions(stores: Stores) -> None:
     assert follows is not None
     elsewhere = msgspec.structs.replace(follows, waits_for="another")
     refused = await stores.conversions.apply(transitions.end_wait(elsewhere, wait_ms=9, now_ms=NOW_MS))
-    woken = await stores.conversions.apply(transitions.end_wait(follows, wait_ms=9, now_ms=NOW_MS))
+    released = await stores.conversions.apply(transitions.end_wait(follows, wait_ms=9, now_ms=NOW_MS))
 
     assert refused is None
-    assert woken == msgspec.structs.replace(follows, lane=Lane.HIGH)
+    assert released == msgspec.structs.replace(follows, lane=Lane.HIGH)

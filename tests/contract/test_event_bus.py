@@ -87,22 +87,22 @@ async def test_slot_gets_only_its_families(bus: EventBus) -> None:
 async def test_quarantine_takes_turns_with_a_backlog(bus: EventBus) -> None:
     """Promise 3; found by the chaos suite: quarantine waited for as long as there was normal work."""
     for number in range(4):
-        await bus.publish(a_message(f"ordinary-{number}"))
-        await bus.publish(a_message(f"suspect-{number}", lane=Lane.QUARANTINE))
+        await bus.publish(a_message(f"normal-{number}"))
+        await bus.publish(a_message(f"quarantined-{number}", lane=Lane.QUARANTINE))
 
     async with bus.open_slot(FAMILIES, quarantine=True) as slot:
         first_four = [await take(slot) for _ in range(4)]
 
-    assert sorted(name.partition("-")[0] for name in first_four) == ["ordinary", "ordinary", "suspect", "suspect"]
+    assert sorted(name.partition("-")[0] for name in first_four) == ["normal", "normal", "quarantined", "quarantined"]
 
 
 async def test_quarantine_is_left_to_the_slots_that_consume_it(bus: EventBus) -> None:
-    await bus.publish(a_message("suspect", lane=Lane.QUARANTINE))
+    await bus.publish(a_message("quarantined", lane=Lane.QUARANTINE))
     await bus.publish(a_message("harmless", lane=Lane.BULK))
 
     async with bus.open_slot(FAMILIES) as slot, bus.open_slot(FAMILIES, quarantine=True) as guarded:
         assert await take(slot) == "harmless"
-        assert await take(guarded) == "suspect"
+        assert await take(guarded) == "quarantined"
 
 
 async def test_released_message_goes_to_another_slot(bus: EventBus) -> None:

@@ -1,4 +1,4 @@
-"""The contract of `HistoryStore`, and what conversion stores tell it, on both twins."""
+"""The contract of `HistoryStore`, and the entries that conversion stores record."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.contract.samples import NOW_MS, OUTPUT, Stores, a_pending_conversion
 
 
 async def entries(stores: Stores, conversion_id: str, wanted: Callable[[list[Entry]], bool]) -> list[Entry]:
-    """Look until the history is as wanted: it is written soon after, not with, the change."""
+    """Wait until the entries satisfy the condition: they are written after the change, not with it."""
     async with asyncio.timeout(10):
         while not wanted(found := await stores.history.of(conversion_id, owner="ann")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -75,7 +75,7 @@ async def test_more_entries_than_a_batch_are_all_written(stores: Stores) -> None
 
 
 async def test_old_entries_are_deleted_in_batches_oldest_first(stores: Stores) -> None:
-    """I10: old history goes."""
+    """I10: old history is deleted."""
     old = [a_pending_conversion(updated_at=NOW_MS - number) for number in (3, 2, 1)]
     kept = a_pending_conversion(updated_at=NOW_MS)
     for one in (*old, kept):

@@ -88,7 +88,7 @@ async def test_presigned_put_to_another_key_is_refused(objects: ObjectStore) -> 
     "filename", ["deck.pdf", 'Präsentation "Q3"; final.pdf', "講演 100%.pdf", "a\\b.pdf", "line\nbreak.pdf"]
 )
 async def test_presigned_get_downloads_under_the_readable_name(objects: ObjectStore, filename: str) -> None:
-    """W3: a name with other letters and with quotes arrives as it was, and cannot break the header."""
+    """W3: a name with non-ASCII letters and quotes arrives unchanged and cannot break the header."""
     key, body = a_key(), b"%PDF-1.7"
     await objects.put(key, body, content_type="application/octet-stream")
 
@@ -134,7 +134,7 @@ async def test_upload_and_download_hash_the_same_bytes(objects: ObjectStore, tmp
 
 @pytest.mark.parametrize("size_bytes", [0, 3, 4 * PART_BYTES, 9 * PART_BYTES + 17])
 async def test_copy_is_independent_of_its_source(objects: ObjectStore, tmp_path: Path, size_bytes: int) -> None:
-    """I8: large objects go in parts; when one of the two is deleted the other one stays."""
+    """I8: large objects are copied in parts; deleting the source keeps the copy."""
     source, target, body = a_key(), a_key(), os.urandom(size_bytes)
     (tmp_path / "body").write_bytes(body)
     await objects.upload(tmp_path / "body", source, content_type="a/b", filename="first.pdf")
@@ -173,7 +173,7 @@ async def test_download_of_a_missing_object_raises_source_gone(objects: ObjectSt
 
 
 async def test_interrupted_multipart_upload_resumes(objects: ObjectStore) -> None:
-    """C7: a client that comes back asks what has arrived and sends the rest."""
+    """C7: a returning client asks which parts arrived and sends the rest."""
     key, first, second = a_key(), os.urandom(PART_BYTES), b"the end"
     upload_id = await objects.start_multipart(key, content_type="video/mp4")
     (request,) = await objects.presign_parts(key, upload_id, [1])
@@ -231,7 +231,7 @@ async def test_aborted_multipart_upload_can_be_aborted_again(objects: ObjectStor
 
 
 async def test_delete_ignores_missing_objects_and_keeps_others(objects: ObjectStore) -> None:
-    """I10: clean-up may run twice."""
+    """I10: clean-up is idempotent."""
     folder = f"t/ann/out/{new_id()}"
     for name in ("a", "b", "c"):
         await objects.put(f"{folder}/{name}", b"x", content_type="a/b")

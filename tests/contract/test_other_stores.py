@@ -45,7 +45,7 @@ def an_answer(answer_id: str, **fields: Any) -> RememberedAnswer:
 
 
 async def test_file_round_trips_for_its_owner_only(stores: Stores) -> None:
-    """I2: the record keeps all that is known of a file."""
+    """I2: the record keeps every field of a file."""
     file = a_file(declared_type="a/b", sha256="c" * 64, size_bytes=2**40, upload_id="u", part_size_bytes=16)
 
     await stores.files.insert(file)
