@@ -23,8 +23,9 @@ BANNED_WORDS = frozenset(
 )
 PUBLIC_NAMES = frozenset(
     ["parked", "parked_message", "requeue_parked", "drop_parked", "requeue_many_parked", "drop_many_parked"]
+    + ["parked_retention_s"]
 )
-"""Methods of the Python client: they mirror the path `/admin/parked`, which users rely on."""
+"""Methods of the Python client that mirror the path `/admin/parked`, and a setting: users rely on both."""
 
 FORMULAS = re.compile(
     r"\bknows? (no|nothing|neither|of no)\b|\bEverything is passed in\b|\bnothing is opened here\b"
