@@ -22,8 +22,10 @@ BANNED_WORDS = frozenset(
     """.split()  # noqa: SIM905 - reads better than a list of quoted words
 )
 PUBLIC_NAMES = frozenset(
-    ["parked", "parked_message", "requeue_parked", "drop_parked", "requeue_many_parked", "drop_many_parked"]
-    + ["parked_retention_s"]
+    [
+        *("parked", "parked_message", "requeue_parked", "drop_parked", "requeue_many_parked", "drop_many_parked"),
+        "parked_retention_s",
+    ]
 )
 """Methods of the Python client that mirror the path `/admin/parked`, and a setting: users rely on both."""
 
