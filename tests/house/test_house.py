@@ -82,7 +82,9 @@ def test_no_file_names_an_index_host_or_machine_path() -> None:
 
 
 def test_behaviour_ids_are_named_by_their_proofs() -> None:
-    rows = re.findall(r"^\| ([IMWC]\d+) \|.*\| (.+) \|$", (ROOT / "docs/behaviours.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| ([IMWC]\d+) \|.*\| (.+) \|$", (ROOT / "docs/behaviours.md").read_text("utf-8"), re.MULTILINE
+    )
     wrong = []
     for behaviour, proofs in rows:
         for name in re.findall(r"`(tests/[\w/.]+\.py)`", proofs):
