@@ -1,4 +1,4 @@
-"""The faults, alike for both sides. Each returns 1 when it is over and its victim is back, 0 when it found none."""
+"""The faults, the same for both sides. Each returns 1 once its target is back, and 0 if it found no target."""
 
 import asyncio
 import os
@@ -17,39 +17,39 @@ from converto_core.events import queue_name
 from converto_core.formats import Family
 from deploy.local.stack.stack import Stack
 
-STOP_S = 3 * LEASE_S  # beyond converto's lease, and beyond two of Celery's heartbeats
+STOP_S = 3 * LEASE_S  # longer than converto's lease and than two of Celery's heartbeats
 PURGE_WITHIN_S = 10.0
-CHILD_LOOKS, CHILD_LOOK_S = 100, 0.02
+CHILD_SEARCHES, CHILD_SEARCH_PAUSE_S = 100, 0.02
 
 
-class Scene(msgspec.Struct, frozen=True):
-    """Where faults happen."""
+class Site(msgspec.Struct, frozen=True):
+    """The stack and the programs of the side under test."""
 
     stack: Stack
     programs: Programs
 
 
-async def kill_worker(scene: Scene, chance: random.Random) -> int:
-    """Kill -9 of one worker's main process; it is started again like all that ends."""
-    os.kill(chance.choice(scene.programs.workers).pid, signal.SIGKILL)
+async def kill_worker(site: Site, chance: random.Random) -> int:
+    """Kill -9 one worker's main process; the supervisor restarts it."""
+    os.kill(chance.choice(site.programs.workers).pid, signal.SIGKILL)
     return 1
 
 
-async def kill_child(scene: Scene, chance: random.Random) -> int:
-    """Kill -9 of a child that works: one of Celery's pool, or the program that converto runs."""
-    worker = chance.choice(scene.programs.workers)
-    for _ in range(CHILD_LOOKS):
+async def kill_child(site: Site, chance: random.Random) -> int:
+    """Kill -9 a working child: a process of Celery's pool, or the program that converto runs."""
+    worker = chance.choice(site.programs.workers)
+    for _ in range(CHILD_SEARCHES):
         children = _children_of(worker.pid)
         if children:
             with suppress(ProcessLookupError):
                 os.kill(chance.choice(children), signal.SIGKILL)
                 return 1
-        await asyncio.sleep(CHILD_LOOK_S)
+        await asyncio.sleep(CHILD_SEARCH_PAUSE_S)
     return 0
 
 
 def _children_of(pid: int) -> list[int]:
-    """Direct children: a pool process is one, the program that it runs is not."""
+    """Return the direct children: a pool process is one, the program that it runs is not."""
     try:
         listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     except OSError:
@@ -57,31 +57,31 @@ def _children_of(pid: int) -> list[int]:
     return [int(child) for child in listed.split()]
 
 
-async def kill_broker(scene: Scene, chance: random.Random) -> int:
-    """Kill -9 of the broker, which is started again with what it had on disk."""
-    scene.stack.kill("rabbitmq")
-    await scene.stack.wait_healthy("rabbitmq")
+async def kill_broker(site: Site, chance: random.Random) -> int:
+    """Kill -9 the broker; it restarts with what it had on disk."""
+    site.stack.kill("rabbitmq")
+    await site.stack.wait_healthy("rabbitmq")
     return 1
 
 
-async def cut_broker(scene: Scene, chance: random.Random) -> int:
-    """All connections to the broker are reset at once."""
-    scene.programs.broker_proxy.cut()
+async def cut_broker(site: Site, chance: random.Random) -> int:
+    """Reset all connections to the broker at once."""
+    site.programs.broker_proxy.cut()
     return 1
 
 
-async def kill_database(scene: Scene, chance: random.Random) -> int:
-    """Kill -9 of the database, which is started again."""
-    scene.stack.kill("mongo")
-    await scene.stack.wait_healthy("mongo")
+async def kill_database(site: Site, chance: random.Random) -> int:
+    """Kill -9 the database; it restarts."""
+    site.stack.kill("mongo")
+    await site.stack.wait_healthy("mongo")
     return 1
 
 
-async def purge_queues(scene: Scene, chance: random.Random) -> int:
-    """An operator empties the queues of work."""
+async def purge_queues(site: Site, chance: random.Random) -> int:
+    """Purge the work queues, as an operator might."""
     names = ["peer", *(queue_name(Family.IMAGE, lane) for lane in Lane)]
     async with asyncio.timeout(PURGE_WITHIN_S):
-        connection = await aio_pika.connect(scene.stack.environment["CONVERTO_RABBITMQ_URL"])
+        connection = await aio_pika.connect(site.stack.environment["CONVERTO_RABBITMQ_URL"])
         async with connection:
             for name in names:
                 with suppress(aio_pika.exceptions.ChannelNotFoundEntity):
@@ -90,9 +90,9 @@ async def purge_queues(scene: Scene, chance: random.Random) -> int:
     return 1
 
 
-async def stop_worker(scene: Scene, chance: random.Random) -> int:
-    """SIGSTOP of one worker with all its children until everybody else has given it up, then SIGCONT."""
-    worker = chance.choice(scene.programs.workers)
+async def stop_worker(site: Site, chance: random.Random) -> int:
+    """SIGSTOP one worker with all its children until it counts as lost, then SIGCONT."""
+    worker = chance.choice(site.programs.workers)
     os.killpg(worker.pid, signal.SIGSTOP)
     try:
         await asyncio.sleep(STOP_S)
@@ -101,7 +101,7 @@ async def stop_worker(scene: Scene, chance: random.Random) -> int:
     return 1
 
 
-FAULTS: dict[str, Callable[[Scene, random.Random], Awaitable[int]]] = {
+FAULTS: dict[str, Callable[[Site, random.Random], Awaitable[int]]] = {
     "worker killed": kill_worker,
     "child killed": kill_child,
     "broker killed": kill_broker,
