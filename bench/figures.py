@@ -39,6 +39,17 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         print(f"  {row[0].ljust(widths[0])}  {rest}")
 
 
+def print_medians(
+    title: str, columns: Sequence[str], pairs: Mapping[str, Sequence[tuple[float, float]]], ratios: Mapping[str, float]
+) -> None:
+    """Print one row per name: the medians of both values of its pairs, and its ratio."""
+    rows = [
+        [name, *(f"{statistics.median(values):.2f}" for values in zip(*taken, strict=True)), f"{ratios[name]:.2f}"]
+        for name, taken in pairs.items()
+    ]
+    print_table(title, ["", *columns], rows)
+
+
 def verdict(name: str, value: float, limit: float, *, is_upper: bool = True) -> bool:
     """Print whether a figure meets its limit, and return it."""
     is_met = value <= limit if is_upper else value >= limit

@@ -4,7 +4,6 @@ The three take turns within a round and the ratios are computed within a round, 
 does not decide the result. Run it with `python -m bench.office_batch CORPUS_FOLDER`.
 """
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -15,7 +14,15 @@ from pathlib import Path
 import msgspec
 
 from bench.figures import print_table, save_figures, verdict
-from bench.office_baseline import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked_files, soffice
+from bench.office_baseline import (
+    DEADLINE_S,
+    by_cold_calls,
+    by_one_call,
+    fresh_copies,
+    parsed_arguments,
+    picked_files,
+    soffice,
+)
 from bench.server import Server, running_server
 from converto_client import AsyncConverto, ClientError
 
@@ -94,10 +101,7 @@ def _described(entry: Round) -> str:
 
 def main() -> int:
     """Return 0 if both median ratios meet their limits and every file was converted, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parsed_arguments(__doc__)
     files = picked_files(arguments.corpus)
     rounds = all_rounds(running_server(), files, arguments.rounds)
     to_one_call = statistics.median(entry.stack_s / entry.one_call_s for entry in rounds)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.figures import print_table, save_figures, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_core.formats import format_of_name
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.models.cad import Cad, CadOptions
@@ -115,16 +115,8 @@ def main() -> int:
     arguments = parser.parse_args()
     pairs = asyncio.run(measured(picked(arguments.corpus), arguments.rounds))
     ratios = {name: statistics.median(ours / bare for ours, bare in taken) for name, taken in pairs.items()}
-    rows = [
-        [
-            name,
-            f"{statistics.median(ours for ours, _ in taken):.2f}",
-            f"{statistics.median(bare for _, bare in taken):.2f}",
-            f"{ratios[name]:.2f}",
-        ]
-        for name, taken in pairs.items()
-    ]
-    print_table(f"Exact models to STL, median of {arguments.rounds} rounds", ["", "ours s", "bare s", "ratio"], rows)
+    title = f"Exact models to STL, median of {arguments.rounds} rounds"
+    print_medians(title, ["ours, s", "bare, s", "ratio"], pairs, ratios)
     ratio = round(statistics.median(ratios.values()), 2)
     is_met = verdict("ours / bare kernel", ratio, LIMIT)
     save_figures("engines_cad", {"seconds": pairs, "ratios": ratios, "ratio": ratio})

@@ -6,7 +6,6 @@ calls: one `soffice` per file. All four start with a prepared profile and take t
 within a round. Run it with `python -m bench.engines.office CORPUS_FOLDER`.
 """
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -25,7 +24,15 @@ from pathlib import Path
 import msgspec
 
 from bench.figures import print_table, save_figures, verdict
-from bench.office_baseline import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked_files, soffice
+from bench.office_baseline import (
+    DEADLINE_S,
+    by_cold_calls,
+    by_one_call,
+    fresh_copies,
+    parsed_arguments,
+    picked_files,
+    soffice,
+)
 from converto_core.errors import ConversionError
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.office.libreoffice import LibreOffice, OfficeOptions
@@ -201,10 +208,7 @@ def all_rounds(files: list[Path], count: int) -> list[dict[str, Timing]]:
 
 def main() -> int:
     """Return 0 if the median ratios meet their limits and every file was converted, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parsed_arguments(__doc__)
     files = picked_files(arguments.corpus)
     rounds = all_rounds(files, arguments.rounds)
     medians = {way: statistics.median(entry[way].seconds for entry in rounds) for way in rounds[0]}

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.figures import print_table, save_figures, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.pdf.pages import PageOptions, PdfPages
 from converto_engines.runtime.process import Sandbox
@@ -122,12 +122,8 @@ def main() -> int:
         found = documents(arguments.corpus, Path(name))
         spent = asyncio.run(measure(found, Path(name), arguments.rounds))
     ratios = {name: statistics.median(theirs / ours for ours, theirs in entries) for name, entries in spent.items()}
-    rows = [
-        [name, *(f"{statistics.median(entry[way] for entry in entries):.2f}" for way in (0, 1)), f"{ratios[name]:.2f}"]
-        for name, entries in spent.items()
-    ]
     title = f"PDF to PNG at {DPI} dpi on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
-    print_table(title, ["", "ours, s", "pdftoppm, s", "times faster"], rows)
+    print_medians(title, ["ours, s", "pdftoppm, s", "times faster"], spent, ratios)
     are_met = [
         verdict(name, round(ratio, 2), LIMIT_ONE_PAGE if name == "one page" else LIMIT_TO_PDFTOPPM, is_upper=False)
         for name, ratio in ratios.items()

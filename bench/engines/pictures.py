@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from bench.figures import print_table, save_figures, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.pictures.pictures import PictureOptions, Pictures
 from converto_engines.runtime.process import Sandbox
@@ -115,12 +115,8 @@ def main() -> int:
         photo(Path(name))
         spent = asyncio.run(measure(Path(name), arguments.rounds))
     ratios = {name: statistics.median(ours / theirs for ours, theirs in entries) for name, entries in spent.items()}
-    rows = [
-        [name, *(f"{statistics.median(entry[way] for entry in entries):.2f}" for way in (0, 1)), f"{ratios[name]:.2f}"]
-        for name, entries in spent.items()
-    ]
     title = f"{WIDTH} × {HEIGHT} pixels on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
-    print_table(title, ["", "ours, s", "vips, s", "ratio"], rows)
+    print_medians(title, ["ours, s", "vips, s", "ratio"], spent, ratios)
     are_met = [verdict(name, round(ratio, 2), LIMIT_TO_VIPS) for name, ratio in ratios.items()]
     save_figures("pictures", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
     return 0 if all(are_met) else 1
