@@ -72,11 +72,11 @@ class FixedWork(JobRunner):
 class JournalingBus(RabbitEventBus):
     """Records when a conversion becomes visible as completed, which is when a webhook would be sent."""
 
-    async def announce(self, event: ConversionEvent) -> None:
+    async def publish_event(self, event: ConversionEvent) -> None:
         """Record the completion, then publish."""
         if event.status is Status.COMPLETED:
             note(EFFECT, event.id)
-        await super().announce(event)
+        await super().publish_event(event)
 
 
 async def serve(settings: Settings, *, is_fixed: bool) -> None:
