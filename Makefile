@@ -45,7 +45,7 @@ demo: setup ## Convert samples, or your own: make demo FILES="a.pptx b.jpg" TO=p
 
 ##@ Work on it
 .PHONY: setup-dev
-setup-dev: python ## Also install what checks and tests need
+setup-dev: python ## Install also what checks and tests need
 	@$(PYTHON) -m deploy.local.setup --dev
 
 .PHONY: test
@@ -67,12 +67,12 @@ check: setup-dev ## Format, lint, types, import rules, shell, containers
 	@$(if $(DOCKERFILES),$(BIN)/hadolint $(DOCKERFILES),true)
 
 .PHONY: fmt
-fmt: setup-dev ## Fix the format and what ruff can fix
+fmt: setup-dev ## Mend the format and what ruff can mend by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
 .PHONY: readme
-readme: setup-dev ## Write the README's table of formats from the converters
+readme: setup-dev ## Write the README's table of formats anew, from the converters
 	@PYTHONPATH=libs:services $(BIN)/python -m deploy.local.formats_table
 
 .PHONY: bench
@@ -89,7 +89,7 @@ chaos: setup-dev ## Break everything for SECONDS while conversions run, and coun
 		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
 
 .PHONY: bench-load
-bench-load: setup-dev ## Measure many clients and a long queue, on stacks of its own
+bench-load: setup-dev ## Measure a crowd of clients, and a long queue, on stacks of its own
 	@PYTHONPATH=libs:services $(BIN)/python -m bench.load
 
 .PHONY: lock

@@ -1,4 +1,4 @@
-"""Runs all converter benchmarks, one after the other: `python -m bench.engines`."""
+"""Runs all benchmarks of the converters: `python -m bench.engines`."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ ON_REAL_FILES = (
 
 
 def main() -> int:
-    """Return 0 if every limit was met."""
+    """Return 0 when every limit was kept."""
     found = corpus()
     if found is None:
         print("Measuring generated files only: set CONVERTO_CORPUS to a folder with real ones.")

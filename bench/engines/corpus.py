@@ -1,6 +1,6 @@
-"""Converts every file of the corpus to its family's main targets and reports the failures with their reasons.
+"""Converts every file of the corpus to the main targets of its family, and reports failures with their reasons.
 
-Run it with `python -m bench.engines.corpus CORPUS_FOLDER [--family F]`. Hostile files have their own benchmark.
+Run it with `python -m bench.engines.corpus CORPUS_FOLDER [--family F]`. Hostile files have a bench of their own.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _HOSTILE = "hostile_"
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The result for one file and one target; `reason` is empty if it was converted."""
+    """The result for one file and one target; `reason` is empty on success."""
 
     folder: str
     run: Run
@@ -60,7 +60,7 @@ async def converted(engines: Engines, file: Path, family: str | None) -> list[Fo
 
 
 def _targets(source: Format) -> Iterator[str]:
-    """Yield the main targets except the source format itself."""
+    """Yield the main targets except the format itself."""
     yield from (target for target in TARGETS[source.family] if target != source.name)
 
 
@@ -80,7 +80,7 @@ def _found(file: Path, run: Run) -> Found:
 
 
 async def all_found(corpus: Path, family: str | None) -> list[Found]:
-    """Convert everything, one file after the other, and print each result."""
+    """Convert all files sequentially and report progress."""
     found: list[Found] = []
     async with Engines.opened(LIMITS) as engines:
         print(f"  sandbox: {engines.sandbox.name}; {len(engines.offers)} converters")
@@ -97,7 +97,7 @@ def _line(entry: Found) -> str:
 
 
 def report(found: Sequence[Found]) -> bool:
-    """Print the counts per folder and every failure; return whether enough files were converted."""
+    """Print the counts per folder, every failure with its reason, and the verdict."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for entry in found:
         row = rows[f"{entry.folder} → {entry.run.target}"]
@@ -110,7 +110,7 @@ def report(found: Sequence[Found]) -> bool:
     )
     for title, chosen in (
         (
-            "Unreadable here, so not counted",
+            "Unreadable for every program here, so not counted",
             [entry for entry in found if entry.reason and entry.is_known],
         ),
         ("Failed", [entry for entry in found if entry.reason and not entry.is_known]),
@@ -132,17 +132,17 @@ def report(found: Sequence[Found]) -> bool:
 
 
 def main() -> int:
-    """Return 0 if enough of the readable files are converted, else 1."""
+    """Return 0 when enough of the readable files convert; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="folder with one folder of real files per kind")
     parser.add_argument("--family", choices=[str(family) for family in Family], help="only files of this family")
     arguments = parser.parse_args()
     found = asyncio.run(all_found(arguments.corpus, arguments.family))
-    is_met = report(found)
+    is_kept = report(found)
     save_figures(
         "engines_corpus" + (f"_{arguments.family}" if arguments.family else ""), {"runs": msgspec.to_builtins(found)}
     )
-    return 0 if is_met else 1
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":

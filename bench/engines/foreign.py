@@ -1,6 +1,6 @@
-"""Finds content in a result that can only come from another file than its source: password lines or one colour.
+"""Detects content in a result that cannot come from its source: lines of a password file, or one secret colour.
 
-It opens results with its own libraries, never with the converters under test.
+It opens results with independent libraries, not with the converters under test.
 """
 
 import io
@@ -19,25 +19,25 @@ SECRET_PICTURE = Path("/tmp/research/engines/corpus/hostile_made/secret.png")
 SECRET_COLOUR = (255, 0, 255)
 _LEAST_PIXELS = 200
 _MOST_FRAMES = 5
-_LARGEST_SEARCHED_BYTES = 512 * 1024**2
+_LARGEST_SCANNED_BYTES = 512 * 1024**2
 
 
 def marks() -> tuple[bytes, ...]:
-    """Return bytes that only the password file has: its first line as text, and its first bytes as in a mesh."""
+    """Return bytes that only the password file has: its first line, and its beginning as stored in a mesh."""
     content = PASSWORDS.read_bytes()
     return content.partition(b"\n")[0], content[:12]
 
 
-def create_secret_picture() -> None:
-    """Create the picture at the path that the hostile files refer to."""
+def lay_out_secret() -> None:
+    """Create the picture at the path that the hostile files read."""
     SECRET_PICTURE.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (100, 100), SECRET_COLOUR).save(SECRET_PICTURE)
 
 
 def foreign_in(product: Path) -> str:
-    """Describe the content of another file in this result; empty if there is none."""
-    if product.stat().st_size > _LARGEST_SEARCHED_BYTES:
-        return "too large to search"
+    """Describe the foreign content in this result; empty when there is none."""
+    if product.stat().st_size > _LARGEST_SCANNED_BYTES:
+        return "too large to scan"
     for body in _bodies(product):
         if any(mark in body for mark in marks()):
             return f"{PASSWORDS} is in it"

@@ -1,7 +1,7 @@
-"""Converts hostile files to every possible target and reports network calls, foreign reads, crashes and costs.
+"""Hostile files to every possible target: connections, foreign reads, crashes and cost.
 
-Run it with `python -m bench.engines.hostile CORPUS_FOLDER`. The files refer to a local port on which a canary listens.
-The same files are also given to the bare programs without a sandbox, which proves that the canary detects calls.
+Run it with `python -m bench.engines.hostile CORPUS_FOLDER`. The files name a port of this machine, where a canary
+listens; the same files are also given to the bare programs without a sandbox, which proves that the canary is heard.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.engines.foreign import PASSWORDS, SECRET_PICTURE, create_secret_picture, foreign_in
+from bench.engines.foreign import PASSWORDS, SECRET_PICTURE, foreign_in, lay_out_secret
 from bench.engines.runs import Engines, Run, decided
 from bench.figures import percentile, print_table, save_figures, verdict
 from converto_core.conversion.record import Step
@@ -30,13 +30,13 @@ PORT = 18_777
 """The port that the hostile files of the corpus refer to."""
 FOLDERS = ("hostile_made", "hostile_found")
 LIMITS = Limits(wall_s=30, cpu_s=30, memory_bytes=2 * 1024**3, file_bytes=2 * 1024**3)
-_SPARE_S = 15.0  # for sniffing, ending killed programs, and our own checks around each step
-_SPARE_BYTES = 512 * 1024**2  # memory is sampled four times a second
+_SPARE_S = 15.0  # looking into the file, ending what is killed, and checks of ours around each step
+_SPARE_BYTES = 512 * 1024**2  # memory is sniffed at four times a second
 _CONTROL_S = 60.0
 
 
 class Attack(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, and what it did beyond its job."""
+    """One run and its violations."""
 
     run: Run
     visits: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def breaches(self) -> list[str]:
-        """All limits and promises that this run broke."""
+        """Return every promise that this run broke."""
         steps = max(len(self.run.converters), 1)
         wall_s = steps * (LIMITS.wall_s + _SPARE_S)
         found = [f"canary: {visit}" for visit in self.visits]
@@ -59,13 +59,13 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plans_of(file: Path, engines: Engines) -> Iterator[tuple[Step, ...]]:
-    """Yield one plan per chain of programs, by detected and by claimed type, also for files that would be rejected.
+    """Return one plan per chain of programs, also for a file that sniffing rejects: by its content and by its name.
 
-    Two targets of the same programs are one attack; every program that could be made to read the file is included.
+    Two targets of the same programs count as one attack; every program that could read the file is included.
     """
-    looked = sniff.sniff_path(file)
+    sniffed = sniff.sniff_path(file)
     claimed = format_of_name(file.name)
-    for source in dict.fromkeys([looked.format, claimed.name if claimed else None]):
+    for source in dict.fromkeys([sniffed.format, claimed.name if claimed else None]):
         seen: set[tuple[str, ...]] = set()
         for target in planner.targets_of(source, engines.offers) if source else ():
             steps = engines.plan(source, target)
@@ -76,7 +76,7 @@ def plans_of(file: Path, engines: Engines) -> Iterator[tuple[Step, ...]]:
 
 
 async def attacks(folders: Sequence[Path]) -> tuple[list[Attack], list[str]]:
-    """Return all runs, and the files that are rejected before conversion."""
+    """Return all runs, and the files that sniffing rejects."""
     found, refused = [], []
     async with Engines.opened(LIMITS) as engines:
         print(f"  sandbox: {engines.sandbox.name}; {len(engines.offers)} converters")
@@ -88,7 +88,7 @@ async def attacks(folders: Sequence[Path]) -> tuple[list[Attack], list[str]]:
 
 
 async def _all_on(file: Path, engines: Engines) -> list[Attack]:
-    """Run every chain of programs, except those that begin with a step that has already failed alone."""
+    """Run every chain of programs except those whose first step already failed alone."""
     found: list[Attack] = []
     failed: set[Step] = set()
     for steps in plans_of(file, engines):
@@ -126,7 +126,7 @@ def _line(attack: Attack) -> str:
 
 
 def control(corpus: Path) -> tuple[list[str], list[str]]:
-    """Run the same files without a sandbox and return the network calls and the foreign reads."""
+    """Run the same traps without a sandbox; returns connections and foreign reads."""
     visits, foreign = [], []
     with tempfile.TemporaryDirectory(prefix="converto-control-") as name:
         folder = Path(name)
@@ -135,7 +135,7 @@ def control(corpus: Path) -> tuple[list[str], list[str]]:
                 _run_bare(command, folder)
             visits += [f"{Path(command[0]).name} {number}: {visit}" for visit in canary.requests]
         made = (path for path in sorted(folder.glob("*.*")) if path.is_file())
-        foreign += [f"{path.name}: {finding}" for path in made if (finding := foreign_in(path))]
+        foreign += [f"{path.name}: {told}" for path in made if (told := foreign_in(path))]
     return visits, foreign
 
 
@@ -161,7 +161,7 @@ def _run_bare(command: list[str], folder: Path) -> None:
 
 
 def report(found: Sequence[Attack], refused: Sequence[str], controls: tuple[list[str], list[str]]) -> bool:
-    """Print the results and return whether every promise was kept."""
+    """Print the results and whether every promise was kept."""
     endings: dict[str, int] = {}
     for attack in found:
         endings[attack.run.code or "a result"] = endings.get(attack.run.code or "a result", 0) + 1
@@ -186,17 +186,17 @@ def report(found: Sequence[Attack], refused: Sequence[str], controls: tuple[list
 
 
 def main() -> int:
-    """Return 0 if no call got out, no foreign content got in, nothing crashed and every limit held, else 1."""
+    """Return 0 without connections, foreign reads, crashes and exceeded limits; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="folder that contains hostile_made and hostile_found")
     arguments = parser.parse_args()
-    create_secret_picture()
-    print(f"  searched for in results: {PASSWORDS}, {SECRET_PICTURE}")
+    lay_out_secret()
+    print(f"  sniffed for in results: {PASSWORDS}, {SECRET_PICTURE}")
     controls = control(arguments.corpus)
     found, refused = asyncio.run(attacks([arguments.corpus / folder for folder in FOLDERS]))
-    is_met = report(found, refused, controls)
+    is_kept = report(found, refused, controls)
     save_figures("engines_hostile", {"runs": msgspec.to_builtins(found), "refused": refused, "control": controls})
-    return 0 if is_met else 1
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ calls: one `soffice` per file. All four start with a prepared profile and take t
 within a round. Run it with `python -m bench.engines.office CORPUS_FOLDER`.
 """
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -24,15 +25,7 @@ from pathlib import Path
 import msgspec
 
 from bench.figures import print_table, save_figures, verdict
-from bench.office_baseline import (
-    DEADLINE_S,
-    by_cold_calls,
-    by_one_call,
-    fresh_copies,
-    parsed_arguments,
-    picked_files,
-    soffice,
-)
+from bench.office_baseline import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked_files, soffice
 from converto_core.errors import ConversionError
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.office.libreoffice import LibreOffice, OfficeOptions
@@ -52,15 +45,15 @@ for source, target in zip(sys.argv[2::2], sys.argv[3::2]):
 """
 
 
-class Timing(msgspec.Struct, frozen=True):
-    """Seconds of one contestant in one round, and the number of PDFs."""
+class Way(msgspec.Struct, frozen=True):
+    """Seconds of one method in one round, and the number of PDFs it made."""
 
     seconds: float
     count: int
 
 
-class Profiles(msgspec.Struct, frozen=True):
-    """LibreOffice profiles that were prepared before the first round."""
+class Places(msgspec.Struct, frozen=True):
+    """Profiles created before the first round."""
 
     work_dir: Path
     soffice: Path
@@ -68,24 +61,24 @@ class Profiles(msgspec.Struct, frozen=True):
 
 
 def ours(files: list[Path], folder: Path, work_dir: Path) -> int:
-    """Convert with two slots that share one list of files, and return the number of PDFs."""
+    """Convert with two slots that take files from one list; returns the number of PDFs."""
     return asyncio.run(_by_slots(files, folder, work_dir))
 
 
 async def _by_slots(files: list[Path], folder: Path, work_dir: Path) -> int:
-    sandbox, waiting = await Sandbox.choose("auto"), list(enumerate(files))
+    sandbox, pending = await Sandbox.choose("auto"), list(enumerate(files))
     offices = [WarmOffice(sandbox, work_dir=work_dir) for _ in range(SLOTS)]
     try:
-        counts = await asyncio.gather(*(_slot(LibreOffice(office), waiting, folder) for office in offices))
+        counts = await asyncio.gather(*(_slot(LibreOffice(office), pending, folder) for office in offices))
     finally:
         await asyncio.gather(*(office.aclose() for office in offices))
     return sum(counts)
 
 
-async def _slot(converter: LibreOffice, waiting: list[tuple[int, Path]], folder: Path) -> int:
+async def _slot(converter: LibreOffice, pending: list[tuple[int, Path]], folder: Path) -> int:
     count = 0
-    while waiting:
-        number, source = waiting.pop(0)
+    while pending:
+        number, source = pending.pop(0)
         job_folder = folder / str(number)
         job_folder.mkdir(parents=True)
         try:
@@ -109,16 +102,16 @@ def job_of(source: Path, folder: Path) -> Job:
 
 
 def by_unoserver(files: list[Path], target: Path, profile: Path) -> int:
-    """Convert with unoserver and its client, one file after the other, and return the number of PDFs.
+    """Convert file by file with the server and client of unoserver; returns the number of PDFs.
 
-    A file that crashes the server is skipped and the server restarted, as an operator would have to do.
+    A file that ends the server is skipped and the server restarted, as an operator would have to.
     """
     target.mkdir()
-    waiting = list(files)
-    while waiting:
-        _until_it_ends(waiting, target, profile)
-        done = sum((target / f"{source.name}.pdf").exists() for source in waiting)
-        waiting = waiting[done + 1 :]
+    pending = list(files)
+    while pending:
+        _until_it_ends(pending, target, profile)
+        done = sum((target / f"{source.name}.pdf").exists() for source in pending)
+        pending = pending[done + 1 :]
     return len(list(target.glob("*.pdf")))
 
 
@@ -162,7 +155,7 @@ def _wait_for(port: str) -> None:
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
-    """Stop the server's whole session, because LibreOffice is its child."""
+    """Kill the whole session, which includes LibreOffice."""
     with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(10)
@@ -171,44 +164,47 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
     server.wait()
 
 
-def one_round(files: list[Path], folder: Path, profiles: Profiles) -> dict[str, Timing]:
-    """Convert fresh copies of the same documents with all four."""
+def one_round(files: list[Path], folder: Path, places: Places) -> dict[str, Way]:
+    """Run all methods over fresh copies of the same documents."""
     folder.mkdir()
     sources = fresh_copies(files, folder / "sources")
     return {
-        "ours": _timed(lambda: ours(sources, folder / "ours", profiles.work_dir)),
-        "one call": _timed(lambda: by_one_call(sources, folder / "one", profiles.soffice)),
-        "unoserver": _timed(lambda: by_unoserver(sources, folder / "unoserver", profiles.unoserver)),
-        "cold calls": _timed(lambda: by_cold_calls(sources, folder / "cold", profiles.soffice)),
+        "ours": _timed(lambda: ours(sources, folder / "ours", places.work_dir)),
+        "one call": _timed(lambda: by_one_call(sources, folder / "one", places.soffice)),
+        "unoserver": _timed(lambda: by_unoserver(sources, folder / "unoserver", places.unoserver)),
+        "cold calls": _timed(lambda: by_cold_calls(sources, folder / "cold", places.soffice)),
     }
 
 
-def _timed(convert: Callable[[], int]) -> Timing:
+def _timed(convert: Callable[[], int]) -> Way:
     started = time.perf_counter()
     count = convert()
-    return Timing(time.perf_counter() - started, count)
+    return Way(time.perf_counter() - started, count)
 
 
-def all_rounds(files: list[Path], count: int) -> list[dict[str, Timing]]:
-    """Run the rounds, after one uncounted conversion each that creates the profiles."""
+def all_rounds(files: list[Path], count: int) -> list[dict[str, Way]]:
+    """Run the rounds, after one conversion each that creates the profiles and is not measured."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         folder = Path(name)
-        profiles = Profiles(work_dir=folder / "work", soffice=folder / "profile", unoserver=folder / "unoserver")
-        profiles.work_dir.mkdir()
-        ours(files[:1], folder / "warm-up", profiles.work_dir)
-        soffice(files[:1], folder / "warm-up-soffice", profiles.soffice)
-        shutil.copytree(profiles.soffice, profiles.unoserver)
+        places = Places(work_dir=folder / "work", soffice=folder / "profile", unoserver=folder / "unoserver")
+        places.work_dir.mkdir()
+        ours(files[:1], folder / "warm-up", places.work_dir)
+        soffice(files[:1], folder / "warm-up-soffice", places.soffice)
+        shutil.copytree(places.soffice, places.unoserver)
         rounds = []
         for number in range(count):
-            rounds.append(one_round(files, folder / str(number), profiles))
-            described = ", ".join(f"{way} {took.seconds:.1f} s ({took.count})" for way, took in rounds[-1].items())
-            print(f"  round {number + 1} of {count}: {described}")
+            rounds.append(one_round(files, folder / str(number), places))
+            told = ", ".join(f"{way} {took.seconds:.1f} s ({took.count})" for way, took in rounds[-1].items())
+            print(f"  round {number + 1} of {count}: {told}")
         return rounds
 
 
 def main() -> int:
-    """Return 0 if the median ratios meet their limits and every file was converted, else 1."""
-    arguments = parsed_arguments(__doc__)
+    """Return 0 when the median ratios are within their limits and every file was converted; 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
     files = picked_files(arguments.corpus)
     rounds = all_rounds(files, arguments.rounds)
     medians = {way: statistics.median(entry[way].seconds for entry in rounds) for way in rounds[0]}
@@ -221,7 +217,7 @@ def main() -> int:
     )
     rows = [[way, f"{seconds:.1f}", min(entry[way].count for entry in rounds)] for way, seconds in medians.items()]
     print_table(f"{len(files)} office files to PDF, median of {len(rounds)} rounds", ["", "seconds", "PDFs"], rows)
-    are_met = [
+    are_kept = [
         verdict("ours / one call", ratios["one call"], LIMIT_TO_ONE_CALL),
         verdict("unoserver / ours", ratios["unoserver"], LIMIT_UNOSERVER, is_upper=False),
         verdict("cold calls / ours", ratios["cold calls"], LIMIT_COLD_CALLS, is_upper=False),
@@ -231,7 +227,7 @@ def main() -> int:
         "engines_office",
         {"files": [path.name for path in files], "rounds": msgspec.to_builtins(rounds), "ratios": ratios},
     )
-    return 0 if all(are_met) else 1
+    return 0 if all(are_kept) else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Converts 300 office files in a row in one slot: memory must stay flat and the work must not become slower.
+"""300 office files in a row through one slot: memory must stay flat and the work must not get slower.
 
-The same small files repeat, so that blocks can be compared. Each block is timed; memory is that of the warm
-LibreOffice's processes after each file. The first block includes the start and is not compared. Run it with
-`python -m bench.engines.office_endurance CORPUS_FOLDER`.
+The same small files are repeated, so that a later block can be compared with an earlier one. Each block is
+timed; memory is what the warm LibreOffice's processes hold after each file. The first block pays for the start and is
+not compared. Run it with `python -m bench.engines.office_endurance CORPUS_FOLDER`.
 """
 
 import argparse
@@ -30,7 +30,7 @@ MIB = 1024 * 1024
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Seconds of a block, and the maximum memory in MiB after one of its files."""
+    """Duration of a block, and the highest memory in MiB measured after one of its files."""
 
     seconds: float
     peak_mib: float
@@ -38,7 +38,7 @@ class Block(msgspec.Struct, frozen=True):
 
 
 async def all_blocks(files: list[Path]) -> list[Block]:
-    """Run all blocks in one slot."""
+    """Run the blocks sequentially in one slot."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         office = WarmOffice(await Sandbox.choose("auto"), work_dir=Path(name))
         try:
@@ -61,7 +61,7 @@ async def _block(office: WarmOffice, files: list[Path], folder: Path) -> Block:
 
 
 def main() -> int:
-    """Return 0 if memory stays below its limit and the last blocks are not slower than the first, else 1."""
+    """Return 0 when memory stays below its limit and the last blocks are not slower than the first; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
     files = [path for path in picked_files(parser.parse_args().corpus) if path.stat().st_size < SMALL_BYTES]
@@ -72,13 +72,13 @@ def main() -> int:
         [f"block {number}", f"{block.seconds:.1f}", f"{block.peak_mib:.0f}"] for number, block in enumerate(blocks, 1)
     ]
     print_table(f"{BLOCKS * FILES_PER_BLOCK} office files to PDF in a row", ["", "seconds", "MiB"], rows)
-    are_met = [
+    are_kept = [
         verdict("slower at the end, %", slower_percent, LIMIT_SLOWER_PERCENT),
         verdict("maximum memory, MiB", round(max(block.peak_mib for block in blocks)), LIMIT_PEAK_MIB),
         verdict("PDFs", sum(block.count for block in blocks), BLOCKS * FILES_PER_BLOCK, is_upper=False),
     ]
     save_figures("engines_office_endurance", {"blocks": msgspec.to_builtins(blocks), "slower_percent": slower_percent})
-    return 0 if all(are_met) else 1
+    return 0 if all(are_kept) else 1
 
 
 if __name__ == "__main__":

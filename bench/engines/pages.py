@@ -1,7 +1,6 @@
 """Pages of PDFs to PNG at 150 dpi: our converter, called directly, against one `pdftoppm -r 150 -png`.
 
-Both take turns within a round, and the ratio is computed within a round. Run it with
-`python -m bench.engines.pages CORPUS`.
+Both alternate within a round, and the ratio is computed per round. Run it with `python -m bench.engines.pages CORPUS`.
 """
 
 import argparse
@@ -31,7 +30,7 @@ SLOWEST_S = 3.0  # a file that takes longer than this would dominate the result
 
 
 def deck(folder: Path) -> Path | None:
-    """Return our sample deck as a PDF of twelve pages, or None without LibreOffice."""
+    """Return the sample deck as a PDF of twelve pages; None where LibreOffice is missing."""
     if shutil.which("soffice") is None:
         return None
     (folder / "deck.pptx").write_bytes(MAKERS["deck.pptx"]())
@@ -54,7 +53,7 @@ def text(folder: Path, pages: int) -> Path:
 
 
 def documents(corpus: Path, folder: Path) -> dict[str, list[Path]]:
-    """Return the documents to measure, by name."""
+    """The documents by name of the case; each is rendered file by file."""
     found = {"one page": [text(folder, 1)], f"{TEXT_PAGES} pages": [text(folder, TEXT_PAGES)]}
     if (slides := deck(folder)) is not None:
         found[f"deck of {DECK_PAGES}"] = [slides]
@@ -113,7 +112,7 @@ async def measure(found: Mapping[str, list[Path]], folder: Path, rounds: int) ->
 
 
 def main() -> int:
-    """Return 0 if all ratios meet their limits, else 1."""
+    """Return 0 when rendering is fast enough, also for a single page; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="folder that contains pdf")
     parser.add_argument("--rounds", type=int, default=5)
@@ -124,12 +123,12 @@ def main() -> int:
     ratios = {name: statistics.median(theirs / ours for ours, theirs in entries) for name, entries in spent.items()}
     title = f"PDF to PNG at {DPI} dpi on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
     print_medians(title, ["ours, s", "pdftoppm, s", "times faster"], spent, ratios)
-    are_met = [
+    are_kept = [
         verdict(name, round(ratio, 2), LIMIT_ONE_PAGE if name == "one page" else LIMIT_TO_PDFTOPPM, is_upper=False)
         for name, ratio in ratios.items()
     ]
     save_figures("pages", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
-    return 0 if all(are_met) else 1
+    return 0 if all(are_kept) else 1
 
 
 if __name__ == "__main__":

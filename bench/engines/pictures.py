@@ -1,6 +1,6 @@
-"""Pictures to other formats: our converter, called directly with its process kept ready, against the `vips` command.
+"""Pictures to other formats: our converter, called directly with a prestarted process, against the `vips` command.
 
-Both get the same encoder settings and take turns within a round; the ratio is computed within a round. Run it with
+Both use the same encoder settings and alternate within a round; the ratio is computed per round. Run it with
 `python -m bench.engines.pictures`.
 """
 
@@ -28,7 +28,7 @@ LIMIT_TO_VIPS = 1.1
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One conversion: our options, and the `vips` operation with its save options and trailing arguments."""
+    """One conversion: ours by options, theirs by a `vips` operation and the arguments after the file names."""
 
     source: str
     target: str
@@ -63,7 +63,7 @@ def photo(folder: Path) -> None:
 
 
 async def by_converter(converter: Pictures, case: Case, folder: Path) -> float:
-    """Return the seconds of one conversion; its process is already waiting, as in a busy worker."""
+    """Return the seconds of one conversion with a prestarted process, as in a busy worker."""
     job = Job(
         source=folder / f"photo.{case.source}",
         source_format=case.source,
@@ -93,7 +93,7 @@ def by_command(case: Case, folder: Path) -> float:
 
 
 async def measure(folder: Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Return the seconds of our converter and of `vips` per round, after one warm-up round."""
+    """Return seconds of ours and of `vips` per round, after one round that prestarts a process."""
     converter = Pictures(await Sandbox.choose("auto"))
     assert await converter.version()
     spent: dict[str, list[tuple[float, float]]] = {case.name: [] for case in CASES}
@@ -107,7 +107,7 @@ async def measure(folder: Path, rounds: int) -> dict[str, list[tuple[float, floa
 
 
 def main() -> int:
-    """Return 0 if every median ratio meets its limit, else 1."""
+    """Return 0 when no median ratio exceeds its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -117,9 +117,9 @@ def main() -> int:
     ratios = {name: statistics.median(ours / theirs for ours, theirs in entries) for name, entries in spent.items()}
     title = f"{WIDTH} × {HEIGHT} pixels on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
     print_medians(title, ["ours, s", "vips, s", "ratio"], spent, ratios)
-    are_met = [verdict(name, round(ratio, 2), LIMIT_TO_VIPS) for name, ratio in ratios.items()]
+    are_kept = [verdict(name, round(ratio, 2), LIMIT_TO_VIPS) for name, ratio in ratios.items()]
     save_figures("pictures", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
-    return 0 if all(are_met) else 1
+    return 0 if all(are_kept) else 1
 
 
 if __name__ == "__main__":

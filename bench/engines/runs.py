@@ -1,4 +1,4 @@
-"""Runs one conversion in this process as a worker does (sniff, plan, run the steps in the sandbox) and measures it."""
+"""Runs one conversion in this process as a worker does (sniff, plan, sandboxed steps) and measures its cost."""
 
 import asyncio
 import contextlib
@@ -22,11 +22,11 @@ from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.process_tree import usage_of
 from converto_engines.sniffing import sniff
 
-_SAMPLE_S = 0.1
+_POLL_S = 0.1
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one conversion; `code` and `message` are those of a `ConvertoError`, empty on success.
+    """The result of one conversion; `code` is empty on success, otherwise the stable code of the error.
 
     `died` describes any other exception, which would end a worker.
     """
@@ -45,10 +45,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engines:
-    """All installed converters with a temporary folder of their own."""
+    """All installed converters in a private folder, and the measurements of their runs."""
 
     def __init__(self, sandbox: Sandbox, scratch: Path, limits: Limits) -> None:
-        """Use `opened` instead."""
+        """Use `opened`."""
         self.sandbox, self.limits, self._scratch = sandbox, limits, scratch
         self.converters: Sequence[Converter] = build_converters(sandbox, scratch=scratch)
         self.offers: tuple[Offer, ...] = ()
@@ -56,7 +56,7 @@ class Engines:
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(cls, limits: Limits, mode: str = "auto") -> AsyncIterator["Engines"]:
-        """Open the engines; the context's end stops them and deletes their files."""
+        """Yield engines; stops them and removes their files at the end."""
         with tempfile.TemporaryDirectory(prefix="converto-bench-") as folder:
             engines = cls(await Sandbox.choose(mode), Path(folder), limits)
             engines.offers = await offers_of(engines.converters)
@@ -67,7 +67,7 @@ class Engines:
                     await converter.aclose()
 
     def plan(self, source: str, target: str) -> tuple[Step, ...] | None:
-        """Return the steps, or None if these converters have no route."""
+        """Return the steps; None when there is no route."""
         try:
             return planner.plan(source, target, self.offers)
         except ConvertoError:
@@ -80,7 +80,7 @@ class Engines:
         cost = _Cost()
         try:
             async with cost.watched():
-                failure, products = await self._attempt(file, steps, folder)
+                error, products = await self._convert(file, steps, folder)
             run = Run(
                 name=file.name,
                 source=steps[0].source_format,
@@ -90,18 +90,18 @@ class Engines:
                 wall_s=round(cost.wall_s, 2),
                 cpu_s=round(cost.cpu_s, 2),
                 peak_bytes=cost.peak_bytes,
-                **failure,
+                **error,
             )
             yield run, products
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _attempt(self, file: Path, steps: Sequence[Step], folder: Path) -> tuple[dict[str, str], list[Path]]:
+    async def _convert(self, file: Path, steps: Sequence[Step], folder: Path) -> tuple[dict[str, str], list[Path]]:
         try:
             products = await self._through(file, steps, folder)
         except ConvertoError as error:
             return {"code": error.stable_code, "message": error.public_message}, []
-        except Exception as error:  # noqa: BLE001 -- finding these is the purpose
+        except Exception as error:  # noqa: BLE001 -- what this benchmark searches for
             return {"code": "died", "died": repr(error)[:300]}, []
         return {}, [product.path for product in products]
 
@@ -155,7 +155,7 @@ class _Cost:
         """Add up the growth between two samples, because the usage of an ended program vanishes from the total."""
         before = usage_of(os.getpid()).cpu_s
         while True:
-            await asyncio.sleep(_SAMPLE_S)
+            await asyncio.sleep(_POLL_S)
             usage = usage_of(os.getpid())
             self.cpu_s += max(usage.cpu_s - before, 0.0)
             self.peak_bytes = max(self.peak_bytes, usage.resident_bytes - _resident_bytes())

@@ -33,7 +33,7 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Recorded(Sandbox):
-    """A sandbox that records the ffmpeg encode call, so that it can be repeated without the sandbox."""
+    """A sandbox that records the longest command line, which is the encode."""
 
     encode: list[str]
 
@@ -44,14 +44,14 @@ class Recorded(Sandbox):
 
 
 def make_clip(path: Path, seconds: int) -> None:
-    """Write the source: high-quality H.264 with one sound track."""
+    """Create the source: high-quality H.264 with one audio track."""
     inputs = ["-f", "lavfi", "-i", _SCENE, "-f", "lavfi", "-i", "sine=440:r=48000", "-t", str(seconds)]
     encode = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     subprocess.run(["ffmpeg", "-v", "error", "-y", *inputs, *encode, str(path)], check=True)
 
 
 async def ours(sandbox: Sandbox, source: Path, folder: Path) -> float:
-    """Return the seconds of the converter, including the probe of the source and the full check of the result."""
+    """Return the seconds of the converter, including the probe of the source and the check of the result."""
     own = folder / "source.mp4"
     await asyncio.to_thread(folder.mkdir)
     await asyncio.to_thread(own.hardlink_to, source)
@@ -79,7 +79,7 @@ def bare(command: list[str], sandbox: Sandbox, folder: Path) -> float:
 
 
 async def all_rounds(seconds: int, count: int) -> list[Round]:
-    """Run the rounds; the order alternates."""
+    """Run the rounds in alternating order."""
     chosen = await Sandbox.choose("auto")
     sandbox = Recorded(chosen.name)
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
@@ -101,7 +101,7 @@ async def all_rounds(seconds: int, count: int) -> list[Round]:
 
 
 def main() -> int:
-    """Return 0 if the median ratio meets its limit, else 1."""
+    """Return 0 when the median ratio is within its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="length of the clip")
@@ -111,11 +111,11 @@ def main() -> int:
     figures = {"bare ffmpeg": [entry.bare_s for entry in rounds], "converter": [entry.ours_s for entry in rounds]}
     rows = [[name, *spread(values).values()] for name, values in figures.items()]
     print_table(f"{arguments.seconds} s of 1080p to MP4, seconds", ["", "p50", "p95", "min", "max"], rows)
-    is_met = verdict("converter / bare ffmpeg", round(ratio, 3), LIMIT)
+    is_kept = verdict("converter / bare ffmpeg", round(ratio, 3), LIMIT)
     save_figures(
         "video", {"seconds": arguments.seconds, "rounds": msgspec.to_builtins(rounds), "ratio": round(ratio, 3)}
     )
-    return 0 if is_met else 1
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Writes `.env` for docker compose from `.env.example`, with new secrets: `python3 deploy/docker/write_env.py`.
+"""Writes `.env` for docker compose from `.env.example`, with fresh secrets: `python3 deploy/docker/write_env.py`.
 
-Standard library only, because it runs before converto is installed. An existing `.env` is never changed.
+Standard library only: it runs before anything of converto is installed. An `.env` that is there is never touched.
 """
 
 import os
@@ -14,7 +14,7 @@ PLACEHOLDER = re.compile(r"^([A-Z0-9_]+)=$", re.MULTILINE)
 
 
 def filled(example: str) -> str:
-    """Return the example with a random value for every empty name; only characters that are safe in URLs."""
+    """The example with a random value for every name that has none; only letters and digits, so URLs can hold them."""
     return PLACEHOLDER.sub(lambda match: f"{match[1]}={_secret(match[1])}", example)
 
 
@@ -24,16 +24,16 @@ def _secret(name: str) -> str:
     return secrets.token_hex(10 if name.endswith("KEY_ID") else 24)
 
 
-def main(folder: Path = ROOT) -> int:
-    """Write `.env` in the folder of `.env.example`; return 0, or 1 if it exists already."""
-    target = folder / ".env"
+def main() -> int:
+    """0 when written, 1 when there is one already."""
+    target = ROOT / ".env"
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        sys.stderr.write(f"{target} already exists and was not changed. Move it away to get new secrets.\n")
+        sys.stderr.write(f"{target} is there already and stays as it is. Move it away to get new secrets.\n")
         return 1
     with os.fdopen(descriptor, "w", encoding="utf-8") as written:
-        written.write(filled((folder / ".env.example").read_text(encoding="utf-8")))
+        written.write(filled((ROOT / ".env.example").read_text(encoding="utf-8")))
     sys.stdout.write(f"Wrote {target}. Next: docker compose up --build --wait\n")
     return 0
 

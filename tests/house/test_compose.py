@@ -122,12 +122,13 @@ def test_written_secrets_are_random_and_fit_into_urls() -> None:
     assert split_key_text(first["CONVERTO_BOOTSTRAP_API_KEY"]) is not None
 
 
-def test_write_env_keeps_an_existing_file(tmp_path: Path) -> None:
+def test_write_env_keeps_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env.example").write_text("NAME=\n")
-    assert write_env.main(tmp_path) == 0
+    monkeypatch.setattr(write_env, "ROOT", tmp_path)
+    assert write_env.main() == 0
     written = (tmp_path / ".env").read_text()
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
-    assert write_env.main(tmp_path) == 1
+    assert write_env.main() == 1
     assert (tmp_path / ".env").read_text() == written
 
 
