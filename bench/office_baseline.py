@@ -1,6 +1,5 @@
 """Shared by the office benchmarks: the choice of files, and conversion by the bare `soffice` command."""
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -11,14 +10,6 @@ from pathlib import Path
 PICKED = (("pptx", 10), ("docx", 6), ("xlsx", 4), ("odf", 4))
 LARGEST_BYTES = 600_000  # one larger deck takes LibreOffice 45 s alone and would hide all differences
 DEADLINE_S = 900.0
-
-
-def parsed_arguments(description: str | None) -> argparse.Namespace:
-    """Return the arguments that the office benchmarks share: `corpus` and `rounds`."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
-    parser.add_argument("--rounds", type=int, default=3)
-    return parser.parse_args()
 
 
 def picked_files(corpus: Path) -> list[Path]:

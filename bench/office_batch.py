@@ -4,6 +4,7 @@ The three take turns within a round and the ratios are computed within a round, 
 does not decide the result. Run it with `python -m bench.office_batch CORPUS_FOLDER`.
 """
 
+import argparse
 import asyncio
 import statistics
 import sys
@@ -19,7 +20,6 @@ from bench.office_baseline import (
     by_cold_calls,
     by_one_call,
     fresh_copies,
-    parsed_arguments,
     picked_files,
     soffice,
 )
@@ -101,7 +101,10 @@ def _described(entry: Round) -> str:
 
 def main() -> int:
     """Return 0 if both median ratios meet their limits and every file was converted, else 1."""
-    arguments = parsed_arguments(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
     files = picked_files(arguments.corpus)
     rounds = all_rounds(running_server(), files, arguments.rounds)
     to_one_call = statistics.median(entry.stack_s / entry.one_call_s for entry in rounds)
