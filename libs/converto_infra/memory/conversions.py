@@ -155,10 +155,8 @@ class MemoryConversionStore:
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
         """How many conversions each status has."""
         await self._server.answer()
-        counts: dict[Status, int] = {}
-        for one in self._conversions.select(lambda one: owner is None or one.owner == owner):
-            counts[one.status] = counts.get(one.status, 0) + 1
-        return counts
+        found = self._conversions.select(lambda one: owner is None or one.owner == owner)
+        return dict(Counter(one.status for one in found))
 
 
 def _due(conversion: Conversion) -> float:
