@@ -5,7 +5,6 @@ connection, channel and topology anew, and a fleet does not come back at one mom
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -20,6 +19,7 @@ from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, queue_name
 from converto_core.formats import Family
 from converto_infra.resilience import is_being_cancelled
+from converto_infra.retry import Backoff
 from converto_infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -249,22 +249,17 @@ class Outlet:
             return self._channel
 
 
-class BackOff:
-    """A pause that doubles, with full jitter, so that a fleet does not come back at one moment."""
+class BackOff(Backoff):
+    """The pauses between attempts to reach the broker."""
 
     def __init__(self) -> None:
-        self._ceiling_s = BACK_OFF_FIRST_S
-
-    def reset(self) -> None:
-        """It works again: begin with the shortest pause next time."""
-        self._ceiling_s = BACK_OFF_FIRST_S
+        super().__init__(first_s=BACK_OFF_FIRST_S, longest_s=BACK_OFF_LONGEST_S)
 
     async def wait(self, event: str, error: BusUnavailable) -> None:
-        """Say once per outage why, then sleep."""
-        if self._ceiling_s == BACK_OFF_FIRST_S:
+        """Log the reason once per outage, then pause."""
+        if self.failures == 0:
             log.warning(event, reason=error.detail)
-        await asyncio.sleep(random.uniform(0, self._ceiling_s))  # noqa: S311 - jitter, not a secret
-        self._ceiling_s = min(self._ceiling_s * 2, BACK_OFF_LONGEST_S)
+        await self.pause()
 
 
 async def get_one(channel: AbstractChannel, queue_name: str) -> AbstractIncomingMessage | None:
