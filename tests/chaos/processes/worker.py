@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from conversion_worker.app import Servers, WorkerParts, run_worker
-from conversion_worker.clock import SystemClock
 from converto_engines.runtime.process import Sandbox
+from converto_infra.clock import SystemClock
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 from tests.chaos.processes import converter

@@ -10,14 +10,16 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from conversion_worker.job.plan import ConverterSet
 from conversion_worker.job.results import Results
 from conversion_worker.job.source import Sources
-from conversion_worker.job.steps import Engines, JobRunner
+from conversion_worker.job.steps import JobRunner
 from conversion_worker.job.workspace import Workspace
 from conversion_worker.single_flight.single_flight import SingleFlight
 from conversion_worker.single_flight.waiters import Waiters
-from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
+from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.slot.slot import Slot
 from conversion_worker.worker_registry import RunningJobs
 from converto_core.conversion.record import Conversion, Status, Step
 from converto_core.events import ConversionEvent, conversion_created
@@ -28,7 +30,8 @@ from converto_core.object_keys import source_key
 from converto_engines.converter import Converter, offers_of
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore
 from converto_infra.settings import Settings
-from tests.unit.conversion_worker.fakes import FakeClock, FakeConverter, LossyStores, make_upper_case, until
+from tests.unit.conversion_worker.fakes import FakeConverter, LossyStores, make_upper_case
+from tests.unit.fake_clock import FakeClock, until
 
 OWNER = "anna"
 SETTINGS = Settings(
@@ -103,12 +106,12 @@ class House:
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,
-            followers=Waiters(
+            waiters=Waiters(
                 conversions=self.stores.conversions, cache=self.stores.cache, bus=self.bus, clock=self.clock
             ),
             workspace=self.workspace,
-            board=self.board,
-            company=self.company,
+            running_jobs=self.board,
+            gate=self.company,
             stop=self.stop,
             settings=self.settings,
             clock=self.clock,
@@ -126,7 +129,7 @@ class House:
                 workspace=self.workspace,
                 clock=self.clock,
             ),
-            sharing=SingleFlight(
+            single_flight=SingleFlight(
                 cache=self.stores.cache,
                 conversions=self.stores.conversions,
                 results=results,
@@ -134,7 +137,7 @@ class House:
                 clock=self.clock,
             ),
             results=results,
-            equipment=Engines({converter.name: converter for converter in chosen}, offers),
+            converters=ConverterSet({converter.name: converter for converter in chosen}, offers),
             settings=self.settings,
             clock=self.clock,
         )

@@ -1,4 +1,4 @@
-"""Stand-ins for time and for programs, so that a test decides what happens and when."""
+"""Fake converters and a database that loses answers."""
 
 import asyncio
 import os
@@ -14,73 +14,6 @@ from converto_core.errors import StoreUnavailable
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_infra.memory.stores import MemoryStores
-
-START_MS = 1_790_000_000_000
-
-
-class FakeClock:
-    """Time that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self._now = 1000.0
-        self._sleepers: list[tuple[float, asyncio.Event]] = []
-
-    @property
-    def is_waited_for(self) -> bool:
-        return bool(self._sleepers)
-
-    def monotonic(self) -> float:
-        return self._now
-
-    def now_ms(self) -> int:
-        return START_MS + int(self._now * 1000)
-
-    async def sleep(self, seconds: float) -> None:
-        await self.wait(asyncio.Event(), seconds)
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        alarm = asyncio.Event()
-        sleeper = (self._now + max(seconds, 0), alarm)
-        self._sleepers.append(sleeper)
-        self._ring()
-        waiting = [asyncio.ensure_future(one.wait()) for one in (event, alarm)]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._sleepers.remove(sleeper)
-            for one in waiting:
-                one.cancel()
-        return event.is_set()
-
-    def advance(self, seconds: float) -> None:
-        self._now += seconds
-        self._ring()
-
-    def _ring(self) -> None:
-        for due, alarm in self._sleepers:
-            if due <= self._now:
-                alarm.set()
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 5.0) -> None:
-    """Let everything else run until the condition holds; fails after a deadline."""
-    async with asyncio.timeout(within_s):
-        while True:
-            held = condition()
-            if held if isinstance(held, bool) else await held:
-                return
-            await asyncio.sleep(0.001)
-
-
-async def passing(clock: FakeClock, condition: Callable[[], bool], *, step_s: float = 0.5) -> None:
-    """Let fake time pass step by step until the condition holds."""
-
-    def held() -> bool:
-        if not condition():
-            clock.advance(step_s)
-        return condition()
-
-    await until(held)
 
 
 class AnyOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

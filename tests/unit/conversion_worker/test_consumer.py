@@ -16,15 +16,8 @@ from converto_core.events import ConversionCreated, conversion_created
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.conftest import OWNER, House
-from tests.unit.conversion_worker.fakes import (
-    FakeConverter,
-    Gate,
-    failing_with,
-    files_in,
-    make_upper_case,
-    passing,
-    until,
-)
+from tests.unit.conversion_worker.fakes import FakeConverter, Gate, failing_with, files_in, make_upper_case
+from tests.unit.fake_clock import advance_until, until
 
 
 async def test_slot_when_woken_then_result_is_stored_with_hashes_and_times(house: House) -> None:
@@ -218,7 +211,7 @@ async def test_slot_when_cancel_is_requested_while_running_then_the_program_is_e
     await house.open_slot()
     await house.converter.behaviour.reached.wait()
     await house.stores.conversions.apply(request_cancel(record.id, owner=OWNER, now_ms=1))
-    await passing(house.clock, lambda: house.converter.cancelled == 1)
+    await advance_until(house.clock, lambda: house.converter.cancelled == 1)
     cancelled = await house.reach(record, Status.CANCELLED)
 
     assert cancelled.outputs == ()
@@ -263,7 +256,7 @@ async def test_slot_when_fenced_while_running_then_the_program_is_ended_at_the_n
     await house.open_slot()
     await house.converter.behaviour.reached.wait()
     await house.stores.conversions.apply(lost(await house.look(record), now_ms=1))
-    await passing(house.clock, lambda: house.converter.cancelled == 1)
+    await advance_until(house.clock, lambda: house.converter.cancelled == 1)
 
     assert (await house.look(record)).status is Status.PENDING
     assert (await house.look(record)).lost == 1
@@ -274,7 +267,7 @@ async def test_slot_when_the_answer_to_complete_is_lost_then_it_looks_up_and_com
     house.stores.lose_answer_to = lambda change: change.to is Status.COMPLETED
     record = await house.request()
     await house.open_slot()
-    await passing(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
+    await advance_until(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
     done = await house.look(record)
 
     assert done.status is Status.COMPLETED
@@ -305,7 +298,7 @@ async def test_slot_when_the_answer_to_the_claim_is_lost_then_it_finds_its_own_c
     house.stores.lose_answer_to = lambda change: "worker" in change.assign and change.to is Status.PROCESSING
     record = await house.request()
     await house.open_slot()
-    await passing(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
+    await advance_until(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
 
     assert (await house.look(record)).token == 1
     assert len(house.converter.jobs) == 1
@@ -316,7 +309,7 @@ async def test_slot_when_its_claim_is_found_late_then_the_lease_is_renewed_befor
     house.stores.lose_answer_to = lambda change: change.to is Status.PROCESSING
     await house.request()
     await house.open_slot()
-    await passing(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
+    await advance_until(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
     started = house.facts[0]
 
     assert (started.status, started.token, started.beat) == (Status.PROCESSING, 1, 2)
@@ -329,7 +322,7 @@ async def test_slot_when_the_database_goes_and_returns_then_the_conversion_is_cl
     await house.open_slot()
     house.clock.advance(30)
     house.stores.is_away = False
-    await passing(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
+    await advance_until(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
 
     assert (await house.look(record)).status is Status.COMPLETED
 
@@ -345,7 +338,7 @@ async def test_slot_when_the_object_store_goes_and_returns_then_the_job_waits_fo
     await until(lambda: bool(house.converter.jobs[0].folder.joinpath("made.pdf").exists()))
     house.clock.advance(3)
     house.objects.is_away = False
-    await passing(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
+    await advance_until(house.clock, lambda: any(fact.status is Status.COMPLETED for fact in house.facts))
     done = await house.look(record)
 
     assert done.status is Status.COMPLETED
@@ -356,7 +349,7 @@ async def test_slot_when_the_object_store_stays_away_then_the_conversion_goes_ba
     record = await house.request()
     house.objects.is_away = True
     await house.open_slot()
-    await passing(house.clock, lambda: any(fact.status is Status.PENDING for fact in house.facts), step_s=5)
+    await advance_until(house.clock, lambda: any(fact.status is Status.PENDING for fact in house.facts), step_s=5)
     back = await house.look(record)
 
     assert (back.status, back.attempt, back.lost, back.lane) == (Status.PENDING, 0, 0, Lane.HIGH)
@@ -385,10 +378,10 @@ async def test_slot_when_out_of_touch_for_a_lease_then_it_ends_its_own_program(h
     await house.converter.behaviour.reached.wait()
     started = house.clock.monotonic()
     house.stores.is_away = True
-    await passing(house.clock, lambda: house.converter.cancelled == 1, step_s=0.25)
+    await advance_until(house.clock, lambda: house.converter.cancelled == 1, step_s=0.25)
     silent_s = house.clock.monotonic() - started
     house.stores.is_away = False
-    await passing(house.clock, lambda: not house.board.running)
+    await advance_until(house.clock, lambda: not house.board.running)
     back = await house.look(record)
 
     assert 15 <= silent_s < 20
@@ -441,7 +434,7 @@ async def test_slot_when_the_grace_period_is_over_then_it_hands_back_uncharged(h
     slot = await house.open_slot()
     await house.converter.behaviour.reached.wait()
     house.stop.stopping.set()
-    house.stop.give_back.set()
+    house.stop.hand_back.set()
     await asyncio.wait_for(slot, 5)
     back = await house.look(record)
 
@@ -458,7 +451,7 @@ async def test_slot_when_leaving_without_a_database_then_it_does_not_wait_for_ev
     await house.converter.behaviour.reached.wait()
     house.stores.is_away = True
     house.stop.stopping.set()
-    house.stop.give_back.set()
+    house.stop.hand_back.set()
     await asyncio.wait_for(slot, 5)
     house.stores.is_away = False
 

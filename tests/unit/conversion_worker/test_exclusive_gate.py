@@ -5,7 +5,8 @@ import asyncio
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from converto_core.conversion.record import Lane, Status
 from tests.unit.conversion_worker.conftest import House
-from tests.unit.conversion_worker.fakes import FakeConverter, Gate, until
+from tests.unit.conversion_worker.fakes import FakeConverter, Gate
+from tests.unit.fake_clock import until
 
 
 async def test_suspect_when_a_neighbour_works_then_it_waits_with_its_lease_and_runs_alone(house: House) -> None:
@@ -46,16 +47,16 @@ async def test_neighbour_when_a_suspect_runs_then_its_wake_up_goes_back_and_it_f
 
 async def test_suspect_when_cancelled_while_it_waits_then_the_others_may_go_on() -> None:
     company = ExclusiveGate()
-    async with company.beside_others():
+    async with company.shared():
         waiting = asyncio.create_task(_alone(company))
         await until(lambda: company.is_closed)
         waiting.cancel()
         await asyncio.wait({waiting})
 
-    async with company.beside_others():
+    async with company.shared():
         assert not company.is_closed
 
 
 async def _alone(company: ExclusiveGate) -> None:
-    async with company.alone():
+    async with company.exclusive():
         raise AssertionError("a neighbour works")

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from conversion_worker.slot.lease import Ending, Lease, LeaseEnded, spans
+from conversion_worker.job.plan import spans
+from conversion_worker.slot.lease import Ending, Lease, LeaseEnded
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import claim
 from converto_core.ids import new_id
 from converto_infra.memory.stores import MemoryEventBus
 from tests.unit.conversion_worker.conftest import SETTINGS
-from tests.unit.conversion_worker.fakes import FakeClock, LossyStores, passing, until
+from tests.unit.conversion_worker.fakes import LossyStores
+from tests.unit.fake_clock import FakeClock, advance_until, until
 
 
 class Held:
@@ -20,7 +22,7 @@ class Held:
 
     def __init__(self) -> None:
         self.clock, self.stores, self.bus = FakeClock(), LossyStores(), MemoryEventBus()
-        self.done, self.give_back = asyncio.Event(), asyncio.Event()
+        self.done, self.hand_back = asyncio.Event(), asyncio.Event()
         self.percents: list[float] = []
 
     async def begin(self, before: Callable[[Lease], None] = lambda lease: None) -> Lease:
@@ -42,7 +44,7 @@ class Held:
             bus=self.bus,
             settings=SETTINGS,
             clock=self.clock,
-            give_back=self.give_back,
+            hand_back=self.hand_back,
         )
         self.held = asyncio.create_task(self.lease.hold(self.work()))
         return self.lease
@@ -90,7 +92,7 @@ async def test_lease_when_progress_is_reported_backwards_then_percent_only_grows
     for percent, stage in ((40.0, "page 4"), (20.0, "page 2"), (None, "thinking"), (70.0, "page 7")):
         beats = held.beats()
         lease.report(percent, stage)
-        await passing(held.clock, lambda beats=beats: held.beats() > beats)  # type: ignore[misc]
+        await advance_until(held.clock, lambda beats=beats: held.beats() > beats)  # type: ignore[misc]
         _, record = held.stores.applied[-1]
         assert record is not None
         seen.append((record.percent, record.stage))
@@ -103,7 +105,7 @@ async def test_lease_when_two_reports_come_before_one_write_then_the_larger_perc
     lease = await held.begin()
     lease.report(40.0, "page 4")
     lease.report(20.0, "page 2")
-    await passing(held.clock, lambda: held.beats() >= 1)
+    await advance_until(held.clock, lambda: held.beats() >= 1)
     written, _ = held.stores.applied[-1]
     await held.end()
 
@@ -118,7 +120,7 @@ async def test_lease_when_a_program_reports_all_the_time_then_it_writes_once_a_s
         lease.report(50.0, "busy")
         return held.clock.monotonic() >= started + 10
 
-    await passing(held.clock, busy, step_s=0.05)
+    await advance_until(held.clock, busy, step_s=0.05)
     await held.end()
 
     assert 5 <= held.beats() <= 11
@@ -127,7 +129,7 @@ async def test_lease_when_a_program_reports_all_the_time_then_it_writes_once_a_s
 async def test_lease_when_nothing_is_reported_then_it_beats_within_the_interval(held: Held) -> None:
     lease = await held.begin()
     started = held.clock.monotonic()
-    await passing(held.clock, lambda: held.clock.monotonic() >= started + 30, step_s=0.25)
+    await advance_until(held.clock, lambda: held.clock.monotonic() >= started + 30, step_s=0.25)
     await held.end()
 
     assert 6 <= held.beats() <= 8
@@ -138,7 +140,7 @@ async def test_lease_when_it_beats_then_listeners_are_told(held: Held) -> None:
     async with held.bus.facts() as facts:
         lease = await held.begin()
         lease.report(12.0, "opening")
-        await passing(held.clock, lambda: held.beats() >= 1)
+        await advance_until(held.clock, lambda: held.beats() >= 1)
         told = await anext(aiter(facts))
         await held.end()
 
@@ -149,9 +151,9 @@ async def test_lease_when_one_beat_is_lost_then_work_goes_on(held: Held) -> None
     await held.begin()
     held.stores.is_away = True
     held.clock.advance(6)
-    await passing(held.clock, lambda: held.clock.monotonic() >= 1010)
+    await advance_until(held.clock, lambda: held.clock.monotonic() >= 1010)
     held.stores.is_away = False
-    await passing(held.clock, lambda: held.beats() >= 1)
+    await advance_until(held.clock, lambda: held.beats() >= 1)
 
     assert await held.end() == "made"
 
@@ -159,7 +161,7 @@ async def test_lease_when_one_beat_is_lost_then_work_goes_on(held: Held) -> None
 async def test_lease_when_no_beat_is_confirmed_in_time_then_it_ends(held: Held) -> None:
     await held.begin()
     held.stores.is_away = True
-    await passing(held.clock, held.held.done, step_s=0.25)
+    await advance_until(held.clock, held.held.done, step_s=0.25)
 
     with pytest.raises(LeaseEnded) as ended:
         held.held.result()
@@ -191,7 +193,7 @@ async def test_lease_when_the_work_raises_on_its_way_out_then_the_lease_is_the_r
 
     holding = asyncio.create_task(lease.hold(untidy()))
     await asyncio.sleep(0)
-    held.give_back.set()
+    held.hand_back.set()
     with pytest.raises(LeaseEnded):
         await holding
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from structlog.typing import EventDict
 
-from conversion_worker.single_flight.single_flight import FOLLOW_LONGEST_MS
+from conversion_worker.single_flight.single_flight import LONGEST_WAIT_MS
 from converto_core.conversion.record import Appended, Conversion, Lane, Status, Step
 from converto_core.conversion.transitions import cancel_waiting, expire_result, lost, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed, ObjectStoreUnavailable, StoreUnavailable
@@ -18,7 +18,8 @@ from converto_core.object_keys import source_key
 from converto_engines.converter import Job, Product
 from file_service.delivery.outbox import Outbox
 from tests.unit.conversion_worker.conftest import OWNER, House
-from tests.unit.conversion_worker.fakes import Behaviour, FakeConverter, Gate, failing_with, make_upper_case, until
+from tests.unit.conversion_worker.fakes import Behaviour, FakeConverter, Gate, failing_with, make_upper_case
+from tests.unit.fake_clock import until
 
 PLAN = (Step("fake", "txt", "pdf"),)
 
@@ -327,10 +328,10 @@ async def test_follower_when_the_leader_vanishes_then_it_looks_for_itself_takes_
     await house.open_slot(healthy)
     follower = await following(house, await house.request())
     await house.stores.conversions.apply(lost(held, now_ms=house.clock.now_ms()))  # what the reaper does
-    house.clock.advance(FOLLOW_LONGEST_MS / 1000)
-    house.board.drop(leader.id)
+    house.clock.advance(LONGEST_WAIT_MS / 1000)
+    house.board.release(leader.id)
     await outbox(house).sweep()  # makes a date of the follower's wait
-    house.clock.advance(FOLLOW_LONGEST_MS / 1000)
+    house.clock.advance(LONGEST_WAIT_MS / 1000)
     await outbox(house).sweep()
     done = await ended(house, leader, follower)
     gate.open.set()
@@ -352,7 +353,7 @@ async def test_follower_when_its_wakeup_is_lost_then_the_date_in_its_record_brin
     await until(lambda: any(entry["event"] == "followers.left_to_the_outbox" for entry in logs))
     house.bus.is_away = False
     await outbox(house).sweep()  # makes a date of the wait
-    house.clock.advance(FOLLOW_LONGEST_MS / 1000)
+    house.clock.advance(LONGEST_WAIT_MS / 1000)
     await outbox(house).sweep()
     (followed,) = await ended(house, follower)
 

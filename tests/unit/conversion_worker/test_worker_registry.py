@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
-from conversion_worker.slot.consumer import Stop
+from conversion_worker.slot.context import Stop
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family
 from converto_infra.memory.stores import MemoryStores
-from tests.unit.conversion_worker.fakes import FakeClock, passing
+from tests.unit.fake_clock import FakeClock, advance_until
 
 
 def offer(converter: str) -> Offer:
@@ -55,7 +55,7 @@ class Desk:
         self.register = WorkerRegistry(
             worker("mine", self.clock, "office"),
             store=self.stores.workers,
-            board=self.board,
+            running_jobs=self.board,
             clock=self.clock,
             stopping=self.stop.stopping,
         )
@@ -73,16 +73,16 @@ async def test_register_when_running_then_the_record_is_fresh_and_shows_what_run
     """Behaviour M15."""
     desk = Desk()
     task = asyncio.create_task(desk.register.run())
-    await passing(desk.clock, lambda: len(desk.puts) >= 1)
-    desk.board.take("c1")
+    await advance_until(desk.clock, lambda: len(desk.puts) >= 1)
+    desk.board.reserve("c1")
     desk.board.start(running("c1"))
-    await passing(desk.clock, lambda: bool(desk.puts[-1].running), step_s=0.1)
-    desk.board.drop("c1")
-    await passing(desk.clock, lambda: not desk.puts[-1].running, step_s=0.1)
+    await advance_until(desk.clock, lambda: bool(desk.puts[-1].running), step_s=0.1)
+    desk.board.release("c1")
+    await advance_until(desk.clock, lambda: not desk.puts[-1].running, step_s=0.1)
     shown = desk.puts[-2]
     started = desk.clock.monotonic()
     count = len(desk.puts)
-    await passing(desk.clock, lambda: len(desk.puts) > count)
+    await advance_until(desk.clock, lambda: len(desk.puts) > count)
     task.cancel()
 
     assert [(slot.conversion_id, slot.started_at) for slot in shown.running] == [("c1", 7)]
@@ -94,9 +94,9 @@ async def test_register_when_the_database_goes_and_returns_then_the_record_is_wr
     desk = Desk()
     desk.stores.is_away = True
     task = asyncio.create_task(desk.register.run())
-    await passing(desk.clock, lambda: desk.clock.monotonic() > 1020)
+    await advance_until(desk.clock, lambda: desk.clock.monotonic() > 1020)
     desk.stores.is_away = False
-    await passing(desk.clock, lambda: bool(desk.puts))
+    await advance_until(desk.clock, lambda: bool(desk.puts))
     task.cancel()
 
     assert "mine" in await desk.known()
@@ -106,7 +106,7 @@ async def test_register_when_leaving_and_others_offer_the_same_then_the_record_g
     desk = Desk()
     await desk.stores.workers.put(worker("mine", desk.clock, "office"))
     await desk.stores.workers.put(worker("other", desk.clock, "office", "pdf"))
-    await desk.register.leave()
+    await desk.register.deregister()
 
     assert set(await desk.known()) == {"other"}
 
@@ -117,7 +117,7 @@ async def test_register_when_the_last_one_leaves_then_its_offers_stay_and_it_is_
     stopped = msgspec.structs.replace(worker("other", desk.clock, "office"), is_stopping=True)
     await desk.stores.workers.put(stopped)
     desk.stop.stopping.set()
-    await desk.register.leave()
+    await desk.register.deregister()
     mine = (await desk.known())["mine"]
 
     assert mine.is_stopping
@@ -127,7 +127,7 @@ async def test_register_when_the_last_one_leaves_then_its_offers_stay_and_it_is_
 def test_board_when_one_slot_has_a_conversion_then_no_other_gets_it() -> None:
     board = RunningJobs()
 
-    assert board.take("c1")
-    assert not board.take("c1")
-    board.drop("c1")
-    assert board.take("c1")
+    assert board.reserve("c1")
+    assert not board.reserve("c1")
+    board.release("c1")
+    assert board.reserve("c1")

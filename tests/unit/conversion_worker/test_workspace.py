@@ -12,7 +12,8 @@ import pytest
 from conversion_worker.job.workspace import WorkFolderRefused, Workspace
 from converto_core.conversion.record import Status
 from tests.unit.conversion_worker.conftest import House
-from tests.unit.conversion_worker.fakes import files_in, passing, until
+from tests.unit.conversion_worker.fakes import files_in
+from tests.unit.fake_clock import advance_until, until
 
 
 def opened(root: Path, worker_id: str, *, reserve_bytes: int = 0) -> Workspace:
@@ -147,10 +148,10 @@ async def test_slot_when_the_reserve_is_used_up_then_it_takes_nothing_until_ther
     monkeypatch.setattr(house.workspace, "has_room", has_room)
     record = await house.request()
     await house.open_slot()
-    await passing(house.clock, lambda: len(asked) >= 3)
+    await advance_until(house.clock, lambda: len(asked) >= 3)
     untouched = await house.look(record)
     room[0] = True
-    await passing(house.clock, lambda: bool(house.converter.jobs))
+    await advance_until(house.clock, lambda: bool(house.converter.jobs))
     await until(lambda: not house.board.running)
 
     assert untouched.status is Status.PENDING
