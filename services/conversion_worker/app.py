@@ -27,6 +27,7 @@ from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Offer, Worker
 from converto_core.errors import ConvertoError, DependencyUnavailable
 from converto_core.formats import Family
+from converto_core.ports.stores import CacheStore, FileStore
 from converto_engines.converter import Converter, offers_of
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
@@ -189,33 +190,39 @@ async def _work_until_stopped(slots: Sequence[Slot], registry: WorkerRegistry) -
 
 
 def _slots(context: WorkerContext, installed: InstalledConverters, servers: Servers) -> list[Slot]:
+    stores = servers.stores
+    runners = [
+        build_runner(context, installed.for_slot(number), files=stores.files, cache=stores.cache)
+        for number in range(context.settings.slots)
+    ]
+    return [Slot(context, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
+
+
+def build_runner(context: WorkerContext, converters: ConverterSet, *, files: FileStore, cache: CacheStore) -> JobRunner:
+    """Build what runs the jobs of one slot."""
     sources = Sources(
-        conversions=servers.stores.conversions,
-        files=servers.stores.files,
-        objects=servers.objects,
+        conversions=context.conversions,
+        files=files,
+        objects=context.objects,
         workspace=context.workspace,
         clock=context.clock,
     )
-    results = Results(servers.objects)
+    results = Results(context.objects)
     single_flight = SingleFlight(
-        cache=servers.stores.cache,
-        conversions=servers.stores.conversions,
+        cache=cache,
+        conversions=context.conversions,
         results=results,
         settings=context.settings,
         clock=context.clock,
     )
-    runners = [
-        JobRunner(
-            sources=sources,
-            single_flight=single_flight,
-            results=results,
-            converters=installed.for_slot(number),
-            settings=context.settings,
-            clock=context.clock,
-        )
-        for number in range(context.settings.slots)
-    ]
-    return [Slot(context, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
+    return JobRunner(
+        sources=sources,
+        single_flight=single_flight,
+        results=results,
+        converters=converters,
+        settings=context.settings,
+        clock=context.clock,
+    )
 
 
 def _record(worker_id: str, settings: Settings, installed: InstalledConverters, clock: Clock) -> Worker:

@@ -1,4 +1,4 @@
-"""What a worker tells about itself, and what stays when it leaves."""
+"""The worker's record: fresh while it runs, and what stays when it ends."""
 
 import asyncio
 from typing import Any
@@ -69,7 +69,7 @@ def running(conversion_id: str) -> Conversion:
     return Conversion(id=conversion_id, status=Status.PROCESSING, started_at=7, **fields)
 
 
-async def test_register_when_running_then_the_record_is_fresh_and_shows_what_runs() -> None:
+async def test_record_is_fresh_and_lists_running_conversions() -> None:
     """Behaviour M15."""
     desk = Desk()
     task = asyncio.create_task(desk.register.run())
@@ -90,7 +90,7 @@ async def test_register_when_running_then_the_record_is_fresh_and_shows_what_run
     assert desk.puts[-1].seen_at > desk.puts[0].seen_at
 
 
-async def test_register_when_the_database_goes_and_returns_then_the_record_is_written_again() -> None:
+async def test_record_is_written_when_the_database_returns() -> None:
     desk = Desk()
     desk.stores.is_away = True
     task = asyncio.create_task(desk.register.run())
@@ -102,7 +102,7 @@ async def test_register_when_the_database_goes_and_returns_then_the_record_is_wr
     assert "mine" in await desk.known()
 
 
-async def test_register_when_leaving_and_others_offer_the_same_then_the_record_goes() -> None:
+async def test_worker_whose_offers_others_have_removes_its_record() -> None:
     desk = Desk()
     await desk.stores.workers.put(worker("mine", desk.clock, "office"))
     await desk.stores.workers.put(worker("other", desk.clock, "office", "pdf"))
@@ -111,7 +111,7 @@ async def test_register_when_leaving_and_others_offer_the_same_then_the_record_g
     assert set(await desk.known()) == {"other"}
 
 
-async def test_register_when_the_last_one_leaves_then_its_offers_stay_and_it_is_marked_as_stopping() -> None:
+async def test_last_worker_keeps_its_offers_and_is_marked_stopping() -> None:
     """Scaling to zero must not make formats vanish."""
     desk = Desk()
     stopped = msgspec.structs.replace(worker("other", desk.clock, "office"), is_stopping=True)
@@ -124,7 +124,7 @@ async def test_register_when_the_last_one_leaves_then_its_offers_stay_and_it_is_
     assert [one.converter for one in mine.offers] == ["office"]
 
 
-def test_board_when_one_slot_has_a_conversion_then_no_other_gets_it() -> None:
+def test_reserved_conversion_is_refused_to_other_slots() -> None:
     board = RunningJobs()
 
     assert board.reserve("c1")

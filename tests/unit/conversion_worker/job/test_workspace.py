@@ -1,4 +1,4 @@
-"""Private folders: mode, wiping, what a crash left, and disks that are full."""
+"""Private folders: mode, wiping, leftovers of a crash, and full disks."""
 
 import os
 import signal
@@ -11,9 +11,11 @@ import pytest
 
 from conversion_worker.job.workspace import WorkFolderRefused, Workspace
 from converto_core.conversion.record import Status
-from tests.unit.conversion_worker.conftest import House
 from tests.unit.conversion_worker.fakes import files_in
+from tests.unit.conversion_worker.harness import Harness
 from tests.unit.fake_clock import advance_until, until
+
+ECHO = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
 
 
 def opened(root: Path, worker_id: str, *, reserve_bytes: int = 0) -> Workspace:
@@ -23,19 +25,19 @@ def opened(root: Path, worker_id: str, *, reserve_bytes: int = 0) -> Workspace:
 
 
 def crash(workspace: Workspace) -> None:
-    """What the kernel does for a process that was killed: its locks are gone, its files stay."""
+    """Do what the kernel does when a process is killed: release its locks, leave its files."""
     assert workspace._lock is not None
     os.close(workspace._lock)
 
 
-def test_workspace_when_opened_then_only_its_user_may_look_into_it(tmp_path: Path) -> None:
+def test_open_workspace_is_private(tmp_path: Path) -> None:
     workspace = opened(tmp_path / "work", "here-1-a")
 
     assert stat.S_IMODE(workspace.root.stat().st_mode) == 0o700
     assert stat.S_IMODE(workspace.folder.stat().st_mode) == 0o700
 
 
-def test_clean_up_when_a_worker_crashed_then_its_folder_goes_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+def test_clean_up_removes_folders_of_dead_workers_only(tmp_path: Path) -> None:
     """Behaviour M14: start-up cleans what a crash left."""
     dead, alive = opened(tmp_path / "work", "here-1-dead"), opened(tmp_path / "work", "here-2-alive")
     for workspace in (dead, alive):
@@ -55,34 +57,42 @@ def test_clean_up_when_a_worker_crashed_then_its_folder_goes_and_those_of_living
     ]
 
 
-@pytest.mark.parametrize(("mark", "is_ended"), [("1000", True), ("0", False)], ids=["ours", "somebody's"])
-def test_clean_up_when_a_program_of_a_dead_worker_still_runs_then_it_is_ended(
-    tmp_path: Path, mark: str, is_ended: bool
-) -> None:
-    """Found by the chaos suite: a worker killed right after it had started a program left that running for ever."""
+@pytest.mark.parametrize(("mark", "is_ended"), [("1000", True), ("0", False)], ids=["own program", "other program"])
+def test_clean_up_ends_programs_of_dead_workers(tmp_path: Path, mark: str, is_ended: bool) -> None:
+    """Found by the chaos suite: a program outlived a worker that was killed right after it had started it.
+
+    Only a process that the worker marked as its own (its OOM score) is ended.
+    """
     dead = opened(tmp_path / "work", "here-1-dead")
-    program = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)", str(dead.folder / "job" / "x")]
-    running = subprocess.Popen(["choom", "-n", mark, "--", *program], start_new_session=True, stdout=subprocess.PIPE)
+    program = [sys.executable, "-c", ECHO, str(dead.folder / "job" / "x")]
+    running = subprocess.Popen(
+        ["choom", "-n", mark, "--", *program], start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
-        assert running.stdout is not None
-        running.stdout.readline()  # it runs
+        assert _answers(running)
         crash(dead)
         opened(tmp_path / "work", "here-2-mine").clean_up()
 
-        assert _ends_soon(running) is is_ended
+        assert _answers(running) is not is_ended
+        assert not is_ended or running.wait(5) == -signal.SIGKILL
     finally:
         running.kill()
         running.communicate()
 
 
-def _ends_soon(running: "subprocess.Popen[bytes]") -> bool:
+def _answers(running: "subprocess.Popen[bytes]") -> bool:
+    """Return whether the program is alive: the signal of a clean-up ends it before it reads another line."""
+    assert running.stdin is not None
+    assert running.stdout is not None
     try:
-        return running.wait(0.5) == -signal.SIGKILL
-    except subprocess.TimeoutExpired:
+        running.stdin.write(b"ping\n")
+        running.stdin.flush()
+    except BrokenPipeError:
         return False
+    return running.stdout.readline() == b"ping\n"
 
 
-def test_clean_up_when_a_folder_is_not_a_workers_then_it_is_left_alone(tmp_path: Path) -> None:
+def test_clean_up_leaves_foreign_folders_alone(tmp_path: Path) -> None:
     workspace = opened(tmp_path / "work", "here-1-a")
     (workspace.root / "precious").mkdir()
 
@@ -90,7 +100,7 @@ def test_clean_up_when_a_folder_is_not_a_workers_then_it_is_left_alone(tmp_path:
     assert (workspace.root / "precious").is_dir()
 
 
-def test_workspace_when_closed_then_nothing_is_left(tmp_path: Path) -> None:
+def test_close_leaves_nothing(tmp_path: Path) -> None:
     workspace = opened(tmp_path / "work", "here-1-a")
     (workspace.folder / "job").mkdir()
     workspace.close()
@@ -98,7 +108,7 @@ def test_workspace_when_closed_then_nothing_is_left(tmp_path: Path) -> None:
     assert list(workspace.root.iterdir()) == []
 
 
-async def test_job_folder_when_the_job_breaks_then_it_is_wiped(tmp_path: Path) -> None:
+async def test_job_folder_is_wiped_after_an_error(tmp_path: Path) -> None:
     workspace = opened(tmp_path / "work", "here-1-a")
     with pytest.raises(ValueError, match="broken"):
         async with workspace.job_folder("job") as folder:
@@ -109,14 +119,14 @@ async def test_job_folder_when_the_job_breaks_then_it_is_wiped(tmp_path: Path) -
     assert list(workspace.folder.iterdir()) == []
 
 
-def test_workspace_when_the_place_is_a_file_then_the_message_names_the_setting(tmp_path: Path) -> None:
+def test_file_as_work_folder_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "work").write_bytes(b"")
 
     with pytest.raises(WorkFolderRefused, match="CONVERTO_WORK_DIR"):
         opened(tmp_path / "work", "here-1-a")
 
 
-def test_workspace_when_the_place_is_a_link_then_it_is_refused(tmp_path: Path) -> None:
+def test_link_as_work_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "work").symlink_to(tmp_path / "elsewhere")
 
@@ -124,35 +134,33 @@ def test_workspace_when_the_place_is_a_link_then_it_is_refused(tmp_path: Path) -
         opened(tmp_path / "work", "here-1-a")
 
 
-async def test_slot_when_the_disk_is_too_full_for_the_file_then_it_is_tried_again_later(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_file_larger_than_the_free_disk_waits_for_another_attempt(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house.workspace, "has_room", lambda needed_bytes=0: needed_bytes == 0)
-    record = await house.request()
-    await house.open_slot()
-    waiting = await house.reach(record, Status.PENDING)
+    monkeypatch.setattr(harness.workspace, "has_room", lambda needed_bytes=0: needed_bytes == 0)
+    record = await harness.request()
+    await harness.start_slot()
+    waiting = await harness.wait_for(record, Status.PENDING)
 
     assert waiting.errors[0].code == "insufficient_storage"
-    assert house.converter.jobs == []
+    assert harness.converter.jobs == []
 
 
-async def test_slot_when_the_reserve_is_used_up_then_it_takes_nothing_until_there_is_room(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slot_takes_nothing_until_the_disk_has_room(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     room, asked = [False], list[int]()
 
     def has_room(needed_bytes: int = 0) -> bool:
         asked.append(needed_bytes)
         return room[0]
 
-    monkeypatch.setattr(house.workspace, "has_room", has_room)
-    record = await house.request()
-    await house.open_slot()
-    await advance_until(house.clock, lambda: len(asked) >= 3)
-    untouched = await house.look(record)
+    monkeypatch.setattr(harness.workspace, "has_room", has_room)
+    record = await harness.request()
+    await harness.start_slot()
+    await advance_until(harness.clock, lambda: len(asked) >= 3)
+    untouched = await harness.get(record)
     room[0] = True
-    await advance_until(house.clock, lambda: bool(house.converter.jobs))
-    await until(lambda: not house.board.running)
+    await advance_until(harness.clock, lambda: bool(harness.converter.jobs))
+    await until(lambda: not harness.running_jobs.running)
 
     assert untouched.status is Status.PENDING
-    assert (await house.look(record)).status is Status.COMPLETED
+    assert (await harness.get(record)).status is Status.COMPLETED
