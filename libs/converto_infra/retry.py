@@ -77,6 +77,11 @@ class Retry:
 
         `failed` is the error of a first attempt that the caller made itself: a pause comes first then.
         """
+        try:
+            if failed is None:
+                return await call()  # without tenacity, which adds about 90 µs to a call
+        except DependencyUnavailable as error:
+            failed = error
 
         async def attempt() -> Answer:
             nonlocal failed
