@@ -26,7 +26,7 @@ Behaviour = Callable[[Job], Awaitable[list[Product]]]
 
 
 class FakeConverter:
-    """A converter whose behaviour each test sets; it notes what it was given."""
+    """A converter whose behaviour each test sets; it records its jobs."""
 
     engine, loss, is_paged = "fake", 0.0, False
     losses: tuple[Loss, ...] = ()
@@ -64,11 +64,11 @@ class FakeConverter:
             raise
 
     async def aclose(self) -> None:
-        """Nothing is kept warm."""
+        """Nothing to close."""
 
 
 async def make_upper_case(job: Job) -> list[Product]:
-    """The usual behaviour: one product, whose content follows from the source."""
+    """Make one product: the source in upper case."""
     product = job.folder / f"made.{job.target_format}"
     product.write_bytes(job.source.read_bytes().upper())
     job.report(100.0, "written")
@@ -76,7 +76,7 @@ async def make_upper_case(job: Job) -> list[Product]:
 
 
 class Gate:
-    """A behaviour that waits until the test opens it."""
+    """A behaviour that waits until the test opens the gate."""
 
     def __init__(self) -> None:
         self.reached, self.open = asyncio.Event(), asyncio.Event()
@@ -88,7 +88,7 @@ class Gate:
 
 
 def failing_with(error: Exception) -> Behaviour:
-    """A behaviour that raises."""
+    """Return a behaviour that raises `error`."""
 
     async def behaviour(job: Job) -> list[Product]:
         raise error
@@ -97,7 +97,7 @@ def failing_with(error: Exception) -> Behaviour:
 
 
 class LossyStores(MemoryStores):
-    """A database whose answers can be lost: the update happens, the caller hears nothing."""
+    """A database whose answers can be lost: the update is applied, the caller gets an error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,5 +117,5 @@ class LossyStores(MemoryStores):
 
 
 def files_in(folder: Path) -> list[str]:
-    """Everything below a folder, for tests of wiping."""
+    """Return the relative paths of all files below a folder."""
     return sorted(str(Path(base, name).relative_to(folder)) for base, _, names in os.walk(folder) for name in names)

@@ -39,23 +39,23 @@ def worker(worker_id: str, clock: FakeClock, *converters: str) -> Worker:
     )
 
 
-class Desk:
-    """A register over a memory store."""
+class Registered:
+    """A worker registry over an in-memory store."""
 
     def __init__(self) -> None:
-        self.clock, self.stores, self.board, self.stop = FakeClock(), MemoryStores(), RunningJobs(), Stop()
+        self.clock, self.stores, self.running_jobs, self.stop = FakeClock(), MemoryStores(), RunningJobs(), Stop()
         self.puts: list[Worker] = []
         put = self.stores.workers.put
 
-        async def noting(worker: Worker) -> None:
+        async def put_and_record(worker: Worker) -> None:
             await put(worker)
             self.puts.append(worker)
 
-        self.stores.workers.put = noting  # type: ignore[method-assign]
-        self.register = WorkerRegistry(
+        self.stores.workers.put = put_and_record  # type: ignore[method-assign]
+        self.registry = WorkerRegistry(
             worker("mine", self.clock, "office"),
             store=self.stores.workers,
-            running_jobs=self.board,
+            running_jobs=self.running_jobs,
             clock=self.clock,
             stopping=self.stop.stopping,
         )
@@ -71,63 +71,63 @@ def running(conversion_id: str) -> Conversion:
 
 async def test_record_is_fresh_and_lists_running_conversions() -> None:
     """Behaviour M15."""
-    desk = Desk()
-    task = asyncio.create_task(desk.register.run())
-    await advance_until(desk.clock, lambda: len(desk.puts) >= 1)
-    desk.board.reserve("c1")
-    desk.board.start(running("c1"))
-    await advance_until(desk.clock, lambda: bool(desk.puts[-1].running), step_s=0.1)
-    desk.board.release("c1")
-    await advance_until(desk.clock, lambda: not desk.puts[-1].running, step_s=0.1)
-    shown = desk.puts[-2]
-    started = desk.clock.monotonic()
-    count = len(desk.puts)
-    await advance_until(desk.clock, lambda: len(desk.puts) > count)
+    registered = Registered()
+    task = asyncio.create_task(registered.registry.run())
+    await advance_until(registered.clock, lambda: len(registered.puts) >= 1)
+    registered.running_jobs.reserve("c1")
+    registered.running_jobs.start(running("c1"))
+    await advance_until(registered.clock, lambda: bool(registered.puts[-1].running), step_s=0.1)
+    registered.running_jobs.release("c1")
+    await advance_until(registered.clock, lambda: not registered.puts[-1].running, step_s=0.1)
+    shown = registered.puts[-2]
+    started = registered.clock.monotonic()
+    count = len(registered.puts)
+    await advance_until(registered.clock, lambda: len(registered.puts) > count)
     task.cancel()
 
     assert [(slot.conversion_id, slot.started_at) for slot in shown.running] == [("c1", 7)]
-    assert desk.clock.monotonic() - started <= 6
-    assert desk.puts[-1].seen_at > desk.puts[0].seen_at
+    assert registered.clock.monotonic() - started <= 6
+    assert registered.puts[-1].seen_at > registered.puts[0].seen_at
 
 
 async def test_record_is_written_when_the_database_returns() -> None:
-    desk = Desk()
-    desk.stores.is_away = True
-    task = asyncio.create_task(desk.register.run())
-    await advance_until(desk.clock, lambda: desk.clock.monotonic() > 1020)
-    desk.stores.is_away = False
-    await advance_until(desk.clock, lambda: bool(desk.puts))
+    registered = Registered()
+    registered.stores.is_away = True
+    task = asyncio.create_task(registered.registry.run())
+    await advance_until(registered.clock, lambda: registered.clock.monotonic() > 1020)
+    registered.stores.is_away = False
+    await advance_until(registered.clock, lambda: bool(registered.puts))
     task.cancel()
 
-    assert "mine" in await desk.known()
+    assert "mine" in await registered.known()
 
 
 async def test_worker_whose_offers_others_have_removes_its_record() -> None:
-    desk = Desk()
-    await desk.stores.workers.put(worker("mine", desk.clock, "office"))
-    await desk.stores.workers.put(worker("other", desk.clock, "office", "pdf"))
-    await desk.register.deregister()
+    registered = Registered()
+    await registered.stores.workers.put(worker("mine", registered.clock, "office"))
+    await registered.stores.workers.put(worker("other", registered.clock, "office", "pdf"))
+    await registered.registry.deregister()
 
-    assert set(await desk.known()) == {"other"}
+    assert set(await registered.known()) == {"other"}
 
 
 async def test_last_worker_keeps_its_offers_and_is_marked_stopping() -> None:
     """Scaling to zero must not make formats vanish."""
-    desk = Desk()
-    stopped = msgspec.structs.replace(worker("other", desk.clock, "office"), is_stopping=True)
-    await desk.stores.workers.put(stopped)
-    desk.stop.stopping.set()
-    await desk.register.deregister()
-    mine = (await desk.known())["mine"]
+    registered = Registered()
+    stopped = msgspec.structs.replace(worker("other", registered.clock, "office"), is_stopping=True)
+    await registered.stores.workers.put(stopped)
+    registered.stop.stopping.set()
+    await registered.registry.deregister()
+    record = (await registered.known())["mine"]
 
-    assert mine.is_stopping
-    assert [one.converter for one in mine.offers] == ["office"]
+    assert record.is_stopping
+    assert [one.converter for one in record.offers] == ["office"]
 
 
 def test_reserved_conversion_is_refused_to_other_slots() -> None:
-    board = RunningJobs()
+    running_jobs = RunningJobs()
 
-    assert board.reserve("c1")
-    assert not board.reserve("c1")
-    board.release("c1")
-    assert board.reserve("c1")
+    assert running_jobs.reserve("c1")
+    assert not running_jobs.reserve("c1")
+    running_jobs.release("c1")
+    assert running_jobs.reserve("c1")

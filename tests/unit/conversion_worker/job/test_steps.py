@@ -38,10 +38,10 @@ async def test_progress_is_divided_by_seconds_and_never_decreases(harness: Harne
     quick = FakeConverter(half_and_half, name="quick", source="pdf", target="png", seconds=1)
     plan = (Step("fake", "txt", "pdf"), Step("quick", "pdf", "png"))
     reported = await run(harness, tmp_path, slow, quick, plan=plan)
-    told = [percent for percent, _ in reported if percent]
+    percents = [percent for percent, _ in reported if percent]
 
-    assert told == sorted(told)
-    assert told[-1] < 100
+    assert percents == sorted(percents)
+    assert percents[-1] < 100
     assert (40.0, "halfway to pdf") in reported
     assert (80.0, "halfway to png") in reported
     assert reported[0] == (0.0, "downloading")
@@ -121,7 +121,7 @@ async def test_page_names_sort_in_page_order(harness: Harness) -> None:
 
 
 async def test_program_without_output_is_an_invalid_output(harness: Harness) -> None:
-    """Promise 5: `completed` means that there is something."""
+    """Promise 5: `completed` means that an output exists."""
 
     async def nothing(job: Job) -> list[Product]:
         return []

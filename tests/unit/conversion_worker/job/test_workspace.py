@@ -38,7 +38,7 @@ def test_open_workspace_is_private(tmp_path: Path) -> None:
 
 
 def test_clean_up_removes_folders_of_dead_workers_only(tmp_path: Path) -> None:
-    """Behaviour M14: start-up cleans what a crash left."""
+    """Behaviour M14: start-up removes what a crash left behind."""
     dead, alive = opened(tmp_path / "work", "here-1-dead"), opened(tmp_path / "work", "here-2-alive")
     for workspace in (dead, alive):
         (workspace.folder / "job").mkdir()

@@ -46,7 +46,7 @@ async def test_lost_answer_to_the_entry_still_leads(harness: Harness) -> None:
     """An unknown outcome is looked up: a leader must not wait for itself."""
     lead, answers = harness.stores.cache.lead, 0
 
-    async def lead_unheard(entry: Any) -> bool:
+    async def lead_without_answer(entry: Any) -> bool:
         nonlocal answers
         answers += 1
         led = await lead(entry)
@@ -54,7 +54,7 @@ async def test_lost_answer_to_the_entry_still_leads(harness: Harness) -> None:
             raise StoreUnavailable(detail="the answer was lost")
         return led
 
-    harness.stores.cache.lead = lead_unheard  # type: ignore[method-assign]
+    harness.stores.cache.lead = lead_without_answer  # type: ignore[method-assign]
     await harness.start_slot()
     record = await harness.request()
 
@@ -67,7 +67,7 @@ async def test_lost_answer_to_the_entry_still_leads(harness: Harness) -> None:
 
 
 async def test_entry_of_another_owner_is_never_reused(harness: Harness) -> None:
-    """The key holds the owner already; this is the second lock on the same door."""
+    """The key contains the owner already; this check is a second barrier."""
     await harness.start_slot()
     (first,) = await ended(harness, await harness.request())
     known = await harness.stores.cache.get(first.cache_key or "")

@@ -136,7 +136,7 @@ async def test_disabled_cache_runs_every_request(harness: Harness) -> None:
 async def test_new_file_version_never_gets_the_old_result(
     harness: Harness,
 ) -> None:
-    """I7, I8: keys are made of the bytes of the very version; the old version still has its own result."""
+    """I7, I8: keys are made from the bytes of one version; the old version keeps its own result."""
     await harness.start_slot()
     (old,) = await ended(harness, await harness.request(b"old deck"))
     changed = {"version": 2, "key": source_key(OWNER, old.file_id, 2), "size_bytes": 8, "sha256": None, "sha512": None}

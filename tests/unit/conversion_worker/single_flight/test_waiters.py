@@ -46,7 +46,7 @@ async def test_released_waiter_does_not_fetch_its_source(harness: Harness) -> No
 
 
 async def test_waiters_of_a_bad_file_fail_without_a_run(harness: Harness) -> None:
-    """I8, I13: a bad file is tried once, however many have sent it; a user's retry runs afresh."""
+    """I8, I13: a bad file is tried once, however many users sent it; a user's retry runs afresh."""
     gate, leader = await start_leading(harness, failing_with(CorruptSource("The deck is damaged")))
     await harness.start_slot()
     waiters = [await start_waiting(harness, await harness.request()) for _ in range(3)]
@@ -114,7 +114,7 @@ async def test_cancelled_waiter_ends_while_its_leader_goes_on(harness: Harness) 
 async def test_waiter_takes_over_from_a_lost_leader(
     harness: Harness,
 ) -> None:
-    """Promises 1 and 3: a dead leader blocks nobody, and its own second run costs no engine."""
+    """Promises 1 and 3: a dead leader blocks nobody, and its own second attempt runs no engine."""
     gate, leader = await start_leading(harness)
     harness.converter.behaviour = make_upper_case  # for the next conversion of this slot, after it finds itself fenced
     healthy = FakeConverter(make_upper_case)
@@ -166,10 +166,10 @@ async def test_waiter_that_registers_after_its_leader_ended_is_released(
     async def apply_late(change: Any) -> Conversion | None:
         if change.assign.get("waits_for"):
             paused.set()
-            await until(leader_has_told)
+            await until(leader_is_done)
         return await apply(change)
 
-    async def leader_has_told() -> bool:
+    async def leader_is_done() -> bool:
         return (await harness.get(leader)).is_terminal and leader.id not in harness.running_jobs.running
 
     harness.stores.conversions.apply = apply_late  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from tests.unit.fake_clock import advance_until
 
 @pytest.mark.parametrize("error", [CorruptSource("The deck is damaged"), EngineTimeout(), LimitExceeded()])
 async def test_permanent_error_fails_at_once(harness: Harness, error: Exception) -> None:
-    """Behaviours I4 and I13: a stable code and a message for people; the next file converts."""
+    """Behaviours I4 and I13: a stable code and a message for users; the next file converts."""
     harness.converter.behaviour = failing_with(error)
     record = await harness.request()
     await harness.start_slot()

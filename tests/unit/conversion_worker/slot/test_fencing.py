@@ -7,7 +7,7 @@ from tests.unit.fake_clock import advance_until, until
 
 
 async def test_result_of_a_fenced_worker_is_never_visible(harness: Harness) -> None:
-    """Promise 2: the reaper gave the conversion to another worker while this one was out."""
+    """Promise 2: the reaper gave the conversion to another worker while this one did not answer."""
     gate, record, _ = await harness.start_held()
     other = await harness.lose_to_another_worker(record)
     gate.open.set()
@@ -63,7 +63,7 @@ async def test_lost_answer_to_the_claim_is_looked_up(harness: Harness) -> None:
 
 
 async def test_claim_found_late_beats_before_the_work(harness: Harness) -> None:
-    """Promise 3: a reaper counts from the claim, so a worker that hears of it late has to beat before it begins."""
+    """Promise 3: a reaper counts from the claim, so a worker that finds its claim late has to beat before it starts."""
     harness.stores.lose_answer_to = lambda change: change.to is Status.PROCESSING
     await harness.request()
     await harness.start_slot()
@@ -74,7 +74,7 @@ async def test_claim_found_late_beats_before_the_work(harness: Harness) -> None:
 
 
 async def test_unconfirmed_lease_ends_the_program_before_a_reaper_may(harness: Harness) -> None:
-    """Promise 3: the worker stops before a reaper may give the conversion away; afterwards it hands back itself."""
+    """Promise 3: the worker ends its program before a reaper may act, and hands the conversion back afterwards."""
     _, record, _ = await harness.start_held()
     started = harness.clock.monotonic()
     harness.stores.is_away = True

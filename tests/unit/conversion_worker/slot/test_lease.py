@@ -17,7 +17,7 @@ from tests.unit.fake_clock import FakeClock, advance_until, until
 
 
 class Held:
-    """One claimed conversion under a lease, with work that ends when the test says so."""
+    """One claimed conversion under a lease, with work that ends when the test wants it to."""
 
     def __init__(self) -> None:
         self.clock, self.stores, self.bus = FakeClock(), LossyStores(), MemoryEventBus()
@@ -136,14 +136,14 @@ async def test_silent_work_beats_within_the_interval(held: Held) -> None:
 
 
 async def test_beat_publishes_an_event(held: Held) -> None:
-    async with held.bus.facts() as facts:
+    async with held.bus.facts() as events:
         lease = await held.begin()
         lease.report(12.0, "opening")
         await advance_until(held.clock, lambda: held.beats() >= 1)
-        told = await anext(aiter(facts))
+        event = await anext(aiter(events))
         await held.end()
 
-    assert (told.percent, told.stage, told.status) == (12.0, "opening", Status.PROCESSING)
+    assert (event.percent, event.stage, event.status) == (12.0, "opening", Status.PROCESSING)
 
 
 async def test_work_survives_a_lost_beat(held: Held) -> None:
@@ -169,7 +169,7 @@ async def test_unconfirmed_beats_end_the_lease_in_time(held: Held) -> None:
 
 
 async def test_process_stopped_beyond_the_lease_ends_it(held: Held) -> None:
-    """A stopped process that goes on must not believe that it still holds anything."""
+    """A process that continues after SIGSTOP must not assume that it still holds its lease."""
     await held.begin()
     await until(lambda: held.clock.is_waited_for)
     held.stores.is_away = True

@@ -6,7 +6,7 @@ from tests.unit.fake_clock import until
 
 
 async def test_returning_database_lets_the_slot_claim(harness: Harness) -> None:
-    """Behaviour C8: the worker reconnects by itself."""
+    """Behaviour C8: the worker reconnects without a restart."""
     record = await harness.request()
     harness.stores.is_away = True
     await harness.start_slot()

@@ -49,7 +49,7 @@ async def test_idle_slot_stops_at_once(harness: Harness) -> None:
 
 
 async def test_end_of_the_grace_period_hands_back_uncharged(harness: Harness) -> None:
-    """Behaviour M14: or gives back what it has; the attempt is not charged and it is next in line."""
+    """Behaviour M14: or hands back what it has; the attempt is not charged and the conversion goes to the high lane."""
     _, record, slot = await harness.start_held()
     harness.stop.stopping.set()
     harness.stop.hand_back.set()
@@ -70,7 +70,7 @@ async def test_hand_back_without_a_database_gives_up_soon(harness: Harness) -> N
     await asyncio.wait_for(slot, 5)
     harness.stores.is_away = False
 
-    assert (await harness.get(record)).status is Status.PROCESSING  # the reaper's from here
+    assert (await harness.get(record)).status is Status.PROCESSING  # left to the reaper
 
 
 async def test_cancelled_slot_hands_back_and_passes_the_cancellation_on(harness: Harness) -> None:
@@ -85,7 +85,7 @@ async def test_cancelled_slot_hands_back_and_passes_the_cancellation_on(harness:
 async def test_stopping_worker_finishes_a_claim_whose_answer_was_lost(
     harness: Harness,
 ) -> None:
-    """M14: a worker that stops in good order leaves nothing to the reaper."""
+    """M14: a graceful stop leaves nothing to the reaper."""
     harness.stores.lose_answer_to = lambda change: "worker" in change.assign and change.to is Status.PROCESSING
     record = await harness.request()
     slot = await harness.start_slot()

@@ -95,19 +95,19 @@ async def test_each_step_converts_the_product_of_the_previous_one(harness: Harne
 
 
 async def test_only_one_slot_takes_the_quarantine_lane(harness: Harness) -> None:
-    """Promise 3: what took workers down runs alone."""
-    suspect = await harness.request(lane=Lane.QUARANTINE)
+    """Promise 3: a file that killed workers runs alone."""
+    quarantined = await harness.request(lane=Lane.QUARANTINE)
     ordinary = await harness.request()
     await harness.start_slot()
     await harness.wait_for(ordinary, Status.COMPLETED)
-    assert (await harness.get(suspect)).status is Status.PENDING
+    assert (await harness.get(quarantined)).status is Status.PENDING
     await harness.start_slot(takes_quarantine=True)
 
-    await harness.wait_for(suspect, Status.COMPLETED)
+    await harness.wait_for(quarantined, Status.COMPLETED)
 
 
 async def test_running_conversion_is_listed(harness: Harness) -> None:
-    """Behaviour M15: what is running can be seen."""
+    """Behaviour M15: running conversions are visible."""
     gate, record, _ = await harness.start_held()
     seen = [slot.conversion_id for slot in harness.running_jobs.running]
     gate.open.set()
