@@ -32,7 +32,7 @@ from converto_core.errors import EngineError
 from converto_core.events import ConversionEvent
 from converto_core.formats import Family
 from converto_engines.converter import Product, Report
-from converto_infra.clock import SystemClock
+from converto_infra.clock import Clock
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
@@ -61,7 +61,7 @@ class FixedWork(JobRunner):
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
         """The result is the source."""
         note(RUN, claimed.id)
-        path, retry = folder / "source", server_retry(self._timeout_s, SystemClock())
+        path, retry = folder / "source", server_retry(self._timeout_s, Clock())
         await retry(lambda: self._objects.download(source_key(claimed.id), path))
         child = await asyncio.create_subprocess_exec("sleep", str(WORK_S))
         if await child.wait() != 0:
@@ -83,7 +83,7 @@ class TellingBus(RabbitEventBus):
 async def serve(settings: Settings, *, is_fixed: bool) -> None:
     """Take conversions until asked to stop."""
     async with AsyncExitStack() as left_open:
-        stop, clock, running_jobs = Stop(), SystemClock(), RunningJobs()
+        stop, clock, running_jobs = Stop(), Clock(), RunningJobs()
         stop_on_signals(stop, grace_s=settings.stop_grace_s)
         worker_id = f"bench-{os.getpid()}-{secrets.token_hex(3)}"
         stores, objects, bus, workspace = await left_open.enter_async_context(_opened(settings, worker_id, is_fixed))
@@ -120,7 +120,7 @@ async def _work(slots: list[Slot], register: WorkerRegistry) -> None:
         registering.cancel()
 
 
-def _record(worker_id: str, settings: Settings, clock: SystemClock) -> Worker:
+def _record(worker_id: str, settings: Settings, clock: Clock) -> Worker:
     now = clock.now_ms()
     return Worker(
         id=worker_id,

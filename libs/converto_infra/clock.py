@@ -1,31 +1,14 @@
-"""The clocks and waits of a process, behind a protocol so that tests control time."""
+"""The clocks and waits of a process in one class, so that tests can control time."""
 
 import asyncio
 import random
 import time
-from typing import Protocol
 
 from converto_core import ids
 
 
-class Clock(Protocol):
+class Clock:
     """Two clocks and two ways to wait: deadlines and leases use `monotonic`, records use `now_ms`."""
-
-    def monotonic(self) -> float:
-        """Return seconds since an arbitrary start; never jumps."""
-
-    def now_ms(self) -> int:
-        """Return the wall clock in milliseconds since the epoch, UTC."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds`."""
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        """Wait for `event`, at most `seconds`; return whether it is set."""
-
-
-class SystemClock:
-    """The clocks of this machine."""
 
     def monotonic(self) -> float:
         """Return seconds since an arbitrary start; never jumps."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from converto_core.errors import DependencyUnavailable
-from converto_infra.clock import Clock, SystemClock
+from converto_infra.clock import Clock
 
 Answer = TypeVar("Answer")
 OnFailure = Callable[[DependencyUnavailable, int], None]
@@ -30,7 +30,7 @@ class Backoff:
         """`first_s` is the longest first pause; it doubles with each failure up to `longest_s`."""
         self.failures = 0
         self._first_s, self._longest_s = first_s, longest_s
-        self._clock, self._stop = clock or SystemClock(), stop
+        self._clock, self._stop = clock or Clock(), stop
 
     def reset(self) -> None:
         """Start again with the shortest pause."""
@@ -65,7 +65,7 @@ class Retry:
         `stop` also ends a pause early. `on_failure` is called before each pause with the number of failures so far.
         """
         self._first_s, self._longest_s = first_s, longest_s
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
         self._deadline_s = None if within_s is None else self._clock.monotonic() + within_s
         self._stop, self._attempts_when_stopped = stop, attempts_when_stopped
         self._on_failure = on_failure

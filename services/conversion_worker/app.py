@@ -31,7 +31,7 @@ from converto_core.ports.stores import CacheStore, FileStore
 from converto_engines.converter import Converter, offers_of
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
-from converto_infra.clock import Clock, SystemClock
+from converto_infra.clock import Clock
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.retry import Retry
@@ -75,7 +75,7 @@ class WorkerParts(msgspec.Struct, frozen=True):
 
     connect: Callable[[Settings], Servers] = Servers.connect
     converters: ConverterBuilder = build_converters
-    clock: Clock = SystemClock()
+    clock: Clock = Clock()
 
 
 class InstalledConverters(msgspec.Struct, frozen=True):

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from converto_infra.clock import Clock
+
 START_MS = 1_790_000_000_000
 
 
-class FakeClock:
+class FakeClock(Clock):
     """A clock that stands still until a test advances it."""
 
     def __init__(self) -> None:

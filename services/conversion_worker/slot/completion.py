@@ -5,11 +5,9 @@ An update whose answer was lost is looked up, never guessed.
 
 import asyncio
 import errno
-from typing import Protocol
 
 import structlog
 
-from conversion_worker.job.results import JobResult
 from conversion_worker.job.source import insufficient_storage
 from conversion_worker.single_flight.single_flight import LeaderRunning
 from conversion_worker.slot.lease import Ending, LeaseEnded
@@ -18,7 +16,6 @@ from converto_core.conversion.transitions import (
     Change,
     cancel_running,
     cancel_waiting,
-    complete,
     fail,
     follow,
     hand_back,
@@ -39,6 +36,7 @@ from converto_core.ports.stores import ConversionStore
 from converto_infra.clock import Clock
 from converto_infra.metrics import ENDED
 from converto_infra.retry import Retry, backoff_s
+from converto_infra.settings import Settings
 
 ATTEMPTS_WHEN_STOPPED = 3  # a worker without time left leaves the rest to the reaper
 HAND_BACK_TIMEOUT_S = 3.0
@@ -46,37 +44,7 @@ HAND_BACK_TIMEOUT_S = 3.0
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class AttemptSettings(Protocol):
-    """How often and how soon an engine gets another attempt."""
-
-    @property
-    def max_attempts(self) -> int:
-        """Attempts in all."""
-
-    @property
-    def retry_base_s(self) -> float:
-        """Longest wait before the second attempt; doubles with each further one."""
-
-    @property
-    def retry_max_s(self) -> float:
-        """Longest wait before any attempt."""
-
-
-def completed_change(claimed: Conversion, result: JobResult, *, now_ms: int) -> Change:
-    """Return the update that makes a job's outputs visible."""
-    return complete(
-        claimed,
-        outputs=result.outputs,
-        engine_versions=result.engine_versions,
-        notes=result.notes,
-        cached_from=result.cached_from,
-        now_ms=now_ms,
-    )
-
-
-def change_after_error(
-    error: Exception, claimed: Conversion, *, settings: AttemptSettings, now_ms: int
-) -> Change | None:
+def change_after_error(error: Exception, claimed: Conversion, *, settings: Settings, now_ms: int) -> Change | None:
     """Return the update that an error calls for, None when the conversion is no longer ours."""
     if isinstance(error, LeaseEnded):
         return _change_after_lease(error.ending, claimed, now_ms)

@@ -6,7 +6,7 @@ Time is measured on the worker's own monotonic clock only.
 import asyncio
 from collections.abc import Coroutine
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,6 +18,7 @@ from converto_core.events import fact
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 from converto_infra.clock import Clock, jittered_s
+from converto_infra.settings import Settings
 
 WRITE_GAP_S = 1.0  # at most one progress write per second, however often a program reports
 
@@ -43,18 +44,6 @@ class LeaseEnded(Exception):
         self.ending = ending
 
 
-class LeaseSettings(Protocol):
-    """The two settings of a lease, both in seconds."""
-
-    @property
-    def beat_interval_s(self) -> float:
-        """Longest time between two beats."""
-
-    @property
-    def lease_s(self) -> float:
-        """A reaper that sees no beat for this long hands the conversion to another worker."""
-
-
 class Lease:
     """This worker's right to work on one claimed conversion."""
 
@@ -64,7 +53,7 @@ class Lease:
         *,
         store: ConversionStore,
         bus: EventBus,
-        settings: LeaseSettings,
+        settings: Settings,
         clock: Clock,
         hand_back: asyncio.Event,
     ) -> None:

@@ -4,17 +4,18 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from conversion_worker.concurrency import unless
 from conversion_worker.job.results import JobResult
 from conversion_worker.job.steps import JobRunner
 from conversion_worker.slot.claim import FIRST_PAUSE_S, LONGEST_PAUSE_S, claim_message
-from conversion_worker.slot.completion import Completion, change_after_error, completed_change, log_failure
+from conversion_worker.slot.completion import Completion, change_after_error, log_failure
 from conversion_worker.slot.context import WorkerContext
 from conversion_worker.slot.lease import Lease
 from converto_core.conversion.record import Conversion, Lane
-from converto_core.conversion.transitions import Change
+from converto_core.conversion.transitions import Change, complete
 from converto_core.errors import BusUnavailable
 from converto_core.events import fact
 from converto_core.ports.bus import Consumer, Delivery
@@ -130,7 +131,7 @@ class Slot:
         except Exception as error:  # noqa: BLE001 - message boundary: whatever happened, the record has to say so
             log_failure(claimed, error)
             return change_after_error(error, claimed, settings=context.settings, now_ms=context.clock.now_ms())
-        return completed_change(claimed, result, now_ms=context.clock.now_ms())
+        return complete(claimed, now_ms=context.clock.now_ms(), **msgspec.structs.asdict(result))
 
     async def _run_steps(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
         """Wait for the gate, then run; the lease beats meanwhile."""

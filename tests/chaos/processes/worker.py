@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conversion_worker.app import Servers, WorkerParts, run_worker
 from converto_engines.runtime.process import Sandbox
-from converto_infra.clock import SystemClock
+from converto_infra.clock import Clock
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 from tests.chaos.processes import converter
@@ -15,7 +15,7 @@ from tests.chaos.processes.ports import CrashingBus, CrashingObjects, CrashingSt
 from tests.chaos.report.journal import Journal
 
 
-class SkewedClock(SystemClock):
+class SkewedClock(Clock):
     """The clocks of a machine whose wall clock is wrong."""
 
     def __init__(self, skew_s: float) -> None:

@@ -30,7 +30,7 @@ from converto_core.errors import (
 from converto_core.formats import Family
 from converto_core.object_keys import output_key
 from converto_engines.converter import Report
-from converto_infra.clock import SystemClock
+from converto_infra.clock import Clock
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.retry import Retry
 from converto_infra.settings import Settings
@@ -61,7 +61,7 @@ class Servers:
         self.complaints: list[str] = []
 
 
-class OwnClock(SystemClock):
+class OwnClock(Clock):
     """A process's clocks: neither agrees with anybody else's, and a frozen process does not hear them."""
 
     def __init__(self, process: "Process", offset_s: float) -> None:
