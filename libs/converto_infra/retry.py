@@ -30,7 +30,7 @@ class Backoff:
         """`first_s` is the longest first pause; it doubles with each failure up to `longest_s`."""
         self.failures = 0
         self._first_s, self._longest_s = first_s, longest_s
-        self._clock, self._stop = clock or Clock(), stop
+        self._clock, self._stop = clock or Clock(), stop or asyncio.Event()
 
     def reset(self) -> None:
         """Start again with the shortest pause."""
@@ -40,7 +40,7 @@ class Backoff:
         """Count one more failure and wait."""
         self.failures += 1
         seconds = backoff_s(self.failures, first_s=self._first_s, longest_s=self._longest_s)
-        await _pause(seconds, self._clock, self._stop)
+        await self._clock.wait(self._stop, seconds)
 
 
 class Retry:
@@ -67,7 +67,7 @@ class Retry:
         self._first_s, self._longest_s = first_s, longest_s
         self._clock = clock or Clock()
         self._deadline_s = None if within_s is None else self._clock.monotonic() + within_s
-        self._stop, self._attempts_when_stopped = stop, attempts_when_stopped
+        self._stop, self._attempts_when_stopped = stop or asyncio.Event(), attempts_when_stopped or math.inf
         self._on_failure = on_failure
 
     async def __call__(
@@ -95,7 +95,7 @@ class Retry:
             wait=lambda state: backoff_s(state.attempt_number, first_s=self._first_s, longest_s=self._longest_s),
             stop=self._is_over,
             before_sleep=self._report,
-            sleep=lambda seconds: _pause(seconds, self._clock, self._stop),
+            sleep=self._pause,
             reraise=True,
         )
         return await attempts(attempt)
@@ -103,17 +103,12 @@ class Retry:
     def _is_over(self, state: RetryCallState) -> bool:
         if self._deadline_s is not None and self._clock.monotonic() >= self._deadline_s:
             return True
-        is_stopped = self._stop is not None and self._stop.is_set()
-        return is_stopped and state.attempt_number >= (self._attempts_when_stopped or math.inf)
+        return self._stop.is_set() and state.attempt_number >= self._attempts_when_stopped
+
+    async def _pause(self, seconds: float) -> None:
+        await self._clock.wait(self._stop, seconds)
 
     def _report(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, DependencyUnavailable):
             self._on_failure(error, state.attempt_number)
-
-
-async def _pause(seconds: float, clock: Clock, stop: asyncio.Event | None) -> None:
-    if stop is None:
-        await clock.sleep(seconds)
-    else:
-        await clock.wait(stop, seconds)
