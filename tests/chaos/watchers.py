@@ -70,7 +70,7 @@ class EventListener:
     async def run(self) -> None:
         """Listen until cancelled; events published while the broker is away are missed."""
         try:
-            async with self._bus.facts() as events:
+            async with self._bus.subscribe() as events:
                 async for event in events:
                     if event.status is Status.COMPLETED:
                         self._completions[event.id].add(event.token)

@@ -122,8 +122,8 @@ async def test_questions_when_many_records_lie_there_then_an_index_leads_each_of
             await stores.conversions.find(query)
         await stores.conversions.due(now_ms=0, limit=1)
         await stores.conversions.processing(limit=1)
-        await stores.conversions.woken(None, None, changed_before_ms=0, limit=1)
-        await stores.conversions.woken(Family.PDF, Lane.HIGH, changed_before_ms=0, limit=1)
+        await stores.conversions.published(None, None, changed_before_ms=0, limit=1)
+        await stores.conversions.published(Family.PDF, Lane.HIGH, changed_before_ms=0, limit=1)
         await stores.conversions.awaiting_upload(created_before_ms=0, limit=1)
         indexes = await client[settings.mongodb_database]["conversions"].index_information()
         keys = [[name for name, _ in index["key"]] for index in indexes.values()]

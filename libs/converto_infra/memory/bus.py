@@ -66,7 +66,7 @@ class MemoryEventBus:
             raise BusUnavailable(detail=f"there is no queue for {family} and {lane}")
         return self.waiting(family, lane)
 
-    async def announce(self, event: ConversionEvent) -> None:
+    async def publish_event(self, event: ConversionEvent) -> None:
         """Hand a fact to all listeners; lost while the bus is away."""
         await asyncio.sleep(0)
         if not self._is_away:
@@ -92,7 +92,7 @@ class MemoryEventBus:
             source.close()
 
     @asynccontextmanager
-    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
         """All facts from now on; a slow reader loses the oldest."""
         listener = EventBuffer()
         self._listeners.add(listener)

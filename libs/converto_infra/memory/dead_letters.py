@@ -1,7 +1,7 @@
 """In-memory twin of `DeadLetterStore`."""
 
 from converto_core.dead_letters import DeadLetter
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.memory.collection import Collection, MemoryServer
 
 

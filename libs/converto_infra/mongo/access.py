@@ -39,9 +39,9 @@ class MongoAccessStore:
             known = record_or_none(await self._answers.get({"_id": answer.id}), RememberedAnswer)
             if known is None:
                 continue
-            if not known.is_given_up(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
+            if not known.is_abandoned(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
                 return known
-            successor = answer.succeeding(known)
+            successor = answer.replacing(known)
             if await self._replace(known, successor):
                 return successor
         raise StoreUnavailable(detail=f"reservation {answer.id} changes too fast")
@@ -50,7 +50,7 @@ class MongoAccessStore:
         """Store the finished answer."""
         await self._answers.replace(document_of(answer))
 
-    async def give_answer_back(self, answer: RememberedAnswer) -> None:
+    async def release_answer(self, answer: RememberedAnswer) -> None:
         """Let the next one serve the request."""
         await self._replace(answer, msgspec.structs.replace(answer, claimed_at=0))
 

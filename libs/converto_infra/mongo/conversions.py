@@ -6,9 +6,9 @@ from itertools import chain
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.history import entry_of
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
 from converto_infra.mongo.collection import (
@@ -88,7 +88,7 @@ class MongoConversionStore:
             effects["$max"] = dict(change.raise_to)
         after = record_or_none(await self._conversions.update(where, effects), Conversion)
         if after is not None and change.event is not None:
-            self._history.tell(entry_of(after))
+            self._history.record(entry_of(after))
         return after
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
@@ -96,7 +96,7 @@ class MongoConversionStore:
         where = {"status": exactly(Status.PENDING.value), "publish_due": {"$lte": now_ms, "$gte": 0}}
         return await self._select(where, order=[("publish_due", ASCENDING)], limit=limit)
 
-    async def woken(
+    async def published(
         self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
     ) -> list[Conversion]:
         """Pending conversions of one queue (None: of any) whose wake-up was confirmed."""

@@ -4,7 +4,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.dead_letters import DeadLetter
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.mongo.collection import Collection, Document, document_of, record_of, record_or_none
 from converto_infra.resilience import Guard
 

@@ -36,7 +36,7 @@ class MongoHistoryStore:
         await self._entries.ensure_index(("conversion_id", ASCENDING), ("number", ASCENDING))
         await self.old_entries.ensure_indexes()
 
-    def tell(self, entry: Entry) -> None:
+    def record(self, entry: Entry) -> None:
         """Write it soon."""
         self._waiting.append(entry)
         if self._writing is None or self._writing.done():

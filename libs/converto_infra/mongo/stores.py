@@ -42,7 +42,7 @@ class MongoStores:
         self.files = MongoFileStore(self._database["files"], self.guard)
         self.cache = MongoCacheStore(self._database["cache"], self.guard)
         self.workers = MongoWorkerStore(self._database["workers"], self.guard)
-        self.parked = MongoDeadLetterStore(self._database["parked"], self.guard)
+        self.dead_letters = MongoDeadLetterStore(self._database["parked"], self.guard)
         self.access = MongoAccessStore(self._database["api_keys"], self._database["idempotency"], self.guard)
         self._installation = Collection(self._database["installation"], self.guard)
 
@@ -83,7 +83,7 @@ class MongoStores:
         await self.files.ensure_indexes()
         await self.cache.ensure_indexes()
         await self.workers.ensure_indexes()
-        await self.parked.ensure_indexes()
+        await self.dead_letters.ensure_indexes()
         await self.access.ensure_indexes()
 
     async def identity(self) -> str:

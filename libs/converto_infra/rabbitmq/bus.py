@@ -70,7 +70,7 @@ class RabbitEventBus:
         name = queue_name(family, lane)
         return await self.guard.run(lambda: self._wakeups.count(name), timeout_s=self._deadline_s)
 
-    async def announce(self, event: ConversionEvent) -> None:
+    async def publish_event(self, event: ConversionEvent) -> None:
         """Hand a fact to the sender and go on; never raises, never waits for the broker."""
         self._facts.put(event)
 
@@ -93,7 +93,7 @@ class RabbitEventBus:
             await source.close()
 
     @asynccontextmanager
-    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
         """All facts from now on; goes on by itself after the broker was away."""
         reader = LiveEventReader(self._consuming)
         reading = asyncio.create_task(reader.run())

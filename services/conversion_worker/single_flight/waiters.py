@@ -8,8 +8,9 @@ from functools import partial
 import structlog
 
 from conversion_worker.concurrency import all_of
+from converto_core.conversion.processing import add_waiter
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import followed, wake
+from converto_core.conversion.transitions import end_wait
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created
 from converto_core.ports.bus import EventBus
@@ -56,12 +57,12 @@ class Waiters:
         The order matters: the waiter's own record already says that it waits, so a leader that ends later finds it.
         """
         entry = await self._cache.get(key)
-        if entry is not None and await self._conversions.apply(followed(entry.conversion_id, token=entry.token)):
+        if entry is not None and await self._conversions.apply(add_waiter(entry.conversion_id, token=entry.token)):
             return
         await self._release(waiter)
 
     async def _release(self, waiter: Conversion) -> bool:
-        change = wake(waiter, wait_ms=PUBLISHED_AGAIN_MS, now_ms=self._clock.now_ms())
+        change = end_wait(waiter, wait_ms=PUBLISHED_AGAIN_MS, now_ms=self._clock.now_ms())
         released = await self._conversions.apply(change)
         if released is not None:
             await self._bus.publish(conversion_created(released))

@@ -7,8 +7,8 @@ conversion, however long it runs and whatever happens to the broker.
 import structlog
 
 from conversion_worker.slot.context import WorkerContext
+from converto_core.conversion.processing import beat, claim
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import beat, claim
 from converto_core.errors import DependencyUnavailable, StoreUnavailable
 from converto_core.events import ConversionCreated
 from converto_core.ports.bus import Delivery

@@ -14,10 +14,11 @@ from conversion_worker.slot.claim import FIRST_PAUSE_S, LONGEST_PAUSE_S, claim_m
 from conversion_worker.slot.completion import Completion, change_after_error, log_failure
 from conversion_worker.slot.context import WorkerContext
 from conversion_worker.slot.lease import Lease
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import complete
 from converto_core.conversion.record import Conversion, Lane
-from converto_core.conversion.transitions import Change, complete
 from converto_core.errors import BusUnavailable
-from converto_core.events import fact
+from converto_core.events import conversion_event
 from converto_core.ports.bus import Consumer, Delivery
 from converto_engines.converter import Report
 from converto_infra.clock import jittered_s
@@ -105,7 +106,7 @@ class Slot:
         context = self._context
         context.running_jobs.start(claimed)
         log.info("conversion.started", conversion_id=claimed.id, attempt=claimed.attempt, token=claimed.token)
-        await context.bus.announce(fact(claimed))
+        await context.bus.publish_event(conversion_event(claimed))
         async with AsyncExitStack() as cleanup:
             try:
                 change = await self._run_job(claimed, cleanup)

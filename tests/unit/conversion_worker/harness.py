@@ -16,8 +16,8 @@ from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.slot.slot import Slot
 from conversion_worker.worker_registry import RunningJobs
+from converto_core.conversion.processing import claim, worker_lost
 from converto_core.conversion.record import Conversion, Status, Step
-from converto_core.conversion.transitions import claim, lost
 from converto_core.events import ConversionEvent, conversion_created
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
@@ -130,7 +130,7 @@ class Harness:
 
     async def lose_to_another_worker(self, record: Conversion) -> Conversion:
         """Reap the conversion and let another worker claim it; return its record."""
-        reaped = await self.stores.conversions.apply(lost(await self.get(record), now_ms=1))
+        reaped = await self.stores.conversions.apply(worker_lost(await self.get(record), now_ms=1))
         assert reaped is not None
         other = await self.stores.conversions.apply(claim(record.id, token=reaped.token, worker="other", now_ms=2))
         assert other is not None
@@ -156,7 +156,7 @@ class Harness:
         return await self.get(record)
 
     async def listen(self) -> None:
-        async with self.bus.facts() as events:
+        async with self.bus.subscribe() as events:
             async for event in events:
                 self.events.append(event)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from conversion_worker.job.plan import spans
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Status, Step
-from converto_core.conversion.transitions import claim
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.fakes import FakeConverter, make_upper_case

@@ -6,8 +6,9 @@ from typing import Any
 from structlog.typing import EventDict
 
 from conversion_worker.single_flight.single_flight import LONGEST_WAIT_MS
+from converto_core.conversion.processing import worker_lost
 from converto_core.conversion.record import Conversion, Lane, Status
-from converto_core.conversion.transitions import cancel_waiting, lost, request_cancel, retry
+from converto_core.conversion.transitions import cancel_waiting, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed
 from converto_core.events import conversion_created
 from converto_core.formats import Family
@@ -121,7 +122,7 @@ async def test_waiter_takes_over_from_a_lost_leader(
     held = await harness.get(leader)
     await harness.start_slot(healthy)
     waiter = await start_waiting(harness, await harness.request())
-    await harness.stores.conversions.apply(lost(held, now_ms=harness.clock.now_ms()))  # what the reaper does
+    await harness.stores.conversions.apply(worker_lost(held, now_ms=harness.clock.now_ms()))  # what the reaper does
     harness.clock.advance(LONGEST_WAIT_MS / 1000)
     harness.running_jobs.release(leader.id)
     await outbox(harness).sweep()  # turns the waiter's wait into a date

@@ -1,7 +1,7 @@
 """Fencing: a worker that lost its claim, or the answer to an update, has no second visible effect (promise 2)."""
 
+from converto_core.conversion.processing import complete, worker_lost
 from converto_core.conversion.record import Status
-from converto_core.conversion.transitions import complete, lost
 from tests.unit.conversion_worker.harness import OWNER, Harness
 from tests.unit.fake_clock import advance_until, until
 
@@ -20,7 +20,7 @@ async def test_result_of_a_fenced_worker_is_never_visible(harness: Harness) -> N
 
 async def test_fenced_worker_ends_its_program_at_the_next_beat(harness: Harness) -> None:
     _, record, _ = await harness.start_held()
-    await harness.stores.conversions.apply(lost(await harness.get(record), now_ms=1))
+    await harness.stores.conversions.apply(worker_lost(await harness.get(record), now_ms=1))
     await advance_until(harness.clock, lambda: harness.converter.cancelled == 1)
 
     assert (await harness.get(record)).status is Status.PENDING

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from conversion_worker.slot.lease import Ending, Lease, LeaseEnded
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import claim
 from converto_core.ids import new_id
 from converto_infra.memory.stores import MemoryEventBus
 from tests.unit.conversion_worker.fakes import LossyStores
@@ -136,7 +136,7 @@ async def test_silent_work_beats_within_the_interval(held: Held) -> None:
 
 
 async def test_beat_publishes_an_event(held: Held) -> None:
-    async with held.bus.facts() as events:
+    async with held.bus.subscribe() as events:
         lease = await held.begin()
         lease.report(12.0, "opening")
         await advance_until(held.clock, lambda: held.beats() >= 1)
