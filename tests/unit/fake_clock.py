@@ -13,7 +13,7 @@ class FakeClock(Clock):
 
     def __init__(self) -> None:
         self._now = 1000.0
-        self._sleepers: list[tuple[float, asyncio.Event]] = []
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
     @property
     def is_waited_for(self) -> bool:
@@ -26,30 +26,36 @@ class FakeClock(Clock):
         return START_MS + int(self._now * 1000)
 
     async def sleep(self, seconds: float) -> None:
-        await self.wait(asyncio.Event(), seconds)
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        alarm = asyncio.Event()
-        sleeper = (self._now + max(seconds, 0), alarm)
-        self._sleepers.append(sleeper)
-        self._ring()
-        waiting = [asyncio.ensure_future(one.wait()) for one in (event, alarm)]
+        sleeper = self._add_sleeper(seconds)
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            await sleeper[1]
         finally:
             self._sleepers.remove(sleeper)
-            for one in waiting:
-                one.cancel()
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        sleeper = self._add_sleeper(seconds)
+        waiting = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait((waiting, sleeper[1]), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._sleepers.remove(sleeper)
+            waiting.cancel()
         return event.is_set()
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
         self._ring()
 
+    def _add_sleeper(self, seconds: float) -> tuple[float, asyncio.Future[None]]:
+        sleeper = (self._now + max(seconds, 0), asyncio.get_running_loop().create_future())
+        self._sleepers.append(sleeper)
+        self._ring()
+        return sleeper
+
     def _ring(self) -> None:
         for due, alarm in self._sleepers:
-            if due <= self._now:
-                alarm.set()
+            if due <= self._now and not alarm.done():
+                alarm.set_result(None)
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 5.0) -> None:
