@@ -24,7 +24,7 @@ from converto_core.ports.bus import EventBus
 from converto_core.ports.dead_letters import DeadLetterFilter, DeadLetterQueue
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
-from converto_infra.rabbitmq.connection import DELIVERY_LIMIT
+from converto_infra.rabbitmq.topology import DELIVERY_LIMIT
 from converto_infra.settings import Settings
 from file_service.dead_letters.collector import DeadLetterCollector
 from tests.contract.samples import a_message, a_pending_conversion
@@ -198,7 +198,7 @@ async def test_deleted_dead_letter_queue_is_recreated(
 
 async def add_dead_letter(bus: EventBus, admin: aio_pika.abc.AbstractChannel | None, body: bytes, waiting: int) -> None:
     if isinstance(bus, MemoryEventBus):
-        bus.park(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
+        bus.add_dead_letter(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
     elif admin is not None:
         await publish(admin, body, exchange=DEAD_EXCHANGE)
         await until_dead_letters(admin, waiting)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pymongo import AsyncMongoClient, monitoring
 
 import converto_infra.mongo.stores
@@ -13,6 +14,7 @@ from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
+from tests.contract.conftest import DRIVERS
 from tests.contract.samples import a_pending_conversion
 
 # Supported alike by MongoDB 8, Amazon DocumentDB 5 and the small server over SQLite.
@@ -56,11 +58,13 @@ async def test_document_with_newer_fields_is_readable(
     await stores.close()
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
 async def test_ensure_indexes_is_idempotent(
     server_settings: Callable[..., Settings],
+    driver: str,
 ) -> None:
     """I3: indexed by (file, target format)."""
-    settings = server_settings()
+    settings = server_settings(mongodb_driver=driver)
     stores = MongoStores.connect(settings)
 
     await stores.ensure_indexes()

@@ -101,12 +101,12 @@ class MemoryEventBus:
         finally:
             self._listeners.discard(listener)
 
-    def park(self, letter: DeadLetteredMessage) -> None:
+    def add_dead_letter(self, letter: DeadLetteredMessage) -> None:
         """Set a message aside, as a broker does with one that was rejected, for tests."""
         self._dead.append(letter)
 
     @property
-    def parked(self) -> int:
+    def dead_letter_count(self) -> int:
         """How many dead letters lie in their queue, for tests."""
         return len(self._dead)
 

@@ -24,7 +24,7 @@ async def parked(world: World, body: bytes, *, verdict: str = "rejected", died_a
         body=body, routing_key="conversion_created.normal.image", queue="conversions.image.normal", verdict=verdict,
         deaths=1, died_at=died_at or now_ms(),
     )  # fmt: skip
-    world.bus.park(letter)
+    world.bus.add_dead_letter(letter)
 
     async def is_stored() -> bool:
         return await world.stores.dead_letters.get(letter.id) is not None

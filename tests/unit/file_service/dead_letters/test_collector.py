@@ -34,7 +34,7 @@ class Yard:
         letter = DeadLetteredMessage(
             body=body, routing_key="k", queue="q", verdict=verdict, deaths=1, died_at=self.now_ms
         )
-        self.bus.park(letter)
+        self.bus.add_dead_letter(letter)
         return letter
 
     async def records(self) -> list[DeadLetter]:
@@ -59,7 +59,7 @@ async def test_letters_when_parked_then_one_record_each_and_the_queue_is_empty(y
     first, second = await yard.parking.sweep(), await yard.parking.sweep()
     records = {record.reason: record for record in await yard.records()}
 
-    assert (first, second, yard.bus.parked) == (2, 0, 0)
+    assert (first, second, yard.bus.dead_letter_count) == (2, 0, 0)
     assert records[Reason.UNREADABLE].id == rubbish.id
     assert records[Reason.UNREADABLE].status is None
     known = records[Reason.DELIVERY_LIMIT]
@@ -92,11 +92,11 @@ async def test_process_when_it_dies_between_storing_and_acknowledging_then_there
     with pytest.raises(Killed):
         await yard.parking.sweep()
     yard.stores.dead_letters.insert = insert  # type: ignore[method-assign]
-    assert yard.bus.parked == 1
+    assert yard.bus.dead_letter_count == 1
 
     assert await yard.another_process().sweep() == 1
     assert len(await yard.records()) == 1
-    assert yard.bus.parked == 0
+    assert yard.bus.dead_letter_count == 0
 
 
 async def test_database_when_away_then_no_letter_is_even_taken(yard: Yard) -> None:
