@@ -8,7 +8,6 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done || true)
 BIN := .venv/bin
-LOCKS := server worker cli local dev
 SHELL_SCRIPTS = $(shell git ls-files .ci 'deploy/*.sh')
 DOCKERFILES = $(wildcard deploy/docker/*Dockerfile*)
 # Give an argument to pytest: make test PYTEST="-k lease -x"
@@ -92,11 +91,12 @@ bench-load: setup-dev ## Measure a crowd of clients, and a long queue, on stacks
 	@PYTHONPATH=libs:services $(BIN)/python -m bench.load
 
 .PHONY: lock
-lock: setup-dev ## Write deploy/requirements/*.txt anew from the *.in; UPGRADE=1 takes the newest versions
-	@cd deploy/requirements && for name in $(LOCKS); do \
-		../../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-			--no-emit-find-links --no-header $(if $(UPGRADE),--upgrade) --output-file $$name.txt $$name.in; \
-	done
+lock: setup-dev ## Write deploy/requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions
+	@lock() { $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header $(if $(UPGRADE),--upgrade) --output-file deploy/requirements/$$1.txt \
+		"$${@:2}" pyproject.toml; }; \
+	lock cli; lock server --extra server; lock worker --extra worker; lock local --extra local; \
+	lock dev --extra local --group dev
 
 .PHONY: clean
 clean: down ## Remove .venv, caches and what tests left; the data of `make up` in .converto stays

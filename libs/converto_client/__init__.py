@@ -32,6 +32,7 @@ from converto_client.errors import (
 )
 from converto_client.retry import Retry
 from converto_client.transfers.resume import ResumeStore
+from converto_core import __version__
 
 __all__ = [
     "Admin",
@@ -62,4 +63,5 @@ __all__ = [
     "UploadIncomplete",
     "UploadRefused",
     "WaitTimeout",
+    "__version__",
 ]
