@@ -209,7 +209,7 @@ async def convert_all(client: AsyncConverto, wishes: Sequence[Wish], output: Pat
                 row = rows[index]
                 print(f"  {row.file} → {row.target}: {row.error or 'completed'} ({row.seconds:.1f} s)", flush=True)
 
-        await for_each(range(len(wishes)), one, at_once=AT_ONCE)
+        await for_each(range(len(wishes)), one, limit=AT_ONCE)
     return [rows[index] for index in range(len(wishes))]
 
 

@@ -56,9 +56,7 @@ class Servers(msgspec.Struct, frozen=True):
         await self.patient_stores.close()
 
 
-def main(
-    arguments: Sequence[str] | None = None, *, connect: Callable[[Settings], Servers] = Servers.connect
-) -> int:
+def main(arguments: Sequence[str] | None = None, *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
     """0 after a stop in good order, 1 when something broke, 2 when a setting has to change."""
     if list(sys.argv[1:] if arguments is None else arguments) == ["openapi"]:
         SNAPSHOT.write_text(description(), encoding="utf-8")

@@ -133,7 +133,7 @@ class Converting:
             async def one(path: Path) -> None:
                 rows[path] = await self._tried(path, bars.add(path.name), is_watched=bars.are_live)
 
-            await for_each(dict.fromkeys(files), one, at_once=jobs)
+            await for_each(dict.fromkeys(files), one, limit=jobs)
         ordered = [rows[path] for path in dict.fromkeys(files)]
         for row, _ in ordered:
             self._tell(row)

@@ -83,7 +83,7 @@ async def test_result_when_bytes_stay_wrong_then_nothing_is_placed(
         service.fail("GET", "/out/conversion-1/1", httpx2.Response(200, content=streamed(b"y" * len(BODY))))
     conversion = await (await client.convert(deck, "pdf")).wait()
 
-    with pytest.raises(TransferError, match="not what was recorded"):
+    with pytest.raises(TransferError, match="checksum differs"):
         await conversion.save(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
