@@ -12,8 +12,8 @@ import pytest
 from converto_cli.__main__ import main
 from converto_cli.context import Context
 from converto_cli.options import expectation, guessed_options, typed_options
-from converto_cli.server import NoServerKnown, find_server
-from converto_cli.session import Usage
+from converto_cli.server import NoServerConfigured, find_server
+from converto_cli.session import UsageError
 from converto_cli.terminal.exit_codes import of_many
 from converto_cli.terminal.formatting import stage_text
 from converto_cli.terminal.output import plain, size_text
@@ -137,7 +137,7 @@ def test_plan_when_asked_then_steps_time_losses_and_options_are_told(run: Run, s
 
     assert done.out.splitlines() == [
         "step 1   pdf → png by pdfium 7",
-        "time     2 s to 75 s (from 12 earlier ones here)",
+        "time     2 s to 75 s (from 12 earlier conversions here)",
         "loses    links are lost",
         "option   dpi: 36 to 600",
         "option   pages: none or text (Such as 1-3)",
@@ -266,7 +266,7 @@ def test_configuration_file_when_there_is_no_stack_then_is_used(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    with pytest.raises(NoServerKnown, match="make up"):
+    with pytest.raises(NoServerConfigured, match="make up"):
         find_server(Context(), environment={})
     file = tmp_path / "config" / "converto" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -306,7 +306,7 @@ def test_option_when_typed_then_follows_the_schema(schema: dict[str, object], va
 
 
 def test_option_when_of_another_type_then_says_what_is_expected() -> None:
-    with pytest.raises(Usage, match="1 to 100"):
+    with pytest.raises(UsageError, match="1 to 100"):
         typed_options({"x": "many"}, {"properties": {"x": {"type": "integer", "minimum": 1, "maximum": 100}}})
     assert expectation({"anyOf": [{"type": "boolean"}, {"enum": ["a", "b"]}]}) == "yes|no or a|b"
 

@@ -198,7 +198,7 @@ def test_options_when_given_then_arrive_in_the_types_of_the_schema(run: Run, ser
     [
         ("quality=high", "1 to 100"),
         ("quality=600", "1 to 100"),
-        ("qualty=8", "there is: lossless, quality"),
+        ("qualty=8", "available: lossless, quality"),
         ("quality", "name=value"),
     ],
 )

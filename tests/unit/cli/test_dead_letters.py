@@ -36,7 +36,7 @@ def test_list_when_asked_then_one_row_for_each_and_filters_and_pages_work(run: R
         ("m2", "delivery_limit", "c1", "pending"),
     ]
     assert len(limited.out.splitlines()) == 1 and "--all" in limited.talk
-    assert (filtered.status, filtered.out) == (0, "") and "No message is parked" in filtered.talk
+    assert (filtered.status, filtered.out) == (0, "") and "There are no dead letters" in filtered.talk
     assert [message["id"] for message in every["messages"]] == ["m1", "m2"]
     assert every["has_more"] is False
 
@@ -93,9 +93,9 @@ def test_drop_when_all_are_meant_and_nobody_can_be_asked_then_yes_is_needed(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("requeue",), "Name at least one id; `converto admin parked list` shows them"),
+        (("requeue",), "Provide at least one id; `converto admin parked list` lists them"),
         (("drop", "m1", "--all"), "not both"),
-        (("drop", "m1", "--reason", "unreadable"), "--reason goes with --all"),
+        (("drop", "m1", "--reason", "unreadable"), "--reason requires --all"),
     ],
 )
 def test_usage_when_it_could_mean_two_things_then_2_and_nothing_happens(
@@ -111,7 +111,7 @@ def test_id_when_unknown_then_the_hint_names_the_right_list(run: Run) -> None:
     for verb in ("show", "requeue", "drop"):
         done = run("admin", "parked", verb, "m9")
         assert done.status == 1
-        assert "`converto admin parked list` shows what there is" in done.talk
+        assert "`converto admin parked list` lists what exists" in done.talk
 
 
 def test_key_when_it_is_no_administrators_then_4_and_what_to_do(run: Run, service: FakeService) -> None:
