@@ -11,9 +11,9 @@ from pathlib import Path
 
 from deploy.local.errors import AlreadyRunning, StackError, SupervisorGone
 from deploy.local.home import Home
-from deploy.local.stack.follow import changes
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.stack import EVERYTHING, Stack, StackState
+from deploy.local.stack.status_changes import changes
 from deploy.local.stack.supervisor import Process
 
 FOLLOW_EVERY_S = 1.0
@@ -57,7 +57,7 @@ def build_stack(arguments: argparse.Namespace) -> Stack:
         Home(arguments.home) if arguments.home else Home.default(),
         ports=Ports.free() if arguments.ports == "auto" else Ports.from_environment(os.environ),
         workers=arguments.workers,
-        is_guarded=not arguments.detach,
+        is_watched=not arguments.detach,
         report=say_healthy,
     )
 
@@ -176,8 +176,8 @@ class StopRequests:
 
 
 def say_healthy(name: str, seconds: float) -> None:
-    """One line per part; the guard is nothing a user waits for."""
-    if name != "guard":
+    """One line per part; the watchdog is nothing a user waits for."""
+    if name != "watchdog":
         say(f"  {name:<10} healthy after {seconds:4.1f} s")
 
 

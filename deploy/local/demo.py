@@ -175,12 +175,12 @@ async def ensure_stack(*, is_kept: bool) -> tuple[Stack, StackState, bool]:
 
 def build_stack(ports: Ports, *, is_kept: bool) -> Stack:
     """A stack in the usual state folder; one that is not kept ends with this process, however that ends."""
-    return Stack(Home.default(), ports=ports, is_guarded=not is_kept, report=say_healthy)
+    return Stack(Home.default(), ports=ports, is_watched=not is_kept, report=say_healthy)
 
 
 def say_healthy(name: str, seconds: float) -> None:
-    """One line per part; the guard is nothing a user waits for."""
-    if name != "guard":
+    """One line per part; the watchdog is nothing a user waits for."""
+    if name != "watchdog":
         print(f"  {name:<10} healthy after {seconds:4.1f} s", flush=True)
 
 

@@ -30,7 +30,7 @@ class Stage(IntEnum):
     WORKERS = 0
     SERVICE = 1
     SERVERS = 2
-    GROUND = 3
+    FOUNDATION = 3
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,14 +213,14 @@ def stage_of(name: str) -> Stage:
     """When a program of this name is stopped."""
     if name.startswith("worker-"):
         return Stage.WORKERS
-    return {"api": Stage.SERVICE, "epmd": Stage.GROUND, "guard": Stage.GROUND}.get(name, Stage.SERVERS)
+    return {"api": Stage.SERVICE, "epmd": Stage.FOUNDATION, "watchdog": Stage.FOUNDATION}.get(name, Stage.SERVERS)
 
 
-def guard(home: Home, pid: int) -> Program:
+def watchdog(home: Home, pid: int) -> Program:
     """Ends the stack when the process `pid` has ended without doing so itself."""
     return Program(
-        name="guard",
-        argv=[sys.executable, "-m", "deploy.local.stack.guard", str(pid), str(home.root)],
+        name="watchdog",
+        argv=[sys.executable, "-m", "deploy.local.stack.watchdog", str(pid), str(home.root)],
         environment=base_environment(home) | {"PYTHONPATH": str(REPOSITORY)},
         folder=str(REPOSITORY),
         stop_wait_s=2,

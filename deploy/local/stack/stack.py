@@ -16,11 +16,11 @@ import msgspec
 from deploy.local.errors import AlreadyRunning, StartFailed, SupervisorGone
 from deploy.local.home import Home, write_private
 from deploy.local.stack import probes, programs
-from deploy.local.stack.guard import is_alive
-from deploy.local.stack.leftovers import kill_marked
+from deploy.local.stack.orphans import kill_orphans
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.programs import Program, Stage
 from deploy.local.stack.supervisor import Process, Supervisor
+from deploy.local.stack.watchdog import is_alive
 
 SERVERS = ("rabbitmq", "mongo", "s3")
 EVERYTHING = (*SERVERS, "api", "workers")
@@ -44,7 +44,7 @@ class StackState(msgspec.Struct, frozen=True):
 class Stack:
     """One stack in one state folder. Another process may build the same object to stop it or to look at it.
 
-    `settings` are CONVERTO_… variables for the services. `is_guarded` ties the stack's life to this process.
+    `settings` are CONVERTO_… variables for the services. `is_watched` ties the stack's life to this process.
     `report` hears of each part that became healthy, with the seconds it took.
     """
 
@@ -55,7 +55,7 @@ class Stack:
         ports: Ports | None = None,
         workers: int | None = None,
         settings: Mapping[str, str] | None = None,
-        is_guarded: bool = True,
+        is_watched: bool = True,
         report: Callable[[str, float], None] | None = None,
     ) -> None:
         self.home = home if isinstance(home, Home) else Home(home)
@@ -64,7 +64,7 @@ class Stack:
         self._worker_count = workers or os.cpu_count() or 1
         self._secrets = self.home.secrets()
         self._settings = dict(settings or {})
-        self._is_guarded = is_guarded
+        self._is_guarded = is_watched
         self._report = report or (lambda name, seconds: None)
         self._supervisor = Supervisor(self.home)
 
@@ -141,7 +141,7 @@ class Stack:
     def kill_everything(self) -> None:
         """End all processes of this stack at once, in no order."""
         self._supervisor.kill()
-        kill_marked(self.home.root)
+        kill_orphans(self.home.root)
         self.home.stack_file.unlink(missing_ok=True)
 
     async def wait_healthy(self, name: str) -> None:
@@ -164,11 +164,11 @@ class Stack:
             ],
         }
         chosen = [build() for part in EVERYTHING if part in only for build in parts[part]]
-        return [*chosen, programs.guard(self.home, os.getpid())] if self._is_guarded else chosen
+        return [*chosen, programs.watchdog(self.home, os.getpid())] if self._is_guarded else chosen
 
     async def _start_in_order(self, chosen: Sequence[Program]) -> None:
         """The ground first, then the servers, then the services side by side; each waits for what it stands on."""
-        for stages in ((Stage.GROUND,), (Stage.SERVERS,), (Stage.SERVICE, Stage.WORKERS)):
+        for stages in ((Stage.FOUNDATION,), (Stage.SERVERS,), (Stage.SERVICE, Stage.WORKERS)):
             members = [program.name for program in chosen if program.stage in stages]
             for name in members:
                 await asyncio.to_thread(self._supervisor.start_program, name)
@@ -218,7 +218,7 @@ class Stack:
         return known.get(name) or (lambda: self._ask_process(name))
 
     async def _ask_process(self, name: str) -> None:
-        """Workers have no port: the file service knows them. A guard only has to run."""
+        """Workers have no port: the file service knows them. A watchdog only has to run."""
         pid = (await asyncio.to_thread(lambda: self.pids)).get(name)
         if pid is None:
             raise probes.NotHealthy("it does not run")
@@ -245,7 +245,7 @@ class Stack:
         pid = await asyncio.to_thread(self._supervisor.pid)
         await asyncio.to_thread(self._supervisor.shut_down)
         await self._wait_for_end(pid)
-        await asyncio.to_thread(kill_marked, self.home.root)
+        await asyncio.to_thread(kill_orphans, self.home.root)
 
     async def _stop_stage(self, stage: Stage) -> None:
         names = [name for name in await asyncio.to_thread(self.processes) if programs.stage_of(name) is stage]

@@ -112,7 +112,7 @@ class Supervisor:
         return self._child is None or self._child.poll() is not None
 
     def kill(self) -> None:
-        """End supervisord at once; its programs are then orphans for `kill_marked`."""
+        """End supervisord at once; its programs are then orphans for `kill_orphans`."""
         pid = self._child.pid if self._child and self._child.poll() is None else self.pid()
         if pid:
             with contextlib.suppress(ProcessLookupError):

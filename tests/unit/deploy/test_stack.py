@@ -16,10 +16,10 @@ from deploy.local import debian
 from deploy.local.errors import PortInUse, StartFailed
 from deploy.local.home import LONGEST_SOCKET_PATH, Home
 from deploy.local.stack import programs
-from deploy.local.stack.follow import changes
 from deploy.local.stack.ports import VARIABLES, Ports
 from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 from deploy.local.stack.stack import EVERYTHING, Stack, listeners_of
+from deploy.local.stack.status_changes import changes
 from deploy.local.stack.supervisor import Process, configuration
 from tests.servers import from_environment
 

@@ -9,15 +9,15 @@ from pathlib import Path
 _END_S = 5.0  # longer takes only a process that is stuck in the kernel
 
 
-def marked(root: Path) -> list[int]:
+def orphans(root: Path) -> list[int]:
     """Processes of the stack in this state folder, this one left out; on other systems than Linux none are found."""
     mark = b"CONVERTO_STACK=" + os.fsencode(root)
     return [pid for pid in _all_pids() if pid != os.getpid() and mark in _environment_of(pid)]
 
 
-def kill_marked(root: Path) -> None:
+def kill_orphans(root: Path) -> None:
     """SIGKILL all of them and wait until they are gone; repeats as long as one could start another meanwhile."""
-    while pids := marked(root):
+    while pids := orphans(root):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 _end(pid)

@@ -10,7 +10,7 @@ LOOK_EVERY_S = 0.5
 
 
 def main() -> None:
-    """`guard PID HOME`: wait for the end of the process, then leave the stopping to a process outside the stack."""
+    """`watchdog PID HOME`: wait for the end of the process, then leave the stopping to a process outside the stack."""
     pid, home = int(sys.argv[1]), sys.argv[2]
     while is_alive(pid):
         time.sleep(LOOK_EVERY_S)
