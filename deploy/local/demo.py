@@ -1,7 +1,7 @@
-"""`python -m deploy.local.demo`: real files through the whole running stack, with live progress, a table and a report.
+"""`python -m deploy.local.demo`: converts real files on the stack, with progress bars, a table and a JSON report.
 
-It starts the stack when none runs and then stops it again (KEEP=1 leaves it running). It speaks to it through the
-Python client only, as any user would.
+Starts the stack if none is running and stops it afterwards (KEEP=1 leaves it running). Uses the Python client only, as
+any user would.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from deploy.local.stack.ports import Ports
 from deploy.local.stack.stack import Stack, StackState
 from tests.assets.make_samples import make_samples
 
-AT_ONCE = 4
+CONCURRENT_FILES = 4
 LONGEST_WAIT_S = 600.0
 USUAL_TARGETS = {
     Family.OFFICE: ("pdf",),
@@ -40,7 +40,7 @@ USUAL_TARGETS = {
     Family.AUDIO: ("mp3", "opus"),
     Family.MODEL: ("glb", "stl"),
 }
-"""What people mostly want of such a file; the second where it is that already."""
+"""The usual target of each family; the second one if the file already has the first format."""
 SHOWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("deck.pptx", "pdf", {}),
     ("deck.pptx", "png", {"dpi": 100}),
@@ -64,8 +64,8 @@ SHOWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """One file to show."""
+class Request(msgspec.Struct, frozen=True):
+    """One file to convert."""
 
     path: Path
     target: str
@@ -88,7 +88,7 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 def main() -> None:
-    """Process entry: exit status 0 only when every file was converted."""
+    """Process entry; exit status 0 only if every file was converted."""
     arguments = parse(sys.argv[1:])
     try:
         sys.exit(asyncio.run(demonstrate(arguments)))
@@ -101,8 +101,10 @@ def main() -> None:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line; `make demo` hands FILES, TO and KEEP over in the environment."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.local.demo", description="Convert real files, and show it.")
+    """The command line; `make demo` passes FILES, TO and KEEP in the environment."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local.demo", description="Convert real files on the local stack."
+    )
     parser.add_argument("files", nargs="*", default=shlex.split(os.environ.get("FILES", "")), help="default: samples")
     parser.add_argument("--to", default=os.environ.get("TO") or None, help="target format of the files")
     parser.add_argument("--keep", action="store_true", default=os.environ.get("KEEP", "") not in ("", "0"))
@@ -110,20 +112,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 async def demonstrate(arguments: argparse.Namespace) -> int:
-    """Stack up, files through, table and report, stack down if we started it."""
+    """Start the stack if needed, convert the files, show table and report, stop the stack if started here."""
     folder = Home.default().root / "demo"
-    wishes = await asyncio.to_thread(choose, arguments.files, arguments.to, folder / "samples")
+    requests = await asyncio.to_thread(choose, arguments.files, arguments.to, folder / "samples")
     output = folder / "output"
     await asyncio.to_thread(shutil.rmtree, output, ignore_errors=True)
     stack, state, is_ours = await ensure_stack(is_kept=arguments.keep)
     try:
         started = time.monotonic()
         async with AsyncConverto(state.url, state.api_key) as client:
-            rows = await convert_all(client, wishes, output)
+            rows = await convert_all(client, requests, output)
         seconds = time.monotonic() - started
     finally:
         if is_ours and not arguments.keep:
-            print("Stopping the stack that this demo started (KEEP=1 leaves it running) …", flush=True)
+            print("Stopping the stack that this demo started (KEEP=1 keeps it running) …", flush=True)
             await stack.stop()
     show(rows, seconds)
     report = await asyncio.to_thread(write_report, folder / "report.json", rows, seconds)
@@ -133,25 +135,25 @@ async def demonstrate(arguments: argparse.Namespace) -> int:
     return 0 if all(row.ok for row in rows) else 1
 
 
-def choose(files: Sequence[str], target: str | None, samples: Path) -> list[Wish]:
-    """What to convert: the files named, else the samples. Raises `StackError` with what is wrong about a name."""
+def choose(files: Sequence[str], target: str | None, samples: Path) -> list[Request]:
+    """The given files, else the samples; raises `StackError` for a file without a usual target."""
     if not files:
         made = make_samples(samples)
-        return [Wish(made[name], target or usual, {} if target else options) for name, usual, options in SHOWN]
-    return [Wish(Path(name), target or usual_target(name)) for name in files]
+        return [Request(made[name], target or usual, {} if target else options) for name, usual, options in SHOWN]
+    return [Request(Path(name), target or usual_target(name)) for name in files]
 
 
 def usual_target(name: str) -> str:
-    """What people mostly want of such a file."""
+    """The usual target of a file; raises `StackError` when there is none."""
     known = format_of_name(name)
     usual = next((target for target in USUAL_TARGETS[known.family] if target != known.name), None) if known else None
     if usual is None:
-        raise StackError(f'{name}: please say what it should become, for example make demo FILES="{name}" TO=pdf')
+        raise StackError(f'No usual target for {name}; name one, for example: make demo FILES="{name}" TO=pdf')
     return usual
 
 
 async def ensure_stack(*, is_kept: bool) -> tuple[Stack, StackState, bool]:
-    """The running stack, or a new one; the last value tells whether we started it."""
+    """The running stack, or a new one; the last value says whether it was started here."""
     stack = build_stack(Ports.from_environment(os.environ), is_kept=is_kept)
     state = await asyncio.to_thread(stack.state)
     if state is not None:
@@ -162,30 +164,30 @@ async def ensure_stack(*, is_kept: bool) -> tuple[Stack, StackState, bool]:
     try:
         await stack.start()
     except AlreadyRunning:
-        is_ours = False  # somebody else was quicker
+        is_ours = False  # another process was faster
     except PortInUse as error:
         print(f"{str(error).split('. ', maxsplit=1)[0]}. Taking free ports instead.", flush=True)
         stack = build_stack(Ports.free(), is_kept=is_kept)
         await stack.start()
     state = await asyncio.to_thread(stack.state)
     if state is None:
-        raise StackError("The stack ended right after it had started. `python -m deploy.local status` tells more.")
+        raise StackError("The stack ended right after its start. Its logs are in .converto/logs")
     return stack, state, is_ours
 
 
 def build_stack(ports: Ports, *, is_kept: bool) -> Stack:
-    """A stack in the usual state folder; one that is not kept ends with this process, however that ends."""
+    """A stack in the default state folder; unless kept, it stops when this process ends, even by a crash."""
     return Stack(Home.default(), ports=ports, is_watched=not is_kept, report=say_healthy)
 
 
 def say_healthy(name: str, seconds: float) -> None:
-    """One line per part; the watchdog is nothing a user waits for."""
+    """One line for each part, except the watchdog, which no user waits for."""
     if name != "watchdog":
         print(f"  {name:<10} healthy after {seconds:4.1f} s", flush=True)
 
 
-async def convert_all(client: AsyncConverto, wishes: Sequence[Wish], output: Path) -> list[Row]:
-    """All files, a few at a time, each with its own bar on a terminal or its own line in a pipe."""
+async def convert_all(client: AsyncConverto, requests: Sequence[Request], output: Path) -> list[Row]:
+    """Convert all files, several at a time, with a bar for each on a terminal or a line for each in a pipe."""
     console = Console()
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -197,28 +199,28 @@ async def convert_all(client: AsyncConverto, wishes: Sequence[Wish], output: Pat
     rows: dict[int, Row] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
 
-        async def one(index: int) -> None:
-            wish = wishes[index]
-            bar = progress.add_task(f"{wish.path.name} → {wish.target}", total=100.0, stage="uploading")
+        async def convert_request(index: int) -> None:
+            request = requests[index]
+            bar = progress.add_task(f"{request.path.name} → {request.target}", total=100.0, stage="uploading")
 
             def reach(percent: float, stage: str) -> None:
                 progress.update(bar, completed=percent, stage=stage)
 
-            rows[index] = await convert_one(client, wish, output, reach)
+            rows[index] = await convert_one(client, request, output, reach)
             if not console.is_terminal:
                 row = rows[index]
                 print(f"  {row.file} → {row.target}: {row.error or 'completed'} ({row.seconds:.1f} s)", flush=True)
 
-        await for_each(range(len(wishes)), one, limit=AT_ONCE)
-    return [rows[index] for index in range(len(wishes))]
+        await for_each(range(len(requests)), convert_request, limit=CONCURRENT_FILES)
+    return [rows[index] for index in range(len(requests))]
 
 
-async def convert_one(client: AsyncConverto, wish: Wish, output: Path, reach: Any) -> Row:
-    """One file from this disk to a verified result on this disk; a failure is told in the row."""
-    row, started = Row(file=wish.path.name, target=wish.target), time.monotonic()
+async def convert_one(client: AsyncConverto, request: Request, output: Path, reach: Any) -> Row:
+    """Convert one local file and save its results; a failure is recorded in the row."""
+    row, started = Row(file=request.path.name, target=request.target), time.monotonic()
     try:
-        row.source_bytes = (await asyncio.to_thread(wish.path.stat)).st_size
-        conversion = await client.convert(wish.path, wish.target, options=wish.options, client_id="demo")
+        row.source_bytes = (await asyncio.to_thread(request.path.stat)).st_size
+        conversion = await client.convert(request.path, request.target, options=request.options, client_id="demo")
         row.status = conversion.record.status
         await conversion.follow(lambda record: reach(record.percent, record.stage or record.status), LONGEST_WAIT_S)
         saved = await conversion.save(output)

@@ -19,7 +19,7 @@ import pytest
 
 from deploy.local.errors import StartFailed
 from deploy.local.home import REPOSITORY
-from deploy.local.stack.orphans import orphans
+from deploy.local.stack.orphans import find_orphans
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import listeners, pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
@@ -98,7 +98,7 @@ def foreground(home: Path, *only: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_stack_when_running_then_nothing_listens_beyond_loopback(running: Stack) -> None:
-    found = listeners(orphans(running.home.root))
+    found = listeners(find_orphans(running.home.root))
 
     assert {listener.program for listener in found} >= {"epmd", "beam.smp", "rclone"}
     assert {listener.address for listener in found} <= {"127.0.0.1", "::1"}
@@ -149,14 +149,14 @@ def test_stack_when_stopped_and_started_again_then_the_data_is_there(tmp_path: P
 
 def test_interrupt_when_running_then_everything_ends_in_order(tmp_path: Path) -> None:
     with foreground(tmp_path, *SERVERS) as up:
-        pids = orphans(tmp_path)
+        pids = find_orphans(tmp_path)
         up.send_signal(signal.SIGINT)
         text = said(up)
 
         assert up.returncode == 0
         assert "Everything is stopped" in text
         assert len(pids) >= len(SERVERS)
-        assert orphans(tmp_path) == []
+        assert find_orphans(tmp_path) == []
         assert not (tmp_path / "stack.json").exists()
 
 
@@ -167,7 +167,7 @@ def test_interrupt_when_still_starting_then_nothing_stays(tmp_path: Path) -> Non
 
     assert "Stopped before it was up" in said(up)
     assert up.returncode == 130
-    assert orphans(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 def test_child_when_killed_under_up_then_one_line_names_it_and_its_log(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_up_when_killed_hard_then_the_stack_ends_too(tmp_path: Path) -> None:
     with foreground(tmp_path, *STORES) as up:
         up.kill()
 
-        wait_until(lambda: not orphans(tmp_path))
+        wait_until(lambda: not find_orphans(tmp_path))
         assert not (tmp_path / "stack.json").exists()
 
 
@@ -209,11 +209,11 @@ def test_detached_stack_when_its_supervisor_was_killed_then_the_next_start_clean
     try:
         run_apart(lambda: stack.start(STORES))
 
-        assert not orphans & set(orphans(tmp_path))
+        assert not orphans & set(find_orphans(tmp_path))
         assert set(stack.pids) == set(STORES)
     finally:
         run_apart(stack.stop)
-    assert orphans(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 def test_up_when_a_port_is_in_use_then_one_line_says_it_and_nothing_starts(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_up_when_a_port_is_in_use_then_one_line_says_it_and_nothing_starts(tmp_p
 
     assert up.returncode == 1
     assert re.search(rf"Port {port} for s3 is in use by .* \(pid {os.getpid()}\)\..*CONVERTO_S3_PORT=", text)
-    assert orphans(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 def test_service_when_a_setting_is_wrong_then_the_start_fails_with_its_log(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_service_when_a_setting_is_wrong_then_the_start_fails_with_its_log(tmp_p
 
     assert "api ended while starting" in str(failed.value)
     assert "lease_s" in str(failed.value).lower()
-    assert orphans(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""The whole laptop stack as one object: start in order, wait until healthy, stop in order.
-
-It must not know what the terminal shows, nor how a program is supervised.
-"""
+"""The whole laptop stack: starts in order, waits until healthy, stops in order."""
 
 import asyncio
 import contextlib
@@ -24,14 +21,14 @@ from deploy.local.stack.watchdog import is_alive
 
 SERVERS = ("rabbitmq", "mongo", "s3")
 EVERYTHING = (*SERVERS, "api", "workers")
-LOOK_EVERY_S = 0.05
-# RabbitMQ needs some four seconds on two quiet cores; a busy machine is not a fault.
+POLL_INTERVAL_S = 0.05
+# RabbitMQ needs about four seconds on two idle cores; the rest is for a busy machine.
 HEALTHY_WITHIN_S = 90.0
 SHUTDOWN_WITHIN_S = 10.0
 
 
 class StackState(msgspec.Struct, frozen=True):
-    """`stack.json`: how others reach a healthy stack. It holds the key and all secrets, so only its owner reads it."""
+    """`stack.json`: how to reach a running stack. Only its owner may read it, because it holds all secrets."""
 
     url: str
     api_key: str
@@ -42,10 +39,10 @@ class StackState(msgspec.Struct, frozen=True):
 
 
 class Stack:
-    """One stack in one state folder. Another process may build the same object to stop it or to look at it.
+    """The stack of one state folder. Another process can build the same object to inspect or stop it.
 
-    `settings` are CONVERTO_… variables for the services. `is_watched` ties the stack's life to this process.
-    `report` hears of each part that became healthy, with the seconds it took.
+    `settings` are CONVERTO_… variables for the services. With `is_watched` the stack stops when this process ends.
+    `report(name, seconds)` is called for each part that becomes healthy.
     """
 
     def __init__(
@@ -75,33 +72,33 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where the file service answers."""
+        """URL of the file service."""
         return f"http://127.0.0.1:{self._ports.api}"
 
     @property
     def api_key(self) -> str:
-        """The key that the file service accepts from its first start on."""
+        """The API key that the file service accepts from its first start."""
         return self._secrets.api_key
 
     @property
     def pids(self) -> dict[str, int]:
-        """Running programs by name; raises `SupervisorGone`."""
+        """Process ids of running programs by name; raises `SupervisorGone`."""
         return {name: process.pid for name, process in self.processes().items() if process.pid}
 
     def processes(self) -> dict[str, Process]:
-        """What the supervisor says of each program; raises `SupervisorGone`."""
+        """The status of each program; raises `SupervisorGone`."""
         return self._supervisor.processes()
 
     def supervisor_pid(self) -> int | None:
-        """The process that holds the stack together, None when there is none."""
+        """Process id of supervisord, None when it does not run."""
         return self._supervisor.pid()
 
     def log_of(self, name: str) -> Path:
-        """Where a program's output goes."""
+        """The log file of a program."""
         return self.home.logs / f"{name}.log"
 
     def state(self) -> StackState | None:
-        """How to reach the stack that runs in this folder; None unless it started well and still has a supervisor."""
+        """How to reach the stack of this folder; None unless it has started and its supervisor still runs."""
         try:
             state = msgspec.json.decode(self.home.stack_file.read_bytes(), type=StackState)
         except (FileNotFoundError, msgspec.DecodeError):
@@ -109,7 +106,7 @@ class Stack:
         return state if self._supervisor.pid() == state.supervisor_pid else None
 
     async def start(self, only: Sequence[str] = EVERYTHING) -> None:
-        """Start these parts and return when each is healthy; on any failure nothing is left running.
+        """Start these parts and return when all are healthy; a failure leaves nothing running.
 
         Raises `AlreadyRunning`, `PortInUse`, `ProgramMissing`, `StartFailed`.
         """
@@ -128,25 +125,25 @@ class Stack:
                 raise
 
     async def stop(self) -> None:
-        """Stop everything in good order: workers, service, servers, supervisor. Does nothing when nothing runs."""
+        """Stop workers, service, servers and supervisor, in this order; does nothing when nothing runs."""
         async with self.home.locked():
             await self._stop_all()
 
     def kill(self, name: str) -> int:
-        """SIGKILL one program and return the pid it had; the supervisor starts it again."""
+        """SIGKILL one program and return its pid; the supervisor restarts it."""
         pid = self.pids[name]
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def kill_everything(self) -> None:
-        """End all processes of this stack at once, in no order."""
+        """Kill all processes of this stack at once."""
         self._supervisor.kill()
         kill_orphans(self.home.root)
         self.home.stack_file.unlink(missing_ok=True)
 
     async def wait_healthy(self, name: str) -> None:
-        """Return when this part does its work (again); raises `StartFailed`."""
-        await self._until(name, self._probe(name), is_ending_a_failure=False)
+        """Return when this part is healthy (again); raises `StartFailed`."""
+        await self._until(name, self._probe(name), fails_when_ended=False)
 
     def _programs(self, only: Sequence[str]) -> list[Program]:
         settings = self.environment
@@ -167,7 +164,7 @@ class Stack:
         return [*chosen, programs.watchdog(self.home, os.getpid())] if self._is_guarded else chosen
 
     async def _start_in_order(self, chosen: Sequence[Program]) -> None:
-        """The ground first, then the servers, then the services side by side; each waits for what it stands on."""
+        """epmd and watchdog, then servers, then services; each group waits until the previous one is healthy."""
         for stages in ((Stage.FOUNDATION,), (Stage.SERVERS,), (Stage.SERVICE, Stage.WORKERS)):
             members = [program.name for program in chosen if program.stage in stages]
             for name in members:
@@ -180,12 +177,10 @@ class Stack:
                 for name in names:
                     group.create_task(self._until(name, self._probe(name)))
         except BaseExceptionGroup as failures:
-            # The first part that failed is the one to speak of; the others were only waited for.
+            # Report the first part that failed; the others were only cancelled.
             raise failures.exceptions[0] from None
 
-    async def _until(
-        self, name: str, probe: Callable[[], Awaitable[None]], *, is_ending_a_failure: bool = True
-    ) -> None:
+    async def _until(self, name: str, probe: Callable[[], Awaitable[None]], *, fails_when_ended: bool = True) -> None:
         started = time.monotonic()
         reason = "is not healthy"
         while time.monotonic() - started < HEALTHY_WITHIN_S:
@@ -196,34 +191,34 @@ class Stack:
                 return
             except (probes.NotHealthy, SupervisorGone, TimeoutError) as error:
                 reason = f"is not healthy after {HEALTHY_WITHIN_S:.0f} s: {error}"
-            if is_ending_a_failure:
-                await self._refuse_if_over(name)
-            await asyncio.sleep(LOOK_EVERY_S)
+            if fails_when_ended:
+                await self._raise_if_ended(name)
+            await asyncio.sleep(POLL_INTERVAL_S)
         raise StartFailed(name, reason, self.log_of(name))
 
-    async def _refuse_if_over(self, name: str) -> None:
+    async def _raise_if_ended(self, name: str) -> None:
         process = (await asyncio.to_thread(self.processes))[name]
-        if process.is_over:
+        if process.has_ended:
             raise StartFailed(name, f"ended while starting ({process.how_it_ended})", self.log_of(name))
 
     def _probe(self, name: str) -> Callable[[], Awaitable[None]]:
         settings = self.environment
         known: dict[str, Callable[[], Awaitable[None]]] = {
-            "epmd": lambda: probes.ask_port(self._ports.epmd),
-            "rabbitmq": lambda: probes.ask_rabbitmq(settings["CONVERTO_RABBITMQ_URL"]),
-            "mongo": lambda: probes.ask_mongo(settings["CONVERTO_MONGODB_URL"]),
-            "s3": lambda: probes.ask_s3(settings),
-            "api": lambda: probes.ask_api(self.url),
+            "epmd": lambda: probes.check_port(self._ports.epmd),
+            "rabbitmq": lambda: probes.check_rabbitmq(settings["CONVERTO_RABBITMQ_URL"]),
+            "mongo": lambda: probes.check_mongo(settings["CONVERTO_MONGODB_URL"]),
+            "s3": lambda: probes.check_s3(settings),
+            "api": lambda: probes.check_api(self.url),
         }
-        return known.get(name) or (lambda: self._ask_process(name))
+        return known.get(name) or (lambda: self._check_process(name))
 
-    async def _ask_process(self, name: str) -> None:
-        """Workers have no port: the file service knows them. A watchdog only has to run."""
+    async def _check_process(self, name: str) -> None:
+        """Workers have no port, so the file service is asked; the watchdog only has to run."""
         pid = (await asyncio.to_thread(lambda: self.pids)).get(name)
         if pid is None:
-            raise probes.NotHealthy("it does not run")
+            raise probes.NotHealthy("it is not running")
         if name.startswith("worker"):
-            await probes.ask_worker(self.url, self.api_key, pid)
+            await probes.check_worker(self.url, self.api_key, pid)
 
     def _write_state(self) -> None:
         state = StackState(
@@ -237,7 +232,7 @@ class Stack:
         write_private(self.home.stack_file, msgspec.json.encode(state))
 
     async def _stop_all(self) -> None:
-        """Also ends what a crash left: a half-started stack, a supervisor in its last second, orphans."""
+        """Stop everything, including what a crash left: a half-started stack, a dying supervisor, orphans."""
         self.home.stack_file.unlink(missing_ok=True)
         with contextlib.suppress(SupervisorGone):
             for stage in Stage:
@@ -253,20 +248,20 @@ class Stack:
             await asyncio.to_thread(self._supervisor.stop_program, name)
         while True:
             states = await asyncio.to_thread(self.processes)
-            if all(states[name].is_over for name in names):
+            if all(states[name].has_ended for name in names):
                 return
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _wait_for_end(self, pid: int | None) -> None:
         deadline = time.monotonic() + SHUTDOWN_WITHIN_S
         while pid and is_alive(pid):
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
             if time.monotonic() > deadline:
                 await asyncio.to_thread(self._supervisor.kill)
-        self._supervisor.is_child_over()
+        self._supervisor.has_child_ended()
 
 
 def listeners_of(parts: Sequence[str]) -> tuple[str, ...]:
-    """Names of the ports that these parts need; the broker has three, the workers none."""
+    """Names of the ports that these parts use; the broker has three, the workers none."""
     known = {"rabbitmq": ("rabbitmq", "epmd", "distribution"), "workers": ()}
     return tuple(name for part in parts for name in known.get(part, (part,)))
