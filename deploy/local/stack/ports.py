@@ -27,6 +27,11 @@ class Ports(msgspec.Struct, frozen=True):
     epmd: int = 4379
     distribution: int = 25682
 
+    @property
+    def api_url(self) -> str:
+        """URL of the file service."""
+        return f"http://127.0.0.1:{self.api}"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Ports":
         """The defaults, each overridden by its variable."""

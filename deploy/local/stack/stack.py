@@ -5,14 +5,15 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from deploy.local.errors import AlreadyRunning, StartFailed, SupervisorGone
+from deploy.local.errors import AlreadyRunning, SupervisorGone
 from deploy.local.home import Home, write_private
-from deploy.local.stack import probes, programs
+from deploy.local.stack import programs
+from deploy.local.stack.health import POLL_INTERVAL_S, Health, Report
 from deploy.local.stack.orphans import kill_orphans
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.programs import Program, Stage
@@ -21,9 +22,6 @@ from deploy.local.stack.watchdog import is_alive
 
 SERVERS = ("rabbitmq", "mongo", "s3")
 EVERYTHING = (*SERVERS, "api", "workers")
-POLL_INTERVAL_S = 0.05
-# RabbitMQ needs about four seconds on two idle cores; the rest is for a busy machine.
-HEALTHY_WITHIN_S = 90.0
 SHUTDOWN_WITHIN_S = 10.0
 
 
@@ -53,7 +51,7 @@ class Stack:
         workers: int | None = None,
         settings: Mapping[str, str] | None = None,
         is_watched: bool = True,
-        report: Callable[[str, float], None] | None = None,
+        report: Report | None = None,
     ) -> None:
         self.home = home if isinstance(home, Home) else Home(home)
         self.home.create()
@@ -61,7 +59,7 @@ class Stack:
         self._worker_count = workers or os.cpu_count() or 1
         self._secrets = self.home.secrets()
         self._settings = dict(settings or {})
-        self._is_guarded = is_watched
+        self._is_watched = is_watched
         self._report = report or (lambda name, seconds: None)
         self._supervisor = Supervisor(self.home)
 
@@ -73,7 +71,7 @@ class Stack:
     @property
     def url(self) -> str:
         """URL of the file service."""
-        return f"http://127.0.0.1:{self._ports.api}"
+        return self._ports.api_url
 
     @property
     def api_key(self) -> str:
@@ -143,7 +141,7 @@ class Stack:
 
     async def wait_healthy(self, name: str) -> None:
         """Return when this part is healthy (again); raises `StartFailed`."""
-        await self._until(name, self._probe(name), fails_when_ended=False)
+        await self._health().wait(name, fails_when_ended=False)
 
     def _programs(self, only: Sequence[str]) -> list[Program]:
         settings = self.environment
@@ -161,7 +159,7 @@ class Stack:
             ],
         }
         chosen = [build() for part in EVERYTHING if part in only for build in parts[part]]
-        return [*chosen, programs.watchdog(self.home, os.getpid())] if self._is_guarded else chosen
+        return [*chosen, programs.watchdog(self.home, os.getpid())] if self._is_watched else chosen
 
     async def _start_in_order(self, chosen: Sequence[Program]) -> None:
         """epmd and watchdog, then servers, then services; each group waits until the previous one is healthy."""
@@ -169,56 +167,16 @@ class Stack:
             members = [program.name for program in chosen if program.stage in stages]
             for name in members:
                 await asyncio.to_thread(self._supervisor.start_program, name)
-            await self._all_healthy(members)
+            await self._health().wait_all(members)
 
-    async def _all_healthy(self, names: Sequence[str]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in names:
-                    group.create_task(self._until(name, self._probe(name)))
-        except BaseExceptionGroup as failures:
-            # Report the first part that failed; the others were only cancelled.
-            raise failures.exceptions[0] from None
-
-    async def _until(self, name: str, probe: Callable[[], Awaitable[None]], *, fails_when_ended: bool = True) -> None:
-        started = time.monotonic()
-        reason = "is not healthy"
-        while time.monotonic() - started < HEALTHY_WITHIN_S:
-            try:
-                async with asyncio.timeout(HEALTHY_WITHIN_S):
-                    await probe()
-                self._report(name, time.monotonic() - started)
-                return
-            except (probes.NotHealthy, SupervisorGone, TimeoutError) as error:
-                reason = f"is not healthy after {HEALTHY_WITHIN_S:.0f} s: {error}"
-            if fails_when_ended:
-                await self._raise_if_ended(name)
-            await asyncio.sleep(POLL_INTERVAL_S)
-        raise StartFailed(name, reason, self.log_of(name))
-
-    async def _raise_if_ended(self, name: str) -> None:
-        process = (await asyncio.to_thread(self.processes))[name]
-        if process.has_ended:
-            raise StartFailed(name, f"ended while starting ({process.how_it_ended})", self.log_of(name))
-
-    def _probe(self, name: str) -> Callable[[], Awaitable[None]]:
-        settings = self.environment
-        known: dict[str, Callable[[], Awaitable[None]]] = {
-            "epmd": lambda: probes.check_port(self._ports.epmd),
-            "rabbitmq": lambda: probes.check_rabbitmq(settings["CONVERTO_RABBITMQ_URL"]),
-            "mongo": lambda: probes.check_mongo(settings["CONVERTO_MONGODB_URL"]),
-            "s3": lambda: probes.check_s3(settings),
-            "api": lambda: probes.check_api(self.url),
-        }
-        return known.get(name) or (lambda: self._check_process(name))
-
-    async def _check_process(self, name: str) -> None:
-        """Workers have no port, so the file service is asked; the watchdog only has to run."""
-        pid = (await asyncio.to_thread(lambda: self.pids)).get(name)
-        if pid is None:
-            raise probes.NotHealthy("it is not running")
-        if name.startswith("worker"):
-            await probes.check_worker(self.url, self.api_key, pid)
+    def _health(self) -> Health:
+        return Health(
+            self._supervisor,
+            ports=self._ports,
+            settings=self.environment,
+            logs=self.home.logs,
+            report=self._report,
+        )
 
     def _write_state(self) -> None:
         state = StackState(
