@@ -2,6 +2,8 @@
 
 import msgspec
 
+from converto_client.models import Page
+
 
 class ConversionThen(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a conversion when its message became a dead letter."""
@@ -48,11 +50,10 @@ class DeadLetter(DeadLetterSummary, frozen=True, kw_only=True):
     advice: str = ""
 
 
-class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of dead letters, newest first; `next` is the cursor of the following page."""
+class DeadLetterPage(Page, frozen=True, kw_only=True):
+    """One page of dead letters, newest first."""
 
     messages: tuple[DeadLetterSummary, ...]
-    next: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +63,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
-class DeadLettersHandled(msgspec.Struct, frozen=True, kw_only=True):
-    """How many dead letters of one page were handled, and which were kept; `next` is the following page's cursor."""
+class DeadLettersHandled(Page, frozen=True, kw_only=True):
+    """How many dead letters of one page were handled, and which were kept."""
 
     settled: int
     refusals: tuple[Refusal, ...] = ()
-    next: str | None = None

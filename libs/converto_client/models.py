@@ -236,18 +236,22 @@ class Confirmed(msgspec.Struct, frozen=True, kw_only=True):
     conversions: tuple[ConversionRecord, ...] = ()
 
 
-class ConversionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of conversions, newest first; `next` is the cursor of the following page."""
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all pages; `next` is the cursor of the following page, None on the last one."""
+
+    next: str | None = None
+
+
+class ConversionPage(Page, frozen=True, kw_only=True):
+    """One page of conversions, newest first."""
 
     conversions: tuple[ConversionRecord, ...]
-    next: str | None = None
 
 
-class FilePage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of files, newest first; `next` is the cursor of the following page."""
+class FilePage(Page, frozen=True, kw_only=True):
+    """One page of files, newest first."""
 
     files: tuple[FileRecord, ...]
-    next: str | None = None
 
 
 class FormatRecord(msgspec.Struct, frozen=True, kw_only=True):

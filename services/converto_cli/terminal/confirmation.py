@@ -7,7 +7,7 @@ from converto_cli.terminal.output import Console
 
 
 def confirmed(console: Console, question: str) -> bool:
-    """Ask on a terminal; raises `UsageError` without one, because nobody can answer."""
+    """Ask on a terminal; raises `UsageError` without one."""
     if not sys.stdin.isatty():
         raise UsageError("This cannot be undone; add --yes to confirm")
     console.error(f"{question} [y/N]")
