@@ -60,7 +60,8 @@ check: setup-dev ## Check format, lint, types, import rules, shell scripts, Dock
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@PYTHONPATH=libs:services $(BIN)/lint-imports
+	@PYTHONPATH=libs:services:. $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/house
 	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
 	@$(if $(DOCKERFILES),$(BIN)/hadolint $(DOCKERFILES),true)
 
@@ -96,7 +97,7 @@ lock: setup-dev ## Write deploy/requirements/*.txt from pyproject.toml; UPGRADE=
 		--no-emit-find-links --no-header $(if $(UPGRADE),--upgrade) --output-file deploy/requirements/$$1.txt \
 		"$${@:2}" pyproject.toml; }; \
 	lock cli; lock server --extra server; lock worker --extra worker; lock local --extra local; \
-	lock dev --extra local --group dev
+	lock motor --extra motor; lock dev --extra local --extra motor --group dev
 
 .PHONY: clean
 clean: down ## Remove .venv, caches and test output; the data of `make up` in .converto stays

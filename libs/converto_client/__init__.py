@@ -32,7 +32,7 @@ from converto_client.errors import (
 )
 from converto_client.retry import Retry
 from converto_client.transfers.resume import ResumeStore
-from converto_core import __version__
+from converto_core.version import __version__
 
 __all__ = [
     "Admin",

@@ -1,3 +1,1 @@
 """What the business is: conversions, files, formats, events, errors and ports. No I/O and no framework."""
-
-__version__ = "0.1.0"

@@ -17,7 +17,14 @@ from tests.distributions import Distributions, run
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
 PACKAGES = [Path(folder).name for folder in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
 LARGEST_INSTALLATION_BYTES = 25_000_000
-LOCKS = {"cli": [], "server": ["server"], "worker": ["worker"], "local": ["local"], "dev": ["local"]}
+LOCKS: dict[str, list[str]] = {
+    "dev": ["local", "motor"],
+    "cli": [],
+    "server": ["server"],
+    "worker": ["worker"],
+    "local": ["local"],
+    "motor": ["motor"],
+}
 
 
 @pytest.fixture(scope="module")
