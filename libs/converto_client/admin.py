@@ -4,7 +4,7 @@ from converto_client.admin_models import DeadLetter, DeadLetterPage, DeadLetters
 from converto_client.blocking import Blocking, blocking
 from converto_client.transport import API, Transport, segment, without_none
 
-PARKED = "/admin/parked"
+DEAD_LETTERS = "/admin/parked"
 
 
 class AsyncAdmin:
@@ -24,19 +24,19 @@ class AsyncAdmin:
     ) -> DeadLetterPage:
         """One page of dead letters, newest first; `after` is the `next` of the previous page."""
         params = without_none(reason=reason, conversion_id=conversion_id, limit=limit, after=after)
-        return await self._transport.call("GET", PARKED, DeadLetterPage, params=params)
+        return await self._transport.call("GET", DEAD_LETTERS, DeadLetterPage, params=params)
 
     async def parked_message(self, message_id: str) -> DeadLetter:
         """One dead letter with its body, the state of its conversion and advice."""
-        return await self._transport.call("GET", f"{PARKED}/{segment(message_id)}", DeadLetter)
+        return await self._transport.call("GET", f"{DEAD_LETTERS}/{segment(message_id)}", DeadLetter)
 
     async def requeue_parked(self, message_id: str) -> DeadLetter:
         """Publish a new message for the conversion; raises `Conflict` with the reason when it waits for none."""
-        return await self._transport.call("POST", f"{PARKED}/{segment(message_id)}/requeue", DeadLetter)
+        return await self._transport.call("POST", f"{DEAD_LETTERS}/{segment(message_id)}/requeue", DeadLetter)
 
     async def drop_parked(self, message_id: str) -> None:
         """Delete a dead letter; its conversion stays as it is."""
-        await self._transport.send("DELETE", f"{API}{PARKED}/{segment(message_id)}")
+        await self._transport.send("DELETE", f"{API}{DEAD_LETTERS}/{segment(message_id)}")
 
     async def requeue_many_parked(
         self, *, reason: str | None = None, conversion_id: str | None = None, after: str | None = None
@@ -52,7 +52,7 @@ class AsyncAdmin:
 
     async def _handle_page(self, action: str, **choice: str | None) -> DeadLettersHandled:
         body = without_none(**choice)
-        return await self._transport.call("POST", f"{PARKED}/{action}", DeadLettersHandled, body=body)
+        return await self._transport.call("POST", f"{DEAD_LETTERS}/{action}", DeadLettersHandled, body=body)
 
 
 class Admin(Blocking[AsyncAdmin]):

@@ -19,13 +19,13 @@ _END = object()
 class Blocking(Generic[Wrapped]):
     """Base of the blocking classes: one asynchronous object and the event loop in which its methods run."""
 
-    def __init__(self, portal: BlockingPortal, wrapped: Wrapped) -> None:
-        self._portal = portal
+    def __init__(self, event_loop: BlockingPortal, wrapped: Wrapped) -> None:
+        self._event_loop = event_loop
         self._wrapped = wrapped
 
     def _run(self, function: Callable[..., Coroutine[Any, Any, Answer]], *args: Any, **kwargs: Any) -> Answer:
         """Run a coroutine to its end in the event loop; Ctrl-C cancels it there."""
-        future: Future[Answer] = self._portal.start_task_soon(functools.partial(function, *args, **kwargs))
+        future: Future[Answer] = self._event_loop.start_task_soon(functools.partial(function, *args, **kwargs))
         try:
             return future.result()
         except KeyboardInterrupt:

@@ -69,7 +69,7 @@ class Converto(Blocking[AsyncConverto]):
     @property
     def admin(self) -> Admin:
         """Calls that need an administrator's key."""
-        return Admin(self._portal, self._wrapped.admin)
+        return Admin(self._event_loop, self._wrapped.admin)
 
     def __enter__(self) -> Self:
         """Sends nothing yet."""
@@ -87,7 +87,7 @@ class Converto(Blocking[AsyncConverto]):
         self._resources.close()
 
     def _conversion(self, conversion: AsyncConversion) -> Conversion:
-        return Conversion(self._portal, conversion)
+        return Conversion(self._event_loop, conversion)
 
     convert = blocking_as(AsyncConverto.convert, _conversion)
     upload = blocking(AsyncConverto.upload)

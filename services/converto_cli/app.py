@@ -27,8 +27,8 @@ COMMANDS = (
         "Check server, key, dependencies and workers, and suggest fixes.",
     ),
 )
-PARKED_COMMANDS = (
-    ("list", "converto_cli.commands.dead_letters:list_parked", "List dead letters."),
+DEAD_LETTER_COMMANDS = (
+    ("list", "converto_cli.commands.dead_letters:list_dead_letters", "List dead letters."),
     ("show", "converto_cli.commands.dead_letters:show", "Show one dead letter, its cause and what to do."),
     ("requeue", "converto_cli.commands.dead_letters:requeue", "Publish new messages for the conversions now."),
     ("drop", "converto_cli.commands.dead_letters:drop", "Delete dead letters; conversions stay as they are."),
@@ -84,7 +84,7 @@ def _administration() -> App:
     """`converto admin …`, for administrators' keys."""
     admin = App(name="admin", help="Administer an installation; needs an administrator's key.")
     parked = App(name="parked", help="Dead letters: messages that no worker could process.")
-    for name, target, text in PARKED_COMMANDS:
+    for name, target, text in DEAD_LETTER_COMMANDS:
         parked.command(target, name=name, help=text)
     admin.command(parked)
     return admin

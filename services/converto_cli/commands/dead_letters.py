@@ -26,7 +26,7 @@ Reason = Annotated[
 Page = Callable[..., Awaitable[DeadLettersHandled]]
 
 
-def list_parked(
+def list_dead_letters(
     *,
     reason: Reason = None,
     conversion: Annotated[str | None, Parameter(help="Only those of this conversion.")] = None,

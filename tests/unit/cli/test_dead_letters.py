@@ -9,7 +9,7 @@ from tests.unit.client.fake_service import FakeService
 
 
 @pytest.fixture(autouse=True)
-def _parked(service: FakeService) -> None:
+def _dead_letters(service: FakeService) -> None:
     """Rubbish, and the wake-up of a conversion that still waits."""
     died = {"died_at": 1_700_000_000_000, "queue": "conversions.office.normal", "routing_key": "k"}
     state = {"status": "pending", "token": 1, "error_code": "engine_crashed", "error_message": "It crashed"}
