@@ -2,12 +2,17 @@
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from converto_client import Admin, AsyncAdmin, AsyncConversion, AsyncConverto, Conversion, Converto, Forbidden, NotFound
 from tests.unit.client.fake_service import BASE, KEY, FakeService
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_chained_convert_saves_the_result(service: FakeService, deck: Path, tmp_path: Path) -> None:
@@ -61,6 +66,21 @@ def test_dead_letters_are_handled_by_administrators_only(service: FakeService) -
         service.is_admin = False
         with pytest.raises(Forbidden, match="administrator"):
             client.admin.parked()
+
+
+def test_program_ends_although_its_client_is_not_closed() -> None:
+    code = "import converto_client; kept = converto_client.Converto('http://converto.test')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "libs"}, cwd=ROOT, check=False, timeout=20
+    )
+
+    assert ended.returncode == 0
+
+
+def test_client_may_be_closed_twice(service: FakeService) -> None:
+    client = Converto(BASE, KEY, http=service.transport())
+    client.close()
+    client.close()
 
 
 @pytest.mark.parametrize(
