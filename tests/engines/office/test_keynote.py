@@ -161,7 +161,7 @@ async def test_source_when_broken_then_says_damaged(
 async def test_package_when_it_unpacks_to_too_much_then_refused_before_work(
     convert: Convert, keynote: Converter, tmp_path: Path
 ) -> None:
-    with pytest.raises(SourceTooLarge, match="unpacked"):
+    with pytest.raises(SourceTooLarge, match="unpacks to"):
         await convert(of_2009(tmp_path / "a.key", (False,), 1), by=keynote, limits=Limits(unpacked_bytes=100))
 
 

@@ -112,7 +112,7 @@ async def test_pages_when_chosen_then_only_those_with_their_own_numbers(
     assert is_near(opened(products[0].path), (0.25, 0.25), GREEN)
 
 
-@pytest.mark.parametrize(("choice", "message"), [("2-4", "page 4 .* has 3 pages"), ("3-1", "run backwards")])
+@pytest.mark.parametrize(("choice", "message"), [("2-4", "page 4 .* has 3 pages"), ("3-1", "is reversed; write 1-3")])
 async def test_pages_when_they_do_not_exist_then_bad_options(
     pages: PdfPages, run_job: RunJob, three_pages: Path, choice: str, message: str
 ) -> None:

@@ -47,7 +47,7 @@ def test_options_for_when_other_steps_have_options_too_then_only_own_ones_are_ta
 
 @pytest.mark.parametrize("options", [{"quality": 101}, {"quality": "high"}, {"strip": 1}])
 def test_options_for_when_a_value_does_not_fit_then_bad_options(options: dict[str, object]) -> None:
-    with pytest.raises(BadOptions, match="options do not fit"):
+    with pytest.raises(BadOptions, match="options are not valid"):
         options_for(Fake("1"), options)
 
 

@@ -150,7 +150,7 @@ def test_check_options_when_values_do_not_fit_then_each_is_told_with_its_pointer
     told = dict(caught.value.errors)
     assert set(told) == {"/dpi", "/colour~1s", "/pages"}
     assert told["/dpi"] == "dpi: 10 is less than the minimum of 36"
-    assert told["/colour~1s"] == 'This conversion has no option "colour/s" (known: dpi, pages, pdf_a)'
+    assert told["/colour~1s"] == 'This conversion has no option "colour/s" (options: dpi, pages, pdf_a)'
 
 
 def test_check_options_when_an_optional_number_is_out_of_range_then_the_range_is_told() -> None:

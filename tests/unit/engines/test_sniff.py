@@ -267,7 +267,7 @@ def test_decide_when_the_end_of_a_container_is_missing_then_corrupt(kept: float)
     whole = ooxml("word/document.xml")
     cut = whole[: int(len(whole) * kept)]
 
-    with pytest.raises(CorruptSource, match="end of"):
+    with pytest.raises(CorruptSource, match="its end is missing"):
         decide("a.docx", sniff(cut, filename="a.docx"))
 
 
