@@ -1,9 +1,15 @@
 """Page ranges such as `1-3,5`: the pattern for option schemas, and a parser."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from converto_core.errors import BadOptions
 
 PATTERN = r"^[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?(,[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?)*$"
 MAX_LENGTH = 200
+PageRanges = Annotated[str, Meta(pattern=PATTERN, max_length=MAX_LENGTH)]
+"""The type of such an option."""
 
 
 def pages_of(choice: str) -> list[int]:

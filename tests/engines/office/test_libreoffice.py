@@ -190,7 +190,7 @@ async def test_pages_when_wrong_then_bad_options(convert: Convert, tmp_path: Pat
 async def test_pages_when_past_the_end_of_a_document_then_bad_options(
     convert: Convert, tmp_path: Path, pages: str
 ) -> None:
-    with pytest.raises(BadOptions, match="pages asked for"):
+    with pytest.raises(BadOptions, match="requested pages"):
         await convert(letter(tmp_path / "letter.docx", 4), pages=pages)
 
 

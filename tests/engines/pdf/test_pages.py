@@ -157,7 +157,7 @@ async def test_pdf_when_a_page_would_be_huge_then_too_large_and_the_fitting_dpi_
 ) -> None:
     poster = make_pdf(tmp_path / "poster.pdf", [Page(), Page(3600, 1800)])
 
-    with pytest.raises(SourceTooLarge, match=r"Page 2 would be 30000 × 15000 .* The most that fits is 200 dpi"):
+    with pytest.raises(SourceTooLarge, match=r"Page 2 would be 30000 × 15000 .* The largest that fits is 200 dpi"):
         await run_job(pages, poster, "pdf", "png", dpi=600)
 
     assert len(await run_job(pages, poster, "pdf", "png", dpi=100, pages="2")) == 1
