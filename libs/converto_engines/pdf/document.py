@@ -45,9 +45,9 @@ class DocumentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             " dpi and store them as JPEG where that is smaller"
         ),
     ] = "none"
-    linearize: Annotated[
-        bool, Meta(description="Fast web view: the first page shows before the whole file has arrived")
-    ] = False
+    linearize: Annotated[bool, Meta(description="Fast web view: the first page shows before the file is complete")] = (
+        False
+    )
     strip: Annotated[bool, Meta(description="Remove metadata such as author, title, dates and program names")] = False
     sanitize: Annotated[
         bool, Meta(description="Remove scripts, actions that start programs or send forms, and embedded files")

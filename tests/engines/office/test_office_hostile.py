@@ -49,13 +49,13 @@ Canary = tuple[int, list[str]]
         "hostile_found/tika__testEXCEL_protected_passtika_2.xlsx",
     ],
 )
-async def test_source_when_encrypted_then_says_password(convert: Convert, corpus: Path, name: str) -> None:
+async def test_encrypted_source_names_the_password(convert: Convert, corpus: Path, name: str) -> None:
     with pytest.raises(EncryptedSource, match="password"):
         await convert(corpus / name)
 
 
 @pytest.mark.corpus
-async def test_source_when_broken_then_says_damaged_and_the_same_libreoffice_goes_on(
+async def test_damaged_source_leaves_libreoffice_running(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, corpus: Path, tmp_path: Path
 ) -> None:
     """I13."""
@@ -75,9 +75,7 @@ async def test_source_when_broken_then_says_damaged_and_the_same_libreoffice_goe
     await converter.aclose()
 
 
-async def test_remote_picture_when_in_a_deck_then_nobody_calls(
-    convert: Convert, canary: Canary, tmp_path: Path
-) -> None:
+async def test_remote_picture_in_a_deck_is_not_fetched(convert: Convert, canary: Canary, tmp_path: Path) -> None:
     port, visitors = canary
     Image.new("RGB", (40, 40), "red").save(tmp_path / "red.png")
     presentation = Presentation()
@@ -97,7 +95,7 @@ async def test_remote_picture_when_in_a_deck_then_nobody_calls(
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["ext_image_http.pptx", "attachedtemplate.docx", "ext_webservice.ods", "ext.rtf"])
-async def test_remote_links_when_real_then_nobody_calls(
+async def test_real_remote_links_are_not_fetched(
     convert: Convert, canary: Canary, corpus: Path, tmp_path: Path, name: str
 ) -> None:
     port, visitors = canary
@@ -130,7 +128,7 @@ def pointed_at(port: int, source: Path, target: Path) -> Path:
         ("ext_webservice.ods", OfficeTable, "csv"),
     ],
 )
-async def test_remote_links_when_made_another_office_file_then_nobody_calls(
+async def test_rewriting_fetches_no_remote_links(
     sandbox: Sandbox, warm: WarmOffice, run_job: RunJob, canary: Canary, corpus: Path, tmp_path: Path, name: str,
     kind: type[OfficeRewriting], target: str,
 ) -> None:  # fmt: skip
@@ -145,23 +143,21 @@ async def test_remote_links_when_made_another_office_file_then_nobody_calls(
 
 
 @pytest.mark.corpus
-async def test_local_picture_when_linked_then_no_foreign_bytes(convert: Convert, corpus: Path, tmp_path: Path) -> None:
+async def test_linked_local_picture_is_not_embedded(convert: Convert, corpus: Path, tmp_path: Path) -> None:
     pdf = await convert(linking_to(private_picture(tmp_path), corpus, tmp_path / "letter.odt"))
 
     assert pictures_in(pdf) == 0
 
 
 @pytest.mark.corpus
-async def test_local_text_when_linked_then_no_foreign_bytes(convert: Convert, corpus: Path) -> None:
+async def test_linked_local_text_is_not_embedded(convert: Convert, corpus: Path) -> None:
     pdf = await convert(corpus / "hostile_made" / "ext_section_file.odt")
 
     assert "root:" not in "".join(page_texts(pdf))
 
 
 @pytest.mark.corpus
-def test_control_when_libreoffice_runs_bare_then_it_does_call_and_read(
-    canary: Canary, corpus: Path, tmp_path: Path
-) -> None:
+def test_control_without_sandbox_fetches_and_reads(canary: Canary, corpus: Path, tmp_path: Path) -> None:
     """Shows that the canary and the private picture of the tests above would tell."""
     port, visitors = canary
     deck_file = pointed_at(port, corpus / "hostile_made" / "ext_image_http.pptx", tmp_path / "deck.pptx")
@@ -200,7 +196,7 @@ def pictures_in(pdf: Path) -> int:
 
 
 @pytest.mark.corpus
-async def test_layout_bomb_when_deadline_passes_then_timeout_and_the_next_converts(
+async def test_layout_bomb_times_out_and_the_next_converts(
     convert: Convert, warm: WarmOffice, corpus: Path, tmp_path: Path
 ) -> None:
     good = letter(tmp_path / "letter.docx", 1)
@@ -254,7 +250,7 @@ _PICTURE = 3  # FPDF_PAGEOBJ_IMAGE
         "poi__clusterfuzz-testcase-minimized-POIXWPFFuzzer-4791943399604224.docx",
     ],
 )
-async def test_source_when_fuzzed_then_a_clear_failure_or_a_good_pdf(
+async def test_fuzzed_source_fails_clearly_or_makes_a_good_pdf(
     convert: Convert, corpus: Path, tmp_path: Path, name: str
 ) -> None:
     """I13."""
@@ -265,21 +261,19 @@ async def test_source_when_fuzzed_then_a_clear_failure_or_a_good_pdf(
     assert page_texts(await convert(letter(tmp_path / "letter.docx", 1))) == ["Page 1"]
 
 
-async def test_package_when_it_unpacks_to_too_much_then_refused_before_work(convert: Convert, tmp_path: Path) -> None:
+async def test_package_that_unpacks_to_too_much_is_refused(convert: Convert, tmp_path: Path) -> None:
     bomb = with_member(letter(tmp_path / "letter.docx", 1), tmp_path / "bomb.docx", b" " * 20_000_000)
 
     with pytest.raises(SourceTooLarge, match="unpacks to"):
         await convert(bomb, limits=Limits(unpacked_bytes=10_000_000))
 
 
-async def test_package_when_it_has_too_many_members_then_refused_before_work(convert: Convert, tmp_path: Path) -> None:
+async def test_package_with_too_many_members_is_refused(convert: Convert, tmp_path: Path) -> None:
     with pytest.raises(SourceTooLarge, match="parts; at most 10"):
         await convert(deck(tmp_path / "deck.pptx", 1), limits=Limits(entries=10))
 
 
-async def test_package_when_it_lies_about_its_size_then_it_ends_and_the_next_converts(
-    convert: Convert, tmp_path: Path
-) -> None:
+async def test_package_with_false_sizes_ends_and_the_next_converts(convert: Convert, tmp_path: Path) -> None:
     good = letter(tmp_path / "letter.docx", 1)
     bomb = tmp_path / "bomb.docx"
     blanks = b" " * 50_000_000
@@ -307,7 +301,7 @@ def with_member(source: Path, target: Path, content: bytes) -> Path:
     return target
 
 
-async def test_macro_when_bound_to_opening_then_it_does_not_run(convert: Convert, tmp_path: Path) -> None:
+async def test_macro_bound_to_opening_does_not_run(convert: Convert, tmp_path: Path) -> None:
     pdf = await convert(letter_with_macro(tmp_path / "letter.odt"))
 
     assert page_texts(pdf) == ["Nothing ran"]

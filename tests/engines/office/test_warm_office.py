@@ -38,7 +38,7 @@ def name_of(pid: int) -> str:
     return ""
 
 
-async def test_progress_when_cold_and_warm_then_stages_are_told(
+async def test_progress_reports_stages_cold_and_warm(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office, stages, slots_before = WarmOffice(sandbox, work_dir=work_dir), list[str](), slots_in(work_dir)
@@ -53,9 +53,7 @@ async def test_progress_when_cold_and_warm_then_stages_are_told(
     assert slots_in(work_dir) == slots_before
 
 
-async def test_soffice_when_killed_while_idle_then_the_next_converts(
-    convert: Convert, warm: WarmOffice, tmp_path: Path
-) -> None:
+async def test_soffice_killed_while_idle_is_replaced(convert: Convert, warm: WarmOffice, tmp_path: Path) -> None:
     good = letter(tmp_path / "letter.docx", 1)
     await convert(good)
     (victim,) = soffice_pids(warm)
@@ -66,7 +64,7 @@ async def test_soffice_when_killed_while_idle_then_the_next_converts(
     assert page_texts(await convert(good)) == ["Page 1"]
 
 
-async def test_soffice_when_killed_at_work_then_crash_is_told_and_the_next_converts(
+async def test_soffice_killed_at_work_crashes_and_is_replaced(
     convert: Convert, warm: WarmOffice, tmp_path: Path
 ) -> None:
     good = letter(tmp_path / "letter.docx", 1)
@@ -83,7 +81,7 @@ async def test_soffice_when_killed_at_work_then_crash_is_told_and_the_next_conve
     assert page_texts(await convert(good)) == ["Page 1"]
 
 
-async def test_driver_when_killed_then_the_next_converts(convert: Convert, warm: WarmOffice, tmp_path: Path) -> None:
+async def test_killed_driver_is_replaced(convert: Convert, warm: WarmOffice, tmp_path: Path) -> None:
     good = letter(tmp_path / "letter.docx", 1)
     await convert(good)
 
@@ -93,7 +91,7 @@ async def test_driver_when_killed_then_the_next_converts(convert: Convert, warm:
     assert page_texts(await convert(good)) == ["Page 1"]
 
 
-async def test_restart_when_it_did_its_share_then_a_fresh_one_goes_on(
+async def test_restart_after_the_document_limit(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office = WarmOffice(sandbox, work_dir=work_dir, restart_documents=2)
@@ -109,7 +107,7 @@ async def test_restart_when_it_did_its_share_then_a_fresh_one_goes_on(
     assert pids[2] is not None and pids[2] != pids[0]
 
 
-async def test_cancellation_when_at_work_then_nothing_of_it_is_left(
+async def test_cancellation_at_work_leaves_nothing(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office, is_exporting = WarmOffice(sandbox, work_dir=work_dir), asyncio.Event()
@@ -132,7 +130,7 @@ async def test_cancellation_when_at_work_then_nothing_of_it_is_left(
     await converter.aclose()
 
 
-async def test_slot_when_its_owner_was_killed_then_the_next_worker_removes_it(
+async def test_slot_folder_of_a_killed_owner_is_removed(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     first, second, before = (
@@ -153,9 +151,7 @@ async def test_slot_when_its_owner_was_killed_then_the_next_worker_removes_it(
     await asyncio.gather(first.aclose(), second.aclose())
 
 
-async def test_seccomp_when_there_is_no_bubblewrap_then_documents_convert_and_nothing_stays_in_tmp(
-    run_job: RunJob, work_dir: Path, tmp_path: Path
-) -> None:
+async def test_seccomp_converts_and_leaves_nothing_in_tmp(run_job: RunJob, work_dir: Path, tmp_path: Path) -> None:
     try:
         confined, slots_before = await Sandbox.choose("seccomp"), slots_in(work_dir)
     except EngineMissing as error:
@@ -171,7 +167,7 @@ async def test_seccomp_when_there_is_no_bubblewrap_then_documents_convert_and_no
     assert len(sockets_at_work) == 1 and not sockets_at_work[0].exists()
 
 
-async def test_restart_when_it_has_grown_too_large_then_a_fresh_one_goes_on(
+async def test_restart_above_the_memory_limit(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
 ) -> None:
     office = WarmOffice(sandbox, work_dir=work_dir, restart_bytes=1024**2)
@@ -186,9 +182,7 @@ async def test_restart_when_it_has_grown_too_large_then_a_fresh_one_goes_on(
     assert page_texts(first.path) == page_texts(second.path) == ["Page 1"]
 
 
-async def test_restart_when_neither_old_nor_large_then_the_same_goes_on(
-    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
-) -> None:
+async def test_no_restart_below_the_limits(sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path) -> None:
     office = WarmOffice(sandbox, work_dir=work_dir)
     converter, source = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
     pids = set[int | None]()
@@ -201,9 +195,7 @@ async def test_restart_when_neither_old_nor_large_then_the_same_goes_on(
     assert len(pids) == 1 and None not in pids
 
 
-async def test_soffice_when_it_hangs_then_timeout_and_the_next_converts(
-    convert: Convert, warm: WarmOffice, tmp_path: Path
-) -> None:
+async def test_hanging_soffice_times_out_and_is_replaced(convert: Convert, warm: WarmOffice, tmp_path: Path) -> None:
     good = letter(tmp_path / "letter.docx", 1)
     await convert(good)
     (victim,) = soffice_pids(warm)

@@ -42,7 +42,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_samples(tmp_path_factory.mktemp("samples"))
 
 
-async def test_programs_when_confined_without_namespaces_then_all_are_offered(
+async def test_all_converters_are_offered_without_namespaces(
     converters: Sequence[Converter], offers: tuple[Offer, ...]
 ) -> None:
     assert {offer.converter for offer in offers} == {converter.name for converter in converters}
@@ -70,7 +70,7 @@ async def test_programs_when_confined_without_namespaces_then_all_are_offered(
         ("bracket.step", "png"),
     ],
 )
-async def test_sample_when_confined_without_namespaces_then_converted_all_the_same(
+async def test_samples_convert_without_namespaces(
     converters: Sequence[Converter],
     offers: tuple[Offer, ...],
     run_job: RunJob,
