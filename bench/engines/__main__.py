@@ -1,4 +1,4 @@
-"""All benchmarks of the converters, one after the other: `python -m bench.engines`. It measures nothing itself."""
+"""Runs all benchmarks of the converters: `python -m bench.engines`."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ ON_REAL_FILES = (
 
 
 def main() -> int:
-    """0 when every limit was kept."""
+    """Return 0 when every limit was kept."""
     found = corpus()
     if found is None:
         print("Only made files are measured: CONVERTO_CORPUS names no folder with real ones.")

@@ -53,7 +53,7 @@ writer.Write(shape, target)
 
 
 def bare_s(path: Path, kind: str) -> float:
-    """Seconds of one bare process."""
+    """Return the seconds of one bare process."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as folder:
         started = time.perf_counter()
         command = [sys.executable, "-c", BARE, kind, str(path), f"{folder}/made.stl"]
@@ -62,7 +62,7 @@ def bare_s(path: Path, kind: str) -> float:
 
 
 async def ours_s(cad: Cad, path: Path, kind: str) -> float:
-    """Seconds of one conversion; the next process is waited for outside of the time, as between two jobs."""
+    """Return the seconds of one conversion; the start of the next process is not included, as between two jobs."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         folder = Path(name)
         source = folder / "source"
@@ -84,7 +84,7 @@ async def ours_s(cad: Cad, path: Path, kind: str) -> float:
 
 
 async def measured(files: list[tuple[Path, str]], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Pairs of seconds, ours and bare, of each file; one conversion before them starts the waiting process."""
+    """Return pairs of seconds, ours and bare, per file; an unmeasured conversion before starts the process."""
     sandbox = await Sandbox.choose("auto")
     cad = Cad(sandbox, Meshes(sandbox))
     pairs: dict[str, list[tuple[float, float]]] = {path.name: [] for path, _ in files}
@@ -100,7 +100,7 @@ async def measured(files: list[tuple[Path, str]], rounds: int) -> dict[str, list
 
 
 def picked(corpus: Path) -> list[tuple[Path, str]]:
-    """Every exact model of the corpus with a surface in it, with its format; ends the process when there is none."""
+    """Return every CAD model of the corpus with a surface, and its format; exits when there is none."""
     found = [(path, format_of_name(path.name)) for path in sorted((corpus / "3d_cad").glob("*"))]
     files = [(path, kind.name) for path, kind in found if kind is not None and path.stat().st_size > SMALLEST_BYTES]
     files = [(path, kind) for path, kind in files if "edge" not in path.name]
@@ -108,7 +108,7 @@ def picked(corpus: Path) -> list[tuple[Path, str]]:
 
 
 def main() -> int:
-    """0 when the median of the ratios keeps its limit, 1 otherwise."""
+    """Return 0 when the median ratio is within its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="a folder with the folder 3d_cad")
     parser.add_argument("--rounds", type=int, default=3)

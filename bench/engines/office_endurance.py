@@ -1,6 +1,6 @@
 """300 office files in a row through one slot: memory must stay flat and the work must not get slower.
 
-The same small files come again and again, so that a later block can be compared with an earlier one. Each block is
+The same small files are repeated, so that a later block can be compared with an earlier one. Each block is
 timed; memory is what the warm LibreOffice's processes hold after each file. The first block pays for the start and is
 not compared. Run it with `python -m bench.engines.office_endurance CORPUS_FOLDER`.
 """
@@ -30,7 +30,7 @@ MIB = 1024 * 1024
 
 
 class Block(msgspec.Struct, frozen=True):
-    """Seconds of a block, and the most memory in MiB that was seen after a file of it."""
+    """Duration of a block, and the highest memory in MiB measured after one of its files."""
 
     seconds: float
     peak_mib: float
@@ -38,7 +38,7 @@ class Block(msgspec.Struct, frozen=True):
 
 
 async def all_blocks(files: list[Path]) -> list[Block]:
-    """The blocks, one after the other, in one slot."""
+    """Run the blocks sequentially in one slot."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         office = WarmOffice(await Sandbox.choose("auto"), work_dir=Path(name))
         try:
@@ -61,7 +61,7 @@ async def _block(office: WarmOffice, files: list[Path], folder: Path) -> Block:
 
 
 def main() -> int:
-    """0 when memory stays below its limit and the last blocks are not slower than the first ones, 1 otherwise."""
+    """Return 0 when memory stays below its limit and the last blocks are not slower than the first; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="a folder with the folders pptx, docx, xlsx and odf")
     files = [path for path in picked(parser.parse_args().corpus) if path.stat().st_size < SMALL_BYTES]

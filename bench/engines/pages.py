@@ -1,6 +1,6 @@
 """Pages of PDFs to PNG at 150 dpi: our converter, called directly, against one `pdftoppm -r 150 -png`.
 
-Both take turns within a round; the ratio is made within a round. Run it with `python -m bench.engines.pages CORPUS`.
+Both alternate within a round, and the ratio is computed per round. Run it with `python -m bench.engines.pages CORPUS`.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SLOWEST_S = 3.0  # files of the corpus over which either way takes longer than t
 
 
 def deck(folder: Path) -> Path | None:
-    """Our own sample deck as a PDF of twelve pages; None where LibreOffice is missing."""
+    """Return the sample deck as a PDF of twelve pages; None where LibreOffice is missing."""
     if shutil.which("soffice") is None:
         return None
     (folder / "deck.pptx").write_bytes(MAKERS["deck.pptx"]())
@@ -53,7 +53,7 @@ def text(folder: Path, pages: int) -> Path:
 
 
 def documents(corpus: Path, folder: Path) -> dict[str, list[Path]]:
-    """What is measured, by name; each entry is rendered file by file."""
+    """The documents by name of the case; each is rendered file by file."""
     found = {"one page": [text(folder, 1)], f"{TEXT_PAGES} pages": [text(folder, TEXT_PAGES)]}
     if (slides := deck(folder)) is not None:
         found[f"deck of {DECK_PAGES}"] = [slides]
@@ -112,7 +112,7 @@ async def measure(found: Mapping[str, list[Path]], folder: Path, rounds: int) ->
 
 
 def main() -> int:
-    """0 when pages come quickly enough, also from a document of a single one; 1 otherwise."""
+    """Return 0 when rendering is fast enough, also for a single page; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="a folder with the folder pdf")
     parser.add_argument("--rounds", type=int, default=5)

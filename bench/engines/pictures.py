@@ -1,6 +1,6 @@
-"""Pictures to other formats: our converter, called directly with its process kept ready, against the `vips` command.
+"""Pictures to other formats: our converter, called directly with a prestarted process, against the `vips` command.
 
-Both are given the same encoder settings and take turns within a round; the ratio is made within a round. Run it with
+Both use the same encoder settings and alternate within a round; the ratio is computed per round. Run it with
 `python -m bench.engines.pictures`.
 """
 
@@ -28,7 +28,7 @@ LIMIT_TO_VIPS = 1.1
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One conversion: ours by options, theirs by an operation of `vips` and what follows the names of the files."""
+    """One conversion: ours by options, theirs by a `vips` operation and the arguments after the file names."""
 
     source: str
     target: str
@@ -63,7 +63,7 @@ def photo(folder: Path) -> None:
 
 
 async def by_converter(converter: Pictures, case: Case, folder: Path) -> float:
-    """Seconds of one conversion; the next process is waiting when it starts, as in a worker with work to do."""
+    """Return the seconds of one conversion with a prestarted process, as in a busy worker."""
     job = Job(
         source=folder / f"photo.{case.source}",
         source_format=case.source,
@@ -93,7 +93,7 @@ def by_command(case: Case, folder: Path) -> float:
 
 
 async def measure(folder: Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of ours and of `vips` per round, after one round that makes a process ready."""
+    """Return seconds of ours and of `vips` per round, after one round that prestarts a process."""
     converter = Pictures(await Sandbox.choose("auto"))
     assert await converter.version()
     spent: dict[str, list[tuple[float, float]]] = {case.name: [] for case in CASES}
@@ -107,7 +107,7 @@ async def measure(folder: Path, rounds: int) -> dict[str, list[tuple[float, floa
 
 
 def main() -> int:
-    """0 when no median ratio is over its limit, 1 otherwise."""
+    """Return 0 when no median ratio exceeds its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()

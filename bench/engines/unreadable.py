@@ -1,6 +1,6 @@
-"""Files of the corpus that cannot give the result asked for, whatever program is used, each with its reason.
+"""Files of the corpus that no program can convert to some target, each with its reason.
 
-They are test files of other projects that are broken, empty or locked on purpose. What is named here is left out of
+They are test files of other projects that are damaged, empty or encrypted on purpose. Files listed here are left out of
 the count, and the bench says so when one of them does convert, so that the table cannot hide anything.
 """
 
@@ -27,9 +27,9 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("pdf.js__issue1985.pdf", "txt"): _NO_TEXT,
     ("pdf.js__issue4706.pdf", "txt"): _NO_TEXT,
 }
-"""By file name and target: `EVERY_TARGET` where nothing can be made of it."""
+"""Reasons by file name and target; `EVERY_TARGET` for a file that cannot be converted at all."""
 
 
 def reason_for(name: str, target: str) -> str | None:
-    """Why this file cannot become that; None for all that should."""
+    """Return why this file cannot be converted to the target; None when it should be."""
     return REASONS.get((name, target)) or REASONS.get((name, EVERY_TARGET))

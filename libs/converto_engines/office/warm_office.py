@@ -57,9 +57,10 @@ class WarmOffice:
         work_dir: Path | None = None,
         restart_documents: int = _RESTART_DOCUMENTS,
         restart_bytes: int = _RESTART_BYTES,
+        python: str = _PYTHON,
     ) -> None:
-        """`work_dir` holds the template profile and the slot's folder; None: the system's temporary folder."""
-        self._sandbox, self._work_dir = sandbox, work_dir
+        """`work_dir` holds the template profile and the slot's folder (None: the temporary one); `python` has `uno`."""
+        self._sandbox, self._work_dir, self._python = sandbox, work_dir, python
         self._restart_documents, self._restart_bytes = restart_documents, restart_bytes
         self._slot: SlotFolder | None = None
         self._child: ChildProcess | None = None
@@ -172,7 +173,7 @@ class WarmOffice:
     async def _launch(self, profile: Path, limits: Limits) -> ChildProcess:
         program = _program()
         child = await self._sandbox.start(
-            interpreter.argv(_DRIVER, python=_PYTHON),
+            interpreter.argv(_DRIVER, python=self._python),
             folder=self._folder,
             limits=limits,
             readable=(self.pdfium.parent,) if self.pdfium else (),
@@ -199,7 +200,7 @@ class WarmOffice:
 
     async def _ask_version(self) -> str | None:
         """Ask the driver, so that a missing python3-uno is noticed now and not at the first conversion."""
-        argv = [*interpreter.argv(_DRIVER, python=_PYTHON), "--version"]
+        argv = [*interpreter.argv(_DRIVER, python=self._python), "--version"]
         with tempfile.TemporaryDirectory(prefix="converto-office-") as folder:
             try:
                 run = await self._sandbox.run([*argv, str(_program())], folder=Path(folder), limits=_VERSION_LIMITS)

@@ -1,11 +1,10 @@
-"""Office documents to PDF by the real LibreOffice: every source format, every option, and files that mean harm."""
+"""Office documents to PDF with the real LibreOffice: every source format, every option, and wrong files."""
 
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import pytest
@@ -23,10 +22,10 @@ from converto_engines.converter import Limits, Product
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
+from tests.engines.office.conftest import CORPUS
 from tests.engines.office.samples import deck, letter, page_texts
 
 RunJob = Callable[..., Awaitable[list[Product]]]
-CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[4] / "shared" / "corpus")
 SAMPLES = (
     "pptx/poi__present1.pptx",
     "pptx/poi__KEY02.pptx",
@@ -44,52 +43,17 @@ SAMPLES = (
 )
 
 
-@pytest.fixture(scope="module")
-def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared, so that only the first test pays for the ready-made profile."""
-    return tmp_path_factory.mktemp("office")
-
-
-@pytest.fixture(scope="module")
-async def office(sandbox: Sandbox, work_dir: Path) -> AsyncIterator[LibreOffice]:
-    """One warm LibreOffice for this file: that the others work after a bad one is part of what is tested."""
-    converter = LibreOffice(WarmOffice(sandbox, work_dir=work_dir))
-    if await converter.version() is None:
-        missing = "LibreOffice, python3-uno or poppler-utils is not installed"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    yield converter
-    await converter.aclose()
-
-
-@pytest.fixture
-def corpus() -> Path:
-    if not CORPUS.is_dir():
-        pytest.skip("the shared corpus is not beside this repository; CONVERTO_CORPUS may name it")
-    return CORPUS
-
-
-@pytest.fixture
-def convert(office: LibreOffice, run_job: RunJob) -> Callable[..., Awaitable[Path]]:
-    async def to_pdf(source: Path, source_format: str | None = None, **chosen: Any) -> Path:
-        name = source_format or source.suffix[1:]
-        (product,) = await run_job(office, source, name, "pdf", **chosen)
-        assert product.page is None
-        return product.path
-
-    return to_pdf
-
-
 Convert = Callable[..., Awaitable[Path]]
 
 
-async def test_version_when_installed_then_a_number(office: LibreOffice) -> None:
-    assert re.fullmatch(r"\d+\.\d+\.\d+\.\d+", await office.version() or "")
+async def test_version_is_a_number(to_pdf: LibreOffice) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\.\d+", await to_pdf.version() or "")
 
 
-async def test_version_without_uno_is_none(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converto_engines.office.warm_office._PYTHON", "/usr/bin/no-python-here")
+async def test_version_without_uno_is_none(sandbox: Sandbox) -> None:
+    office = WarmOffice(sandbox, python="/usr/bin/no-python-here")
 
-    assert await LibreOffice(WarmOffice(sandbox)).version() is None
+    assert await LibreOffice(office).version() is None
 
 
 async def test_presentation_has_one_page_per_slide(convert: Convert, tmp_path: Path) -> None:
@@ -137,11 +101,11 @@ async def test_csv_with_any_usual_separator_has_separate_cells(
     assert f"köln{separator}7" not in text or separator == "\t"
 
 
-async def test_conversion_does_not_change_the_source(office: LibreOffice, run_job: RunJob, tmp_path: Path) -> None:
+async def test_conversion_does_not_change_the_source(to_pdf: LibreOffice, run_job: RunJob, tmp_path: Path) -> None:
     source = tmp_path / "latin.txt"
     source.write_bytes("Grüße".encode("windows-1252"))
 
-    (product,) = await run_job(office, source, "txt", "pdf")
+    (product,) = await run_job(to_pdf, source, "txt", "pdf")
 
     assert (product.path.parent / "source").read_bytes() == source.read_bytes()
 

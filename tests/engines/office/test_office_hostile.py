@@ -1,12 +1,10 @@
-"""Office files that mean harm: they call nobody, read nothing of the machine, run nothing, and end within limits."""
+"""Hostile office files fetch nothing, read no foreign files, run nothing, and end within their limits (I13)."""
 
 import contextlib
 import re
-import socket
 import subprocess
-import threading
 import zipfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pypdfium2
@@ -31,12 +29,12 @@ from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.process_tree import descendants_of
+from tests.engines.canary import Canary
 from tests.engines.office.conftest import is_running
 from tests.engines.office.samples import deck, letter, page_texts, repacked
 
 RunJob = Callable[..., Awaitable[list[Product]]]
 Convert = Callable[..., Awaitable[Path]]
-Canary = tuple[int, list[str]]
 
 
 @pytest.mark.corpus
@@ -76,7 +74,7 @@ async def test_damaged_source_leaves_libreoffice_running(
 
 
 async def test_remote_picture_in_a_deck_is_not_fetched(convert: Convert, canary: Canary, tmp_path: Path) -> None:
-    port, visitors = canary
+    port, visitors = canary.port, canary.requests
     Image.new("RGB", (40, 40), "red").save(tmp_path / "red.png")
     presentation = Presentation()
     slide = presentation.slides.add_slide(presentation.slide_layouts[6])
@@ -98,7 +96,7 @@ async def test_remote_picture_in_a_deck_is_not_fetched(convert: Convert, canary:
 async def test_real_remote_links_are_not_fetched(
     convert: Convert, canary: Canary, corpus: Path, tmp_path: Path, name: str
 ) -> None:
-    port, visitors = canary
+    port, visitors = canary.port, canary.requests
 
     with contextlib.suppress(BadSource):
         await convert(pointed_at(port, corpus / "hostile_made" / name, tmp_path / name))
@@ -132,7 +130,7 @@ async def test_rewriting_fetches_no_remote_links(
     sandbox: Sandbox, warm: WarmOffice, run_job: RunJob, canary: Canary, corpus: Path, tmp_path: Path, name: str,
     kind: type[OfficeRewriting], target: str,
 ) -> None:  # fmt: skip
-    port, visitors = canary
+    port, visitors = canary.port, canary.requests
     source = pointed_at(port, corpus / "hostile_made" / name, tmp_path / name)
 
     with contextlib.suppress(BadSource):
@@ -159,7 +157,7 @@ async def test_linked_local_text_is_not_embedded(convert: Convert, corpus: Path)
 @pytest.mark.corpus
 def test_control_without_sandbox_fetches_and_reads(canary: Canary, corpus: Path, tmp_path: Path) -> None:
     """Shows that the canary and the private picture of the tests above would tell."""
-    port, visitors = canary
+    port, visitors = canary.port, canary.requests
     deck_file = pointed_at(port, corpus / "hostile_made" / "ext_image_http.pptx", tmp_path / "deck.pptx")
     letter_file = linking_to(private_picture(tmp_path), corpus, tmp_path / "letter.odt")
 
@@ -211,24 +209,6 @@ async def test_layout_bomb_times_out_and_the_next_converts(
 
 
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-
-
-@pytest.fixture
-def canary() -> Iterator[tuple[int, list[str]]]:
-    """A web server on the loopback address and the list of those who came."""
-    visitors: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def listen() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, address = server.accept()
-                    visitors.append(str(address))
-                    connection.close()
-
-        threading.Thread(target=listen, daemon=True).start()
-        yield server.getsockname()[1], visitors
-        server.shutdown(socket.SHUT_RDWR)
 
 
 def members_of(package: Path) -> list[bytes]:

@@ -226,7 +226,7 @@ async def test_progress_rises_to_a_hundred(document: PdfDocument, run_job: RunJo
     assert known[-1] == 100
 
 
-async def test_version_when_installed_then_that_of_qpdf(document: PdfDocument) -> None:
+async def test_version_of_qpdf(document: PdfDocument) -> None:
     assert await document.version() == pikepdf.__libqpdf_version__
 
 

@@ -110,7 +110,7 @@ async def test_progress_reports_every_page(drawings: PdfDrawings, run_job: RunJo
     assert told == pytest.approx([0, 100 / 3, 200 / 3, 100])
 
 
-async def test_version_when_installed_then_named(drawings: PdfDrawings) -> None:
+async def test_version_of_poppler(drawings: PdfDrawings) -> None:
     version = await drawings.version()
 
     assert version is not None

@@ -88,7 +88,7 @@ async def test_pdf_of_pictures_is_an_empty_source(texts: PdfText, run_job: RunJo
     assert caught.value.stable_code == "source_empty"
 
 
-async def test_version_when_installed_then_named(texts: PdfText) -> None:
+async def test_version_of_poppler(texts: PdfText) -> None:
     version = await texts.version()
 
     assert version is not None

@@ -1,13 +1,11 @@
-"""The sandbox: every limit, the deadline and every wall, in both ways of confining a program."""
+"""The sandbox: every limit, the deadline and every restriction, in both modes of confinement."""
 
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 import tempfile
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,8 @@ from converto_core.errors import EngineCrashed, EngineMissing, EngineTimeout, Li
 from converto_engines.converter import Limits
 from converto_engines.runtime.process import ProcessResult, Sandbox
 from converto_engines.runtime.process_tree import descendants_of, folder_bytes, usage_of
+from tests.engines.canary import Canary
+from tests.engines.conftest import until
 
 MIB = 1024**2
 GENEROUS = Limits(wall_s=30, cpu_s=30, memory_bytes=1024 * MIB, file_bytes=64 * MIB)
@@ -45,34 +45,8 @@ def run(box: Sandbox, tmp_path: Path) -> Run:
     return run_in_folder
 
 
-@pytest.fixture
-def canary() -> Iterator[tuple[int, list[str]]]:
-    """A listener on the loopback address and the list of those who came."""
-    visitors: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def listen() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, address = server.accept()
-                    visitors.append(str(address))
-                    connection.close()
-
-        thread = threading.Thread(target=listen, daemon=True)
-        thread.start()
-        yield server.getsockname()[1], visitors
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
-
-
 def python(program: str) -> list[str]:
     return ["python3", "-I", "-c", program]
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = 10) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 -- what another process does sets no event here
-            await asyncio.sleep(0.01)
 
 
 def running_with(mark: str) -> list[str]:
@@ -92,10 +66,10 @@ def is_running(pid: int) -> bool:
 
 
 async def test_run_returns_status_output_and_time(run: Run) -> None:
-    finished = await run("sh", "-c", "echo out; echo oops >&2; exit 3")
+    result = await run("sh", "-c", "echo out; echo oops >&2; exit 3")
 
-    assert (finished.exit_code, finished.stdout, finished.stderr_tail) == (3, b"out\n", "oops\n")
-    assert 0 < finished.wall_s < 30
+    assert (result.exit_code, result.stdout, result.stderr_tail) == (3, b"out\n", "oops\n")
+    assert 0 < result.wall_s < 30
 
 
 async def test_lines_are_passed_on_while_it_runs(run: Run) -> None:
@@ -164,9 +138,9 @@ async def test_cancelled_run_leaves_nothing(run: Run, tmp_path: Path) -> None:
 async def test_background_child_does_not_delay_the_result(run: Run) -> None:
     mark = f"6{os.getpid()}"
 
-    finished = await run("sh", "-c", f"sleep {mark} & exit 0", limits=Limits(wall_s=20))
+    result = await run("sh", "-c", f"sleep {mark} & exit 0", limits=Limits(wall_s=20))
 
-    assert finished.wall_s < 10
+    assert result.wall_s < 10
     assert running_with(mark) == []
 
 
@@ -205,18 +179,16 @@ async def test_total_size_of_files_is_limited(run: Run) -> None:
 async def test_size_limit_ignores_the_source(run: Run, tmp_path: Path) -> None:
     (tmp_path / "job" / "source").write_bytes(bytes(3 * MIB))
 
-    finished = await run("sleep", "1.6", limits=Limits(wall_s=20, file_bytes=2 * MIB))
+    result = await run("sleep", "1.6", limits=Limits(wall_s=20, file_bytes=2 * MIB))
 
-    assert finished.exit_code == 0
+    assert result.exit_code == 0
 
 
 async def test_flooded_output_keeps_its_tail(run: Run) -> None:
-    finished = await run(
-        *python("import sys\nfor i in range(300000): print(i)\nsys.stderr.write('x' * 300000 + 'end')")
-    )
+    result = await run(*python("import sys\nfor i in range(300000): print(i)\nsys.stderr.write('x' * 300000 + 'end')"))
 
-    assert len(finished.stdout) == len(finished.stderr_tail) == 64 * 1024
-    assert finished.stdout.endswith(b"299999\n") and finished.stderr_tail.endswith("xend")
+    assert len(result.stdout) == len(result.stderr_tail) == 64 * 1024
+    assert result.stdout.endswith(b"299999\n") and result.stderr_tail.endswith("xend")
 
 
 async def test_process_limit_is_enforced(run: Run) -> None:
@@ -227,22 +199,22 @@ async def test_process_limit_is_enforced(run: Run) -> None:
 async def test_program_inherits_no_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVERTO_S3_SECRET_ACCESS_KEY", "canary-value")
 
-    finished = await run("env", environment={"OMP_NUM_THREADS": "1"})
+    result = await run("env", environment={"OMP_NUM_THREADS": "1"})
 
-    names = {line.partition("=")[0] for line in finished.stdout.decode().splitlines()}
+    names = {line.partition("=")[0] for line in result.stdout.decode().splitlines()}
     assert names - {"PWD"} == {"PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS"}
 
 
 @pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK"])
 async def test_network_sockets_are_refused(run: Run, family: str) -> None:
-    finished = await run(*python(f"import socket; socket.socket(socket.{family}, socket.SOCK_RAW)"))
+    result = await run(*python(f"import socket; socket.socket(socket.{family}, socket.SOCK_RAW)"))
 
-    assert finished.exit_code == 1
-    assert "PermissionError" in finished.stderr_tail
+    assert result.exit_code == 1
+    assert "PermissionError" in result.stderr_tail
 
 
-async def test_network_connections_reach_no_server(run: Run, canary: tuple[int, list[str]], tmp_path: Path) -> None:
-    port, visitors = canary
+async def test_network_connections_reach_no_server(run: Run, canary: Canary, tmp_path: Path) -> None:
+    port, visitors = canary.port, canary.requests
     call = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2).close()"
 
     confined = await run(*python(call))
@@ -258,19 +230,19 @@ async def test_other_folders_are_unreadable(run: Run, tmp_path: Path) -> None:
     other.mkdir()
     (other / "source").write_text("secret of another job")
 
-    finished = await run("sh", "-c", f"cat {other}/source; ls {other}; cat /etc/passwd; cat /etc/shadow")
+    result = await run("sh", "-c", f"cat {other}/source; ls {other}; cat /etc/passwd; cat /etc/shadow")
 
-    assert finished.stdout == b""
+    assert result.stdout == b""
 
 
 async def test_other_folders_are_not_writable(run: Run, tmp_path: Path) -> None:
     (tmp_path / "other-job").mkdir()
     targets = [f"{tmp_path}/other-job/x", "/usr/x-canary", "/etc/x-canary", "/var/tmp/x-canary", "/x-canary"]
 
-    finished = await run("sh", "-c", "; ".join(f"(echo x > {target}) 2>/dev/null && echo wrote" for target in targets))
+    result = await run("sh", "-c", "; ".join(f"(echo x > {target}) 2>/dev/null && echo wrote" for target in targets))
 
     # Inside bubblewrap the empty root is the program's own and may be written to: what counts is what is here.
-    assert finished.stdout.count(b"wrote") <= 2
+    assert result.stdout.count(b"wrote") <= 2
     assert not any(Path(target).exists() for target in targets)
 
 
@@ -278,18 +250,18 @@ async def test_path_inside_names_files_of_the_job_folder(box: Sandbox, run: Run,
     folder = tmp_path / "job"
     (folder / "in").write_text("content")
 
-    finished = await run("cp", box.path_inside(folder, folder / "in"), box.path_inside(folder, folder / "out"))
+    result = await run("cp", box.path_inside(folder, folder / "in"), box.path_inside(folder, folder / "out"))
 
-    assert finished.exit_code == 0
+    assert result.exit_code == 0
     assert (folder / "out").read_text() == "content"
     with pytest.raises(ValueError, match="subpath"):
         box.path_inside(folder, tmp_path / "elsewhere")
 
 
 async def test_temporary_folder_is_removed_after_the_run(run: Run, tmp_path: Path) -> None:
-    finished = await run("sh", "-c", 'echo x > "$TMPDIR/left" && cat "$TMPDIR/left"')
+    result = await run("sh", "-c", 'echo x > "$TMPDIR/left" && cat "$TMPDIR/left"')
 
-    assert finished.stdout == b"x\n"
+    assert result.stdout == b"x\n"
     assert list((tmp_path / "job").iterdir()) == []
 
 
@@ -298,9 +270,9 @@ async def test_readable_folder_is_read_only(run: Run, tmp_path: Path) -> None:
     shelf.mkdir()
     (shelf / "book").write_text("open book")
 
-    finished = await run("sh", "-c", f"cat {shelf}/book; echo x > {shelf}/new", readable=[shelf])
+    result = await run("sh", "-c", f"cat {shelf}/book; echo x > {shelf}/new", readable=[shelf])
 
-    assert finished.stdout == b"open book"
+    assert result.stdout == b"open book"
     assert not (shelf / "new").exists()
 
 
@@ -312,34 +284,34 @@ async def test_readable_folder_is_read_only(run: Run, tmp_path: Path) -> None:
 async def test_dangerous_system_calls_are_refused(run: Run, call: str, number: int) -> None:
     program = f"import ctypes, os; l = ctypes.CDLL(None, use_errno=True); l.syscall({number}, 0, 0, 0, 0); "
 
-    finished = await run(*python(program + "print(os.strerror(ctypes.get_errno()))"))
+    result = await run(*python(program + "print(os.strerror(ctypes.get_errno()))"))
 
-    assert finished.stdout == b"Operation not permitted\n"
+    assert result.stdout == b"Operation not permitted\n"
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="x32 is a way of x86_64")
 async def test_x32_system_calls_do_not_exist(run: Run) -> None:
     program = "import ctypes, os; l = ctypes.CDLL(None, use_errno=True); l.syscall(0x40000000 + 41, 2, 1, 0); "
 
-    finished = await run(*python(program + "print(os.strerror(ctypes.get_errno()))"))
+    result = await run(*python(program + "print(os.strerror(ctypes.get_errno()))"))
 
-    assert finished.stdout == b"Function not implemented\n"
+    assert result.stdout == b"Function not implemented\n"
 
 
 async def test_program_has_no_capabilities(run: Run) -> None:
-    finished = await run("cat", "/proc/self/status", "/proc/self/oom_score_adj")
+    result = await run("cat", "/proc/self/status", "/proc/self/oom_score_adj")
 
-    told = dict(line.split(":\t", 1) for line in finished.stdout.decode().splitlines() if ":\t" in line)
+    told = dict(line.split(":\t", 1) for line in result.stdout.decode().splitlines() if ":\t" in line)
     assert int(told["CapEff"], 16) == int(told["CapPrm"], 16) == int(told["CapBnd"], 16) == 0
     assert (told["NoNewPrivs"], told["Seccomp"]) == ("1", "2")
-    assert finished.stdout.decode().splitlines()[-1] == "1000"
+    assert result.stdout.decode().splitlines()[-1] == "1000"
 
 
 async def test_environment_of_the_worker_is_unreadable(run: Run) -> None:
-    finished = await run("sh", "-c", f"cat /proc/{os.getpid()}/environ; kill -0 {os.getpid()}")
+    result = await run("sh", "-c", f"cat /proc/{os.getpid()}/environ; kill -0 {os.getpid()}")
 
-    assert finished.stdout == b""
-    assert finished.exit_code != 0
+    assert result.stdout == b""
+    assert result.exit_code != 0
 
 
 ECHO = """
@@ -456,6 +428,6 @@ async def test_only_named_devices_are_visible(run: Run) -> None:
 
 
 async def test_missing_device_is_ignored(run: Run) -> None:
-    finished = await run(*python("print('runs')"), devices=[Path("/dev/no-such-card")])
+    result = await run(*python("print('runs')"), devices=[Path("/dev/no-such-card")])
 
-    assert finished.stdout == b"runs\n"
+    assert result.stdout == b"runs\n"

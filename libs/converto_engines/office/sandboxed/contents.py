@@ -11,7 +11,7 @@ _MAX_VISITED = 2000  # each shape or table cell costs several calls over the UNO
 
 
 def contents_of(document: Any) -> dict[str, Any]:
-    """Return `characters` (without white space) of a text, also `slides` and `shapes` of a deck, `sheets` of a workbook."""
+    """Return `characters` (no white space) of a text, also `slides` and `shapes` of a deck, `sheets` of a workbook."""
     if document.supportsService(TEXT):
         # The body's string includes table text only if a paragraph precedes the table, so the longer text counts.
         cells = islice(_table_texts(document), _MAX_VISITED)
