@@ -77,11 +77,11 @@ class _DisplayedSizes:
 def _placed(drawn: Any, start: _Matrix) -> Iterator[tuple[str, _Matrix]]:
     """Names of what a content stream places, and the matrix it is placed with."""
     try:
-        told = pikepdf.parse_content_stream(drawn, operators="q Q cm Do")
+        instructions = pikepdf.parse_content_stream(drawn, operators="q Q cm Do")
     except (pikepdf.PdfError, TypeError, ValueError):
         return
     matrix, kept = start, []
-    for instruction in told:
+    for instruction in instructions:
         operands: Any = instruction.operands
         match str(instruction.operator):
             case "q":
