@@ -1,4 +1,4 @@
-"""Keynote to PDF. No real file exists here: these are made by code after the two forms that Keynote has written."""
+"""Keynote to PDF; the files are generated in the two layouts of Keynote, because there are no real samples."""
 
 import io
 import zipfile

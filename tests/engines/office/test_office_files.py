@@ -1,4 +1,4 @@
-"""Office files to office files, each result read by a library that is not LibreOffice."""
+"""Office files to office files; every result is read by a library other than LibreOffice."""
 
 import csv
 import zipfile
@@ -278,7 +278,7 @@ async def test_damaged_source_is_corrupt(convert: Convert, documents: Converter,
         await convert(tmp_path / "half.docx", "odt", by=documents)
 
 
-# What the readers of results find, and what is made of it.
+# The readers of results, and the comparison with the source.
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ async def test_damaged_source_leaves_libreoffice_running(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, corpus: Path, tmp_path: Path
 ) -> None:
     """I13."""
-    # Its own LibreOffice: the shared one may have reached its share of documents in the middle of this.
+    # A separate LibreOffice, because the shared one may reach its document limit during this test.
     office = WarmOffice(sandbox, work_dir=work_dir)
     converter, good = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
     await run_job(converter, good, "docx", "pdf")
@@ -105,7 +105,7 @@ async def test_real_remote_links_are_not_fetched(
 
 
 def pointed_at(port: int, source: Path, target: Path) -> Path:
-    """A copy of a hostile file whose addresses lead to the canary of this test."""
+    """A copy of a hostile file whose URLs point to the canary of this test."""
     old, new = b"127.0.0.1:18777", b"127.0.0.1:%d" % port
     content = b"".join(members_of(source)) if source.suffix != ".rtf" else source.read_bytes()
     assert old in content
@@ -156,7 +156,7 @@ async def test_linked_local_text_is_not_embedded(convert: Convert, corpus: Path)
 
 @pytest.mark.corpus
 def test_control_without_sandbox_fetches_and_reads(canary: Canary, corpus: Path, tmp_path: Path) -> None:
-    """Shows that the canary and the private picture of the tests above would tell."""
+    """Shows that the canary and the private picture detect a leak."""
     port, visitors = canary.port, canary.requests
     deck_file = pointed_at(port, corpus / "hostile_made" / "ext_image_http.pptx", tmp_path / "deck.pptx")
     letter_file = linking_to(private_picture(tmp_path), corpus, tmp_path / "letter.odt")
@@ -178,7 +178,7 @@ def private_picture(folder: Path) -> Path:
 
 
 def linking_to(picture: Path, corpus: Path, target: Path) -> Path:
-    """The letter of the corpus that links a local picture, pointed at one that is there."""
+    """The corpus letter with a linked local picture, pointing to an existing one."""
 
     def point(_: str, content: bytes) -> bytes:
         return re.sub(rb"file:///[^\"]*secret\.png", picture.as_uri().encode(), content)
@@ -267,14 +267,14 @@ async def test_package_with_false_sizes_ends_and_the_next_converts(convert: Conv
 
 
 def _smaller(package: bytes) -> bytes:
-    """Let the directory say that the text is 1,000 bytes long."""
+    """Set the declared size of the text to 1,000 bytes."""
     name = b"word/document.xml"
     entry = package.rindex(b"PK\x01\x02", 0, package.rindex(name))
     return package[: entry + 24] + (1000).to_bytes(4, "little") + package[entry + 28 :]
 
 
 def with_member(source: Path, target: Path, content: bytes) -> Path:
-    """A copy of a package with one member more."""
+    """A copy of a package with one additional member."""
     repacked(source, target, lambda _, member: member)
     with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as package:
         package.writestr("word/more.xml", content)

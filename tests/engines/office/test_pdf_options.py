@@ -1,4 +1,4 @@
-"""What one can choose for the PDF of a deck or a workbook, each seen in the pages."""
+"""Options of the PDF of a deck or a workbook, checked in its pages."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

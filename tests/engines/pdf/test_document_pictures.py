@@ -16,7 +16,7 @@ from tests.engines.pdf.colours import RED
 def with_picture(
     path: Path, picture: Image.Image, *, inches: float = 1, mask: Image.Image | None = None, **more: Any
 ) -> Path:
-    """One page with one picture of that width, its pixels packed without loss."""
+    """One page with one losslessly packed picture of that width."""
     with pikepdf.new() as made:
         page = made.add_blank_page(page_size=(216, 216))
         bands = {"L": "/DeviceGray", "RGB": "/DeviceRGB", "CMYK": "/DeviceCMYK"}
@@ -53,7 +53,7 @@ def picture_in(path: Path) -> Any:
 
 
 def photo(size: int = 600) -> Image.Image:
-    """Something that JPEG is made for: slow changes and a little noise."""
+    """A picture that suits JPEG: gradients and a little noise."""
     gradient = Image.linear_gradient("L").resize((size, size))
     noise = Image.effect_noise((size, size), 12)
     return Image.merge("RGB", (gradient, Image.blend(gradient, noise, 0.2), gradient.rotate(90)))
@@ -65,7 +65,7 @@ def drawn(path: Path) -> Image.Image:
 
 
 def difference(one: Path, two: Path) -> float:
-    """The mean difference of two first pages as drawn, of 255."""
+    """The mean difference of two rendered first pages, of 255."""
     pairs = zip(drawn(one).tobytes(), drawn(two).tobytes(), strict=True)
     differences = [abs(left - right) for left, right in pairs]
     return sum(differences) / len(differences)

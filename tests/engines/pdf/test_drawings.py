@@ -1,4 +1,4 @@
-"""PDF pages to SVG with the real poppler; the drawings are drawn again by libvips' SVG reader (behaviours W2, I13)."""
+"""PDF pages to SVG with the real poppler; the drawings are rendered by the SVG reader of libvips (behaviours W2, I13)."""
 
 import re
 from pathlib import Path
@@ -128,5 +128,5 @@ async def test_corpus_pages_are_all_drawn(sandbox: Sandbox, run_job: RunJob, cor
             failed.append((source.name, type(error)))
 
     await convert_each((corpus / "pdf").glob("*.pdf"), [PdfDrawings(sandbox), PdfDrawings(sandbox)], draw)
-    # A shading that is a program of its own: poppler cuts it into ever smaller pieces.
+    # A function-based shading, which poppler subdivides into ever smaller pieces.
     assert failed in ([], [("pdf.js__function_based_shading.pdf", LimitExceeded)])

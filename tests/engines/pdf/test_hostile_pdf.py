@@ -132,7 +132,7 @@ async def test_too_many_pages_are_too_large(
 async def test_form_bomb_ends_and_the_next_file_converts(
     case: Case, converter: Converter, run_job: RunJob, made: Path
 ) -> None:
-    """I13: forms that draw each other for ever take no worker down."""
+    """I13: forms that draw each other endlessly do not stop the worker."""
     limits = Limits(wall_s=6, cpu_s=2, file_bytes=100 * 1024**2)
     bomb = form_bomb(made / "bomb.pdf")
 

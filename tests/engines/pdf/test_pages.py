@@ -1,4 +1,4 @@
-"""PDF to page pictures with the real pdfium and libvips, looked at with Pillow and pypdfium2 (behaviours W2, I13)."""
+"""PDF to page pictures with the real pdfium and libvips, checked with Pillow and pypdfium2 (behaviours W2, I13)."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def opened(path: Path) -> Image.Image:
 
 
 def is_near(picture: Image.Image, place: tuple[float, float], colour: tuple[int, int, int]) -> bool:
-    """Whether the pixel at a place, in parts of width and height, has about this colour."""
+    """Return whether the pixel at a relative position has approximately this colour."""
     pixel = picture.getpixel((int(place[0] * picture.width), int(place[1] * picture.height)))
     assert isinstance(pixel, tuple)
     return all(abs(one - two) <= 12 for one, two in zip(pixel, colour, strict=True))
@@ -147,7 +147,7 @@ async def test_truncated_or_other_content_is_corrupt(pages: PdfPages, run_job: R
 async def test_deadline_times_out_and_the_next_converts(
     pages: PdfPages, run_job: RunJob, tmp_path: Path, three_pages: Path
 ) -> None:
-    """I13: a file that takes for ever takes no worker down."""
+    """I13: a file that never finishes does not stop the worker."""
     many = make_pdf(tmp_path / "many.pdf", [Page(2400, 2400)] * 200)
 
     with pytest.raises(EngineTimeout):
@@ -171,7 +171,7 @@ async def test_version_is_the_build_number(pages: PdfPages) -> None:
 
 
 async def test_many_pages_are_each_rendered_and_reported_once(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
-    """Pages are shared out among processes; each still gets its own number."""
+    """Pages are distributed over processes and keep their numbers."""
     source = make_pdf(tmp_path / "many.pdf", [Page(72 + number, 72) for number in range(40)])
     told: list[float | None] = []
 

@@ -59,7 +59,7 @@ def running_with(mark: str) -> list[str]:
 
 
 def is_running(pid: int) -> bool:
-    """False also for a zombie that only waits for init to look at it."""
+    """Return whether the process exists and is not a zombie."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
     return False
@@ -222,7 +222,7 @@ async def test_network_connections_reach_no_server(run: Run, canary: Canary, tmp
     await until(lambda: len(visitors) > 0)
 
     assert confined.exit_code == 1 and bare.exit_code == 0
-    assert len(visitors) == 1  # the bare one: the canary works
+    assert len(visitors) == 1  # by the unconfined program: the canary works
 
 
 async def test_other_folders_are_unreadable(run: Run, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ async def test_other_folders_are_not_writable(run: Run, tmp_path: Path) -> None:
 
     result = await run("sh", "-c", "; ".join(f"(echo x > {target}) 2>/dev/null && echo wrote" for target in targets))
 
-    # Inside bubblewrap the empty root is the program's own and may be written to: what counts is what is here.
+    # With bubblewrap the empty root is private and writable, so only the host's files count.
     assert result.stdout.count(b"wrote") <= 2
     assert not any(Path(target).exists() for target in targets)
 
@@ -414,7 +414,7 @@ def test_folder_bytes_follows_no_links(tmp_path: Path) -> None:
 
 
 async def test_only_named_devices_are_visible(run: Run) -> None:
-    """A plain file in a folder that programs do not see stands in for the device of a graphics card."""
+    """A plain file in a hidden folder stands in for the device of a graphics card."""
     with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
         device = Path(folder) / "card0"
         device.write_bytes(b"card")

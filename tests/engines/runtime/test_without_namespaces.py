@@ -1,4 +1,4 @@
-"""Every family also where the kernel gives no user namespaces, as in most containers.
+"""Every family converts where the kernel has no user namespaces, as in most containers.
 
 The unprivileged way of confining keeps promise 6; the results themselves are looked at in the families' own tests.
 """
@@ -79,7 +79,7 @@ async def test_samples_convert_without_namespaces(
     name: str,
     target: str,
 ) -> None:
-    """I13, C6, M10: a worker on Fargate does what a laptop does."""
+    """I13, C6, M10: a worker on Fargate converts the same files as a laptop."""
     source = samples[name]
 
     made = await run_chain(run_job, converters, source, (source.suffix.lstrip("."), target), offers=offers)

@@ -1,4 +1,4 @@
-"""ZIP containers that unpack to too much are refused before any program sees them (behaviour I13, promise 6)."""
+"""ZIP containers that unpack to too much are refused before a program opens them (behaviour I13, promise 6)."""
 
 import stat
 import zipfile
@@ -14,7 +14,7 @@ LIMITS = Limits(entries=20, unpacked_bytes=500 * 1024**2)
 
 
 def packed(path: Path, members: dict[str, int]) -> Path:
-    """A ZIP file of members of zeros of these sizes."""
+    """A ZIP file whose members are zeros of these sizes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, size_bytes in members.items():
             with archive.open(name, "w", force_zip64=True) as member:

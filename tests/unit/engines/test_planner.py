@@ -1,4 +1,4 @@
-"""The cheapest chain of steps, and the options it understands (behaviours M5, C12)."""
+"""The cheapest chain of steps and its options (behaviours M5, C12)."""
 
 import itertools
 from typing import Any
@@ -53,7 +53,7 @@ OFFERS = (OFFICE, PAGES, PICTURES)
 
 
 def test_plan_chains_two_converters() -> None:
-    """W2: a deck becomes page images by way of PDF."""
+    """W2: a deck becomes page images via PDF."""
     steps = planner.plan("pptx", "png", OFFERS)
 
     assert steps == (Step("office", "pptx", "pdf"), Step("pages", "pdf", "png"))
@@ -140,7 +140,7 @@ def test_valid_options_pass() -> None:
 
 
 def test_every_invalid_option_is_reported_with_its_pointer() -> None:
-    """C12: bad options are told one by one."""
+    """C12: every invalid option is reported."""
     steps = planner.plan("pptx", "png", OFFERS)
 
     with pytest.raises(BadOptions) as caught:
@@ -154,7 +154,7 @@ def test_every_invalid_option_is_reported_with_its_pointer() -> None:
 
 
 def test_optional_number_out_of_range_names_the_range() -> None:
-    """C12: an option that may be left out is `anyOf` in its schema; that word helps nobody."""
+    """C12: an optional option is `anyOf` in its schema, which must not show in the message."""
     schema = {"properties": {"width": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"type": "null"}]}}}
     offers = (msgspec.structs.replace(OFFERS[0], options_schema=schema),)
     steps = planner.plan(offers[0].sources[0], offers[0].targets[0], offers)
@@ -166,7 +166,7 @@ def test_optional_number_out_of_range_names_the_range() -> None:
 
 
 def test_shared_option_goes_to_the_later_step() -> None:
-    """Pages of a deck are chosen once: from the whole PDF, not a second time from what is left of it."""
+    """Pages of a deck are chosen once, from the whole PDF, and not again from the reduced one."""
     steps = planner.plan("pptx", "png", OFFERS)
     options = {"pages": "5-7", "pdf_a": True, "dpi": 96}
 

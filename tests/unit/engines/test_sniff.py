@@ -1,4 +1,4 @@
-"""What a file is, by its bytes; and which wrong names are refused (behaviours I13, C12)."""
+"""Detection of files by content, and which wrong names are refused (behaviours I13, C12)."""
 
 import io
 import struct
