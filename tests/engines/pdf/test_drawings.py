@@ -1,4 +1,4 @@
-"""PDF pages to SVG with the real poppler; the drawings are rendered by the SVG reader of libvips (behaviours W2, I13)."""
+"""PDF pages to SVG with the real poppler, rendered by the SVG reader of libvips (behaviours W2, I13)."""
 
 import re
 from pathlib import Path
