@@ -192,14 +192,14 @@ async def test_other_content_never_becomes_a_pdf_of_garbage(
     (tmp_path / "lie").write_bytes(content)
 
     with pytest.raises(CorruptSource):
-        await convert(tmp_path / "lie", claimed)
+        await convert(tmp_path / "lie", source_format=claimed)
 
 
 async def test_deck_named_as_document_is_refused(convert: Convert, tmp_path: Path) -> None:
     with pytest.raises(CorruptSource):
-        await convert(deck(tmp_path / "deck.pptx", 1), "docx")
+        await convert(deck(tmp_path / "deck.pptx", 1), source_format="docx")
     with pytest.raises(CorruptSource):
-        await convert(letter(tmp_path / "letter.docx", 1), "pptx")
+        await convert(letter(tmp_path / "letter.docx", 1), source_format="pptx")
 
 
 async def test_binary_text_is_refused(convert: Convert, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ async def test_corpus_pages_are_all_drawn(sandbox: Sandbox, run_job: RunJob, cor
 
     async def draw(converter: PdfDrawings, source: Path) -> None:
         try:
-            assert await run_job(converter, source, "pdf", "svg", limits=Limits(wall_s=60, cpu_s=12))
+            assert await run_job(converter, source, "pdf", "svg", limits=Limits(wall_s=180, cpu_s=12))
         except ConversionError as error:
             failed.append((source.name, type(error)))
 
