@@ -1,7 +1,7 @@
-"""Exact models to STL: the converter (sandboxed, checked, kernel loaded ahead) against a bare process per file.
+"""Exact models to STL: the converter (sandboxed, verified, kernel preloaded) against a bare process per file.
 
-The bare process imports the kernel, reads, meshes and writes with the same tolerances, and checks nothing. Both take
-turns on each file. Run it with `python -m bench.engines.cad CORPUS_FOLDER`.
+The bare process imports the kernel, reads, meshes and writes with the same tolerances, without checks. Both take turns
+on each file. Run it with `python -m bench.engines.cad CORPUS_FOLDER`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_core.formats import format_of_name
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.models.cad import Cad, CadOptions
@@ -79,7 +79,7 @@ async def ours_s(cad: Cad, path: Path, kind: str) -> float:
         started = time.perf_counter()
         await cad.convert(job)
         taken = time.perf_counter() - started
-    await asyncio.sleep(2)  # the kernel of the next process is loaded by then
+    await asyncio.sleep(2)  # until the next process has loaded its kernel
     return taken
 
 
@@ -104,30 +104,22 @@ def picked(corpus: Path) -> list[tuple[Path, str]]:
     found = [(path, format_of_name(path.name)) for path in sorted((corpus / "3d_cad").glob("*"))]
     files = [(path, kind.name) for path, kind in found if kind is not None and path.stat().st_size > SMALLEST_BYTES]
     files = [(path, kind) for path, kind in files if "edge" not in path.name]
-    return files or sys.exit(f"{corpus / '3d_cad'} holds no exact models")
+    return files or sys.exit(f"{corpus / '3d_cad'} contains no exact models")
 
 
 def main() -> int:
     """Return 0 when the median ratio is within its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder with the folder 3d_cad")
+    parser.add_argument("corpus", type=Path, help="folder that contains 3d_cad")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     pairs = asyncio.run(measured(picked(arguments.corpus), arguments.rounds))
     ratios = {name: statistics.median(ours / bare for ours, bare in taken) for name, taken in pairs.items()}
-    rows = [
-        [
-            name,
-            f"{statistics.median(ours for ours, _ in taken):.2f}",
-            f"{statistics.median(bare for _, bare in taken):.2f}",
-            f"{ratios[name]:.2f}",
-        ]
-        for name, taken in pairs.items()
-    ]
-    show(f"Exact models to STL, median of {arguments.rounds} rounds", ["", "ours s", "bare s", "ratio"], rows)
+    title = f"Exact models to STL, median of {arguments.rounds} rounds"
+    print_medians(title, ["ours, s", "bare, s", "ratio"], pairs, ratios)
     ratio = round(statistics.median(ratios.values()), 2)
     is_kept = verdict("ours / bare kernel", ratio, LIMIT)
-    keep("engines_cad", {"seconds": pairs, "ratios": ratios, "ratio": ratio})
+    save_figures("engines_cad", {"seconds": pairs, "ratios": ratios, "ratio": ratio})
     return 0 if is_kept else 1
 
 

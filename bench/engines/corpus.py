@@ -14,7 +14,7 @@ import msgspec
 
 from bench.engines.runs import Engines, Run, decided
 from bench.engines.unreadable import reason_for
-from bench.figures import keep, show, verdict
+from bench.figures import print_table, save_figures, verdict
 from converto_core.errors import ConvertoError
 from converto_core.formats import Family, Format
 from converto_engines.converter import Limits
@@ -67,7 +67,7 @@ def _targets(source: Format) -> Iterator[str]:
 async def _one(engines: Engines, file: Path, source: Format, target: str) -> Found:
     steps = engines.plan(source.name, target)
     if steps is None:
-        missing = f"no installed converter leads from {source.name} to {target}"
+        missing = f"no installed converter makes {target} from {source.name}"
         return _found(file, Run(name=file.name, source=source.name, target=target, converters=(), code="no_route", message=missing))  # fmt: skip  # noqa: E501
     async with engines.run(file, steps) as (run, _):
         return _found(file, run)
@@ -105,12 +105,17 @@ def report(found: Sequence[Found]) -> bool:
         row[1] += entry.is_known and bool(entry.reason)
         row[2] += not entry.reason
         row[3] += bool(entry.reason) and not entry.is_known
-    show("The corpus", ["", "files", "unreadable", "converted", "failed"], [[name, *row] for name, row in rows.items()])
+    print_table(
+        "The corpus", ["", "files", "unreadable", "converted", "failed"], [[name, *row] for name, row in rows.items()]
+    )
     for title, chosen in (
-        ("No program here can read, so not counted", [entry for entry in found if entry.reason and entry.is_known]),
+        (
+            "Unreadable for every program here, so not counted",
+            [entry for entry in found if entry.reason and entry.is_known],
+        ),
         ("Failed", [entry for entry in found if entry.reason and not entry.is_known]),
         (
-            "Called unreadable, yet converted: the table is out of date",
+            "Listed as unreadable, but converted: the table is out of date",
             [e for e in found if not e.reason and e.is_known],
         ),
     ):
@@ -129,12 +134,14 @@ def report(found: Sequence[Found]) -> bool:
 def main() -> int:
     """Return 0 when enough of the readable files convert; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder of folders of real files")
+    parser.add_argument("corpus", type=Path, help="folder with one folder of real files per kind")
     parser.add_argument("--family", choices=[str(family) for family in Family], help="only files of this family")
     arguments = parser.parse_args()
     found = asyncio.run(all_found(arguments.corpus, arguments.family))
     is_kept = report(found)
-    keep("engines_corpus" + (f"_{arguments.family}" if arguments.family else ""), {"runs": msgspec.to_builtins(found)})
+    save_figures(
+        "engines_corpus" + (f"_{arguments.family}" if arguments.family else ""), {"runs": msgspec.to_builtins(found)}
+    )
     return 0 if is_kept else 1
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 PASSWORDS = Path("/etc/passwd")
 SECRET_PICTURE = Path("/tmp/research/engines/corpus/hostile_made/secret.png")
-"""Where one of the hostile files looks for it; a square of one colour, which no other file has."""
+"""The path that one of the hostile files refers to; a square of one colour that no other file has."""
 SECRET_COLOUR = (255, 0, 255)
 _LEAST_PIXELS = 200
 _MOST_FRAMES = 5

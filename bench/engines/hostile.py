@@ -17,7 +17,7 @@ import msgspec
 
 from bench.engines.foreign import PASSWORDS, SECRET_PICTURE, foreign_in, lay_out_secret
 from bench.engines.runs import Engines, Run, decided
-from bench.figures import keep, percentile, show, verdict
+from bench.figures import percentile, print_table, save_figures, verdict
 from converto_core.conversion.record import Step
 from converto_core.errors import ConvertoError
 from converto_core.formats import format_of_name
@@ -27,7 +27,7 @@ from converto_engines.sniffing import sniff
 from tests.engines.canary import listening
 
 PORT = 18_777
-"""The port that the hostile files of the corpus name."""
+"""The port that the hostile files of the corpus refer to."""
 FOLDERS = ("hostile_made", "hostile_found")
 LIMITS = Limits(wall_s=30, cpu_s=30, memory_bytes=2 * 1024**3, file_bytes=2 * 1024**3)
 _SPARE_S = 15.0  # looking into the file, ending what is killed, and checks of ours around each step
@@ -165,8 +165,8 @@ def report(found: Sequence[Attack], refused: Sequence[str], controls: tuple[list
     endings: dict[str, int] = {}
     for attack in found:
         endings[attack.run.code or "a result"] = endings.get(attack.run.code or "a result", 0) + 1
-    show("How the runs ended", ["", "runs"], sorted(endings.items(), key=lambda entry: -entry[1]))
-    print(f"\n{len(refused)} files are refused at the door before any program sees them:")
+    print_table("How the runs ended", ["", "runs"], sorted(endings.items(), key=lambda entry: -entry[1]))
+    print(f"\n{len(refused)} files are rejected before any program sees them:")
     print("\n".join(f"  {line}" for line in refused))
     for title, lines in zip(("Calls without a sandbox", "Reads without a sandbox"), controls, strict=True):
         print(f"\n{title}:\n" + "\n".join(f"  {line}" for line in lines))
@@ -188,14 +188,14 @@ def report(found: Sequence[Attack], refused: Sequence[str], controls: tuple[list
 def main() -> int:
     """Return 0 without connections, foreign reads, crashes and exceeded limits; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder with the folders hostile_made and hostile_found")
+    parser.add_argument("corpus", type=Path, help="folder that contains hostile_made and hostile_found")
     arguments = parser.parse_args()
     lay_out_secret()
     print(f"  sniffed for in results: {PASSWORDS}, {SECRET_PICTURE}")
     controls = control(arguments.corpus)
     found, refused = asyncio.run(attacks([arguments.corpus / folder for folder in FOLDERS]))
     is_kept = report(found, refused, controls)
-    keep("engines_hostile", {"runs": msgspec.to_builtins(found), "refused": refused, "control": controls})
+    save_figures("engines_hostile", {"runs": msgspec.to_builtins(found), "refused": refused, "control": controls})
     return 0 if is_kept else 1
 
 

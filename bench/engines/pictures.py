@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.pictures.pictures import PictureOptions, Pictures
 from converto_engines.runtime.process import Sandbox
@@ -39,7 +39,7 @@ class Case(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Such as "jpg to webp 1280"."""
+        """A name such as "jpg to webp 1280"."""
         return f"{self.source} to {self.target} {self.options.get('width', '')}".strip()
 
 
@@ -53,7 +53,7 @@ CASES = (
 
 
 def photo(folder: Path) -> None:
-    """12 million pixels with slow changes, edges and grain, as JPEG and as TIFF."""
+    """Write 12 million pixels with gradients, edges and grain, as JPEG and as TIFF."""
     gradient = Image.linear_gradient("L").resize((WIDTH, HEIGHT))
     mandelbrot = Image.effect_mandelbrot((WIDTH // 4, HEIGHT // 4), (-2, -1.2, 1, 1.2), 40).resize((WIDTH, HEIGHT))
     noise = Image.effect_noise((WIDTH, HEIGHT), 20)
@@ -77,12 +77,12 @@ async def by_converter(converter: Pictures, case: Case, folder: Path) -> float:
     (product,) = await converter.convert(job)
     spent_s = time.perf_counter() - started
     product.path.unlink()
-    await asyncio.sleep(1)  # the next process starts meanwhile; it must not run beside the other way
+    await asyncio.sleep(1)  # the next process starts in the meantime; it must not run beside `vips`
     return spent_s
 
 
 def by_command(case: Case, folder: Path) -> float:
-    """Seconds of one call of `vips`."""
+    """Return the seconds of one call of `vips`."""
     target = folder / f"theirs.{case.target}"
     command = ["vips", *case.operation, str(folder / f"photo.{case.source}"), f"{target}[{case.save}]", *case.after]
     started = time.perf_counter()
@@ -115,14 +115,10 @@ def main() -> int:
         photo(Path(name))
         spent = asyncio.run(measure(Path(name), arguments.rounds))
     ratios = {name: statistics.median(ours / theirs for ours, theirs in entries) for name, entries in spent.items()}
-    rows = [
-        [name, *(f"{statistics.median(entry[way] for entry in entries):.2f}" for way in (0, 1)), f"{ratios[name]:.2f}"]
-        for name, entries in spent.items()
-    ]
     title = f"{WIDTH} × {HEIGHT} pixels on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
-    show(title, ["", "ours, s", "vips, s", "ratio"], rows)
+    print_medians(title, ["ours, s", "vips, s", "ratio"], spent, ratios)
     are_kept = [verdict(name, round(ratio, 2), LIMIT_TO_VIPS) for name, ratio in ratios.items()]
-    keep("pictures", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
+    save_figures("pictures", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
     return 0 if all(are_kept) else 1
 
 

@@ -130,12 +130,12 @@ class Engines:
 
 
 def decided(file: Path) -> Format:
-    """What a file is converted as; raises what a person is told at the door."""
+    """Return the format a file is converted from; raises the error that a user would get."""
     return sniff.decide(file.name, sniff.sniff_path(file))
 
 
 class _Cost:
-    """Wall clock, computing time and memory of everything below this process."""
+    """Wall clock, CPU time and memory of all child processes."""
 
     def __init__(self) -> None:
         self.wall_s = self.cpu_s = 0.0
@@ -144,15 +144,15 @@ class _Cost:
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         started = time.monotonic()
-        looking = asyncio.create_task(self._look())
+        sampling = asyncio.create_task(self._sample())
         try:
             yield
         finally:
-            looking.cancel()
+            sampling.cancel()
             self.wall_s = time.monotonic() - started
 
-    async def _look(self) -> None:
-        """Adds up what grew between two looks: what a killed program had used is gone from the sum afterwards."""
+    async def _sample(self) -> None:
+        """Add up the growth between two samples, because the usage of an ended program vanishes from the total."""
         before = usage_of(os.getpid()).cpu_s
         while True:
             await asyncio.sleep(_POLL_S)

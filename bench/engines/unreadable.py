@@ -8,15 +8,15 @@ from typing import Final
 
 EVERY_TARGET: Final = "*"
 
-_NO_SURFACE: Final = "holds points or edges only, no surface"
-_NO_TEXT: Final = "holds no text, only pictures or drawings; pdftotext finds none either"
-_CUT_OFF: Final = "is cut off behind its header, 3 KB or less are left; Pillow and ffmpeg cannot read it either"
+_NO_SURFACE: Final = "contains points or edges only, no surface"
+_NO_TEXT: Final = "contains no text, only pictures or drawings; pdftotext finds none either"
+_CUT_OFF: Final = "is truncated after its header, with 3 KB or less left; Pillow and ffmpeg cannot read it either"
 
 REASONS: Final[dict[tuple[str, str], str]] = {
     ("occt__edge.brep", EVERY_TARGET): _NO_SURFACE,
     ("assimp__issue623.ply", EVERY_TARGET): _NO_SURFACE,
     ("trimesh__points_emptyface.ply", EVERY_TARGET): _NO_SURFACE,
-    ("assimp__BoxWithInfinites.glb", EVERY_TARGET): "has corners at infinity",
+    ("assimp__BoxWithInfinites.glb", EVERY_TARGET): "has vertices at infinity",
     ("tika__testAVIF.avif", EVERY_TARGET): _CUT_OFF,
     ("tika__testHEIC_livePhoto.heic", EVERY_TARGET): _CUT_OFF,
     ("pillow__timeout-c8efc3fded6426986ba867a399791bae544f59bc.psd", EVERY_TARGET): "was made broken by a fuzzer",

@@ -1,7 +1,7 @@
 """A 1080p clip to MP4 (x264, medium): our converter with all its checks, against the bare ffmpeg call.
 
-Both take turns within a round, and the ratio is made within a round, so that a machine that gets slower does not decide
-the result. Run it with `python -m bench.engines.video`.
+Both take turns within a round, and the ratio is computed within a round, so that a machine that becomes slower does not
+decide the result. Run it with `python -m bench.engines.video`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from bench.figures import keep, show, spread, verdict
+from bench.figures import print_table, save_figures, spread, verdict
 from converto_engines.converter import Job, Limits
 from converto_engines.media.video import Video, VideoOptions
 from converto_engines.runtime.process import Sandbox
@@ -110,9 +110,11 @@ def main() -> int:
     ratio = statistics.median(entry.ours_s / entry.bare_s for entry in rounds)
     figures = {"bare ffmpeg": [entry.bare_s for entry in rounds], "converter": [entry.ours_s for entry in rounds]}
     rows = [[name, *spread(values).values()] for name, values in figures.items()]
-    show(f"{arguments.seconds} s of 1080p to MP4, seconds", ["", "p50", "p95", "min", "max"], rows)
+    print_table(f"{arguments.seconds} s of 1080p to MP4, seconds", ["", "p50", "p95", "min", "max"], rows)
     is_kept = verdict("converter / bare ffmpeg", round(ratio, 3), LIMIT)
-    keep("video", {"seconds": arguments.seconds, "rounds": msgspec.to_builtins(rounds), "ratio": round(ratio, 3)})
+    save_figures(
+        "video", {"seconds": arguments.seconds, "rounds": msgspec.to_builtins(rounds), "ratio": round(ratio, 3)}
+    )
     return 0 if is_kept else 1
 
 

@@ -1,7 +1,7 @@
 """The import-linter contract type `allow_list`: a package may import the modules named for it, and nothing else.
 
-A deny-list has a gap for each package that is added later; this one has none. Sandboxed code is checked by a rule of its
-own, because it may use packages that only its converter installs.
+A deny-list has a gap for every package that is added later; an allow-list has none. Sandboxed code is left to a rule of
+its own, because it may use packages that only its converter installs.
 """
 
 import sys
