@@ -110,12 +110,6 @@ def describe(app: Litestar) -> dict[str, Any]:
     return described
 
 
-def for_swagger_ui(described: dict[str, Any]) -> dict[str, Any]:
-    """The same for Swagger UI 4, which reads OpenAPI 3.0 only: its version, and `nullable` instead of a null type."""
-    rewritten: dict[str, Any] = _without_null_types(described)
-    return {**rewritten, "openapi": "3.0.3"}
-
-
 def _complete(path: str, method: str, operation: dict[str, Any], references: dict[str, Any]) -> None:
     name = operation["operationId"]
     parameters = [*operation.get("parameters", []), *_query_parameters(name)]
@@ -171,19 +165,3 @@ def _with_format(parameter: dict[str, Any]) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 999_999}
         return {**parameter, "schema": schema, "example": 1}
     return {**parameter, "schema": {"type": "string", "format": "uuid"}, "example": _ID}
-
-
-def _without_null_types(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_without_null_types(entry) for entry in schema]
-    if not isinstance(schema, dict):
-        return schema
-    rewritten = {key: _without_null_types(value) for key, value in schema.items()}
-    if isinstance(rewritten.get("type"), list):
-        rewritten["type"] = next((one for one in rewritten["type"] if one != "null"), "string")
-        rewritten["nullable"] = True
-    for word in ("oneOf", "anyOf"):
-        if {"type": "null"} in rewritten.get(word, []):
-            rewritten[word] = [entry for entry in rewritten[word] if entry != {"type": "null"}]
-            rewritten["nullable"] = True
-    return rewritten
