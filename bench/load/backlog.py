@@ -166,7 +166,7 @@ QUESTIONS: dict[str, Ask] = {
     "outbox sweep": lambda side: side.sweeps.outbox.sweep(),  # sends what `create` has just made
     "claim": claim_one,
     "reaper sweep": lambda side: side.sweeps.reaper.sweep(),
-    "lost wake-ups sweep": lambda side: side.sweeps.lost_wakeups.sweep(),
+    "lost wake-ups sweep": lambda side: side.sweeps.lost_messages.sweep(),
     "uploads sweep": lambda side: side.sweeps.uploads.sweep(),
     "results sweep": lambda side: side.sweeps.results.sweep(),
     "earlier ones of a pair": listing(source_format="png", target_format="webp", statuses=(Status.COMPLETED,)),

@@ -168,7 +168,7 @@ async def test_housekeeping_when_a_sweep_is_unknown_then_status_2_and_the_names(
     status, _, log = await site.run("--once", "--only", "failures,lunch")
 
     assert status == 2
-    assert "There is no sweep lunch. There are: reaper, " in log
+    assert "Unknown sweep: lunch. Available sweeps: reaper, " in log
 
 
 async def test_housekeeping_when_the_database_is_away_then_status_1_for_the_schedule_to_see(site: Site) -> None:
@@ -177,7 +177,7 @@ async def test_housekeeping_when_the_database_is_away_then_status_1_for_the_sche
 
     assert (once[0], told[0]) == (1, 1)
     assert "sweep.waits" in once[2]
-    assert "The list is not complete: The database is not reachable" in told[2]
+    assert "The list is incomplete: The database is not reachable" in told[2]
 
 
 async def test_housekeeping_when_it_runs_with_another_database_then_the_bucket_is_left_alone(site: Site) -> None:

@@ -17,6 +17,7 @@ from converto_core.formats import Family
 from converto_core.object_keys import source_key
 from converto_engines.converter import Job, Product
 from file_service.delivery.outbox import Outbox
+from file_service.delivery.sender import Sender
 from tests.unit.conversion_worker.conftest import OWNER, House
 from tests.unit.conversion_worker.fakes import Behaviour, FakeConverter, Gate, failing_with, make_upper_case, until
 
@@ -24,14 +25,9 @@ PLAN = (Step("fake", "txt", "pdf"),)
 
 
 def outbox(house: House) -> Outbox:
-    return Outbox(
-        house.stores.conversions,
-        house.bus,
-        republish_after_s=60,
-        republish_max_s=3600,
-        monotonic=house.clock.monotonic,
-        now_ms=house.clock.now_ms,
-    )
+    conversions, now_ms = house.stores.conversions, house.clock.now_ms
+    sender = Sender(conversions, house.bus, republish_after_s=60, republish_max_s=3600, now_ms=now_ms)
+    return Outbox(conversions, house.bus, sender, monotonic=house.clock.monotonic, now_ms=now_ms)
 
 
 async def ended(house: House, *records: Conversion) -> list[Conversion]:

@@ -100,7 +100,7 @@ def _routes(max_form_bytes: int) -> Litestar:
     return build_routes(_defaults().model_copy(update={"max_form_bytes": max_form_bytes}))
 
 
-class World:
+class System:
     """The service with everything behind it, two owners' keys, and an administrator's."""
 
     def __init__(self, settings: Settings) -> None:
@@ -135,7 +135,7 @@ class World:
                 )
             )
 
-    def parking(self) -> DeadLetterCollector:
+    def collector(self) -> DeadLetterCollector:
         """The sweep that stores dead letters."""
         return DeadLetterCollector(
             self.stores.parked, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms
@@ -219,20 +219,20 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(**changed: Any) -> AsyncIterator[World]:
-    """A world with its background tasks, under changed settings."""
+async def running_system(**changed: Any) -> AsyncIterator[System]:
+    """A system with its background tasks, under changed settings."""
     quick = {"sse_poll_s": 0.02, "sse_ping_s": 5.0, "sweep_interval_s": 3600.0}
-    world = World(_defaults().model_copy(update={**quick, **changed}))
-    await world.put_keys()
-    await world.put_worker()
-    async with world.service.running(), world.api, world.stranger, world.admin:
-        yield world
+    system = System(_defaults().model_copy(update={**quick, **changed}))
+    await system.put_keys()
+    await system.put_worker()
+    async with system.service.running(), system.api, system.stranger, system.admin:
+        yield system
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def system() -> AsyncIterator[System]:
     """The service as it is by default, but for quicker streams and no sweeps."""
-    async with running_world() as one:
+    async with running_system() as one:
         yield one
 
 
@@ -260,9 +260,9 @@ def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
 class Events:
     """A live stream, read event by event through plain ASGI (an HTTP test transport would wait for its end)."""
 
-    def __init__(self, world: World, path: str, **headers: str) -> None:
-        self._world, self._path = world, path
-        self._headers = {"authorization": f"Bearer {world.key}", **headers}
+    def __init__(self, system: System, path: str, **headers: str) -> None:
+        self._world, self._path = system, path
+        self._headers = {"authorization": f"Bearer {system.key}", **headers}
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._gone = asyncio.Event()
         self._started: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()

@@ -3,7 +3,6 @@
 import json
 
 import msgspec
-import pytest
 from pydantic import SecretStr
 
 from converto_core.access import new_key_text
@@ -11,33 +10,31 @@ from converto_core.catalogue import Slot
 from converto_core.ids import now_ms
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service import app as app_module
 from file_service.__main__ import description
 from file_service.app import FileService, bootstrap_key
 from file_service.http.openapi import SNAPSHOT
-from tests.unit.file_service.conftest import World, problem, running_world
+from tests.unit.file_service.conftest import System, problem, running_system
 
 
-async def test_start_when_database_is_away_then_prepared_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "PREPARE_AGAIN_S", 0.001)
+async def test_start_when_database_is_away_then_prepared_when_it_is_back() -> None:
     stores = MemoryStores()
     stores.is_away = True
     key = new_key_text()
     settings = Settings(bootstrap_api_key=SecretStr(key), bootstrap_owner="carla", sweep_interval_s=3600)
-    service = FileService(settings, stores, MemoryObjectStore(), MemoryEventBus())
-    world = World(Settings())
+    service = FileService(settings, stores, MemoryObjectStore(), MemoryEventBus(), prepare_retry_s=0.001)
+    system = System(Settings())
     async with service.running():
-        assert (await service.wiring.doctor.examine()).status == "unavailable"
+        assert (await service.wiring.health.check()).status == "unavailable"
         stores.is_away = False
 
         async def is_prepared() -> bool:
-            return service.wiring.doctor.is_prepared
+            return service.wiring.health.is_prepared
 
-        await world.until(is_prepared)
+        await system.until(is_prepared)
 
         caller = await service.wiring.keys.caller(key)
         assert (caller.owner, caller.is_admin) == ("carla", True)
-        assert (await service.wiring.doctor.examine()).status == "ok"
+        assert (await service.wiring.health.check()).status == "ok"
 
 
 def test_bootstrap_key_when_it_is_no_key_then_none_is_made() -> None:
@@ -45,9 +42,9 @@ def test_bootstrap_key_when_it_is_no_key_then_none_is_made() -> None:
     assert bootstrap_key(Settings()) is None
 
 
-async def test_formats_when_asked_then_routes_with_chains_and_options(world: World) -> None:
-    everything = (await world.api.get("/api/v1/formats")).json()
-    chain = (await world.api.get("/api/v1/formats?source=PPTX&target=png")).json()["routes"]
+async def test_formats_when_asked_then_routes_with_chains_and_options(system: System) -> None:
+    everything = (await system.api.get("/api/v1/formats")).json()
+    chain = (await system.api.get("/api/v1/formats?source=PPTX&target=png")).json()["routes"]
 
     assert {entry["name"] for entry in everything["formats"]} >= {"pptx", "pdf", "png"}
     assert len(everything["routes"]) > 5
@@ -57,14 +54,14 @@ async def test_formats_when_asked_then_routes_with_chains_and_options(world: Wor
     assert (chain[0]["family"], chain[0]["engine"]) == ("office", "pdfium")
 
 
-async def test_formats_when_the_worker_is_gone_then_shown_only_as_sleeping_and_still_accepted(world: World) -> None:
+async def test_formats_when_the_worker_is_gone_then_shown_only_as_sleeping_and_still_accepted(system: System) -> None:
     """M1: machines that are not always online; what they will do later is accepted, but not shown as running."""
-    (worker,) = await world.stores.workers.seen_since(0)
-    await world.stores.workers.put(msgspec.structs.replace(worker, seen_at=now_ms() - 3_600_000))
+    (worker,) = await system.stores.workers.seen_since(0)
+    await system.stores.workers.put(msgspec.structs.replace(worker, seen_at=now_ms() - 3_600_000))
 
-    shown = (await world.api.get("/api/v1/formats")).json()["routes"]
-    sleeping = (await world.api.get("/api/v1/formats?sleeping=true")).json()["routes"]
-    accepted = await world.api.post(
+    shown = (await system.api.get("/api/v1/formats")).json()["routes"]
+    sleeping = (await system.api.get("/api/v1/formats?sleeping=true")).json()["routes"]
+    accepted = await system.api.post(
         "/api/v1/conversions", json={"target_format": "pdf", "file": {"filename": "a.pptx", "size_bytes": 5}}
     )
 
@@ -73,25 +70,25 @@ async def test_formats_when_the_worker_is_gone_then_shown_only_as_sleeping_and_s
     assert accepted.status_code == 201
 
 
-async def test_formats_when_format_is_unknown_then_422(world: World) -> None:
-    problem(await world.api.get("/api/v1/formats?source=xyz"), 422, "invalid_request")
+async def test_formats_when_format_is_unknown_then_422(system: System) -> None:
+    problem(await system.api.get("/api/v1/formats?source=xyz"), 422, "invalid_request")
 
 
-async def test_workers_when_they_run_then_shown_with_only_my_conversions_named(world: World) -> None:
+async def test_workers_when_they_run_then_shown_with_only_my_conversions_named(system: System) -> None:
     """M15: what runs where is visible; another owner's conversion has no name."""
-    mine = await world.pending()
-    await world.put_worker(
+    mine = await system.pending()
+    await system.put_worker(
         Slot(conversion_id=mine, started_at=now_ms(), pid=7), Slot(conversion_id="foreign", started_at=now_ms())
     )
 
-    workers = (await world.api.get("/api/v1/workers")).json()["workers"]
+    workers = (await system.api.get("/api/v1/workers")).json()["workers"]
 
     assert workers[0]["offers"] == ["libreoffice", "pdf-document", "pdf-pages", "vips"]
     assert [slot["conversion_id"] for slot in workers[0]["running"]] == [mine, None]
 
 
-async def test_docs_when_opened_then_everything_comes_from_our_own_files(world: World) -> None:
-    async with world.client(None) as client:
+async def test_docs_when_opened_then_everything_comes_from_our_own_files(system: System) -> None:
+    async with system.client(None) as client:
         page = await client.get("/api/docs")
         described = await client.get("/api/openapi.json")
         parts = {
@@ -139,9 +136,9 @@ def test_description_when_read_then_every_reference_leads_somewhere() -> None:
 
 
 async def test_links_when_public_url_is_set_then_they_lead_there() -> None:
-    async with running_world(public_url="https://example.org/converto/") as world:
+    async with running_system(public_url="https://example.org/converto/") as system:
         wanted = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 5}}
 
-        answer = await world.api.post("/api/v1/conversions", json=wanted)
+        answer = await system.api.post("/api/v1/conversions", json=wanted)
 
         assert answer.headers["location"].startswith("https://example.org/converto/api/v1/conversions/")

@@ -17,7 +17,8 @@ from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.http.schemas import NewConversion, NewFile
+from file_service.http.schemas.conversions import NewConversion
+from file_service.http.schemas.files import NewFile
 from tests.unit.model.judge import Judge, WatchedConversions
 from tests.unit.model.network import Weather
 from tests.unit.model.processes import Api, Engine, Housekeeper, Process, Servers, Worker
@@ -109,7 +110,7 @@ class World:
     def create_again(self) -> None:
         """The client repeats its last request, because it heard no answer."""
         new = NewConversion(target_format="pdf", file=NewFile(filename="notes.txt", size_bytes=len(SOURCE)))
-        self.api.ask(self.api.wiring.conversions.create(OWNER, new, self._asked))
+        self.api.ask(self.api.wiring.submission.create(OWNER, new, self._asked))
 
     def submit(self, body: bytes = SOURCE) -> None:
         """The usual way: ask, upload, confirm."""
@@ -121,13 +122,13 @@ class World:
             self.confirm(record)
 
     def confirm(self, record: Conversion) -> None:
-        self.api.ask(self.api.wiring.conversions.confirm_upload(OWNER, record.file_id))
+        self.api.ask(self.api.wiring.starter.confirm_upload(OWNER, record.file_id))
 
     def cancel(self, record: Conversion) -> None:
         self.api.ask(self.api.wiring.records.cancel(OWNER, record.id))
 
     def retry(self, record: Conversion) -> None:
-        self.api.ask(self.api.wiring.conversions.retry(OWNER, record.id))
+        self.api.ask(self.api.wiring.submission.retry(OWNER, record.id))
 
     def delete(self, record: Conversion) -> None:
         self.judge.accounts[record.id].removal_asked = True

@@ -11,7 +11,7 @@ from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.housekeeping.retention.removal import RemovedThing
+from file_service.housekeeping.retention.removal import Removed
 from file_service.housekeeping.sweeps import Sweeps
 
 OWNER = "anna"
@@ -28,7 +28,7 @@ SETTINGS = Settings(
 )
 
 
-class Yard:
+class MemoryServers:
     """Servers in memory, one set of sweeps, and a clock that the test moves."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
@@ -117,9 +117,9 @@ class Yard:
         """Run one rule for real."""
         return await self.sweeps.retention[name].sweep()
 
-    async def told(self, name: str) -> list[RemovedThing]:
+    async def told(self, name: str) -> list[Removed]:
         """What one rule would let go."""
-        return [leaving async for one in self.sweeps.retention[name].departures() for leaving in one.leaving]
+        return [removed async for one in self.sweeps.retention[name].removals() for removed in one.removed]
 
     def waiting(self, lane: Lane = Lane.NORMAL) -> int:
         return self.bus.waiting(Family.OFFICE, lane)
