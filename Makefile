@@ -64,7 +64,8 @@ check: setup-dev ## Format, lint, types, import rules, shell, containers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@PYTHONPATH=libs:services $(BIN)/lint-imports
+	@PYTHONPATH=libs:services:. $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/house
 	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
 	@$(if $(DOCKERFILES),$(BIN)/hadolint $(DOCKERFILES),true)
 

@@ -17,7 +17,7 @@ from converto_engines.converter import Job, Limits, Report
 from converto_engines.media import probe as media_probe
 from converto_engines.media.probe import Probe
 from converto_engines.runtime import sandbox
-from converto_engines.runtime.process import Finished, Sandbox
+from converto_engines.runtime.process import ProcessResult, Sandbox
 
 VIDEO_SOURCES = ("mp4", "mkv", "webm", "mov", "avi", "ts", "mpg", "flv", "wmv")
 SOUND_SOURCES = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac")
@@ -86,7 +86,7 @@ class Ffmpeg:
         """What is in a file; raises `CorruptSource` when it cannot be read as that format."""
         answer = job.folder / "probe.json"
         reading = self.reading(job, path, format_name)
-        shown = ("-show_entries", _PROBED, "-of", "json", "-o", self.box.inside(job.folder, answer))
+        shown = ("-show_entries", _PROBED, "-of", "json", "-o", self.box.path_inside(job.folder, answer))
         limits = msgspec.structs.replace(job.limits, wall_s=_PROBE_WALL_S, cpu_s=_PROBE_CPU_S)
         argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown]
         finished = await self.box.run(argv, folder=job.folder, limits=limits)
@@ -121,11 +121,11 @@ class Ffmpeg:
         more = ("-enable_drefs", "0", "-use_absolute_path", "0") if reader == "mov" else ()
         far = _LOOK_FAR if format_name in {"ts", "mpg", "flv"} else ()
         allowed = ("-protocol_whitelist", "file,pipe", "-format_whitelist", names)
-        return [*allowed, *more, *far, "-f", reader, "-i", f"file:{self.box.inside(job.folder, path)}"]
+        return [*allowed, *more, *far, "-f", reader, "-i", f"file:{self.box.path_inside(job.folder, path)}"]
 
     def writing(self, job: Job, path: Path) -> str:
         """How an output is named."""
-        return f"file:{self.box.inside(job.folder, path)}"
+        return f"file:{self.box.path_inside(job.folder, path)}"
 
     async def run(
         self,
@@ -155,7 +155,7 @@ class Ffmpeg:
         answer = job.folder / "light.json"
         reading = self.reading(job, job.source, job.source_format)
         shown = ["-select_streams", str(track), "-read_intervals", "%+#1", "-show_entries", "frame_side_data"]
-        written = ["-of", "json", "-o", self.box.inside(job.folder, answer)]
+        written = ["-of", "json", "-o", self.box.path_inside(job.folder, answer)]
         argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown, *written]
         await self.box.run(argv, folder=job.folder, limits=job.limits)
         return await asyncio.to_thread(media_probe.read_light, answer)
@@ -193,7 +193,7 @@ class FfmpegRefused(EngineError):
     """Raised when ffmpeg ended with an exit status; `detail` holds what it said."""
 
 
-def refusal(finished: Finished) -> FfmpegRefused:
+def refusal(finished: ProcessResult) -> FfmpegRefused:
     """The error of a run that ended with an exit status."""
     return FfmpegRefused(detail=f"exit status {finished.exit_code}: {finished.stderr_tail[-2000:]}")
 

@@ -19,8 +19,9 @@ from converto_engines.converter import Job, Limits, Product
 from converto_engines.models import figures as model_figures
 from converto_engines.models.figures import Figures
 from converto_engines.models.meshes import Meshes, MeshOptions, Unit
-from converto_engines.runtime import answers
-from converto_engines.runtime.prestarted import Prestarted, Ready, bring
+from converto_engines.runtime import responses
+from converto_engines.runtime.link import link_or_copy
+from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedProgram
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
@@ -90,17 +91,17 @@ class Cad:
     )
 
     def __init__(self, sandbox: Sandbox, meshes: Meshes, *, scratch: Path | None = None) -> None:
-        """Take the sandbox, the converter that writes some of the meshes, and `scratch` as in `Prestarted`."""
+        """Take the sandbox, the converter that writes some of the meshes, and `scratch` as in `PrestartedProgram`."""
         self._sandbox, self._meshes = sandbox, meshes
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.cad", modules=("OCP", "numpy"))
-        self._standby = Prestarted(self._program.start, scratch=scratch)
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.cad", packages=("OCP", "numpy"))
+        self._standby = PrestartedProgram(self._program.start, scratch=scratch)
         self._measuring = model_figures.Measuring(sandbox)
 
     async def version(self) -> str | None:
         """Version of the kernel, None when it or what checks its results is missing."""
         if not self._program.is_installed or await self._meshes.version() is None:
             return None
-        able = await self._program.ask_waiting(_ASK_LIMITS)
+        able = await self._program.probe_over_stdin(_ASK_LIMITS)
         return None if able is None else str(able["version"])
 
     async def convert(self, job: Job) -> list[Product]:
@@ -109,7 +110,7 @@ class Cad:
             raise BadOptions("units: glTF is always in metres. Please leave units out")
         written = "stl" if job.target_format in _BY_STL else job.target_format
         product = job.folder / f"cad.{written}"
-        async with self._standby.lent(job.limits) as ready:
+        async with self._standby.acquire(job.limits) as ready:
             made = await self._made(job, ready, product)
         if made["faces"] is not None:
             await self._check(job, made, product)
@@ -121,19 +122,19 @@ class Cad:
         """End the process that waits for the next model."""
         await self._standby.aclose()
 
-    async def _made(self, job: Job, ready: Ready, product: Path) -> dict[str, Any]:
+    async def _made(self, job: Job, ready: PrestartedProcess, product: Path) -> dict[str, Any]:
         source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
-        await asyncio.to_thread(bring, job.source, source)
+        await asyncio.to_thread(link_or_copy, job.source, source)
         request = {
-            "source": self._sandbox.inside(ready.folder, source),
+            "source": self._sandbox.path_inside(ready.folder, source),
             "source_format": job.source_format,
-            "output": self._sandbox.inside(ready.folder, output),
+            "output": self._sandbox.path_inside(ready.folder, output),
             "target_format": job.target_format,
             "options": msgspec.to_builtins(job.options),
             "faces": job.limits.faces,
         }
-        answer = await ready.child.ask(request, timeout_s=job.limits.wall_s, report=job.report)
-        made = answers.done(answer, ready.child.stderr_tail)
+        answer = await ready.child.request(request, timeout_s=job.limits.wall_s, report=job.report)
+        made = responses.result_of(answer, ready.child.stderr_tail)
         if job.target_format not in _EXACT and not made["surfaces"]:
             raise BadSource("The model holds no surface to mesh, only edges, wires or points", code="source_empty")
         if made["faces"] == 0:

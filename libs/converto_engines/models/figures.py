@@ -71,7 +71,7 @@ class Measuring:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that both programs run in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.figures", modules=("numpy",))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.figures", packages=("numpy",))
 
     @property
     def is_installed(self) -> bool:
@@ -84,7 +84,7 @@ class Measuring:
         `stl` may be text, `stlb` is known to be binary.
         """
         plain = [await self._plain(job, path, kind) for path, kind in meshes.items()]
-        request = {"sources": [(self._sandbox.inside(job.folder, path), kind) for path, kind in plain]}
+        request = {"sources": [(self._sandbox.path_inside(job.folder, path), kind) for path, kind in plain]}
         answer = await self._program.run(request, folder=job.folder, limits=job.limits)
         return msgspec.convert(answer["figures"], list[Figures | None])
 
@@ -105,7 +105,7 @@ _EXPORTERS = {"stl": "stlb", "glb": "glb2"}
 async def with_assimp(sandbox: Sandbox, job: Job, source: Path, target: str) -> Path:
     """A mesh as assimp writes it, beside its source; raises `CorruptSource` when it reads nothing of the source."""
     made = source.with_name(f"{source.name}.{target}")
-    argv = ["assimp", "export", sandbox.inside(job.folder, source), sandbox.inside(job.folder, made)]
+    argv = ["assimp", "export", sandbox.path_inside(job.folder, source), sandbox.path_inside(job.folder, made)]
     finished = await sandbox.run([*argv, f"-f{_EXPORTERS[target]}"], folder=job.folder, limits=job.limits)
     if finished.exit_code != 0 or not await asyncio.to_thread(made.is_file):
         raise CorruptSource(detail=finished.stdout.decode(errors="replace")[-1000:])

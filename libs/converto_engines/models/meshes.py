@@ -75,12 +75,12 @@ class Meshes:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that all programs run in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.meshes", modules=("trimesh", "numpy", "lxml"))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.meshes", packages=("trimesh", "numpy", "lxml"))
         self._measuring = model_figures.Measuring(sandbox)
 
     async def version(self) -> str | None:
         """Versions of trimesh and assimp, None when one of them is missing."""
-        told = await self._program.ask() if self._program.is_installed else None
+        told = await self._program.probe() if self._program.is_installed else None
         assimp = await model_figures.assimp_version(self._sandbox, _ASK_LIMITS)
         return f"{told['version']}, {assimp}" if told and assimp else None
 
@@ -109,11 +109,11 @@ class Meshes:
 
     def _request(self, job: Job, source: Path, kind: str, product: Path) -> dict[str, Any]:
         return {
-            "source": self._sandbox.inside(job.folder, source),
+            "source": self._sandbox.path_inside(job.folder, source),
             "source_format": kind,
             # What assimp hands on as GLB has the numbers of its source; only COLLADA's it turns into metres.
             "is_in_metres": job.source_format in {"glb", "gltf", "dae"},
-            "output": self._sandbox.inside(job.folder, product),
+            "output": self._sandbox.path_inside(job.folder, product),
             "target_format": job.target_format,
             "options": msgspec.to_builtins(job.options),
             "limits": {

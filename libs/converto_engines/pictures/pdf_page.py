@@ -43,7 +43,7 @@ class PicturePage:
         """Take the sandbox, and the converter that makes the JPEG for the page."""
         self._sandbox = sandbox
         self._pictures = pictures
-        self._program = SandboxedProgram(sandbox, "pictures.sandboxed.pdf_page", modules=("pypdfium2",))
+        self._program = SandboxedProgram(sandbox, "pictures.sandboxed.pdf_page", packages=("pypdfium2",))
         self.sources: tuple[str, ...] = pictures.sources
 
     async def version(self) -> str | None:
@@ -72,8 +72,8 @@ class PicturePage:
 
     async def _page(self, job: Job, jpeg: Path, product: Path) -> dict[str, Any]:
         request = {
-            "source": self._sandbox.inside(job.folder, jpeg),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, jpeg),
+            "output": self._sandbox.path_inside(job.folder, product),
             "dpi": _SCREEN_DPI,
         }
         return await self._program.run(request, folder=job.folder, limits=job.limits)

@@ -32,7 +32,7 @@ class Book:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each book's process runs in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "texts.sandboxed.book", modules=("lxml", "nh3"))
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.book", packages=("lxml", "nh3"))
 
     async def version(self) -> str | None:
         """Version of lxml, None when it or nh3 is missing."""
@@ -45,8 +45,8 @@ class Book:
         job.report(0, "opening the book")
         product = job.folder / "book.html"
         request = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
             "entries": job.limits.entries,
             "unpacked_bytes": job.limits.unpacked_bytes,
             "page_bytes": LARGEST_PAGE_BYTES,

@@ -32,7 +32,7 @@ class Markdown:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each text's process runs in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "texts.sandboxed.markdown_page", modules=_MODULES)
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.markdown_page", packages=_MODULES)
 
     async def version(self) -> str | None:
         """Version of markdown-it-py, None when it or another package is missing."""
@@ -45,8 +45,8 @@ class Markdown:
         job.report(0, "reading the text")
         product = job.folder / "page.html"
         request = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
         }
         await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)
         return [Product(path=product)]

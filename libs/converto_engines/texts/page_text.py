@@ -38,7 +38,7 @@ class PageText:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each page's process runs in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "texts.sandboxed.page_text", modules=("inscriptis", "lxml"))
+        self._program = SandboxedProgram(sandbox, "texts.sandboxed.page_text", packages=("inscriptis", "lxml"))
 
     async def version(self) -> str | None:
         """Version of inscriptis, None when it is missing."""
@@ -51,8 +51,8 @@ class PageText:
         job.report(0, "reading the page")
         product = job.folder / "page.txt"
         request = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
             "links": job.options.links,
         }
         await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)

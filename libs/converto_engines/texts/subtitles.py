@@ -40,8 +40,8 @@ class _Subtitles:
         job.report(0, "reading the subtitles")
         product = job.folder / f"subtitles.{job.target_format}"
         request = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
             "from": job.source_format,
             "to": job.target_format,
         }

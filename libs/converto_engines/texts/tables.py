@@ -62,8 +62,8 @@ class _Tables:
         job.report(0, "reading the table")
         product = job.folder / f"table.{job.target_format}"
         request = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
             "to": job.target_format,
             **chosen,
         }

@@ -58,12 +58,12 @@ class WebPage:
         """Take the sandbox that each page's process runs in."""
         self._sandbox = sandbox
         self._program = SandboxedProgram(
-            sandbox, "texts.sandboxed.web_page", modules=("weasyprint", "lxml", "pypdfium2")
+            sandbox, "texts.sandboxed.web_page", packages=("weasyprint", "lxml", "pypdfium2")
         )
 
     async def version(self) -> str | None:
         """Version of WeasyPrint, None when it or Pango is missing."""
-        told = await self._program.ask()
+        told = await self._program.probe()
         return None if told is None else str(told["version"])
 
     async def convert(self, job: Job) -> list[Product]:
@@ -73,8 +73,8 @@ class WebPage:
         job.report(0, "reading the page")
         product = job.folder / "page.pdf"
         request: dict[str, Any] = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
             "style": paper_style(job.options),
             "zoom": job.options.scale_percent / 100,
             "pages": job.limits.pages,

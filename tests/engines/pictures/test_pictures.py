@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from converto_core.errors import BadOptions, CorruptSource, EngineError, EngineTimeout, LimitExceeded, SourceTooLarge
 from converto_engines.converter import Limits
 from converto_engines.pictures.pictures import Pictures
-from converto_engines.runtime.process import Child, Sandbox
+from converto_engines.runtime.process import ChildProcess, Sandbox
 from tests.engines.conftest import RunJob, until
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
@@ -692,7 +692,7 @@ async def test_standby_when_pictures_follow_each_other_then_each_has_a_fresh_pro
     """Hostile content of one job never meets the content of another."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     pictures = _watched_pictures(sandbox, scratch, started)
 
     for _ in range(3):
@@ -707,7 +707,7 @@ async def test_standby_when_pictures_follow_each_other_then_each_has_a_fresh_pro
 async def test_standby_when_the_waiting_process_was_killed_then_the_next_picture_converts(
     sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
 ) -> None:
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     pictures = _watched_pictures(sandbox, tmp_path, started)
     await run_job(pictures, png, "png", "webp")
     await until(lambda: len(started) == 2)
@@ -723,7 +723,7 @@ async def test_standby_when_the_waiting_process_was_killed_then_the_next_picture
 async def test_standby_when_a_job_has_other_limits_then_it_gets_a_process_with_those(
     sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
 ) -> None:
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     pictures = _watched_pictures(sandbox, tmp_path, started)
     await run_job(pictures, png, "png", "tiff")
 
@@ -736,7 +736,7 @@ async def test_picture_when_the_job_is_cancelled_then_its_process_ends_with_it(
     sandbox: Sandbox, run_job: RunJob, tmp_path: Path
 ) -> None:
     Image.effect_noise((3000, 3000), 60).save(tmp_path / "large.png", compress_level=1)
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     told = asyncio.Event()
     pictures = _watched_pictures(sandbox, tmp_path, started)
     job = asyncio.create_task(run_job(pictures, tmp_path / "large.png", "png", "avif", report=lambda *_: told.set()))
@@ -750,9 +750,9 @@ async def test_picture_when_the_job_is_cancelled_then_its_process_ends_with_it(
     await pictures.aclose()
 
 
-def _watched_pictures(sandbox: Sandbox, scratch: Path, started: list[Child]) -> Pictures:
+def _watched_pictures(sandbox: Sandbox, scratch: Path, started: list[ChildProcess]) -> Pictures:
     class Watched(Sandbox):
-        async def start(self, argv: Sequence[str], **how: Any) -> Child:
+        async def start(self, argv: Sequence[str], **how: Any) -> ChildProcess:
             child = await super().start(argv, **how)
             started.append(child)
             return child

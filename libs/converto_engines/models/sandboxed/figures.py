@@ -10,7 +10,7 @@ from typing import Any
 
 from converto_engines.models.sandboxed import glb_reader as plain_glb
 from converto_engines.models.sandboxed import ply_reader as plain_ply
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 HEADER_BYTES, FACE_BYTES = 84, 50
 _FACES_AT_ONCE = 1_000_000

@@ -8,7 +8,7 @@ import os
 import struct
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _LARGEST_DESCRIPTION_BYTES = 512 * 1024**2
 _PACKED = frozenset({"KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression"})

@@ -1,6 +1,6 @@
 """Turns one mesh into another with trimesh. Runs inside the sandbox, one model per process.
 
-It speaks as `answering.py` says. What it answers are figures of the surface that it meant to write, in the numbers of
+It speaks as `protocol.py` says. What it answers are figures of the surface that it meant to write, in the numbers of
 the result; whether that was written is checked by another program.
 """
 
@@ -10,8 +10,7 @@ from typing import Any
 
 from converto_engines.models.sandboxed import figures as mesh_figures
 from converto_engines.models.sandboxed import gltf_parts, package_3mf
-from converto_engines.runtime.sandboxed import own_stdout
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
 _COLOURED = ("ply", "obj")
 """Written with a colour per vertex; GLB keeps materials and textures, the others hold nothing but the surface."""
@@ -26,7 +25,7 @@ _UNIT_NAMES = {"mm": "millimeter", "cm": "centimeter", "m": "meter", "inch": "in
 
 def main() -> None:
     """Serve one request."""
-    own_stdout.keep_for_answers()
+    reserve_stdout()
     serve_argument(_served)
 
 
@@ -46,7 +45,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         if foreign := gltf_parts.foreign_parts(told):
             return {"foreign": foreign}
         gltf_parts.check(told, request["limits"]["faces"])
-    tell(5, "reading the model")
+    report_progress(5, "reading the model")
     stated, scene = _read(request)
     faces = _faces(scene)
     if faces == 0:
@@ -58,7 +57,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         raise Refused("corrupt", "The model has corners whose coordinates are not numbers. Please export it anew")
     factor, unit = _scale(stated, request)
     _place(scene, factor, request["options"]["up"])
-    tell(45, "writing the model")
+    report_progress(45, "writing the model")
     _write(scene, unit, request)
     return {"faces": faces, "source": source, "result": _figures(scene)}
 

@@ -1,13 +1,12 @@
 """Draws a GLB with f3d, without a screen, and looks at what was drawn. Runs inside the sandbox.
 
-It speaks as `answering.py` says. f3d prints its progress to stdout, so that is kept apart.
+It speaks as `protocol.py` says. f3d prints its progress to stdout, so that is kept apart.
 """
 
 import sys
 from typing import Any
 
-from converto_engines.runtime.sandboxed import own_stdout
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
 _FROM = {
     "isometric": (1.0, 0.8, 1.25),
@@ -26,7 +25,7 @@ _SHOWN_AT_LEAST = 3
 
 def main() -> None:
     """Serve one request."""
-    own_stdout.keep_for_answers()
+    reserve_stdout()
     serve_argument(_served)
 
 
@@ -44,7 +43,7 @@ def draw(request: dict[str, Any]) -> dict[str, Any]:
     """Draw the model that the request names, and check the picture."""
     import f3d  # noqa: PLC0415
 
-    tell(60, "drawing the model")
+    report_progress(60, "drawing the model")
     options = request["options"]
     engine = f3d.Engine.create_osmesa()
     engine.window.size = (options["width"], options["height"])

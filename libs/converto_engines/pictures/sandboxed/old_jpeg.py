@@ -5,7 +5,7 @@ It imports the standard library only until it is needed; `rewrite` needs the pac
 
 import struct
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _COMPRESSION, _OLD_JPEG = 259, 6
 _ENTRY_BYTES = 12

@@ -1,13 +1,13 @@
 """Runs in the sandbox: a JPEG becomes a PDF of one page of its shape, and is read back.
 
-It speaks as `answering.py` says; a request has `source`, `output`, `packages` and `dpi`, an answer `pages` and
+It speaks as `protocol.py` says; a request has `source`, `output`, `packages` and `dpi`, an answer `pages` and
 `objects`.
 """
 
 import sys
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import serve_argument
+from converto_engines.runtime.sandboxed.protocol import serve_argument
 
 POINTS_PER_INCH = 72
 LONGEST_SIDE_POINTS = 14_400  # what PDF readers accept

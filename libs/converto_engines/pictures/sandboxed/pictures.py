@@ -1,6 +1,6 @@
 """Turns one picture into another with libvips and checks the result. Runs inside the sandbox, one picture per process.
 
-It speaks as `answering.py` says: one line of JSON, the request, and one back. It imports nothing else of converto.
+It speaks as `protocol.py` says: one line of JSON, the request, and one back. It imports nothing else of converto.
 """
 
 import functools
@@ -8,7 +8,7 @@ import sys
 from typing import Any, NoReturn
 
 from converto_engines.pictures.sandboxed import icons, libvips, old_jpeg
-from converto_engines.runtime.sandboxed.answering import Refused, serve_line
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_stdin
 
 ANIMATED = ("gif", "webp")
 _UNSAFE_LOADERS = {
@@ -72,7 +72,7 @@ def main() -> None:
         library = libvips.Library()
     except OSError:
         library = None
-    serve_line(functools.partial(_served, library))
+    serve_stdin(functools.partial(_served, library))
 
 
 def _served(library: libvips.Library | None, request: dict[str, Any]) -> dict[str, Any]:

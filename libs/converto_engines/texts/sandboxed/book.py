@@ -1,6 +1,6 @@
 """Runs in the sandbox: an EPUB book becomes one HTML page with everything in it, cleaned, and is read back.
 
-Started as `book.py REQUEST_JSON`; it speaks as `answering.py` says. A request has `source`, `output`, `packages`,
+Started as `book.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `packages`,
 `entries`, `unpacked_bytes` and `page_bytes`; an answer `chapters` and `characters`.
 """
 
@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
 from converto_engines.runtime.sandboxed.archive import Archive
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 from converto_engines.texts.sandboxed.book_plan import Plan, Spot, read_contents, read_plan
 from converto_engines.texts.sandboxed.chapter import Chapters
 from converto_engines.texts.sandboxed.html_document import characters_of, whole_page
@@ -43,7 +43,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(chapters: Chapters, number: int, count: int) -> str:
-    tell(100 * number / count, f"chapter {number + 1} of {count}")
+    report_progress(100 * number / count, f"chapter {number + 1} of {count}")
     return chapters.body(number)
 
 

@@ -6,7 +6,7 @@ The same rules as for text and sheets that LibreOffice opens, so that a file rea
 import re
 from pathlib import Path
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _DECLARED = re.compile(rb"charset|^\xff\xfe|^\xfe\xff|^\xef\xbb\xbf", re.IGNORECASE)

@@ -1,6 +1,6 @@
 """Runs in the sandbox: Markdown becomes one HTML page of its own, cleaned of whatever could run, and read back.
 
-Started as `markdown_page.py REQUEST_JSON`; it speaks as `answering.py` says. A request has `source`, `output` and
+Started as `markdown_page.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output` and
 `packages`; an answer `characters`.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import read_text
 from converto_engines.texts.sandboxed.html_document import characters_of, cleaned, whole_page
 

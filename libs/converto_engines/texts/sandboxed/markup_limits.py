@@ -6,7 +6,7 @@ network.
 
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 MOST_ELEMENTS = 250_000  # about ten thousand pages of text
 DEEPEST = 400  # browsers give up at 512; each level costs the layout a few calls

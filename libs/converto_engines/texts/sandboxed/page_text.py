@@ -1,6 +1,6 @@
 """Runs in the sandbox: the text of an HTML page by inscriptis, laid out as lines, lists and columns, and checked.
 
-Started as `page_text.py REQUEST_JSON`; it speaks as `answering.py` says. A request has `source`, `output`, `links` and
+Started as `page_text.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `links` and
 `packages`; an answer `characters`.
 """
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import encoding_of_page
 from converto_engines.texts.sandboxed.markup_limits import look_over
 

@@ -1,6 +1,6 @@
 """Runs in the sandbox: SubRip subtitles become WebVTT or the other way round, and the result is read back.
 
-Started as `subtitles.py REQUEST_JSON`; it speaks as `answering.py` says. A request has `source`, `output`, `from`, `to`
+Started as `subtitles.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `from`, `to`
 and `packages`; an answer `cues`. Times are whole milliseconds.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import read_text
 
 MOST_CUES = 200_000  # two weeks of talk

@@ -1,6 +1,6 @@
 """Runs in the sandbox: rows of a CSV file become JSON, or a list in JSON becomes rows, and the result is read back.
 
-Started as `tables.py REQUEST_JSON`; it speaks as `answering.py` says. A request has `source`, `output`, `to`,
+Started as `tables.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `to`,
 `packages` and for JSON `header` and `numbers`, for CSV `separator`; an answer `rows`.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import read_text
 
 MOST_COLUMNS = 16_384  # as many as a sheet has

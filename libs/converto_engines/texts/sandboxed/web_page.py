@@ -1,6 +1,6 @@
 """Runs in the sandbox: an HTML page becomes a PDF by WeasyPrint, which runs no script, and is read back.
 
-Started as `web_page.py REQUEST_JSON`; it speaks as `answering.py` says. A request has `source`, `output`, `packages`,
+Started as `web_page.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `packages`,
 `pages`, `pixels`, `style` (CSS of the paper) and `zoom`; an answer `pages`.
 """
 
@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 from converto_engines.texts.sandboxed.decoding import encoding_of_page
 from converto_engines.texts.sandboxed.markup_limits import look_over
 
@@ -63,7 +63,7 @@ def _made(request: dict[str, Any]) -> dict[str, Any]:
     content = Path(request["source"]).read_bytes()
     look_over(content)
     document = _laid_out(content, request)
-    tell(90, "writing the PDF")
+    report_progress(90, "writing the PDF")
     document.write_pdf(request["output"], zoom=request["zoom"])
     _check(request["output"], document)
     return {"pages": len(document.pages)}
@@ -108,7 +108,7 @@ class _Pages(logging.Handler):
         if number > self._most:
             raise Refused("too_large", f"The page would fill more than {self._most:,} sheets of paper")
         if number == 1 or number % 10 == 0:
-            tell(None, f"laying out page {number}")
+            report_progress(None, f"laying out page {number}")
 
 
 def _check(path: str, document: Any) -> None:
