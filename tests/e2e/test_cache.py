@@ -63,7 +63,7 @@ def test_hundred_when_identical_and_at_once_then_one_engine_run(http: httpx2.Cli
         assert body[:4] + body[8:12] == b"RIFFWEBP"
 
 
-def test_second_when_the_first_has_completed_then_completed_in_the_answer_and_lives_apart(
+def test_second_request_completes_at_once_and_is_independent(
     http: httpx2.Client, picture: bytes
 ) -> None:
     """I8: at once; the service and the worker make the same key; deleting the first leaves the second whole."""
@@ -79,7 +79,7 @@ def test_second_when_the_first_has_completed_then_completed_in_the_answer_and_li
     assert [finish(http, one["id"])["from_cache"] for one in (other, fresh)] == [False, False]
 
 
-def test_follower_when_the_worker_of_the_one_it_waits_for_is_killed_then_both_complete(http: httpx2.Client) -> None:
+def test_waiter_completes_although_the_leaders_worker_is_killed(http: httpx2.Client) -> None:
     """Promises 1 and 3: a dead leader blocks nobody."""
     text = secrets.token_hex(16) + "\n" + "".join(f"{line:06d} the quick brown fox\n" for line in range(20_000))
     leader = send(http, text.encode(), "first.txt", "pdf")

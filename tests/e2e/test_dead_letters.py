@@ -35,7 +35,7 @@ def listed(stack: Any, folder: Path) -> list[dict[str, Any]] | None:
     return json.loads(done.stdout)["messages"] or None
 
 
-def test_rubbish_when_published_by_hand_then_listed_read_and_dropped_while_work_goes_on(
+def test_unreadable_message_can_be_listed_read_and_dropped(
     stack: Any, http: httpx2.Client, tmp_path: Path
 ) -> None:
     note = tmp_path / "note.txt"

@@ -49,7 +49,7 @@ def test_worker_when_killed_mid_conversion_then_another_run_completes_it(http: h
     assert ended["attempt"] == 1
 
 
-def test_broker_when_killed_mid_conversion_then_this_and_the_next_one_complete(
+def test_conversions_complete_although_the_broker_is_killed(
     stack: Any, http: httpx2.Client, long_text: Path
 ) -> None:
     conversion = start(http, long_text, "pdf")
@@ -63,7 +63,7 @@ def test_broker_when_killed_mid_conversion_then_this_and_the_next_one_complete(
     assert next_ended["status"] == "completed"
 
 
-def test_client_when_it_went_away_and_the_servers_restarted_then_it_asks_later_and_gets_its_result(
+def test_client_gets_its_result_after_a_restart(
     stack: Any, http: httpx2.Client, tmp_path: Path
 ) -> None:
     """M1: client and server need not be there at the same time; the command line only needs the id later."""

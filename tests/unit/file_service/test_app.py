@@ -16,7 +16,7 @@ from file_service.http.openapi import SNAPSHOT
 from tests.unit.file_service.conftest import System, problem, running_system
 
 
-async def test_start_when_database_is_away_then_prepared_when_it_is_back() -> None:
+async def test_start_without_database_is_prepared_later() -> None:
     stores = MemoryStores()
     stores.is_away = True
     key = new_key_text()
@@ -37,7 +37,7 @@ async def test_start_when_database_is_away_then_prepared_when_it_is_back() -> No
         assert (await service.wiring.health.check()).status == "ok"
 
 
-def test_bootstrap_key_when_it_is_no_key_then_none_is_made() -> None:
+def test_malformed_bootstrap_key_is_ignored() -> None:
     assert bootstrap_key(Settings(bootstrap_api_key=SecretStr("hunter2"))) is None
     assert bootstrap_key(Settings()) is None
 
@@ -54,7 +54,7 @@ async def test_formats_when_asked_then_routes_with_chains_and_options(system: Sy
     assert (chain[0]["family"], chain[0]["engine"]) == ("office", "pdfium")
 
 
-async def test_formats_when_the_worker_is_gone_then_shown_only_as_sleeping_and_still_accepted(system: System) -> None:
+async def test_routes_of_a_stopped_worker_are_hidden_but_accepted(system: System) -> None:
     """M1: machines that are not always online; what they will do later is accepted, but not shown as running."""
     (worker,) = await system.stores.workers.seen_since(0)
     await system.stores.workers.put(msgspec.structs.replace(worker, seen_at=now_ms() - 3_600_000))
@@ -74,7 +74,7 @@ async def test_formats_when_format_is_unknown_then_422(system: System) -> None:
     problem(await system.api.get("/api/v1/formats?source=xyz"), 422, "invalid_request")
 
 
-async def test_workers_when_they_run_then_shown_with_only_my_conversions_named(system: System) -> None:
+async def test_workers_show_only_ids_of_own_conversions(system: System) -> None:
     """M15: what runs where is visible; another owner's conversion has no name."""
     mine = await system.pending()
     await system.put_worker(
@@ -112,7 +112,7 @@ def test_description_when_built_then_equals_the_snapshot() -> None:
     assert SNAPSHOT.read_text(encoding="utf-8") == description(), "run: python -m file_service openapi"
 
 
-def test_description_when_read_then_every_post_knows_its_body_key_and_problems() -> None:
+def test_every_post_documents_body_key_and_problems() -> None:
     described = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     posts = [path["post"] for path in described["paths"].values() if "post" in path]
 

@@ -28,7 +28,7 @@ async def test_health_when_all_is_well_then_ok_everywhere(system: System) -> Non
         ("bus", "broker", 200, "degraded"),
     ],
 )
-async def test_health_when_one_is_away_then_503_and_ready_only_without_broker(
+async def test_missing_dependency_is_503_but_ready_without_broker(
     system: System, *, away: str, check: str, ready: int, status: str
 ) -> None:
     """C3: 503 when one is away; the API itself can go on without the broker."""

@@ -9,7 +9,7 @@ from tests.unit.file_service.conftest import System, problem
 ADDRESS = "/api/v1/conversions"
 
 
-async def test_history_when_it_was_handed_back_lost_and_failed_then_all_of_it_is_told(system: System) -> None:
+async def test_history_lists_every_attempt_loss_and_failure(system: System) -> None:
     conversion_id = await system.pending()
     await system.apply(hand_back(await system.claimed(conversion_id), now_ms=now_ms()))
     await system.apply(lost(await system.claimed(conversion_id), now_ms=now_ms()))
@@ -41,7 +41,7 @@ async def test_history_when_a_stranger_asks_then_it_does_not_exist(system: Syste
     ("code", "may_help"),
     [("insufficient_storage", True), ("internal_error", True), ("engine_crashed", True), ("source_corrupt", False)],
 )
-async def test_error_when_another_try_may_help_then_the_record_says_so(
+async def test_record_says_whether_the_error_is_retryable(
     system: System, code: str, may_help: bool
 ) -> None:
     """I4: a user is told whether `retry` makes sense."""

@@ -9,7 +9,7 @@ from tests.unit.file_service.conftest import PNG, problem, running_system
 NEW = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": len(PNG)}}
 
 
-async def test_create_when_too_many_are_waiting_then_429_until_one_has_ended() -> None:
+async def test_create_above_the_limit_is_429_until_one_ends() -> None:
     async with running_system(max_pending_per_owner=2) as system:
         waiting = [await system.pending() for _ in range(2)]
         limit = system.service.wiring.submission._pending_limit

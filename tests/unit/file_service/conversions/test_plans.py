@@ -42,7 +42,7 @@ async def ran(
         )
 
 
-async def test_plan_when_asked_for_a_file_name_then_steps_programs_and_options_are_told(system: System) -> None:
+async def test_plan_of_a_file_name_lists_steps_engines_and_options(system: System) -> None:
     """W2: a deck becomes page pictures by way of PDF, and the answer says so before anything is uploaded."""
     told = await plan(system, filename="deck.pptx", target_format="png", options={"dpi": 100})
 
@@ -55,7 +55,7 @@ async def test_plan_when_asked_for_a_file_name_then_steps_programs_and_options_a
     assert await system.stores.conversions.count_by_status() == {}
 
 
-async def test_plan_when_nothing_like_it_ever_ran_then_the_time_is_a_guess_that_says_so(system: System) -> None:
+async def test_plan_without_earlier_runs_marks_its_time_as_a_guess(system: System) -> None:
     told = await plan(system, source_format="pptx", target_format="png")
 
     assert told["expected"]["based_on"] == 0
@@ -70,7 +70,7 @@ async def test_plan_when_results_were_copied_then_they_are_no_experience(system:
     assert (await plan(system, source_format="pptx", target_format="png"))["expected"]["based_on"] == 5
 
 
-async def test_plan_when_such_conversions_ran_here_then_the_time_comes_from_them(system: System) -> None:
+async def test_plan_estimates_time_from_earlier_runs(system: System) -> None:
     await ran(system, 4, 5, 5, 6, 6, 7)
     await ran(system, 500, 500, 500, 500, 500, target="webp")
 
@@ -81,7 +81,7 @@ async def test_plan_when_such_conversions_ran_here_then_the_time_comes_from_them
     assert 6 <= told["expected"]["high_s"] <= 7
 
 
-async def test_plan_when_a_step_loses_something_for_this_pair_then_it_is_said_once(system: System) -> None:
+async def test_plan_lists_each_loss_once(system: System) -> None:
     (worker,) = await system.stores.workers.seen_since(0)
     losing = [
         msgspec.structs.replace(
@@ -96,7 +96,7 @@ async def test_plan_when_a_step_loses_something_for_this_pair_then_it_is_said_on
     assert told["losses"] == ["links"]
 
 
-async def test_plan_when_asked_for_a_known_file_then_its_content_decides(system: System) -> None:
+async def test_plan_of_an_existing_file_uses_its_content(system: System) -> None:
     file_id = (await system.record(await system.pending(PNG, "photo.jpg", "webp"))).file_id
 
     told = await plan(system, file_id=file_id, target_format="webp")
@@ -106,7 +106,7 @@ async def test_plan_when_asked_for_a_known_file_then_its_content_decides(system:
     assert problem(refused, 404, "not_found")
 
 
-async def test_plan_when_the_pair_is_impossible_then_the_nearest_targets_are_named(system: System) -> None:
+async def test_plan_of_an_impossible_pair_names_possible_targets(system: System) -> None:
     """M5, C12."""
     answer = await system.api.post(ADDRESS, json={"source_format": "pptx", "target_format": "mp3"})
 

@@ -43,7 +43,7 @@ async def made(system: System, *, across_owners: bool = False, bodies: tuple[byt
     return done
 
 
-async def test_form_when_the_same_was_made_before_then_completed_in_the_answer_under_its_own_name(
+async def test_form_hit_completes_at_once_under_its_own_name(
     system: System,
 ) -> None:
     """I8: the second request completes at once, also from another file."""
@@ -58,7 +58,7 @@ async def test_form_when_the_same_was_made_before_then_completed_in_the_answer_u
     assert (await system.api.get(f"{ADDRESS}/{first.id}")).json()["from_cache"] is False
 
 
-async def test_copies_when_either_conversion_is_deleted_then_the_other_one_keeps_its_own(system: System) -> None:
+async def test_deleting_one_conversion_keeps_the_copies_of_the_other(system: System) -> None:
     """Lifetimes are apart."""
     first = await made(system)
     second, third = await form(system), await form(system)
@@ -71,7 +71,7 @@ async def test_copies_when_either_conversion_is_deleted_then_the_other_one_keeps
     assert len(await system.objects.list_keys("t/anna/out/")) == 1
 
 
-async def test_known_file_when_the_same_was_made_before_then_completed_in_the_answer(system: System) -> None:
+async def test_existing_file_hit_completes_at_once(system: System) -> None:
     first = await made(system)
     wanted = {"target_format": "webp", "file_id": first.file_id}
 
@@ -85,7 +85,7 @@ async def test_known_file_when_the_same_was_made_before_then_completed_in_the_an
 @pytest.mark.parametrize(
     "fields", [{"fresh": "true"}, {"options": '{"quality": 7}'}, {"target_format": "jpg"}], ids=str
 )
-async def test_form_when_it_asks_for_something_else_or_a_fresh_run_then_a_worker_has_to_run(
+async def test_other_request_or_fresh_run_needs_a_worker(
     system: System, fields: dict[str, str]
 ) -> None:
     await made(system)
@@ -93,7 +93,7 @@ async def test_form_when_it_asks_for_something_else_or_a_fresh_run_then_a_worker
     assert (await form(system, **fields))["status"] == "pending"
 
 
-async def test_form_when_fresh_is_left_empty_or_is_nonsense_then_not_fresh_or_refused(system: System) -> None:
+async def test_empty_fresh_field_is_false_and_nonsense_is_refused(system: System) -> None:
     await made(system)
     refused = await system.api.post(
         ADDRESS, data={"target_format": "webp", "fresh": "maybe"}, files={"file": ("a.png", PNG, "image/png")}
@@ -103,7 +103,7 @@ async def test_form_when_fresh_is_left_empty_or_is_nonsense_then_not_fresh_or_re
     assert refused.status_code == 422
 
 
-async def test_upload_when_its_hash_is_only_declared_then_a_worker_has_to_see_the_bytes(system: System) -> None:
+async def test_declared_hash_alone_needs_a_worker(system: System) -> None:
     """A key is made of hashes that were seen, never of one that a client only says."""
     await made(system)
     declared = {"filename": "a.png", "size_bytes": len(PNG), "sha256": hashlib.sha256(PNG).hexdigest()}
@@ -114,7 +114,7 @@ async def test_upload_when_its_hash_is_only_declared_then_a_worker_has_to_see_th
     assert confirmed["conversions"][0]["status"] == "pending"
 
 
-async def test_version_when_the_files_hash_is_of_another_one_then_not_answered_from_the_cache(system: System) -> None:
+async def test_hash_of_another_version_is_not_a_hit(system: System) -> None:
     """I7: a conversion of an older version is no business of the newest hash."""
     first = await made(system)
     file = await system.stores.files.get(first.file_id)
@@ -134,7 +134,7 @@ async def test_owner_when_another_one_made_the_same_then_not_told(system: System
     assert (await form(system, client=system.stranger))["status"] == "pending"
 
 
-async def test_owner_when_the_setting_allows_it_then_another_ones_result_is_copied_and_no_id_is_shown() -> None:
+async def test_shared_cache_copies_across_owners_without_showing_ids() -> None:
     async with running_system(cache_across_owners=True) as system:
         first = await made(system, across_owners=True)
         body = await form(system, client=system.stranger)
@@ -170,7 +170,7 @@ def broken_cache(system: System, _: Conversion) -> None:
 
 
 @pytest.mark.parametrize("fault", [lost_objects, refused_copies, broken_cache])
-async def test_form_when_anything_about_the_cache_fails_then_the_usual_way(
+async def test_cache_failure_falls_back_to_a_worker(
     system: System, fault: Callable[[System, Conversion], None]
 ) -> None:
     """The cache never makes a request fail."""
@@ -179,21 +179,21 @@ async def test_form_when_anything_about_the_cache_fails_then_the_usual_way(
     assert (await form(system))["status"] == "pending"
 
 
-async def test_form_when_the_first_one_has_expired_then_a_worker_has_to_run(system: System) -> None:
+async def test_expired_result_is_not_a_hit(system: System) -> None:
     first = await made(system)
     await system.apply(expire_result(first, now_ms=now_ms()))
 
     assert (await form(system))["status"] == "pending"
 
 
-async def test_form_when_the_results_are_many_then_a_worker_copies_them(system: System) -> None:
+async def test_large_result_is_copied_by_a_worker(system: System) -> None:
     """Nobody waits inside a request for copies of hundreds of pages."""
     await made(system, bodies=(b"page",) * (MAX_OUTPUTS + 1))
 
     assert (await form(system))["status"] == "pending"
 
 
-async def test_live_stream_when_completed_from_the_cache_then_the_fact_is_announced(system: System) -> None:
+async def test_cache_hit_publishes_a_live_event(system: System) -> None:
     await made(system)
     async with system.bus.facts() as facts:
         body = await form(system)

@@ -33,7 +33,7 @@ async def test_create_when_file_is_new_then_waits_for_the_upload(system: System)
     assert body["upload"]["kind"] == "single"
 
 
-async def test_create_when_file_is_uploaded_then_pending_at_once_with_its_plan(system: System) -> None:
+async def test_create_for_uploaded_file_is_pending_with_its_plan(system: System) -> None:
     """I3: the plan is part of the record; pptx to png takes two steps."""
     file_id = (await system.record(await system.pending(pptx(), "deck.pptx", "pdf"))).file_id
 
@@ -57,7 +57,7 @@ async def uploaded(system: System, body: bytes, filename: str) -> str:
     return file_id
 
 
-async def test_create_when_files_are_appended_then_kept_in_order_with_their_versions(system: System) -> None:
+async def test_appended_files_keep_order_and_versions(system: System) -> None:
     first, second, third = [await uploaded(system, PDF, name) for name in ("a.pdf", "b.pdf", "c.pdf")]
     wanted = {"target_format": "pdf", "file_id": first, "append_file_ids": [third, second, third]}
 
@@ -72,7 +72,7 @@ async def test_create_when_files_are_appended_then_kept_in_order_with_their_vers
     assert [(entry.file_id, entry.file_version) for entry in record.appended] == [(third, 1), (second, 1), (third, 1)]
 
 
-async def test_create_when_files_cannot_be_joined_then_a_clear_problem_and_nothing_is_stored(system: System) -> None:
+async def test_files_that_cannot_be_joined_are_refused(system: System) -> None:
     paper, picture = await uploaded(system, PDF, "a.pdf"), await uploaded(system, PNG, "b.png")
     waiting = (await system.api.post("/api/v1/files", json={"filename": "c.pdf", "size_bytes": 9})).json()["file"]["id"]
 
@@ -92,7 +92,7 @@ async def test_create_when_files_cannot_be_joined_then_a_clear_problem_and_nothi
     assert (await system.api.get(ADDRESS)).json()["conversions"] == []
 
 
-async def test_create_when_a_strangers_file_is_appended_then_it_does_not_exist(system: System) -> None:
+async def test_appending_another_owners_file_is_404(system: System) -> None:
     theirs = await uploaded(system, PDF, "secret.pdf")
     system.api, system.stranger = system.stranger, system.api
     mine = await uploaded(system, PDF, "a.pdf")
@@ -102,7 +102,7 @@ async def test_create_when_a_strangers_file_is_appended_then_it_does_not_exist(s
     problem(answer, 404, "not_found")
 
 
-async def test_create_when_file_still_waits_then_both_conversions_run_after_one_confirmation(system: System) -> None:
+async def test_one_confirmation_starts_all_waiting_conversions(system: System) -> None:
     created = await system.announced(PNG, "a.png", "webp")
     second = await system.api.post(ADDRESS, json={"target_format": "jpg", "file_id": created["file"]["id"]})
     assert second.json()["conversion"]["status"] == "awaiting_upload"
@@ -114,7 +114,7 @@ async def test_create_when_file_still_waits_then_both_conversions_run_after_one_
     assert len(confirmed.json()["conversions"]) == 2
 
 
-async def test_confirm_when_done_then_wake_up_is_published_and_due_again_later() -> None:
+async def test_confirmation_publishes_a_message_that_is_due_again() -> None:
     """C4: the event follows the record, and stays due until someone claims it."""
     async with running_system(republish_after_s=60) as system:
         conversion_id = await system.pending()
@@ -130,7 +130,7 @@ async def test_confirm_when_done_then_wake_up_is_published_and_due_again_later()
         assert 50_000 < record.publish_due - now_ms() <= 60_000
 
 
-async def test_confirm_when_broker_is_away_then_accepted_and_left_to_the_sweeper(system: System) -> None:
+async def test_confirmation_without_broker_is_left_to_the_outbox(system: System) -> None:
     """C4, C8: the database accepts; the wake-up stays due at once."""
     system.bus.is_away = True
 
@@ -181,7 +181,7 @@ async def test_confirm_when_broker_is_away_then_accepted_and_left_to_the_sweeper
         ),
     ],
 )
-async def test_create_when_request_is_wrong_then_422_and_nothing_is_stored(
+async def test_invalid_request_is_422_and_stores_nothing(
     system: System, wanted: dict[str, Any], code: str
 ) -> None:
     """M5, C12."""
@@ -191,7 +191,7 @@ async def test_create_when_request_is_wrong_then_422_and_nothing_is_stored(
     assert (await system.api.get("/api/v1/files")).json()["files"] == []
 
 
-async def test_create_when_target_is_out_of_reach_then_possible_ones_are_named(system: System) -> None:
+async def test_impossible_target_names_the_possible_ones(system: System) -> None:
     """M5: the refusal names the supported targets."""
     wanted = {"target_format": "mp3", "file": {"filename": "deck.pptx", "size_bytes": 1}}
 
@@ -209,14 +209,14 @@ async def test_create_when_options_are_wrong_then_each_is_pointed_at(system: Sys
     assert {error["pointer"] for error in body["errors"]} == {"/options/colour", "/options/quality"}
 
 
-async def test_create_when_extension_is_unknown_then_decided_by_content_at_confirmation(system: System) -> None:
+async def test_unknown_extension_is_resolved_by_content(system: System) -> None:
     record = await system.record(await system.pending(PNG, "scan", "webp"))
 
     assert record.status is Status.PENDING
     assert record.source_format == "png"
 
 
-async def test_create_when_no_worker_was_ever_seen_then_503_and_retryable() -> None:
+async def test_create_without_any_worker_is_503_and_retryable() -> None:
     async with running_system() as system:
         await system.stores.workers.remove("w1")
 
@@ -228,7 +228,7 @@ async def test_create_when_no_worker_was_ever_seen_then_503_and_retryable() -> N
         assert int(answer.headers["retry-after"]) >= 1
 
 
-async def test_create_when_first_worker_appears_then_its_routes_are_there_at_once(system: System) -> None:
+async def test_first_workers_routes_are_available_at_once(system: System) -> None:
     await system.stores.workers.remove("w1")
     wanted = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 1}}
     problem(await system.api.post(ADDRESS, json=wanted), 503, "no_worker")
@@ -267,7 +267,7 @@ async def test_create_from_form_when_small_then_pending_with_both_hashes(system:
         ("a.bin", EXE, {"target_format": "pdf"}, 422, "source_unsupported"),
     ],
 )
-async def test_create_from_form_when_it_cannot_work_then_refused_before_anything_is_stored(
+async def test_impossible_form_is_refused_before_anything_is_stored(
     system: System, *, filename: str, content: bytes, form: dict[str, str], status: int, code: str
 ) -> None:
     """I13, C12: judged by content at once."""
@@ -284,7 +284,7 @@ async def test_create_from_form_when_file_is_missing_then_422(system: System) ->
     assert problem(answer, 422, "invalid_request")["errors"][0]["pointer"] == "file"
 
 
-async def test_create_from_form_when_boundary_is_missing_or_body_is_no_form_then_problem(system: System) -> None:
+async def test_malformed_form_is_a_problem(system: System) -> None:
     for headers in ({"content-type": "multipart/form-data"}, {"content-type": "multipart/form-data; boundary=x"}):
         answer = await system.api.post(ADDRESS, content=b"nonsense", headers=headers)
 
@@ -293,7 +293,7 @@ async def test_create_from_form_when_boundary_is_missing_or_body_is_no_form_then
 
 
 @pytest.mark.parametrize("size_bytes", [1024 + 1, 2 * 1024 * 1024])
-async def test_create_from_form_when_file_is_over_the_limit_then_413(size_bytes: int) -> None:
+async def test_form_above_the_size_limit_is_413(size_bytes: int) -> None:
     """C12: too large for a form, whether only the file or the whole body is over."""
     async with running_system(max_form_bytes=1024) as system:
         content = PNG + b"\0" * (size_bytes - len(PNG))
@@ -309,7 +309,7 @@ async def test_create_when_json_body_is_over_64_kib_then_413(system: System) -> 
     problem(answer, 413, "too_large")
 
 
-async def test_get_when_it_runs_then_progress_worker_and_start_are_shown(system: System) -> None:
+async def test_running_conversion_shows_progress_worker_and_start(system: System) -> None:
     """I4, C2."""
     conversion_id = await system.pending()
     running = await system.claimed(conversion_id)
@@ -324,7 +324,7 @@ async def test_get_when_it_runs_then_progress_worker_and_start_are_shown(system:
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_get_when_it_has_run_for_a_while_then_the_rest_is_told_as_a_range_that_keeps_its_etag(
+async def test_remaining_time_is_a_range_and_keeps_the_etag(
     system: System,
 ) -> None:
     """C2: honest about time, and unchanged while the record is."""
@@ -388,7 +388,7 @@ async def test_get_when_etag_is_known_then_304_until_it_changes(system: System) 
     assert changed.headers["etag"] != first.headers["etag"]
 
 
-async def test_get_when_asked_to_wait_then_answers_as_soon_as_it_is_done() -> None:
+async def test_wait_responds_when_the_conversion_ends() -> None:
     async with running_system(sse_poll_s=0.005) as system:
         conversion_id = await system.pending()
         asking = asyncio.create_task(system.api.get(f"{ADDRESS}/{conversion_id}", headers={"Prefer": "wait=30"}))
@@ -400,7 +400,7 @@ async def test_get_when_asked_to_wait_then_answers_as_soon_as_it_is_done() -> No
         assert answer.headers["preference-applied"] == "wait=30"
 
 
-async def test_get_when_the_wait_is_over_then_answers_as_it_is() -> None:
+async def test_wait_that_times_out_returns_the_current_state() -> None:
     async with running_system(max_wait_s=1, sse_poll_s=0.01) as system:
         conversion_id = await system.pending()
         system.service.close_streams()  # as good as the end of the wait, and sooner
@@ -459,7 +459,7 @@ async def test_every_route_when_asked_by_another_owner_then_404(system: System) 
     assert (await system.record(conversion_id)).status is Status.COMPLETED
 
 
-async def test_list_when_walked_by_links_then_each_appears_once_newest_first(system: System) -> None:
+async def test_list_pages_hold_each_conversion_once_newest_first(system: System) -> None:
     """C2: pagination by cursor, in the body and in the Link header."""
     made = [(await system.announced(PNG, f"{n}.png", "webp"))["conversion"]["id"] for n in range(5)]
     seen: list[str] = []
@@ -575,7 +575,7 @@ async def test_cancel_when_it_has_ended_then_409(system: System) -> None:
     problem(await system.api.post(f"{ADDRESS}/{conversion_id}/cancel"), 409, "conflict")
 
 
-async def test_retry_when_it_failed_then_pending_again_with_a_fresh_count(system: System) -> None:
+async def test_retry_of_failed_is_pending_with_fresh_attempt_count(system: System) -> None:
     conversion_id = await system.pending()
     running = await system.claimed(conversion_id)
     await system.apply(fail(running, code="engine_crashed", message="crashed", now_ms=now_ms()))
@@ -603,7 +603,7 @@ async def test_retry_when_it_has_not_failed_then_409(system: System, state: str)
     problem(await system.api.post(f"{ADDRESS}/{conversion_id}/retry"), 409, "conflict")
 
 
-async def test_retry_when_the_source_is_gone_then_409_says_what_to_do(system: System) -> None:
+async def test_retry_without_source_is_409_with_advice(system: System) -> None:
     conversion_id = await system.pending()
     await system.api.post(f"{ADDRESS}/{conversion_id}/cancel")
     await system.api.delete(f"/api/v1/files/{(await system.record(conversion_id)).file_id}")
@@ -641,7 +641,7 @@ async def test_delete_when_it_is_alive_then_409(system: System, is_running: bool
     problem(await system.api.delete(f"{ADDRESS}/{conversion_id}"), 409, "conflict")
 
 
-async def test_get_when_handed_back_then_lane_is_high_and_attempt_is_not_charged(system: System) -> None:
+async def test_handed_back_conversion_is_high_lane_without_an_attempt(system: System) -> None:
     conversion_id = await system.pending()
     await system.apply(hand_back(await system.claimed(conversion_id), now_ms=now_ms()))
 

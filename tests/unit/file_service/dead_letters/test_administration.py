@@ -52,7 +52,7 @@ async def a_parked_wakeup(system: System, **fields: Any) -> tuple[str, str]:
         ("POST", f"{ADDRESS}/drop"),
     ],
 )
-async def test_every_place_when_the_key_is_no_administrators_then_403_and_what_to_do(
+async def test_every_route_requires_an_administrator(
     system: System, method: str, path: str
 ) -> None:
     await parked(system, b"rubbish")
@@ -68,7 +68,7 @@ async def test_whoami_when_asked_then_says_who_is_an_administrator(system: Syste
     assert (await system.admin.get("/api/v1/whoami")).json()["is_admin"] is True
 
 
-async def test_list_when_paged_and_filtered_then_newest_first_and_without_bodies(system: System) -> None:
+async def test_list_is_paged_filtered_and_without_bodies(system: System) -> None:
     now = now_ms()
     ids = [await parked(system, b"rubbish %d" % number, died_at=now + number) for number in range(3)]
     wakeup_id, conversion_id = await a_parked_wakeup(system, died_at=now + 9)
@@ -103,7 +103,7 @@ async def test_message_when_shown_then_says_why_and_what_to_do(system: System) -
     assert "Drop it" in shown["advice"]
 
 
-async def test_message_when_its_conversion_has_failed_since_then_both_are_told(system: System) -> None:
+async def test_message_shows_conversion_then_and_now(system: System) -> None:
     """The last error is kept, and what holds now is looked up."""
     message_id, conversion_id = await a_parked_wakeup(system)
     running = await system.claimed(conversion_id)
@@ -125,7 +125,7 @@ async def test_message_when_unknown_or_malformed_then_404_and_400(system: System
         problem(await system.admin.request(method, f"{ADDRESS}/x{path}"), 400, "malformed_id")
 
 
-async def test_requeue_when_the_conversion_waits_then_its_wakeup_leaves_now_and_the_message_is_gone(
+async def test_requeue_publishes_now_and_deletes_the_dead_letter(
     system: System,
 ) -> None:
     message_id, conversion_id = await a_parked_wakeup(system)
@@ -155,7 +155,7 @@ async def test_requeue_when_repeated_with_its_key_then_the_same_answer(system: S
     assert first.content == again.content
 
 
-async def test_requeue_when_the_wakeup_is_older_than_the_conversions_token_then_the_present_one_leaves(
+async def test_requeue_of_an_old_message_uses_the_current_token(
     system: System,
 ) -> None:
     """The bytes of a message are never published again: the record knows the token that holds."""
@@ -178,7 +178,7 @@ async def test_requeue_when_the_wakeup_is_older_than_the_conversions_token_then_
         (encode(a_wakeup(new_id())), "gone", "deleted"),
     ],
 )
-async def test_requeue_when_nothing_waits_for_it_then_409_says_why_and_the_message_stays(
+async def test_requeue_without_pending_conversion_is_409_with_the_reason(
     system: System, body: bytes, outlook: str, words: str
 ) -> None:
     message_id = await parked(system, body)
@@ -214,7 +214,7 @@ async def test_unreadable_when_the_server_learns_to_read_it_then_requeued(
     assert (await system.admin.post(f"{ADDRESS}/{message_id}/requeue")).status_code == 202
 
 
-async def test_drop_when_asked_then_the_message_is_gone_and_the_conversion_stays(system: System) -> None:
+async def test_drop_deletes_the_message_but_not_the_conversion(system: System) -> None:
     message_id, conversion_id = await a_parked_wakeup(system)
     before = await system.record(conversion_id)
 
@@ -225,7 +225,7 @@ async def test_drop_when_asked_then_the_message_is_gone_and_the_conversion_stays
     assert (await system.record(conversion_id)).token == before.token
 
 
-async def test_requeue_many_when_some_cannot_be_then_counted_and_told_why(system: System) -> None:
+async def test_requeue_many_lists_what_it_refused(system: System) -> None:
     rubbish = await parked(system, b"rubbish")
     await a_parked_wakeup(system)
     cancelled_message, cancelled = await a_parked_wakeup(system)

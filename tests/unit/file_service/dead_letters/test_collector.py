@@ -51,7 +51,7 @@ async def a_known(servers: Servers) -> Conversion:
     return conversion
 
 
-async def test_letters_when_parked_then_one_record_each_and_the_queue_is_empty(servers: Servers) -> None:
+async def test_each_dead_letter_becomes_one_record(servers: Servers) -> None:
     conversion = await a_known(servers)
     rubbish = servers.park(b"rubbish")
     servers.park(encode(conversion_created(conversion)), verdict="delivery_limit")
@@ -65,7 +65,7 @@ async def test_letters_when_parked_then_one_record_each_and_the_queue_is_empty(s
     assert (known.conversion_id, known.status, known.token) == (conversion.id, Status.PENDING, 2)
 
 
-async def test_conversion_when_its_wakeup_is_parked_then_the_conversion_is_not_touched(servers: Servers) -> None:
+async def test_collecting_a_dead_letter_leaves_its_conversion_alone(servers: Servers) -> None:
     """Promise 3: it still waits, so the outbox sends it again, with nobody's help."""
     conversion = await a_known(servers)
     servers.park(encode(conversion_created(conversion)))
@@ -75,7 +75,7 @@ async def test_conversion_when_its_wakeup_is_parked_then_the_conversion_is_not_t
     assert await servers.stores.conversions.due(now_ms=NOW_MS, limit=10) == [conversion]
 
 
-async def test_process_when_it_dies_between_storing_and_acknowledging_then_there_is_one_record(
+async def test_crash_before_acknowledging_leaves_one_record(
     servers: Servers,
 ) -> None:
     servers.park(b"rubbish")
@@ -113,7 +113,7 @@ async def test_database_when_away_then_no_letter_is_even_taken(servers: Servers)
         await servers.collector.sweep()
 
 
-async def test_many_processes_when_they_sweep_at_once_then_every_letter_is_stored_once(servers: Servers) -> None:
+async def test_concurrent_collectors_store_every_letter_once(servers: Servers) -> None:
     for number in range(60):
         servers.park(b"rubbish %d" % number)
     done = await asyncio.gather(*(servers.another_process().sweep() for _ in range(5)))

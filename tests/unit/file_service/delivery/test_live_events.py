@@ -19,7 +19,7 @@ def parsed(event: str | None) -> tuple[str, str, dict[str, Any]]:
     return fields["event"], fields["id"], json.loads(fields["data"])
 
 
-async def test_follow_one_when_it_runs_through_then_snapshot_changes_and_end(system: System) -> None:
+async def test_stream_sends_snapshot_changes_and_end(system: System) -> None:
     conversion_id = await system.pending()
     async with Events(system, f"{ADDRESS}/{conversion_id}/events") as events:
         assert events.status == 200
@@ -42,7 +42,7 @@ async def test_follow_one_when_it_runs_through_then_snapshot_changes_and_end(sys
         assert await events.next() is None
 
 
-async def test_follow_one_when_a_fact_arrives_then_told_without_waiting_for_the_next_look() -> None:
+async def test_broker_event_is_sent_without_waiting_for_a_poll() -> None:
     async with running_system(sse_poll_s=3600.0) as system:
         conversion_id = await system.pending()
         async with Events(system, f"{ADDRESS}/{conversion_id}/events") as events:
@@ -73,7 +73,7 @@ async def test_follow_one_when_broker_is_away_then_still_right() -> None:
             assert await events.next() is None
 
 
-async def test_follow_one_when_it_has_ended_then_snapshot_and_end_and_204_for_who_knows(system: System) -> None:
+async def test_ended_conversion_sends_snapshot_then_204_on_reconnect(system: System) -> None:
     conversion_id = await system.pending()
     await system.completed(conversion_id)
     address = f"{ADDRESS}/{conversion_id}/events"
@@ -110,7 +110,7 @@ async def test_follow_one_when_nothing_happens_then_pings() -> None:
             assert heard.count(": ping") >= 3
 
 
-async def test_follow_one_when_database_is_away_for_a_while_then_the_stream_goes_on(system: System) -> None:
+async def test_stream_survives_a_database_outage(system: System) -> None:
     conversion_id = await system.pending()
     async with Events(system, f"{ADDRESS}/{conversion_id}/events") as events:
         await events.next()
@@ -128,7 +128,7 @@ async def test_follow_one_when_database_is_away_for_a_while_then_the_stream_goes
         assert await events.next() is None
 
 
-async def test_follow_all_when_things_change_then_only_mine_and_only_of_this_client(system: System) -> None:
+async def test_follow_all_sends_own_changes_of_this_client(system: System) -> None:
     """M3: by client."""
     first = await system.pending(client_id="foyer")
     await system.pending(client_id="hall")

@@ -115,7 +115,7 @@ async def test_dry_run_when_it_has_told_then_nothing_has_changed(servers: Memory
     assert {line["sweep"] for line in lines[:-1]} == set(servers.sweeps.retention)
 
 
-async def test_dry_run_when_a_round_follows_then_exactly_what_was_told_has_gone(servers: MemoryServers) -> None:
+async def test_round_removes_exactly_what_the_dry_run_listed(servers: MemoryServers) -> None:
     """I10: the list is the truth, thing by thing; what is young or alive is still there."""
     before = held(servers)
     (*lines, last), total = await told(servers)
@@ -130,7 +130,7 @@ async def test_dry_run_when_a_round_follows_then_exactly_what_was_told_has_gone(
     assert total.size_bytes == freed
 
 
-async def test_dry_run_when_everything_has_gone_then_a_second_round_has_nothing_to_do(servers: MemoryServers) -> None:
+async def test_second_round_has_nothing_to_do(servers: MemoryServers) -> None:
     await servers.sweeps.run_once()
     lines, total = await told(servers)
     done = await servers.sweeps.run_once()
@@ -140,7 +140,7 @@ async def test_dry_run_when_everything_has_gone_then_a_second_round_has_nothing_
     assert {name for name, count in done.items() if count} == set()
 
 
-async def test_rounds_when_five_processes_run_at_once_then_each_record_goes_once(servers: MemoryServers) -> None:
+async def test_five_concurrent_rounds_remove_each_record_once(servers: MemoryServers) -> None:
     """I10: safe with several instances; nothing is done twice and nothing breaks."""
     before = held(servers)
     lines, _ = await told(servers)
@@ -162,7 +162,7 @@ async def test_rounds_when_five_processes_run_at_once_then_each_record_goes_once
     assert len({fact.id for fact in heard}) == len(heard)
 
 
-async def test_rounds_when_one_is_killed_in_the_middle_then_another_ends_the_work(servers: MemoryServers) -> None:
+async def test_another_round_finishes_after_one_is_killed(servers: MemoryServers) -> None:
     before = held(servers)
     lines, _ = await told(servers)
     killed = servers.another_process()
@@ -179,14 +179,14 @@ async def test_rounds_when_one_is_killed_in_the_middle_then_another_ends_the_wor
     assert {(line["kind"], line["id"]) for line in lines[:-1]} == gone(before, after)
 
 
-async def test_dry_run_when_only_some_are_named_then_only_these_are_told(servers: MemoryServers) -> None:
+async def test_dry_run_lists_only_the_named_sweeps(servers: MemoryServers) -> None:
     lines, _ = await told(servers, "failures", "reaper")
 
     assert {line["sweep"] for line in lines[:-1]} == {"failures"}
     assert {line["kind"] for line in lines[:-1]} == {"conversion", "object"}
 
 
-async def test_dry_run_when_read_by_a_person_then_lines_say_kind_age_size_and_reason(servers: MemoryServers) -> None:
+async def test_text_lines_show_kind_age_size_and_reason(servers: MemoryServers) -> None:
     lines: list[str] = []
     chosen = [sweep for sweep in servers.sweeps.all if sweep.name in ("failures", "orphans")]
     total = await DryRun(lines.append, is_json=False, now_ms=servers.now_ms()).report(chosen)
@@ -208,7 +208,7 @@ async def test_dry_run_when_nothing_would_go_then_it_says_so() -> None:
     assert lines == ["Nothing would be removed.\n"]
 
 
-async def test_dry_run_when_the_database_is_away_then_it_does_not_claim_to_be_complete(servers: MemoryServers) -> None:
+async def test_dry_run_without_database_raises(servers: MemoryServers) -> None:
     servers.stores.is_away = True
     with pytest.raises(StoreUnavailable):
         await told(servers)
@@ -228,7 +228,7 @@ def test_entry_when_an_option_is_wrong_then_status_2(
     assert said in capsys.readouterr().err
 
 
-def test_entry_when_a_setting_is_wrong_then_status_2_and_its_name(
+def test_invalid_setting_is_named_with_status_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CONVERTO_ORPHAN_AGE_S", "60")

@@ -35,7 +35,7 @@ async def put(servers: MemoryServers, key: str) -> str:
 # Keys
 
 
-def test_place_when_a_key_is_ours_then_it_says_what_was_put_in() -> None:
+def test_place_of_our_key_returns_its_parts() -> None:
     file_id, record_id = new_id(), new_id()
 
     assert place_of(source_key("ann/b", file_id, 3)) == SourcePlace(owner="ann/b", file_id=file_id, version=3)
@@ -61,7 +61,7 @@ def test_place_when_a_key_has_another_shape_then_none(key: str) -> None:
 # Results
 
 
-async def test_orphans_when_there_is_no_such_conversion_then_they_go_after_a_day(servers: MemoryServers) -> None:
+async def test_output_without_conversion_is_removed_after_a_day(servers: MemoryServers) -> None:
     key = await put(servers, f"t/{OWNER}/out/{new_id()}/1/result.pdf")
     servers.passed_s += DAY_S
     early = (await servers.sweep("orphans"), await keys(servers))
@@ -71,7 +71,7 @@ async def test_orphans_when_there_is_no_such_conversion_then_they_go_after_a_day
     assert (early, late) == ((0, [key]), (1, []))
 
 
-async def test_orphans_when_a_fenced_worker_left_them_beside_results_then_only_these_go(servers: MemoryServers) -> None:
+async def test_leftovers_of_fenced_workers_are_removed_beside_outputs(servers: MemoryServers) -> None:
     record = await servers.add_completed(token=2)
     await servers.add_output(record, token=1)
     await servers.add_output(record, token=2, name="half-written.pdf")
@@ -82,7 +82,7 @@ async def test_orphans_when_a_fenced_worker_left_them_beside_results_then_only_t
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.AWAITING_UPLOAD])
-async def test_orphans_when_the_conversion_is_alive_then_its_token_is_safe_however_old(
+async def test_objects_of_an_unfinished_conversion_stay_however_old(
     servers: MemoryServers, status: Status
 ) -> None:
     """A conversion of six hours uploads its first page long before it completes."""
@@ -95,7 +95,7 @@ async def test_orphans_when_the_conversion_is_alive_then_its_token_is_safe_howev
     assert await keys(servers) == [mine]
 
 
-async def test_orphans_when_a_newer_token_than_the_record_read_has_them_then_they_stay(servers: MemoryServers) -> None:
+async def test_objects_with_a_newer_token_stay(servers: MemoryServers) -> None:
     record = await servers.add(Status.FAILED, token=1)
     old, new = await servers.add_output(record, token=1), await servers.add_output(record, token=2)
     servers.passed_s += DAY_S + 1
@@ -114,7 +114,7 @@ async def test_orphans_when_the_conversion_is_anothers_then_they_go(servers: Mem
     assert await keys(servers) == [record.outputs[0].key]
 
 
-async def test_orphans_when_a_key_is_not_ours_then_it_is_left_alone(servers: MemoryServers) -> None:
+async def test_foreign_keys_are_left_alone(servers: MemoryServers) -> None:
     strangers = ["t/ann/notes.txt", "t/ann/out/backup.zip", "other/thing"]
     for key in strangers:
         await put(servers, key)
@@ -124,7 +124,7 @@ async def test_orphans_when_a_key_is_not_ours_then_it_is_left_alone(servers: Mem
     assert [*await keys(servers), *await servers.objects.list_keys("other/")] == [*sorted(strangers[:2]), "other/thing"]
 
 
-async def test_orphans_when_a_conversion_is_claimed_while_they_are_looked_at_then_its_objects_stay(
+async def test_objects_of_a_just_claimed_conversion_stay(
     servers: MemoryServers,
 ) -> None:
     record = await servers.add(Status.PENDING, publish_due=1)
@@ -140,7 +140,7 @@ async def test_orphans_when_a_conversion_is_claimed_while_they_are_looked_at_the
 # Sources
 
 
-async def test_orphans_when_a_source_has_no_file_or_a_deleted_one_then_it_goes(servers: MemoryServers) -> None:
+async def test_source_without_file_or_with_deleted_file_is_removed(servers: MemoryServers) -> None:
     living = [await servers.add_file(status) for status in (FileStatus.UPLOADED, FileStatus.AWAITING_UPLOAD)]
     deleted = await servers.add_file(FileStatus.DELETED)
     for file in (*living, deleted):
@@ -152,7 +152,7 @@ async def test_orphans_when_a_source_has_no_file_or_a_deleted_one_then_it_goes(s
     assert await keys(servers) == sorted(file.key for file in living)
 
 
-async def test_orphans_when_an_old_source_was_deleted_just_now_then_its_bytes_wait_a_day(
+async def test_source_of_a_just_deleted_file_stays_a_day(
     servers: MemoryServers,
 ) -> None:
     """The sweep of unused sources may still take the deletion back."""
@@ -168,7 +168,7 @@ async def test_orphans_when_an_old_source_was_deleted_just_now_then_its_bytes_wa
 # The walk
 
 
-async def test_orphans_when_the_bucket_is_large_then_a_sweep_looks_at_some_pages_and_the_next_goes_on(
+async def test_large_bucket_is_walked_over_several_sweeps(
     servers: MemoryServers,
 ) -> None:
     for _ in range(3 * PAGE + 5):
@@ -188,7 +188,7 @@ async def test_orphans_when_the_bucket_is_large_then_a_sweep_looks_at_some_pages
     assert [await sweep() for _ in range(3)] == [2 * PAGE, PAGE + 5, 0]
 
 
-async def test_orphans_when_the_walk_is_interrupted_then_it_goes_on_at_the_same_page(servers: MemoryServers) -> None:
+async def test_interrupted_walk_resumes_at_the_same_page(servers: MemoryServers) -> None:
     await put(servers, f"t/{OWNER}/out/{new_id()}/1/a")
     servers.passed_s += DAY_S + 1
     servers.stores.is_away = True
@@ -201,7 +201,7 @@ async def test_orphans_when_the_walk_is_interrupted_then_it_goes_on_at_the_same_
 # Whose bucket
 
 
-async def test_orphans_when_the_database_is_another_one_then_nothing_goes_and_it_is_said_once(
+async def test_bucket_of_another_database_is_untouched_and_logged_once(
     servers: MemoryServers,
 ) -> None:
     """An empty or wrong database would make an orphan of everything."""
@@ -218,7 +218,7 @@ async def test_orphans_when_the_database_is_another_one_then_nothing_goes_and_it
     assert await keys(servers) == [record.outputs[0].key]
 
 
-async def test_orphans_when_the_mark_is_deleted_by_hand_then_the_next_sweep_takes_the_bucket(
+async def test_bucket_without_mark_is_claimed_by_the_next_sweep(
     servers: MemoryServers,
 ) -> None:
     await servers.sweep("orphans")
@@ -247,7 +247,7 @@ async def open_keys(servers: MemoryServers) -> list[str]:
     return [upload.key for upload in page.uploads]
 
 
-async def test_open_uploads_when_no_file_waits_for_them_then_they_are_aborted_after_the_deadline(
+async def test_upload_without_file_is_aborted_after_the_deadline(
     servers: MemoryServers,
 ) -> None:
     await begin(servers, source_key(OWNER, new_id(), 1))
@@ -272,7 +272,7 @@ async def test_open_uploads_when_no_file_waits_for_them_then_they_are_aborted_af
     ],
     ids=["waits", "waits for another", "deleted", "uploaded", "of another owner"],
 )
-async def test_open_uploads_when_a_file_is_there_then_only_the_one_it_waits_for_stays(
+async def test_only_the_upload_its_file_waits_for_stays(
     servers: MemoryServers, fields: dict[str, Any], stays: bool
 ) -> None:
     file_id = new_id()
@@ -290,7 +290,7 @@ async def test_open_uploads_when_a_file_is_there_then_only_the_one_it_waits_for_
     [(Status.PROCESSING, 2, True), (Status.PROCESSING, 3, False), (Status.FAILED, 2, False)],
     ids=["its worker uploads", "another worker has it", "over"],
 )
-async def test_open_uploads_when_a_worker_began_them_then_only_the_living_one_stays(
+async def test_only_the_upload_of_the_running_worker_stays(
     servers: MemoryServers, status: Status, token: int, stays: bool
 ) -> None:
     """A worker that is killed in the middle of a large result leaves its parts behind."""
@@ -301,7 +301,7 @@ async def test_open_uploads_when_a_worker_began_them_then_only_the_living_one_st
     assert await servers.sweep("open_uploads") == (0 if stays else 1)
 
 
-async def test_open_uploads_when_the_key_is_not_ours_then_they_stay(servers: MemoryServers) -> None:
+async def test_upload_under_a_foreign_key_stays(servers: MemoryServers) -> None:
     await begin(servers, "t/somebody/else")
     servers.passed_s += 99 * DAY_S
 
@@ -309,7 +309,7 @@ async def test_open_uploads_when_the_key_is_not_ours_then_they_stay(servers: Mem
     assert await open_keys(servers) == ["t/somebody/else"]
 
 
-async def test_open_uploads_when_the_store_cannot_list_them_then_it_is_said_once_and_the_rest_goes_on(
+async def test_store_that_cannot_list_uploads_is_logged_once(
     servers: MemoryServers,
 ) -> None:
     servers.objects.can_list_uploads = False

@@ -58,7 +58,7 @@ async def test_failures_when_a_week_old_then_record_and_objects_go(servers: Memo
 
 
 @pytest.mark.parametrize("status", [*ALIVE, Status.COMPLETED])
-async def test_failures_when_it_is_alive_or_has_results_then_it_stays_however_old(
+async def test_unfinished_or_completed_conversion_stays_however_old(
     servers: MemoryServers, status: Status
 ) -> None:
     record = await servers.add(status, completed_at=1, updated_at=1, created_at=1)
@@ -69,7 +69,7 @@ async def test_failures_when_it_is_alive_or_has_results_then_it_stays_however_ol
     assert await exists(servers, record)
 
 
-async def test_failures_when_a_user_tries_it_again_in_between_then_it_lives(servers: MemoryServers) -> None:
+async def test_failure_retried_before_its_removal_stays(servers: MemoryServers) -> None:
     """Promise 1: found as failed, retried before it goes, so it does not go, nor do its objects."""
     record = await servers.add(Status.FAILED, token=1, completed_at=servers.now_ms())
     key = await servers.add_output(record)
@@ -85,7 +85,7 @@ async def test_failures_when_a_user_tries_it_again_in_between_then_it_lives(serv
     assert await servers.objects.list_keys("t/") == [key]
 
 
-async def test_failures_when_they_expired_after_success_then_the_second_retention_counts(
+async def test_expired_result_keeps_its_record_for_the_second_retention(
     servers: MemoryServers,
 ) -> None:
     """The record of an expired result tells for 30 days more what there was."""
@@ -100,7 +100,7 @@ async def test_failures_when_they_expired_after_success_then_the_second_retentio
     assert not await exists(servers, record)
 
 
-async def test_records_when_the_expiry_came_late_then_they_stay_for_the_whole_second_retention(
+async def test_late_expiry_delays_the_removal_of_the_record(
     servers: MemoryServers,
 ) -> None:
     record = await servers.add_completed()
@@ -114,7 +114,7 @@ async def test_records_when_the_expiry_came_late_then_they_stay_for_the_whole_se
     assert not await exists(servers, record)
 
 
-async def test_failures_when_there_are_many_of_one_millisecond_then_all_go(servers: MemoryServers) -> None:
+async def test_many_failures_of_one_millisecond_are_all_removed(servers: MemoryServers) -> None:
     """Pages go by time; more of one time than a page holds must not stop them, nor hide what comes after."""
     for number in range(2 * BATCH + 7):
         await servers.add(Status.FAILED, completed_at=servers.now_ms() + number // (2 * BATCH))
@@ -128,7 +128,7 @@ async def test_failures_when_there_are_many_of_one_millisecond_then_all_go(serve
 # Results of deleted files
 
 
-async def test_deleted_outputs_when_the_source_was_deleted_a_day_ago_then_results_expire(
+async def test_results_expire_a_day_after_their_source_was_deleted(
     servers: MemoryServers,
 ) -> None:
     """I10: outputs of deleted files; who deletes a source right after the conversion still gets the result."""
@@ -144,7 +144,7 @@ async def test_deleted_outputs_when_the_source_was_deleted_a_day_ago_then_result
     assert await servers.objects.list_keys("t/") == [stays.outputs[0].key]
 
 
-async def test_deleted_outputs_when_a_conversion_completes_after_the_deletion_then_a_later_sweep_takes_it(
+async def test_result_completed_after_the_deletion_expires_later(
     servers: MemoryServers,
 ) -> None:
     file = await servers.add_file(FileStatus.DELETED)
@@ -177,7 +177,7 @@ async def uploaded(servers: MemoryServers) -> File:
     return file
 
 
-async def test_sources_when_no_retention_is_set_then_they_stay_for_ever(servers: MemoryServers) -> None:
+async def test_sources_stay_forever_without_a_retention_time(servers: MemoryServers) -> None:
     file = await uploaded(servers)
     servers.passed_s += 4000 * DAY_S
 
@@ -185,7 +185,7 @@ async def test_sources_when_no_retention_is_set_then_they_stay_for_ever(servers:
     assert await file_of(servers, file) == file
 
 
-async def test_sources_when_nobody_needs_them_then_bytes_go_and_the_record_is_deleted() -> None:
+async def test_unneeded_source_is_deleted_with_its_bytes() -> None:
     servers = changed(source_retention_s=3 * DAY_S)
     file, expired = await uploaded(servers), await uploaded(servers)
     await servers.add(Status.EXPIRED, file_id=expired.id)
@@ -223,7 +223,7 @@ async def test_sources_when_a_living_conversion_joins_them_then_they_stay() -> N
     assert await file_of(servers, other) != other
 
 
-async def test_sources_when_a_conversion_is_made_in_the_last_moment_then_the_file_comes_back() -> None:
+async def test_source_needed_at_the_last_moment_is_restored() -> None:
     """Promise 1: no accepted conversion loses its source to housekeeping."""
     servers = changed(source_retention_s=3 * DAY_S)
     file = await uploaded(servers)
@@ -239,7 +239,7 @@ async def test_sources_when_a_conversion_is_made_in_the_last_moment_then_the_fil
 # Uploads
 
 
-async def test_uploads_when_more_than_a_page_wait_for_the_file_service_then_later_ones_still_expire(
+async def test_unconfirmed_uploads_do_not_hide_later_expiries(
     servers: MemoryServers,
 ) -> None:
     """What arrived unconfirmed stays where nobody can confirm; it must not hide what comes after it."""
@@ -290,7 +290,7 @@ async def test_history_when_a_month_old_then_entries_go_in_batches(servers: Memo
 # Servers, clocks, several processes
 
 
-async def test_failures_when_the_object_store_fails_after_the_record_went_then_orphans_are_found_later(
+async def test_objects_left_by_a_crash_are_removed_as_orphans(
     servers: MemoryServers,
 ) -> None:
     """I10: records first, objects after; what a crash leaves in between is an orphan."""
@@ -343,7 +343,7 @@ async def test_retention_when_the_store_lags_then_it_is_said_once(servers: Memor
     assert [entry["event"] for entry in said] == ["clock.differs"]
 
 
-async def test_everything_when_the_database_is_away_then_a_round_survives_and_says_what_failed(
+async def test_round_without_database_reports_the_failing_sweeps(
     servers: MemoryServers,
 ) -> None:
     servers.stores.is_away = True
@@ -379,12 +379,12 @@ def test_spoken_when_told_then_as_people_say_it(seconds: float, text: str) -> No
         ({"failure_retention_s": 0}, "failure_retention_s"),
     ],
 )
-def test_settings_when_they_would_delete_too_early_then_refused_by_name(settings: dict[str, Any], named: str) -> None:
+def test_settings_that_delete_too_early_are_refused(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         Settings(**settings)
 
 
-def test_rules_when_listed_then_each_is_a_sweep_with_a_rhythm(servers: MemoryServers) -> None:
+def test_every_rule_is_a_sweep_with_an_interval(servers: MemoryServers) -> None:
     listed = {sweep.name: sweep for sweep in servers.sweeps.all}
 
     assert set(servers.sweeps.retention) == {name for name, sweep in listed.items() if sweep.removals is not None}

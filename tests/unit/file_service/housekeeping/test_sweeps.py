@@ -22,7 +22,7 @@ def servers() -> MemoryServers:
 # The outbox
 
 
-async def test_outbox_when_a_wakeup_is_due_then_it_leaves_once_and_is_due_again_later(servers: MemoryServers) -> None:
+async def test_due_message_is_sent_once_and_due_again_later(servers: MemoryServers) -> None:
     """Behaviour C4: the record is never accepted without the event following."""
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms())
     first, second = await servers.sweeps.outbox.sweep(), await servers.sweeps.outbox.sweep()
@@ -33,7 +33,7 @@ async def test_outbox_when_a_wakeup_is_due_then_it_leaves_once_and_is_due_again_
     assert after.published == 1
 
 
-async def test_lost_wakeups_when_the_queue_was_purged_then_they_leave_again_within_seconds(
+async def test_purged_messages_are_sent_again_within_seconds(
     servers: MemoryServers,
 ) -> None:
     """Promise 3: an emptied queue delays what was in it by seconds, not until its wake-up is due again by itself."""
@@ -54,7 +54,7 @@ async def test_lost_wakeups_when_the_queue_was_purged_then_they_leave_again_with
     assert (await servers.look(other)).published == 1
 
 
-async def test_lost_wakeups_when_a_retry_waits_for_its_time_then_it_is_left_alone(servers: MemoryServers) -> None:
+async def test_retry_that_is_not_due_is_not_lost(servers: MemoryServers) -> None:
     waiting = await servers.add(Status.PENDING, publish_due=servers.now_ms() + 60_000)
     servers.passed_s += 30
 
@@ -62,7 +62,7 @@ async def test_lost_wakeups_when_a_retry_waits_for_its_time_then_it_is_left_alon
     assert (await servers.look(waiting)).publish_due == waiting.publish_due
 
 
-async def test_outbox_when_the_queue_was_purged_then_the_wakeup_leaves_again(servers: MemoryServers) -> None:
+async def test_purged_message_is_due_again(servers: MemoryServers) -> None:
     """Promise 1: the broker may be wiped and nothing is lost."""
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms())
     await servers.sweeps.outbox.sweep()
@@ -74,20 +74,20 @@ async def test_outbox_when_the_queue_was_purged_then_the_wakeup_leaves_again(ser
     assert (await servers.look(record)).publish_due == servers.now_ms() + 120_000
 
 
-async def test_outbox_when_nobody_claims_for_long_then_the_wait_stops_growing(servers: MemoryServers) -> None:
+async def test_republish_interval_stops_growing(servers: MemoryServers) -> None:
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms(), published=40)
     await servers.sweeps.outbox.sweep()
 
     assert (await servers.look(record)).publish_due == servers.now_ms() + 3_600_000
 
 
-async def test_outbox_when_the_date_is_in_the_future_then_nothing_leaves(servers: MemoryServers) -> None:
+async def test_message_due_later_is_not_sent(servers: MemoryServers) -> None:
     await servers.add(Status.PENDING, publish_due=servers.now_ms() + 1)
 
     assert await servers.sweeps.outbox.sweep() == 0
 
 
-async def test_outbox_when_a_worker_asked_for_a_wait_then_it_counts_from_our_own_clock(servers: MemoryServers) -> None:
+async def test_wait_asked_by_a_worker_counts_by_our_clock(servers: MemoryServers) -> None:
     """Found by the chaos suite: a worker's clock may be wrong by an hour."""
     record = await servers.add(Status.PENDING, publish_due=0, wait_ms=10_000)
     await servers.sweeps.outbox.sweep()
@@ -99,7 +99,7 @@ async def test_outbox_when_a_worker_asked_for_a_wait_then_it_counts_from_our_own
     assert (early, servers.waiting()) == (0, 1)
 
 
-async def test_outbox_when_the_broker_is_away_then_everything_leaves_after_its_return(servers: MemoryServers) -> None:
+async def test_messages_are_sent_after_a_broker_outage(servers: MemoryServers) -> None:
     """Behaviour C8."""
     for _ in range(3):
         await servers.add(Status.PENDING, publish_due=servers.now_ms())
@@ -111,7 +111,7 @@ async def test_outbox_when_the_broker_is_away_then_everything_leaves_after_its_r
     assert (during["outbox"], after["outbox"], servers.waiting()) == (0, 3, 3)
 
 
-async def test_outbox_when_one_wakeup_has_no_queue_then_the_others_leave_all_the_same(servers: MemoryServers) -> None:
+async def test_message_without_queue_does_not_block_others(servers: MemoryServers) -> None:
     servers.bus.drop_queue(Family.VIDEO, Lane.NORMAL)
     await servers.add(Status.PENDING, publish_due=servers.now_ms() - 5, family=Family.VIDEO)
     await servers.add(Status.PENDING, publish_due=servers.now_ms())
@@ -120,7 +120,7 @@ async def test_outbox_when_one_wakeup_has_no_queue_then_the_others_leave_all_the
     assert servers.waiting() == 1
 
 
-async def test_outbox_when_a_wakeup_is_refused_then_it_is_tried_again_soon_and_then_less_often(
+async def test_refused_message_is_retried_with_backoff(
     servers: MemoryServers,
 ) -> None:
     servers.bus.drop_queue(Family.VIDEO, Lane.NORMAL)
@@ -139,14 +139,14 @@ async def test_outbox_when_a_wakeup_is_refused_then_it_is_tried_again_soon_and_t
     assert tried_at == [0, 1, 3, 7, 15]
 
 
-async def test_outbox_when_there_are_more_than_a_batch_then_all_leave(servers: MemoryServers) -> None:
+async def test_more_messages_than_a_batch_are_all_sent(servers: MemoryServers) -> None:
     for _ in range(450):
         await servers.add(Status.PENDING, publish_due=servers.now_ms())
 
     assert await servers.sweeps.outbox.sweep() == 450
 
 
-async def test_outbox_when_a_cancel_came_as_the_worker_gave_up_then_it_is_cancelled(servers: MemoryServers) -> None:
+async def test_late_cancel_request_ends_the_conversion(servers: MemoryServers) -> None:
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms(), cancel_requested=True)
     await servers.sweeps.outbox.sweep()
 
@@ -157,7 +157,7 @@ async def test_outbox_when_a_cancel_came_as_the_worker_gave_up_then_it_is_cancel
 # The reaper
 
 
-async def test_reaper_when_the_beat_stands_still_for_a_lease_then_it_goes_to_the_high_lane(
+async def test_missing_heartbeat_for_a_lease_moves_to_high_lane(
     servers: MemoryServers,
 ) -> None:
     """Promise 3: a dead worker's conversion runs again; the attempt is not charged."""
@@ -183,13 +183,13 @@ async def test_reaper_when_the_worker_beats_then_it_is_left_alone(servers: Memor
         servers.passed_s += 1
 
 
-async def test_reaper_when_it_starts_anew_then_it_watches_for_a_whole_lease_first(servers: MemoryServers) -> None:
+async def test_new_reaper_watches_a_whole_lease_first(servers: MemoryServers) -> None:
     await servers.add(Status.PROCESSING, token=1, beat=1, started_at=servers.now_ms() - 10_000_000)
 
     assert await servers.another_process().reaper.sweep() == 0
 
 
-async def test_reaper_when_the_database_was_away_then_silence_meanwhile_proves_nothing(servers: MemoryServers) -> None:
+async def test_missing_heartbeats_during_a_database_outage_are_ignored(servers: MemoryServers) -> None:
     """Workers could not beat either; so nobody is reaped for the outage itself."""
     record = await servers.add(Status.PROCESSING, token=1, beat=1)
     await servers.sweeps.reaper.sweep()
@@ -219,7 +219,7 @@ async def test_reapers_when_two_run_then_one_loss_is_counted(servers: MemoryServ
     assert (await servers.look(record)).lost == 1
 
 
-async def test_reaper_when_a_second_worker_vanishes_then_the_conversion_goes_to_quarantine(
+async def test_second_vanished_worker_moves_to_quarantine(
     servers: MemoryServers,
 ) -> None:
     """Promise 3: a poison file blocks nobody."""
@@ -231,7 +231,7 @@ async def test_reaper_when_a_second_worker_vanishes_then_the_conversion_goes_to_
     assert servers.waiting(Lane.QUARANTINE) == 1
 
 
-async def test_reaper_when_the_fifth_worker_vanishes_then_it_fails_and_says_why(servers: MemoryServers) -> None:
+async def test_fifth_vanished_worker_fails_the_conversion(servers: MemoryServers) -> None:
     record = await servers.add(Status.PROCESSING, token=5, beat=9, lost=4, lane=Lane.QUARANTINE, worker="w")
     await reap(servers)
     after = await servers.look(record)
@@ -241,7 +241,7 @@ async def test_reaper_when_the_fifth_worker_vanishes_then_it_fails_and_says_why(
     assert "5 times" in (after.error_message or "")
 
 
-async def test_reaper_when_a_cancel_was_asked_for_then_it_ends_cancelled(servers: MemoryServers) -> None:
+async def test_reaped_conversion_with_cancel_request_is_cancelled(servers: MemoryServers) -> None:
     record = await servers.add(Status.PROCESSING, token=1, beat=1)
     await servers.stores.conversions.apply(request_cancel(record.id, owner=OWNER, now_ms=servers.now_ms()))
     await reap(servers)
@@ -267,7 +267,7 @@ async def reap(servers: MemoryServers) -> None:
 # Uploads that never came
 
 
-async def test_uploads_when_the_bytes_never_came_then_conversion_and_file_end(servers: MemoryServers) -> None:
+async def test_abandoned_upload_ends_conversion_and_file(servers: MemoryServers) -> None:
     """Behaviour I10: abandoned uploads."""
     upload_id = await servers.objects.start_multipart("some/key", content_type="text/plain")
     file = await servers.add_file(FileStatus.AWAITING_UPLOAD, upload_id=upload_id, part_size_bytes=5, key="some/key")
@@ -289,7 +289,7 @@ async def test_uploads_when_the_bytes_never_came_then_conversion_and_file_end(se
     assert await servers.objects.list_parts("some/key", upload_id) == []
 
 
-async def test_uploads_when_the_bytes_are_there_unconfirmed_then_they_are_confirmed(servers: MemoryServers) -> None:
+async def test_unconfirmed_upload_is_confirmed(servers: MemoryServers) -> None:
     """Behaviour M1: the client may be gone."""
     file = await servers.add_file(FileStatus.AWAITING_UPLOAD)
     record = await servers.add(Status.AWAITING_UPLOAD, file_id=file.id)
@@ -301,7 +301,7 @@ async def test_uploads_when_the_bytes_are_there_unconfirmed_then_they_are_confir
     assert (await servers.look(record)).status is Status.AWAITING_UPLOAD  # the use case moves it, not the sweep
 
 
-async def test_uploads_when_confirming_refuses_the_bytes_then_the_sweep_goes_on(servers: MemoryServers) -> None:
+async def test_refused_confirmation_does_not_stop_the_sweep(servers: MemoryServers) -> None:
     async def refuse(file_id: str) -> None:
         raise UploadRefused("other bytes", code="size_mismatch")
 
@@ -348,7 +348,7 @@ async def test_uploads_when_the_object_store_is_away_then_nothing_expires(server
 # Retention
 
 
-async def test_results_when_their_time_is_over_then_record_expires_and_objects_go(servers: MemoryServers) -> None:
+async def test_old_result_expires_and_its_objects_are_deleted(servers: MemoryServers) -> None:
     """Behaviour I10: expired results, and what a fenced worker left beside them."""
     record = await servers.add_completed()
     await servers.objects.put(f"t/{OWNER}/out/{record.id}/1/result.pdf", b"orphan", content_type="application/pdf")
@@ -430,7 +430,7 @@ async def test_workers_when_gone_and_replaced_then_they_are_forgotten(servers: M
     assert {known.id for known in await servers.stores.workers.seen_since(0)} == {"new", "only-one-with-cad"}
 
 
-async def test_workers_when_the_last_one_is_gone_then_its_offers_outlive_it_for_a_while(servers: MemoryServers) -> None:
+async def test_last_workers_offers_outlive_it(servers: MemoryServers) -> None:
     await servers.stores.workers.put(worker(servers, "last", "office"))
     servers.passed_s += 6 * DAY_S
     kept = await servers.sweeps.workers.sweep()
@@ -452,7 +452,7 @@ async def test_sweeps_when_every_server_is_away_then_a_round_survives(servers: M
     assert conversion_created(await servers.look(record)).token == 0
 
 
-async def test_cache_when_an_entry_is_older_than_any_result_then_forgotten() -> None:
+async def test_cache_entry_older_than_any_result_is_removed() -> None:
     """I10: who made a result is kept as long as the result may be there, and the longest run before it."""
     servers = MemoryServers()
     entry = CacheEntry(id="k", conversion_id="c", token=1, owner=OWNER, created_at=servers.now_ms())

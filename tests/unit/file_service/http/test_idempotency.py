@@ -30,7 +30,7 @@ async def test_post_when_repeated_then_same_answer_and_one_record(system: System
     assert len((await system.api.get(ADDRESS)).json()["conversions"]) == 1
 
 
-async def test_post_when_twenty_come_at_once_then_one_record_and_the_others_are_told_to_wait(system: System) -> None:
+async def test_twenty_concurrent_posts_create_one_record(system: System) -> None:
     answers = await asyncio.gather(*(system.api.post(ADDRESS, json=WANTED, headers=KEY) for _ in range(20)))
 
     created = [answer for answer in answers if answer.status_code == 201]
@@ -110,7 +110,7 @@ async def test_post_when_status_forbade_it_then_key_is_free_again(system: System
     assert (await system.api.post(address, headers=KEY)).status_code == 200
 
 
-async def test_post_when_server_died_while_serving_then_taken_over_after_a_while(system: System) -> None:
+async def test_stale_reservation_is_taken_over(system: System) -> None:
     def reservation(claimed_at: int) -> RememberedAnswer:
         expires_at = now_ms() + 100_000
         return RememberedAnswer(id="anna:k-1", body_sha256="", claimed_at=claimed_at, expires_at=expires_at)
@@ -156,7 +156,7 @@ async def test_post_when_answer_has_expired_then_served_anew() -> None:
         assert (await system.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
 
 
-async def test_post_when_the_answer_of_the_insert_was_lost_then_a_repetition_finds_the_record(system: System) -> None:
+async def test_repetition_after_a_lost_insert_response_finds_the_record(system: System) -> None:
     """Promise 2: the record was stored, the server heard nothing and said 503; the client comes again."""
     insert = system.stores.conversions.insert
 
@@ -177,7 +177,7 @@ async def test_post_when_the_answer_of_the_insert_was_lost_then_a_repetition_fin
     assert len((await system.api.get("/api/v1/files")).json()["files"]) == 1
 
 
-async def test_form_when_the_server_died_after_the_insert_then_a_repetition_goes_on_with_the_record(
+async def test_repeated_form_after_a_crash_continues_with_the_record(
     system: System,
 ) -> None:
     """Promise 2, for a server killed in the middle: what it had stored is finished by the next one."""
@@ -202,7 +202,7 @@ async def test_form_when_the_server_died_after_the_insert_then_a_repetition_goes
 
 
 @pytest.mark.parametrize("lost", ["claim_answer", "give_answer_back", "remember_answer"])
-async def test_post_when_its_reservation_could_not_be_settled_then_a_repetition_is_served_at_once(
+async def test_repetition_of_an_abandoned_reservation_is_served_at_once(
     system: System, lost: str
 ) -> None:
     """I15: a database out of breath says 503; whoever obeys and comes again is not told that he is being served."""

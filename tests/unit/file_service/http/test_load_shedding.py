@@ -15,7 +15,7 @@ from tests.unit.file_service.conftest import PNG, Events, problem, running_syste
 AT_ONCE = 500
 
 
-async def test_requests_when_the_database_is_slow_then_few_wait_and_the_rest_is_refused_at_once() -> None:
+async def test_slow_database_sheds_requests_above_the_limit() -> None:
     """Until the database answers again nothing is queued beyond the bound; then everything works as before."""
     async with running_system(max_requests=40) as system:
         await system.api.get("/api/v1/whoami")
@@ -48,7 +48,7 @@ async def test_requests_when_the_database_is_slow_then_few_wait_and_the_rest_is_
         assert system.service.shedding.report()[0].active == 0
 
 
-async def test_request_when_refused_then_neither_key_nor_body_was_looked_at() -> None:
+async def test_refused_request_is_neither_authenticated_nor_read() -> None:
     release = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +85,7 @@ async def test_place_when_its_request_breaks_then_free_again() -> None:
     assert [(load.active, load.refused) for load in layer.report()] == [(0, 0)] * 3
 
 
-async def test_streams_when_all_are_taken_then_no_more_of_them_but_requests_go_on() -> None:
+async def test_full_stream_limit_does_not_affect_requests() -> None:
     async with running_system(max_live_streams=1, max_requests=5) as system:
         conversion_id = await system.pending()
         async with Events(system, "/api/v1/events") as stream:
@@ -107,7 +107,7 @@ async def test_streams_when_all_are_taken_then_no_more_of_them_but_requests_go_o
             assert again.status == 200
 
 
-async def test_forms_when_all_places_are_taken_by_them_then_other_requests_go_on() -> None:
+async def test_full_form_limit_does_not_affect_requests() -> None:
     async with running_system(max_requests=1) as system:
         await system.api.get("/api/v1/whoami")
         system.stores.hold()
@@ -151,7 +151,7 @@ async def test_endless_body_times_out_and_frees_its_slot() -> None:
         assert (await system.api.get("/api/v1/files")).status_code == 200
 
 
-async def test_burst_when_it_ends_and_another_begins_then_each_is_told_once() -> None:
+async def test_each_burst_of_refusals_is_logged_once() -> None:
     now, release = 0.0, asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,7 +177,7 @@ async def test_burst_when_it_ends_and_another_begins_then_each_is_told_once() ->
     assert told == [("requests.shed", None), ("requests.shed_no_more", 10)] * 2
 
 
-def test_places_when_servers_are_out_of_breath_then_fewer_until_requests_are_served_again() -> None:
+def test_limit_shrinks_on_missed_deadlines_and_grows_again() -> None:
     now = 0.0
     places = ConcurrencyLimit("requests", 32, lambda: now)
     for _ in range(10):
@@ -197,7 +197,7 @@ def test_places_when_servers_are_out_of_breath_then_fewer_until_requests_are_ser
 @pytest.mark.parametrize(
     ("took_s", "status", "left"), [(MISSED_DEADLINE_S, 503, 5), (0.0, 503, 8), (MISSED_DEADLINE_S, 404, 8)]
 )
-async def test_request_when_it_waited_in_vain_then_the_next_ones_find_fewer_places(
+async def test_missed_deadline_shrinks_the_limit(
     took_s: float, status: int, left: int
 ) -> None:
     """An open breaker is told at once, and is no reason."""

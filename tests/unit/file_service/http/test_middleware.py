@@ -89,7 +89,7 @@ async def test_get_when_address_is_unknown_then_404_problem_with_headers(system:
     assert answer.headers["x-request-id"]
 
 
-async def test_request_when_method_is_unknown_then_405_names_those_there_are(system: System) -> None:
+async def test_unknown_method_is_405_with_allow(system: System) -> None:
     answer = await system.api.put("/api/v1/files", json={})
 
     problem(answer, 405, "method_not_allowed")
@@ -119,7 +119,7 @@ async def test_answer_when_ordinary_then_security_headers_are_set(system: System
     assert answer.headers["x-frame-options"] == "DENY"
 
 
-async def test_request_when_served_then_one_log_line_without_secrets_and_none_for_health(system: System) -> None:
+async def test_one_log_line_per_request_without_secrets(system: System) -> None:
     with structlog.testing.capture_logs() as logged:
         await system.api.get("/api/v1/whoami?token=geheim")
         await system.api.get("/api/health/live")
@@ -130,7 +130,7 @@ async def test_request_when_served_then_one_log_line_without_secrets_and_none_fo
     assert system.key not in str(logged)
 
 
-async def test_request_when_client_leaves_within_the_body_then_no_crash_is_logged(system: System) -> None:
+async def test_disconnect_within_the_body_logs_no_crash(system: System) -> None:
     messages = [{"type": "http.request", "body": b'{"filename":', "more_body": True}, {"type": "http.disconnect"}]
     scope = {
         "type": "http", "http_version": "1.1", "method": "POST", "path": "/api/v1/files", "raw_path": b"/api/v1/files",
@@ -153,7 +153,7 @@ async def test_request_when_client_leaves_within_the_body_then_no_crash_is_logge
 
 
 @pytest.mark.parametrize("away", ["stores", "objects"])
-async def test_upload_when_a_dependency_is_away_then_503_with_retry_after(system: System, away: str) -> None:
+async def test_upload_without_dependency_is_503_with_retry_after(system: System, away: str) -> None:
     """C8."""
     await system.api.get("/api/v1/whoami")
     getattr(system, away).is_away = True

@@ -121,7 +121,7 @@ async def test_create_file_when_declaration_is_wrong_then_problem(
     problem(await system.api.post("/api/v1/files", json=declared), status, code)
 
 
-async def test_create_file_when_field_is_unknown_then_error_points_at_it(system: System) -> None:
+async def test_unknown_field_is_pointed_at(system: System) -> None:
     answer = await system.api.post("/api/v1/files", json={"filename": "a.png", "size_bytes": 1, "colour": "red"})
 
     assert problem(answer, 422, "invalid_request")["errors"][0]["pointer"] == "/colour"
@@ -152,7 +152,7 @@ async def test_create_file_when_body_is_over_64_kib_then_413(system: System) -> 
         ("$(id).png", "$(id).png"),
     ],
 )
-async def test_create_file_when_name_is_tricky_then_a_plain_name_is_kept(
+async def test_tricky_file_name_is_cleaned(
     system: System, untrusted: str, kept: str
 ) -> None:
     answer = await system.api.post("/api/v1/files", json={"filename": untrusted, "size_bytes": 1})
@@ -199,7 +199,7 @@ async def test_upload_in_parts_when_an_etag_is_wrong_then_refused() -> None:
         problem(answer, 422, "upload_refused")
 
 
-async def test_upload_in_parts_when_joined_file_has_another_size_then_a_new_upload_can_start(system: System) -> None:
+async def test_wrong_multipart_size_allows_a_new_upload(system: System) -> None:
     wanted = {"filename": "a.png", "size_bytes": len(PNG), "multipart": True}
     created = (await system.api.post("/api/v1/files", json=wanted)).json()
     address = f"/api/v1/files/{created['file']['id']}"
@@ -261,7 +261,7 @@ async def test_get_content_when_not_uploaded_then_409(system: System) -> None:
     problem(await system.api.get(f"/api/v1/files/{created['file']['id']}/content"), 409, "upload_incomplete")
 
 
-async def test_list_files_when_walked_by_pages_then_each_appears_once_newest_first(system: System) -> None:
+async def test_list_pages_hold_each_file_once_newest_first(system: System) -> None:
     made = [
         (await system.api.post("/api/v1/files", json={"filename": f"{n}.png", "size_bytes": 1})).json()["file"]["id"]
         for n in range(5)
@@ -278,7 +278,7 @@ async def test_list_files_when_walked_by_pages_then_each_appears_once_newest_fir
     assert seen == made[::-1]
 
 
-async def test_delete_file_when_conversions_wait_then_they_are_cancelled_and_bytes_go(system: System) -> None:
+async def test_delete_file_cancels_waiting_conversions_and_removes_bytes(system: System) -> None:
     conversion_id = await system.pending()
     conversion = await system.record(conversion_id)
     address = f"/api/v1/files/{conversion.file_id}"
@@ -294,7 +294,7 @@ async def test_delete_file_when_conversions_wait_then_they_are_cancelled_and_byt
     problem(await system.api.get(address), 404, "not_found")
 
 
-async def test_delete_file_when_object_store_was_away_then_repeating_removes_the_rest(system: System) -> None:
+async def test_repeated_delete_after_an_outage_removes_the_rest(system: System) -> None:
     conversion = await system.record(await system.pending())
     system.objects.is_away = True
     problem(await system.api.delete(f"/api/v1/files/{conversion.file_id}"), 503, "object_store_unavailable")
@@ -331,7 +331,7 @@ async def test_every_file_route_when_asked_by_another_owner_then_404(system: Sys
     ("body", "filename", "code"),
     [(EXE, "deck.pptx", "source_type_mismatch"), (b"plain words", "deck.pptx", "source_type_mismatch")],
 )
-async def test_confirm_when_content_is_not_what_the_name_says_then_conversion_fails_with_a_reason(
+async def test_content_that_contradicts_the_name_fails_the_conversion(
     system: System, body: bytes, filename: str, code: str
 ) -> None:
     """I13: mislabelled decks fail clearly and nothing is queued."""
@@ -346,21 +346,21 @@ async def test_confirm_when_content_is_not_what_the_name_says_then_conversion_fa
     assert conversion.publish_due is None
 
 
-async def test_confirm_when_name_is_of_the_same_family_then_runs_as_what_it_is(system: System) -> None:
+async def test_wrong_extension_of_the_same_family_is_corrected(system: System) -> None:
     conversion = await system.record(await system.pending(PNG, "photo.jpg", "webp"))
 
     assert conversion.status is Status.PENDING
     assert conversion.source_format == "png"
 
 
-async def test_confirm_when_extension_was_unknown_and_no_route_exists_then_conversion_fails(system: System) -> None:
+async def test_unknown_extension_without_route_fails_the_conversion(system: System) -> None:
     conversion = await system.record(await system.pending(PNG, "picture.xyz", "pdf"))
 
     assert conversion.status is Status.FAILED
     assert conversion.error_code == "unsupported_conversion"
 
 
-async def test_confirm_when_extension_was_unknown_and_options_do_not_fit_then_conversion_fails(system: System) -> None:
+async def test_unknown_extension_with_invalid_options_fails_the_conversion(system: System) -> None:
     conversion = await system.record(await system.pending(PNG, "picture.xyz", "webp", options={"dpi": 3}))
 
     assert conversion.status is Status.FAILED
