@@ -85,9 +85,7 @@ async def test_existing_file_hit_completes_at_once(system: System) -> None:
 @pytest.mark.parametrize(
     "fields", [{"fresh": "true"}, {"options": '{"quality": 7}'}, {"target_format": "jpg"}], ids=str
 )
-async def test_other_request_or_fresh_run_needs_a_worker(
-    system: System, fields: dict[str, str]
-) -> None:
+async def test_other_request_or_fresh_run_needs_a_worker(system: System, fields: dict[str, str]) -> None:
     await made(system)
 
     assert (await form(system, **fields))["status"] == "pending"

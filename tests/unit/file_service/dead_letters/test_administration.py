@@ -52,9 +52,7 @@ async def a_parked_wakeup(system: System, **fields: Any) -> tuple[str, str]:
         ("POST", f"{ADDRESS}/drop"),
     ],
 )
-async def test_every_route_requires_an_administrator(
-    system: System, method: str, path: str
-) -> None:
+async def test_every_route_requires_an_administrator(system: System, method: str, path: str) -> None:
     await parked(system, b"rubbish")
 
     refused = problem(await system.api.request(method, path), 403, "forbidden")

@@ -82,9 +82,7 @@ async def test_leftovers_of_fenced_workers_are_removed_beside_outputs(servers: M
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.AWAITING_UPLOAD])
-async def test_objects_of_an_unfinished_conversion_stay_however_old(
-    servers: MemoryServers, status: Status
-) -> None:
+async def test_objects_of_an_unfinished_conversion_stay_however_old(servers: MemoryServers, status: Status) -> None:
     """A conversion of six hours uploads its first page long before it completes."""
     record = await servers.add(status, token=2)
     await servers.add_output(record, token=1)

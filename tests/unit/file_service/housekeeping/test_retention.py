@@ -58,9 +58,7 @@ async def test_failures_when_a_week_old_then_record_and_objects_go(servers: Memo
 
 
 @pytest.mark.parametrize("status", [*ALIVE, Status.COMPLETED])
-async def test_unfinished_or_completed_conversion_stays_however_old(
-    servers: MemoryServers, status: Status
-) -> None:
+async def test_unfinished_or_completed_conversion_stays_however_old(servers: MemoryServers, status: Status) -> None:
     record = await servers.add(status, completed_at=1, updated_at=1, created_at=1)
     servers.passed_s += 400 * DAY_S
     for name in ("failures", "records"):

@@ -202,9 +202,7 @@ async def test_repeated_form_after_a_crash_continues_with_the_record(
 
 
 @pytest.mark.parametrize("lost", ["claim_answer", "give_answer_back", "remember_answer"])
-async def test_repetition_of_an_abandoned_reservation_is_served_at_once(
-    system: System, lost: str
-) -> None:
+async def test_repetition_of_an_abandoned_reservation_is_served_at_once(system: System, lost: str) -> None:
     """I15: a database out of breath says 503; whoever obeys and comes again is not told that he is being served."""
     insert, settle = system.stores.files.insert, getattr(system.stores.access, lost)
 

@@ -197,9 +197,7 @@ def test_limit_shrinks_on_missed_deadlines_and_grows_again() -> None:
 @pytest.mark.parametrize(
     ("took_s", "status", "left"), [(MISSED_DEADLINE_S, 503, 5), (0.0, 503, 8), (MISSED_DEADLINE_S, 404, 8)]
 )
-async def test_missed_deadline_shrinks_the_limit(
-    took_s: float, status: int, left: int
-) -> None:
+async def test_missed_deadline_shrinks_the_limit(took_s: float, status: int, left: int) -> None:
     """An open breaker is told at once, and is no reason."""
     now = 0.0
 

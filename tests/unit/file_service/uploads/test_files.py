@@ -152,9 +152,7 @@ async def test_create_file_when_body_is_over_64_kib_then_413(system: System) -> 
         ("$(id).png", "$(id).png"),
     ],
 )
-async def test_tricky_file_name_is_cleaned(
-    system: System, untrusted: str, kept: str
-) -> None:
+async def test_tricky_file_name_is_cleaned(system: System, untrusted: str, kept: str) -> None:
     answer = await system.api.post("/api/v1/files", json={"filename": untrusted, "size_bytes": 1})
 
     assert answer.json()["file"]["filename"] == kept
