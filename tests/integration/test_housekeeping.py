@@ -9,18 +9,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from converto_core.conversion.record import Conversion, Output, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.files.record import File, FileStatus
 from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import output_key, source_key
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
+from tests.unit.file_service.housekeeping.records import OWNER, a_conversion, a_file, an_output
 
 ROOT = Path(__file__).resolve().parents[2]
-OWNER = "anna"
 DAY_MS = 86_400_000
 # What is older than two seconds is an orphan here, because nobody can put an object into the past.
 IMPATIENT = {
@@ -41,48 +42,34 @@ class Site:
         self.settings = Settings(**fields)  # type: ignore[arg-type]
         self.stores = MongoStores.connect(self.settings)
         self.objects = S3ObjectStore.connect(self.settings)
-        self.going: set[str] = set()
-        self.staying: set[str] = set()
+        self.removed: set[str] = set()
+        self.kept: set[str] = set()
 
     async def add(self, status: Status, *, ended_ms: int, goes: bool, outputs: tuple[int, ...] = ()) -> Conversion:
         """A conversion with an object under each of these tokens; the first of them is its result."""
-        record_id = new_id()
-        start: dict[str, Any] = {"id": record_id, "owner": OWNER, "file_id": new_id(), "target_format": "pdf"}
-        times = {"created_at": ended_ms, "updated_at": ended_ms, "completed_at": ended_ms}
-        record = Conversion(**start, **times, status=status, token=outputs[0] if outputs else 1)
-        key = output_key(record, "result.pdf")
+        token = outputs[0] if outputs else 1
+        record = a_conversion(status, now_ms=ended_ms, completed_at=ended_ms, token=token)
         if status is Status.COMPLETED:
-            output = Output(key=key, filename="a", content_type="a/b", size_bytes=6, sha256="0" * 64, sha512="0" * 128)
-            record = Conversion(**start, **times, status=status, token=outputs[0], outputs=(output,))
+            record = msgspec.structs.replace(record, outputs=(an_output(output_key(record, "result.pdf")),))
         await self.stores.conversions.insert(record)
-        for token in outputs:
-            await self.put(f"t/{OWNER}/out/{record_id}/{token}/result.pdf", goes=goes or token != outputs[0])
-        (self.going if goes else self.staying).add(record_id)
+        for output_token in outputs:
+            key = f"t/{OWNER}/out/{record.id}/{output_token}/result.pdf"
+            await self.put(key, goes=goes or output_token != token)
+        (self.removed if goes else self.kept).add(record.id)
         return record
 
     async def add_file(self, status: FileStatus, *, updated_ms: int, goes: bool) -> File:
-        file_id = new_id()
-        file = File(
-            id=file_id,
-            owner=OWNER,
-            filename="a.txt",
-            extension="txt",
-            size_bytes=6,
-            key=source_key(OWNER, file_id, 1),
-            status=status,
-            created_at=updated_ms,
-            updated_at=updated_ms,
-        )
+        file = a_file(status, now_ms=updated_ms, size_bytes=6)
         await self.stores.files.insert(file)
-        (self.going if goes else self.staying).add(file_id)
+        (self.removed if goes else self.kept).add(file.id)
         return file
 
     async def put(self, key: str, *, goes: bool) -> None:
         await self.objects.put(key, b"result", content_type="a/b")
-        (self.going if goes else self.staying).add(key)
+        (self.removed if goes else self.kept).add(key)
 
     async def fill(self) -> None:
-        """One of each thing that goes, and its neighbours that stay."""
+        """One of each kind that is removed, and similar ones that stay."""
         now = now_ms()
         old = now - 40 * DAY_MS
         await self.add(Status.FAILED, ended_ms=old, goes=True, outputs=(2, 1))
@@ -99,7 +86,7 @@ class Site:
         young = await self.add_file(FileStatus.UPLOADED, updated_ms=now, goes=False)
         await self.put(young.key, goes=False)
         await self.put(f"t/{OWNER}/out/{new_id()}/1/lost.pdf", goes=True)
-        self.going.add(await self.objects.start_multipart(source_key(OWNER, new_id(), 1), content_type="a/b"))
+        self.removed.add(await self.objects.start_multipart(source_key(OWNER, new_id(), 1), content_type="a/b"))
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **self.environment}
@@ -113,14 +100,14 @@ class Site:
         out, log = await asyncio.wait_for(process.communicate(), 60)
         return process.returncode, out.decode(), log.decode()
 
-    async def told(self) -> set[str]:
+    async def listed(self) -> set[str]:
         status, out, log = await self.run("--dry-run", "--json")
         assert status == 0, log
         return {line["id"] for line in map(json.loads, out.splitlines()) if "id" in line}
 
     async def held(self) -> dict[str, str]:
         """Status of each record, and a word for each object and upload, by id or key."""
-        ids = sorted(self.going | self.staying)
+        ids = sorted(self.removed | self.kept)
         records = [*await self.stores.conversions.get_many(ids), *await self.stores.files.get_many(ids)]
         uploads = await self.objects.list_uploads("t/", after=None, limit=1000)
         assert uploads is not None
@@ -143,35 +130,35 @@ async def site(servers: Any) -> AsyncIterator[Site]:
     await one.close()
 
 
-async def test_housekeeping_when_told_and_then_run_by_three_processes_then_exactly_that_has_gone(site: Site) -> None:
+async def test_three_processes_remove_exactly_what_the_dry_run_listed(site: Site) -> None:
     """I10: dry run, several instances at once, records first, on the servers that users have."""
     await site.fill()
     before = await site.held()
     async with asyncio.timeout(60):
-        while (told := await site.told()) != site.going:
-            # The youngest orphans are not two seconds old yet; what is told never is more than what may go.
-            assert told < site.going, told - site.going
+        while (listed := await site.listed()) != site.removed:
+            # The youngest orphans are not two seconds old yet; the list never holds more than what may be removed.
+            assert listed < site.removed, listed - site.removed
     assert await site.held() == before
 
     ended = await asyncio.gather(*(site.run("--once") for _ in range(3)))
 
     assert [status for status, _, _ in ended] == [0, 0, 0], ended
     after = await site.held()
-    assert {name for name, status in before.items() if after.get(name) != status} == site.going
-    assert await site.told() == set()
+    assert {name for name, status in before.items() if after.get(name) != status} == site.removed
+    assert await site.listed() == set()
     done = [json.loads(line) for _, _, log in ended for line in log.splitlines() if "housekeeping.done" in line]
     for name, count in {"results": 1, "failures": 2, "records": 1, "files": 1, "sources": 1}.items():
         assert sum(entry[name] for entry in done) == count, (name, done)
 
 
-async def test_housekeeping_when_a_sweep_is_unknown_then_status_2_and_the_names(site: Site) -> None:
+async def test_unknown_sweep_is_status_2_with_all_names(site: Site) -> None:
     status, _, log = await site.run("--once", "--only", "failures,lunch")
 
     assert status == 2
     assert "Unknown sweep: lunch. Available sweeps: reaper, " in log
 
 
-async def test_housekeeping_when_the_database_is_away_then_status_1_for_the_schedule_to_see(site: Site) -> None:
+async def test_database_outage_is_status_1(site: Site) -> None:
     site.environment |= {"CONVERTO_MONGODB_URL": "mongodb://127.0.0.1:9", "CONVERTO_MONGODB_TIMEOUT_S": "0.3"}
     once, told = await site.run("--once", "--only", "failures"), await site.run("--dry-run", "--only", "failures")
 
@@ -180,7 +167,7 @@ async def test_housekeeping_when_the_database_is_away_then_status_1_for_the_sche
     assert "The list is incomplete: The database is not reachable" in told[2]
 
 
-async def test_housekeeping_when_it_runs_with_another_database_then_the_bucket_is_left_alone(site: Site) -> None:
+async def test_bucket_of_another_database_is_left_alone(site: Site) -> None:
     """An empty database, by a slip in a setting, must not empty the bucket."""
     await site.fill()
     assert (await site.run("--once", "--only", "orphans"))[0] == 0

@@ -98,7 +98,7 @@ async def test_objects_with_a_newer_token_stay(servers: MemoryServers) -> None:
     old, new = await servers.add_output(record, token=1), await servers.add_output(record, token=2)
     servers.passed_s += DAY_S + 1
 
-    assert [one.id for one in await servers.told("orphans")] == [old]
+    assert [one.id for one in await servers.listed("orphans")] == [old]
     assert await servers.sweep("orphans") == 1
     assert await keys(servers) == [new]
 
@@ -252,7 +252,7 @@ async def test_upload_without_file_is_aborted_after_the_deadline(
     servers.passed_s += DAY_S
     early = await servers.sweep("open_uploads")
     servers.passed_s += 1
-    (told,) = await servers.told("open_uploads")
+    (told,) = await servers.listed("open_uploads")
 
     assert (early, await servers.sweep("open_uploads")) == (0, 1)
     assert told.size_bytes == 4

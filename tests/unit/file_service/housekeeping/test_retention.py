@@ -117,7 +117,7 @@ async def test_many_failures_of_one_millisecond_are_all_removed(servers: MemoryS
     for number in range(2 * BATCH + 7):
         await servers.add(Status.FAILED, completed_at=servers.now_ms() + number // (2 * BATCH))
     servers.passed_s += 8 * DAY_S
-    told = await servers.told("failures")
+    told = await servers.listed("failures")
 
     assert len({one.id for one in told}) == len(told) == 2 * BATCH + 7
     assert await servers.sweep("failures") == 2 * BATCH + 7
