@@ -1,6 +1,6 @@
-"""A crowd at once against the running stack: nothing is lost, everybody is answered, and nobody as he should not be.
+"""Many concurrent clients against the running stack: nothing is lost, and every request gets a valid response.
 
-Proves C11, I15. How quick it is, is measured by `bench/load`, not here.
+Proves C11, I15. `bench/load` measures how fast it is.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The main job over the whole running stack, as users do it: the command line, and plain HTTP with presigned requests.
+"""The main user journeys over the whole running stack: the command line, and plain HTTP with presigned requests.
 
 Proves I1, I2, I3, I4, I12, I13, M2, M3, M4, M5, M15, C1, C2, C3, C4, C5, C12 end to end.
 """
@@ -36,9 +36,7 @@ def size_of(picture: Path) -> tuple[int, int]:
         return opened.size
 
 
-def test_cli_converts_several_kinds_of_files(
-    stack: Any, samples: dict[str, Path], tmp_path: Path
-) -> None:
+def test_cli_converts_several_kinds_of_files(stack: Any, samples: dict[str, Path], tmp_path: Path) -> None:
     """M2, C5, I4: real programs, real results."""
     done = converto(
         stack,
@@ -80,9 +78,7 @@ def test_cli_converts_a_deck_to_one_picture_per_slide(
     assert all(min(size_of(picture)) > 300 for picture in pictures)
 
 
-def test_cli_merges_pdfs_in_order(
-    stack: Any, samples: dict[str, Path], tmp_path: Path
-) -> None:
+def test_cli_merges_pdfs_in_order(stack: Any, samples: dict[str, Path], tmp_path: Path) -> None:
     """M2: several files become one."""
     first = make_pdf(tmp_path / "first.pdf", [Page(200, 100), Page(210, 100)])
     second = make_pdf(tmp_path / "second.pdf", [Page(300, 100)])
@@ -102,10 +98,8 @@ def test_cli_merges_pdfs_in_order(
     assert "cannot be joined" in refused.stderr
 
 
-def test_presigned_flow_by_plain_http(
-    stack: Any, http: httpx2.Client, samples: dict[str, Path]
-) -> None:
-    """I1, I2, I3, C1, C2, M4: the answer comes at once, the bytes go past the service, the records are whole."""
+def test_presigned_flow_by_plain_http(stack: Any, http: httpx2.Client, samples: dict[str, Path]) -> None:
+    """I1, I2, I3, C1, C2, M4: immediate response, direct upload, complete records."""
     source = samples["drawing.png"]
     conversion = start(http, source, "webp", client_id="wall-7", options={"quality": 70})
     ended = finish(http, conversion["id"])
@@ -124,9 +118,7 @@ def test_presigned_flow_by_plain_http(
     assert picture[8:12] == b"WEBP"
 
 
-def test_presigned_urls_bypass_the_service(
-    stack: Any, http: httpx2.Client, samples: dict[str, Path]
-) -> None:
+def test_presigned_urls_bypass_the_service(stack: Any, http: httpx2.Client, samples: dict[str, Path]) -> None:
     """C7 in part: uploads and downloads never pass through the service."""
     source = samples["drawing.png"]
     body = {"target_format": "webp", "file": {"filename": source.name, "size_bytes": source.stat().st_size}}
@@ -173,9 +165,7 @@ def test_event_stream_starts_with_snapshot_and_ends_with_completion(
     assert percents == sorted(percents)
 
 
-def test_repeated_post_with_its_key_creates_one_conversion(
-    http: httpx2.Client, samples: dict[str, Path]
-) -> None:
+def test_repeated_post_with_its_key_creates_one_conversion(http: httpx2.Client, samples: dict[str, Path]) -> None:
     body = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 10}}
     headers = {"Idempotency-Key": os.urandom(8).hex()}
     first = http.post("/api/v1/conversions", json=body, headers=headers)
@@ -185,10 +175,8 @@ def test_repeated_post_with_its_key_creates_one_conversion(
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_list_filters_by_client(
-    stack: Any, http: httpx2.Client, samples: dict[str, Path], tmp_path: Path
-) -> None:
-    """M3: by client, one or many statuses in one call; the command line says the same."""
+def test_list_filters_by_client(stack: Any, http: httpx2.Client, samples: dict[str, Path], tmp_path: Path) -> None:
+    """M3: by client, one or many statuses in one call; the command line lists the same."""
     label = f"client-{os.urandom(4).hex()}"
     ids = [start(http, samples["drawing.png"], target, client_id=label)["id"] for target in ("webp", "jpg", "gif")]
     for conversion_id in ids:
@@ -252,7 +240,7 @@ def test_bad_requests_when_sent_then_each_is_a_clear_problem(http: httpx2.Client
 def test_bad_file_fails_clearly_and_blocks_nothing(
     http: httpx2.Client, corpus: Path, samples: dict[str, Path], name: str, target: str, code: str | None
 ) -> None:
-    """I13, I4: renamed, truncated, encrypted files fail in words a person understands; nothing is blocked."""
+    """I13, I4: renamed, truncated and encrypted files fail with a readable message and block nothing."""
     source = corpus / name
     created = http.post(
         "/api/v1/conversions",
@@ -299,7 +287,7 @@ def test_health_and_workers_of_a_healthy_stack(http: httpx2.Client) -> None:
 def test_samples_of_every_family_convert(
     http: httpx2.Client, samples: dict[str, Path], name: str, target: str, options: dict[str, Any]
 ) -> None:
-    """M10, M11, W2, C6 through the whole system; the dry run tells the way that is then gone."""
+    """M10, M11, W2, C6 through the whole system; the dry run plans the steps that are then run."""
     planned = http.post("/api/v1/plans", json={"filename": name, "target_format": target, "options": options}).json()
     done = finish(http, start(http, samples[name], target, options=options)["id"])
 
@@ -310,11 +298,11 @@ def test_samples_of_every_family_convert(
 
 
 def test_stack_offers_every_format_of_the_readme(http: httpx2.Client) -> None:
-    """A table nobody holds to the program is wrong within a month."""
+    """Keeps the table of formats in the README true."""
     rows = re.findall(
         r"^\| (.+?) \| (.+?) \| .+ \|$", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    told = {
+    documented = {
         (source, target)
         for sources, targets in rows
         for source in formats_in(sources)
@@ -323,10 +311,10 @@ def test_stack_offers_every_format_of_the_readme(http: httpx2.Client) -> None:
     }
     offered = {(route["source"], route["target"]) for route in http.get("/api/v1/formats").json()["routes"]}
 
-    assert len(told) > 60
-    assert told - offered == set()
+    assert len(documented) > 60
+    assert documented - offered == set()
 
 
 def formats_in(cell: str) -> set[str]:
-    """Names of formats in a table cell, without its remarks in brackets or behind a colon."""
+    """Return the format names of a table cell, without remarks in brackets or after a colon."""
     return set(re.findall(r"[a-z0-9]+", re.split(r"[(:]", cell)[0])) & BY_NAME.keys()
