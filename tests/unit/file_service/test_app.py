@@ -1,4 +1,4 @@
-"""Start-up, catalogue, workers, documentation: what the installation says of itself."""
+"""Start-up, catalogue, workers and documentation."""
 
 import json
 
@@ -55,7 +55,7 @@ async def test_formats_when_asked_then_routes_with_chains_and_options(system: Sy
 
 
 async def test_routes_of_a_stopped_worker_are_hidden_but_accepted(system: System) -> None:
-    """M1: machines that are not always online; what they will do later is accepted, but not shown as running."""
+    """M1: conversions for machines that are not always online are accepted."""
     (worker,) = await system.stores.workers.seen_since(0)
     await system.stores.workers.put(msgspec.structs.replace(worker, seen_at=now_ms() - 3_600_000))
 
@@ -75,7 +75,7 @@ async def test_formats_when_format_is_unknown_then_422(system: System) -> None:
 
 
 async def test_workers_show_only_ids_of_own_conversions(system: System) -> None:
-    """M15: what runs where is visible; another owner's conversion has no name."""
+    """M15: shows what runs where, without the ids of other owners' conversions."""
     mine = await system.pending()
     await system.put_worker(
         Slot(conversion_id=mine, started_at=now_ms(), pid=7), Slot(conversion_id="foreign", started_at=now_ms())

@@ -1,4 +1,4 @@
-"""Health: each dependency is checked, the checks never hang (C3)."""
+"""Health: every dependency is checked, and the checks never hang (C3)."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ async def test_health_when_all_is_well_then_ok_everywhere(system: System) -> Non
 async def test_missing_dependency_is_503_but_ready_without_broker(
     system: System, *, away: str, check: str, ready: int, status: str
 ) -> None:
-    """C3: 503 when one is away; the API itself can go on without the broker."""
+    """C3: 503 if a dependency is away; the API is ready without the broker."""
     getattr(system, away).is_away = True
 
     answers = [await system.api.get(f"/api/health{rest}") for rest in ("/live", "/ready", "")]

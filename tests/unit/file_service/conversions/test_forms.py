@@ -8,7 +8,7 @@ ADDRESS = "/api/v1/conversions"
 
 
 async def test_create_from_form_when_small_then_pending_with_both_hashes(system: System) -> None:
-    """C1, I2: one request, hashed on the way."""
+    """C1, I2: one request, hashed while it is stored."""
     form = {"target_format": "webp", "options": '{"quality": 80}', "client_id": "foyer"}
 
     answer = await system.api.post(ADDRESS, data=form, files={"file": ("a.png", PNG, "image/png")})
@@ -40,7 +40,7 @@ async def test_create_from_form_when_small_then_pending_with_both_hashes(system:
 async def test_impossible_form_is_refused_before_anything_is_stored(
     system: System, *, filename: str, content: bytes, form: dict[str, str], status: int, code: str
 ) -> None:
-    """I13, C12: judged by content at once."""
+    """I13, C12: checked by content at once."""
     answer = await system.api.post(ADDRESS, data=form, files={"file": (filename, content, "application/any")})
 
     problem(answer, status, code)
@@ -64,7 +64,7 @@ async def test_malformed_form_is_a_problem(system: System) -> None:
 
 @pytest.mark.parametrize("size_bytes", [1024 + 1, 2 * 1024 * 1024])
 async def test_form_above_the_size_limit_is_413(size_bytes: int) -> None:
-    """C12: too large for a form, whether only the file or the whole body is over."""
+    """C12: either the file or the whole body is too large."""
     async with running_system(max_form_bytes=1024) as system:
         content = PNG + b"\0" * (size_bytes - len(PNG))
 

@@ -42,7 +42,7 @@ async def test_history_when_a_stranger_asks_then_it_does_not_exist(system: Syste
     [("insufficient_storage", True), ("internal_error", True), ("engine_crashed", True), ("source_corrupt", False)],
 )
 async def test_record_says_whether_the_error_is_retryable(system: System, code: str, may_help: bool) -> None:
-    """I4: a user is told whether `retry` makes sense."""
+    """I4: `retryable` says whether a retry makes sense."""
     conversion_id = await system.pending()
     await system.apply(fail(await system.claimed(conversion_id), code=code, message="why", now_ms=now_ms()))
 

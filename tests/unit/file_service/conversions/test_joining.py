@@ -9,7 +9,7 @@ UNKNOWN = "019b2c5e-6f0a-7c31-9d52-3f1c5c0d7a10"
 
 
 async def uploaded(system: System, body: bytes, filename: str) -> str:
-    """The id of a file that is there."""
+    """Upload a file and return its id."""
     declared = {"filename": filename, "size_bytes": len(body)}
     created = (await system.api.post("/api/v1/files", json=declared)).json()
     assert await system.send(created["upload"], body) == 200

@@ -1,4 +1,4 @@
-"""One owner's conversions that wait are bounded; another owner's are not touched (C8, I15)."""
+"""The number of pending conversions is limited per owner (C8, I15)."""
 
 from converto_core.ports.stores import ConversionStore
 from converto_infra.memory.stores import MemoryStores

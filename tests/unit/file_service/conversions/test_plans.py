@@ -1,4 +1,4 @@
-"""`POST /plans`: the dry run tells steps, options, time and losses, and stores nothing (behaviours M5, C12, W2)."""
+"""`POST /plans`: a dry run returns steps, options, duration and losses, and stores nothing (M5, C12, W2)."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ async def plan(system: System, **body: Any) -> Any:
 async def ran(
     system: System, *durations_s: float, source: str = "pptx", target: str = "png", cached_from: str | None = None
 ) -> None:
-    """Conversions of somebody else that were completed after so many seconds, lately: old ones would expire."""
+    """Add recent conversions of another owner with these durations; old ones would expire."""
     started_at = now_ms() - 1_000_000
     for seconds in durations_s:
         await system.stores.conversions.insert(
@@ -43,7 +43,7 @@ async def ran(
 
 
 async def test_plan_of_a_file_name_lists_steps_engines_and_options(system: System) -> None:
-    """W2: a deck becomes page pictures by way of PDF, and the answer says so before anything is uploaded."""
+    """W2: the plan of a deck to page pictures goes through PDF, before anything is uploaded."""
     told = await plan(system, filename="deck.pptx", target_format="png", options={"dpi": 100})
 
     assert [(step["source_format"], step["target_format"]) for step in told["steps"]] == [
@@ -63,7 +63,7 @@ async def test_plan_without_earlier_runs_marks_its_time_as_a_guess(system: Syste
 
 
 async def test_plan_when_results_were_copied_then_they_are_no_experience(system: System) -> None:
-    """A copy tells nothing of how long the programs take."""
+    """Copies from the cache do not show how long an engine takes."""
     await ran(system, 4, 5, 5, 6, 6)
     await ran(system, 0.1, 0.1, 0.1, cached_from="another")
 

@@ -31,7 +31,7 @@ async def test_running_conversion_shows_progress_worker_and_start(system: System
 async def test_remaining_time_is_a_range_and_keeps_the_etag(
     system: System,
 ) -> None:
-    """C2: honest about time, and unchanged while the record is."""
+    """C2: the estimate changes only when the record does."""
     conversion_id = await system.pending()
     running = await system.claimed(conversion_id)
     early = (await system.api.get(f"{ADDRESS}/{conversion_id}")).json()
@@ -148,7 +148,7 @@ async def test_get_when_id_is_in_capitals_then_found(system: System) -> None:
 
 
 async def test_every_route_when_asked_by_another_owner_then_404(system: System) -> None:
-    """C12: another owner's id is not there, and nothing of it changes."""
+    """C12: another owner's id does not exist, and the request changes nothing."""
     conversion_id = await system.pending()
     await system.completed(conversion_id)
     address = f"{ADDRESS}/{conversion_id}"
@@ -219,7 +219,7 @@ async def test_list_when_query_is_wrong_then_422_points_at_it(system: System, qu
 
 
 async def test_outputs_when_completed_then_each_has_an_address_that_works(system: System) -> None:
-    """C2: the converted file by presigned address, as a list and by redirection."""
+    """C2: presigned URLs of the outputs, in a list and by redirect."""
     conversion_id = await system.pending()
     await system.completed(conversion_id, b"one", b"two")
 

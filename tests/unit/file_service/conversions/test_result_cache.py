@@ -1,4 +1,4 @@
-"""A request whose result is there already completes at once (I8), and nothing about the cache makes a request fail."""
+"""A request with a cached result completes at once (I8), and a cache failure never fails a request."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,7 +21,7 @@ ADDRESS = "/api/v1/conversions"
 async def form(
     system: System, filename: str = "a.png", client: httpx2.AsyncClient | None = None, **fields: str
 ) -> dict[str, Any]:
-    """A conversion from a form; its body."""
+    """Create a conversion with a form and return its body."""
     answer = await (client or system.api).post(
         ADDRESS, data={"target_format": "webp", **fields}, files={"file": (filename, PNG, "image/png")}
     )
@@ -31,7 +31,7 @@ async def form(
 
 
 async def made(system: System, *, across_owners: bool = False, bodies: tuple[bytes, ...] = (b"result",)) -> Conversion:
-    """A first conversion of the picture, completed by a worker that led its key."""
+    """A first conversion of the picture, completed by the worker that leads its cache key."""
     conversion_id = (await form(system))["id"]
     done = await system.completed(conversion_id, *bodies)
     sha256 = hashlib.sha256(PNG).hexdigest()
@@ -59,7 +59,7 @@ async def test_form_hit_completes_at_once_under_its_own_name(
 
 
 async def test_deleting_one_conversion_keeps_the_copies_of_the_other(system: System) -> None:
-    """Lifetimes are apart."""
+    """The two conversions are independent."""
     first = await made(system)
     second, third = await form(system), await form(system)
 
@@ -102,7 +102,7 @@ async def test_empty_fresh_field_is_false_and_nonsense_is_refused(system: System
 
 
 async def test_declared_hash_alone_needs_a_worker(system: System) -> None:
-    """A key is made of hashes that were seen, never of one that a client only says."""
+    """Cache keys use computed hashes, never a hash that a client only declares."""
     await made(system)
     declared = {"filename": "a.png", "size_bytes": len(PNG), "sha256": hashlib.sha256(PNG).hexdigest()}
     created = (await system.api.post(ADDRESS, json={"target_format": "webp", "file": declared})).json()
@@ -113,7 +113,7 @@ async def test_declared_hash_alone_needs_a_worker(system: System) -> None:
 
 
 async def test_hash_of_another_version_is_not_a_hit(system: System) -> None:
-    """I7: a conversion of an older version is no business of the newest hash."""
+    """I7: the hash of the newest version does not apply to an older one."""
     first = await made(system)
     file = await system.stores.files.get(first.file_id)
     assert file is not None
@@ -185,7 +185,7 @@ async def test_expired_result_is_not_a_hit(system: System) -> None:
 
 
 async def test_large_result_is_copied_by_a_worker(system: System) -> None:
-    """Nobody waits inside a request for copies of hundreds of pages."""
+    """A request does not wait for copies of hundreds of pages."""
     await made(system, bodies=(b"page",) * (MAX_OUTPUTS + 1))
 
     assert (await form(system))["status"] == "pending"

@@ -15,7 +15,7 @@ UNKNOWN = "019b2c5e-6f0a-7c31-9d52-3f1c5c0d7a10"
 
 
 async def test_create_when_file_is_new_then_waits_for_the_upload(system: System) -> None:
-    """I1, C1: the answer comes at once with ids, status and where to upload."""
+    """I1, C1: the response has ids, status and the upload."""
     wanted = {"target_format": ".PDF", "file": {"filename": "deck.pptx", "size_bytes": 5}, "client_id": "foyer"}
 
     answer = await system.api.post(ADDRESS, json=wanted)
@@ -58,7 +58,7 @@ async def test_one_confirmation_starts_all_waiting_conversions(system: System) -
 
 
 async def test_confirmation_publishes_a_message_that_is_due_again() -> None:
-    """C4: the event follows the record, and stays due until someone claims it."""
+    """C4: the message follows the record, and stays due until a worker claims it."""
     async with running_system(republish_after_s=60) as system:
         conversion_id = await system.pending()
 
@@ -74,7 +74,7 @@ async def test_confirmation_publishes_a_message_that_is_due_again() -> None:
 
 
 async def test_confirmation_without_broker_is_left_to_the_outbox(system: System) -> None:
-    """C4, C8: the database accepts; the wake-up stays due at once."""
+    """C4, C8: the database accepts the conversion; its message stays due."""
     system.bus.is_away = True
 
     record = await system.record(await system.pending())

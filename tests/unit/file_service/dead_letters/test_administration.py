@@ -1,4 +1,4 @@
-"""DeadLetters messages over HTTP: who may see them, what they say, and how they are settled (C4, C12)."""
+"""Dead letters over HTTP: access, explanation, requeueing and dropping (C4, C12)."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ from tests.unit.file_service.conftest import System, problem
 ADDRESS = "/api/v1/admin/parked"
 
 
-async def parked(system: System, body: bytes, *, verdict: str = "rejected", died_at: int = 0) -> str:
-    """A message that was set aside and found by the sweep; its id."""
+async def dead_letter(system: System, body: bytes, *, verdict: str = "rejected", died_at: int = 0) -> str:
+    """Dead-letter a message, collect it and return its id."""
     letter = DeadLetteredMessage(
         body=body, routing_key="conversion_created.normal.image", queue="conversions.image.normal", verdict=verdict,
         deaths=1, died_at=died_at or now_ms(),
@@ -34,11 +34,11 @@ async def parked(system: System, body: bytes, *, verdict: str = "rejected", died
     return letter.id
 
 
-async def a_parked_wakeup(system: System, **fields: Any) -> tuple[str, str]:
-    """The wake-up of a pending conversion, set aside; the ids of the message and of the conversion."""
+async def a_dead_lettered_message(system: System, **fields: Any) -> tuple[str, str]:
+    """Dead-letter the message of a pending conversion; returns the ids of the message and the conversion."""
     conversion_id = await system.pending()
     event = conversion_created(await system.record(conversion_id))
-    return await parked(system, encode(event), verdict="delivery_limit", **fields), conversion_id
+    return await dead_letter(system, encode(event), verdict="delivery_limit", **fields), conversion_id
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ async def a_parked_wakeup(system: System, **fields: Any) -> tuple[str, str]:
     ],
 )
 async def test_every_route_requires_an_administrator(system: System, method: str, path: str) -> None:
-    await parked(system, b"rubbish")
+    await dead_letter(system, b"rubbish")
 
     refused = problem(await system.api.request(method, path), 403, "forbidden")
 
@@ -68,19 +68,19 @@ async def test_whoami_when_asked_then_says_who_is_an_administrator(system: Syste
 
 async def test_list_is_paged_filtered_and_without_bodies(system: System) -> None:
     now = now_ms()
-    ids = [await parked(system, b"rubbish %d" % number, died_at=now + number) for number in range(3)]
-    wakeup_id, conversion_id = await a_parked_wakeup(system, died_at=now + 9)
+    ids = [await dead_letter(system, b"rubbish %d" % number, died_at=now + number) for number in range(3)]
+    newest_id, conversion_id = await a_dead_lettered_message(system, died_at=now + 9)
 
     first = await system.admin.get(f"{ADDRESS}?limit=3")
     rest = await system.admin.get(first.links["next"]["url"])
     unreadable = (await system.admin.get(f"{ADDRESS}?reason=unreadable")).json()["messages"]
     of_one = (await system.admin.get(f"{ADDRESS}?conversion_id={conversion_id}")).json()["messages"]
 
-    assert [one["id"] for one in first.json()["messages"]] == [wakeup_id, ids[2], ids[1]]
+    assert [one["id"] for one in first.json()["messages"]] == [newest_id, ids[2], ids[1]]
     assert [one["id"] for one in rest.json()["messages"]] == [ids[0]]
     assert rest.json()["next"] is None
     assert [one["id"] for one in unreadable] == ids[::-1]
-    assert [one["id"] for one in of_one] == [wakeup_id]
+    assert [one["id"] for one in of_one] == [newest_id]
     assert "body" not in of_one[0]
     assert of_one[0]["conversion_then"]["status"] == "pending"
 
@@ -91,7 +91,7 @@ async def test_list_when_the_query_is_wrong_then_422(system: System) -> None:
 
 
 async def test_message_when_shown_then_says_why_and_what_to_do(system: System) -> None:
-    message_id = await parked(system, b"rubbish")
+    message_id = await dead_letter(system, b"rubbish")
 
     shown = (await system.admin.get(f"{ADDRESS}/{message_id}")).json()
 
@@ -102,8 +102,8 @@ async def test_message_when_shown_then_says_why_and_what_to_do(system: System) -
 
 
 async def test_message_shows_conversion_then_and_now(system: System) -> None:
-    """The last error is kept, and what holds now is looked up."""
-    message_id, conversion_id = await a_parked_wakeup(system)
+    """The dead letter keeps the last error; the current state is read again."""
+    message_id, conversion_id = await a_dead_lettered_message(system)
     running = await system.claimed(conversion_id)
     await system.apply(fail(running, code="engine_crashed", message="It crashed", now_ms=now_ms()))
 
@@ -126,7 +126,7 @@ async def test_message_when_unknown_or_malformed_then_404_and_400(system: System
 async def test_requeue_publishes_now_and_deletes_the_dead_letter(
     system: System,
 ) -> None:
-    message_id, conversion_id = await a_parked_wakeup(system)
+    message_id, conversion_id = await a_dead_lettered_message(system)
 
     async def published(times: int) -> bool:
         return system.bus.waiting(Family.IMAGE, Lane.NORMAL) == times
@@ -142,7 +142,7 @@ async def test_requeue_publishes_now_and_deletes_the_dead_letter(
 
 
 async def test_requeue_when_repeated_with_its_key_then_the_same_answer(system: System) -> None:
-    message_id, _ = await a_parked_wakeup(system)
+    message_id, _ = await a_dead_lettered_message(system)
     key = {"Idempotency-Key": "once"}
 
     first = await system.admin.post(f"{ADDRESS}/{message_id}/requeue", headers=key)
@@ -156,8 +156,8 @@ async def test_requeue_when_repeated_with_its_key_then_the_same_answer(system: S
 async def test_requeue_of_an_old_message_uses_the_current_token(
     system: System,
 ) -> None:
-    """The bytes of a message are never published again: the record knows the token that holds."""
-    message_id, conversion_id = await a_parked_wakeup(system)
+    """The old bytes are never published again: the record has the current token."""
+    message_id, conversion_id = await a_dead_lettered_message(system)
     old = (await system.record(conversion_id)).token
     await system.apply(fail(await system.claimed(conversion_id), code="x", message="x", now_ms=now_ms()))
     await system.api.post(f"/api/v1/conversions/{conversion_id}/retry")
@@ -179,7 +179,7 @@ async def test_requeue_of_an_old_message_uses_the_current_token(
 async def test_requeue_without_pending_conversion_is_409_with_the_reason(
     system: System, body: bytes, outlook: str, words: str
 ) -> None:
-    message_id = await parked(system, body)
+    message_id = await dead_letter(system, body)
 
     refused = problem(await system.admin.post(f"{ADDRESS}/{message_id}/requeue"), 409, "conflict")
 
@@ -188,8 +188,8 @@ async def test_requeue_without_pending_conversion_is_409_with_the_reason(
 
 
 async def test_requeue_when_the_conversion_runs_or_is_done_then_409(system: System) -> None:
-    message_id, conversion_id = await a_parked_wakeup(system)
-    other_id, done_id = await a_parked_wakeup(system)
+    message_id, conversion_id = await a_dead_lettered_message(system)
+    other_id, done_id = await a_dead_lettered_message(system)
     await system.claimed(conversion_id)
     await system.completed(done_id)
 
@@ -204,7 +204,7 @@ async def test_unreadable_when_the_server_learns_to_read_it_then_requeued(
 ) -> None:
     conversion_id = await system.pending()
     newer = msgspec.structs.replace(conversion_created(await system.record(conversion_id)), v=2)
-    message_id = await parked(system, encode(newer))
+    message_id = await dead_letter(system, encode(newer))
     problem(await system.admin.post(f"{ADDRESS}/{message_id}/requeue"), 409, "conflict")
 
     monkeypatch.setattr("converto_core.events.VERSION", 2)
@@ -213,7 +213,7 @@ async def test_unreadable_when_the_server_learns_to_read_it_then_requeued(
 
 
 async def test_drop_deletes_the_message_but_not_the_conversion(system: System) -> None:
-    message_id, conversion_id = await a_parked_wakeup(system)
+    message_id, conversion_id = await a_dead_lettered_message(system)
     before = await system.record(conversion_id)
 
     answer = await system.admin.delete(f"{ADDRESS}/{message_id}")
@@ -224,9 +224,9 @@ async def test_drop_deletes_the_message_but_not_the_conversion(system: System) -
 
 
 async def test_requeue_many_lists_what_it_refused(system: System) -> None:
-    rubbish = await parked(system, b"rubbish")
-    await a_parked_wakeup(system)
-    cancelled_message, cancelled = await a_parked_wakeup(system)
+    rubbish = await dead_letter(system, b"rubbish")
+    await a_dead_lettered_message(system)
+    cancelled_message, cancelled = await a_dead_lettered_message(system)
     await system.apply(cancel_waiting(cancelled, owner="anna", now_ms=now_ms()))
 
     answer = (await system.admin.post(f"{ADDRESS}/requeue", json={})).json()
@@ -239,8 +239,8 @@ async def test_requeue_many_lists_what_it_refused(system: System) -> None:
 
 async def test_dropping_by_filter_goes_page_by_page(system: System) -> None:
     for number in range(PAGE + 1):
-        await parked(system, b"rubbish %d" % number)
-    kept, _ = await a_parked_wakeup(system)
+        await dead_letter(system, b"rubbish %d" % number)
+    kept, _ = await a_dead_lettered_message(system)
 
     first = (await system.admin.post(f"{ADDRESS}/drop", json={"reason": "unreadable"})).json()
     rest = (await system.admin.post(f"{ADDRESS}/drop", json={"reason": "unreadable", "after": first["next"]})).json()

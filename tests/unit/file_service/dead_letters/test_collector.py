@@ -1,4 +1,4 @@
-"""Dead letters over memory twins: taken once, stored before they are acknowledged, forgotten in time (C4, C8)."""
+"""The collector with memory adapters: stored once, before the acknowledgement, and deleted in time (C4, C8)."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ DAY_S = 86400
 
 
 class Servers:
-    """A parked queue, a database, and a clock that the test moves."""
+    """A dead letter queue, a database, and a clock that the test moves."""
 
     def __init__(self) -> None:
         self.stores, self.bus = MemoryStores(), MemoryEventBus()
@@ -66,7 +66,7 @@ async def test_each_dead_letter_becomes_one_record(servers: Servers) -> None:
 
 
 async def test_collecting_a_dead_letter_leaves_its_conversion_alone(servers: Servers) -> None:
-    """Promise 3: it still waits, so the outbox sends it again, with nobody's help."""
+    """Promise 3: the conversion is still pending, so the outbox sends its message again."""
     conversion = await a_known(servers)
     servers.park(encode(conversion_created(conversion)))
     await servers.collector.sweep()
@@ -81,7 +81,7 @@ async def test_crash_before_acknowledging_leaves_one_record(
     servers.park(b"rubbish")
 
     class Killed(BaseException):
-        """What a test can see of kill -9."""
+        """Stands in for kill -9."""
 
     insert = servers.stores.parked.insert
 
@@ -101,7 +101,7 @@ async def test_crash_before_acknowledging_leaves_one_record(
 
 
 async def test_database_when_away_then_no_letter_is_even_taken(servers: Servers) -> None:
-    """A broker drops what went back too often, so nothing is taken that could not be stored."""
+    """A broker drops messages that were returned too often, so the collector takes none that it cannot store."""
     servers.park(b"rubbish")
     servers.stores.is_away = True
 

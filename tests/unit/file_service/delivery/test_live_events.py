@@ -1,4 +1,4 @@
-"""Server-sent events: snapshot first, in the record's order, right without a broker, and with a clean end."""
+"""Server-sent events: snapshot first, the record's order, correct without a broker, and a clean end."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ ADDRESS = "/api/v1/conversions"
 
 
 def parsed(event: str | None) -> tuple[str, str, dict[str, Any]]:
-    """Name, id and body of an event."""
+    """Return name, id and body of an event."""
     assert event is not None
     fields = dict(line.split(": ", 1) for line in event.splitlines())
     return fields["event"], fields["id"], json.loads(fields["data"])

@@ -1,4 +1,4 @@
-"""The dry run (behaviour I10): it tells exactly what a round then takes, changes nothing; several at once."""
+"""The dry run (behaviour I10) lists exactly what a round removes and changes nothing; concurrent rounds."""
 
 import asyncio
 import copy
@@ -28,17 +28,17 @@ Known = set[tuple[str, str]]
 
 @pytest.fixture
 async def servers() -> MemoryServers:
-    """One of everything that may go, and one of everything that may not, forty days later."""
+    """One of every kind that is removed and one that stays, forty days later."""
     one = MemoryServers(Settings(**{**SETTINGS.model_dump(exclude_unset=True), "source_retention_s": 20 * DAY_S}))
-    await grow(one, is_old=True)
+    await fill(one, is_old=True)
     one.passed_s += 40 * DAY_S
-    await grow(one, is_old=False)
+    await fill(one, is_old=False)
     deleted = await one.add_file(FileStatus.DELETED, updated_at=one.now_ms() - int(2 * DAY_S * 1000))
     await one.add_completed(file_id=deleted.id)
     return one
 
 
-async def grow(servers: MemoryServers, *, is_old: bool) -> None:
+async def fill(servers: MemoryServers, *, is_old: bool) -> None:
     now, expired_at = servers.now_ms(), servers.now_ms() - int(9 * DAY_S * 1000)
     result = await servers.add_completed()
     await servers.add_output(result, token=1)
@@ -69,8 +69,8 @@ async def grow(servers: MemoryServers, *, is_old: bool) -> None:
     )
 
 
-def held(servers: MemoryServers) -> dict[str, Any]:
-    """All that the twins hold."""
+def stored_in(servers: MemoryServers) -> dict[str, Any]:
+    """Return everything stored."""
     stores = servers.stores
     return copy.deepcopy(
         {
@@ -86,8 +86,8 @@ def held(servers: MemoryServers) -> dict[str, Any]:
     )
 
 
-def gone(before: dict[str, Any], after: dict[str, Any]) -> Known:
-    """What is not there any more, or has ended: by kind and id."""
+def removed_between(before: dict[str, Any], after: dict[str, Any]) -> Known:
+    """Return what was removed or has ended, by kind and id."""
     lost = {(kind, key) for kind, known in before.items() for key in known if key not in after[kind]}
     for conversion_id, record in after["conversion"].items():
         was = before["conversion"][conversion_id]["status"]
@@ -97,7 +97,7 @@ def gone(before: dict[str, Any], after: dict[str, Any]) -> Known:
     return lost | {("file", key) for key in deleted}
 
 
-async def told(servers: MemoryServers, *only: str) -> tuple[list[dict[str, Any]], Total]:
+async def listed(servers: MemoryServers, *only: str) -> tuple[list[dict[str, Any]], Total]:
     lines: list[str] = []
     chosen = [sweep for sweep in servers.sweeps.all if not only or sweep.name in only]
     total = await DryRun(lines.append, is_json=True, now_ms=servers.now_ms()).report(chosen)
@@ -105,26 +105,26 @@ async def told(servers: MemoryServers, *only: str) -> tuple[list[dict[str, Any]]
 
 
 async def test_dry_run_when_it_has_told_then_nothing_has_changed(servers: MemoryServers) -> None:
-    """I10: a dry run lists what would go and changes nothing."""
-    before = held(servers)
-    lines, total = await told(servers)
+    """I10: a dry run lists what would be removed and changes nothing."""
+    before = stored_in(servers)
+    lines, total = await listed(servers)
 
-    assert held(servers) == before
+    assert stored_in(servers) == before
     assert KEY not in before["object"]
     assert total.records > 10 and total.objects > 5
     assert {line["sweep"] for line in lines[:-1]} == set(servers.sweeps.retention)
 
 
 async def test_round_removes_exactly_what_the_dry_run_listed(servers: MemoryServers) -> None:
-    """I10: the list is the truth, thing by thing; what is young or alive is still there."""
-    before = held(servers)
-    (*lines, last), total = await told(servers)
+    """I10: the list is exact; young and unfinished records stay."""
+    before = stored_in(servers)
+    (*lines, last), total = await listed(servers)
     await servers.sweeps.run_once()
-    after = held(servers)
+    after = stored_in(servers)
     del after["object"][KEY]
 
-    assert {(line["kind"], line["id"]) for line in lines} == gone(before, after)
-    assert len(lines) == total.records + total.objects == len(gone(before, after))
+    assert {(line["kind"], line["id"]) for line in lines} == removed_between(before, after)
+    assert len(lines) == total.records + total.objects == len(removed_between(before, after))
     assert last == {"total": msgspec.to_builtins(total)}
     freed = sum(len(one.body) for key, one in before["object"].items() if key not in after["object"])
     assert total.size_bytes == freed
@@ -132,7 +132,7 @@ async def test_round_removes_exactly_what_the_dry_run_listed(servers: MemoryServ
 
 async def test_second_round_has_nothing_to_do(servers: MemoryServers) -> None:
     await servers.sweeps.run_once()
-    lines, total = await told(servers)
+    lines, total = await listed(servers)
     done = await servers.sweeps.run_once()
 
     assert total == Total(0, 0, 0)
@@ -141,46 +141,46 @@ async def test_second_round_has_nothing_to_do(servers: MemoryServers) -> None:
 
 
 async def test_five_concurrent_rounds_remove_each_record_once(servers: MemoryServers) -> None:
-    """I10: safe with several instances; nothing is done twice and nothing breaks."""
-    before = held(servers)
-    lines, _ = await told(servers)
+    """I10: safe with several processes; nothing is done twice."""
+    before = stored_in(servers)
+    lines, _ = await listed(servers)
     async with servers.bus.facts() as facts:
         rounds = await asyncio.gather(
             *(process.run_once() for process in (servers.another_process() for _ in range(5)))
         )
-        heard = [await anext(aiter(facts)) for _ in range(sum(line.get("kind") == "results" for line in lines) + 1)]
-    after = held(servers)
+        received = [await anext(aiter(facts)) for _ in range(sum(line.get("kind") == "results" for line in lines) + 1)]
+    after = stored_in(servers)
     del after["object"][KEY]
 
-    assert {(line["kind"], line["id"]) for line in lines[:-1]} == gone(before, after)
+    assert {(line["kind"], line["id"]) for line in lines[:-1]} == removed_between(before, after)
     by_condition = ("uploads", "sources", "results", "deleted_outputs", "failures", "records", "files")
     alone = {name: sum(done[name] for done in rounds) for name in by_condition}
 
     assert alone == {
         "uploads": 2, "sources": 1, "results": 1, "deleted_outputs": 1, "failures": 3, "records": 1, "files": 1
     }  # fmt: skip
-    assert len({fact.id for fact in heard}) == len(heard)
+    assert len({fact.id for fact in received}) == len(received)
 
 
 async def test_another_round_finishes_after_one_is_killed(servers: MemoryServers) -> None:
-    before = held(servers)
-    lines, _ = await told(servers)
+    before = stored_in(servers)
+    lines, _ = await listed(servers)
     killed = servers.another_process()
     task = asyncio.create_task(killed.run_once())
     for _ in range(40):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert gone(before, held(servers))
+    assert removed_between(before, stored_in(servers))
     await servers.sweeps.run_once()
-    after = held(servers)
+    after = stored_in(servers)
     del after["object"][KEY]
 
-    assert {(line["kind"], line["id"]) for line in lines[:-1]} == gone(before, after)
+    assert {(line["kind"], line["id"]) for line in lines[:-1]} == removed_between(before, after)
 
 
 async def test_dry_run_lists_only_the_named_sweeps(servers: MemoryServers) -> None:
-    lines, _ = await told(servers, "failures", "reaper")
+    lines, _ = await listed(servers, "failures", "reaper")
 
     assert {line["sweep"] for line in lines[:-1]} == {"failures"}
     assert {line["kind"] for line in lines[:-1]} == {"conversion", "object"}
@@ -211,12 +211,12 @@ async def test_dry_run_when_nothing_would_go_then_it_says_so() -> None:
 async def test_dry_run_without_database_raises(servers: MemoryServers) -> None:
     servers.stores.is_away = True
     with pytest.raises(StoreUnavailable):
-        await told(servers)
+        await listed(servers)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--json"], "--json requires --dry-run"), (["--never-heard-of"], "unrecognized arguments")],
+    [(["--json"], "--json requires --dry-run"), (["--never-received-of"], "unrecognized arguments")],
 )
 def test_entry_when_an_option_is_wrong_then_status_2(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]

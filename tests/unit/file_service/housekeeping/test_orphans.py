@@ -1,4 +1,4 @@
-"""Objects and uploads that belong to nobody (behaviour I10), over memory twins; which bucket may be swept at all."""
+"""Orphaned objects and unfinished uploads (behaviour I10), and which bucket may be swept."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ async def test_leftovers_of_fenced_workers_are_removed_beside_outputs(servers: M
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.AWAITING_UPLOAD])
 async def test_objects_of_an_unfinished_conversion_stay_however_old(servers: MemoryServers, status: Status) -> None:
-    """A conversion of six hours uploads its first page long before it completes."""
+    """A six-hour conversion uploads its first page long before it completes."""
     record = await servers.add(status, token=2)
     await servers.add_output(record, token=1)
     mine = await servers.add_output(record, token=2)
@@ -153,7 +153,7 @@ async def test_source_without_file_or_with_deleted_file_is_removed(servers: Memo
 async def test_source_of_a_just_deleted_file_stays_a_day(
     servers: MemoryServers,
 ) -> None:
-    """The sweep of unused sources may still take the deletion back."""
+    """The `sources` sweep may still undo the deletion."""
     file = await servers.add_file(FileStatus.DELETED, updated_at=servers.now_ms() + int(3 * DAY_S * 1000))
     await put(servers, file.key)
     servers.passed_s += 3 * DAY_S + 1
@@ -202,17 +202,17 @@ async def test_interrupted_walk_resumes_at_the_same_page(servers: MemoryServers)
 async def test_bucket_of_another_database_is_untouched_and_logged_once(
     servers: MemoryServers,
 ) -> None:
-    """An empty or wrong database would make an orphan of everything."""
+    """With an empty or wrong database, every object would be an orphan."""
     record = await servers.add_completed()
     await servers.sweep("orphans")
     strange = Sweeps(SETTINGS, MemoryStores(), servers.objects, servers.bus, now_ms=servers.now_ms)
     servers.passed_s += 3 * DAY_S
-    with capture_logs() as said:
+    with capture_logs() as logged:
         done = [await strange.retention[name].sweep() for name in ("orphans", "open_uploads", "orphans")]
-    told = [event for event in said if event["event"] == "bucket.belongs_to_another_database"]
+    reported = [event for event in logged if event["event"] == "bucket.belongs_to_another_database"]
 
     assert done == [0, 0, 0]
-    assert len(told) == 1 and KEY in told[0]["hint"]
+    assert len(reported) == 1 and KEY in reported[0]["hint"]
     assert await keys(servers) == [record.outputs[0].key]
 
 
@@ -232,7 +232,7 @@ async def test_bucket_without_mark_is_claimed_by_the_next_sweep(
 # Unfinished uploads
 
 
-async def begin(servers: MemoryServers, key: str) -> str:
+async def start_upload(servers: MemoryServers, key: str) -> str:
     upload_id = await servers.objects.start_multipart(key, content_type="a/b")
     (part,) = await servers.objects.presign_parts(key, upload_id, [1])
     await servers.objects.send(part, b"part")
@@ -248,14 +248,14 @@ async def open_keys(servers: MemoryServers) -> list[str]:
 async def test_upload_without_file_is_aborted_after_the_deadline(
     servers: MemoryServers,
 ) -> None:
-    await begin(servers, source_key(OWNER, new_id(), 1))
+    await start_upload(servers, source_key(OWNER, new_id(), 1))
     servers.passed_s += DAY_S
     early = await servers.sweep("open_uploads")
     servers.passed_s += 1
-    (told,) = await servers.listed("open_uploads")
+    (reported,) = await servers.listed("open_uploads")
 
     assert (early, await servers.sweep("open_uploads")) == (0, 1)
-    assert told.size_bytes == 4
+    assert reported.size_bytes == 4
     assert await open_keys(servers) == []
 
 
@@ -275,7 +275,7 @@ async def test_only_the_upload_its_file_waits_for_stays(
 ) -> None:
     file_id = new_id()
     key = source_key(OWNER, file_id, 1)
-    upload_id = await begin(servers, key)
+    upload_id = await start_upload(servers, key)
     start = {"id": file_id, "upload_id": upload_id, "part_size_bytes": 5, "status": FileStatus.AWAITING_UPLOAD}
     await servers.add_file(**{**start, **fields})
     servers.passed_s += DAY_S + 1
@@ -291,16 +291,16 @@ async def test_only_the_upload_its_file_waits_for_stays(
 async def test_only_the_upload_of_the_running_worker_stays(
     servers: MemoryServers, status: Status, token: int, stays: bool
 ) -> None:
-    """A worker that is killed in the middle of a large result leaves its parts behind."""
+    """A worker killed during the upload of a large output leaves its parts behind."""
     record = await servers.add(status, token=token)
-    await begin(servers, f"t/{OWNER}/out/{record.id}/2/result.mp4")
+    await start_upload(servers, f"t/{OWNER}/out/{record.id}/2/result.mp4")
     servers.passed_s += DAY_S + 1
 
     assert await servers.sweep("open_uploads") == (0 if stays else 1)
 
 
 async def test_upload_under_a_foreign_key_stays(servers: MemoryServers) -> None:
-    await begin(servers, "t/somebody/else")
+    await start_upload(servers, "t/somebody/else")
     servers.passed_s += 99 * DAY_S
 
     assert await servers.sweep("open_uploads") == 0
@@ -313,8 +313,8 @@ async def test_store_that_cannot_list_uploads_is_logged_once(
     servers.objects.can_list_uploads = False
     await put(servers, f"t/{OWNER}/out/{new_id()}/1/a")
     servers.passed_s += DAY_S + 1
-    with capture_logs() as said:
+    with capture_logs() as logged:
         first, second = await servers.sweeps.run_once(), await servers.sweeps.run_once()
 
     assert (first["open_uploads"], first["orphans"], second["orphans"]) == (0, 1, 0)
-    assert [event["event"] for event in said].count("uploads.cannot_be_listed") == 1
+    assert [event["event"] for event in logged].count("uploads.cannot_be_listed") == 1

@@ -1,4 +1,4 @@
-"""What goes by age (behaviour I10), over memory twins: records with objects, at the boundary, never too much."""
+"""Removal by age (behaviour I10): records with their objects, exactly at the retention time."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ async def file_of(servers: MemoryServers, file: File) -> File | None:
 
 @pytest.mark.parametrize("status", ENDED)
 async def test_failures_when_a_week_old_then_record_and_objects_go(servers: MemoryServers, status: Status) -> None:
-    """I10: failed conversions older than 7 days; one millisecond before it is too early."""
+    """I10: failed conversions older than 7 days, and not a millisecond earlier."""
     code = "upload_abandoned" if status is Status.EXPIRED else None
     record = await servers.add(status, token=2, completed_at=servers.now_ms(), error_code=code)
     for token in (1, 2):
@@ -68,7 +68,7 @@ async def test_unfinished_or_completed_conversion_stays_however_old(servers: Mem
 
 
 async def test_failure_retried_before_its_removal_stays(servers: MemoryServers) -> None:
-    """Promise 1: found as failed, retried before it goes, so it does not go, nor do its objects."""
+    """Promise 1: neither the retried record nor its objects are removed."""
     record = await servers.add(Status.FAILED, token=1, completed_at=servers.now_ms())
     key = await servers.add_output(record)
     servers.passed_s += 8 * DAY_S
@@ -86,7 +86,7 @@ async def test_failure_retried_before_its_removal_stays(servers: MemoryServers) 
 async def test_expired_result_keeps_its_record_for_the_second_retention(
     servers: MemoryServers,
 ) -> None:
-    """The record of an expired result tells for 30 days more what there was."""
+    """The record of an expired result stays for another 30 days."""
     record = await servers.add_completed()
     servers.passed_s += 7 * DAY_S + 1
     await servers.sweep("results")
@@ -113,13 +113,13 @@ async def test_late_expiry_delays_the_removal_of_the_record(
 
 
 async def test_many_failures_of_one_millisecond_are_all_removed(servers: MemoryServers) -> None:
-    """Pages go by time; more of one time than a page holds must not stop them, nor hide what comes after."""
+    """Pages are read by time; more records of one time than a page holds must not hide later ones."""
     for number in range(2 * BATCH + 7):
         await servers.add(Status.FAILED, completed_at=servers.now_ms() + number // (2 * BATCH))
     servers.passed_s += 8 * DAY_S
-    told = await servers.listed("failures")
+    listed = await servers.listed("failures")
 
-    assert len({one.id for one in told}) == len(told) == 2 * BATCH + 7
+    assert len({one.id for one in listed}) == len(listed) == 2 * BATCH + 7
     assert await servers.sweep("failures") == 2 * BATCH + 7
 
 
@@ -129,7 +129,7 @@ async def test_many_failures_of_one_millisecond_are_all_removed(servers: MemoryS
 async def test_results_expire_a_day_after_their_source_was_deleted(
     servers: MemoryServers,
 ) -> None:
-    """I10: outputs of deleted files; who deletes a source right after the conversion still gets the result."""
+    """I10: a client that deletes a source right after the conversion can still fetch the result."""
     file, kept = await servers.add_file(FileStatus.DELETED), await servers.add_file(FileStatus.UPLOADED)
     gone, stays = await servers.add_completed(file_id=file.id), await servers.add_completed(file_id=kept.id)
     servers.passed_s += DAY_S
@@ -200,7 +200,7 @@ async def test_unneeded_source_is_deleted_with_its_bytes() -> None:
 
 @pytest.mark.parametrize("status", [*ALIVE, Status.COMPLETED, Status.FAILED, Status.CANCELLED])
 async def test_sources_when_a_conversion_needs_them_then_they_stay(status: Status) -> None:
-    """A failed one may be tried again, and the results of a completed one would follow a deleted source."""
+    """A failed one may be retried, and the results of a completed one would expire with its source."""
     servers = changed(source_retention_s=3 * DAY_S)
     file = await uploaded(servers)
     await servers.add(status, file_id=file.id, completed_at=servers.now_ms() + int(4 * DAY_S * 1000))
@@ -240,7 +240,7 @@ async def test_source_needed_at_the_last_moment_is_restored() -> None:
 async def test_unconfirmed_uploads_do_not_hide_later_expiries(
     servers: MemoryServers,
 ) -> None:
-    """What arrived unconfirmed stays where nobody can confirm; it must not hide what comes after it."""
+    """Without `confirm_upload`, unconfirmed uploads stay; they must not hide later ones."""
     servers.confirm = None  # type: ignore[assignment, method-assign]
     sweeps = servers.another_process()
     file = await servers.add_file(FileStatus.AWAITING_UPLOAD)
@@ -291,7 +291,7 @@ async def test_history_when_a_month_old_then_entries_go_in_batches(servers: Memo
 async def test_objects_left_by_a_crash_are_removed_as_orphans(
     servers: MemoryServers,
 ) -> None:
-    """I10: records first, objects after; what a crash leaves in between is an orphan."""
+    """I10: records are removed before objects, so a crash in between leaves orphans."""
     record = await servers.add(Status.FAILED, token=1, completed_at=servers.now_ms())
     await servers.add_output(record)
     servers.passed_s += 8 * DAY_S
@@ -313,7 +313,7 @@ async def test_objects_left_by_a_crash_are_removed_as_orphans(
 
 @pytest.mark.parametrize("jump_s", [3650 * DAY_S, -3650 * DAY_S])
 async def test_retention_when_our_clock_jumps_then_nothing_goes(jump_s: float) -> None:
-    """A clock that is ten years ahead must not delete everything: the object store's clock has to agree."""
+    """A clock ten years ahead must not delete everything: the object store's clock must agree."""
     servers = changed(source_retention_s=DAY_S)
     await servers.add_completed()
     await servers.add(Status.FAILED, completed_at=servers.now_ms())
@@ -334,11 +334,11 @@ async def test_retention_when_the_store_lags_then_it_is_said_once(servers: Memor
     start_ms = servers.now_ms()
     servers.objects._clock = lambda: start_ms
     servers.passed_s += DAY_S
-    with capture_logs() as said:
+    with capture_logs() as logged:
         for _ in range(3):
             await servers.sweep("failures")
 
-    assert [entry["event"] for entry in said] == ["clock.differs"]
+    assert [entry["event"] for entry in logged] == ["clock.differs"]
 
 
 async def test_round_without_database_reports_the_failing_sweeps(
@@ -352,7 +352,7 @@ async def test_round_without_database_reports_the_failing_sweeps(
 
 
 def store_contents(servers: MemoryServers) -> dict[str, Any]:
-    """All that the twins hold, as plain documents."""
+    """Return everything stored, as plain documents."""
     return {
         "conversions": dict(servers.stores.conversions._conversions._documents),
         "files": dict(servers.stores.files._files._documents),

@@ -1,4 +1,4 @@
-"""Housekeeping over memory twins: the outbox, the reaper, upload deadlines, retention; time is in the test's hand."""
+"""The sweeps with memory adapters: outbox, reaper, upload deadlines, retention; the test moves the clock."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def servers() -> MemoryServers:
 
 
 async def test_due_message_is_sent_once_and_due_again_later(servers: MemoryServers) -> None:
-    """Behaviour C4: the record is never accepted without the event following."""
+    """Behaviour C4: an accepted record is always followed by its message."""
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms())
     first, second = await servers.sweeps.outbox.sweep(), await servers.sweeps.outbox.sweep()
     after = await servers.look(record)
@@ -36,7 +36,7 @@ async def test_due_message_is_sent_once_and_due_again_later(servers: MemoryServe
 async def test_purged_messages_are_sent_again_within_seconds(
     servers: MemoryServers,
 ) -> None:
-    """Promise 3: an emptied queue delays what was in it by seconds, not until its wake-up is due again by itself."""
+    """Promise 3: a purged queue delays its conversions by seconds only."""
     purged, other = [
         await servers.add(Status.PENDING, publish_due=servers.now_ms(), lane=lane) for lane in (Lane.NORMAL, Lane.BULK)
     ]
@@ -190,7 +190,7 @@ async def test_new_reaper_watches_a_whole_lease_first(servers: MemoryServers) ->
 
 
 async def test_missing_heartbeats_during_a_database_outage_are_ignored(servers: MemoryServers) -> None:
-    """Workers could not beat either; so nobody is reaped for the outage itself."""
+    """Workers could not send heartbeats either, so the outage itself reaps nothing."""
     record = await servers.add(Status.PROCESSING, token=1, beat=1)
     await servers.sweeps.reaper.sweep()
     servers.stores.is_away = True
@@ -222,7 +222,7 @@ async def test_reapers_when_two_run_then_one_loss_is_counted(servers: MemoryServ
 async def test_second_vanished_worker_moves_to_quarantine(
     servers: MemoryServers,
 ) -> None:
-    """Promise 3: a poison file blocks nobody."""
+    """Promise 3: a poison file blocks nothing."""
     record = await servers.add(Status.PROCESSING, token=2, beat=9, lost=1, lane=Lane.HIGH)
     await reap(servers)
     await servers.sweeps.outbox.sweep()
@@ -253,9 +253,9 @@ async def test_reaper_when_it_reaps_then_listeners_are_told(servers: MemoryServe
     record = await servers.add(Status.PROCESSING, token=1, beat=1)
     async with servers.bus.facts() as facts:
         await reap(servers)
-        told = await anext(aiter(facts))
+        event = await anext(aiter(facts))
 
-    assert (told.id, told.status) == (record.id, Status.PENDING)
+    assert (event.id, event.status) == (record.id, Status.PENDING)
 
 
 async def reap(servers: MemoryServers) -> None:
@@ -349,7 +349,7 @@ async def test_uploads_when_the_object_store_is_away_then_nothing_expires(server
 
 
 async def test_old_result_expires_and_its_objects_are_deleted(servers: MemoryServers) -> None:
-    """Behaviour I10: expired results, and what a fenced worker left beside them."""
+    """Behaviour I10: expired results and leftovers of fenced workers."""
     record = await servers.add_completed()
     await servers.objects.put(f"t/{OWNER}/out/{record.id}/1/result.pdf", b"orphan", content_type="application/pdf")
     servers.passed_s += 7 * DAY_S - 1
@@ -453,7 +453,7 @@ async def test_sweeps_when_every_server_is_away_then_a_round_survives(servers: M
 
 
 async def test_cache_entry_older_than_any_result_is_removed() -> None:
-    """I10: who made a result is kept as long as the result may be there, and the longest run before it."""
+    """I10: a cache entry is kept as long as its result may exist, plus the longest run before it."""
     servers = MemoryServers()
     entry = CacheEntry(id="k", conversion_id="c", token=1, owner=OWNER, created_at=servers.now_ms())
     await servers.stores.cache.lead(entry)

@@ -157,7 +157,7 @@ async def test_post_when_answer_has_expired_then_served_anew() -> None:
 
 
 async def test_repetition_after_a_lost_insert_response_finds_the_record(system: System) -> None:
-    """Promise 2: the record was stored, the server heard nothing and said 503; the client comes again."""
+    """Promise 2: the record was stored, but the server got no response and sent 503; the client repeats."""
     insert = system.stores.conversions.insert
 
     async def insert_without_answer(record: Conversion) -> None:
@@ -180,7 +180,7 @@ async def test_repetition_after_a_lost_insert_response_finds_the_record(system: 
 async def test_repeated_form_after_a_crash_continues_with_the_record(
     system: System,
 ) -> None:
-    """Promise 2, for a server killed in the middle: what it had stored is finished by the next one."""
+    """Promise 2: another process finishes what a killed one had stored."""
 
     async def send() -> Any:
         return await system.api.post(
@@ -203,7 +203,7 @@ async def test_repeated_form_after_a_crash_continues_with_the_record(
 
 @pytest.mark.parametrize("lost", ["claim_answer", "give_answer_back", "remember_answer"])
 async def test_repetition_of_an_abandoned_reservation_is_served_at_once(system: System, lost: str) -> None:
-    """I15: a database out of breath says 503; whoever obeys and comes again is not told that he is being served."""
+    """I15: a client that repeats after a 503 from a slow database does not get 409."""
     insert, settle = system.stores.files.insert, getattr(system.stores.access, lost)
 
     async def insert_in_vain(record: Any) -> None:

@@ -1,4 +1,4 @@
-"""What happens above the bounds: refusals at once, cheap and told once, and ordinary service afterwards (C8, I15)."""
+"""Load shedding: cheap immediate refusals, logged once, and normal service afterwards (C8, I15)."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ AT_ONCE = 500
 
 
 async def test_slow_database_sheds_requests_above_the_limit() -> None:
-    """Until the database answers again nothing is queued beyond the bound; then everything works as before."""
+    """While the database hangs, nothing is queued above the limit; afterwards everything works as before."""
     async with running_system(max_requests=40) as system:
         await system.api.get("/api/v1/whoami")
         counted = shed_so_far()
@@ -158,7 +158,7 @@ async def test_each_burst_of_refusals_is_logged_once() -> None:
         await release.wait()
 
     async def send(message: Any) -> None:
-        """The answer does not matter here."""
+        """Ignore the response."""
 
     layer = LoadShedding(app, max_requests=1, max_streams=1, clock=lambda: now)
     with structlog.testing.capture_logs() as logged:
@@ -198,7 +198,7 @@ def test_limit_shrinks_on_missed_deadlines_and_grows_again() -> None:
     ("took_s", "status", "left"), [(MISSED_DEADLINE_S, 503, 5), (0.0, 503, 8), (MISSED_DEADLINE_S, 404, 8)]
 )
 async def test_missed_deadline_shrinks_the_limit(took_s: float, status: int, left: int) -> None:
-    """An open breaker is told at once, and is no reason."""
+    """A fast 503, as from an open circuit breaker, does not shrink the limit."""
     now = 0.0
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,7 +207,7 @@ async def test_missed_deadline_shrinks_the_limit(took_s: float, status: int, lef
         await send({"type": "http.response.start", "status": status, "headers": []})
 
     async def send(message: Any) -> None:
-        """The answer does not matter here."""
+        """Ignore the response."""
 
     layer = LoadShedding(app, max_requests=8, max_streams=8, clock=lambda: now)
     await layer(_scope("/api/v1/files"), None, send)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What holds for every request: keys, request ids, headers, problems for anything unexpected (C12)."""
+"""Applies to every request: keys, request ids, headers, problems for unexpected errors (C12)."""
 
 from typing import Any
 

@@ -78,7 +78,7 @@ async def test_confirm_when_size_differs_then_refused_and_bytes_are_removed(syst
 async def test_confirm_when_store_knows_another_checksum_then_refused(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """M5: a wrong checksum refuses the upload, where the store has verified it."""
+    """M5: a wrong checksum is refused if the store has verified it."""
     declared = {"filename": "a.png", "size_bytes": len(PNG), "sha256": hashlib.sha256(b"other").hexdigest()}
     created = (await system.api.post("/api/v1/files", json=declared)).json()
     file = await system.stores.files.get(created["file"]["id"])
@@ -159,7 +159,7 @@ async def test_tricky_file_name_is_cleaned(system: System, untrusted: str, kept:
 
 
 async def test_upload_in_parts_when_interrupted_then_goes_on_and_joins() -> None:
-    """C7: presigned parts, what has arrived is listed, the rest is sent, the whole is confirmed."""
+    """C7: parts are presigned, arrived parts are listed, the rest is sent, and the upload is confirmed."""
     body = pptx() + b"\0" * (11 * MIB)
     async with running_system(part_size_bytes=5 * MIB, multipart_threshold_bytes=6 * MIB) as system:
         created = (await system.api.post("/api/v1/files", json={"filename": "a.pptx", "size_bytes": len(body)})).json()
@@ -244,7 +244,7 @@ async def test_fresh_upload_when_waiting_then_new_address_and_409_afterwards(sys
 
 
 async def test_get_content_when_uploaded_then_redirects_to_the_original(system: System) -> None:
-    """C2: the original file by presigned address."""
+    """C2: the original by presigned URL."""
     conversion = await system.record(await system.pending(PDF, "a.pdf", "png"))
 
     answer = await system.api.get(f"/api/v1/files/{conversion.file_id}/content")
@@ -305,7 +305,7 @@ async def test_repeated_delete_after_an_outage_removes_the_rest(system: System) 
 
 
 async def test_every_file_route_when_asked_by_another_owner_then_404(system: System) -> None:
-    """C12: not yours is not there."""
+    """C12: another owner's file does not exist."""
     conversion = await system.record(await system.pending())
     address = f"/api/v1/files/{conversion.file_id}"
 
