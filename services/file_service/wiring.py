@@ -97,7 +97,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
     result_cache = ResultCache(
         stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
     )
-    records = Records(stores.conversions, stores.history, objects, files, dispatch)
+    records = Records(stores.conversions, stores.history, objects, files=files, dispatch=dispatch)
     starter = Starter(
         stores.conversions,
         records=records,

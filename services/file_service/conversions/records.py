@@ -32,6 +32,7 @@ class Records:
         conversions: ConversionStore,
         history: HistoryStore,
         objects: ObjectStore,
+        *,
         files: Files,
         dispatch: Dispatch,
     ) -> None:

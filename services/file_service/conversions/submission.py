@@ -106,7 +106,7 @@ class Submission:
         sniffed = await asyncio.to_thread(sniff.sniff_path, upload.path, filename=new.filename)
         source = sniff.decide(new.filename, sniffed)
         plan = await self._offers.plan(source.name, target, fields.options)
-        file = await self._files.store_form_upload(owner, new, upload.path, sniffed, new_ids.file_id)
+        file = await self._files.store_form_upload(owner, new, upload.path, sniffed, file_id=new_ids.file_id)
         conversion = await self._insert(
             _new(file, target, fields, new_id=new_ids.conversion_id, client_id=fields.client_id)
         )

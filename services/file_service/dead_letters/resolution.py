@@ -17,7 +17,7 @@ class Resolution(StrEnum):
     ENDED = "ended"
     GONE = "gone"
     UNREADABLE = "unreadable"
-    NO_WAKEUP = "no_wakeup"
+    NO_MESSAGE = "no_wakeup"
 
 
 class ResolvedDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def _of_body(message: DeadLetter) -> tuple[Resolution, str] | None:
             f"The message cannot be read ({error}). Drop it, or update this server and requeue it",
         )
     if not isinstance(event, ConversionCreated):
-        return Resolution.NO_WAKEUP, "The message is a live event, which starts no work; drop it"
+        return Resolution.NO_MESSAGE, "The message is a live event, which starts no work; drop it"
     return None
 
 

@@ -38,7 +38,7 @@ class Subscriber:
     """One stream's subscription: the ids of conversions that may have changed since its last read, bounded in size."""
 
     def __init__(self, owner: str, conversion_id: str | None, client_id: str | None) -> None:
-        self._owner, self._conversion_id, self._client_id = owner, conversion_id, client_id
+        self.owner, self.client_id, self._conversion_id = owner, client_id, conversion_id
         self._changed_ids: dict[str, None] = {}
         self._notified = asyncio.Event()
         self.has_overflowed = False
@@ -46,9 +46,9 @@ class Subscriber:
     def matches(self, event: ConversionEvent) -> bool:
         """Return whether this subscriber may see the conversion and asked for it."""
         return (
-            event.owner == self._owner
+            event.owner == self.owner
             and self._conversion_id in (None, event.id)
-            and self._client_id in (None, event.client_id)
+            and self.client_id in (None, event.client_id)
         )
 
     def notify(self, conversion_id: str) -> None:
@@ -137,13 +137,13 @@ class LiveEvents:
         with self._subscribe(owner, None, client_id) as subscriber:
             sent = _SentStates()
             since_ms = now_ms() - RESUMED_MS if is_resumed else now_ms()
-            for conversion in reversed(await self._load_all(owner, client_id, sent)):
+            for conversion in reversed(await self._load_all(subscriber, sent)):
                 if sent.add(conversion) and (not conversion.is_terminal or conversion.updated_at >= since_ms):
                     yield "snapshot", conversion
             ping = _PingTimer(self._ping_s)
             while not self.is_closing:
                 ids = await subscriber.changed_ids(min(self._poll_s, ping.left_s()))
-                for conversion in await self._changed(owner, client_id, subscriber, sent, ids):
+                for conversion in await self._changed(subscriber, sent, ids):
                     ping.restart()
                     yield "conversion", conversion
                 if ping.is_due():
@@ -174,15 +174,13 @@ class LiveEvents:
             raise NotFound("The conversion was deleted")
         return current
 
-    async def _changed(
-        self, owner: str, client_id: str | None, subscriber: Subscriber, sent: "_SentStates", ids: list[str]
-    ) -> list[Conversion]:
+    async def _changed(self, subscriber: Subscriber, sent: "_SentStates", ids: list[str]) -> list[Conversion]:
         try:
             if ids and not subscriber.has_overflowed:
-                found = await self._load(owner, ids)
+                found = await self._load(subscriber.owner, ids)
             else:
                 subscriber.has_overflowed = False
-                found = await self._load_all(owner, client_id, sent)
+                found = await self._load_all(subscriber, sent)
         except StoreUnavailable:
             return []
         return [conversion for conversion in sorted(found, key=lambda one: one.updated_at) if sent.add(conversion)]
@@ -191,8 +189,9 @@ class LiveEvents:
         found = [await self._conversions.get(one, owner=owner) for one in conversion_ids]
         return [conversion for conversion in found if conversion is not None]
 
-    async def _load_all(self, owner: str, client_id: str | None, sent: "_SentStates") -> list[Conversion]:
+    async def _load_all(self, subscriber: Subscriber, sent: "_SentStates") -> list[Conversion]:
         """Return the newest conversions, all live ones, and those that were live when last sent; newest first."""
+        owner, client_id = subscriber.owner, subscriber.client_id
         newest = ConversionFilter(owner=owner, client_id=client_id, limit=NEWEST)
         live = ConversionFilter(owner=owner, client_id=client_id, statuses=LIVE, limit=MOST_LIVE)
         found = {one.id: one for query in (live, newest) for one in await self._conversions.find(query)}

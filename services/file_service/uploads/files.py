@@ -144,7 +144,7 @@ class Files:
         return await self._mark_uploaded(file, assign)
 
     async def store_form_upload(
-        self, owner: str, new: NewFile, path: Path, sniffed: sniff.Sniffed, file_id: str
+        self, owner: str, new: NewFile, path: Path, sniffed: sniff.Sniffed, *, file_id: str
     ) -> File:
         """Store the bytes sent with a form, hashed in the same pass; the record is created first."""
         file = await self._insert(self._new(owner, new, file_id))

@@ -40,6 +40,7 @@ class EventsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def follow_conversion(
     request: ApiRequest,
     conversion_id: FromPath[str],
+    *,
     records: NamedDependency[Records],
     live_events: NamedDependency[LiveEvents],
     views: NamedDependency[Views],

@@ -34,7 +34,7 @@ class ConversionNow(ConversionThen, frozen=True, kw_only=True):
     """The current state of the conversion, its owner, and when its next message is due."""
 
     owner: str
-    wakeup_due_at: Milliseconds | None
+    message_due_at: Milliseconds | None = msgspec.field(name="wakeup_due_at")
 
 
 class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ class DeadLetterBody(DeadLetterSummary, frozen=True, kw_only=True):
     is_binary: bool
     is_truncated: bool
     conversion_now: ConversionNow | None
-    outlook: Resolution
+    resolution: Resolution = msgspec.field(name="outlook")
     advice: str
 
 
@@ -110,7 +110,7 @@ def dead_letter_body(resolved: ResolvedDeadLetter) -> DeadLetterBody:
         is_binary=message.is_binary,
         is_truncated=message.is_truncated,
         conversion_now=None if resolved.conversion is None else _now(resolved.conversion),
-        outlook=resolved.resolution,
+        resolution=resolved.resolution,
         advice=resolved.advice,
     )
 
@@ -139,5 +139,5 @@ def _now(conversion: Conversion) -> ConversionNow:
         error_code=code,
         error_message=message,
         owner=conversion.owner,
-        wakeup_due_at=conversion.publish_due,
+        message_due_at=conversion.publish_due,
     )

@@ -167,7 +167,7 @@ async def test_requeue_of_an_old_message_uses_the_current_token(
 
 
 @pytest.mark.parametrize(
-    ("body", "outlook", "words"),
+    ("body", "resolution", "words"),
     [
         (b"rubbish", "unreadable", "cannot be read"),
         (encode(msgspec.structs.replace(a_wakeup("one"), v=99)), "unreadable", "update this server"),
@@ -177,14 +177,14 @@ async def test_requeue_of_an_old_message_uses_the_current_token(
     ],
 )
 async def test_requeue_without_pending_conversion_is_409_with_the_reason(
-    system: System, body: bytes, outlook: str, words: str
+    system: System, body: bytes, resolution: str, words: str
 ) -> None:
     message_id = await dead_letter(system, body)
 
     refused = problem(await system.admin.post(f"{ADDRESS}/{message_id}/requeue"), 409, "conflict")
 
     assert words in refused["detail"]
-    assert (await system.admin.get(f"{ADDRESS}/{message_id}")).json()["outlook"] == outlook
+    assert (await system.admin.get(f"{ADDRESS}/{message_id}")).json()["outlook"] == resolution
 
 
 async def test_requeue_when_the_conversion_runs_or_is_done_then_409(system: System) -> None:

@@ -122,7 +122,7 @@ async def test_concurrent_collectors_store_every_letter_once(servers: Servers) -
     assert len(await servers.records()) == 60
 
 
-async def test_flood_when_parked_then_taken_in_batches(servers: Servers) -> None:
+async def test_many_dead_letters_are_collected_in_batches(servers: Servers) -> None:
     for number in range(BATCH + 5):
         servers.park(b"rubbish %d" % number)
 
