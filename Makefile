@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done || true)
 BIN := .venv/bin
-LOCKS := server worker cli local dev
+LOCKS := server worker cli local motor dev
 # The release of swagger-ui-dist that services/file_service/http/static/swagger-ui holds; `make swagger-ui` fetches it.
 SWAGGER_UI := 5.35.0
 SWAGGER_UI_FILES := LICENSE NOTICE favicon-32x32.png index.css swagger-ui.css swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from converto_core.conversion.cache_key import adopted, cache_key, has_result
+from converto_core.conversion.cache_key import cache_key, copied_outputs, has_result
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion, Output
-from converto_core.conversion.transitions import Change, complete_from_cache
+from converto_core.conversion.transitions import complete_from_cache
 from converto_core.errors import DependencyUnavailable, SourceGone
 from converto_core.files.record import File
 from converto_core.ids import now_ms
@@ -59,7 +60,7 @@ class ResultCache:
         earlier = await self._earlier(conversion, file, plan)
         if earlier is None:
             return None
-        outputs = adopted(conversion, earlier.outputs)
+        outputs = copied_outputs(conversion, earlier.outputs)
         await self._copy(earlier.outputs, outputs)
         log.info("cache.hit", conversion_id=conversion.id, made_by=earlier.id)
         return complete_from_cache(

@@ -7,8 +7,8 @@ import asyncio
 
 import structlog
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.ports.stores import ConversionStore
 from file_service.delivery.sender import Sender

@@ -90,7 +90,7 @@ class LiveEvents:
         """Pass broker events on until cancelled, and subscribe again after a broker outage."""
         while True:
             try:
-                async with self._bus.facts() as events:
+                async with self._bus.subscribe() as events:
                     async for event in events:
                         self._notify(event)
             except BusUnavailable as error:

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import put_off
+from converto_core.conversion.transitions import schedule_publish
 from converto_core.errors import BusUnavailable
 from converto_core.events import conversion_created
 from converto_core.ports.bus import EventBus
@@ -65,7 +65,7 @@ class Outbox:
 
     async def _send(self, conversion: Conversion) -> bool:
         if conversion.wait_ms and not conversion.cancel_requested:
-            change = put_off(conversion, due_ms=self._now_ms() + conversion.wait_ms)
+            change = schedule_publish(conversion, due_ms=self._now_ms() + conversion.wait_ms)
             return await self._conversions.apply(change) is not None
         try:
             is_sent = await self._sender.send(conversion)

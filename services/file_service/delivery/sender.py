@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from converto_core import ids
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change, cancel_waiting, published
-from converto_core.events import conversion_created, fact
+from converto_core.conversion.transitions import cancel_waiting, published
+from converto_core.events import conversion_created, conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
@@ -39,7 +40,7 @@ class Sender:
 
     async def publish_event(self, conversion: Conversion) -> None:
         """Publish the conversion's current state as a live event; a lost event costs live clients a short delay."""
-        await self._bus.announce(fact(conversion))
+        await self._bus.publish_event(conversion_event(conversion))
 
     async def send(self, conversion: Conversion) -> bool:
         """Publish the message and record the confirmation; returns False when there was nothing left to send.

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import cancel_running, fail, worker_lost
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change, cancel_running, fail, lost
 from converto_core.ports.stores import ConversionStore
 from converto_infra.metrics import REAPED
 from file_service.delivery.sender import Sender
@@ -86,7 +87,7 @@ class Reaper:
             return cancel_running(conversion, now_ms=now_ms, beat_seen=conversion.beat)
         losses = conversion.lost + 1
         if losses < self._max_lost:
-            return lost(conversion, now_ms=now_ms)
+            return worker_lost(conversion, now_ms=now_ms)
         message = (
             f"The conversion failed because its worker vanished {losses} times. The file probably needs more memory "
             "than a worker has; try a smaller file"

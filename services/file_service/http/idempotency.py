@@ -112,7 +112,7 @@ class Idempotency:
 
     async def _release(self, claim: RememberedAnswer) -> None:
         try:
-            await self._access.give_answer_back(claim)
+            await self._access.release_answer(claim)
         except DependencyUnavailable:
             self._abandon(claim)  # another process takes it over when it is stale
 

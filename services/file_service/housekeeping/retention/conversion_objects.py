@@ -1,7 +1,7 @@
 """Lists and deletes the objects of one conversion."""
 
 from converto_core.conversion.record import Conversion
-from converto_core.object_keys import OutputPlace, place_of
+from converto_core.object_keys import OutputKey, parse_key
 from converto_core.ports.objects import ObjectStore, StoredObject
 from file_service.housekeeping.retention.removal import Removed, removed_object
 
@@ -34,5 +34,5 @@ def removed_objects(objects: list[StoredObject], reason: str) -> list[Removed]:
 
 
 def _token(key: str) -> int:
-    place = place_of(key)
-    return place.token if isinstance(place, OutputPlace) else 0
+    place = parse_key(key)
+    return place.token if isinstance(place, OutputKey) else 0

@@ -7,7 +7,7 @@ import msgspec
 
 from converto_core.conversion.record import Conversion
 from converto_core.files.record import File
-from converto_core.object_keys import OutputPlace, SourcePlace, place_of
+from converto_core.object_keys import OutputKey, SourceKey, parse_key
 from converto_core.ports.stores import ConversionStore, FileStore
 from file_service.housekeeping.retention.removal import BATCH
 
@@ -17,14 +17,14 @@ Record = TypeVar("Record", Conversion, File)
 class SourceOwner(msgspec.Struct, frozen=True):
     """The file that a source key names; None if the owner in the key has no such file."""
 
-    place: SourcePlace
+    place: SourceKey
     file: File | None
 
 
 class OutputOwner(msgspec.Struct, frozen=True):
     """The conversion that an output key names; None if the owner in the key has no such conversion."""
 
-    place: OutputPlace
+    place: OutputKey
     conversion: Conversion | None
 
 
@@ -37,26 +37,26 @@ class KeyRecords:
 
     async def find(self, keys: Iterable[str]) -> dict[str, SourceOwner | OutputOwner]:
         """Return the record of each key; keys that do not follow our layout are left out."""
-        places = {key: place for key in keys if (place := place_of(key)) is not None}
+        places = {key: place for key in keys if (place := parse_key(key)) is not None}
         conversions = await self._find_conversions(places.values())
         files = await self._find_files(places.values())
         return {
             key: OutputOwner(place, _owned(place, conversions.get(place.conversion_id)))
-            if isinstance(place, OutputPlace)
+            if isinstance(place, OutputKey)
             else SourceOwner(place, _owned(place, files.get(place.file_id)))
             for key, place in places.items()
         }
 
-    async def _find_conversions(self, places: Iterable[OutputPlace | SourcePlace]) -> dict[str, Conversion]:
-        ids = sorted({place.conversion_id for place in places if isinstance(place, OutputPlace)})
+    async def _find_conversions(self, places: Iterable[OutputKey | SourceKey]) -> dict[str, Conversion]:
+        ids = sorted({place.conversion_id for place in places if isinstance(place, OutputKey)})
         batches = [await self._conversions.get_many(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
         return {conversion.id: conversion for batch in batches for conversion in batch}
 
-    async def _find_files(self, places: Iterable[OutputPlace | SourcePlace]) -> dict[str, File]:
-        ids = sorted({place.file_id for place in places if isinstance(place, SourcePlace)})
+    async def _find_files(self, places: Iterable[OutputKey | SourceKey]) -> dict[str, File]:
+        ids = sorted({place.file_id for place in places if isinstance(place, SourceKey)})
         batches = [await self._files.get_many(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
         return {file.id: file for batch in batches for file in batch}
 
 
-def _owned(place: OutputPlace | SourcePlace, record: Record | None) -> Record | None:
+def _owned(place: OutputKey | SourceKey, record: Record | None) -> Record | None:
     return record if record is not None and record.owner == place.owner else None

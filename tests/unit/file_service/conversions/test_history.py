@@ -2,7 +2,7 @@
 
 import pytest
 
-from converto_core.conversion.transitions import fail, hand_back, lost
+from converto_core.conversion.processing import fail, hand_back, worker_lost
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import System, problem
 
@@ -12,7 +12,7 @@ ADDRESS = "/api/v1/conversions"
 async def test_history_lists_every_attempt_loss_and_failure(system: System) -> None:
     conversion_id = await system.pending()
     await system.apply(hand_back(await system.claimed(conversion_id), now_ms=now_ms()))
-    await system.apply(lost(await system.claimed(conversion_id), now_ms=now_ms()))
+    await system.apply(worker_lost(await system.claimed(conversion_id), now_ms=now_ms()))
     running = await system.claimed(conversion_id)
     await system.apply(fail(running, code="source_corrupt", message="The file is damaged", now_ms=now_ms()))
 

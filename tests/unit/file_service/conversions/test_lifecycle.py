@@ -2,7 +2,7 @@
 
 import pytest
 
-from converto_core.conversion.transitions import fail
+from converto_core.conversion.processing import fail
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import PNG, System, problem
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from converto_core.conversion.processing import beat, fail, hand_back
 from converto_core.conversion.record import Status
-from converto_core.conversion.transitions import beat, fail, hand_back
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import PNG, System, problem, running_system
 

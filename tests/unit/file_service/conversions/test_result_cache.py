@@ -193,8 +193,8 @@ async def test_large_result_is_copied_by_a_worker(system: System) -> None:
 
 async def test_cache_hit_publishes_a_live_event(system: System) -> None:
     await made(system)
-    async with system.bus.facts() as facts:
+    async with system.bus.subscribe() as events:
         body = await form(system)
-        fact = await anext(facts)
+        fact = await anext(events)
 
     assert (fact.id, fact.status, fact.percent) == (body["id"], Status.COMPLETED, 100.0)

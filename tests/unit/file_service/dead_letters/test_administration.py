@@ -5,14 +5,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from converto_core.conversion.processing import fail
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import cancel_waiting, fail
+from converto_core.conversion.transitions import cancel_waiting
 from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetteredMessage
 from converto_core.events import conversion_created, encode
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from file_service.http.routes.dead_letters import PAGE
-from tests.contract.samples import a_fact, a_wakeup
+from tests.contract.samples import a_message, an_event
 from tests.unit.file_service.conftest import System, problem
 
 ADDRESS = "/api/v1/admin/parked"
@@ -24,10 +25,10 @@ async def dead_letter(system: System, body: bytes, *, verdict: str = "rejected",
         body=body, routing_key="conversion_created.normal.image", queue="conversions.image.normal", verdict=verdict,
         deaths=1, died_at=died_at or now_ms(),
     )  # fmt: skip
-    system.bus.park(letter)
+    system.bus.add_dead_letter(letter)
 
     async def is_stored() -> bool:
-        return await system.stores.parked.get(letter.id) is not None
+        return await system.stores.dead_letters.get(letter.id) is not None
 
     await system.collector().sweep()
     await system.until(is_stored)  # the service's own first sweep may have been quicker
@@ -170,10 +171,10 @@ async def test_requeue_of_an_old_message_uses_the_current_token(
     ("body", "resolution", "words"),
     [
         (b"rubbish", "unreadable", "cannot be read"),
-        (encode(msgspec.structs.replace(a_wakeup("one"), v=99)), "unreadable", "update this server"),
+        (encode(msgspec.structs.replace(a_message("one"), v=99)), "unreadable", "update this server"),
         (b" " * (BODY_KEPT_BYTES + 1), "unreadable", "larger than"),
-        (encode(a_fact("one")), "no_wakeup", "starts no work"),
-        (encode(a_wakeup(new_id())), "gone", "deleted"),
+        (encode(an_event("one")), "no_wakeup", "starts no work"),
+        (encode(a_message(new_id())), "gone", "deleted"),
     ],
 )
 async def test_requeue_without_pending_conversion_is_409_with_the_reason(

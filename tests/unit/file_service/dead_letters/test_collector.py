@@ -8,7 +8,7 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason
 from converto_core.errors import StoreUnavailable
 from converto_core.events import conversion_created, encode
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from file_service.dead_letters.collector import BATCH, DeadLetterCollector
 from tests.contract.samples import NOW_MS, a_pending_conversion
@@ -26,18 +26,22 @@ class Servers:
 
     def another_process(self) -> DeadLetterCollector:
         return DeadLetterCollector(
-            self.stores.parked, self.stores.conversions, self.bus, retention_s=30 * DAY_S, now_ms=lambda: self.now_ms
+            self.stores.dead_letters,
+            self.stores.conversions,
+            self.bus,
+            retention_s=30 * DAY_S,
+            now_ms=lambda: self.now_ms,
         )
 
     def park(self, body: bytes, *, verdict: str = "rejected") -> DeadLetteredMessage:
         letter = DeadLetteredMessage(
             body=body, routing_key="k", queue="q", verdict=verdict, deaths=1, died_at=self.now_ms
         )
-        self.bus.park(letter)
+        self.bus.add_dead_letter(letter)
         return letter
 
     async def records(self) -> list[DeadLetter]:
-        return await self.stores.parked.find(DeadLetterFilter(limit=1000))
+        return await self.stores.dead_letters.find(DeadLetterFilter(limit=1000))
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ async def test_each_dead_letter_becomes_one_record(servers: Servers) -> None:
     first, second = await servers.collector.sweep(), await servers.collector.sweep()
     records = {record.reason: record for record in await servers.records()}
 
-    assert (first, second, servers.bus.parked) == (2, 0, 0)
+    assert (first, second, servers.bus.dead_letter_count) == (2, 0, 0)
     assert records[Reason.UNREADABLE].id == rubbish.id
     assert records[Reason.UNREADABLE].status is None
     known = records[Reason.DELIVERY_LIMIT]
@@ -83,21 +87,21 @@ async def test_crash_before_acknowledging_leaves_one_record(
     class Killed(BaseException):
         """Stands in for kill -9."""
 
-    insert = servers.stores.parked.insert
+    insert = servers.stores.dead_letters.insert
 
     async def insert_and_die(message: DeadLetter) -> None:
         await insert(message)
         raise Killed
 
-    servers.stores.parked.insert = insert_and_die  # type: ignore[method-assign]
+    servers.stores.dead_letters.insert = insert_and_die  # type: ignore[method-assign]
     with pytest.raises(Killed):
         await servers.collector.sweep()
-    servers.stores.parked.insert = insert  # type: ignore[method-assign]
-    assert servers.bus.parked == 1
+    servers.stores.dead_letters.insert = insert  # type: ignore[method-assign]
+    assert servers.bus.dead_letter_count == 1
 
     assert await servers.another_process().sweep() == 1
     assert len(await servers.records()) == 1
-    assert servers.bus.parked == 0
+    assert servers.bus.dead_letter_count == 0
 
 
 async def test_database_when_away_then_no_letter_is_even_taken(servers: Servers) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import json
 from typing import Any
 
-from converto_core.conversion.transitions import beat
-from converto_core.events import fact
+from converto_core.conversion.processing import beat
+from converto_core.events import conversion_event
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import PNG, Events, System, running_system
 
@@ -49,7 +49,7 @@ async def test_broker_event_is_sent_without_waiting_for_a_poll() -> None:
             await events.next()
             await events.next()
             running = await system.claimed(conversion_id)
-            await system.bus.announce(fact(running))
+            await system.bus.publish_event(conversion_event(running))
 
             while (news := parsed(await events.next()))[2]["status"] != "processing":
                 pass  # the fact of the creation itself may still be on its way
@@ -190,6 +190,6 @@ async def test_follow_when_listener_leaves_then_nothing_of_it_stays(system: Syst
 
 
 def _done(running: Any) -> Any:
-    from converto_core.conversion.transitions import complete
+    from converto_core.conversion.processing import complete
 
     return complete(running, outputs=(), engine_versions={}, now_ms=now_ms())

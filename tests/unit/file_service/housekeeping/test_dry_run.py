@@ -62,7 +62,7 @@ async def fill(servers: MemoryServers, *, is_old: bool) -> None:
     name = "old" if is_old else "young"
     answer = RememberedAnswer(id=f"{OWNER}:{name}", body_sha256="0", claimed_at=now, expires_at=now + 9)
     await servers.stores.access.claim_answer(answer, stale_before_ms=0)
-    servers.stores.history.tell(entry_of(result))
+    servers.stores.history.record(entry_of(result))
     await servers.stores.cache.lead(CacheEntry(id=name, conversion_id=result.id, token=1, owner=OWNER, created_at=now))
     await servers.stores.workers.put(
         Worker(id=name, host="h", pid=1, started_at=now, seen_at=now, slots=1, sandbox="off", offers=())
@@ -144,11 +144,11 @@ async def test_five_concurrent_rounds_remove_each_record_once(servers: MemorySer
     """I10: safe with several processes; nothing is done twice."""
     before = stored_in(servers)
     lines, _ = await listed(servers)
-    async with servers.bus.facts() as facts:
+    async with servers.bus.subscribe() as events:
         rounds = await asyncio.gather(
             *(process.run_once() for process in (servers.another_process() for _ in range(5)))
         )
-        received = [await anext(aiter(facts)) for _ in range(sum(line.get("kind") == "results" for line in lines) + 1)]
+        received = [await anext(aiter(events)) for _ in range(sum(line.get("kind") == "results" for line in lines) + 1)]
     after = stored_in(servers)
     del after["object"][KEY]
 

@@ -274,12 +274,12 @@ async def test_history_when_a_month_old_then_entries_go_in_batches(servers: Memo
     """I10: old history."""
     old = [await servers.add(Status.FAILED, changes=number + 1) for number in range(BATCH + 3)]
     for record in old:
-        servers.stores.history.tell(entry_of(record))
+        servers.stores.history.record(entry_of(record))
     servers.passed_s += 30 * DAY_S
     early = await servers.sweep("history")
     servers.passed_s += 1
     young = await servers.add(Status.FAILED)
-    servers.stores.history.tell(entry_of(young))
+    servers.stores.history.record(entry_of(young))
 
     assert (early, await servers.sweep("history")) == (0, BATCH + 3)
     assert len(await servers.stores.history.of(young.id, owner=OWNER)) == 1

@@ -4,8 +4,9 @@ import pytest
 
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.cache_key import CacheEntry
+from converto_core.conversion.processing import beat, claim
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import beat, claim, request_cancel
+from converto_core.conversion.transitions import request_cancel
 from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, conversion_created
 from converto_core.files.record import FileStatus
@@ -251,9 +252,9 @@ async def test_reaped_conversion_with_cancel_request_is_cancelled(servers: Memor
 
 async def test_reaper_when_it_reaps_then_listeners_are_told(servers: MemoryServers) -> None:
     record = await servers.add(Status.PROCESSING, token=1, beat=1)
-    async with servers.bus.facts() as facts:
+    async with servers.bus.subscribe() as events:
         await reap(servers)
-        event = await anext(aiter(facts))
+        event = await anext(aiter(events))
 
     assert (event.id, event.status) == (record.id, Status.PENDING)
 

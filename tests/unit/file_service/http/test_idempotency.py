@@ -201,7 +201,7 @@ async def test_repeated_form_after_a_crash_continues_with_the_record(
     assert len((await system.api.get(ADDRESS)).json()["conversions"]) == 1
 
 
-@pytest.mark.parametrize("lost", ["claim_answer", "give_answer_back", "remember_answer"])
+@pytest.mark.parametrize("lost", ["claim_answer", "release_answer", "remember_answer"])
 async def test_repetition_of_an_abandoned_reservation_is_served_at_once(system: System, lost: str) -> None:
     """I15: a client that repeats after a 503 from a slow database does not get 409."""
     insert, settle = system.stores.files.insert, getattr(system.stores.access, lost)
@@ -217,7 +217,7 @@ async def test_repetition_of_an_abandoned_reservation_is_served_at_once(system: 
         raise StoreUnavailable(detail="out of breath")
 
     setattr(system.stores.access, lost, settle_in_vain)
-    if lost == "give_answer_back":
+    if lost == "release_answer":
         system.stores.files.insert = insert_in_vain  # type: ignore[method-assign]
     first = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
 
