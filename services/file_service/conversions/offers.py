@@ -64,7 +64,10 @@ class Offers:
         return self._live
 
     async def plan(self, source_format: str, target_format: str, options: dict[str, Any]) -> Plan:
-        """Return the cheapest plan; raises `NoWorker`, `UnsupportedConversion`, or `BadOptions` naming each."""
+        """Return the cheapest plan.
+
+        Raises `NoWorker`, `UnsupportedConversion`, or `BadOptions` with one error per invalid option.
+        """
         offers = await self.known()
         if not offers:
             raise NoWorker()

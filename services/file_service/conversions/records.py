@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Records:
-    """Every call acts for one owner; conversions of other owners raise `NotFound`."""
+    """Reads, cancels and deletes conversions, each for one owner; those of other owners raise `NotFound`."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class Starter:
-    """Safe to repeat: every change holds only for a conversion that still waits for its upload."""
+    """Starts conversions; safe to repeat, because every change holds only while the conversion waits for its upload."""
 
     def __init__(
         self,

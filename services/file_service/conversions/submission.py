@@ -48,7 +48,7 @@ class FormUpload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submission:
-    """Every call acts for one owner; records of other owners raise `NotFound`."""
+    """Submits conversions, each for one owner; files and conversions of other owners raise `NotFound`."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class DeadLetters:
-    """Dead letters of the whole installation, whoever owns the conversions."""
+    """Lists, explains, requeues and drops the dead letters of all owners."""
 
     def __init__(self, store: DeadLetterStore, conversions: ConversionStore, dispatch: Dispatch) -> None:
         self._store = store

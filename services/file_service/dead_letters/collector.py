@@ -19,7 +19,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class DeadLetterCollector:
-    """Any number of collectors may run at the same time."""
+    """Collects dead letters and deletes old records; any number of collectors may run at the same time."""
 
     def __init__(
         self,

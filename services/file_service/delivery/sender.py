@@ -14,7 +14,7 @@ MAX_DOUBLINGS = 32
 
 
 class Sender:
-    """Used by requests (`Dispatch`), by the outbox and by the sweeps, each at its own time."""
+    """Publishes events and messages for requests (through `Dispatch`), the outbox and the sweeps."""
 
     def __init__(
         self,

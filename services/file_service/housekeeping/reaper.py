@@ -31,7 +31,7 @@ class Sighting(msgspec.Struct, frozen=True):
 
 
 class Reaper:
-    """Watches all processing conversions."""
+    """Watches all running conversions and reaps those without a heartbeat."""
 
     def __init__(
         self,

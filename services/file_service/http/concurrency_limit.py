@@ -32,7 +32,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConcurrencyLimit:
-    """Starts at the configured limit and adapts below it."""
+    """A limit that starts at its configured maximum and adapts below it."""
 
     def __init__(self, kind: str, limit: int, clock: Callable[[], float]) -> None:
         """`kind` labels logs and metrics; `clock` counts monotonic seconds."""

@@ -47,7 +47,7 @@ class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Files:
-    """Every call acts for one owner; files of other owners raise `NotFound`."""
+    """Creates, confirms, reads and deletes files, each for one owner; files of other owners raise `NotFound`."""
 
     def __init__(self, files: FileStore, objects: ObjectStore, limits: UploadLimits) -> None:
         self._files = files
