@@ -38,10 +38,8 @@ def resolve(message: DeadLetter, conversion: Conversion | None) -> ResolvedDeadL
 def _of_body(message: DeadLetter) -> tuple[Resolution, str] | None:
     body = message.original()
     if body is None:
-        return (
-            Resolution.UNREADABLE,
-            f"The message is larger than {BODY_KEPT_BYTES} bytes, so it is not a conversion message; drop it",
-        )
+        advice = f"The message is larger than {BODY_KEPT_BYTES} bytes, so it is not a conversion message; drop it"
+        return Resolution.UNREADABLE, advice
     try:
         event = decode(body)
     except UnreadableEvent as error:
@@ -59,10 +57,7 @@ def _of_conversion(conversion: Conversion | None) -> tuple[Resolution, str]:
         return Resolution.GONE, "The conversion was deleted; drop the message"
     match conversion.status:
         case Status.PENDING:
-            return (
-                Resolution.WAITS,
-                "The conversion is pending and its message will be sent again when it is due; requeue to send it now",
-            )
+            return Resolution.WAITS, "The conversion is pending; its message is sent when it is due, or now if requeued"
         case Status.FAILED | Status.CANCELLED | Status.EXPIRED:
             how = f"`converto retry {conversion.id}`"
             return Resolution.ENDED, f"The conversion is {conversion.status}; its owner can run it again with {how}"

@@ -1,5 +1,6 @@
 """`/admin/parked`: dead letters, for administrators."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -127,12 +128,7 @@ async def requeue_dead_letters(
     request: ApiRequest, *, dead_letters: NamedDependency[DeadLetters], idempotency: NamedDependency[Idempotency]
 ) -> Response[DeadLettersHandled]:
     """Handles up to 200 per request; those that cannot be requeued stay, and the response says why."""
-    choice = await _choice(request)
-
-    async def work(_: NewIds) -> Answer:
-        return answer(200, await dead_letters.requeue_page(_filter(choice)))
-
-    return await answer_once(request, idempotency, choice, work)
+    return await _handle_page(request, idempotency, dead_letters.requeue_page)
 
 
 @post(
@@ -147,12 +143,7 @@ async def drop_dead_letters(
     request: ApiRequest, *, dead_letters: NamedDependency[DeadLetters], idempotency: NamedDependency[Idempotency]
 ) -> Response[DeadLettersHandled]:
     """Handles up to 200 per request; their conversions are not changed."""
-    choice = await _choice(request)
-
-    async def work(_: NewIds) -> Answer:
-        return answer(200, await dead_letters.drop_page(_filter(choice)))
-
-    return await answer_once(request, idempotency, choice, work)
+    return await _handle_page(request, idempotency, dead_letters.drop_page)
 
 
 def dead_letter_routes() -> list[Any]:
@@ -167,11 +158,14 @@ def dead_letter_routes() -> list[Any]:
     ]
 
 
-async def _choice(request: ApiRequest) -> DeadLetterChoice:
+async def _handle_page(
+    request: ApiRequest, idempotency: Idempotency, handle: Callable[[DeadLetterFilter], Awaitable[DeadLettersHandled]]
+) -> Response[DeadLettersHandled]:
     choice = await read_json(request, DeadLetterChoice)
     check_after(choice.after)
-    return choice
+    query = DeadLetterFilter(reason=choice.reason, conversion_id=choice.conversion_id, after=choice.after, limit=PAGE)
 
+    async def work(_: NewIds) -> Answer:
+        return answer(200, await handle(query))
 
-def _filter(choice: DeadLetterChoice) -> DeadLetterFilter:
-    return DeadLetterFilter(reason=choice.reason, conversion_id=choice.conversion_id, after=choice.after, limit=PAGE)
+    return await answer_once(request, idempotency, choice, work)

@@ -179,19 +179,19 @@ async def test_each_burst_of_refusals_is_logged_once() -> None:
 
 def test_limit_shrinks_on_missed_deadlines_and_grows_again() -> None:
     now = 0.0
-    places = ConcurrencyLimit("requests", 32, lambda: now)
+    limit = ConcurrencyLimit("requests", 32, lambda: now)
     for _ in range(10):
-        places.shrink()
-    assert places.report().limit == 22, "those who were let in together are one sign"
+        limit.shrink()
+    assert limit.report().limit == 22, "those who were let in together are one sign"
 
     for _ in range(20):
         now += SHRINK_EVERY_S
-        places.shrink()
-    assert places.report().limit == MIN_LIMIT
+        limit.shrink()
+    assert limit.report().limit == MIN_LIMIT
 
     for _ in range(32 * 32):
-        places.grow()
-    assert places.report().limit == 32
+        limit.grow()
+    assert limit.report().limit == 32
 
 
 @pytest.mark.parametrize(
