@@ -44,22 +44,22 @@ async def ran(
 
 async def test_plan_of_a_file_name_lists_steps_engines_and_options(system: System) -> None:
     """W2: the plan of a deck to page pictures goes through PDF, before anything is uploaded."""
-    told = await plan(system, filename="deck.pptx", target_format="png", options={"dpi": 100})
+    planned = await plan(system, filename="deck.pptx", target_format="png", options={"dpi": 100})
 
-    assert [(step["source_format"], step["target_format"]) for step in told["steps"]] == [
+    assert [(step["source_format"], step["target_format"]) for step in planned["steps"]] == [
         ("pptx", "pdf"),
         ("pdf", "png"),
     ]
-    assert [step["engine"] for step in told["steps"]] == ["LibreOffice", "pdfium"]
-    assert set(told["options_schema"]["properties"]) == {"pages", "dpi"}
+    assert [step["engine"] for step in planned["steps"]] == ["LibreOffice", "pdfium"]
+    assert set(planned["options_schema"]["properties"]) == {"pages", "dpi"}
     assert await system.stores.conversions.count_by_status() == {}
 
 
 async def test_plan_without_earlier_runs_marks_its_time_as_a_guess(system: System) -> None:
-    told = await plan(system, source_format="pptx", target_format="png")
+    planned = await plan(system, source_format="pptx", target_format="png")
 
-    assert told["expected"]["based_on"] == 0
-    assert told["expected"]["low_s"] < told["expected"]["high_s"]
+    assert planned["expected"]["based_on"] == 0
+    assert planned["expected"]["low_s"] < planned["expected"]["high_s"]
 
 
 async def test_plan_when_results_were_copied_then_they_are_no_experience(system: System) -> None:
@@ -74,11 +74,11 @@ async def test_plan_estimates_time_from_earlier_runs(system: System) -> None:
     await ran(system, 4, 5, 5, 6, 6, 7)
     await ran(system, 500, 500, 500, 500, 500, target="webp")
 
-    told = await plan(system, source_format="pptx", target_format="png")
+    planned = await plan(system, source_format="pptx", target_format="png")
 
-    assert told["expected"]["based_on"] == 6
-    assert 4 <= told["expected"]["low_s"] <= 5
-    assert 6 <= told["expected"]["high_s"] <= 7
+    assert planned["expected"]["based_on"] == 6
+    assert 4 <= planned["expected"]["low_s"] <= 5
+    assert 6 <= planned["expected"]["high_s"] <= 7
 
 
 async def test_plan_lists_each_loss_once(system: System) -> None:
@@ -91,17 +91,17 @@ async def test_plan_lists_each_loss_once(system: System) -> None:
     ]
     await system.stores.workers.put(msgspec.structs.replace(worker, offers=tuple(losing)))
 
-    told = await plan(system, source_format="pptx", target_format="png")
+    planned = await plan(system, source_format="pptx", target_format="png")
 
-    assert told["losses"] == ["links"]
+    assert planned["losses"] == ["links"]
 
 
 async def test_plan_of_an_existing_file_uses_its_content(system: System) -> None:
     file_id = (await system.record(await system.pending(PNG, "photo.jpg", "webp"))).file_id
 
-    told = await plan(system, file_id=file_id, target_format="webp")
+    planned = await plan(system, file_id=file_id, target_format="webp")
 
-    assert told["source_format"] == "png"
+    assert planned["source_format"] == "png"
     refused = await system.stranger.post(ADDRESS, json={"file_id": file_id, "target_format": "webp"})
     assert problem(refused, 404, "not_found")
 

@@ -63,8 +63,8 @@ async def test_deleting_one_conversion_keeps_the_copies_of_the_other(system: Sys
     first = await made(system)
     second, third = await form(system), await form(system)
 
-    for gone in (first.id, third["id"]):
-        assert (await system.api.delete(f"{ADDRESS}/{gone}")).status_code == 204
+    for deleted_id in (first.id, third["id"]):
+        assert (await system.api.delete(f"{ADDRESS}/{deleted_id}")).status_code == 204
 
     found = await system.api.get(f"{ADDRESS}/{second['id']}/outputs")
     assert await system.fetch(found.json()["outputs"][0]["url"]) == b"result"
@@ -195,6 +195,6 @@ async def test_cache_hit_publishes_a_live_event(system: System) -> None:
     await made(system)
     async with system.bus.subscribe() as events:
         body = await form(system)
-        fact = await anext(events)
+        event = await anext(events)
 
-    assert (fact.id, fact.status, fact.percent) == (body["id"], Status.COMPLETED, 100.0)
+    assert (event.id, event.status, event.percent) == (body["id"], Status.COMPLETED, 100.0)

@@ -51,10 +51,10 @@ async def test_broker_event_is_sent_without_waiting_for_a_poll() -> None:
             running = await system.claimed(conversion_id)
             await system.bus.publish_event(conversion_event(running))
 
-            while (news := parsed(await events.next()))[2]["status"] != "processing":
-                pass  # the fact of the creation itself may still be on its way
+            while (event := parsed(await events.next()))[2]["status"] != "processing":
+                pass  # the event of the creation itself may still be on its way
 
-            assert news[0] == "conversion"
+            assert event[0] == "conversion"
 
 
 async def test_follow_one_when_broker_is_away_then_still_right() -> None:
@@ -105,9 +105,9 @@ async def test_follow_one_when_nothing_happens_then_pings() -> None:
     async with running_system(sse_ping_s=0.005, sse_poll_s=0.005) as system:
         conversion_id = await system.pending()
         async with Events(system, f"{ADDRESS}/{conversion_id}/events") as events:
-            heard = [await events.next() for _ in range(6)]
+            received = [await events.next() for _ in range(6)]
 
-            assert heard.count(": ping") >= 3
+            assert received.count(": ping") >= 3
 
 
 async def test_stream_survives_a_database_outage(system: System) -> None:

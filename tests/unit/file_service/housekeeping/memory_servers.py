@@ -64,7 +64,7 @@ class MemoryServers:
         await self.stores.files.insert(file)
         return file
 
-    async def look(self, record: Conversion) -> Conversion:
+    async def reload(self, record: Conversion) -> Conversion:
         found = await self.stores.conversions.get(record.id)
         assert found is not None
         return found

@@ -159,7 +159,7 @@ async def test_five_concurrent_rounds_remove_each_record_once(servers: MemorySer
     assert alone == {
         "uploads": 2, "sources": 1, "results": 1, "deleted_outputs": 1, "failures": 3, "records": 1, "files": 1
     }  # fmt: skip
-    assert len({fact.id for fact in received}) == len(received)
+    assert len({event.id for event in received}) == len(received)
 
 
 async def test_another_round_finishes_after_one_is_killed(servers: MemoryServers) -> None:

@@ -79,7 +79,7 @@ async def test_failure_retried_before_its_removal_stays(servers: MemoryServers) 
     assert await servers.stores.conversions.apply(again)
 
     assert await removal.run() == 0
-    assert (await servers.look(record)).status is Status.PENDING
+    assert (await servers.reload(record)).status is Status.PENDING
     assert await servers.objects.list_keys("t/") == [key]
 
 
@@ -138,7 +138,10 @@ async def test_results_expire_a_day_after_their_source_was_deleted(
     late = await servers.sweep("deleted_outputs")
 
     assert (early, late) == (0, 1)
-    assert ((await servers.look(gone)).status, (await servers.look(stays)).status) == (Status.EXPIRED, Status.COMPLETED)
+    assert ((await servers.reload(gone)).status, (await servers.reload(stays)).status) == (
+        Status.EXPIRED,
+        Status.COMPLETED,
+    )
     assert await servers.objects.list_keys("t/") == [stays.outputs[0].key]
 
 
@@ -151,7 +154,7 @@ async def test_result_completed_after_the_deletion_expires_later(
     late = await servers.add_completed(file_id=file.id)
 
     assert await servers.sweep("deleted_outputs") == 1
-    assert (await servers.look(late)).status is Status.EXPIRED
+    assert (await servers.reload(late)).status is Status.EXPIRED
 
 
 # Files
@@ -252,7 +255,7 @@ async def test_unconfirmed_uploads_do_not_hide_later_expiries(
     servers.passed_s += DAY_S + 1
 
     assert await sweeps.uploads.sweep() == 1
-    assert (await servers.look(never_came)).status is Status.EXPIRED
+    assert (await servers.reload(never_came)).status is Status.EXPIRED
 
 
 # Other records

@@ -27,7 +27,7 @@ async def test_due_message_is_sent_once_and_due_again_later(servers: MemoryServe
     """Behaviour C4: an accepted record is always followed by its message."""
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms())
     first, second = await servers.sweeps.outbox.sweep(), await servers.sweeps.outbox.sweep()
-    after = await servers.look(record)
+    after = await servers.reload(record)
 
     assert (first, second, servers.waiting()) == (1, 0, 1)
     assert after.publish_due == servers.now_ms() + 60_000
@@ -51,8 +51,8 @@ async def test_purged_messages_are_sent_again_within_seconds(
 
     assert (too_early, found) == (0, 1)
     assert (servers.waiting(Lane.NORMAL), servers.waiting(Lane.BULK)) == (1, 1)
-    assert (await servers.look(purged)).published == 2
-    assert (await servers.look(other)).published == 1
+    assert (await servers.reload(purged)).published == 2
+    assert (await servers.reload(other)).published == 1
 
 
 async def test_retry_that_is_not_due_is_not_lost(servers: MemoryServers) -> None:
@@ -60,7 +60,7 @@ async def test_retry_that_is_not_due_is_not_lost(servers: MemoryServers) -> None
     servers.passed_s += 30
 
     assert await servers.sweeps.lost_messages.sweep() == 0
-    assert (await servers.look(waiting)).publish_due == waiting.publish_due
+    assert (await servers.reload(waiting)).publish_due == waiting.publish_due
 
 
 async def test_purged_message_is_due_again(servers: MemoryServers) -> None:
@@ -72,14 +72,14 @@ async def test_purged_message_is_due_again(servers: MemoryServers) -> None:
     await servers.sweeps.outbox.sweep()
 
     assert servers.waiting() == 1
-    assert (await servers.look(record)).publish_due == servers.now_ms() + 120_000
+    assert (await servers.reload(record)).publish_due == servers.now_ms() + 120_000
 
 
 async def test_republish_interval_stops_growing(servers: MemoryServers) -> None:
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms(), published=40)
     await servers.sweeps.outbox.sweep()
 
-    assert (await servers.look(record)).publish_due == servers.now_ms() + 3_600_000
+    assert (await servers.reload(record)).publish_due == servers.now_ms() + 3_600_000
 
 
 async def test_message_due_later_is_not_sent(servers: MemoryServers) -> None:
@@ -92,7 +92,7 @@ async def test_wait_asked_by_a_worker_counts_by_our_clock(servers: MemoryServers
     """Found by the chaos suite: a worker's clock may be wrong by an hour."""
     record = await servers.add(Status.PENDING, publish_due=0, wait_ms=10_000)
     await servers.sweeps.outbox.sweep()
-    put_off, early = await servers.look(record), servers.waiting()
+    put_off, early = await servers.reload(record), servers.waiting()
     servers.passed_s = 10
     await servers.sweeps.outbox.sweep()
 
@@ -151,7 +151,7 @@ async def test_late_cancel_request_ends_the_conversion(servers: MemoryServers) -
     record = await servers.add(Status.PENDING, publish_due=servers.now_ms(), cancel_requested=True)
     await servers.sweeps.outbox.sweep()
 
-    assert (await servers.look(record)).status is Status.CANCELLED
+    assert (await servers.reload(record)).status is Status.CANCELLED
     assert servers.waiting() == 0
 
 
@@ -168,7 +168,7 @@ async def test_missing_heartbeat_for_a_lease_moves_to_high_lane(
     for _ in range(21):
         reaped.append(await servers.sweeps.reaper.sweep())
         servers.passed_s += 1
-    after = await servers.look(record)
+    after = await servers.reload(record)
 
     assert reaped == [0] * 20 + [1]
     assert (after.status, after.lane, after.lost, after.attempt) == (Status.PENDING, Lane.HIGH, 1, 0)
@@ -205,7 +205,7 @@ async def test_missing_heartbeats_during_a_database_outage_are_ignored(servers: 
         await servers.sweeps.reaper.sweep()
 
     assert first == 0
-    assert (await servers.look(record)).status is Status.PENDING
+    assert (await servers.reload(record)).status is Status.PENDING
 
 
 async def test_reapers_when_two_run_then_one_loss_is_counted(servers: MemoryServers) -> None:
@@ -217,7 +217,7 @@ async def test_reapers_when_two_run_then_one_loss_is_counted(servers: MemoryServ
         servers.passed_s += 1
 
     assert reaped == 1
-    assert (await servers.look(record)).lost == 1
+    assert (await servers.reload(record)).lost == 1
 
 
 async def test_second_vanished_worker_moves_to_quarantine(
@@ -228,14 +228,14 @@ async def test_second_vanished_worker_moves_to_quarantine(
     await reap(servers)
     await servers.sweeps.outbox.sweep()
 
-    assert (await servers.look(record)).lane is Lane.QUARANTINE
+    assert (await servers.reload(record)).lane is Lane.QUARANTINE
     assert servers.waiting(Lane.QUARANTINE) == 1
 
 
 async def test_fifth_vanished_worker_fails_the_conversion(servers: MemoryServers) -> None:
     record = await servers.add(Status.PROCESSING, token=5, beat=9, lost=4, lane=Lane.QUARANTINE, worker="w")
     await reap(servers)
-    after = await servers.look(record)
+    after = await servers.reload(record)
 
     assert (after.status, after.error_code) == (Status.FAILED, "worker_lost")
     assert after.errors[-1].worker == "w"
@@ -247,7 +247,7 @@ async def test_reaped_conversion_with_cancel_request_is_cancelled(servers: Memor
     await servers.stores.conversions.apply(request_cancel(record.id, owner=OWNER, now_ms=servers.now_ms()))
     await reap(servers)
 
-    assert (await servers.look(record)).status is Status.CANCELLED
+    assert (await servers.reload(record)).status is Status.CANCELLED
 
 
 async def test_reaper_when_it_reaps_then_listeners_are_told(servers: MemoryServers) -> None:
@@ -283,8 +283,8 @@ async def test_abandoned_upload_ends_conversion_and_file(servers: MemoryServers)
     gone = await servers.stores.files.get(file.id)
 
     assert (early, late) == (0, 2)
-    assert (await servers.look(record)).status is Status.EXPIRED
-    assert (await servers.look(record)).error_code == "upload_abandoned"
+    assert (await servers.reload(record)).status is Status.EXPIRED
+    assert (await servers.reload(record)).error_code == "upload_abandoned"
     assert gone is not None
     assert gone.status is FileStatus.DELETED
     assert await servers.objects.list_parts("some/key", upload_id) == []
@@ -299,7 +299,7 @@ async def test_unconfirmed_upload_is_confirmed(servers: MemoryServers) -> None:
     await servers.sweeps.uploads.sweep()
 
     assert servers.confirmed == [file.id]
-    assert (await servers.look(record)).status is Status.AWAITING_UPLOAD  # the use case moves it, not the sweep
+    assert (await servers.reload(record)).status is Status.AWAITING_UPLOAD  # the use case moves it, not the sweep
 
 
 async def test_refused_confirmation_does_not_stop_the_sweep(servers: MemoryServers) -> None:
@@ -322,7 +322,7 @@ async def test_refused_confirmation_does_not_stop_the_sweep(servers: MemoryServe
     )
     await sweeps.uploads.sweep()
 
-    assert (await servers.look(never_came)).status is Status.EXPIRED
+    assert (await servers.reload(never_came)).status is Status.EXPIRED
 
 
 async def test_uploads_when_a_younger_conversion_waits_then_the_file_stays(servers: MemoryServers) -> None:
@@ -343,7 +343,7 @@ async def test_uploads_when_the_object_store_is_away_then_nothing_expires(server
     servers.objects.is_away = True
     await servers.sweeps.run_once()
 
-    assert (await servers.look(record)).status is Status.AWAITING_UPLOAD
+    assert (await servers.reload(record)).status is Status.AWAITING_UPLOAD
 
 
 # Retention
@@ -357,7 +357,7 @@ async def test_old_result_expires_and_its_objects_are_deleted(servers: MemorySer
     early = await servers.sweeps.results.sweep()
     servers.passed_s += 2
     late = await servers.sweeps.results.sweep()
-    after = await servers.look(record)
+    after = await servers.reload(record)
 
     assert (early, late) == (0, 1)
     assert (after.status, after.outputs) == (Status.EXPIRED, ())
@@ -370,8 +370,8 @@ async def test_results_when_completed_late_then_the_time_counts_from_completion(
     young = await servers.add(Status.COMPLETED, created_at=servers.started_ms, completed_at=servers.now_ms())
     await servers.sweeps.results.sweep()
 
-    assert (await servers.look(record)).status is Status.EXPIRED
-    assert (await servers.look(young)).status is Status.COMPLETED
+    assert (await servers.reload(record)).status is Status.EXPIRED
+    assert (await servers.reload(young)).status is Status.COMPLETED
 
 
 async def test_results_when_a_retry_made_newer_ones_then_these_stay(servers: MemoryServers) -> None:
@@ -390,7 +390,7 @@ async def test_results_when_the_object_store_is_away_then_nothing_expires(server
     servers.objects.is_away = True
     await servers.sweeps.run_once()
 
-    assert (await servers.look(record)).status is Status.COMPLETED
+    assert (await servers.reload(record)).status is Status.COMPLETED
 
 
 # Workers
@@ -450,7 +450,7 @@ async def test_sweeps_when_every_server_is_away_then_a_round_survives(servers: M
 
     assert set(done.values()) == {0}
     assert servers.waiting() == 1
-    assert conversion_created(await servers.look(record)).token == 0
+    assert conversion_created(await servers.reload(record)).token == 0
 
 
 async def test_cache_entry_older_than_any_result_is_removed() -> None:

@@ -173,8 +173,8 @@ async def test_each_burst_of_refusals_is_logged_once() -> None:
             now += QUIET_S
         await layer(_scope("/api/v1/files"), None, send)  # type: ignore[arg-type]
 
-    told = [(entry["event"], entry.get("refused")) for entry in logged]
-    assert told == [("requests.shed", None), ("requests.shed_no_more", 10)] * 2
+    events = [(entry["event"], entry.get("refused")) for entry in logged]
+    assert events == [("requests.shed", None), ("requests.shed_no_more", 10)] * 2
 
 
 def test_limit_shrinks_on_missed_deadlines_and_grows_again() -> None:
@@ -182,7 +182,7 @@ def test_limit_shrinks_on_missed_deadlines_and_grows_again() -> None:
     limit = ConcurrencyLimit("requests", 32, lambda: now)
     for _ in range(10):
         limit.shrink()
-    assert limit.report().limit == 22, "those who were let in together are one sign"
+    assert limit.report().limit == 22, "requests admitted together count as one sign"
 
     for _ in range(20):
         now += SHRINK_EVERY_S
