@@ -17,6 +17,7 @@ from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
+from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 from file_service.housekeeping.schedule import run_housekeeping
 from file_service.http.authentication import Authentication, administrators_only
@@ -95,16 +96,10 @@ class FileService:
         )
 
     async def _prepare(self) -> None:
-        while True:
-            try:
-                await self._prepare_once()
-            except DependencyUnavailable as error:
-                log.warning("service.waits_for_dependency", code=error.stable_code, detail=error.detail)
-                await asyncio.sleep(self._prepare_retry_s)
-            else:
-                self.wiring.health.is_prepared = True
-                log.info("service.prepared")
-                return
+        retry_s = self._prepare_retry_s
+        await Retry(first_s=retry_s, longest_s=retry_s, on_failure=_log_wait)(self._prepare_once)
+        self.wiring.health.is_prepared = True
+        log.info("service.prepared")
 
     async def _prepare_once(self) -> None:
         await self._background_stores.ensure_indexes()
@@ -112,6 +107,10 @@ class FileService:
             await self._objects.ensure_bucket()
         if key := bootstrap_key(self._settings):
             await self._stores.access.put_key(key)
+
+
+def _log_wait(error: DependencyUnavailable, _failures: int) -> None:
+    log.warning("service.waits_for_dependency", code=error.stable_code, detail=error.detail)
 
 
 def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) -> Litestar:

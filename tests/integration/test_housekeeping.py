@@ -1,4 +1,4 @@
-"""Housekeeping on the real servers (behaviour I10): the dry run as users start it, several processes."""
+"""Housekeeping on the real servers (behaviour I10): the dry run as users start it, and several processes."""
 
 import asyncio
 import json
@@ -23,8 +23,8 @@ from tests.unit.file_service.housekeeping.records import OWNER, a_conversion, a_
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY_MS = 86_400_000
-# What is older than two seconds is an orphan here, because nobody can put an object into the past.
-IMPATIENT = {
+# An object is an orphan after two seconds here, because the age of an object cannot be set.
+SHORT_TIMES = {
     "CONVERTO_CONVERSION_TIMEOUT_S": "1",
     "CONVERTO_MEDIA_TIMEOUT_S": "1",
     "CONVERTO_ORPHAN_AGE_S": "2",
@@ -33,8 +33,8 @@ IMPATIENT = {
 }
 
 
-class Site:
-    """Real servers with a database and a bucket of their own."""
+class System:
+    """Real servers with their own database and bucket, and what is expected to be removed or kept."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -42,11 +42,11 @@ class Site:
         self.settings = Settings(**fields)  # type: ignore[arg-type]
         self.stores = MongoStores.connect(self.settings)
         self.objects = S3ObjectStore.connect(self.settings)
-        self.removed: set[str] = set()
-        self.kept: set[str] = set()
+        self.going: set[str] = set()
+        self.staying: set[str] = set()
 
     async def add(self, status: Status, *, ended_ms: int, goes: bool, outputs: tuple[int, ...] = ()) -> Conversion:
-        """A conversion with an object under each of these tokens; the first of them is its result."""
+        """Store a conversion with an object under each of these tokens; the first one is its output."""
         token = outputs[0] if outputs else 1
         record = a_conversion(status, now_ms=ended_ms, completed_at=ended_ms, token=token)
         if status is Status.COMPLETED:
@@ -55,21 +55,21 @@ class Site:
         for output_token in outputs:
             key = f"t/{OWNER}/out/{record.id}/{output_token}/result.pdf"
             await self.put(key, goes=goes or output_token != token)
-        (self.removed if goes else self.kept).add(record.id)
+        (self.going if goes else self.staying).add(record.id)
         return record
 
     async def add_file(self, status: FileStatus, *, updated_ms: int, goes: bool) -> File:
         file = a_file(status, now_ms=updated_ms, size_bytes=6)
         await self.stores.files.insert(file)
-        (self.removed if goes else self.kept).add(file.id)
+        (self.going if goes else self.staying).add(file.id)
         return file
 
     async def put(self, key: str, *, goes: bool) -> None:
         await self.objects.put(key, b"result", content_type="a/b")
-        (self.removed if goes else self.kept).add(key)
+        (self.going if goes else self.staying).add(key)
 
     async def fill(self) -> None:
-        """One of each kind that is removed, and similar ones that stay."""
+        """Store one record or object of each kind that is removed, and similar ones that stay."""
         now = now_ms()
         old = now - 40 * DAY_MS
         await self.add(Status.FAILED, ended_ms=old, goes=True, outputs=(2, 1))
@@ -86,7 +86,7 @@ class Site:
         young = await self.add_file(FileStatus.UPLOADED, updated_ms=now, goes=False)
         await self.put(young.key, goes=False)
         await self.put(f"t/{OWNER}/out/{new_id()}/1/lost.pdf", goes=True)
-        self.removed.add(await self.objects.start_multipart(source_key(OWNER, new_id(), 1), content_type="a/b"))
+        self.going.add(await self.objects.start_multipart(source_key(OWNER, new_id(), 1), content_type="a/b"))
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **self.environment}
@@ -95,7 +95,7 @@ class Site:
         return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
 
     async def run(self, *arguments: str) -> tuple[int | None, str, str]:
-        """Exit status, what it wrote, what it logged."""
+        """Run to the end; return exit status, output and log."""
         process = await self.start(*arguments)
         out, log = await asyncio.wait_for(process.communicate(), 60)
         return process.returncode, out.decode(), log.decode()
@@ -105,9 +105,9 @@ class Site:
         assert status == 0, log
         return {line["id"] for line in map(json.loads, out.splitlines()) if "id" in line}
 
-    async def held(self) -> dict[str, str]:
-        """Status of each record, and a word for each object and upload, by id or key."""
-        ids = sorted(self.removed | self.kept)
+    async def existing(self) -> dict[str, str]:
+        """Return the status of each record, and "there" for each object and upload, by id or key."""
+        ids = sorted(self.going | self.staying)
         records = [*await self.stores.conversions.get_many(ids), *await self.stores.files.get_many(ids)]
         uploads = await self.objects.list_uploads("t/", after=None, limit=1000)
         assert uploads is not None
@@ -120,61 +120,61 @@ class Site:
 
 
 @pytest.fixture
-async def site(servers: Any) -> AsyncIterator[Site]:
+async def system(servers: Any) -> AsyncIterator[System]:
     name = secrets.token_hex(4)
     own = {"CONVERTO_MONGODB_DATABASE": f"keeping_{name}", "CONVERTO_S3_BUCKET": f"keeping-{name}"}
-    one = Site({**servers.environment, **IMPATIENT, **own})
+    one = System({**servers.environment, **SHORT_TIMES, **own})
     await one.objects.ensure_bucket()
     await one.stores.ensure_indexes()
     yield one
     await one.close()
 
 
-async def test_three_processes_remove_exactly_what_the_dry_run_listed(site: Site) -> None:
+async def test_three_processes_remove_exactly_what_the_dry_run_listed(system: System) -> None:
     """I10: dry run, several instances at once, records first, on the servers that users have."""
-    await site.fill()
-    before = await site.held()
+    await system.fill()
+    before = await system.existing()
     async with asyncio.timeout(60):
-        while (listed := await site.listed()) != site.removed:
-            # The youngest orphans are not two seconds old yet; the list never holds more than what may be removed.
-            assert listed < site.removed, listed - site.removed
-    assert await site.held() == before
+        while (listed := await system.listed()) != system.going:
+            # The youngest orphans are not two seconds old yet; the dry run never lists more than what may go.
+            assert listed < system.going, listed - system.going
+    assert await system.existing() == before
 
-    ended = await asyncio.gather(*(site.run("--once") for _ in range(3)))
+    ended = await asyncio.gather(*(system.run("--once") for _ in range(3)))
 
     assert [status for status, _, _ in ended] == [0, 0, 0], ended
-    after = await site.held()
-    assert {name for name, status in before.items() if after.get(name) != status} == site.removed
-    assert await site.listed() == set()
+    after = await system.existing()
+    assert {name for name, status in before.items() if after.get(name) != status} == system.going
+    assert await system.listed() == set()
     done = [json.loads(line) for _, _, log in ended for line in log.splitlines() if "housekeeping.done" in line]
     for name, count in {"results": 1, "failures": 2, "records": 1, "files": 1, "sources": 1}.items():
         assert sum(entry[name] for entry in done) == count, (name, done)
 
 
-async def test_unknown_sweep_is_status_2_with_all_names(site: Site) -> None:
-    status, _, log = await site.run("--once", "--only", "failures,lunch")
+async def test_unknown_sweep_exits_with_status_2_and_the_names(system: System) -> None:
+    status, _, log = await system.run("--once", "--only", "failures,lunch")
 
     assert status == 2
     assert "Unknown sweep: lunch. Available sweeps: reaper, " in log
 
 
-async def test_database_outage_is_status_1(site: Site) -> None:
-    site.environment |= {"CONVERTO_MONGODB_URL": "mongodb://127.0.0.1:9", "CONVERTO_MONGODB_TIMEOUT_S": "0.3"}
-    once, told = await site.run("--once", "--only", "failures"), await site.run("--dry-run", "--only", "failures")
+async def test_absent_database_exits_with_status_1(system: System) -> None:
+    system.environment |= {"CONVERTO_MONGODB_URL": "mongodb://127.0.0.1:9", "CONVERTO_MONGODB_TIMEOUT_S": "0.3"}
+    once, dry = await system.run("--once", "--only", "failures"), await system.run("--dry-run", "--only", "failures")
 
-    assert (once[0], told[0]) == (1, 1)
+    assert (once[0], dry[0]) == (1, 1)
     assert "sweep.waits" in once[2]
-    assert "The list is incomplete: The database is not reachable" in told[2]
+    assert "The list is incomplete: The database is not reachable" in dry[2]
 
 
-async def test_bucket_of_another_database_is_left_alone(site: Site) -> None:
-    """An empty database, by a slip in a setting, must not empty the bucket."""
-    await site.fill()
-    assert (await site.run("--once", "--only", "orphans"))[0] == 0
-    before = await site.objects.list_keys("")
-    site.environment |= {"CONVERTO_MONGODB_DATABASE": f"wrong_{secrets.token_hex(4)}"}
-    status, _, log = await site.run("--once", "--only", "orphans,open_uploads")
+async def test_bucket_of_another_database_is_left_alone(system: System) -> None:
+    """An empty database, set by mistake, must not empty the bucket."""
+    await system.fill()
+    assert (await system.run("--once", "--only", "orphans"))[0] == 0
+    before = await system.objects.list_keys("")
+    system.environment |= {"CONVERTO_MONGODB_DATABASE": f"wrong_{secrets.token_hex(4)}"}
+    status, _, log = await system.run("--once", "--only", "orphans,open_uploads")
 
     assert status == 0
     assert "bucket.belongs_to_another_database" in log
-    assert await site.objects.list_keys("") == before
+    assert await system.objects.list_keys("") == before
