@@ -276,7 +276,7 @@ class Worker(Process):
         """Check that a quarantined conversion runs alone in its worker."""
         has_quarantined = any(engine.claimed.lane is Lane.QUARANTINE for engine in self.engines)
         if has_quarantined and len(self.engines) > 1:
-            self.servers.violations.append(f"{self.name} runs a quarantined conversion beside others")
+            self.servers.violations.append(f"{self.name} runs a quarantined conversion next to others")
 
 
 class _ScriptedJobs(JobRunner):

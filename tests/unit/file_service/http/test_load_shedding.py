@@ -31,7 +31,7 @@ async def test_slow_database_sheds_requests_above_the_limit() -> None:
             await system.until(excess_is_answered)
             assert system.stores.waiting - before <= 40
             assert (await system.api.get("/api/health/live")).status_code == 200
-            system.stores.go_on()
+            system.stores.resume()
             answers = await asyncio.gather(*asked)
 
         refused = [answer for answer in answers if answer.status_code != 200]
@@ -120,7 +120,7 @@ async def test_full_form_limit_does_not_affect_requests() -> None:
         await system.until(form_is_held)
         problem(await system.api.post("/api/v1/conversions", **form), 503, "overloaded")
         listed = asyncio.create_task(system.api.get("/api/v1/conversions"))
-        system.stores.go_on()
+        system.stores.resume()
 
         assert (await listed).status_code == 200
         assert (await slow).status_code == 201
