@@ -20,6 +20,7 @@ from deploy.local.errors import ProgramMissing
 from deploy.local.home import REPOSITORY, Home
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.stack import SERVERS, Stack
+from tests.distributions import UV, Distributions, build, install
 from tests.servers import Servers, from_containers, from_environment, from_stack
 
 # Short leases, so that what a killed worker held runs again within seconds.
@@ -68,6 +69,20 @@ def corpus() -> Path:
     if not folder.is_dir():
         pytest.skip("the corpus is not here; CONVERTO_CORPUS may name its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    """The wheel and the sdist of this repository."""
+    return build(tmp_path_factory.mktemp("distributions"))
+
+
+@pytest.fixture(scope="session")
+def installed_programs(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment that holds the wheel and its locked base dependencies."""
+    if not UV.exists():
+        skip_or_fail("uv is missing; it is in deploy/requirements/dev.txt")
+    return install(distributions.wheel, tmp_path_factory.mktemp("installed") / "venv")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-// Runs once, when the database is empty: a user for converto that may read and write its own database and nothing else.
+// Runs once, on an empty database: creates a user that may read and write the converto database only.
 db.getSiblingDB(process.env.MONGO_INITDB_DATABASE).createUser({
   user: "converto",
   pwd: process.env.MONGODB_PASSWORD,

@@ -1,6 +1,6 @@
-"""Exit status 0 while the worker of this container has told the database lately that it lives; for HEALTHCHECK.
+"""HEALTHCHECK: exit status 0 while the worker of this container has a recent heartbeat in the database.
 
-It asks the database rather than the process table: a worker that hangs is a process too.
+The process table would not show whether the worker hangs.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from converto_core.errors import ConvertoError
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import load_settings
 
-SILENCE_MS = 30_000  # a worker writes its record every five seconds
+SILENCE_MS = 30_000  # a worker updates its record every five seconds
 
 
 async def is_healthy() -> bool:
-    """True when a worker on this host was seen within the last half minute; the deadline is the database's own."""
+    """Whether a worker on this host had a heartbeat in the last 30 s; the database adapter sets the deadline."""
     stores = MongoStores.connect(load_settings())
     try:
         seen = await stores.workers.seen_since(int(time.time() * 1000) - SILENCE_MS)
@@ -26,13 +26,13 @@ async def is_healthy() -> bool:
 
 
 def main() -> int:
-    """0 when healthy; 1 with a line for `docker inspect` otherwise."""
+    """0 when healthy; otherwise 1 and a line for `docker inspect`."""
     try:
         if asyncio.run(is_healthy()):
             return 0
-        sys.stdout.write("No worker of this host was seen in the last 30 s.\n")
+        sys.stdout.write("No heartbeat from a worker on this host in the last 30 s.\n")
     except ConvertoError as error:
-        sys.stdout.write(f"The database does not say: {error.public_message}\n")
+        sys.stdout.write(f"The database cannot be queried: {error.public_message}\n")
     return 1
 
 

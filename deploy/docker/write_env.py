@@ -1,6 +1,6 @@
-"""Writes `.env` for docker compose from `.env.example`, with fresh secrets: `python3 deploy/docker/write_env.py`.
+"""Writes `.env` for docker compose from `.env.example` with new secrets: `python3 deploy/docker/write_env.py`.
 
-Standard library only: it runs before anything of converto is installed. An `.env` that is there is never touched.
+Standard library only, because it runs before anything is installed. An existing `.env` is never changed.
 """
 
 import os
@@ -14,7 +14,7 @@ PLACEHOLDER = re.compile(r"^([A-Z0-9_]+)=$", re.MULTILINE)
 
 
 def filled(example: str) -> str:
-    """The example with a random value for every name that has none; only letters and digits, so URLs can hold them."""
+    """Fill each empty value with a random one, made of characters that URLs accept."""
     return PLACEHOLDER.sub(lambda match: f"{match[1]}={_secret(match[1])}", example)
 
 
@@ -25,12 +25,12 @@ def _secret(name: str) -> str:
 
 
 def main() -> int:
-    """0 when written, 1 when there is one already."""
+    """0 when written, 1 when `.env` exists."""
     target = ROOT / ".env"
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        sys.stderr.write(f"{target} is there already and stays as it is. Move it away to get new secrets.\n")
+        sys.stderr.write(f"{target} already exists and was not changed. Move it away to get new secrets.\n")
         return 1
     with os.fdopen(descriptor, "w", encoding="utf-8") as written:
         written.write(filled((ROOT / ".env.example").read_text(encoding="utf-8")))

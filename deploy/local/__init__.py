@@ -1,1 +1,1 @@
-"""The laptop stack: every server and service as a plain process on loopback. It knows nothing of conversions."""
+"""The laptop stack: every server and service as a plain process on loopback."""

@@ -1,4 +1,4 @@
-"""`python -m deploy.local up|down|status`: the laptop stack at the terminal. It must not know how a part is started."""
+"""`python -m deploy.local up|down|status`: the laptop stack on the command line."""
 
 import argparse
 import asyncio
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from deploy.local.errors import AlreadyRunning, StackError, SupervisorGone
 from deploy.local.home import Home
-from deploy.local.stack.follow import changes
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.stack import EVERYTHING, Stack, StackState
+from deploy.local.stack.status_changes import changes
 from deploy.local.stack.supervisor import Process
 
-FOLLOW_EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
-    """Process entry: errors meant for people become one message and exit status 1."""
+    """Process entry; a `StackError` becomes one message and exit status 1."""
     arguments = parse(sys.argv[1:])
     commands: dict[str, Callable[[argparse.Namespace], int]] = {"up": run_up, "down": run_down, "status": show_status}
     try:
@@ -36,39 +36,41 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description="The converto stack on this machine.")
     parser.add_argument("command", choices=["up", "down", "status"])
     parser.add_argument("--home", type=Path, help="state folder (default: $CONVERTO_HOME, else .converto)")
-    parser.add_argument("--ports", choices=["default", "auto"], default="default", help="auto: any free ports")
+    parser.add_argument("--ports", choices=["default", "auto"], default="default", help="auto: use any free ports")
     parser.add_argument("--workers", type=int, help="worker processes (default: one per core)")
     parser.add_argument("--only", type=names, default=EVERYTHING, help=f"some of {','.join(EVERYTHING)}")
-    parser.add_argument("--detach", action="store_true", help="return when all is healthy and leave it running")
+    parser.add_argument(
+        "--detach", action="store_true", help="return when all parts are healthy and leave them running"
+    )
     return parser.parse_args(argv)
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Comma-separated parts of the stack; argparse turns the error into a message."""
+    """Parse comma-separated parts of the stack; argparse reports the error."""
     chosen = tuple(name.strip() for name in text.split(","))
     if unknown := set(chosen) - set(EVERYTHING):
-        raise argparse.ArgumentTypeError(f"no such part: {', '.join(sorted(unknown))}")
+        raise argparse.ArgumentTypeError(f"unknown part: {', '.join(sorted(unknown))}")
     return chosen
 
 
 def build_stack(arguments: argparse.Namespace) -> Stack:
-    """The stack that the command line speaks of."""
+    """The stack that the arguments describe."""
     return Stack(
         Home(arguments.home) if arguments.home else Home.default(),
         ports=Ports.free() if arguments.ports == "auto" else Ports.from_environment(os.environ),
         workers=arguments.workers,
-        is_guarded=not arguments.detach,
+        is_watched=not arguments.detach,
         report=say_healthy,
     )
 
 
 def run_up(arguments: argparse.Namespace) -> int:
-    """Start the stack; in the foreground stay until Ctrl-C."""
+    """Start the stack; without --detach, stay until Ctrl-C."""
     return asyncio.run(up(build_stack(arguments), only=arguments.only, is_detached=arguments.detach))
 
 
 def run_down(arguments: argparse.Namespace) -> int:
-    """Stop the stack of this folder, also one that another terminal started or that crashed half-way."""
+    """Stop the stack of this folder, even if another terminal started it or it crashed."""
     stack = build_stack(arguments)
     was_running = stack.supervisor_pid() is not None
     asyncio.run(stack.stop())
@@ -77,7 +79,7 @@ def run_down(arguments: argparse.Namespace) -> int:
 
 
 def show_status(arguments: argparse.Namespace) -> int:
-    """Say what runs; exit status 1 when nothing does."""
+    """Print what is running; exit status 1 if nothing is."""
     stack = build_stack(arguments)
     state = stack.state()
     if state is None:
@@ -90,7 +92,7 @@ def show_status(arguments: argparse.Namespace) -> int:
 
 
 async def up(stack: Stack, *, only: Sequence[str], is_detached: bool) -> int:
-    """Start, say where it is, follow it until a signal, stop in order."""
+    """Start the stack, print its URL, watch it until a signal, stop it in order."""
     stopping = StopRequests(stack)
     started = time.monotonic()
     say("Starting converto …")
@@ -109,17 +111,17 @@ async def up(stack: Stack, *, only: Sequence[str], is_detached: bool) -> int:
     if state := await asyncio.to_thread(stack.state):
         say_where(state)
     if is_detached:
-        say("It goes on running; `make down` stops it.")
+        say("It keeps running; `make down` stops it.")
         return 0
     say("Ctrl-C stops everything; the data stays.")
     return await follow_until_asked(stack, stopping, processes)
 
 
 async def follow_until_asked(stack: Stack, stopping: "StopRequests", before: dict[str, Process]) -> int:
-    """One line for each part that ended and was started again; then the end in good order."""
+    """Print a line for each part that ended or restarted; stop the stack when asked."""
     if not await follow(stack, stopping.asked, before):
         return 1
-    say("Stopping: workers, then the file service, then the servers … (Ctrl-C again ends all at once)")
+    say("Stopping: workers, then the file service, then the servers … (Ctrl-C again kills everything)")
     started = time.monotonic()
     await stack.stop()
     say(f"Everything is stopped after {time.monotonic() - started:.1f} s. The data is in {stack.home.data}")
@@ -127,7 +129,7 @@ async def follow_until_asked(stack: Stack, stopping: "StopRequests", before: dic
 
 
 async def follow(stack: Stack, asked: asyncio.Event, before: dict[str, Process]) -> bool:
-    """Report until a stop is asked for (True) or somebody else ended the stack (False)."""
+    """Report changes until a stop is requested (True) or the stack was stopped elsewhere (False)."""
     while not asked.is_set():
         try:
             now = await asyncio.to_thread(stack.processes)
@@ -138,14 +140,14 @@ async def follow(stack: Stack, asked: asyncio.Event, before: dict[str, Process])
             say(line)
         before = now
         try:
-            await asyncio.wait_for(asked.wait(), FOLLOW_EVERY_S)
+            await asyncio.wait_for(asked.wait(), POLL_INTERVAL_S)
         except TimeoutError:
             continue
     return True
 
 
 async def end_of_supervisor(stack: Stack) -> str:
-    """What to say when supervisord is gone: stopped from elsewhere, or died; then nothing of it is left."""
+    """The message when supervisord is gone; if it died, stops what is left."""
     if not stack.home.stack_file.exists():
         return "converto was stopped from another terminal."
     await stack.stop()
@@ -153,7 +155,7 @@ async def end_of_supervisor(stack: Stack) -> str:
 
 
 class StopRequests:
-    """Turns signals into one orderly stop and, at the second one, a hard one."""
+    """Turns the first signal into an orderly stop, the second one into a kill."""
 
     def __init__(self, stack: Stack) -> None:
         self.asked = asyncio.Event()
@@ -163,26 +165,26 @@ class StopRequests:
             asyncio.get_running_loop().add_signal_handler(number, self._ask)
 
     def on_first(self, call: Callable[[], object]) -> None:
-        """What else to do at the first signal."""
+        """Set what else to do at the first signal."""
         self._first = call
 
     def _ask(self) -> None:
         if self.asked.is_set():
             self._stack.kill_everything()
-            say("Everything was ended at once. The data is as it was; the next start mends what was cut short.")
+            say("Everything was killed. The data is kept; the next start recovers interrupted work.")
             os._exit(130)
         self.asked.set()
         self._first()
 
 
 def say_healthy(name: str, seconds: float) -> None:
-    """One line per part; the guard is nothing a user waits for."""
-    if name != "guard":
+    """One line for each part, except the watchdog, which no user waits for."""
+    if name != "watchdog":
         say(f"  {name:<10} healthy after {seconds:4.1f} s")
 
 
 def say_where(state: StackState) -> None:
-    """What a user needs to go on."""
+    """Print URL, API page and key."""
     if "api" not in state.pids:
         return
     say(f"  URL        {state.url}")
@@ -191,7 +193,7 @@ def say_where(state: StackState) -> None:
 
 
 def say(text: str) -> None:
-    """To the terminal, at once also through a pipe."""
+    """Print at once, also through a pipe."""
     print(text, flush=True)
 
 

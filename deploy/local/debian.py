@@ -1,4 +1,4 @@
-"""Installs Debian packages and leaves no new server running. Standard library only; it knows no Python packages."""
+"""Installs Debian packages without starting their services. Standard library only."""
 
 import os
 import shutil
@@ -8,35 +8,35 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LIST = Path(__file__).with_name("packages.txt")
-# Debian's answer to "may a package start its service?"; 101 says no.
+# Debian asks this script whether a package may start its service; exit status 101 denies it.
 POLICY = Path("/usr/sbin/policy-rc.d")
 NEVER_START = "#!/bin/sh\nexit 101\n"
-# What these packages would start now and at every boot, listening on all networks. The stack runs its own broker.
+# Services that these packages would start now and at boot, listening on all interfaces. The stack has its own broker.
 SERVICES = {"rabbitmq-server": ("rabbitmq-server.service", "epmd.service", "epmd.socket")}
 
 
 class CannotInstall(Exception):
-    """The user has to install something; the text says what and how."""
+    """The user has to install packages; the message contains the command."""
 
 
 def wanted_packages() -> list[list[str]]:
-    """Each package of the list with the names that other releases give it."""
+    """Each package of the list, with its names in different releases."""
     lines = [line.strip() for line in LIST.read_text(encoding="utf-8").splitlines()]
     return [[name.strip() for name in line.split("|")] for line in lines if line and not line.startswith("#")]
 
 
 def missing_packages(wanted: Iterable[list[str]]) -> list[str]:
-    """Names to install: for each entry none of whose names is installed, the first one that apt knows."""
+    """Names to install: the first name known to apt, for each entry without an installed name."""
     entries = list(wanted)
     installed = installed_packages({name for names in entries for name in names} | {"libreoffice-core"})
     return [names[0] if len(names) == 1 else _first_known(names) for names in still_missing(entries, installed)]
 
 
 def still_missing(wanted: Iterable[list[str]], installed: set[str]) -> list[list[str]]:
-    """Entries none of whose names is installed, each with the names that fit beside what is."""
+    """Entries without an installed name, with the names that do not conflict with installed packages."""
     missing = [names for names in wanted if not installed & set(names)]
     if "libreoffice-core" in installed:
-        # The packages without a desktop would remove LibreOffice's desktop ones.
+        # The -nogui packages would remove an installed LibreOffice desktop.
         missing = [[name for name in names if not name.endswith("-nogui")] or names for names in missing]
     return missing
 
@@ -44,23 +44,21 @@ def still_missing(wanted: Iterable[list[str]], installed: set[str]) -> list[list
 def installed_packages(names: Iterable[str]) -> set[str]:
     """Which of these packages are installed."""
     command = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *sorted(names)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # unknown names give status 1
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # exits with 1 for unknown names
     rows = [line.split() for line in answer.stdout.splitlines()]
     return {row[0] for row in rows if row[1:] == ["installed"]}
 
 
 def install(names: list[str]) -> None:
-    """Install packages as root; raises `CannotInstall` with the command to type when we may not."""
+    """Install packages as root; raises `CannotInstall` with the command to run when not permitted."""
     root = as_root()
     if root is None:
-        raise CannotInstall(
-            f"these packages are missing, and this user may not install them. Please run:\n  {by_hand(names)}"
-        )
+        raise CannotInstall(f"packages are missing and this user may not install them. Run:\n  {by_hand(names)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--quiet"]
     subprocess.run([*apt, "update"], env=environment, check=True)
     with services_kept_down(root):
-        # --no-remove: rather fail than take away what the user has.
+        # --no-remove: fail rather than remove the user's packages.
         options = ["--yes", "--no-install-recommends", "--no-remove"]
         subprocess.run([*apt, "install", *options, *names], env=environment, check=True)
     for name in names:
@@ -68,7 +66,7 @@ def install(names: list[str]) -> None:
 
 
 def as_root() -> list[str] | None:
-    """What to put before a command to run it as root; None when we may not."""
+    """The command prefix to become root; None when not permitted."""
     if os.geteuid() == 0:
         return []
     if (
@@ -80,13 +78,13 @@ def as_root() -> list[str] | None:
 
 
 def by_hand(names: list[str]) -> str:
-    """The command for the user."""
+    """The command that the user has to run."""
     return f"sudo apt-get install --no-install-recommends {' '.join(names)}"
 
 
 @contextmanager
 def services_kept_down(root: list[str]) -> Iterator[None]:
-    """No package starts its service meanwhile; a policy that stands already is left alone."""
+    """Prevent packages from starting services; an existing policy is kept."""
     if POLICY.exists():
         yield
         return
@@ -99,7 +97,7 @@ def services_kept_down(root: list[str]) -> Iterator[None]:
 
 
 def keep_off(root: list[str], services: Iterable[str]) -> None:
-    """Not at the next boot either. Only called for what we have just installed; without systemd nothing would start."""
+    """Disable services at boot; only for packages installed just now. Without systemd nothing would start."""
     if Path("/run/systemd/system").exists():
         for service in services:
             subprocess.run(
@@ -108,7 +106,7 @@ def keep_off(root: list[str], services: Iterable[str]) -> None:
 
 
 def _first_known(names: list[str]) -> str:
-    """The first name that apt has a package for; the first of all when apt has never been updated."""
+    """The first name known to apt; the first of all when apt has no package lists."""
     for name in names:
         answer = subprocess.run(["apt-cache", "show", name], capture_output=True, check=False)
         if answer.returncode == 0 and answer.stdout:

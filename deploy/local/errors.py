@@ -1,10 +1,10 @@
-"""What can go wrong with the laptop stack, in words for the person at the terminal.
+"""Errors of the laptop stack, with messages for the person at the terminal.
 
 StackError
-├── PortInUse        somebody else listens there
+├── PortInUse        another program listens there
 ├── ProgramMissing   a server is not installed
 ├── AlreadyRunning   a stack of this folder runs and is healthy
-├── StartFailed      a part ended, or was not healthy in time
+├── StartFailed      a part ended or did not become healthy in time
 └── SupervisorGone   the supervisor does not answer
 """
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 
 class StackError(Exception):
-    """Something a person has to know; the text says what failed and what to do."""
+    """Base of all errors here; the message says what failed and what to do."""
 
 
 class PortInUse(StackError):
-    """A port that the stack needs is taken."""
+    """A port of the stack is in use."""
 
     def __init__(self, *, name: str, port: int, owner: str, variable: str) -> None:
         by = f" by {owner}" if owner else ""
@@ -30,11 +30,11 @@ class ProgramMissing(StackError):
     """A program of the stack is not installed."""
 
     def __init__(self, program: str) -> None:
-        super().__init__(f"{program} is not installed. `make setup` installs it, or says which package has it.")
+        super().__init__(f"{program} is not installed. `make setup` installs it or names the package.")
 
 
 class AlreadyRunning(StackError):
-    """The stack of this state folder is up."""
+    """The stack of this state folder is already running."""
 
     def __init__(self, url: str) -> None:
         super().__init__(f"converto is already running at {url}. `make down` stops it.")
@@ -42,18 +42,18 @@ class AlreadyRunning(StackError):
 
 
 class StartFailed(StackError):
-    """A part of the stack did not start; the end of its log is in the text."""
+    """A part of the stack did not start; the message includes the end of its log."""
 
     def __init__(self, name: str, reason: str, log: Path) -> None:
         super().__init__(f"{name} {reason}. Its log is {log}\n{tail_of(log)}".rstrip())
 
 
 class SupervisorGone(StackError):
-    """The process that holds the stack together does not answer."""
+    """supervisord does not answer."""
 
 
 def tail_of(log: Path, *, lines: int = 12) -> str:
-    """The last lines of a log, indented; empty when there is none."""
+    """The last lines of a log, indented; empty without a log."""
     if not log.exists():
         return ""
     with log.open("rb") as stream:

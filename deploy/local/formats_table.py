@@ -1,7 +1,7 @@
-"""`python -m deploy.local.formats_table`: writes the table of formats into the README, from the converters themselves.
+"""`python -m deploy.local.formats_table`: writes the README's table of formats from the converters.
 
-With `--check` it writes nothing and says whether the table is current. What a converter offers depends on the programs
-that are installed, so the table is what a machine after `make setup` can do.
+`--check` only verifies that the table is current. Offers depend on the installed programs, so the table shows what a
+machine can do after `make setup`.
 """
 
 import argparse
@@ -22,23 +22,23 @@ _HEAD = ("| from | to | by | options |", "|---|---|---|---|")
 
 
 def main() -> int:
-    """0 when the README holds the current table, or has just been given it; 1 when `--check` finds another one."""
+    """0 when the table is current or was updated; 1 when `--check` finds an outdated one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 when the table is old")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit status 1 when the table is outdated")
     arguments = parser.parse_args()
     text = README.read_text(encoding="utf-8")
     renewed = with_table(text, table(asyncio.run(installed_offers())))
     if renewed == text:
         return 0
     if arguments.check:
-        print("The table of formats in the README is old; run: make readme", file=sys.stderr)
+        print("The table of formats in the README is outdated; run: make readme", file=sys.stderr)
         return 1
     README.write_text(renewed, encoding="utf-8")
     return 0
 
 
 async def installed_offers() -> tuple[Offer, ...]:
-    """What the converters of this code base offer on this machine, by family."""
+    """The offers of all converters on this machine, by family."""
     converters = build_converters(await Sandbox.choose("auto"))
     try:
         return tuple(sorted(await offers_of(converters), key=lambda offer: list(Family).index(offer.family)))
@@ -48,12 +48,12 @@ async def installed_offers() -> tuple[Offer, ...]:
 
 
 def table(offers: Sequence[Offer]) -> str:
-    """One row for each converter: sources, targets, program, names of its options."""
+    """One row for each converter: sources, targets, program, options."""
     return "\n".join((*_HEAD, *(_row(offer) for offer in offers)))
 
 
 def with_table(text: str, renewed: str) -> str:
-    """The README with this table between its two marks; raises `ValueError` when a mark is missing."""
+    """The README with this table between its markers; raises ValueError when a marker is missing."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{renewed}\n{END}{after}"

@@ -1,4 +1,4 @@
-"""The state folder of one stack: where its data, logs, sockets and secrets lie. It must not know what runs."""
+"""The state folder of one stack: data, logs, sockets and secrets."""
 
 import asyncio
 import fcntl
@@ -16,12 +16,12 @@ import msgspec
 from converto_core.access import new_key_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# A socket's path has room for 108 bytes on Linux and 104 on macOS, the closing zero included.
+# A socket path may have 108 bytes on Linux and 104 on macOS, including the terminating zero.
 LONGEST_SOCKET_PATH = 100
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """Made once per state folder, so that a second start finds the data of the first one again."""
+    """Created once per state folder, so that later starts can read the existing data."""
 
     api_key: str
     rabbitmq_password: str
@@ -30,7 +30,7 @@ class Secrets(msgspec.Struct, frozen=True):
 
 
 class Home:
-    """One state folder. Everything in it belongs to one stack and is readable by its owner only."""
+    """One state folder; everything in it belongs to one stack and is readable by its owner only."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -41,12 +41,12 @@ class Home:
 
     @classmethod
     def default(cls) -> "Home":
-        """The folder named by `CONVERTO_HOME`, else `.converto` beside the sources."""
+        """The folder in `CONVERTO_HOME`, else `.converto` in the repository."""
         return cls(Path(os.environ.get("CONVERTO_HOME") or REPOSITORY / ".converto"))
 
     @property
     def socket(self) -> Path:
-        """Where the supervisor listens; a short path in the temp folder when the state folder lies too deep."""
+        """The supervisor's socket; in the temporary folder when the path in the state folder would be too long."""
         inside = self.run / "supervisor.sock"
         if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH:
             return inside
@@ -54,13 +54,13 @@ class Home:
         return Path(tempfile.gettempdir()) / f"converto-{os.getuid()}-{digest}" / "supervisor.sock"
 
     def create(self) -> None:
-        """Make the folders; existing ones are closed to others."""
+        """Create the folders and make existing ones private."""
         for folder in (self.root, self.data, self.logs, self.run, self.socket.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
 
     def secrets(self) -> Secrets:
-        """Read this folder's secrets, or make them when there are none yet."""
+        """Read this folder's secrets, or create them."""
         path = self.root / "secrets.json"
         if path.exists():
             return msgspec.json.decode(path.read_bytes(), type=Secrets)
@@ -75,9 +75,9 @@ class Home:
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Hold the folder against a second `up` or `down`; waits for the other one."""
+        """Lock the folder against another `up` or `down`; waits until it is free."""
         with (self.run / "lock").open("w") as lock:
-            while not _take(lock):  # noqa: ASYNC110 - another process holds it, no event of ours tells its end
+            while not _take(lock):  # noqa: ASYNC110 - another process holds it and sends no event
                 await asyncio.sleep(0.1)
             yield
 
@@ -91,7 +91,7 @@ def _take(lock: IO[str]) -> bool:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically, readable by its owner only."""
     half = path.with_name(path.name + ".part")
     half.unlink(missing_ok=True)
     with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:

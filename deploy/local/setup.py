@@ -1,7 +1,7 @@
 """Installs what the stack needs: `python3 -m deploy.local.setup [--dev]`.
 
-Standard library only: it runs before the rest. Safe to repeat: it looks first and does only what is missing, so that
-nothing to do takes a fraction of a second.
+Standard library only, because it runs before anything is installed. It is idempotent and does only what is missing; a
+complete installation takes a fraction of a second.
 """
 
 import argparse
@@ -20,16 +20,16 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "converto-setup.json"
 OLDEST_PYTHON = (3, 11)
-# What to look for where there is no dpkg to ask.
+# The programs to look for on systems without dpkg.
 PROGRAMS = ("rabbitmq-server", "soffice", "pdftoppm", "vips", "ffmpeg", "assimp", "bwrap", "prlimit")
 
 
 class SetupFailed(Exception):
-    """Something that this script cannot do by itself; the text says what the user has to do."""
+    """The user has to do something first; the message says what."""
 
 
 def main() -> None:
-    """Process entry: a failure is one message and exit status 1."""
+    """Process entry; a failure is one message and exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m deploy.local.setup", description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what checks and tests need")
     arguments = parser.parse_args()
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def set_up(lock: str) -> None:
-    """Install the machine's packages, the locked Python packages and the project, each where it is missing."""
+    """Install system packages, locked Python packages and the project, if missing."""
     if sys.version_info < OLDEST_PYTHON:
         raise SetupFailed(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     install_packages()
@@ -53,7 +53,7 @@ def set_up(lock: str) -> None:
 
 
 def install_packages() -> None:
-    """The machine's own packages: by apt where there is apt, else only a look at what is there."""
+    """Install system packages with apt; without dpkg, only check that the programs exist."""
     if not shutil.which("dpkg-query"):
         refuse_missing_programs()
         return
@@ -67,26 +67,26 @@ def install_packages() -> None:
 
 
 def refuse_missing_programs() -> None:
-    """On other systems than Debian's kin the user installs the programs."""
+    """Raise `SetupFailed` for missing programs on systems that are not based on Debian."""
     missing = [program for program in PROGRAMS if not shutil.which(program)]
     if missing:
         raise SetupFailed(
-            f"please install RabbitMQ, LibreOffice, poppler, libvips, ffmpeg, assimp, bubblewrap; not found: {missing}"
+            f"install RabbitMQ, LibreOffice, poppler, libvips, ffmpeg, assimp and bubblewrap; not found: {missing}"
         )
 
 
 def make_environment() -> None:
-    """`.venv` with its own pip; made anew when the Python it was made with is gone."""
+    """Create `.venv` with pip; recreate it when its Python is gone."""
     if PYTHON.exists():
         return
-    say(f"Making .venv with Python {sys.version.split()[0]}")
+    say(f"Creating .venv with Python {sys.version.split()[0]}")
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
 
 
 def install_locked(lock: str) -> None:
-    """The locked packages, each checked against its hash; skipped when this very lock is installed already."""
+    """Install the locked packages with verified hashes; skipped when this lock is already installed."""
     path = ROOT / "deploy" / "requirements" / f"{lock}.txt"
-    # The developers' lock holds all of the other one.
+    # The dev lock contains everything in the local lock.
     if is_stamped("dev", digest_of(path.with_name("dev.txt"))) or is_stamped(lock, digest_of(path)):
         return
     say(f"Installing the Python packages of {path.relative_to(ROOT)}, a minute or two")
@@ -95,7 +95,7 @@ def install_locked(lock: str) -> None:
 
 
 def install_project() -> None:
-    """converto itself, in place: the sources stay where they are and `converto` is a command."""
+    """Install converto in editable mode, so that `converto` is a command."""
     digest = digest_of(ROOT / "pyproject.toml")
     if is_stamped("project", digest) and (VENV / "bin" / "converto").exists():
         return
@@ -105,34 +105,34 @@ def install_project() -> None:
 
 
 def pip(*arguments: str) -> None:
-    """`pip install` in `.venv`, quiet as long as all goes well."""
+    """Run `pip install` in `.venv`, quiet unless it fails."""
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
     subprocess.run([*command, *arguments], cwd=ROOT, check=True)
 
 
 def digest_of(path: Path) -> str:
-    """Changes when the file does."""
+    """SHA-256 of a file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def is_stamped(name: str, digest: str) -> bool:
-    """Whether this step was done for this very file, in this `.venv`."""
+    """Whether this step was completed for this digest in this `.venv`."""
     return stamps().get(name) == digest
 
 
 def stamp(name: str, digest: str) -> None:
-    """Remember that a step is done. Another lock's stamp is void then: the packages may differ from it."""
+    """Record a completed step. Installing one lock invalidates the other's stamp, as packages may differ."""
     kept = {key: value for key, value in stamps().items() if key == "project" or name == "project"}
     STAMP.write_text(json.dumps(kept | {name: digest}))
 
 
 def stamps() -> dict[str, str]:
-    """What was done in this `.venv` so far."""
+    """The steps completed in this `.venv`, with their digests."""
     return dict(json.loads(STAMP.read_text())) if STAMP.exists() else {}
 
 
 def say(text: str) -> None:
-    """To the terminal, before the program that works on it speaks."""
+    """Print before the output of the next program."""
     print(text, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The Python client of converto: `Converto` for plain code, `AsyncConverto` for asynchronous code. It speaks HTTP only.
+"""Python client of a converto file service: `Converto` blocks, `AsyncConverto` is for asyncio.
 
 with Converto("http://127.0.0.1:8080", "cvt_…") as client:
     client.convert("deck.pptx", to="pdf").wait().save("out/")
@@ -32,6 +32,7 @@ from converto_client.errors import (
 )
 from converto_client.retry import Retry
 from converto_client.transfers.resume import ResumeStore
+from converto_core.version import __version__
 
 __all__ = [
     "Admin",
@@ -62,4 +63,5 @@ __all__ = [
     "UploadIncomplete",
     "UploadRefused",
     "WaitTimeout",
+    "__version__",
 ]

@@ -1,10 +1,12 @@
-"""What the file service answers to administrators, as frozen structs. Like `models`, it passes over unknown fields."""
+"""Frozen structs for the answers to administrators; unknown fields are ignored, as in `models`."""
 
 import msgspec
 
+from converto_client.models import Page
+
 
 class ConversionThen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a conversion's record said when its message was set aside."""
+    """The state of a conversion when its message became a dead letter."""
 
     status: str
     token: int = 0
@@ -13,14 +15,14 @@ class ConversionThen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionNow(ConversionThen, frozen=True, kw_only=True):
-    """What it says now, whose it is, and when its next wake-up leaves by itself (ms since the epoch)."""
+    """The current state, the owner, and when the next message is published anyway (ms since the epoch)."""
 
     owner: str = ""
     wakeup_due_at: int | None = None
 
 
 class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that the broker set aside; `explanation` says why. Times are milliseconds since the epoch, UTC."""
+    """A message that the broker dead-lettered; `explanation` says why. Times are milliseconds since the epoch, UTC."""
 
     id: str
     reason: str
@@ -38,7 +40,7 @@ class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(DeadLetterSummary, frozen=True, kw_only=True):
-    """The same with its body (base64 where `is_binary`), and what became of its conversion and what to do."""
+    """A dead letter with its body (base64 if `is_binary`), the state of its conversion and advice."""
 
     body: str = ""
     is_binary: bool = False
@@ -48,23 +50,21 @@ class DeadLetter(DeadLetterSummary, frozen=True, kw_only=True):
     advice: str = ""
 
 
-class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of parked messages, the last that died first; `next` is the cursor of the page after it."""
+class DeadLetterPage(Page, frozen=True, kw_only=True):
+    """One page of dead letters, newest first."""
 
     messages: tuple[DeadLetterSummary, ...]
-    next: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that stays, and why."""
+    """A dead letter that was kept, and why."""
 
     id: str
     message: str = ""
 
 
-class DeadLettersHandled(msgspec.Struct, frozen=True, kw_only=True):
-    """How many messages of one page were settled, and which were not; `next` is where the next page begins."""
+class DeadLettersHandled(Page, frozen=True, kw_only=True):
+    """How many dead letters of one page were handled, and which were kept."""
 
     settled: int
     refusals: tuple[Refusal, ...] = ()
-    next: str | None = None

@@ -1,7 +1,4 @@
-"""The asynchronous client: every call of the API under a plain name, and one handle per conversion.
-
-It speaks HTTP only. `converto_client.client` offers the same names to code without an event loop.
-"""
+"""The asynchronous client: one method for each API call. `converto_client.client` is its blocking twin."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -30,7 +27,7 @@ from converto_client.models import (
 )
 from converto_client.retry import Retry
 from converto_client.transfers.resume import ResumeStore
-from converto_client.transfers.source import OnBytes, look_at
+from converto_client.transfers.source import OnBytes, inspect
 from converto_client.transfers.submission import Submission
 from converto_client.transport import API, Sleep, Transport, decoded, segment, without_none
 
@@ -38,7 +35,7 @@ PAGE_LENGTH = 200
 
 
 class AsyncConverto:
-    """A client of one file service. Close it with `aclose()` or use it with `async with`."""
+    """A client of one file service. Use it in an `async with` statement, or call `aclose()`."""
 
     def __init__(
         self,
@@ -51,20 +48,21 @@ class AsyncConverto:
         http: httpx2.AsyncBaseTransport | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """With a `ResumeStore` the same call goes on after a crash; without, each call begins something new.
+        """With a `ResumeStore` a repeated call resumes after a crash; without one, each call starts a new conversion.
 
-        `timeout_s` is the longest silence of the server in seconds; `http` and `sleep` are for tests.
+        `timeout_s` is the read timeout in seconds; `http` and `sleep` are for tests. Raises ValueError for a malformed
+        URL.
         """
         self._transport = Transport(url, api_key, timeout_s=timeout_s, retry=retry, http=http, sleep=sleep)
         self._resume = resume
 
     @property
     def admin(self) -> AsyncAdmin:
-        """What only an administrator's key may ask."""
+        """Calls that need an administrator's key."""
         return AsyncAdmin(self._transport)
 
     async def __aenter__(self) -> Self:
-        """Nothing is sent yet."""
+        """Sends nothing yet."""
         return self
 
     async def __aexit__(
@@ -89,10 +87,10 @@ class AsyncConverto:
         append: Sequence[str | Path] = (),
         on_bytes: OnBytes = ignore,
     ) -> AsyncConversion:
-        """Upload a local file and have it converted; returns as soon as the server has confirmed the upload.
+        """Upload a local file and convert it; returns as soon as the server has confirmed the upload.
 
-        Files of `append` are uploaded too and joined to the end of the first, in order (PDF to PDF). With `fresh` the
-        programs run even when the same was made before.
+        Files in `append` are uploaded too and appended to the first one in this order (PDF to PDF). `fresh` runs the
+        conversion even when its result is cached.
         """
         if append:
             uploaded = [await self.upload(path, client_id=client_id, on_bytes=on_bytes) for path in (source, *append)]
@@ -100,7 +98,7 @@ class AsyncConverto:
             return await self.convert_uploaded(
                 first, to, options=options, client_id=client_id, lane=lane, fresh=fresh, append_file_ids=more
             )
-        local = await look_at(source)
+        local = await inspect(source)
         request = without_none(
             target_format=to,
             options=dict(options or {}) or None,
@@ -109,18 +107,18 @@ class AsyncConverto:
             fresh=fresh or None,
         )
         body = {**request, "file": without_none(**local.declaration(), client_id=client_id)}
-        work = Submission(self._transport, self._resume, local, body, on_bytes)
-        record = await work.conversion()
-        return AsyncConversion(self._transport, record, forget=work.forget)
+        submission = Submission(self._transport, self._resume, local, body, on_bytes)
+        record = await submission.conversion()
+        return AsyncConversion(self._transport, record, forget=submission.forget)
 
     async def upload(
         self, source: str | Path, *, client_id: str | None = None, on_bytes: OnBytes = ignore
     ) -> FileRecord:
         """Upload a local file without converting it."""
-        local = await look_at(source)
+        local = await inspect(source)
         body = without_none(**local.declaration(), client_id=client_id)
-        work = Submission(self._transport, self._resume, local, body, on_bytes)
-        return await work.file()
+        submission = Submission(self._transport, self._resume, local, body, on_bytes)
+        return await submission.file()
 
     async def convert_uploaded(
         self,
@@ -133,7 +131,7 @@ class AsyncConverto:
         fresh: bool = False,
         append_file_ids: Sequence[str] = (),
     ) -> AsyncConversion:
-        """Have a file converted that is at the server already, joined with others that are (`append_file_ids`)."""
+        """Convert a file that is already uploaded, with other uploaded files appended (`append_file_ids`)."""
         body = without_none(
             file_id=file_id,
             append_file_ids=list(append_file_ids) or None,
@@ -147,11 +145,11 @@ class AsyncConverto:
         return AsyncConversion(self._transport, created.conversion)
 
     async def conversion(self, conversion_id: str) -> AsyncConversion:
-        """A handle on a conversion that exists."""
+        """The handle of an existing conversion."""
         return AsyncConversion(self._transport, await self.status(conversion_id))
 
     async def status(self, conversion_id: str) -> ConversionRecord:
-        """How a conversion stands."""
+        """The current record of a conversion."""
         return await self._transport.call("GET", f"/conversions/{segment(conversion_id)}", ConversionRecord)
 
     async def page(
@@ -164,7 +162,7 @@ class AsyncConverto:
         limit: int = 50,
         after: str | None = None,
     ) -> ConversionPage:
-        """One page of conversions, newest first; `after` is the `next` of the page before."""
+        """One page of conversions, newest first; `after` is the `next` of the previous page."""
         params = without_none(
             status=",".join(status) or None,
             client_id=client_id,
@@ -183,7 +181,7 @@ class AsyncConverto:
         file_id: str | None = None,
         target_format: str | None = None,
     ) -> AsyncGenerator[ConversionRecord, None]:
-        """All conversions, newest first, page after page as they are needed."""
+        """All conversions, newest first; pages are requested as needed."""
         after: str | None = None
         wanted = tuple(status)
         while True:
@@ -202,11 +200,11 @@ class AsyncConverto:
             after = page.next
 
     async def history(self, conversion_id: str) -> History:
-        """What happened to a conversion, oldest first."""
+        """The history of a conversion, oldest entry first."""
         return await self._transport.call("GET", f"/conversions/{segment(conversion_id)}/history", History)
 
     async def outputs(self, conversion_id: str) -> tuple[OutputLink, ...]:
-        """The results of a completed conversion with fresh presigned URLs."""
+        """The results of a completed conversion with new presigned URLs."""
         return await outputs_of(self._transport, conversion_id)
 
     async def cancel(self, conversion_id: str) -> ConversionRecord:
@@ -218,7 +216,7 @@ class AsyncConverto:
         return await self._transport.call("POST", f"/conversions/{segment(conversion_id)}/retry", ConversionRecord)
 
     async def delete(self, conversion_id: str) -> None:
-        """Remove a finished conversion and its results."""
+        """Delete a finished conversion and its results."""
         await self._transport.send("DELETE", f"{API}/conversions/{segment(conversion_id)}")
 
     async def file(self, file_id: str) -> FileRecord:
@@ -230,15 +228,15 @@ class AsyncConverto:
         return await self._transport.call("GET", "/files", FilePage, params=without_none(limit=limit, after=after))
 
     async def delete_file(self, file_id: str) -> None:
-        """Remove an uploaded file; conversions that still wait for it are cancelled."""
+        """Delete an uploaded file; conversions that still wait for it are cancelled."""
         await self._transport.send("DELETE", f"{API}/files/{segment(file_id)}")
 
     def events(self, *, client_id: str | None = None) -> AsyncGenerator[ConversionRecord, None]:
-        """Every change of all my conversions (of this label), live and without end."""
+        """Every change of the caller's conversions (with this `client_id`), live and without end."""
         return follow_all(self._transport, client_id)
 
     async def formats(self, source: str | None = None, target: str | None = None, *, sleeping: bool = False) -> Formats:
-        """What the running workers convert (with `sleeping` also what others will), options as JSON Schema."""
+        """Conversions that running workers offer (`sleeping`: also stopped ones), with options as JSON Schema."""
         params = without_none(source=source, target=target, sleeping="true" if sleeping else None)
         return await self._transport.call("GET", "/formats", Formats, params=params)
 
@@ -251,20 +249,20 @@ class AsyncConverto:
         file_id: str | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Plan:
-        """How a conversion would go, without making one: of a format, a file name or an uploaded file."""
+        """How a conversion of a format, a file name or an uploaded file would run; creates nothing."""
         named = without_none(source_format=source, filename=filename, file_id=file_id)
         body = {"target_format": to, "options": dict(options or {}), **named}
         return await self._transport.call("POST", "/plans", Plan, body=body)
 
     async def workers(self) -> Workers:
-        """Which workers there are and what they run."""
+        """The workers and the conversions they run."""
         return await self._transport.call("GET", "/workers", Workers)
 
     async def whoami(self) -> Identity:
-        """Whose key this is."""
+        """The owner of the API key."""
         return await self._transport.call("GET", "/whoami", Identity)
 
     async def health(self) -> Health:
-        """How the server and each of its dependencies are; a dependency that is away is an answer, not an error."""
+        """Health of the server and its dependencies; an unavailable dependency is an answer, not an error."""
         response = await self._transport.send("GET", "/api/health", accept=frozenset({503}))
         return decoded(response, Health)

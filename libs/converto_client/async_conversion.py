@@ -1,4 +1,4 @@
-"""The handle of one conversion for asynchronous code: wait for it, follow it, fetch its results; over HTTP only."""
+"""The asynchronous handle of one conversion: wait for it, follow it, download its results."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -17,21 +17,21 @@ from converto_client.transfers.source import OnBytes
 from converto_client.transport import API, Transport, decoded, segment
 
 LONG_POLL_S = 25
-"""Shorter than the 30 s after which common gateways cut a silent connection."""
-DOWNLOADS_AT_ONCE = 4
+"""Shorter than the 30 s after which common gateways close a silent connection."""
+CONCURRENT_DOWNLOADS = 4
 
 
 def ignore(_: int) -> None:
-    """Progress that nobody wants to see."""
+    """Default progress callback; does nothing."""
 
 
 class AsyncConversion:
-    """One conversion: wait for it, follow it, fetch its results. `record` is how it stood when we last heard."""
+    """One conversion: wait for it, follow it, download its results. `record` is the server's last answer."""
 
     def __init__(
         self, transport: Transport, record: ConversionRecord, *, forget: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        """`forget` is awaited once the results are on this disk, or will never exist."""
+        """`forget` is awaited once the results are saved, or can no longer come."""
         self._transport = transport
         self._forget = forget
         self.record = record
@@ -42,7 +42,7 @@ class AsyncConversion:
         return self.record.id
 
     async def refresh(self) -> ConversionRecord:
-        """Ask how it stands now."""
+        """Request the current record."""
         self.record = await self._transport.call("GET", f"/conversions/{self.id}", ConversionRecord)
         return self.record
 
@@ -57,7 +57,7 @@ class AsyncConversion:
         return await self._ended()
 
     async def follow(self, on_change: Callable[[ConversionRecord], None], timeout_s: float | None = None) -> Self:
-        """Like `wait`, and calls `on_change` with every change on the way."""
+        """Like `wait`, and calls `on_change` with every changed record (in the client's thread)."""
         try:
             async with asyncio.timeout(timeout_s):
                 async with aclosing(self.events()) as records:
@@ -68,22 +68,22 @@ class AsyncConversion:
         return await self._ended()
 
     async def events(self) -> AsyncGenerator[ConversionRecord, None]:
-        """Every change of it, live, until it has ended."""
+        """Every change, live, until the conversion ends."""
         async with aclosing(follow_one(self._transport, self.id)) as records:
             async for record in records:
                 self.record = record
                 yield record
 
     async def outputs(self) -> tuple[OutputLink, ...]:
-        """Its results with fresh presigned URLs."""
+        """The results with new presigned URLs."""
         return await outputs_of(self._transport, self.id)
 
     async def save(
         self, target: str | Path = ".", *, overwrite: bool = False, on_bytes: OnBytes = ignore
     ) -> list[Path]:
-        """Fetch all results into a folder, or a single one under the name given; returns the paths in page order.
+        """Download all results into a folder, or a single one to the given path; returns the paths in page order.
 
-        An existing file stays: the new one is called `deck (2).pdf` unless `overwrite` is set.
+        An existing file is kept and the new one named `deck (2).pdf`, unless `overwrite` is set.
         """
         links = await self.outputs()
         wanted = await asyncio.to_thread(_wanted_paths, target, links)
@@ -96,7 +96,7 @@ class AsyncConversion:
             download = Download(self._transport, links[index], fresh_link, on_bytes)
             saved[index] = await download.save(wanted[index], mark=f"{self.id}-{index + 1}", overwrite=overwrite)
 
-        await for_each(range(len(links)), fetch, at_once=DOWNLOADS_AT_ONCE)
+        await for_each(range(len(links)), fetch, limit=CONCURRENT_DOWNLOADS)
         await self.forget()
         return [saved[index] for index in range(len(links))]
 
@@ -106,16 +106,16 @@ class AsyncConversion:
         return self.record
 
     async def retry(self) -> ConversionRecord:
-        """Run it again after it failed, was cancelled or expired."""
+        """Run it again after it failed, expired or was cancelled."""
         self.record = await self._transport.call("POST", f"/conversions/{self.id}/retry", ConversionRecord)
         return self.record
 
     async def delete(self) -> None:
-        """Remove it and its results."""
+        """Delete it and its results."""
         await self._transport.send("DELETE", f"{API}/conversions/{self.id}")
 
     async def forget(self) -> None:
-        """Let the same call begin something new next time, even though these results were not fetched."""
+        """Make the next identical call start a new conversion, although these results were not downloaded."""
         if self._forget is not None:
             await self._forget()
 
@@ -127,7 +127,7 @@ class AsyncConversion:
         self.record = decoded(response, ConversionRecord)
         if self.record.is_terminal:
             return
-        # A busy server answers at once instead of waiting, and says when to ask again.
+        # A busy server answers at once instead of waiting, and sends Retry-After.
         is_held_back = "Preference-Applied" in response.headers
         asked_s = None if is_held_back else seconds_of_retry_after(response.headers.get("Retry-After"))
         await self._transport.sleep(self._transport.retry.base_s if asked_s is None else asked_s)
@@ -140,13 +140,13 @@ class AsyncConversion:
 
 
 async def outputs_of(transport: Transport, conversion_id: str) -> tuple[OutputLink, ...]:
-    """The results of a completed conversion with fresh presigned URLs."""
+    """The results of a completed conversion with new presigned URLs."""
     path = f"/conversions/{segment(conversion_id)}/outputs"
     return (await transport.call("GET", path, OutputLinks)).outputs
 
 
 def _wanted_paths(target: str | Path, links: tuple[OutputLink, ...]) -> list[Path]:
-    """Where each result should go: below `target` if that is, or can only be, a folder; else `target` itself."""
+    """The path of each result: below `target` if it is or must be a folder, else `target` itself."""
     path = Path(target)
     is_folder = path.is_dir() or str(target).endswith(("/", "\\")) or len(links) != 1 or not path.suffix
     if not is_folder:

@@ -1,4 +1,4 @@
-"""What can go wrong for a client: answers of the server by their stable code, broken transfers, failed conversions.
+"""All errors of the client: problem answers by their stable code, failed transfers, failed conversions.
 
 ClientError
 ├── ProblemError                the server answered with a problem; one class per kind of code
@@ -15,11 +15,11 @@ ClientError
 │   ├── UploadRefused           upload_refused, size_mismatch, checksum_mismatch, empty_file
 │   ├── DependencyUnavailable   dependency_unavailable, database_unavailable, …
 │   └── Busy                    overloaded, too_many_pending, or any other 429
-├── ServerUnreachable           no answer at all, however often we tried
+├── ServerUnreachable           no answer after all attempts
 ├── SourceUnusable              the local file is missing, empty, unreadable or changed while it was read
-├── TransferError               bytes did not get to or from the object store
+├── TransferError               an upload to or a download from the object store failed
 ├── ConversionFailed            the conversion ended as failed, cancelled or expired
-└── WaitTimeout                 the conversion did not end in the time the caller gave
+└── WaitTimeout                 the conversion did not end within the caller's timeout
 """
 
 import msgspec
@@ -29,17 +29,17 @@ from converto_core import errors as core
 
 
 class ClientError(Exception):
-    """Base of all errors of the client; `str(error)` is a sentence for people, `code` never changes its meaning."""
+    """Base of all client errors; `str(error)` is readable by people, `code` is stable."""
 
     code = "client_error"
     retryable = False
 
 
 class ProblemError(ClientError):
-    """The server refused or could not serve a request; carries everything its problem document said."""
+    """The server rejected or failed a request; carries the fields of its problem document."""
 
     def __init__(self, problem: Problem, *, retry_after_s: float | None = None) -> None:
-        """`retry_after_s` is what the server asked us to wait, in seconds; None when it did not say."""
+        """`retry_after_s` is the server's `Retry-After` in seconds, None without one."""
         super().__init__(problem.detail or problem.title or f"The server answered {problem.status}")
         self.status = problem.status
         self.code = problem.code
@@ -50,23 +50,23 @@ class ProblemError(ClientError):
 
 
 class InvalidRequest(ProblemError):
-    """A field or an option is missing, unknown or out of range; `errors` says which."""
+    """A field or option is missing, unknown or out of range; `errors` lists them."""
 
 
 class Unauthorized(ProblemError):
-    """The API key is missing or not known to this server."""
+    """The API key is missing or unknown to this server."""
 
 
 class Forbidden(ProblemError):
-    """The API key is known but may not do this."""
+    """The API key is valid but lacks the permission."""
 
 
 class NotFound(ProblemError):
-    """Nothing with this id belongs to the caller."""
+    """The caller owns nothing with this id."""
 
 
 class Conflict(ProblemError):
-    """The present status of the record does not allow this."""
+    """The current status of the record does not allow the request."""
 
 
 class UploadIncomplete(Conflict):
@@ -74,58 +74,58 @@ class UploadIncomplete(Conflict):
 
 
 class RequestInFlight(Conflict):
-    """The same request is being served at this moment."""
+    """A request with the same idempotency key is still running."""
 
 
 class IdempotencyMismatch(ProblemError):
-    """An idempotency key was used again for a different request."""
+    """An idempotency key was reused for a different request."""
 
 
 class TooLarge(ProblemError):
-    """The file is larger than this server accepts."""
+    """The file exceeds the server's size limit."""
 
 
 class UnsupportedConversion(ProblemError):
-    """No way leads from the source format to the target format on this server."""
+    """This server cannot convert the source format into the target format."""
 
 
 class UploadRefused(ProblemError):
-    """The uploaded bytes are not what was declared."""
+    """The uploaded bytes differ from the declared size, checksum or type."""
 
 
 class DependencyUnavailable(ProblemError):
-    """A server behind the file service is away; worth another try."""
+    """A dependency of the file service is unavailable; retry later."""
 
 
 class Busy(ProblemError):
-    """The server has enough to do, in all or for this caller; it said when to come back."""
+    """The server is overloaded, or the caller exceeded a limit; `retry_after_s` says when to retry."""
 
 
 class ServerUnreachable(ClientError):
-    """The file service or the object store could not be reached, however often we tried."""
+    """The file service or the object store could not be reached after all attempts."""
 
     code = "server_unreachable"
     retryable = True
 
 
 class SourceUnusable(ClientError):
-    """The local file is missing, empty, unreadable, or changed while it was being uploaded."""
+    """The local file is missing, empty, unreadable, or changed during the upload."""
 
     code = "source_unusable"
 
 
 class TransferError(ClientError):
-    """The object store refused bytes, or what arrived is not what was recorded."""
+    """The object store refused a transfer, or the downloaded bytes do not match the record."""
 
     code = "transfer_failed"
     retryable = True
 
 
 class ConversionFailed(ClientError):
-    """The conversion ended without a result; `record` is how it ended."""
+    """The conversion ended without a result; `record` is its final record."""
 
     def __init__(self, record: ConversionRecord) -> None:
-        """Takes code and words from the record, or says in which status it ended."""
+        """Code and message come from the record's error, else from its status."""
         super().__init__(record.error.message if record.error else f"The conversion was {record.status}")
         self.record = record
         self.code = record.error.code if record.error else record.status
@@ -133,14 +133,14 @@ class ConversionFailed(ClientError):
 
 
 class WaitTimeout(ClientError):
-    """The conversion did not end in time; it goes on at the server and `record` is how it stood."""
+    """The conversion did not end in time and continues on the server; `record` is its last known record."""
 
     code = "wait_timeout"
     retryable = True
 
     def __init__(self, record: ConversionRecord, timeout_s: float) -> None:
-        """`timeout_s` is how long the caller was ready to wait, in seconds."""
-        super().__init__(f"The conversion is still {record.status} after {timeout_s:g} s; it goes on at the server")
+        """`timeout_s` is the caller's timeout in seconds."""
+        super().__init__(f"The conversion is still {record.status} after {timeout_s:g} s; it continues on the server")
         self.record = record
 
 
@@ -185,11 +185,11 @@ _CODE_BY_STATUS = {
 
 
 def problem_error(status: int, body: bytes, *, retry_after_s: float | None = None) -> ProblemError:
-    """The error for an answer that is no success; one without a problem document gets a code by its status."""
+    """The error for an unsuccessful answer; without a problem document its code comes from the status."""
     try:
         problem = msgspec.json.decode(body, type=Problem)
     except msgspec.MsgspecError:
-        problem = Problem(detail=f"The server answered {status} without saying why")
+        problem = Problem(detail=f"The server answered {status} without a reason")
     code = problem.code or _CODE_BY_STATUS.get(status, f"http_{status}")
     problem = msgspec.structs.replace(problem, status=status, code=code)
     return _BY_CODE.get(code, ProblemError)(problem, retry_after_s=retry_after_s)

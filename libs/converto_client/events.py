@@ -1,6 +1,6 @@
-"""Live news of conversions: server-sent events that reconnect by themselves, and polling when there is no stream.
+"""Live events of conversions: server-sent events with automatic reconnection, and polling without a stream.
 
-It knows nothing of handles and files. Every record is passed on once: what a new connection repeats is dropped.
+Each record is delivered once: records that a new connection repeats are dropped.
 """
 
 from collections.abc import AsyncGenerator
@@ -16,14 +16,14 @@ from converto_client.retry import seconds_of_retry_after
 from converto_client.transport import API, Transport, decoded
 
 SILENCE_S = 45.0
-"""The server sends a ping every 15 s; three missed ones mean that the connection is dead."""
+"""The server pings every 15 s; the connection counts as dead after three missed pings."""
 POLL_S = 1.0
 _FRUITLESS_CONNECTIONS = 3
 _GIVE_UP_STATUSES = frozenset({400, 401, 403})
 
 
 class _NoStream(Exception):
-    """This connection ended; `fruitful` tells whether it brought anything, `retry_after_s` when to try again."""
+    """The connection ended. `fruitful`: it delivered an event; `retry_after_s`: when to reconnect."""
 
     def __init__(self, *, fruitful: bool, retry_after_s: float | None = None) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class _NoStream(Exception):
 
 
 class EventFeed:
-    """The records of one live stream, with everything that is needed to go on after a break."""
+    """The records of one live stream, with the state needed to resume after a disconnect."""
 
     def __init__(self, transport: Transport, path: str, params: dict[str, str]) -> None:
-        """`path` is the stream below the API root, `params` its query."""
+        """`path` is relative to the API root, `params` is the query."""
         self._transport = transport
         self._path = path
         self._params = params
@@ -44,7 +44,7 @@ class EventFeed:
         self._seen: dict[str, ConversionRecord] = {}
 
     async def records(self) -> AsyncGenerator[ConversionRecord, None]:
-        """Records as they change, without end; raises `_NoStream` after several connections that brought nothing."""
+        """Records as they change, without end; raises `_NoStream` after several connections without an event."""
         fruitless = 0
         while True:
             try:
@@ -69,13 +69,13 @@ class EventFeed:
                 await _check(source.response)
                 async for event in source:
                     is_fruitful = True
-                    if record := self._news_in(event):
+                    if record := self._new_record(event):
                         yield record
         except (httpx2.RequestError, msgspec.MsgspecError) as error:
             raise _NoStream(fruitful=is_fruitful) from error
         raise _NoStream(fruitful=is_fruitful)
 
-    def _news_in(self, event: httpx2.ServerSentEvent) -> ConversionRecord | None:
+    def _new_record(self, event: httpx2.ServerSentEvent) -> ConversionRecord | None:
         self._last_event_id = event.id or self._last_event_id
         if event.retry is not None:
             self._retry_s = min(event.retry / 1000, self._transport.retry.cap_s)
@@ -99,7 +99,7 @@ async def _check(response: httpx2.Response) -> None:
 
 
 async def follow_one(transport: Transport, conversion_id: str) -> AsyncGenerator[ConversionRecord, None]:
-    """Every change of one conversion until it has ended; by stream if there is one, else by polling."""
+    """Every change of one conversion until it ends; by stream if possible, else by polling."""
     feed = EventFeed(transport, f"/conversions/{conversion_id}/events", {})
     try:
         async with aclosing(feed.records()) as records:
@@ -114,18 +114,18 @@ async def follow_one(transport: Transport, conversion_id: str) -> AsyncGenerator
 
 
 async def follow_all(transport: Transport, client_id: str | None) -> AsyncGenerator[ConversionRecord, None]:
-    """Every change of all conversions of this key (and label), without end; raises a `ClientError` without a stream."""
+    """Every change of all conversions of this key (and `client_id`), without end; raises `ClientError`."""
     feed = EventFeed(transport, "/events", {"client_id": client_id} if client_id else {})
     try:
         async with aclosing(feed.records()) as records:
             async for record in records:
                 yield record
     except _NoStream as error:
-        raise ClientError("The server offers no live stream at the moment; please try again shortly") from error
+        raise ClientError("The server offers no live stream at the moment; try again shortly") from error
 
 
 async def poll_one(transport: Transport, conversion_id: str) -> AsyncGenerator[ConversionRecord, None]:
-    """Every change of one conversion by asking again and again, as often as the server's `Retry-After` allows."""
+    """Every change of one conversion by polling, as often as the server's `Retry-After` allows."""
     etag = ""
     while True:
         response = await transport.send(

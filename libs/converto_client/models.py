@@ -1,6 +1,6 @@
-"""The HTTP contract as frozen structs: what the file service answers, field by field. It knows nothing of HTTP itself.
+"""Frozen structs for the file service's JSON answers.
 
-Unknown fields are passed over and most fields have a default, so that an older client goes on with a newer server.
+Unknown fields are ignored and most fields have a default, so that an older client works with a newer server.
 All times are milliseconds since the epoch, UTC.
 """
 
@@ -12,7 +12,7 @@ TERMINAL = frozenset({"completed", "failed", "cancelled", "expired"})
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One field at fault: JSON pointer and reason."""
+    """One invalid field: its JSON pointer and the reason."""
 
     pointer: str = ""
     message: str = ""
@@ -49,43 +49,44 @@ class FileRecord(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: int = 0
 
 
-class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """How the bytes get to the object store: one presigned request, or parts that are presigned as they are needed."""
+class PresignedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to the object store that needs no further authorization."""
 
-    kind: Literal["single", "multipart"]
     method: str = "PUT"
     url: str = ""
     headers: dict[str, str] = {}
     expires_at: int = 0
+
+
+class Upload(PresignedRequest, frozen=True, kw_only=True):
+    """How to upload the bytes: one presigned request, or a multipart upload whose parts are presigned on demand."""
+
+    kind: Literal["single", "multipart"]
     part_size_bytes: int = 0
     part_count: int = 0
 
 
 class FileWithUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """A file record and how to upload its bytes; `upload` is None when they are there already."""
+    """A file record and how to upload its bytes; `upload` is None when the server already has them."""
 
     file: FileRecord
     upload: Upload | None = None
 
 
-class PartRequest(msgspec.Struct, frozen=True, kw_only=True):
+class PartRequest(PresignedRequest, frozen=True, kw_only=True):
     """The presigned request of one part."""
 
     part_number: int
-    url: str
-    method: str = "PUT"
-    headers: dict[str, str] = {}
-    expires_at: int = 0
 
 
 class PartRequests(msgspec.Struct, frozen=True):
-    """Presigned requests of some parts."""
+    """The presigned requests of several parts."""
 
     parts: tuple[PartRequest, ...]
 
 
 class StoredPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One part that the object store has."""
+    """One part that the object store holds."""
 
     part_number: int
     etag: str
@@ -93,7 +94,7 @@ class StoredPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts that the object store has so far."""
+    """The parts uploaded so far."""
 
     parts: tuple[StoredPart, ...]
     part_size_bytes: int
@@ -109,7 +110,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """How one failed attempt ended."""
+    """One failed attempt."""
 
     attempt: int
     code: str
@@ -120,13 +121,13 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a plan."""
 
-    converter: str
     source_format: str
     target_format: str
+    converter: str = ""
 
 
 class OutputRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One result as the record lists it; `page` is None for a single result."""
+    """One result of a conversion; `page` is None for a single result."""
 
     filename: str
     size_bytes: int
@@ -137,7 +138,7 @@ class OutputRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputLink(OutputRecord, frozen=True, kw_only=True):
-    """One result with the presigned URL to fetch it."""
+    """One result with its presigned download URL."""
 
     url: str
     expires_at: int = 0
@@ -150,7 +151,7 @@ class OutputLinks(msgspec.Struct, frozen=True):
 
 
 class SecondsRange(msgspec.Struct, frozen=True, kw_only=True):
-    """Between `low_s` and `high_s` seconds; `based_on` is how many earlier conversions it rests on."""
+    """An estimate in seconds; `based_on` counts the earlier conversions it is computed from."""
 
     low_s: float
     high_s: float
@@ -158,7 +159,7 @@ class SecondsRange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion as the server tells it."""
+    """One conversion."""
 
     id: str
     file_id: str
@@ -194,12 +195,12 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_terminal(self) -> bool:
-        """True when nothing will happen to it any more unless somebody asks."""
+        """True for a status that changes only on request (retry, delete)."""
         return self.status in TERMINAL
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened to a conversion; `at` is milliseconds since 1970, UTC."""
+    """One event in the life of a conversion."""
 
     number: int
     event: str
@@ -214,14 +215,14 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to a conversion, oldest first; `missing` entries were lost with a process that was killed."""
+    """The history of a conversion, oldest entry first; `missing` entries were lost when a process was killed."""
 
     history: tuple[HistoryEntry, ...]
     missing: int = 0
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a new conversion; `upload` is None when the bytes are there already."""
+    """A new conversion and its file; `upload` is None when the server already has the bytes."""
 
     conversion: ConversionRecord
     file: FileRecord
@@ -229,24 +230,28 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Confirmed(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a confirmed upload: the file, and every conversion that waited for it."""
+    """A file whose upload is confirmed, and the conversions that waited for it."""
 
     file: FileRecord
     conversions: tuple[ConversionRecord, ...] = ()
 
 
-class ConversionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of conversions, newest first; `next` is the cursor of the page after it."""
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all pages; `next` is the cursor of the following page, None on the last one."""
+
+    next: str | None = None
+
+
+class ConversionPage(Page, frozen=True, kw_only=True):
+    """One page of conversions, newest first."""
 
     conversions: tuple[ConversionRecord, ...]
-    next: str | None = None
 
 
-class FilePage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of files, newest first; `next` is the cursor of the page after it."""
+class FilePage(Page, frozen=True, kw_only=True):
+    """One page of files, newest first."""
 
     files: tuple[FileRecord, ...]
-    next: str | None = None
 
 
 class FormatRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,7 +265,7 @@ class FormatRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One way from a source format to a target format that this server offers, with its options as JSON Schema."""
+    """A conversion that this server offers, with its options as JSON Schema."""
 
     source: str
     target: str
@@ -273,18 +278,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     losses: tuple[str, ...] = ()
 
 
-class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a plan and the program that takes it."""
+class PlanStep(StepRecord, frozen=True, kw_only=True):
+    """One step of a plan and the program that runs it."""
 
-    source_format: str
-    target_format: str
-    converter: str = ""
     engine: str = ""
     engine_version: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How a conversion would go: steps, options, how long it would run, and what it would not keep."""
+    """How a conversion would run: steps, options, expected duration and what the result loses."""
 
     source_format: str
     target_format: str
@@ -295,14 +297,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Formats(msgspec.Struct, frozen=True, kw_only=True):
-    """What this server can convert."""
+    """The formats and routes that a server offers."""
 
     formats: tuple[FormatRecord, ...] = ()
     routes: tuple[Route, ...] = ()
 
 
 class RunningSlot(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion that a worker runs at this moment."""
+    """A conversion that a worker is running."""
 
     conversion_id: str
     started_at: int = 0
@@ -324,13 +326,13 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Workers(msgspec.Struct, frozen=True):
-    """All workers that were heard of lately."""
+    """All workers with a recent heartbeat."""
 
     workers: tuple[WorkerRecord, ...]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """How one dependency of the file service is."""
+    """Health of one dependency of the file service."""
 
     status: str
     latency_ms: float | None = None
@@ -338,14 +340,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the file service and each of its dependencies are."""
+    """Health of the file service and of each dependency."""
 
     status: str
     checks: dict[str, Check] = {}
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose key it is."""
+    """The owner of an API key."""
 
     owner: str
     key_id: str = ""

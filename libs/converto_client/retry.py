@@ -1,4 +1,4 @@
-"""When to try a request again and how long to pause before: pure decisions, no clock, no network."""
+"""Decides whether to retry a request and how long to pause; pure functions without a clock."""
 
 import random
 from collections.abc import Callable
@@ -14,11 +14,11 @@ _GATEWAY_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """How often and how patiently: full jitter up to `base_s` x 2^n, never over `cap_s`; times in seconds.
+    """Retry policy: exponential backoff with full jitter, `base_s` x 2^n capped at `cap_s`; times in seconds.
 
     A `Retry-After` is obeyed, with jitter on top so that many clients do not return together. One that is longer than
-    `longest_retry_after_s` is not waited for: the caller gets the error and decides. A server that is busy and says
-    when to come back is obeyed for `patience_s`, however often that is: it is well, and each refusal is cheap.
+    `longest_retry_after_s` is not waited for: the caller gets the error and decides. A busy server that sends
+    `Retry-After` is retried for `patience_s` regardless of `attempts`: it is healthy, and each refusal is cheap.
     """
 
     attempts: int = 6
@@ -28,21 +28,18 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float = 120.0
 
     def pause_s(self, attempt: int, retry_after_s: float | None, draw: Callable[[], float] = random.random) -> float:
-        """Seconds to pause after the failed attempt number `attempt` (from 1); `draw` gives a number in [0, 1)."""
+        """Seconds to pause after failed attempt `attempt` (from 1); `draw` returns a number in [0, 1)."""
         jitter_s = draw() * min(self.cap_s, self.base_s * 2.0 ** (attempt - 1))
         return jitter_s + (retry_after_s or 0.0)
 
     def pause_after_s(self, error: ClientError, attempt: int) -> float:
-        """The pause after this error. Who was refused often must not come later than who just came, so jitter of a
-        busy server does not grow as it does with a broken one."""
+        """Seconds to pause after this error. Jitter stops growing for a busy server: a client that was refused often
+        must not return later than one that has just arrived."""
         jittered_as = min(attempt, BUSY_JITTER_ATTEMPT) if isinstance(error, Busy) else attempt
         return self.pause_s(jittered_as, getattr(error, "retry_after_s", None))
 
     def may_repeat(self, error: ClientError, attempt: int, *, paused_s: float = 0.0) -> bool:
-        """True when the failed attempt number `attempt` (from 1) should be followed by another one.
-
-        `paused_s` is how long this request has paused already.
-        """
+        """Whether to retry after failed attempt `attempt` (from 1); the request has paused for `paused_s` so far."""
         if attempt >= self.attempts and not (isinstance(error, Busy) and error.retry_after_s is not None):
             return False
         if isinstance(error, Busy) and paused_s + (error.retry_after_s or 0.0) > self.patience_s:
@@ -56,7 +53,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 def seconds_of_retry_after(
     value: str | None, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> float | None:
-    """Seconds that a `Retry-After` header asks for, given as seconds or as an HTTP date; None when it says nothing."""
+    """Parse a `Retry-After` header (seconds or HTTP date) to seconds; None when it is missing or malformed."""
     if not value:
         return None
     if value.strip().isdigit():

@@ -1,7 +1,6 @@
-"""The one place that sends requests: deadlines, retries, problems as errors, and the key only to the file service.
+"""Sends all requests: deadlines, retries, problem documents as errors, and the API key for the file service only.
 
-It knows nothing of files and conversions. Presigned requests go out without the key, because an object store refuses a
-request that is authorised twice, and because the key is none of its business.
+Presigned requests carry no key: an object store rejects a request that is authorized twice, and must not see the key.
 """
 
 import asyncio
@@ -23,12 +22,12 @@ Sleep = Callable[[float], Awaitable[None]]
 API = "/api/v1"
 CONNECT_TIMEOUT_S = 5.0
 STORE_SILENCE_S = 120.0
-"""An object store may think this long after the last byte of a part before we take it for gone."""
+"""How long an object store may stay silent after the last byte of a part before the request fails."""
 _NOT_MODIFIED = 304
 
 
 class Transport:
-    """HTTP towards one file service and the object store behind it."""
+    """HTTP to one file service and its object store."""
 
     def __init__(
         self,
@@ -40,10 +39,10 @@ class Transport:
         http: httpx2.AsyncBaseTransport | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """`timeout_s` is the longest silence of the file service in seconds; raises ValueError for a URL of no use."""
+        """`timeout_s` is the read timeout for the file service in seconds; raises ValueError for a malformed URL."""
         parsed = httpx2.URL(url) if url.startswith(("http://", "https://")) else None
         if parsed is None or not parsed.host:
-            raise ValueError(f"The server URL has to look like http://host:port, not {url!r}")
+            raise ValueError(f"The server URL must look like http://host:port, not {url!r}")
         self.url = url.rstrip("/")
         self.retry = retry or Retry()
         self.sleep = sleep
@@ -69,7 +68,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """Send one request to the API and return its answer as a struct; raises a `ClientError`."""
+        """Send one API request and return the decoded answer; raises a `ClientError`."""
         key = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)} if method == "POST" else {}
         response = await self.send(method, API + path, body=body, params=params, headers={**key, **(headers or {})})
         return decoded(response, answer)
@@ -85,7 +84,7 @@ class Transport:
         wait_s: float = 0.0,
         accept: frozenset[int] = frozenset(),
     ) -> httpx2.Response:
-        """Send until there is a success, 304 or a status in `accept`; `wait_s` is time the server may hold it back."""
+        """Send until the answer is a success, 304 or in `accept`; it may be delayed by `wait_s` seconds."""
         attempt, paused_s = 0, 0.0
         while True:
             attempt += 1
@@ -131,7 +130,7 @@ class Transport:
     async def live(
         self, path: str, *, params: Mapping[str, str], last_event_id: str, silence_s: float
     ) -> AsyncIterator[httpx2.EventSource]:
-        """Open a stream of server-sent events; a stream that is silent for `silence_s` seconds counts as broken."""
+        """Open a stream of server-sent events; it fails after `silence_s` seconds without data."""
         resume = {"Last-Event-ID": last_event_id} if last_event_id else {}
         async with self._client(self.url).sse(
             self.url + API + path,
@@ -144,7 +143,7 @@ class Transport:
     async def store_request(
         self, method: str, url: str, *, headers: Mapping[str, str], content: AsyncIterator[bytes]
     ) -> httpx2.Response:
-        """Send a presigned request with a streamed body, once and without the key; raises `ServerUnreachable`."""
+        """Send a presigned request with a streamed body, once, without the key; raises `ServerUnreachable`."""
         try:
             return await self._client(url).request(
                 method, url, content=content, headers=headers, timeout=_store_timeout(), follow_redirects=False
@@ -154,7 +153,7 @@ class Transport:
 
     @asynccontextmanager
     async def store_stream(self, url: str, *, headers: Mapping[str, str]) -> AsyncIterator[httpx2.Response]:
-        """Read from a presigned URL, once and without the key; raises `ServerUnreachable`, also in mid-stream."""
+        """Open a presigned URL, once, without the key; raises `ServerUnreachable`, also in mid-stream."""
         try:
             async with self._client(url).stream("GET", url, headers=headers, timeout=_store_timeout()) as response:
                 yield response
@@ -162,8 +161,11 @@ class Transport:
             raise unreachable("the object store", error) from error
 
     def _client(self, url: str) -> httpx2.AsyncClient:
-        """The connections for this kind of URL. Certificates of authorities are loaded only when there is TLS to check:
-        it takes longer than a whole request on loopback. The empty context of the other kind would trust nobody."""
+        """The connection pool for this URL's scheme.
+
+        CA certificates are loaded for https only: loading takes longer than a whole request on loopback. The empty
+        context for http trusts no certificate.
+        """
         is_tls = url.startswith("https://")
         if is_tls not in self._clients:
             self._clients[is_tls] = httpx2.AsyncClient(
@@ -176,34 +178,34 @@ class Transport:
 
 
 def decoded(response: httpx2.Response, answer: type[Answer]) -> Answer:
-    """The JSON body of a successful answer as a struct; raises `ServerUnreachable` when somebody else answered."""
+    """Decode the JSON body of a successful answer; raises `ServerUnreachable` when it is not converto's."""
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:
         raise ServerUnreachable(
-            f"What answered at {response.request.url.host} does not speak converto's API; please check the server URL"
+            f"The server at {response.request.url.host} does not speak the converto API; check the server URL"
         ) from error
 
 
 def segment(untrusted_id: str) -> str:
-    """An id as one segment of a path: `../files/x` must not become another address."""
+    """Make an id safe as one path segment: `../files/x` must not address another resource."""
     return "".join(character for character in untrusted_id if character.isalnum() or character in "-_") or "-"
 
 
 def without_none(**fields: Any) -> dict[str, Any]:
-    """What was given: the server's own defaults hold for the rest."""
+    """Drop the fields that are None, so that the server's defaults apply."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def unreachable(place: str, error: httpx2.RequestError) -> ServerUnreachable:
-    """The error for a request that got no answer, with the reason in words."""
+def unreachable(target: str, error: httpx2.RequestError) -> ServerUnreachable:
+    """The error for a request that got no answer, with the reason."""
     reasons: tuple[tuple[type[httpx2.RequestError], str], ...] = (
-        (httpx2.ConnectTimeout, "nothing answered in time"),
-        (httpx2.ConnectError, "the connection was refused or the name is not known"),
+        (httpx2.ConnectTimeout, "the connection timed out"),
+        (httpx2.ConnectError, "the connection was refused or the host name is unknown"),
         (httpx2.TimeoutException, "it did not answer in time"),
     )
     reason = next((words for kind, words in reasons if isinstance(error, kind)), "the connection broke")
-    return ServerUnreachable(f"Cannot reach {place}: {reason}")
+    return ServerUnreachable(f"Cannot reach {target}: {reason}")
 
 
 def _store_timeout() -> httpx2.Timeout:

@@ -1,1 +1,1 @@
-"""The command line `converto`. It speaks to the file service through `converto_client` and in no other way."""
+"""The command line `converto`, built on `converto_client`."""

@@ -1,4 +1,4 @@
-"""Process entry of the command line: arguments in, exit status out. It knows no command."""
+"""Process entry of the command line."""
 
 import os
 import sys
@@ -17,12 +17,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = build_app()(list(arguments), exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError:
-        return USAGE  # cyclopts has said what is wrong, with the nearest right word
+        return USAGE  # cyclopts has printed the error and a suggestion
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. What the server has accepted goes on there; the same command goes on here.\n")
+        sys.stderr.write(
+            "\nStopped. Accepted conversions continue on the server; run the same command again to resume.\n"
+        )
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our pipe has gone (`| head`); without this the interpreter complains while it closes stdout.
+        # The reader of the pipe is gone (`| head`); without this, Python reports an error when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     return answer if isinstance(answer, int) else OK

@@ -1,4 +1,4 @@
-"""What was given on the command line for all commands alike. It imports nothing heavy, so that `--help` stays quick."""
+"""The global options. Imports nothing heavy, which keeps `--help` fast."""
 
 from dataclasses import dataclass, field
 

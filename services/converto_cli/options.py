@@ -1,45 +1,45 @@
-"""`--option quality=82` as the value the route's JSON Schema asks for. It knows no network."""
+"""Converts `--option quality=82` to the type in the route's JSON Schema."""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from converto_cli.session import Usage
+from converto_cli.session import UsageError
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
-_NOTHING = frozenset({"null", "none", ""})
+_NULL = frozenset({"null", "none", ""})
 
 
 def split_options(words: Sequence[str]) -> dict[str, str]:
-    """`name=value` words as a mapping; raises `Usage`."""
+    """Split `name=value` arguments; raises `UsageError`."""
     options: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
-            raise Usage(f"--option {word!r} has to look like name=value, for example quality=82")
+            raise UsageError(f"--option {word!r} must have the form name=value, for example quality=82")
         options[name.strip()] = value.strip()
     return options
 
 
 def typed_options(options: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Values in the types of the schema's properties; raises `Usage` for an unknown name or a value of another type."""
+    """Convert values to the types in the schema; raises `UsageError` for an unknown name or a wrong type."""
     known = schema.get("properties", {})
     for name in options:
         if name not in known:
             offered = ", ".join(sorted(known)) or "none"
-            raise Usage(f"There is no option {name!r} for this conversion; there is: {offered}")
+            raise UsageError(f"Unknown option {name!r} for this conversion; available: {offered}")
     return {name: _typed(name, value, known[name]) for name, value in options.items()}
 
 
 def guessed_options(options: Mapping[str, str]) -> dict[str, Any]:
-    """Values as they look, for a source whose format only the server can tell."""
+    """Convert values by their looks, for a source whose format only the server can detect."""
     return {name: _guessed(value) for name, value in options.items()}
 
 
 def expectation(schema: Mapping[str, Any]) -> str:
-    """What a property takes, in a few words: `1 to 100`, `a|b`, `number or null`."""
+    """Describe the values that a property accepts: `1 to 100`, `a|b`, `a number or none`."""
     choices = [_one_expectation(choice) for choice in _choices(schema)]
     return " or ".join(dict.fromkeys(choices))
 
@@ -50,11 +50,11 @@ def _typed(name: str, value: str, schema: Mapping[str, Any]) -> Any:
             return _as_type(value, choice)
         except ValueError:
             continue
-    raise Usage(f"--option {name}={value}: expected {expectation(schema)}")
+    raise UsageError(f"--option {name}={value}: expected {expectation(schema)}")
 
 
 def _choices(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The alternatives of a schema, one type each; text comes last because it takes everything."""
+    """The alternatives of a schema, one type each; text comes last because it accepts everything."""
     listed = schema.get("anyOf") or schema.get("oneOf")
     if listed:
         found = [choice for entry in listed for choice in _choices(entry)]
@@ -66,7 +66,7 @@ def _choices(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _as_type(value: str, schema: Mapping[str, Any]) -> Any:
-    """The value as this one type and within its limits; raises ValueError."""
+    """The value in the schema's type and limits; raises ValueError."""
     if "enum" in schema or "const" in schema:
         return _member(value, schema.get("enum", [schema.get("const")]))
     match schema.get("type"):
@@ -75,9 +75,9 @@ def _as_type(value: str, schema: Mapping[str, Any]) -> Any:
         case "number":
             return _within(int(value) if re.fullmatch(r"[+-]?\d+", value) else float(value), schema)
         case "boolean":
-            return _truth(value)
+            return _boolean(value)
         case "null":
-            return _nothing(value)
+            return _null(value)
         case _:
             return value
 
@@ -95,7 +95,7 @@ def _member(value: str, members: Sequence[Any]) -> Any:
     raise ValueError(value)
 
 
-def _truth(value: str) -> bool:
+def _boolean(value: str) -> bool:
     if value.lower() in _TRUE:
         return True
     if value.lower() in _FALSE:
@@ -103,8 +103,8 @@ def _truth(value: str) -> bool:
     raise ValueError(value)
 
 
-def _nothing(value: str) -> None:
-    if value.lower() not in _NOTHING:
+def _null(value: str) -> None:
+    if value.lower() not in _NULL:
         raise ValueError(value)
 
 

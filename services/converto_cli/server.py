@@ -1,7 +1,6 @@
-"""Which server, and with which key: flags, environment, a stack on this machine, the user's configuration file.
+"""Finds the server and the key: options, environment, a local stack, the user's configuration file.
 
-It reads files and the environment and knows no network. A key that was found together with one server's URL is never
-sent to another server.
+A key found together with a server's URL is never sent to another server.
 """
 
 import os
@@ -16,7 +15,7 @@ from converto_cli.context import Context
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the server is, with which key, and who said so."""
+    """The server's URL, the key, and where they were found."""
 
     url: str
     api_key: str | None
@@ -24,19 +23,18 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     is_laptop_stack: bool = False
 
 
-class NoServerKnown(Exception):
-    """Nobody said which server to use."""
+class NoServerConfigured(Exception):
+    """No server is configured."""
 
     def __init__(self) -> None:
-        """The message names every way out."""
         super().__init__(
-            "No server is known. Start one here with `make up`, or set CONVERTO_SERVER_URL and CONVERTO_API_KEY, "
-            f"or write server_url and api_key into {config_file()}"
+            "No server is configured. Start one here with `make up`, set CONVERTO_SERVER_URL and CONVERTO_API_KEY, "
+            f"or put server_url and api_key into {config_file()}"
         )
 
 
 def find_server(context: Context, *, environment: Mapping[str, str] = os.environ) -> Address:
-    """The first server that anybody named; raises `NoServerKnown`, or ValueError for a file of no use."""
+    """The first configured server; raises `NoServerConfigured`, or ValueError for a malformed file."""
     api_key = context.api_key or environment.get("CONVERTO_API_KEY") or None
     if context.server:
         return Address(url=context.server, api_key=api_key, found_in="--server")
@@ -44,16 +42,16 @@ def find_server(context: Context, *, environment: Mapping[str, str] = os.environ
         return Address(url=url, api_key=api_key, found_in="CONVERTO_SERVER_URL")
     for address in _addresses_on_disk(environment):
         return msgspec.structs.replace(address, api_key=api_key or address.api_key)
-    raise NoServerKnown
+    raise NoServerConfigured
 
 
 def config_file() -> Path:
-    """The user's configuration file; it need not exist."""
+    """The user's configuration file, which may not exist."""
     return Path(platformdirs.user_config_dir("converto")) / "config.toml"
 
 
 def state_folder() -> Path:
-    """Where unfinished uploads are remembered."""
+    """The folder that remembers unfinished uploads."""
     return Path(platformdirs.user_state_dir("converto")) / "unfinished"
 
 
@@ -81,7 +79,7 @@ def _address_of_stack(path: Path) -> Address:
     try:
         stack = msgspec.json.decode(path.read_bytes(), type=StackFile)
     except (msgspec.MsgspecError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a stack file: {error}") from error
+        raise ValueError(f"{path} is not a valid stack file: {error}") from error
     return Address(url=stack.url, api_key=stack.api_key, found_in=str(path), is_laptop_stack=True)
 
 
@@ -92,5 +90,5 @@ def _address_of_config(path: Path) -> Address:
         raise ValueError(f"{path} cannot be read: {error}") from error
     url, api_key = content.get("server_url"), content.get("api_key")
     if not isinstance(url, str) or not isinstance(api_key, str | None):
-        raise ValueError(f'{path} has to hold server_url = "http://…" and api_key = "cvt_…"')
+        raise ValueError(f'{path} must contain server_url = "http://…" and api_key = "cvt_…"')
     return Address(url=url, api_key=api_key, found_in=str(path))

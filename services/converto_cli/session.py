@@ -1,4 +1,4 @@
-"""One run of a command: the client, the screen, and every error of the client as words and an exit status."""
+"""Runs a command: opens the client, and turns its errors into messages and an exit status."""
 
 import asyncio
 import os
@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from converto_cli.context import Context
-from converto_cli.server import Address, NoServerKnown, find_server, state_folder
+from converto_cli.server import Address, NoServerConfigured, find_server, state_folder
 from converto_cli.terminal import exit_codes as exits
-from converto_cli.terminal.output import Screen
+from converto_cli.terminal.output import Console
 from converto_client.async_client import AsyncConverto
 from converto_client.errors import (
     ClientError,
@@ -33,12 +33,12 @@ _STATUSES: tuple[tuple[type[ClientError], int], ...] = (
 )
 
 
-class Usage(Exception):
-    """The command line asks for something that cannot be meant; the message says what to write instead."""
+class UsageError(Exception):
+    """The arguments contradict each other or are incomplete; the message says what to write instead."""
 
 
-class Trouble(msgspec.Struct, frozen=True, kw_only=True):
-    """One error as JSON output tells it."""
+class ErrorReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One error, as printed by --json."""
 
     code: str
     message: str
@@ -47,12 +47,12 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session:
-    """What a command works with."""
+    """What a command uses: client, console and server address."""
 
-    def __init__(self, client: AsyncConverto, screen: Screen, address: Address) -> None:
-        """`client` is open for as long as the command runs."""
+    def __init__(self, client: AsyncConverto, console: Console, address: Address) -> None:
+        """`client` stays open while the command runs."""
         self.client = client
-        self.screen = screen
+        self.console = console
         self.address = address
 
 
@@ -62,65 +62,67 @@ Work = Callable[[Session], Awaitable[int]]
 def connect(address: Address) -> AsyncConverto:
     """A client that remembers unfinished uploads in the user's state folder.
 
-    CONVERTO_CLIENT_ATTEMPTS says how often a request that got no answer is sent in all; raises ValueError.
+    CONVERTO_CLIENT_ATTEMPTS limits how often an unanswered request is sent; raises ValueError.
     """
     attempts = os.environ.get("CONVERTO_CLIENT_ATTEMPTS")
     if attempts is not None and not attempts.isdigit():
-        raise ValueError(f"CONVERTO_CLIENT_ATTEMPTS has to be a whole number, not {attempts!r}")
+        raise ValueError(f"CONVERTO_CLIENT_ATTEMPTS must be a whole number, not {attempts!r}")
     retry = Retry(attempts=int(attempts)) if attempts else Retry()
     return AsyncConverto(address.url, address.api_key, resume=ResumeStore(state_folder()), retry=retry)
 
 
 def run(context: Context, work: Work) -> int:
-    """Open a client, do the work, turn errors into words on stderr and an exit status."""
-    screen = Screen(context)
+    """Open a client and run the command; errors become a message on stderr and an exit status."""
+    console = Console(context)
     try:
-        return asyncio.run(_with_client(find_server(context), screen, work))
-    except (Usage, NoServerKnown, ValueError) as error:
-        return fail(screen, Trouble(code="usage", message=str(error)), exits.USAGE)
+        return asyncio.run(_with_client(find_server(context), console, work))
+    except (UsageError, NoServerConfigured, ValueError) as error:
+        return fail(console, ErrorReport(code="usage", message=str(error)), exits.USAGE)
     except ClientError as error:
-        return fail(screen, trouble_of(error), status_of(error))
+        return fail(console, report_of(error), exit_status_of(error))
     except OSError as error:
-        return fail(screen, trouble_of(error), exits.FAILURE)
+        return fail(console, report_of(error), exits.FAILURE)
 
 
-async def _with_client(address: Address, screen: Screen, work: Work) -> int:
+async def _with_client(address: Address, console: Console, work: Work) -> int:
     async with connect(address) as client:
-        return await work(Session(client, screen, address))
+        return await work(Session(client, console, address))
 
 
-def fail(screen: Screen, trouble: Trouble, status: int) -> int:
-    """Say what went wrong, also as JSON when that is asked for; returns `status`."""
-    screen.complain(f"error: {trouble.message}")
-    screen.document({"ok": False, "error": trouble})
+def fail(console: Console, report: ErrorReport, status: int) -> int:
+    """Print an error, with --json as a document; returns `status`."""
+    console.error(f"error: {report.message}")
+    console.document({"ok": False, "error": report})
     return status
 
 
-def status_of(error: Exception) -> int:
-    """The exit status that an error stands for."""
+def exit_status_of(error: Exception) -> int:
+    """The exit status for an error."""
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), exits.FAILURE)
 
 
-def trouble_of(error: ClientError | OSError, *, shown_by: str = "converto list") -> Trouble:
-    """An error as JSON output tells it, with the fields at fault and what to do; `shown_by` shows the ids there are."""
+def report_of(error: ClientError | OSError, *, shown_by: str = "converto list") -> ErrorReport:
+    """The report of an error, with invalid fields and advice; `shown_by` is the command that lists valid ids."""
     if isinstance(error, OSError):
-        return Trouble(code="file_error", message=f"{error.filename or 'A file'}: {error.strerror or error}")
+        return ErrorReport(code="file_error", message=f"{error.filename or 'A file'}: {error.strerror or error}")
     request_id = error.request_id if isinstance(error, ProblemError) else None
-    return Trouble(code=error.code, message=_words(error, shown_by), retryable=error.retryable, request_id=request_id)
+    return ErrorReport(
+        code=error.code, message=_message(error, shown_by), retryable=error.retryable, request_id=request_id
+    )
 
 
-def _words(error: ClientError, shown_by: str) -> str:
+def _message(error: ClientError, shown_by: str) -> str:
     message = str(error)
     if isinstance(error, ProblemError):
-        news = [entry for entry in error.errors if entry.message not in message]
-        fields = "; ".join(f"{entry.pointer.strip('/')}: {entry.message}".strip(": ") for entry in news)
+        details = [entry for entry in error.errors if entry.message not in message]
+        fields = "; ".join(f"{entry.pointer.strip('/')}: {entry.message}".strip(": ") for entry in details)
         message = f"{message} ({fields})" if fields else message
     if isinstance(error, Unauthorized):
-        return f"{message}. Set CONVERTO_API_KEY, or give --api-key"
+        return f"{message}. Set CONVERTO_API_KEY or use --api-key"
     if isinstance(error, Forbidden):
-        return f"{message}. Give such a key with --api-key or CONVERTO_API_KEY"
+        return f"{message}. Provide such a key with --api-key or CONVERTO_API_KEY"
     if isinstance(error, NotFound):
-        return f"{message}. `{shown_by}` shows what there is"
+        return f"{message}. `{shown_by}` lists what exists"
     if isinstance(error, ServerUnreachable):
-        return f"{message}. `converto doctor` tells more"
+        return f"{message}. Run `converto doctor` for details"
     return message

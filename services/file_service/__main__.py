@@ -5,7 +5,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -56,9 +56,9 @@ class Servers(msgspec.Struct, frozen=True):
         await self.background_stores.close()
 
 
-def main(arguments: list[str], *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
+def main(arguments: Sequence[str] | None = None, *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
     """Return the exit status: 0 after a clean stop, 1 after a crash, 2 if a setting must be changed."""
-    if arguments == ["openapi"]:
+    if list(sys.argv[1:] if arguments is None else arguments) == ["openapi"]:
         SNAPSHOT.write_text(description(), encoding="utf-8")
         return 0
     try:
@@ -143,4 +143,4 @@ class _Server(uvicorn.Server):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

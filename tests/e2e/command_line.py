@@ -3,15 +3,20 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+FROM_SOURCES = (sys.executable, "-m", "converto_cli")
 
-def converto(stack: Any, *arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+
+def converto(
+    stack: Any, *arguments: str, cwd: Path, check: int | None = 0, program: Sequence[str] = FROM_SOURCES
+) -> subprocess.CompletedProcess[str]:
     """Run one command and check its exit status, unless `check` is None."""
     environment = {**os.environ, "CONVERTO_SERVER_URL": stack.url, "CONVERTO_API_KEY": stack.api_key, "HOME": str(cwd)}
     done = subprocess.run(
-        [sys.executable, "-m", "converto_cli", *arguments],
+        [*program, *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from converto_core.formats import BY_NAME
 from converto_engines.sniffing import sniff
-from deploy.local.demo import SHOWN
+from deploy.local.demo_files import SHOWN
 from deploy.local.home import REPOSITORY
 from tests.assets.make_samples import make_samples
 from tests.assets.plain_pdf import Page, make_pdf

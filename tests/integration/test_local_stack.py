@@ -19,7 +19,7 @@ import pytest
 
 from deploy.local.errors import StartFailed
 from deploy.local.home import REPOSITORY
-from deploy.local.stack.leftovers import marked
+from deploy.local.stack.orphans import find_orphans
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import listeners, pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
@@ -98,7 +98,7 @@ def foreground(home: Path, *only: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_stack_listens_on_loopback_only(running: Stack) -> None:
-    found = listeners(marked(running.home.root))
+    found = listeners(find_orphans(running.home.root))
 
     assert {listener.program for listener in found} >= {"epmd", "beam.smp", "rclone"}
     assert {listener.address for listener in found} <= {"127.0.0.1", "::1"}
@@ -149,14 +149,14 @@ def test_data_survives_a_restart(tmp_path: Path) -> None:
 
 def test_interrupt_stops_everything_in_order(tmp_path: Path) -> None:
     with foreground(tmp_path, *SERVERS) as up:
-        pids = marked(tmp_path)
+        pids = find_orphans(tmp_path)
         up.send_signal(signal.SIGINT)
         text = output_of(up)
 
         assert up.returncode == 0
         assert "Everything is stopped" in text
         assert len(pids) >= len(SERVERS)
-        assert marked(tmp_path) == []
+        assert find_orphans(tmp_path) == []
         assert not (tmp_path / "stack.json").exists()
 
 
@@ -167,7 +167,7 @@ def test_interrupt_during_the_start_leaves_nothing(tmp_path: Path) -> None:
 
     assert "Stopped before it was up" in output_of(up)
     assert up.returncode == 130
-    assert marked(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 def test_one_line_names_a_killed_child_and_its_log(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_stack_ends_when_up_is_killed(tmp_path: Path) -> None:
     with foreground(tmp_path, *STORES) as up:
         up.kill()
 
-        wait_until(lambda: not marked(tmp_path))
+        wait_until(lambda: not find_orphans(tmp_path))
         assert not (tmp_path / "stack.json").exists()
 
 
@@ -202,18 +202,18 @@ def test_down_reports_that_nothing_runs(tmp_path: Path) -> None:
 
 
 def test_next_start_cleans_up_after_a_killed_supervisor(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, ports=Ports.free(), is_guarded=False)
+    stack = Stack(tmp_path, ports=Ports.free(), is_watched=False)
     run_apart(lambda: stack.start(STORES))
     orphans = set(stack.pids.values())
     os.kill(stack.supervisor_pid() or 0, signal.SIGKILL)
     try:
         run_apart(lambda: stack.start(STORES))
 
-        assert not orphans & set(marked(tmp_path))
+        assert not orphans & set(find_orphans(tmp_path))
         assert set(stack.pids) == set(STORES)
     finally:
         run_apart(stack.stop)
-    assert marked(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 def test_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
 
     assert up.returncode == 1
     assert re.search(rf"Port {port} for s3 is in use by .* \(pid {os.getpid()}\)\..*CONVERTO_S3_PORT=", text)
-    assert marked(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 def test_wrong_setting_fails_the_start_with_its_log(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_wrong_setting_fails_the_start_with_its_log(tmp_path: Path) -> None:
 
     assert "api ended while starting" in str(failed.value)
     assert "lease_s" in str(failed.value).lower()
-    assert marked(tmp_path) == []
+    assert find_orphans(tmp_path) == []
 
 
 @contextmanager

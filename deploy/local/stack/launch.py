@@ -1,4 +1,4 @@
-"""Replaces itself by one program of the stack: `launch.py PROGRAMS NAME`. Stdlib only, so that it costs some 20 ms.
+"""Executes one program of the stack: `launch.py PROGRAMS NAME`. Standard library only, so it takes some 20 ms.
 
 The programs' environments hold secrets and values that an ini file cannot quote, so they come from a private JSON file
 and not from the supervisor's configuration.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Read the program's arguments, environment and stale files, and become it."""
+    """Delete the program's stale files and replace this process with it."""
     programs, name = sys.argv[1:3]
     program = json.loads(Path(programs).read_bytes())[name]
     for stale in program["stale_files"]:

@@ -1,4 +1,4 @@
-"""Which port each part of the stack listens on, and what to say when one is taken."""
+"""The ports of the stack."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ VARIABLES = {
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """One port per listener. The defaults stand beside the servers' usual ones, which are often taken."""
+    """One port for each listener. The defaults differ from the servers' usual ports, which are often in use."""
 
     api: int = 8080
     rabbitmq: int = 5682
@@ -27,9 +27,14 @@ class Ports(msgspec.Struct, frozen=True):
     epmd: int = 4379
     distribution: int = 25682
 
+    @property
+    def api_url(self) -> str:
+        """URL of the file service."""
+        return f"http://127.0.0.1:{self.api}"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Ports":
-        """The defaults, each replaced by its variable where that is set."""
+        """The defaults, each overridden by its variable."""
         chosen = {name: environment[variable] for name, variable in VARIABLES.items() if environment.get(variable)}
         return msgspec.convert(chosen, cls, strict=False)
 
@@ -39,7 +44,7 @@ class Ports(msgspec.Struct, frozen=True):
         return cls(*pick_free_ports(len(VARIABLES)))
 
     def check(self, names: tuple[str, ...]) -> None:
-        """Raise `PortInUse` for the first of these listeners whose port somebody else has."""
+        """Raise `PortInUse` for the first of these listeners whose port is taken."""
         for name in names:
             port = int(getattr(self, name))
             if not is_free(port):
@@ -47,7 +52,7 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 def owner_of(port: int) -> str:
-    """`name (pid 12)` of who listens at a port; empty when that cannot be seen."""
+    """`name (pid 12)` of the process that listens on a port; empty when it is not visible."""
     for listener in listeners():
         if listener.port == port and listener.pid:
             return f"{listener.program} (pid {listener.pid})"

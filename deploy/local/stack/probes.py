@@ -1,4 +1,4 @@
-"""Asks each part of the stack whether it does its work, the way its users would. It must not know who started it."""
+"""Health checks for each part of the stack, made the way its clients use it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ ONE_TRY_S = 3.0
 
 
 class NotHealthy(Exception):
-    """This try did not succeed; the text says why."""
+    """A health check failed; the message says why."""
 
 
-async def ask_port(port: int) -> None:
-    """Somebody takes connections at this port of 127.0.0.1."""
+async def check_port(port: int) -> None:
+    """Check that this port of 127.0.0.1 accepts connections."""
     try:
         async with asyncio.timeout(ONE_TRY_S):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -31,9 +31,9 @@ async def ask_port(port: int) -> None:
         raise NotHealthy(str(error)) from error
 
 
-async def ask_rabbitmq(url: str) -> None:
-    """The broker lets our user in. The port is asked first: the client library complains loudly about a closed one."""
-    await ask_port(urlsplit(url).port or 5672)
+async def check_rabbitmq(url: str) -> None:
+    """Check that the broker accepts our user. The port goes first: the client library logs errors for a closed one."""
+    await check_port(urlsplit(url).port or 5672)
     try:
         connection = await aio_pika.connect(url, timeout=ONE_TRY_S)
     except (OSError, aio_pika.exceptions.AMQPError) as error:
@@ -41,8 +41,8 @@ async def ask_rabbitmq(url: str) -> None:
     await connection.close()
 
 
-async def ask_mongo(url: str) -> None:
-    """The database answers a ping."""
+async def check_mongo(url: str) -> None:
+    """Check that the database answers a ping."""
     milliseconds = int(ONE_TRY_S * 1000)
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, serverSelectionTimeoutMS=milliseconds)
     try:
@@ -53,8 +53,8 @@ async def ask_mongo(url: str) -> None:
         await client.close()
 
 
-async def ask_s3(settings: Mapping[str, str]) -> None:
-    """The object store lists the bucket with our key."""
+async def check_s3(settings: Mapping[str, str]) -> None:
+    """Check that the object store lists the bucket with our key."""
     try:
         await asyncio.to_thread(_list_bucket, settings)
     except (BotoCoreError, ClientError) as error:
@@ -82,18 +82,18 @@ def _list_bucket(settings: Mapping[str, str]) -> None:
         client.close()
 
 
-async def ask_api(url: str) -> None:
-    """The file service says that it is ready, with all it depends on."""
+async def check_api(url: str) -> None:
+    """Check that the file service and its dependencies are ready."""
     health = await _get(f"{url}/api/health/ready")
     if health.get("status") != "ok":
-        raise NotHealthy(f"it says {health}")
+        raise NotHealthy(f"it answers {health}")
 
 
-async def ask_worker(url: str, api_key: str, pid: int) -> None:
-    """This worker process has told the file service what it offers."""
+async def check_worker(url: str, api_key: str, pid: int) -> None:
+    """Check that this worker process has registered at the file service."""
     answer = await _get(f"{url}/api/v1/workers", api_key=api_key)
     if pid not in {worker["pid"] for worker in answer["workers"]}:
-        raise NotHealthy(f"the file service has not heard of pid {pid} yet")
+        raise NotHealthy(f"pid {pid} has not registered at the file service yet")
 
 
 async def _get(url: str, *, api_key: str = "") -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What the stack consists of: each program's arguments, environment and place in the order of stopping.
+"""The programs of the stack: arguments, environment and stop order of each.
 
-It starts nothing and looks at no port. Every program listens on 127.0.0.1 only and gets a clean environment.
+Every program listens on 127.0.0.1 only and gets a clean environment.
 """
 
 import os
@@ -17,24 +17,24 @@ from deploy.local.home import REPOSITORY, Home, Secrets
 from deploy.local.stack.ports import Ports
 
 BUCKET = "converto"
-# What a terminal session may hand down to a program; all else could change what it does.
+# The only variables passed on from the terminal; any other could change what a program does.
 INHERITED = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SSL_CERT_FILE")
-# These of CONVERTO_… speak to the stack, the tests or the command line, not to a service.
+# CONVERTO_… variables for the stack, the tests or the command line, not for a service.
 NOT_FOR_SERVICES = ("CONVERTO_TEST_", "CONVERTO_HOME", "CONVERTO_SERVER_URL", "CONVERTO_API_KEY", "CONVERTO_STACK")
 STOP_GRACE_S = 10
 
 
 class Stage(IntEnum):
-    """The order of stopping: whoever needs others goes first."""
+    """Stop order: a program stops before those it depends on."""
 
     WORKERS = 0
     SERVICE = 1
     SERVERS = 2
-    GROUND = 3
+    FOUNDATION = 3
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """One supervised process. `stop_wait_s`: how long it may take after SIGTERM before it is killed."""
+    """One supervised process. `stop_wait_s`: seconds between SIGTERM and SIGKILL."""
 
     name: str
     argv: list[str]
@@ -46,12 +46,12 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stage(self) -> Stage:
-        """When it is stopped."""
+        """When it stops."""
         return stage_of(self.name)
 
 
 def service_environment(home: Home, ports: Ports, secrets: Secrets, given: Mapping[str, str]) -> dict[str, str]:
-    """All CONVERTO_… variables of the services; `given` ones count unless they would lead away from this stack."""
+    """All CONVERTO_… variables of the services; `given` ones apply unless they would point to other servers."""
     chosen = {
         name: value
         for name, value in given.items()
@@ -79,17 +79,17 @@ def service_environment(home: Home, ports: Ports, secrets: Secrets, given: Mappi
 
 
 def base_environment(home: Home) -> dict[str, str]:
-    """What every program gets. `CONVERTO_STACK` marks it as ours, so that leftovers of a crash can be found."""
+    """The environment of every program. `CONVERTO_STACK` marks its process, so that orphans can be found."""
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     paths = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return environment | {"PATH": os.pathsep.join(paths), "CONVERTO_STACK": str(home.root)}
 
 
 def epmd(home: Home, ports: Ports) -> Program:
-    """Erlang's name server, in the foreground and on loopback; RabbitMQ would start one for all networks."""
+    """Erlang's name server, on loopback only; RabbitMQ would start one that listens on all interfaces."""
     return Program(
         name="epmd",
-        argv=[found("epmd"), "-address", "127.0.0.1", "-port", str(ports.epmd)],
+        argv=[path_of("epmd"), "-address", "127.0.0.1", "-port", str(ports.epmd)],
         environment=base_environment(home),
         folder=str(home.run),
         stop_wait_s=2,
@@ -97,7 +97,7 @@ def epmd(home: Home, ports: Ports) -> Program:
 
 
 def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
-    """RabbitMQ as the user who runs the stack: own node, folders, cookie and ports; no plugins."""
+    """RabbitMQ as the current user, with its own node, folders, cookie and ports, without plugins."""
     folder = home.data / "rabbitmq"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = folder / "rabbitmq.conf"
@@ -109,7 +109,7 @@ def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
         "log.console = true\n"
         "log.console.level = warning\n"
         "log.console.use_colors = off\n"
-        # A laptop's disk is often nearly full; below this the broker stops taking messages.
+        # A laptop's disk is often nearly full; below this the broker blocks publishers.
         "disk_free_limit.absolute = 100MB\n"
     )
     config.chmod(0o600)
@@ -127,7 +127,7 @@ def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_PORT": str(ports.epmd),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        # The script then becomes the Erlang process instead of waiting for it, and signals reach the right one.
+        # Makes the script exec the Erlang process, so that signals reach it.
         "RUNNING_UNDER_SYSTEMD": "true",
     }
     return Program(
@@ -135,12 +135,12 @@ def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
         argv=[rabbitmq_server()],
         environment=base_environment(home) | environment,
         folder=str(folder),
-        stop_wait_s=8,  # two seconds when it is up; while it still starts it does not listen to SIGTERM at all
+        stop_wait_s=8,  # it needs two seconds; while it starts it ignores SIGTERM
     )
 
 
 def mongo(home: Home, ports: Ports) -> Program:
-    """MongoDB where it is installed, else the small server that speaks its protocol over SQLite."""
+    """MongoDB if installed, else nx-27017, a small server that speaks its protocol on top of SQLite."""
     mongod = shutil.which("mongod")
     folder = home.data / "mongo" / ("mongod" if mongod else "nx-27017")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def mongo(home: Home, ports: Ports) -> Program:
     if mongod:
         argv = [mongod, "--dbpath", str(folder), "--bind_ip", "127.0.0.1", "--port", port, "--nounixsocket", "--quiet"]
     else:
-        argv = [found("nx-27017"), "--data-dir", str(folder), "--host", "127.0.0.1", "--port", port]
+        argv = [path_of("nx-27017"), "--data-dir", str(folder), "--host", "127.0.0.1", "--port", port]
         argv += ["--pid-file", str(pid_file), "--log-file", str(home.logs / "nx-27017.log")]
     return Program(
         name="mongo",
@@ -162,7 +162,7 @@ def mongo(home: Home, ports: Ports) -> Program:
 
 
 def s3(home: Home, ports: Ports, secrets: Secrets) -> Program:
-    """rclone as an S3 server over a folder. Its key comes by environment: arguments are visible to every user."""
+    """rclone as an S3 server over a folder. The key is passed by environment: all users can read arguments."""
     folder = home.data / "s3"
     (folder / BUCKET).mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = {
@@ -170,19 +170,19 @@ def s3(home: Home, ports: Ports, secrets: Secrets) -> Program:
         "RCLONE_AUTH_KEY": f'"{secrets.s3_access_key_id},{secrets.s3_secret_access_key}"',
         "RCLONE_CACHE_DIR": str(home.run / "rclone"),
     }
-    # Without an ETag of whole objects: rclone would read all of a large file at its first HEAD (2 s for each GiB), and
-    # nothing of converto looks at it. Parts of an upload keep theirs.
+    # No ETag of whole objects: rclone would read a large file completely at its first HEAD (2 s per GiB), and converto
+    # does not use it. Upload parts keep their ETag.
     plain = ["--etag-hash=", "--vfs-cache-mode", "off", "--log-level", "NOTICE"]
     return Program(
         name="s3",
-        argv=[found("rclone"), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{ports.s3}", *plain],
+        argv=[path_of("rclone"), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{ports.s3}", *plain],
         environment=base_environment(home) | environment,
         folder=str(folder),
     )
 
 
 def service(name: str, module: str, *, home: Home, settings: Mapping[str, str]) -> Program:
-    """One of our own services. The cloud's usual configuration files must not bend the S3 client."""
+    """One of converto's services, isolated from the user's AWS configuration files."""
     environment = {
         "PYTHONPATH": os.pathsep.join(str(REPOSITORY / folder) for folder in ("libs", "services")),
         "PYTHONUNBUFFERED": "1",
@@ -210,17 +210,17 @@ def worker(home: Home, settings: Mapping[str, str], number: int) -> Program:
 
 
 def stage_of(name: str) -> Stage:
-    """When a program of this name is stopped."""
+    """When a program of this name stops."""
     if name.startswith("worker-"):
         return Stage.WORKERS
-    return {"api": Stage.SERVICE, "epmd": Stage.GROUND, "guard": Stage.GROUND}.get(name, Stage.SERVERS)
+    return {"api": Stage.SERVICE, "epmd": Stage.FOUNDATION, "watchdog": Stage.FOUNDATION}.get(name, Stage.SERVERS)
 
 
-def guard(home: Home, pid: int) -> Program:
-    """Ends the stack when the process `pid` has ended without doing so itself."""
+def watchdog(home: Home, pid: int) -> Program:
+    """Stops the stack when the process `pid` ends without stopping it."""
     return Program(
-        name="guard",
-        argv=[sys.executable, "-m", "deploy.local.stack.guard", str(pid), str(home.root)],
+        name="watchdog",
+        argv=[sys.executable, "-m", "deploy.local.stack.watchdog", str(pid), str(home.root)],
         environment=base_environment(home) | {"PYTHONPATH": str(REPOSITORY)},
         folder=str(REPOSITORY),
         stop_wait_s=2,
@@ -229,15 +229,15 @@ def guard(home: Home, pid: int) -> Program:
 
 
 def rabbitmq_server() -> str:
-    """RabbitMQ's own start script. Debian's one on the PATH insists on root or on the user rabbitmq."""
+    """RabbitMQ's own start script; Debian's wrapper on the PATH requires root or the user rabbitmq."""
     own = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-    return str(own) if own.exists() else found("rabbitmq-server")
+    return str(own) if own.exists() else path_of("rabbitmq-server")
 
 
-def found(program: str) -> str:
-    """Full path of a program, those of our own environment first; raises `ProgramMissing`."""
-    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
-    path = shutil.which(program, path=os.pathsep.join(places))
+def path_of(program: str) -> str:
+    """Full path of a program, the virtual environment first; raises `ProgramMissing`."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
+    path = shutil.which(program, path=os.pathsep.join(folders))
     if path is None:
         raise ProgramMissing(program)
     return path

@@ -1,4 +1,4 @@
-"""Who listens where on this machine, from /proc; knows nothing of converto. Elsewhere than on Linux it finds nobody."""
+"""Finds listening TCP sockets and their processes in /proc, and free ports. Finds none on other systems than Linux."""
 
 import errno
 import ipaddress
@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 
 LISTENING = "0A"  # state TCP_LISTEN in /proc/net/tcp
-# Below the range from which Linux takes ports for outgoing connections, so that none of those gets in between.
+# Below the range that Linux uses for outgoing connections, so that none of them takes a port first.
 FREE_PORTS = range(12_000, 32_000)
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """One listening TCP socket; `pid` is 0 and `program` empty when its owner cannot be seen."""
+    """One listening TCP socket; `pid` is 0 and `program` empty when its owner is not visible."""
 
     address: str
     port: int
@@ -25,7 +25,7 @@ class Listener(msgspec.Struct, frozen=True):
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1 at this port now."""
+    """Whether a server could listen on this port of 127.0.0.1 now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -38,7 +38,7 @@ def is_free(port: int) -> bool:
 
 
 def pick_free_ports(count: int) -> list[int]:
-    """As many different free ports as asked for, in a random order so that two callers hardly ever meet."""
+    """`count` distinct free ports, chosen at random so that two callers rarely collide."""
     picked: list[int] = []
     for port in random.sample(FREE_PORTS, len(FREE_PORTS)):
         if is_free(port):
@@ -68,7 +68,7 @@ def _listening_rows(table: Path) -> list[tuple[str, int, str]]:
 
 
 def _decode_endpoint(text: str) -> tuple[str, int]:
-    """`0100007F:1F90` is 127.0.0.1:8080: each four bytes are in the machine's order, the port is plain hex."""
+    """`0100007F:1F90` is 127.0.0.1:8080: groups of four bytes in host byte order, then the port in hex."""
     address, _, port = text.partition(":")
     words = [bytes.fromhex(address[start : start + 8])[::-1] for start in range(0, len(address), 8)]
     return str(ipaddress.ip_address(b"".join(words))), int(port, 16)
@@ -85,9 +85,9 @@ def _owners_of_sockets(pids: Collection[int] | None) -> dict[str, int]:
 
 
 def _links_of(folder: Path) -> list[str]:
-    """What a process has open; empty when it is gone or not ours to look at."""
+    """The open descriptors of a process; empty when it has ended or belongs to another user."""
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - a plain name is all that is needed
+        names = os.listdir(folder)  # noqa: PTH208 - plain names suffice
     except OSError:
         return []
     return [_link(folder / name) for name in names]
@@ -95,7 +95,7 @@ def _links_of(folder: Path) -> list[str]:
 
 def _link(path: Path) -> str:
     try:
-        return os.readlink(path)  # noqa: PTH115 - "socket:[1]" is no path
+        return os.readlink(path)  # noqa: PTH115 - "socket:[1]" is not a path
     except OSError:  # closed meanwhile
         return ""
 

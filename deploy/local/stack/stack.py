@@ -1,37 +1,32 @@
-"""The whole laptop stack as one object: start in order, wait until healthy, stop in order.
-
-It must not know what the terminal shows, nor how a program is supervised.
-"""
+"""The whole laptop stack: starts in order, waits until healthy, stops in order."""
 
 import asyncio
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from deploy.local.errors import AlreadyRunning, StartFailed, SupervisorGone
+from deploy.local.errors import AlreadyRunning, SupervisorGone
 from deploy.local.home import Home, write_private
-from deploy.local.stack import probes, programs
-from deploy.local.stack.guard import is_alive
-from deploy.local.stack.leftovers import kill_marked
+from deploy.local.stack import programs
+from deploy.local.stack.health import POLL_INTERVAL_S, Health, Report
+from deploy.local.stack.orphans import kill_orphans
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.programs import Program, Stage
 from deploy.local.stack.supervisor import Process, Supervisor
+from deploy.local.stack.watchdog import is_alive
 
 SERVERS = ("rabbitmq", "mongo", "s3")
 EVERYTHING = (*SERVERS, "api", "workers")
-LOOK_EVERY_S = 0.05
-# RabbitMQ needs some four seconds on two quiet cores; a busy machine is not a fault.
-HEALTHY_WITHIN_S = 90.0
 SHUTDOWN_WITHIN_S = 10.0
 
 
 class StackState(msgspec.Struct, frozen=True):
-    """`stack.json`: how others reach a healthy stack. It holds the key and all secrets, so only its owner reads it."""
+    """`stack.json`: how to reach a running stack. Only its owner may read it, because it holds all secrets."""
 
     url: str
     api_key: str
@@ -42,10 +37,10 @@ class StackState(msgspec.Struct, frozen=True):
 
 
 class Stack:
-    """One stack in one state folder. Another process may build the same object to stop it or to look at it.
+    """The stack of one state folder. Another process can build the same object to inspect or stop it.
 
-    `settings` are CONVERTO_… variables for the services. `is_guarded` ties the stack's life to this process.
-    `report` hears of each part that became healthy, with the seconds it took.
+    `settings` are CONVERTO_… variables for the services. With `is_watched` the stack stops when this process ends.
+    `report(name, seconds)` is called for each part that becomes healthy.
     """
 
     def __init__(
@@ -55,8 +50,8 @@ class Stack:
         ports: Ports | None = None,
         workers: int | None = None,
         settings: Mapping[str, str] | None = None,
-        is_guarded: bool = True,
-        report: Callable[[str, float], None] | None = None,
+        is_watched: bool = True,
+        report: Report | None = None,
     ) -> None:
         self.home = home if isinstance(home, Home) else Home(home)
         self.home.create()
@@ -64,7 +59,7 @@ class Stack:
         self._worker_count = workers or os.cpu_count() or 1
         self._secrets = self.home.secrets()
         self._settings = dict(settings or {})
-        self._is_guarded = is_guarded
+        self._is_watched = is_watched
         self._report = report or (lambda name, seconds: None)
         self._supervisor = Supervisor(self.home)
 
@@ -75,33 +70,33 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where the file service answers."""
-        return f"http://127.0.0.1:{self._ports.api}"
+        """URL of the file service."""
+        return self._ports.api_url
 
     @property
     def api_key(self) -> str:
-        """The key that the file service accepts from its first start on."""
+        """The API key that the file service accepts from its first start."""
         return self._secrets.api_key
 
     @property
     def pids(self) -> dict[str, int]:
-        """Running programs by name; raises `SupervisorGone`."""
+        """Process ids of running programs by name; raises `SupervisorGone`."""
         return {name: process.pid for name, process in self.processes().items() if process.pid}
 
     def processes(self) -> dict[str, Process]:
-        """What the supervisor says of each program; raises `SupervisorGone`."""
+        """The status of each program; raises `SupervisorGone`."""
         return self._supervisor.processes()
 
     def supervisor_pid(self) -> int | None:
-        """The process that holds the stack together, None when there is none."""
+        """Process id of supervisord, None when it does not run."""
         return self._supervisor.pid()
 
     def log_of(self, name: str) -> Path:
-        """Where a program's output goes."""
+        """The log file of a program."""
         return self.home.logs / f"{name}.log"
 
     def state(self) -> StackState | None:
-        """How to reach the stack that runs in this folder; None unless it started well and still has a supervisor."""
+        """How to reach the stack of this folder; None unless it has started and its supervisor still runs."""
         try:
             state = msgspec.json.decode(self.home.stack_file.read_bytes(), type=StackState)
         except (FileNotFoundError, msgspec.DecodeError):
@@ -109,7 +104,7 @@ class Stack:
         return state if self._supervisor.pid() == state.supervisor_pid else None
 
     async def start(self, only: Sequence[str] = EVERYTHING) -> None:
-        """Start these parts and return when each is healthy; on any failure nothing is left running.
+        """Start these parts and return when all are healthy; a failure leaves nothing running.
 
         Raises `AlreadyRunning`, `PortInUse`, `ProgramMissing`, `StartFailed`.
         """
@@ -128,25 +123,25 @@ class Stack:
                 raise
 
     async def stop(self) -> None:
-        """Stop everything in good order: workers, service, servers, supervisor. Does nothing when nothing runs."""
+        """Stop workers, service, servers and supervisor, in this order; does nothing when nothing runs."""
         async with self.home.locked():
             await self._stop_all()
 
     def kill(self, name: str) -> int:
-        """SIGKILL one program and return the pid it had; the supervisor starts it again."""
+        """SIGKILL one program and return its pid; the supervisor restarts it."""
         pid = self.pids[name]
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def kill_everything(self) -> None:
-        """End all processes of this stack at once, in no order."""
+        """Kill all processes of this stack at once."""
         self._supervisor.kill()
-        kill_marked(self.home.root)
+        kill_orphans(self.home.root)
         self.home.stack_file.unlink(missing_ok=True)
 
     async def wait_healthy(self, name: str) -> None:
-        """Return when this part does its work (again); raises `StartFailed`."""
-        await self._until(name, self._probe(name), is_ending_a_failure=False)
+        """Return when this part is healthy (again); raises `StartFailed`."""
+        await self._health().wait(name, fails_when_ended=False)
 
     def _programs(self, only: Sequence[str]) -> list[Program]:
         settings = self.environment
@@ -164,66 +159,24 @@ class Stack:
             ],
         }
         chosen = [build() for part in EVERYTHING if part in only for build in parts[part]]
-        return [*chosen, programs.guard(self.home, os.getpid())] if self._is_guarded else chosen
+        return [*chosen, programs.watchdog(self.home, os.getpid())] if self._is_watched else chosen
 
     async def _start_in_order(self, chosen: Sequence[Program]) -> None:
-        """The ground first, then the servers, then the services side by side; each waits for what it stands on."""
-        for stages in ((Stage.GROUND,), (Stage.SERVERS,), (Stage.SERVICE, Stage.WORKERS)):
+        """epmd and watchdog, then servers, then services; each group waits until the previous one is healthy."""
+        for stages in ((Stage.FOUNDATION,), (Stage.SERVERS,), (Stage.SERVICE, Stage.WORKERS)):
             members = [program.name for program in chosen if program.stage in stages]
             for name in members:
                 await asyncio.to_thread(self._supervisor.start_program, name)
-            await self._all_healthy(members)
+            await self._health().wait_all(members)
 
-    async def _all_healthy(self, names: Sequence[str]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in names:
-                    group.create_task(self._until(name, self._probe(name)))
-        except BaseExceptionGroup as failures:
-            # The first part that failed is the one to speak of; the others were only waited for.
-            raise failures.exceptions[0] from None
-
-    async def _until(
-        self, name: str, probe: Callable[[], Awaitable[None]], *, is_ending_a_failure: bool = True
-    ) -> None:
-        started = time.monotonic()
-        reason = "is not healthy"
-        while time.monotonic() - started < HEALTHY_WITHIN_S:
-            try:
-                async with asyncio.timeout(HEALTHY_WITHIN_S):
-                    await probe()
-                self._report(name, time.monotonic() - started)
-                return
-            except (probes.NotHealthy, SupervisorGone, TimeoutError) as error:
-                reason = f"is not healthy after {HEALTHY_WITHIN_S:.0f} s: {error}"
-            if is_ending_a_failure:
-                await self._refuse_if_over(name)
-            await asyncio.sleep(LOOK_EVERY_S)
-        raise StartFailed(name, reason, self.log_of(name))
-
-    async def _refuse_if_over(self, name: str) -> None:
-        process = (await asyncio.to_thread(self.processes))[name]
-        if process.is_over:
-            raise StartFailed(name, f"ended while starting ({process.how_it_ended})", self.log_of(name))
-
-    def _probe(self, name: str) -> Callable[[], Awaitable[None]]:
-        settings = self.environment
-        known: dict[str, Callable[[], Awaitable[None]]] = {
-            "epmd": lambda: probes.ask_port(self._ports.epmd),
-            "rabbitmq": lambda: probes.ask_rabbitmq(settings["CONVERTO_RABBITMQ_URL"]),
-            "mongo": lambda: probes.ask_mongo(settings["CONVERTO_MONGODB_URL"]),
-            "s3": lambda: probes.ask_s3(settings),
-            "api": lambda: probes.ask_api(self.url),
-        }
-        return known.get(name) or (lambda: self._ask_process(name))
-
-    async def _ask_process(self, name: str) -> None:
-        """Workers have no port: the file service knows them. A guard only has to run."""
-        pid = (await asyncio.to_thread(lambda: self.pids)).get(name)
-        if pid is None:
-            raise probes.NotHealthy("it does not run")
-        if name.startswith("worker"):
-            await probes.ask_worker(self.url, self.api_key, pid)
+    def _health(self) -> Health:
+        return Health(
+            self._supervisor,
+            ports=self._ports,
+            settings=self.environment,
+            logs=self.home.logs,
+            report=self._report,
+        )
 
     def _write_state(self) -> None:
         state = StackState(
@@ -237,7 +190,7 @@ class Stack:
         write_private(self.home.stack_file, msgspec.json.encode(state))
 
     async def _stop_all(self) -> None:
-        """Also ends what a crash left: a half-started stack, a supervisor in its last second, orphans."""
+        """Stop everything, including what a crash left: a half-started stack, a dying supervisor, orphans."""
         self.home.stack_file.unlink(missing_ok=True)
         with contextlib.suppress(SupervisorGone):
             for stage in Stage:
@@ -245,7 +198,7 @@ class Stack:
         pid = await asyncio.to_thread(self._supervisor.pid)
         await asyncio.to_thread(self._supervisor.shut_down)
         await self._wait_for_end(pid)
-        await asyncio.to_thread(kill_marked, self.home.root)
+        await asyncio.to_thread(kill_orphans, self.home.root)
 
     async def _stop_stage(self, stage: Stage) -> None:
         names = [name for name in await asyncio.to_thread(self.processes) if programs.stage_of(name) is stage]
@@ -253,20 +206,20 @@ class Stack:
             await asyncio.to_thread(self._supervisor.stop_program, name)
         while True:
             states = await asyncio.to_thread(self.processes)
-            if all(states[name].is_over for name in names):
+            if all(states[name].has_ended for name in names):
                 return
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _wait_for_end(self, pid: int | None) -> None:
         deadline = time.monotonic() + SHUTDOWN_WITHIN_S
         while pid and is_alive(pid):
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
             if time.monotonic() > deadline:
                 await asyncio.to_thread(self._supervisor.kill)
-        self._supervisor.is_child_over()
+        self._supervisor.has_child_ended()
 
 
 def listeners_of(parts: Sequence[str]) -> tuple[str, ...]:
-    """Names of the ports that these parts need; the broker has three, the workers none."""
+    """Names of the ports that these parts use; the broker has three, the workers none."""
     known = {"rabbitmq": ("rabbitmq", "epmd", "distribution"), "workers": ()}
     return tuple(name for part in parts for name in known.get(part, (part,)))

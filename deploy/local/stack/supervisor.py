@@ -1,4 +1,4 @@
-"""Talks to supervisord, which keeps the programs running. It must not know what the programs are for."""
+"""Controls supervisord, which keeps the programs of the stack running."""
 
 import configparser
 import contextlib
@@ -26,12 +26,12 @@ from deploy.local.stack.programs import Program
 ANSWER_WITHIN_S = 5.0
 START_WITHIN_S = 15.0
 LOG_BYTES = 10 * 1024 * 1024
-# Each try waits one second longer: some four minutes of trying before a program is given up.
+# Each retry waits one second longer: about four minutes until a program is given up.
 START_TRIES = 20
 
 
 class Process(msgspec.Struct, frozen=True):
-    """What supervisord says of one program. `pid` is 0 when it does not run; `spawnerr` says why it could not start."""
+    """The status of one program. `pid` is 0 when it does not run; `spawnerr` says why it could not start."""
 
     name: str
     statename: str
@@ -40,29 +40,29 @@ class Process(msgspec.Struct, frozen=True):
     spawnerr: str
 
     @property
-    def is_over(self) -> bool:
-        """Whether no process of it runs."""
+    def has_ended(self) -> bool:
+        """Whether it has no running process."""
         return self.statename in {"STOPPED", "EXITED", "FATAL", "BACKOFF", "UNKNOWN"}
 
     @property
     def how_it_ended(self) -> str:
-        """For people: the exit status, a signal, or why it could not be started."""
+        """Readable reason: the exit status, a signal, or why it could not start."""
         if self.exitstatus < 0:
             return "by a signal"
         return f"exit status {self.exitstatus}" if self.exitstatus else self.spawnerr or "exit status 0"
 
 
 class Supervisor:
-    """One supervisord of one state folder, started by us or by an earlier command."""
+    """The supervisord of one state folder, started by this object or by an earlier command."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Sequence[Program]) -> None:
-        """Start supervisord with these programs, none of them running yet."""
+        """Start supervisord with these programs, all stopped."""
         home = self._home
-        self.is_child_over()  # waits for an earlier one that was killed
+        self.has_child_ended()  # reaps an earlier one that was killed
         content = {program.name: program for program in programs}
         write_private(home.run / "programs.json", msgspec.json.encode(content))
         config = home.run / "supervisord.conf"
@@ -77,19 +77,19 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C at the terminal must reach `up` only, which stops things in order
+                start_new_session=True,  # Ctrl-C must reach `up` only, which stops the programs in order
             )
         self._wait_for_answer()
 
     def pid(self) -> int | None:
-        """The supervisor's process, None when none answers."""
+        """Process id of supervisord, None when it does not answer."""
         try:
             return int(cast(int, self._ask("getPID")))
         except SupervisorGone:
             return None
 
     def processes(self) -> dict[str, Process]:
-        """All programs by name; raises `SupervisorGone`."""
+        """The status of all programs by name; raises `SupervisorGone`."""
         answer = self._ask("getAllProcessInfo")
         return {process.name: process for process in msgspec.convert(answer, list[Process])}
 
@@ -99,20 +99,20 @@ class Supervisor:
 
     def stop_program(self, name: str) -> None:
         """Send SIGTERM to one program and return at once; supervisord kills it when it takes too long."""
-        with contextlib.suppress(xmlrpc.client.Fault):  # it had ended by itself meanwhile
+        with contextlib.suppress(xmlrpc.client.Fault):  # it has ended meanwhile
             self._ask("stopProcess", name, False)
 
     def shut_down(self) -> None:
-        """Ask supervisord to end, with whatever still runs under it."""
+        """Ask supervisord to exit and to stop what it still runs."""
         with contextlib.suppress(SupervisorGone, xmlrpc.client.Fault):
             self._ask("shutdown")
 
-    def is_child_over(self) -> bool:
-        """Whether the supervisord that this object started has ended (and is waited for)."""
+    def has_child_ended(self) -> bool:
+        """Whether the supervisord started by this object has ended; reaps it."""
         return self._child is None or self._child.poll() is not None
 
     def kill(self) -> None:
-        """End supervisord at once; its programs are then orphans for `kill_marked`."""
+        """Kill supervisord; its programs become orphans for `kill_orphans`."""
         pid = self._child.pid if self._child and self._child.poll() is None else self.pid()
         if pid:
             with contextlib.suppress(ProcessLookupError):
@@ -123,7 +123,7 @@ class Supervisor:
     def _wait_for_answer(self) -> None:
         deadline = time.monotonic() + START_WITHIN_S
         while self.pid() is None:
-            if self.is_child_over() or time.monotonic() > deadline:
+            if self.has_child_ended() or time.monotonic() > deadline:
                 raise SupervisorGone(f"supervisord did not start. Its log is {self._home.logs / 'supervisord.out.log'}")
             time.sleep(0.02)
 
@@ -137,28 +137,28 @@ class Supervisor:
 
 
 class UnixTransport(xmlrpc.client.Transport):
-    """XML-RPC over a socket file, with a deadline."""
+    """XML-RPC over a Unix socket, with a timeout."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        """Called by the base class for each request; it closes what is kept in `_connection`."""
+        """Called by the base class for each request; it closes `_connection` afterwards."""
         connection = UnixConnection(self._path)
         self._connection = host, connection
         return connection
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a socket file."""
+    """HTTP over a Unix socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=ANSWER_WITHIN_S)
         self._path = path
 
     def connect(self) -> None:
-        """Open the socket file instead of a TCP connection."""
+        """Connect to the Unix socket."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         try:
@@ -169,7 +169,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def configuration(home: Home, programs: Sequence[Program]) -> str:
-    """supervisord's ini file. Programs start when told so; `priority` orders them if it has to stop without us."""
+    """The ini file of supervisord. Programs start on request; `priority` orders them if supervisord stops alone."""
     config = configparser.RawConfigParser()
     config["supervisord"] = {
         "logfile": _text(home.logs / "supervisord.log"),
@@ -211,5 +211,5 @@ def _section(home: Home, program: Program) -> dict[str, str]:
 
 
 def _text(value: str | Path) -> str:
-    """A value as supervisord reads it back: it expands `%(…)s`."""
+    """Escape a value, because supervisord expands `%(…)s`."""
     return str(value).replace("%", "%%")

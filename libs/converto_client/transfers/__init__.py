@@ -1,1 +1,1 @@
-"""Bytes between this disk and the object store: upload, download, and what is remembered to resume."""
+"""File transfers to and from the object store, and the state needed to resume them."""

@@ -1,7 +1,6 @@
-"""Results from the object store onto the disk: streamed into a `.part` file, checked, then given their name.
+"""Downloads results: streamed into a `.part` file, verified, then renamed.
 
-It knows nothing of conversions. A part file's name holds the content's hash, so a later run only goes on with bytes of
-the same result.
+The name of a part file contains the content hash, so a later run resumes only with bytes of the same result.
 """
 
 import asyncio
@@ -14,26 +13,26 @@ import httpx2
 
 from converto_client.errors import ClientError, ServerUnreachable, TransferError
 from converto_client.models import OutputLink
-from converto_client.transfers.names import clean_name, place
+from converto_client.transfers.names import clean_name, rename_to
 from converto_client.transfers.source import CHUNK_BYTES, OnBytes
 from converto_client.transport import Transport
 
 FreshLink = Callable[[], Awaitable[OutputLink]]
-"""Gives the same output with a newly presigned URL."""
+"""Returns the same output with a new presigned URL."""
 
 _OK, _PARTIAL, _FORBIDDEN, _RANGE_REFUSED = 200, 206, 403, 416
-_PASSING_STATUSES = frozenset({_FORBIDDEN, _RANGE_REFUSED, 408, 429, 500, 502, 503, 504})
+_TRANSIENT_STATUSES = frozenset({_FORBIDDEN, _RANGE_REFUSED, 408, 429, 500, 502, 503, 504})
 
 
 class _Broken(ClientError):
-    """This attempt did not bring all bytes; the next one goes on where it ended."""
+    """This attempt did not deliver all bytes; the next one resumes where it ended."""
 
 
 class Download:
-    """One result on its way to one folder."""
+    """The download of one result."""
 
     def __init__(self, transport: Transport, link: OutputLink, fresh_link: FreshLink, on_bytes: OnBytes) -> None:
-        """`fresh_link` is asked whenever the presigned URL is refused."""
+        """`fresh_link` is called whenever the presigned URL is refused."""
         self._transport = transport
         self._link = link
         self._fresh_link = fresh_link
@@ -42,9 +41,9 @@ class Download:
         self._have_bytes = 0
 
     async def save(self, wanted: Path, *, mark: str, overwrite: bool) -> Path:
-        """Fetch, check and place the result; returns where it is. Raises `TransferError` or `OSError` (full disk).
+        """Download, verify and rename the result; returns its path. Raises `TransferError` or `OSError` (full disk).
 
-        `mark` names the bytes in progress: two runs with the same mark are about the same result.
+        `mark` identifies the result in the name of the part file, so that a later run finds it.
         """
         await asyncio.to_thread(wanted.parent.mkdir, parents=True, exist_ok=True)
         part = wanted.with_name(f".converto-{mark}-{(self._link.sha256 or '')[:16]}.part")
@@ -59,31 +58,31 @@ class Download:
                 if failures >= self._transport.retry.attempts:
                     raise TransferError(f"{wanted.name} could not be downloaded: {error}") from error
                 await self._transport.sleep(self._transport.retry.pause_s(failures, None))
-        return await asyncio.to_thread(place, part, wanted, overwrite=overwrite)
+        return await asyncio.to_thread(rename_to, part, wanted, overwrite=overwrite)
 
     async def _fetch_rest(self, part: Path) -> None:
-        """Go on behind what is on the disk, then check the whole; raises `_Broken` when another attempt is needed."""
-        await asyncio.to_thread(self._take_up, part)
+        """Append what the part file lacks, then verify all of it; raises `_Broken` to ask for a retry."""
+        await asyncio.to_thread(self._load_part, part)
         if self._have_bytes < self._link.size_bytes:
             await self._stream(part)
         if self._have_bytes < self._link.size_bytes:
             raise _Broken("the connection ended before the last byte")
         if self._link.sha256 not in (None, self._digest.hexdigest()):
             await asyncio.to_thread(part.unlink)
-            raise _Broken("what arrived is not what was recorded")
+            raise _Broken("the checksum differs from the recorded one")
 
-    def _take_up(self, part: Path) -> None:
-        """Hash what an earlier attempt left; without a recorded hash nothing of it can be trusted."""
+    def _load_part(self, part: Path) -> None:
+        """Hash what an earlier attempt left; without a recorded hash it cannot be trusted and is deleted."""
         if self._link.sha256 is None or not part.exists() or part.stat().st_size > self._link.size_bytes:
             part.unlink(missing_ok=True)
-        self._begin_anew()
+        self._reset()
         part.touch()
         with part.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 self._count(chunk)
 
     async def _stream(self, part: Path) -> None:
-        # Compression on the way would make lengths and ranges mean something else than the recorded bytes.
+        # With content encoding, lengths and ranges would not refer to the recorded bytes.
         headers = {"Accept-Encoding": "identity"}
         if self._have_bytes:
             headers["Range"] = f"bytes={self._have_bytes}-"
@@ -91,7 +90,7 @@ class Download:
             await self._check(response, part)
             mode = "ab" if response.status_code == _PARTIAL else "wb"
             if mode == "wb":
-                self._begin_anew()
+                self._reset()
             file = await asyncio.to_thread(part.open, mode)
             try:
                 await self._copy(response, file)
@@ -103,12 +102,12 @@ class Download:
             await asyncio.to_thread(file.write, chunk)
             self._count(chunk)
             if self._have_bytes > self._link.size_bytes:
-                raise TransferError(f"More bytes came for {clean_name(self._link.filename)} than were recorded")
+                raise TransferError(f"{clean_name(self._link.filename)} is longer than its recorded size")
 
     async def _check(self, response: httpx2.Response, part: Path) -> None:
         if response.status_code in (_OK, _PARTIAL):
             return
-        if response.status_code not in _PASSING_STATUSES:
+        if response.status_code not in _TRANSIENT_STATUSES:
             raise TransferError(
                 f"The object store answered {response.status_code} for {clean_name(self._link.filename)}"
             )
@@ -123,6 +122,6 @@ class Download:
         self._have_bytes += len(chunk)
         self._on_bytes(len(chunk))
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._on_bytes(-self._have_bytes)
         self._digest, self._have_bytes = hashlib.sha256(), 0

@@ -1,4 +1,4 @@
-"""File names from somebody else, made fit for this disk: no paths, no control characters, nothing overwritten."""
+"""Makes untrusted file names safe for the local disk: no paths, no control characters, nothing overwritten."""
 
 import os
 import re
@@ -6,12 +6,12 @@ import unicodedata
 from pathlib import Path
 
 LONGEST_NAME_BYTES = 200
-"""Most file systems stop at 255 bytes; the rest is for a number and for the ending of a file in progress."""
+"""Most file systems allow 255 bytes; the rest is for a number and the suffix of a partial download."""
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
 def clean_name(untrusted_name: str, *, otherwise: str = "output") -> str:
-    """A plain file name out of any text; `otherwise` when nothing useful is left of it."""
+    """A safe file name made from any text; `otherwise` when no usable character is left."""
     last = re.split(r"[/\\]", untrusted_name)[-1]
     visible = "".join(character for character in last if unicodedata.category(character)[0] != "C")
     name = re.sub(r'[<>:"|?*]', "_", visible).strip().strip(".").strip()
@@ -29,8 +29,8 @@ def _shortened(name: str) -> str:
     return kept.decode(errors="ignore") + ending
 
 
-def place(part: Path, wanted: Path, *, overwrite: bool) -> Path:
-    """Give a finished file its name and return it: `deck.pdf`, or `deck (2).pdf` when that name is taken."""
+def rename_to(part: Path, wanted: Path, *, overwrite: bool) -> Path:
+    """Rename a complete download and return its path: `deck.pdf`, or `deck (2).pdf` when that name is taken."""
     if overwrite:
         part.replace(wanted)
         return wanted
@@ -38,7 +38,7 @@ def place(part: Path, wanted: Path, *, overwrite: bool) -> Path:
     while True:
         target = wanted if number == 1 else wanted.with_name(f"{wanted.stem} ({number}){wanted.suffix}")
         try:
-            # Taking the name and moving the file are two steps; the first is the one that only one of us can win.
+            # Reserving the name and moving the file are two steps; O_EXCL lets only one process win the first.
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             number += 1

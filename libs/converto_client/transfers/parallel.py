@@ -1,4 +1,4 @@
-"""Run many small jobs, a few at a time; the first failure stops the rest and is raised as itself, not as a group."""
+"""Runs coroutines with limited concurrency; the first failure cancels the rest and is raised without its group."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -7,18 +7,18 @@ from typing import TypeVar
 Entry = TypeVar("Entry")
 
 
-async def for_each(entries: Iterable[Entry], work: Callable[[Entry], Awaitable[None]], *, at_once: int) -> None:
-    """Call `work` for every entry, at most `at_once` at the same time, started in the order given."""
+async def for_each(entries: Iterable[Entry], call: Callable[[Entry], Awaitable[None]], *, limit: int) -> None:
+    """Await `call(entry)` for every entry, in the given order, at most `limit` at the same time."""
     waiting = iter(list(entries))
 
-    async def lane() -> None:
+    async def run_next() -> None:
         for entry in waiting:
-            await work(entry)
+            await call(entry)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
-                group.create_task(lane())
+            for _ in range(limit):
+                group.create_task(run_next())
     except BaseExceptionGroup as failures:
         raise _first(failures) from failures
 

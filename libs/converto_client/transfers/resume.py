@@ -1,7 +1,7 @@
-"""What is remembered on disk about work that was begun, so that the same command goes on after a crash. No network.
+"""Remembers unfinished requests on disk, so that the same command resumes after a crash.
 
-An entry is written before the first request: its idempotency key makes the server give the same file and conversion
-again, even when we died between the request and its answer.
+An entry is written before the first request: its idempotency key makes the server return the same file and conversion
+again, even when the client died between the request and its answer.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ import msgspec
 from converto_client.transfers.source import Source
 
 KEPT_FOR_S = 7 * 86400
-"""Older entries are of no use: the server has given the upload up long before."""
+"""Older entries are useless: the server abandons an unfinished upload long before."""
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
-    """One request that was begun and has not been finished yet."""
+    """One unfinished request."""
 
     idempotency_key: str
     file_id: str | None = None
@@ -29,14 +29,14 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResumeStore:
-    """One small JSON file per unfinished piece of work, in a folder of this user."""
+    """One small JSON file per unfinished request, in a folder of this user."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is made when the first entry is written."""
+        """`folder` is created with the first entry."""
         self._folder = folder
 
     def begin(self, key: str) -> Begun:
-        """The entry of this key from an earlier run, or a new one, written to disk."""
+        """The entry that an earlier run left for this key, else a new one; it is on disk on return."""
         known = self._load(key)
         if known is not None:
             return known
@@ -46,11 +46,11 @@ class ResumeStore:
 
     @staticmethod
     def new_entry() -> Begun:
-        """An entry for something that begins now, not written anywhere."""
+        """A new entry that is not stored."""
         return Begun(idempotency_key=secrets.token_hex(16))
 
     def keep(self, key: str, begun: Begun) -> None:
-        """Write an entry whole or not at all."""
+        """Write an entry atomically."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = self._folder / f"{key}.{secrets.token_hex(4)}.new"
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -58,7 +58,7 @@ class ResumeStore:
         new.replace(self._path(key))
 
     def forget(self, key: str) -> None:
-        """Remove an entry; removing one that is not there is fine. Entries past their time go with it."""
+        """Delete an entry, if it exists, and all entries past their time."""
         self._path(key).unlink(missing_ok=True)
         for path in self._folder.glob("*"):
             if _age_s(path) > KEPT_FOR_S:
@@ -77,7 +77,7 @@ class ResumeStore:
 
 
 def resume_key(server: str, source: Source, request: dict[str, Any]) -> str:
-    """One name for: this server, this file in this state, this request. Another file content is another name."""
+    """The key of one request: server, file with size and modification time, and body."""
     parts = [server, str(source.path.absolute()), source.size_bytes, source.modified_ns, request]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 

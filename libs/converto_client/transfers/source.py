@@ -1,7 +1,7 @@
-"""A local file that is to be uploaded: what is declared about it, and its bytes in chunks. It knows no network.
+"""A local file to upload: its declaration for the server, and its bytes in chunks.
 
-The file is never in memory as a whole, every read runs off the event loop, and a file that changes while it is being
-read is noticed.
+The file is never read into memory as a whole, reads run outside the event loop, and a file that changes during the
+upload is detected.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from converto_core.formats import format_of_name
 
 CHUNK_BYTES = 1024 * 1024
 HASHED_UP_TO_BYTES = 64 * 1024 * 1024
-"""Reading a file of this size twice costs a fraction of a second; for larger ones the worker's hash has to do."""
+"""Reading a file of this size twice takes a fraction of a second; larger files are hashed by the worker only."""
 
 OnBytes = Callable[[int], None]
-"""Called with the number of bytes that have just gone over the wire."""
+"""Called with the number of bytes just transferred; negative when a failed attempt is taken back."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One local file as it was when we looked at it."""
+    """One local file, with size and modification time as of `inspect`."""
 
     path: Path
     size_bytes: int
@@ -32,11 +32,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def filename(self) -> str:
-        """The name the server gets to know."""
+        """The file name sent to the server."""
         return self.path.name
 
     def declaration(self) -> dict[str, str | int]:
-        """What is said about the file before its bytes are sent."""
+        """The fields that announce the file to the server."""
         declared: dict[str, str | int] = {"filename": self.filename, "size_bytes": self.size_bytes}
         if known := format_of_name(self.filename):
             declared["content_type"] = known.mime_type
@@ -45,10 +45,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return declared
 
     async def check_unchanged(self) -> None:
-        """Raise `SourceUnusable` when the file is no longer the one we looked at."""
-        now = await asyncio.to_thread(_look_at, self.path)
+        """Raise `SourceUnusable` when the file has changed since `inspect`."""
+        now = await asyncio.to_thread(_inspect, self.path)
         if (now.size_bytes, now.modified_ns) != (self.size_bytes, self.modified_ns):
-            raise SourceUnusable(f"{self.path} changed while it was being uploaded; please try again")
+            raise SourceUnusable(f"{self.path} changed during the upload; try again")
 
     async def chunks(self, start: int, length: int, on_bytes: OnBytes) -> AsyncGenerator[bytes, None]:
         """`length` bytes from `start`, chunk by chunk; raises `SourceUnusable` when the file has become shorter."""
@@ -67,23 +67,23 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
             file.close()
 
 
-async def look_at(path: str | Path) -> Source:
-    """Read size, time and (for files up to 64 MiB) hash of a local file; raises `SourceUnusable`."""
-    source = await asyncio.to_thread(_look_at, Path(path))
+async def inspect(path: str | Path) -> Source:
+    """Read size, modification time and (up to 64 MiB) hash of a local file; raises `SourceUnusable`."""
+    source = await asyncio.to_thread(_inspect, Path(path))
     if source.size_bytes > HASHED_UP_TO_BYTES:
         return source
     return msgspec.structs.replace(source, sha256=await asyncio.to_thread(sha256_of, source.path))
 
 
-def _look_at(path: Path) -> Source:
+def _inspect(path: Path) -> Source:
     try:
         status = path.stat()
     except OSError as error:
-        raise SourceUnusable(f"{path} cannot be read: {error.strerror or 'it is not there'}") from error
+        raise SourceUnusable(f"{path} cannot be read: {error.strerror or 'not found'}") from error
     if not path.is_file():
         raise SourceUnusable(f"{path} is not a file")
     if status.st_size == 0:
-        raise SourceUnusable(f"{path} is empty (0 bytes); there is nothing to convert")
+        raise SourceUnusable(f"{path} is empty (0 bytes); nothing to convert")
     return Source(path=path, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
 
 

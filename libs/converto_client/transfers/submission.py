@@ -1,6 +1,6 @@
-"""One local file on its way to the server: announce it, upload its bytes, confirm; or go on where an earlier run ended.
+"""Submits one local file: announce it, upload its bytes, confirm; or resume where an earlier run stopped.
 
-It knows nothing of results. What is remembered between runs lies in a `ResumeStore`, if there is one.
+A `ResumeStore`, if given, keeps the state between runs.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _SERVER_ERROR = 500
 
 
 class _Outdated(Exception):
-    """What an earlier run left is of no use any more."""
+    """The state that an earlier run left cannot be resumed."""
 
 
 class Submission:
@@ -31,7 +31,6 @@ class Submission:
     def __init__(
         self, transport: Transport, resume: ResumeStore | None, source: Source, body: dict[str, Any], on_bytes: OnBytes
     ) -> None:
-        """Nothing is sent and nothing is written yet."""
         self._transport = transport
         self._resume = resume
         self._source = source
@@ -40,51 +39,53 @@ class Submission:
         self._key = resume_key(transport.url, source, body)
 
     async def file(self) -> FileRecord:
-        """Upload the file by itself; returns its confirmed record."""
+        """Upload the file without converting it; returns its confirmed record."""
         begun = await self._begin()
         if begun.file_id is not None:
             try:
-                file = (await self._bring(begun.file_id, await fresh_upload(self._transport, begun.file_id))).file
+                file = (
+                    await self._upload_and_confirm(begun.file_id, await fresh_upload(self._transport, begun.file_id))
+                ).file
             except NotFound:
-                begun = await self._begin_anew()
+                begun = await self._restart()
             else:
                 await self.forget()
                 return file
         created = await self._announce("/files", FileWithUpload, begun)
-        await self._keep(begun, created.file.id)
-        confirmed = await self._bring(created.file.id, created.upload)
+        await self._store(begun, created.file.id)
+        confirmed = await self._upload_and_confirm(created.file.id, created.upload)
         await self.forget()
         return confirmed.file
 
     async def conversion(self) -> ConversionRecord:
-        """Upload the file and have it converted; returns the record once the upload is confirmed."""
+        """Upload and convert the file; returns the conversion once the upload is confirmed."""
         begun = await self._begin()
         try:
             if begun.file_id is not None and begun.conversion_id is not None:
-                return await self._go_on(begun.file_id, begun.conversion_id)
+                return await self._resume_conversion(begun.file_id, begun.conversion_id)
         except (NotFound, _Outdated):
-            begun = await self._begin_anew()
+            begun = await self._restart()
         created = await self._announce("/conversions", Created, begun)
-        await self._keep(begun, created.file.id, created.conversion.id)
-        confirmed = await self._bring(created.file.id, created.upload)
-        return await self._converted_in(confirmed, created.conversion.id)
+        await self._store(begun, created.file.id, created.conversion.id)
+        confirmed = await self._upload_and_confirm(created.file.id, created.upload)
+        return await self._conversion_in(confirmed, created.conversion.id)
 
     async def forget(self) -> None:
-        """Make the next run begin anew."""
+        """Make the next run start from the beginning."""
         if self._resume is not None:
             await asyncio.to_thread(self._resume.forget, self._key)
 
-    async def _go_on(self, file_id: str, conversion_id: str) -> ConversionRecord:
+    async def _resume_conversion(self, file_id: str, conversion_id: str) -> ConversionRecord:
         record = await self._transport.call("GET", f"/conversions/{conversion_id}", ConversionRecord)
         if record.status == "awaiting_upload":
-            confirmed = await self._bring(file_id, await fresh_upload(self._transport, file_id))
-            return await self._converted_in(confirmed, conversion_id)
+            confirmed = await self._upload_and_confirm(file_id, await fresh_upload(self._transport, file_id))
+            return await self._conversion_in(confirmed, conversion_id)
         if record.is_terminal and record.status != "completed":
             raise _Outdated
         self._on_bytes(self._source.size_bytes)
         return record
 
-    async def _bring(self, file_id: str, upload: Upload | None) -> Confirmed:
+    async def _upload_and_confirm(self, file_id: str, upload: Upload | None) -> Confirmed:
         parts: tuple[StoredPart, ...] = ()
         if upload is None:
             self._on_bytes(self._source.size_bytes)
@@ -101,19 +102,19 @@ class Submission:
             try:
                 return await self._transport.call("POST", f"/files/{file_id}/uploaded", Confirmed, body=body)
             except UploadIncomplete:
-                # A store may need a moment until it shows what it has just taken.
+                # Some object stores list a new object only after a moment.
                 if attempt >= CONFIRM_ATTEMPTS:
                     raise
                 await self._transport.sleep(self._transport.retry.pause_s(attempt, None))
 
-    async def _converted_in(self, confirmed: Confirmed, conversion_id: str) -> ConversionRecord:
+    async def _conversion_in(self, confirmed: Confirmed, conversion_id: str) -> ConversionRecord:
         for record in confirmed.conversions:
             if record.id == conversion_id:
                 return record
         return await self._transport.call("GET", f"/conversions/{conversion_id}", ConversionRecord)
 
     async def _announce(self, path: str, answer: type[Answer], begun: Begun) -> Answer:
-        """Tell the server about the file. A refusal is final for this key, so the next run takes another one."""
+        """Announce the file. The server repeats a refusal for the same key, so the next run needs another one."""
         try:
             return await self._transport.call(
                 "POST", path, answer, body=self._body, idempotency_key=begun.idempotency_key
@@ -128,11 +129,11 @@ class Submission:
             return ResumeStore.new_entry()
         return await asyncio.to_thread(self._resume.begin, self._key)
 
-    async def _begin_anew(self) -> Begun:
+    async def _restart(self) -> Begun:
         await self.forget()
         return await self._begin()
 
-    async def _keep(self, begun: Begun, file_id: str, conversion_id: str | None = None) -> None:
+    async def _store(self, begun: Begun, file_id: str, conversion_id: str | None = None) -> None:
         if self._resume is None:
             return
         known = msgspec.structs.replace(begun, file_id=file_id, conversion_id=conversion_id)

@@ -1,7 +1,6 @@
-"""Bytes of a local file to the object store: one presigned request, or parts in parallel, each sent again if need be.
+"""Uploads a local file to the object store: one presigned request, or parallel parts, each with retries.
 
-It knows nothing of conversions. What the store already has is asked from the server, never guessed, so the same code
-begins an upload and goes on with one that broke off.
+The server says which parts the store already has, so the same code starts an upload and resumes an interrupted one.
 """
 
 import re
@@ -16,15 +15,15 @@ from converto_client.transfers.parallel import for_each
 from converto_client.transfers.source import OnBytes, Source
 from converto_client.transport import Transport
 
-PARTS_AT_ONCE = 4
+CONCURRENT_PARTS = 4
 PARTS_PER_REQUEST = 16
 _FORBIDDEN = 403
-_PASSING_STATUSES = frozenset({403, 408, 429, 500, 502, 503, 504})
-"""403 is here because it is how a presigned URL expires: the next attempt gets a fresh one."""
+_TRANSIENT_STATUSES = frozenset({403, 408, 429, 500, 502, 503, 504})
+"""403 is included because an expired presigned URL answers it; the next attempt gets a new URL."""
 
 
-class _RefusedForNow(ClientError):
-    """The store did not take the bytes this time."""
+class _TransientRefusal(ClientError):
+    """The store refused the bytes, but a retry may succeed."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"The object store answered {status}{reason}")
@@ -33,7 +32,7 @@ class _RefusedForNow(ClientError):
 async def upload_bytes(
     transport: Transport, file_id: str, source: Source, upload: Upload, on_bytes: OnBytes
 ) -> tuple[StoredPart, ...]:
-    """Bring the bytes to the store; returns the parts of a multipart upload, nothing for a single one."""
+    """Upload the file; returns the parts of a multipart upload, empty for a single request."""
     if upload.kind == "multipart":
         parts = await _PartUpload(transport, file_id, source, on_bytes).run()
     else:
@@ -44,7 +43,7 @@ async def upload_bytes(
 
 
 async def fresh_upload(transport: Transport, file_id: str) -> Upload | None:
-    """A newly presigned request for a file that waits for its bytes; None when the bytes are there already."""
+    """A new presigned request for a file that waits for its bytes; None when they are already stored."""
     try:
         answer = await transport.call("POST", f"/files/{file_id}/upload", FileWithUpload, body={})
     except Conflict:
@@ -62,11 +61,11 @@ async def _upload_single(transport: Transport, file_id: str, source: Source, upl
         if request is not None:
             await _put(transport, request, source, start=0, length=source.size_bytes, on_bytes=on_bytes)
 
-    await _persist(transport, f"{source.filename} could not be uploaded", attempt)
+    await _retry(transport, f"{source.filename} could not be uploaded", attempt)
 
 
 class _PartUpload:
-    """One multipart upload: which parts are missing, their URLs, and their ETags as they arrive."""
+    """One multipart upload: its missing parts, their URLs and their ETags."""
 
     def __init__(self, transport: Transport, file_id: str, source: Source, on_bytes: OnBytes) -> None:
         self._transport = transport
@@ -85,7 +84,7 @@ class _PartUpload:
         for part in self._etags.values():
             self._on_bytes(part.size_bytes)
         self._missing = [number for number in range(1, stored.part_count + 1) if number not in self._etags]
-        await for_each(list(self._missing), self._send_part, at_once=PARTS_AT_ONCE)
+        await for_each(list(self._missing), self._send_part, limit=CONCURRENT_PARTS)
         return tuple(self._etags[number] for number in sorted(self._etags))
 
     async def _send_part(self, number: int) -> None:
@@ -98,10 +97,10 @@ class _PartUpload:
             etag = response.headers.get("ETag", "")
             self._etags[number] = StoredPart(part_number=number, etag=etag, size_bytes=length)
 
-        await _persist(self._transport, f"Part {number} of {self._source.filename} could not be uploaded", attempt)
+        await _retry(self._transport, f"Part {number} of {self._source.filename} could not be uploaded", attempt)
 
     async def _request_of(self, number: int, *, fresh: bool) -> PartRequest:
-        """A few URLs at a time, just before they are needed: presigned all at once, the last would expire."""
+        """URLs are requested in small batches, just before use: presigned all at once, the last would expire."""
         known = self._requests.pop(number, None)
         if known is not None and not fresh:
             return known
@@ -119,14 +118,14 @@ class _PartUpload:
         return part.size_bytes == self._range_of(part.part_number)[1]
 
 
-async def _persist(transport: Transport, what_failed: str, attempt: Callable[[int], Awaitable[None]]) -> None:
-    """Call `attempt` with 1, 2, 3 … until it succeeds, with pauses that grow; then raise `TransferError`."""
+async def _retry(transport: Transport, what_failed: str, attempt: Callable[[int], Awaitable[None]]) -> None:
+    """Call `attempt` with 1, 2, 3 … until it succeeds, with growing pauses; raises `TransferError` in the end."""
     number = 0
     while True:
         number += 1
         try:
             return await attempt(number)
-        except (_RefusedForNow, ServerUnreachable) as error:
+        except (_TransientRefusal, ServerUnreachable) as error:
             if number >= transport.retry.attempts:
                 raise TransferError(f"{what_failed}: {error}") from error
             await transport.sleep(transport.retry.pause_s(number, None))
@@ -135,7 +134,7 @@ async def _persist(transport: Transport, what_failed: str, attempt: Callable[[in
 async def _put(
     transport: Transport, request: Upload | PartRequest, source: Source, *, start: int, length: int, on_bytes: OnBytes
 ) -> httpx2.Response:
-    """Send one range of the file once; bytes of a failed attempt are taken back from the progress."""
+    """Send one range of the file once; a failed attempt is subtracted from the progress."""
     counted = 0
 
     def count(sent: int) -> None:
@@ -143,7 +142,7 @@ async def _put(
         counted += sent
         on_bytes(sent)
 
-    # A presigned request is signed for an exact length, which a streamed body does not announce by itself.
+    # The signature covers the exact length, and httpx2 sends none for a streamed body.
     headers = {**httpx2.Headers(request.headers), "content-length": str(length)}
     try:
         async with aclosing(source.chunks(start, length, count)) as content:
@@ -160,6 +159,6 @@ def _check(response: httpx2.Response, filename: str) -> None:
         return
     code = re.search(r"<Code>(\w{1,64})</Code>", response.text)
     reason = f" ({code[1]})" if code else ""
-    if response.status_code in _PASSING_STATUSES:
-        raise _RefusedForNow(response.status_code, reason)
+    if response.status_code in _TRANSIENT_STATUSES:
+        raise _TransientRefusal(response.status_code, reason)
     raise TransferError(f"The object store refused {filename}: it answered {response.status_code}{reason}")

@@ -1,1 +1,1 @@
-"""The commands, one a file."""
+"""The commands, grouped by what they work on."""

@@ -1,5 +1,4 @@
-"""`converto convert`: each file through upload, conversion and download, several at once. It draws and prints nothing
-itself and leaves all network to the client."""
+"""`converto convert`: uploads, converts and downloads files, several at the same time."""
 
 import asyncio
 import time
@@ -12,7 +11,7 @@ from cyclopts import Parameter, validators
 
 from converto_cli.context import Context
 from converto_cli.options import guessed_options, split_options, typed_options
-from converto_cli.session import Session, Trouble, Usage, run, status_of, trouble_of
+from converto_cli.session import ErrorReport, Session, UsageError, exit_status_of, report_of, run
 from converto_cli.terminal import exit_codes as exits
 from converto_cli.terminal.formatting import stage_text
 from converto_cli.terminal.output import size_text
@@ -23,8 +22,8 @@ from converto_client.models import ConversionRecord, Formats
 from converto_client.transfers.parallel import for_each
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, the same for every file."""
+class ConvertRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What was requested, the same for every file."""
 
     target: str
     folder: Path
@@ -37,8 +36,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     append: tuple[Path, ...] = ()
 
 
-class Row(msgspec.Struct, kw_only=True):
-    """How one file fared; this is what --json prints per file."""
+class FileResult(msgspec.Struct, kw_only=True):
+    """The result of one file, as printed by --json."""
 
     file: str
     appended: list[str] = []
@@ -47,7 +46,7 @@ class Row(msgspec.Struct, kw_only=True):
     conversion_id: str | None = None
     outputs: list[str] = []
     seconds: float = 0.0
-    error: Trouble | None = None
+    error: ErrorReport | None = None
     conversion: ConversionRecord | None = None
 
 
@@ -67,7 +66,7 @@ def convert(
 ) -> int:
     """Convert files and save the results; prints the path of each result.
 
-    A command that was cut short goes on where it ended when it is given again for the same unchanged file.
+    An interrupted command resumes when it is run again for the same, unchanged file.
 
     Parameters
     ----------
@@ -76,31 +75,30 @@ def convert(
     to
         Target format, such as pdf, png or webp.
     output
-        Folder for the results; made if missing.
+        Folder for the results; created if missing.
     option
-        name=value for the conversion, such as quality=82; may be given several times.
+        Option of the conversion as name=value, such as quality=82; repeatable.
     client_id
-        A label of yours on these conversions, to list them by.
+        Your own label for these conversions, to list them by.
     jobs
-        How many files are worked on at the same time.
+        Number of files processed at the same time.
     timeout
-        Seconds to wait for each conversion; it goes on at the server after that.
+        Seconds to wait for each conversion; it continues on the server after that.
     detach
-        Do not wait: print the id of each conversion once its file is uploaded.
+        Do not wait; print the id of each conversion once its file is uploaded.
     overwrite
-        Replace existing files instead of numbering the new ones.
+        Overwrite existing files instead of numbering the new ones.
     merge
-        Join all files, in the order given, into one result (PDF to PDF).
+        Join all files, in the given order, into one result (PDF to PDF).
     fresh
-        Run the programs even when the same was converted before.
+        Convert again even when the result is cached.
     """
-    order_options = option or []
 
     async def work(session: Session) -> int:
-        order = Order(
+        request = ConvertRequest(
             target=to,
             folder=output,
-            options=split_options(order_options),
+            options=split_options(option or []),
             client_id=client_id,
             timeout_s=timeout,
             is_detached=detach,
@@ -108,134 +106,136 @@ def convert(
             is_fresh=fresh,
             append=files[1:] if merge else (),
         )
-        return await Converting(session, order).run(files[:1] if merge else files, jobs=jobs)
+        return await ConvertRun(session, request).run(files[:1] if merge else files, jobs=jobs)
 
     return run(context, work)
 
 
-class Converting:
-    """One run of the command."""
+class ConvertRun:
+    """One run of the command over all files."""
 
-    def __init__(self, session: Session, order: Order) -> None:
-        """`order` is the same for every file."""
+    def __init__(self, session: Session, request: ConvertRequest) -> None:
         self._session = session
-        self._order = order
+        self._request = request
         self._formats: dict[str, Formats] = {}
         self._formats_lock = asyncio.Lock()
 
     async def run(self, files: Sequence[Path], *, jobs: int) -> int:
         """Convert all files, `jobs` at a time; returns the exit status."""
         if not files:
-            raise Usage("Name at least one file to convert")
-        rows: dict[Path, tuple[Row, int]] = {}
-        with Bars(self._session.screen) as bars:
+            raise UsageError("Provide at least one file to convert")
+        rows: dict[Path, tuple[FileResult, int]] = {}
+        with Bars(self._session.console) as bars:
 
-            async def one(path: Path) -> None:
-                rows[path] = await self._tried(path, bars.add(path.name), is_watched=bars.are_live)
+            async def convert_file(path: Path) -> None:
+                rows[path] = await self._report_errors(path, bars.add(path.name), is_watched=bars.are_live)
 
-            await for_each(dict.fromkeys(files), one, at_once=jobs)
+            await for_each(dict.fromkeys(files), convert_file, limit=jobs)
         ordered = [rows[path] for path in dict.fromkeys(files)]
         for row, _ in ordered:
-            self._tell(row)
+            self._report(row)
         status = exits.of_many([code for _, code in ordered])
-        self._session.screen.document({"ok": status == exits.OK, "results": [row for row, _ in ordered]})
+        self._session.console.document({"ok": status == exits.OK, "results": [row for row, _ in ordered]})
         return status
 
-    async def _tried(self, path: Path, bar: Bar, *, is_watched: bool) -> tuple[Row, int]:
-        row, started = Row(file=str(path), appended=[str(more) for more in self._order.append]), time.monotonic()
+    async def _report_errors(self, path: Path, bar: Bar, *, is_watched: bool) -> tuple[FileResult, int]:
+        row, started = (
+            FileResult(file=str(path), appended=[str(more) for more in self._request.append]),
+            time.monotonic(),
+        )
         code = exits.OK
         try:
             await self._convert(path, row, bar, is_watched=is_watched)
             row.ok = True
-            bar.end("detached" if self._order.is_detached else "done")
+            bar.end("detached" if self._request.is_detached else "done")
         except (ClientError, OSError) as error:
-            row.error, code = trouble_of(error), status_of(error)
+            row.error, code = report_of(error), exit_status_of(error)
             bar.end("failed")
         row.seconds = round(time.monotonic() - started, 3)
         return row, code
 
-    async def _convert(self, path: Path, row: Row, bar: Bar, *, is_watched: bool) -> None:
-        """Upload, wait, download; what is known so far stands in `row` whatever happens."""
+    async def _convert(self, path: Path, row: FileResult, bar: Bar, *, is_watched: bool) -> None:
+        """Upload, wait, download; `row` holds what is known so far, also after an error."""
         options = await self._options_for(path)
-        paths = (path, *self._order.append)
-        size_bytes = sum([(await asyncio.to_thread(one.stat)).st_size for one in paths])
+        paths = (path, *self._request.append)
+        size_bytes = sum([(await asyncio.to_thread(part.stat)).st_size for part in paths])
         bar.begin("uploading", size_bytes)
         conversion = await self._session.client.convert(
             path,
-            self._order.target,
+            self._request.target,
             options=options,
-            client_id=self._order.client_id,
-            fresh=self._order.is_fresh,
-            append=self._order.append,
+            client_id=self._request.client_id,
+            fresh=self._request.is_fresh,
+            append=self._request.append,
             on_bytes=bar.advance,
         )
-        _note(row, conversion.record)
-        if self._order.is_detached:
+        _update(row, conversion.record)
+        if self._request.is_detached:
             await conversion.forget()
             return
         try:
             await self._wait(conversion, bar, is_watched=is_watched)
         finally:
-            _note(row, conversion.record)
+            _update(row, conversion.record)
         bar.begin("downloading", sum(output.size_bytes for output in conversion.record.outputs))
-        saved = await conversion.save(self._order.folder, overwrite=self._order.overwrite, on_bytes=bar.advance)
-        row.outputs = [str(place) for place in saved]
+        saved = await conversion.save(self._request.folder, overwrite=self._request.overwrite, on_bytes=bar.advance)
+        row.outputs = [str(result) for result in saved]
 
     async def _wait(self, conversion: AsyncConversion, bar: Bar, *, is_watched: bool) -> None:
         if not is_watched:
-            await conversion.wait(self._order.timeout_s)
+            await conversion.wait(self._request.timeout_s)
             return
         bar.reach(0, "waiting for a worker")
-        await conversion.follow(lambda record: bar.reach(record.percent, stage_text(record)), self._order.timeout_s)
+        await conversion.follow(lambda record: bar.reach(record.percent, stage_text(record)), self._request.timeout_s)
 
     async def _options_for(self, path: Path) -> dict[str, Any]:
-        """The options in the types of this file's route; as they look when only the server can tell the format."""
-        if not self._order.options:
+        """The options in the types of this file's route; guessed when only the server can detect the format."""
+        if not self._request.options:
             return {}
         extension = path.suffix.lower().lstrip(".")
         if not extension:
-            return guessed_options(self._order.options)
+            return guessed_options(self._request.options)
         async with self._formats_lock:
             if extension not in self._formats:
                 self._formats[extension] = await self._ask_formats(extension)
         routes = self._formats[extension].routes
         if not routes:
-            return guessed_options(self._order.options)
-        return typed_options(self._order.options, routes[0].options_schema)
+            return guessed_options(self._request.options)
+        return typed_options(self._request.options, routes[0].options_schema)
 
     async def _ask_formats(self, extension: str) -> Formats:
         try:
-            return await self._session.client.formats(extension, self._order.target)
+            return await self._session.client.formats(extension, self._request.target)
         except ClientError as error:
             if error.code == "invalid_request":
-                return Formats()  # a name the server does not know; creating the conversion tells what is supported
+                return Formats()  # an unknown format name; the answer to the conversion lists what is supported
             raise
 
-    def _tell(self, row: Row) -> None:
-        screen = self._session.screen
+    def _report(self, row: FileResult) -> None:
+        console = self._session.console
         if row.error is not None:
-            screen.complain(f"{row.file}: {row.error.message}{_advice(row)}")
-        elif self._order.is_detached:
-            screen.result(row.conversion_id or "")
-            screen.say(f"{row.file}: accepted; `converto watch {row.conversion_id}` follows it")
+            console.error(f"{row.file}: {row.error.message}{_advice(row)}")
+        elif self._request.is_detached:
+            console.result(row.conversion_id or "")
+            console.info(f"{row.file}: accepted; follow it with `converto watch {row.conversion_id}`")
         else:
             sizes = sum(output.size_bytes for output in row.conversion.outputs) if row.conversion else 0
-            for place in row.outputs:
-                screen.result(place)
+            for path in row.outputs:
+                console.result(path)
             where = row.outputs[0] if len(row.outputs) == 1 else f"{len(row.outputs)} files"
-            screen.say(f"{row.file} → {where} ({size_text(sizes)}, {row.seconds:.1f} s)")
+            console.info(f"{row.file} → {where} ({size_text(sizes)}, {row.seconds:.1f} s)")
             for note in row.conversion.notes if row.conversion else ():
-                screen.say(f"  note: {note}")
+                console.info(f"  note: {note}")
 
 
-def _note(row: Row, record: ConversionRecord) -> None:
+def _update(row: FileResult, record: ConversionRecord) -> None:
     row.conversion, row.conversion_id, row.status = record, record.id, record.status
 
 
-def _advice(row: Row) -> str:
-    """What to do next, where there is something to do."""
+def _advice(row: FileResult) -> str:
+    """What to do next, if anything."""
     if row.error is None or row.conversion_id is None:
         return ""
     if row.error.code == WaitTimeout.code:
-        return f". `converto watch {row.conversion_id}` follows it, `converto download {row.conversion_id}` fetches it"
+        return f". `converto watch {row.conversion_id}` follows it, `converto download {row.conversion_id}` saves it"
     return f" ({row.error.code}, conversion {row.conversion_id})"

@@ -1,4 +1,4 @@
-"""`converto doctor`: one line per thing that has to work, ok or bad, and what to do about it."""
+"""`converto doctor`: checks everything that has to work, one line each, with advice."""
 
 import shutil
 import time
@@ -10,27 +10,27 @@ import msgspec
 from cyclopts import Parameter
 
 from converto_cli.context import Context
-from converto_cli.server import NoServerKnown, find_server
-from converto_cli.session import Session, run, trouble_of
+from converto_cli.server import NoServerConfigured, find_server
+from converto_cli.session import Session, report_of, run
 from converto_cli.terminal import exit_codes as exits
-from converto_cli.terminal.output import Screen
+from converto_cli.terminal.output import Console
 from converto_client.errors import ClientError, ProblemError, ServerUnreachable
 from converto_client.models import Health, WorkerRecord
 
 PROGRAMS = (
-    ("soffice", "office files (Debian: libreoffice-writer-nogui and its sisters)"),
+    ("soffice", "office files (Debian: the libreoffice-*-nogui packages)"),
     ("vips", "pictures (Debian: libvips-tools)"),
-    ("ffmpeg", "video and sound (Debian: ffmpeg)"),
+    ("ffmpeg", "video and audio (Debian: ffmpeg)"),
     ("assimp", "models (Debian: assimp-utils)"),
     ("bwrap", "the sandbox (Debian: bubblewrap)"),
     ("rabbitmq-server", "the broker (Debian: rabbitmq-server)"),
 )
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-DEPENDENCY_ADVICE = "look at its log and at the CONVERTO_… variables of the file service"
+DEPENDENCY_ADVICE = "check its log and the CONVERTO_… variables of the file service"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at; `advice` says what to do when it is bad."""
+    """The result of one check; `advice` says what to do when it failed."""
 
     name: str
     ok: bool
@@ -39,21 +39,21 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def doctor(*, context: Annotated[Context, Parameter(parse=False)]) -> int:
-    """Check server, key, dependencies, workers and sandbox; exit status 1 when anything is bad."""
+    """Check server, key, dependencies, workers and sandbox; exit status 1 when a check fails."""
     try:
         find_server(context)
-    except (NoServerKnown, ValueError) as error:
-        finding = Finding(name="server", ok=False, words="no server is known", advice=str(error))
-        return _report(Screen(context), [finding])
+    except (NoServerConfigured, ValueError) as error:
+        finding = Finding(name="server", ok=False, words="no server is configured", advice=str(error))
+        return _report(Console(context), [finding])
 
     async def work(session: Session) -> int:
-        return _report(session.screen, [finding async for finding in examine(session)])
+        return _report(session.console, [finding async for finding in examine(session)])
 
     return run(context, work)
 
 
 async def examine(session: Session) -> AsyncIterator[Finding]:
-    """All findings in the order in which one thing needs the other."""
+    """All findings; a check comes after the checks it depends on."""
     started = time.monotonic()
     try:
         health = await session.client.health()
@@ -69,14 +69,14 @@ async def examine(session: Session) -> AsyncIterator[Finding]:
     yield _encryption(session)
     for finding in _dependencies(health):
         yield finding
-    async for finding in _behind_the_key(session):
+    async for finding in _authenticated_checks(session):
         yield finding
     if session.address.is_laptop_stack:
         for name, purpose in PROGRAMS:
             yield _program(name, purpose)
 
 
-async def _behind_the_key(session: Session) -> AsyncIterator[Finding]:
+async def _authenticated_checks(session: Session) -> AsyncIterator[Finding]:
     try:
         identity = await session.client.whoami()
         yield Finding(name="key", ok=True, words=f"belongs to {identity.owner}")
@@ -84,16 +84,16 @@ async def _behind_the_key(session: Session) -> AsyncIterator[Finding]:
         routes = (await session.client.formats()).routes
     except ProblemError as error:
         is_key = error.status in (401, 403)
-        advice = "set CONVERTO_API_KEY or give --api-key" if is_key else "see the log of the file service"
-        yield Finding(name="key" if is_key else "workers", ok=False, words=trouble_of(error).message, advice=advice)
+        advice = "set CONVERTO_API_KEY or use --api-key" if is_key else "check the log of the file service"
+        yield Finding(name="key" if is_key else "workers", ok=False, words=report_of(error).message, advice=advice)
         return
     if not workers:
         advice = "start one: python -m conversion_worker"
-        yield Finding(name="workers", ok=False, words="none was heard of lately", advice=advice)
+        yield Finding(name="workers", ok=False, words="no recent heartbeat", advice=advice)
     for worker in workers:
         yield _worker(worker)
     engines = sorted({f"{route.engine} {route.engine_version or ''}".strip() for route in routes if route.engine})
-    advice = "" if engines else "install the programs of the workers, such as LibreOffice and libvips"
+    advice = "" if engines else "install the programs that the workers use, such as LibreOffice and libvips"
     words = f"{len(routes)} routes by {', '.join(engines)}" if engines else "no worker offers any conversion"
     yield Finding(name="engines", ok=bool(engines), words=words, advice=advice)
 
@@ -103,7 +103,7 @@ def _encryption(session: Session) -> Finding:
     if parts.scheme == "https" or parts.hostname in LOOPBACK:
         return Finding(name="transport", ok=True, words="encrypted" if parts.scheme == "https" else "this machine only")
     advice = "use an https:// URL, or a tunnel"
-    return Finding(name="transport", ok=False, words="the key travels unencrypted over the network", advice=advice)
+    return Finding(name="transport", ok=False, words="the key is sent unencrypted over the network", advice=advice)
 
 
 def _dependencies(health: Health) -> list[Finding]:
@@ -119,31 +119,31 @@ def _dependencies(health: Health) -> list[Finding]:
 
 
 def _worker(worker: WorkerRecord) -> Finding:
-    is_locked_in = worker.sandbox not in ("", "off", "none")
+    is_sandboxed = worker.sandbox not in ("", "off", "none")
     words = f"{worker.id}: {len(worker.running)} of {worker.slots} slots busy, sandbox {worker.sandbox or 'unknown'}"
-    advice = "" if is_locked_in else "programs run unprotected: install bubblewrap and set CONVERTO_SANDBOX=auto"
-    return Finding(name="worker", ok=is_locked_in, words=words, advice=advice)
+    advice = "" if is_sandboxed else "programs run without a sandbox: install bubblewrap and set CONVERTO_SANDBOX=auto"
+    return Finding(name="worker", ok=is_sandboxed, words=words, advice=advice)
 
 
 def _program(name: str, purpose: str) -> Finding:
-    place = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/lib/rabbitmq/bin")
-    advice = "" if place else f"needed for {purpose}; `make setup` installs it"
-    return Finding(name=name, ok=place is not None, words=place or "not found on the PATH", advice=advice)
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/lib/rabbitmq/bin")
+    advice = "" if path else f"needed for {purpose}; `make setup` installs it"
+    return Finding(name=name, ok=path is not None, words=path or "not found on the PATH", advice=advice)
 
 
 def _how_to_reach(session: Session) -> str:
     if session.address.is_laptop_stack:
-        return "`make up` starts it; its logs are in .converto/logs"
+        return "start it with `make up`; its logs are in .converto/logs"
     return f"check that {session.address.url} (from {session.address.found_in}) is right and the server is running"
 
 
-def _report(screen: Screen, findings: list[Finding]) -> int:
+def _report(console: Console, findings: list[Finding]) -> int:
     for finding in findings:
-        screen.result(f"{'ok ' if finding.ok else 'BAD'}  {finding.name:<12}  {finding.words}")
+        console.result(f"{'ok ' if finding.ok else 'BAD'}  {finding.name:<12}  {finding.words}")
         if finding.advice:
-            screen.result(f"     {'':<12}  → {finding.advice}")
+            console.result(f"     {'':<12}  → {finding.advice}")
     is_well = all(finding.ok for finding in findings)
-    screen.document({"ok": is_well, "findings": findings})
+    console.document({"ok": is_well, "findings": findings})
     if not is_well:
-        screen.say(f"{sum(not finding.ok for finding in findings)} of {len(findings)} are bad.")
+        console.info(f"{sum(not finding.ok for finding in findings)} of {len(findings)} checks failed.")
     return exits.OK if is_well else exits.FAILURE

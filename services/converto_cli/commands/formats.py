@@ -1,4 +1,4 @@
-"""`converto formats`: what this server makes of what, and with which options."""
+"""`converto formats`: the conversions that the server offers, with their options."""
 
 from typing import Annotated
 
@@ -19,28 +19,28 @@ def formats(
     sleeping: Annotated[bool, Parameter(negative="")] = False,
     context: Annotated[Context, Parameter(parse=False)],
 ) -> int:
-    """Show what can be converted into what; with a source format also programs and options.
+    """Show the available conversions; with a source format, also programs and options.
 
     Parameters
     ----------
     source
         Source format, such as pptx.
     to
-        Only ways to this target format.
+        Only conversions to this target format.
     sleeping
-        Also what only workers offer that are not running now; such conversions wait for one.
+        Include conversions that only stopped workers offer; they wait until one starts.
     """
 
     async def work(session: Session) -> int:
         found = await session.client.formats(source, to, sleeping=sleeping)
-        session.screen.document(found)
+        session.console.document(found)
         if not found.routes:
-            session.screen.complain(_nothing(source, to))
+            session.console.error(_no_route(source, to))
             return exits.FAILURE
         if source is None:
-            session.screen.table(("FROM", "TO"), _targets_by_source(found))
+            session.console.table(("FROM", "TO"), _targets_by_source(found))
         else:
-            session.screen.table(("TO", "BY", "STEPS", "OPTIONS", "LOSES"), [_cells(route) for route in found.routes])
+            session.console.table(("TO", "BY", "STEPS", "OPTIONS", "LOSES"), [_cells(route) for route in found.routes])
         return exits.OK
 
     return run(context, work)
@@ -61,7 +61,7 @@ def _cells(route: Route) -> tuple[str, ...]:
     return route.target, engine, steps, options, "; ".join(route.losses)
 
 
-def _nothing(source: str | None, target: str | None) -> str:
+def _no_route(source: str | None, target: str | None) -> str:
     if source is None and target is None:
-        return "No worker offers anything yet; `converto doctor` tells whether one is running"
-    return f"No worker offers a way from {source or 'anything'} to {target or 'anything'}"
+        return "No worker offers any conversion yet; run `converto doctor` to see whether one is running"
+    return f"No worker converts {source or 'any format'} to {target or 'any format'}"

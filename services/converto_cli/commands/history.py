@@ -1,4 +1,4 @@
-"""`converto history`: what happened to one conversion, attempt by attempt."""
+"""`converto history`: the events of one conversion, attempt by attempt."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from converto_cli.context import Context
 from converto_cli.session import Session, run
 from converto_cli.terminal import exit_codes as exits
-from converto_cli.terminal.formatting import moment
+from converto_cli.terminal.formatting import local_time
 from converto_client.models import HistoryEntry
 
 HEADS = ("#", "WHEN", "WHAT", "STATUS", "ATTEMPT", "LANE", "WORKER", "")
@@ -19,14 +19,14 @@ def history(
     *,
     context: Annotated[Context, Parameter(parse=False)],
 ) -> int:
-    """Show what happened to a conversion, oldest first: each start, each failure and its reason, each lost worker."""
+    """Show the history of a conversion, oldest first: each start, each failure with its reason, each lost worker."""
 
     async def work(session: Session) -> int:
         found = await session.client.history(conversion_id)
-        session.screen.table(HEADS, [_cells(entry) for entry in found.history])
-        session.screen.document(found)
+        session.console.table(HEADS, [_cells(entry) for entry in found.history])
+        session.console.document(found)
         if found.missing:
-            session.screen.say(f"{found.missing} entries were lost with a process that was killed.")
+            session.console.info(f"{found.missing} entries were lost when a process was killed.")
         return exits.OK
 
     return run(context, work)
@@ -35,7 +35,7 @@ def history(
 def _cells(entry: HistoryEntry) -> tuple[str, ...]:
     return (
         str(entry.number),
-        moment(entry.at),
+        local_time(entry.at),
         entry.event.replace("_", " "),
         entry.status,
         str(entry.attempt),

@@ -1,76 +1,77 @@
-"""`converto status`, `list`, `cancel`, `retry` and `delete`: records of conversions, shown and changed."""
+"""`converto status`, `list`, `cancel`, `retry` and `delete`."""
 
-import sys
 from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from converto_cli.batch import Change, each
+from converto_cli.batch import Change, apply_to_each
 from converto_cli.context import Context
-from converto_cli.session import Session, Usage, run
+from converto_cli.session import Session, run
 from converto_cli.terminal import exit_codes as exits
-from converto_cli.terminal.formatting import moment
+from converto_cli.terminal.confirmation import confirmed
+from converto_cli.terminal.formatting import local_time
 from converto_client.models import ConversionRecord
 
 HEADS = ("ID", "STATUS", "%", "FILE", "TO", "CLIENT", "CREATED", "")
 
-Given = Annotated[Context, Parameter(parse=False)]
+GlobalOptions = Annotated[Context, Parameter(parse=False)]
 
 
-def status(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: Given) -> int:
-    """Show how conversions stand."""
-    return run(context, lambda session: _each(session, ids, lambda here, one: here.client.status(one)))
+def status(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: GlobalOptions) -> int:
+    """Show the status of conversions."""
+    return run(context, lambda session: _apply(session, ids, session.client.status))
 
 
-def cancel(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: Given) -> int:
+def cancel(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: GlobalOptions) -> int:
     """Stop conversions; a running one stops at its worker's next heartbeat."""
-    return run(context, lambda session: _each(session, ids, lambda here, one: here.client.cancel(one)))
+    return run(context, lambda session: _apply(session, ids, session.client.cancel))
 
 
-def retry(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: Given) -> int:
+def retry(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: GlobalOptions) -> int:
     """Run failed, cancelled or expired conversions again."""
-    return run(context, lambda session: _each(session, ids, lambda here, one: here.client.retry(one)))
+    return run(context, lambda session: _apply(session, ids, session.client.retry))
 
 
 def delete(
     *ids: Annotated[str, Parameter(help="Ids of conversions.")],
-    yes: Annotated[bool, Parameter(alias="-y", negative="", help="Do not ask.")] = False,
-    context: Given,
+    yes: Annotated[bool, Parameter(alias="-y", negative="", help="Do not ask for confirmation.")] = False,
+    context: GlobalOptions,
 ) -> int:
-    """Remove finished conversions and their results; source files stay."""
-
-    async def remove(session: Session, conversion_id: str) -> None:
-        await session.client.delete(conversion_id)
-        session.screen.say(f"{conversion_id} deleted")
+    """Delete finished conversions and their results; source files stay."""
 
     async def work(session: Session) -> int:
-        if not yes and ids and not _confirmed(session, len(set(ids))):
-            session.screen.say("Nothing was deleted.")
+        async def remove(conversion_id: str) -> None:
+            await session.client.delete(conversion_id)
+            session.console.info(f"{conversion_id} deleted")
+
+        question = f"Delete {len(set(ids))} conversion(s) and their results?"
+        if ids and not yes and not confirmed(session.console, question):
+            session.console.info("Nothing was deleted.")
             return exits.FAILURE
-        return await _each(session, ids, remove)
+        return await _apply(session, ids, remove)
 
     return run(context, work)
 
 
 def list_conversions(
     *,
-    status: Annotated[str | None, Parameter(help="One or several statuses, such as failed,cancelled.")] = None,
+    status: Annotated[str | None, Parameter(help="One or more statuses, such as failed,cancelled.")] = None,
     client_id: Annotated[str | None, Parameter(help="Only conversions with this label.")] = None,
     limit: Annotated[int, Parameter(alias="-n", validator=validators.Number(gte=1), help="At most this many.")] = 20,
-    every: Annotated[bool, Parameter(name="--all", negative="", help="All of them, however many.")] = False,
-    context: Given,
+    every: Annotated[bool, Parameter(name="--all", negative="", help="All of them.")] = False,
+    context: GlobalOptions,
 ) -> int:
     """List conversions, newest first."""
 
     async def work(session: Session) -> int:
         wanted = [word.strip() for word in (status or "").split(",") if word.strip()]
         records, has_more = await _collect(session, wanted, client_id, None if every else limit)
-        session.screen.table(HEADS, [_cells(record) for record in records])
-        session.screen.document({"conversions": records, "has_more": has_more})
+        session.console.table(HEADS, [_cells(record) for record in records])
+        session.console.document({"conversions": records, "has_more": has_more})
         if has_more:
-            session.screen.say(f"These are the newest {limit}; --limit N or --all shows more.")
+            session.console.info(f"These are the newest {limit}; --limit N or --all shows more.")
         return exits.OK
 
     return run(context, work)
@@ -90,11 +91,11 @@ async def _collect(
             return records, after is not None
 
 
-async def _each(session: Session, ids: Sequence[str], change: Change[ConversionRecord]) -> int:
-    outcome = await each(session, ids, change, shown_by="converto list")
-    session.screen.table(HEADS, [_cells(record) for record in outcome.records])
-    session.screen.document({"ok": not outcome.errors, "conversions": outcome.records, "errors": outcome.errors})
-    return outcome.status
+async def _apply(session: Session, ids: Sequence[str], change: Change[ConversionRecord]) -> int:
+    result = await apply_to_each(session, ids, change, shown_by="converto list")
+    session.console.table(HEADS, [_cells(record) for record in result.records])
+    session.console.document({"ok": not result.errors, "conversions": result.records, "errors": result.errors})
+    return result.status
 
 
 def _cells(record: ConversionRecord) -> tuple[str, ...]:
@@ -105,14 +106,6 @@ def _cells(record: ConversionRecord) -> tuple[str, ...]:
         record.filename,
         record.target_format,
         record.client_id or "",
-        moment(record.created_at),
+        local_time(record.created_at),
         record.error.message if record.error else record.stage or "",
     )
-
-
-def _confirmed(session: Session, count: int) -> bool:
-    """Ask on a terminal; without one nobody can answer, so `--yes` has to be there."""
-    if not sys.stdin.isatty():
-        raise Usage("Deleting cannot be undone; add --yes")
-    session.screen.complain(f"Delete {count} conversion(s) and their results? [y/N]")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,17 +1,20 @@
-"""`converto upload` and `converto download`: bytes to the server and back, without waiting for a conversion."""
+"""`converto upload` and `converto download`: transfer files without waiting for a conversion."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
 from converto_cli.context import Context
-from converto_cli.session import Session, Usage, run, status_of, trouble_of
+from converto_cli.session import Session, UsageError, exit_status_of, report_of, run
 from converto_cli.terminal import exit_codes as exits
 from converto_cli.terminal.output import size_text
-from converto_cli.terminal.progress_bars import Bars
+from converto_cli.terminal.progress_bars import Bar, Bars
 from converto_client.errors import ClientError
+
+Entry = TypeVar("Entry", Path, str)
 
 
 def upload(
@@ -26,13 +29,23 @@ def upload(
     files
         Files to upload.
     client_id
-        A label of yours on these files.
+        Your own label for these files.
     """
 
     async def work(session: Session) -> int:
         if not files:
-            raise Usage("Name at least one file to upload")
-        return await _upload_all(session, files, client_id)
+            raise UsageError("Provide at least one file to upload")
+
+        async def upload_file(path: Path, bar: Bar) -> dict[str, Any]:
+            bar.begin("uploading", (await asyncio.to_thread(path.stat)).st_size)
+            record = await session.client.upload(path, client_id=client_id, on_bytes=bar.advance)
+            session.console.result(record.id)
+            session.console.info(f"{path} uploaded ({size_text(record.size_bytes)})")
+            return {"file": record}
+
+        status, rows = await _transfer_all(session, files, upload_file, key="path")
+        session.console.document({"ok": status == exits.OK, "files": rows})
+        return status
 
     return run(context, work)
 
@@ -50,65 +63,46 @@ def download(
     ids
         Ids of completed conversions.
     output
-        Folder for the results; made if missing.
+        Folder for the results; created if missing.
     overwrite
-        Replace existing files instead of numbering the new ones.
+        Overwrite existing files instead of numbering the new ones.
     """
 
     async def work(session: Session) -> int:
         if not ids:
-            raise Usage("Name at least one conversion id")
-        return await _download_all(session, ids, output, overwrite=overwrite)
+            raise UsageError("Provide at least one conversion id")
+
+        async def download_results(conversion_id: str, bar: Bar) -> dict[str, Any]:
+            conversion = await session.client.conversion(conversion_id)
+            bar.begin("downloading", sum(result.size_bytes for result in conversion.record.outputs))
+            saved = await conversion.save(output, overwrite=overwrite, on_bytes=bar.advance)
+            for path in saved:
+                session.console.result(str(path))
+            return {"outputs": [str(path) for path in saved]}
+
+        status, rows = await _transfer_all(session, ids, download_results, key="id")
+        session.console.document({"ok": status == exits.OK, "downloads": rows})
+        return status
 
     return run(context, work)
 
 
-async def _upload_all(session: Session, files: tuple[Path, ...], client_id: str | None) -> int:
+async def _transfer_all(
+    session: Session, entries: Iterable[Entry], transfer: Callable[[Entry, Bar], Awaitable[dict[str, Any]]], *, key: str
+) -> tuple[int, list[dict[str, Any]]]:
+    """Transfer each distinct entry with a bar; returns the exit status and one JSON row for each entry."""
     rows: list[dict[str, Any]] = []
     statuses: list[int] = []
-    with Bars(session.screen) as bars:
-        for path in dict.fromkeys(files):
-            bar = bars.add(path.name)
+    with Bars(session.console) as bars:
+        for entry in dict.fromkeys(entries):
+            bar = bars.add(entry.name if isinstance(entry, Path) else entry)
             try:
-                bar.begin("uploading", (await asyncio.to_thread(path.stat)).st_size)
-                record = await session.client.upload(path, client_id=client_id, on_bytes=bar.advance)
+                rows.append({key: str(entry), **await transfer(entry, bar)})
+                statuses.append(exits.OK)
+                bar.end("done")
             except (ClientError, OSError) as error:
                 bar.end("failed")
-                rows.append({"path": str(path), "error": trouble_of(error)})
-                statuses.append(status_of(error))
-                session.screen.complain(f"{path}: {trouble_of(error).message}")
-                continue
-            bar.end("done")
-            rows.append({"path": str(path), "file": record})
-            statuses.append(exits.OK)
-            session.screen.result(record.id)
-            session.screen.say(f"{path} uploaded ({size_text(record.size_bytes)})")
-    status = exits.of_many(statuses)
-    session.screen.document({"ok": status == exits.OK, "files": rows})
-    return status
-
-
-async def _download_all(session: Session, ids: tuple[str, ...], folder: Path, *, overwrite: bool) -> int:
-    rows: list[dict[str, Any]] = []
-    statuses: list[int] = []
-    with Bars(session.screen) as bars:
-        for conversion_id in dict.fromkeys(ids):
-            bar = bars.add(conversion_id)
-            try:
-                conversion = await session.client.conversion(conversion_id)
-                bar.begin("downloading", sum(output.size_bytes for output in conversion.record.outputs))
-                saved = await conversion.save(folder, overwrite=overwrite, on_bytes=bar.advance)
-            except (ClientError, OSError) as error:
-                bar.end("failed")
-                rows.append({"id": conversion_id, "error": trouble_of(error)})
-                statuses.append(status_of(error))
-                session.screen.complain(f"{conversion_id}: {trouble_of(error).message}")
-                continue
-            bar.end("done")
-            rows.append({"id": conversion_id, "outputs": [str(path) for path in saved]})
-            statuses.append(exits.OK)
-            for path in saved:
-                session.screen.result(str(path))
-    status = exits.of_many(statuses)
-    session.screen.document({"ok": status == exits.OK, "downloads": rows})
-    return status
+                rows.append({key: str(entry), "error": report_of(error)})
+                statuses.append(exit_status_of(error))
+                session.console.error(f"{entry}: {report_of(error).message}")
+    return exits.of_many(statuses), rows

@@ -1,4 +1,4 @@
-"""`converto watch`: one conversion, live, until it has ended."""
+"""`converto watch`: follows one conversion until it ends."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def watch(
     timeout: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
     context: Annotated[Context, Parameter(parse=False)],
 ) -> int:
-    """Follow one conversion live until it has ended: a bar on a terminal, one line per change in a pipe.
+    """Follow one conversion live until it ends: a bar on a terminal, one line per change in a pipe.
 
     With --json each change is one line of JSON.
 
@@ -28,7 +28,7 @@ def watch(
     conversion_id
         Id of a conversion.
     timeout
-        Seconds to watch at most.
+        Maximum seconds to watch.
     """
 
     async def work(session: Session) -> int:
@@ -39,16 +39,16 @@ def watch(
 
 async def _watch(session: Session, conversion_id: str, timeout_s: float | None) -> int:
     conversion = await session.client.conversion(conversion_id)
-    with Bars(session.screen) as bars:
+    with Bars(session.console) as bars:
         bar = bars.add(conversion.record.filename or conversion_id)
 
         def show(record: ConversionRecord) -> None:
             bar.reach(record.percent, stage_text(record))
-            session.screen.line(record)
+            session.console.line(record)
             if not bars.are_live:
-                session.screen.row((f"{record.percent:.0f}", record.status, record.stage or ""))
+                session.console.row((f"{record.percent:.0f}", record.status, record.stage or ""))
 
         await conversion.follow(show, timeout_s)
         bar.end(conversion.record.status)
-    session.screen.say(f"`converto download {conversion_id}` fetches the result")
+    session.console.info(f"Save the result with `converto download {conversion_id}`")
     return exits.OK

@@ -1,1 +1,1 @@
-"""What a person sees: progress, output, wording, exit codes."""
+"""Terminal output: results, progress bars, formatting, exit codes."""

@@ -1,4 +1,4 @@
-"""Exit statuses, and how those of several files become one. It imports nothing, so that `--help` stays quick."""
+"""Exit statuses, and how the statuses of several files are combined. Imports nothing, which keeps `--help` fast."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 
 def of_many(statuses: Sequence[int]) -> int:
-    """One status for several files: 0 when all are well, 3 when some are, else what they have in common."""
+    """One status for several files: 0 if all succeeded, 3 if some did, else their common status or 1."""
     if all(status == OK for status in statuses):
         return OK
     if any(status == OK for status in statuses):

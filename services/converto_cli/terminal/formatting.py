@@ -1,4 +1,4 @@
-"""Times and progress in words that a person reads at a glance. It knows no network."""
+"""Formats durations, times and progress for people."""
 
 from datetime import datetime
 
@@ -16,17 +16,17 @@ def duration_text(seconds: float) -> str:
 
 
 def range_text(between: SecondsRange) -> str:
-    """`2 s to 8 s`, or one figure where both ends read the same."""
+    """`2 s to 8 s`, or one figure when both ends look the same."""
     low, high = duration_text(between.low_s), duration_text(between.high_s)
     return low if low == high else f"{low} to {high}"
 
 
 def stage_text(record: ConversionRecord) -> str:
-    """What happens to a conversion now and how long it will take: `page 3 of 24, 2 s to 8 s left`."""
+    """Current stage and remaining time: `page 3 of 24, 2 s to 8 s left`."""
     stage = record.stage or record.status
     return f"{stage}, {range_text(record.remaining)} left" if record.remaining is not None else stage
 
 
-def moment(at_ms: int) -> str:
-    """A time of the server in this machine's zone, `2026-11-25 14:03:09`."""
+def local_time(at_ms: int) -> str:
+    """A server timestamp in the local time zone: `2026-11-25 14:03:09`."""
     return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")

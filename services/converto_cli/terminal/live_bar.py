@@ -1,4 +1,4 @@
-"""One bar drawn by rich. Imported only when there is a terminal to draw on."""
+"""A progress bar drawn by rich; imported only when stderr is a terminal."""
 
 from rich.progress import Progress
 
@@ -9,27 +9,27 @@ LONGEST_NAME = 40
 
 
 class LiveBar(Bar):
-    """One line: name, bar, per cent, time, stage."""
+    """One line with name, bar, percentage, time and stage."""
 
     def __init__(self, progress: Progress, filename: str) -> None:
-        """The bar appears at once, waiting."""
+        """Show the bar at once, as waiting."""
         self._progress = progress
         shown = filename if len(filename) <= LONGEST_NAME else filename[: LONGEST_NAME - 1] + "…"
         self._line = progress.add_task("", total=100.0, filename=shown, stage="waiting")
 
     def begin(self, stage: str, total: float) -> None:
-        """A new stage begins at zero; the clock goes on."""
+        """Start a new stage at zero; the clock keeps running."""
         self._progress.update(self._line, completed=0, total=max(total, 1), stage=plain(stage))
 
     def advance(self, amount: float) -> None:
-        """`amount` more of the stage is done."""
+        """Add `amount` to the progress of the stage."""
         self._progress.advance(self._line, amount)
 
     def reach(self, percent: float, stage: str) -> None:
-        """The stage is at `percent` of 100."""
+        """Set the progress of the stage in percent."""
         self._progress.update(self._line, completed=percent, total=100, stage=plain(stage))
 
-    def end(self, words: str) -> None:
-        """The file is done; a bar that did not get to its end stays as it is."""
-        self._progress.update(self._line, stage=plain(words))
+    def end(self, text: str) -> None:
+        """Stop the bar where it is, with this text."""
+        self._progress.update(self._line, stage=plain(text))
         self._progress.stop_task(self._line)

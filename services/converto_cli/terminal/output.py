@@ -1,6 +1,6 @@
-"""What the user sees: results on stdout, talk on stderr, one JSON document instead of results when asked for.
+"""Prints results to stdout and messages to stderr; with --json, one JSON document instead of results.
 
-Names that came from a server or a file are never trusted on a terminal: control characters do not get through.
+Names from a server or a file are untrusted: control characters are replaced before they reach a terminal.
 """
 
 import sys
@@ -15,37 +15,37 @@ from converto_cli.context import Context
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-class Screen:
-    """The two streams of one run."""
+class Console:
+    """The two output streams of one command."""
 
-    def __init__(self, context: Context, *, out: TextIO | None = None, talk: TextIO | None = None) -> None:
-        """`out` and `talk` are the process's own streams unless given."""
+    def __init__(self, context: Context, *, out: TextIO | None = None, messages: TextIO | None = None) -> None:
+        """`out` and `messages` default to stdout and stderr."""
         self._context = context
         self._out = out or sys.stdout
-        self._talk = talk or sys.stderr
+        self._messages = messages or sys.stderr
 
     @property
     def is_json(self) -> bool:
-        """True when stdout is to be one JSON document."""
+        """Whether stdout is one JSON document."""
         return self._context.is_json
 
     @property
     def is_live(self) -> bool:
-        """True when somebody watches stderr on a terminal, so that bars make sense."""
-        return self._talk.isatty() and not self._context.is_quiet
+        """Whether stderr is a terminal and progress bars are wanted."""
+        return self._messages.isatty() and not self._context.is_quiet
 
     def result(self, line: str) -> None:
-        """One line of results; nothing in JSON mode, where `document` tells all."""
+        """Print one line of results; nothing with --json, where `document` prints everything."""
         if not self.is_json:
             print(plain(line), file=self._out, flush=True)
 
     def row(self, cells: Sequence[str]) -> None:
-        """One row of results as it comes, tab-separated."""
+        """Print one row of results at once, tab-separated."""
         if not self.is_json:
             self._print_lines(["\t".join(map(plain, cells))])
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows of results: aligned under heads on a terminal, tab-separated without heads in a pipe."""
+        """Print rows of results: aligned with heads on a terminal, tab-separated without heads in a pipe."""
         if self.is_json:
             return
         cells = [[plain(cell) for cell in row] for row in rows]
@@ -56,23 +56,23 @@ class Screen:
         self._print_lines(_aligned(row, widths) for row in [list(heads), *cells])
 
     def document(self, content: Any) -> None:
-        """The result as one JSON document; nothing unless JSON was asked for."""
+        """Print the result as one JSON document; only with --json."""
         if self.is_json:
             print(msgspec.json.format(msgspec.json.encode(content)).decode(), file=self._out, flush=True)
 
     def line(self, content: Any) -> None:
-        """One event as one line of JSON; nothing unless JSON was asked for."""
+        """Print one event as one line of JSON; only with --json."""
         if self.is_json:
             print(msgspec.json.encode(content).decode(), file=self._out, flush=True)
 
-    def say(self, text: str) -> None:
-        """Talk; nothing with --quiet."""
+    def info(self, text: str) -> None:
+        """Print a message to stderr; nothing with --quiet."""
         if not self._context.is_quiet:
-            print(plain(text), file=self._talk, flush=True)
+            print(plain(text), file=self._messages, flush=True)
 
-    def complain(self, text: str) -> None:
-        """Say what went wrong, always."""
-        print(plain(text), file=self._talk, flush=True)
+    def error(self, text: str) -> None:
+        """Print an error to stderr, also with --quiet."""
+        print(plain(text), file=self._messages, flush=True)
 
     def _print_lines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -81,7 +81,7 @@ class Screen:
 
 
 def plain(untrusted_text: str) -> str:
-    """Text without control characters, so that no name can move the cursor or colour the screen."""
+    """Replace control characters, so that no name can move the cursor or change colours."""
     return "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
         for character in untrusted_text
@@ -89,7 +89,7 @@ def plain(untrusted_text: str) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Columns a text takes on a terminal; wide characters take two."""
+    """Width of a text in terminal columns; wide characters take two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 

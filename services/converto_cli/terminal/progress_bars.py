@@ -1,35 +1,35 @@
-"""One progress bar per file on a terminal, and nothing at all in a pipe. It knows neither network nor files."""
+"""One progress bar for each file on a terminal, none in a pipe."""
 
 from types import TracebackType
 from typing import Self
 
-from converto_cli.terminal.output import Screen, plain
+from converto_cli.terminal.output import Console, plain
 
 
 class Bar:
-    """The progress of one file. This one shows nothing; `_LiveBar` does."""
+    """The progress of one file, not shown; `LiveBar` shows it."""
 
     def begin(self, stage: str, total: float) -> None:
-        """A new stage begins at zero."""
+        """Start a new stage at zero."""
 
     def advance(self, amount: float) -> None:
-        """`amount` more of the stage is done."""
+        """Add `amount` to the progress of the stage."""
 
     def reach(self, percent: float, stage: str) -> None:
-        """The stage is at `percent` of 100."""
+        """Set the progress of the stage in percent."""
 
-    def end(self, words: str) -> None:
-        """The file is done, with these words."""
+    def end(self, text: str) -> None:
+        """Stop the bar, with this text."""
 
 
 class Bars:
-    """The bars of one run, drawn on stderr between `with` and its end."""
+    """The bars of one command, drawn on stderr inside a `with` block."""
 
-    def __init__(self, screen: Screen) -> None:
-        """Draws only when somebody watches."""
+    def __init__(self, console: Console) -> None:
+        """Draw only on a terminal."""
         self._progress = None
-        if screen.is_live:
-            # Drawing costs a tenth of a second to import, which a pipe need not pay.
+        if console.is_live:
+            # Importing rich takes a tenth of a second, which a pipe does not need.
             from rich.console import Console  # noqa: PLC0415
             from rich.progress import (  # noqa: PLC0415
                 BarColumn,
@@ -50,7 +50,7 @@ class Bars:
 
     @property
     def are_live(self) -> bool:
-        """True when bars are really drawn, so that progress is worth asking for."""
+        """Whether bars are drawn, so that progress has to be requested."""
         return self._progress is not None
 
     def __enter__(self) -> Self:
@@ -62,12 +62,12 @@ class Bars:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the last state on the screen."""
+        """Stop drawing; the last state stays visible."""
         if self._progress is not None:
             self._progress.stop()
 
     def add(self, filename: str) -> Bar:
-        """A bar for one more file."""
+        """Add the bar of another file."""
         if self._progress is None:
             return Bar()
         from converto_cli.terminal.live_bar import LiveBar  # noqa: PLC0415 - it needs rich

@@ -12,8 +12,8 @@ import pytest
 from converto_cli.__main__ import main
 from converto_cli.context import Context
 from converto_cli.options import expectation, guessed_options, typed_options
-from converto_cli.server import NoServerKnown, find_server
-from converto_cli.session import Usage
+from converto_cli.server import NoServerConfigured, find_server
+from converto_cli.session import UsageError
 from converto_cli.terminal.exit_codes import of_many
 from converto_cli.terminal.formatting import stage_text
 from converto_cli.terminal.output import plain, size_text
@@ -29,7 +29,7 @@ def add(service: FakeService, number: str, **more: object) -> None:
     }  # fmt: skip
 
 
-def test_list_when_filtered_then_rows_are_tab_separated_in_a_pipe(run: Run, service: FakeService) -> None:
+def test_filtered_list_is_tab_separated_in_a_pipe(run: Run, service: FakeService) -> None:
     """M3."""
     for number in range(30):
         add(service, f"c{number}", status="failed" if number % 3 else "completed")
@@ -43,18 +43,14 @@ def test_list_when_filtered_then_rows_are_tab_separated_in_a_pipe(run: Run, serv
     assert every["has_more"] is False
 
 
-def test_name_when_it_holds_control_characters_then_they_do_not_reach_the_terminal(
-    run: Run, service: FakeService
-) -> None:
+def test_control_characters_do_not_reach_the_terminal(run: Run, service: FakeService) -> None:
     add(service, "c1", filename="a\x1b[2J\u202e.png")
 
     assert "\x1b" not in run("list").out
     assert plain("a\x1b[2J\u202eb") == "a�[2J�b"
 
 
-def test_status_when_one_id_is_unknown_then_the_others_are_shown_and_status_is_3(
-    run: Run, service: FakeService
-) -> None:
+def test_status_with_one_unknown_id_exits_with_3(run: Run, service: FakeService) -> None:
     add(service, "c1")
     done = run("status", "c1", "unknown", "--json")
 
@@ -65,16 +61,14 @@ def test_status_when_one_id_is_unknown_then_the_others_are_shown_and_status_is_3
     assert run("status").status == 2
 
 
-def test_cancel_and_retry_when_asked_then_the_new_status_is_shown(run: Run, service: FakeService) -> None:
+def test_cancel_and_retry_show_the_new_status(run: Run, service: FakeService) -> None:
     add(service, "c1", status="processing")
 
     assert run("cancel", "c1").out.split("\t")[1] == "cancelled"
     assert run("retry", "c1").out.split("\t")[1] == "pending"
 
 
-def test_delete_when_nobody_can_be_asked_then_yes_is_needed(
-    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_delete_without_terminal_requires_yes(run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     add(service, "c1")
     with Path("/dev/null").open() as nobody:
         monkeypatch.setattr("sys.stdin", nobody)
@@ -85,12 +79,12 @@ def test_delete_when_nobody_can_be_asked_then_yes_is_needed(
     assert service.conversions == {}
 
 
-def test_upload_when_done_then_file_ids_are_printed(run: Run, service: FakeService, deck: Path) -> None:
+def test_upload_prints_file_ids(run: Run, service: FakeService, deck: Path) -> None:
     assert run("upload", str(deck)).out == "file-1\n"
     assert run("upload", str(deck), "--json").document()["files"][0]["file"]["id"] == "file-2"
 
 
-def test_watch_when_in_a_pipe_then_each_change_is_one_line(run: Run, service: FakeService) -> None:
+def test_watch_in_a_pipe_prints_one_line_per_change(run: Run, service: FakeService) -> None:
     add(service, "conversion-1", status="processing")
     stream = service.event("snapshot", "1", percent=10, stage="starting") + service.event(
         "conversion", "2", percent=100, status="completed"
@@ -102,7 +96,7 @@ def test_watch_when_in_a_pipe_then_each_change_is_one_line(run: Run, service: Fa
     assert [json.loads(line)["percent"] for line in as_json.out.splitlines()] == [10, 100]
 
 
-def test_watch_when_it_fails_then_status_is_5(run: Run, service: FakeService) -> None:
+def test_watch_of_a_failing_conversion_exits_with_5(run: Run, service: FakeService) -> None:
     add(service, "conversion-1", status="processing")
     error = {"code": "source_corrupt", "message": "The file is damaged"}
     service.events = [service.event("snapshot", "1", status="failed", error=error)]
@@ -112,7 +106,7 @@ def test_watch_when_it_fails_then_status_is_5(run: Run, service: FakeService) ->
     assert "The file is damaged" in done.talk
 
 
-def test_formats_when_shown_then_sources_and_options_are_listed(run: Run, service: FakeService) -> None:
+def test_formats_list_sources_and_options(run: Run, service: FakeService) -> None:
     schema = {"properties": {"dpi": {"type": "integer", "minimum": 36, "maximum": 600}}}
     steps = [{"converter": "pdfium", "source_format": "pdf", "target_format": "png"}]
     route = {"source": "pdf", "target": "png", "engine": "pdfium", "engine_version": "7", "steps": steps}
@@ -123,7 +117,7 @@ def test_formats_when_shown_then_sources_and_options_are_listed(run: Run, servic
     assert run("formats", "--json").document()["routes"][0]["source"] == "pdf"
 
 
-def test_formats_when_nothing_is_offered_then_says_what_to_do(run: Run) -> None:
+def test_formats_without_offers_print_advice(run: Run) -> None:
     done = run("formats")
 
     assert done.status == 1
@@ -131,13 +125,13 @@ def test_formats_when_nothing_is_offered_then_says_what_to_do(run: Run) -> None:
 
 
 @pytest.mark.parametrize("source", ["deck.pdf", "pdf", "folder/deck.pdf"])
-def test_plan_when_asked_then_steps_time_losses_and_options_are_told(run: Run, source: str) -> None:
+def test_plan_shows_steps_time_losses_and_options(run: Run, source: str) -> None:
     """W2, M5: what will happen, before anything is uploaded."""
     done = run("plan", source, "--to", "png")
 
     assert done.out.splitlines() == [
         "step 1   pdf → png by pdfium 7",
-        "time     2 s to 75 s (from 12 earlier ones here)",
+        "time     2 s to 75 s (from 12 earlier conversions here)",
         "loses    links are lost",
         "option   dpi: 36 to 600",
         "option   pages: none or text (Such as 1-3)",
@@ -145,7 +139,7 @@ def test_plan_when_asked_then_steps_time_losses_and_options_are_told(run: Run, s
     assert run("plan", source, "--to", "png", "--json").document()["expected"]["based_on"] == 12
 
 
-def test_stage_when_the_rest_is_known_then_it_is_told_as_a_range() -> None:
+def test_stage_shows_the_remaining_time_as_a_range() -> None:
     record = ConversionRecord(id="1", file_id="2", target_format="pdf", status="processing", stage="page 3 of 9")
     rest = SecondsRange(low_s=40, high_s=7500)
 
@@ -153,7 +147,7 @@ def test_stage_when_the_rest_is_known_then_it_is_told_as_a_range() -> None:
     assert stage_text(msgspec.structs.replace(record, remaining=rest)) == "page 3 of 9, 40 s to 2 h 5 min left"
 
 
-def test_doctor_when_all_is_well_then_status_is_0(run: Run, service: FakeService) -> None:
+def test_doctor_of_a_healthy_server_exits_with_0(run: Run, service: FakeService) -> None:
     service.routes = [{"source": "pdf", "target": "png", "engine": "pdfium", "engine_version": "7"}]
     done = run("doctor")
 
@@ -162,7 +156,7 @@ def test_doctor_when_all_is_well_then_status_is_0(run: Run, service: FakeService
     assert "pdfium 7" in done.out
 
 
-def test_doctor_when_things_are_bad_then_each_is_named_with_what_to_do(run: Run, service: FakeService) -> None:
+def test_doctor_reports_each_problem_with_advice(run: Run, service: FakeService) -> None:
     """C3."""
     service.health = {"status": "unavailable", "checks": {"broker": {"status": "unavailable", "error": "refused"}}}
     service.worker_records = [{"id": "w1", "slots": 1, "sandbox": "off"}]
@@ -174,14 +168,14 @@ def test_doctor_when_things_are_bad_then_each_is_named_with_what_to_do(run: Run,
     assert all(bad.values())
 
 
-def test_doctor_when_nothing_answers_then_says_so(run: Run) -> None:
+def test_doctor_reports_an_unreachable_server(run: Run) -> None:
     done = run("doctor", "--server", "http://127.0.0.1:1")
 
     assert done.status == 1
     assert "BAD  server" in done.out
 
 
-def test_command_when_nothing_answers_then_status_is_6(run: Run) -> None:
+def test_unreachable_server_exits_with_6(run: Run) -> None:
     done = run("list", "--server", "http://127.0.0.1:1", "--json")
 
     assert done.status == 6
@@ -199,20 +193,18 @@ def test_command_when_nothing_answers_then_status_is_6(run: Run) -> None:
         ["list", "--server", "ftp://x"],
     ],
 )
-def test_command_line_when_it_cannot_be_meant_then_status_is_2(run: Run, arguments: list[str]) -> None:
+def test_invalid_command_line_exits_with_2(run: Run, arguments: list[str]) -> None:
     done = run(*arguments)
 
     assert done.status == 2
     assert done.talk
 
 
-def test_help_and_version_when_asked_for_then_status_is_0(run: Run) -> None:
+def test_help_and_version_exit_with_0(run: Run) -> None:
     assert run("--help").status == run("convert", "--help").status == run("version").status == 0
 
 
-def test_ctrl_c_when_pressed_then_status_is_130_and_no_result_is_left(
-    run: Run, service: FakeService, deck: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_exits_with_130_and_leaves_no_result(run: Run, service: FakeService, deck: Path, tmp_path: Path) -> None:
     def press(request: httpx2.Request) -> None:
         if request.url.path.endswith("/uploaded"):
             os.kill(os.getpid(), signal.SIGINT)
@@ -233,9 +225,7 @@ def test_ctrl_c_when_pressed_then_status_is_130_and_no_result_is_left(
 # Where the server is ---------------------------------------------------------------------------------------------
 
 
-def test_server_when_named_several_times_then_flags_come_before_environment_and_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_server_options_precede_environment_and_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stack = tmp_path / ".converto" / "stack.json"
     stack.parent.mkdir()
     stack.write_text(json.dumps({"url": "http://stack", "api_key": "cvt_stack", "pids": {}}))
@@ -251,9 +241,7 @@ def test_server_when_named_several_times_then_flags_come_before_environment_and_
     assert (found.url, found.api_key, found.is_laptop_stack) == ("http://stack", "cvt_stack", True)
 
 
-def test_key_of_the_stack_when_another_server_is_named_then_is_not_sent_there(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_key_of_the_local_stack_is_not_sent_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text(json.dumps({"url": "http://stack", "api_key": "cvt_stack"}))
     environment = {"CONVERTO_HOME": str(tmp_path)}
 
@@ -261,12 +249,10 @@ def test_key_of_the_stack_when_another_server_is_named_then_is_not_sent_there(
     assert find_server(Context(), environment=environment).api_key == "cvt_stack"
 
 
-def test_configuration_file_when_there_is_no_stack_then_is_used(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_configuration_file_applies_without_local_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    with pytest.raises(NoServerKnown, match="make up"):
+    with pytest.raises(NoServerConfigured, match="make up"):
         find_server(Context(), environment={})
     file = tmp_path / "config" / "converto" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -299,19 +285,19 @@ def test_configuration_file_when_there_is_no_stack_then_is_used(
         ({}, "x", "x"),
     ],
 )
-def test_option_when_typed_then_follows_the_schema(schema: dict[str, object], value: str, typed: object) -> None:
+def test_option_value_follows_the_schema(schema: dict[str, object], value: str, typed: object) -> None:
     found = typed_options({"x": value}, {"properties": {"x": schema}})["x"]
 
     assert (found, type(found)) == (typed, type(typed))
 
 
-def test_option_when_of_another_type_then_says_what_is_expected() -> None:
-    with pytest.raises(Usage, match="1 to 100"):
+def test_option_of_wrong_type_names_the_expected_values() -> None:
+    with pytest.raises(UsageError, match="1 to 100"):
         typed_options({"x": "many"}, {"properties": {"x": {"type": "integer", "minimum": 1, "maximum": 100}}})
     assert expectation({"anyOf": [{"type": "boolean"}, {"enum": ["a", "b"]}]}) == "yes|no or a|b"
 
 
-def test_option_when_the_format_is_unknown_then_looks_decide() -> None:
+def test_option_for_an_unknown_format_is_guessed() -> None:
     given = {"a": "8", "b": "0.5", "c": "true", "d": "1-3"}
 
     assert guessed_options(given) == {"a": 8, "b": 0.5, "c": True, "d": "1-3"}
@@ -320,22 +306,22 @@ def test_option_when_the_format_is_unknown_then_looks_decide() -> None:
 @pytest.mark.parametrize(
     ("statuses", "status"), [([], 0), ([0, 0], 0), ([0, 5], 3), ([5, 5], 5), ([5, 6], 1), ([6], 6), ([1, 1], 1)]
 )
-def test_statuses_when_several_then_become_one(statuses: list[int], status: int) -> None:
+def test_several_exit_statuses_become_one(statuses: list[int], status: int) -> None:
     assert of_many(statuses) == status
 
 
-def test_size_when_shown_then_has_a_fitting_unit() -> None:
+def test_size_has_a_fitting_unit() -> None:
     assert [size_text(size) for size in (0, 999, 1500, 123_456_789, 5 * 10**12)] == [
         "0 B", "999 B", "1.5 kB", "123 MB", "5.0 TB",
     ]  # fmt: skip
 
 
-def test_main_when_no_command_is_given_then_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "convert" in capsys.readouterr().out
 
 
-def test_history_when_shown_then_each_event_has_a_row_and_gaps_are_said(run: Run) -> None:
+def test_history_has_a_row_per_event_and_reports_gaps(run: Run) -> None:
     done = run("history", "c1")
 
     assert [line.split("\t")[2] for line in done.out.splitlines()] == ["created", "attempt failed"]

@@ -14,9 +14,7 @@ from tests.unit.client.fake_service import FakeService, problem
 SCHEMA = {"properties": {"quality": {"type": "integer", "minimum": 1, "maximum": 100}, "lossless": {"type": "boolean"}}}
 
 
-def test_file_when_converted_then_path_is_on_stdout_and_talk_on_stderr(
-    run: Run, service: FakeService, deck: Path, tmp_path: Path
-) -> None:
+def test_paths_go_to_stdout_and_messages_to_stderr(run: Run, service: FakeService, deck: Path, tmp_path: Path) -> None:
     done = run("convert", str(deck), "--to", "pdf", "-o", "out")
 
     assert done.status == 0
@@ -25,9 +23,7 @@ def test_file_when_converted_then_path_is_on_stdout_and_talk_on_stderr(
     assert (tmp_path / "out" / "deck.pdf").read_bytes() == b"%PDF result"
 
 
-def test_merge_when_asked_then_all_files_become_one_conversion_in_the_order_given(
-    run: Run, service: FakeService, deck: Path, tmp_path: Path
-) -> None:
+def test_merge_joins_files_in_the_given_order(run: Run, service: FakeService, deck: Path, tmp_path: Path) -> None:
     more = tmp_path / "more.pdf"
     more.write_bytes(b"more")
     done = run("convert", str(deck), str(more), str(more), "--to", "pdf", "--merge", "-o", "out", "--json")
@@ -41,21 +37,21 @@ def test_merge_when_asked_then_all_files_become_one_conversion_in_the_order_give
     assert len(result["outputs"]) == 1
 
 
-def test_merge_when_one_file_is_missing_then_nothing_is_converted(run: Run, service: FakeService, deck: Path) -> None:
+def test_merge_with_a_missing_file_converts_nothing(run: Run, service: FakeService, deck: Path) -> None:
     done = run("convert", str(deck), "nowhere.pdf", "--to", "pdf", "--merge")
 
     assert done.status != 0
     assert service.sent("POST", "/api/v1/conversions") == []
 
 
-def test_pipe_when_converted_into_then_there_are_no_bars(run: Run, deck: Path) -> None:
+def test_pipe_has_no_bars(run: Run, deck: Path) -> None:
     done = run("convert", str(deck), "--to", "pdf")
 
     assert "\x1b" not in done.talk + done.out
     assert "%" not in done.talk + done.out
 
 
-def test_terminal_when_converted_on_then_there_is_a_bar_with_the_live_stage(
+def test_terminal_shows_a_bar_with_the_live_stage(
     service: FakeService, deck: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):
@@ -76,7 +72,7 @@ def test_terminal_when_converted_on_then_there_is_a_bar_with_the_live_stage(
     assert len(service.sent("GET", ".*/events")) == 1
 
 
-def test_json_when_asked_for_then_stdout_is_one_document(run: Run, deck: Path) -> None:
+def test_json_prints_one_document(run: Run, deck: Path) -> None:
     content = run("convert", str(deck), "--to", "pdf", "--json").document()
 
     (result,) = content["results"]
@@ -87,24 +83,20 @@ def test_json_when_asked_for_then_stdout_is_one_document(run: Run, deck: Path) -
     assert result["error"] is None
 
 
-def test_quiet_when_asked_for_then_only_results_are_printed(run: Run, deck: Path) -> None:
+def test_quiet_prints_only_results(run: Run, deck: Path) -> None:
     done = run("--quiet", "convert", str(deck), "--to", "pdf")
 
     assert (done.out, done.talk) == ("deck.pdf\n", "")
 
 
-def test_existing_file_when_result_has_its_name_then_it_is_numbered_unless_overwrite(
-    run: Run, deck: Path, tmp_path: Path
-) -> None:
+def test_result_is_numbered_unless_overwrite(run: Run, deck: Path, tmp_path: Path) -> None:
     (tmp_path / "deck.pdf").write_text("mine")
 
     assert run("convert", str(deck), "--to", "pdf").out == "deck (2).pdf\n"
     assert run("convert", str(deck), "--to", "pdf", "--overwrite").out == "deck.pdf\n"
 
 
-def test_several_files_when_one_is_bad_then_the_others_are_converted_and_status_is_3(
-    run: Run, deck: Path, tmp_path: Path
-) -> None:
+def test_one_bad_file_of_several_exits_with_3(run: Run, deck: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.pptx").touch()
     done = run("convert", str(deck), "empty.pptx", "missing.pptx", "--to", "pdf", "--json")
 
@@ -121,7 +113,7 @@ def test_several_files_when_one_is_bad_then_the_others_are_converted_and_status_
         ({"status": "cancelled"}, 5),
     ],
 )
-def test_conversion_when_it_fails_then_status_is_5_and_the_reason_is_told(
+def test_failed_conversion_exits_with_5_and_the_reason(
     run: Run, service: FakeService, deck: Path, ends_as: dict[str, object], status: int
 ) -> None:
     """I13."""
@@ -133,9 +125,7 @@ def test_conversion_when_it_fails_then_status_is_5_and_the_reason_is_told(
     assert "conversion-1" in done.talk
 
 
-def test_conversion_when_it_takes_too_long_then_status_is_7_and_next_commands_are_named(
-    run: Run, service: FakeService, deck: Path
-) -> None:
+def test_wait_timeout_exits_with_7_and_names_next_commands(run: Run, service: FakeService, deck: Path) -> None:
     service.ends_as = {"status": "processing"}
     done = run("convert", str(deck), "--to", "pdf", "--timeout", "0.01")
 
@@ -143,7 +133,7 @@ def test_conversion_when_it_takes_too_long_then_status_is_7_and_next_commands_ar
     assert "converto watch conversion-1" in done.talk
 
 
-def test_key_when_refused_then_status_is_4(run: Run, deck: Path) -> None:
+def test_refused_key_exits_with_4(run: Run, deck: Path) -> None:
     done = run("convert", str(deck), "--to", "pdf", "--api-key", "cvt_wrong_key")
 
     assert done.status == 4
@@ -151,7 +141,7 @@ def test_key_when_refused_then_status_is_4(run: Run, deck: Path) -> None:
     assert "cvt_wrong_key" not in done.talk
 
 
-def test_server_when_it_refuses_the_target_then_its_words_reach_the_user(run: Run, deck: Path) -> None:
+def test_refused_target_shows_the_message_of_the_server(run: Run, deck: Path) -> None:
     """M5."""
     done = run("convert", str(deck), "--to", "nope")
 
@@ -159,9 +149,7 @@ def test_server_when_it_refuses_the_target_then_its_words_reach_the_user(run: Ru
     assert "pptx can become: pdf, png" in done.talk
 
 
-def test_detached_when_uploaded_then_id_is_printed_and_nothing_is_fetched(
-    run: Run, service: FakeService, deck: Path
-) -> None:
+def test_detached_convert_prints_the_id_and_fetches_nothing(run: Run, service: FakeService, deck: Path) -> None:
     """M1 in part: put in, go away, ask later."""
     done = run("convert", str(deck), "--to", "pdf", "--detach", "--client-id", "wall")
     later = run("download", done.out.strip())
@@ -172,9 +160,7 @@ def test_detached_when_uploaded_then_id_is_printed_and_nothing_is_fetched(
     assert run("convert", str(deck), "--to", "pdf", "--detach").out == "conversion-2\n"
 
 
-def test_command_when_cut_short_then_the_same_command_goes_on_with_the_same_conversion(
-    run: Run, service: FakeService, deck: Path
-) -> None:
+def test_interrupted_command_resumes_the_same_conversion(run: Run, service: FakeService, deck: Path) -> None:
     """M2, C7: the upload is refused until the attempts are used up; next time only what is missing is done."""
     service.fail("POST", "/api/v1/files/file-1/uploaded", problem(500, "internal_error"))
     first = run("convert", str(deck), "--to", "pdf")
@@ -185,7 +171,7 @@ def test_command_when_cut_short_then_the_same_command_goes_on_with_the_same_conv
     assert len(service.conversions) == 1
 
 
-def test_options_when_given_then_arrive_in_the_types_of_the_schema(run: Run, service: FakeService, deck: Path) -> None:
+def test_options_arrive_in_the_types_of_the_schema(run: Run, service: FakeService, deck: Path) -> None:
     service.routes = [{"source": "pptx", "target": "pdf", "options_schema": SCHEMA}]
     run("convert", str(deck), "--to", "pdf", "--option", "quality=82", "-O", "lossless=no")
 
@@ -198,11 +184,11 @@ def test_options_when_given_then_arrive_in_the_types_of_the_schema(run: Run, ser
     [
         ("quality=high", "1 to 100"),
         ("quality=600", "1 to 100"),
-        ("qualty=8", "there is: lossless, quality"),
+        ("qualty=8", "available: lossless, quality"),
         ("quality", "name=value"),
     ],
 )
-def test_option_when_it_cannot_be_meant_then_status_is_2_and_nothing_is_sent(
+def test_invalid_option_exits_with_2_and_sends_nothing(
     run: Run, service: FakeService, deck: Path, word: str, answer: str
 ) -> None:
     service.routes = [{"source": "pptx", "target": "pdf", "options_schema": SCHEMA}]
@@ -213,14 +199,14 @@ def test_option_when_it_cannot_be_meant_then_status_is_2_and_nothing_is_sent(
     assert service.sent("POST", "/api/v1/conversions") == []
 
 
-def test_file_when_named_twice_then_is_converted_once(run: Run, service: FakeService, deck: Path) -> None:
+def test_file_given_twice_is_converted_once(run: Run, service: FakeService, deck: Path) -> None:
     done = run("convert", str(deck), str(deck), "--to", "pdf")
 
     assert done.out == "deck.pdf\n"
     assert len(service.conversions) == 1
 
 
-def test_convert_when_fresh_is_wanted_then_the_server_is_told(run: Run, service: FakeService, tmp_path: Path) -> None:
+def test_fresh_is_sent_to_the_server(run: Run, service: FakeService, tmp_path: Path) -> None:
     """I8: whoever doubts an earlier result can have the programs run again."""
     source = tmp_path / "a.png"
     source.write_bytes(b"picture")

@@ -9,7 +9,7 @@ from tests.unit.client.fake_service import FakeService
 
 
 @pytest.fixture(autouse=True)
-def _parked(service: FakeService) -> None:
+def _dead_letters(service: FakeService) -> None:
     """Rubbish, and the wake-up of a conversion that still waits."""
     died = {"died_at": 1_700_000_000_000, "queue": "conversions.office.normal", "routing_key": "k"}
     state = {"status": "pending", "token": 1, "error_code": "engine_crashed", "error_message": "It crashed"}
@@ -26,7 +26,7 @@ def _parked(service: FakeService) -> None:
     }  # fmt: skip
 
 
-def test_list_when_asked_then_one_row_for_each_and_filters_and_pages_work(run: Run, service: FakeService) -> None:
+def test_list_shows_rows_with_filters_and_pages(run: Run, service: FakeService) -> None:
     rows = [line.split("\t") for line in run("admin", "parked", "list").out.splitlines()]
     limited, filtered = run("admin", "parked", "list", "-n", "1"), run("admin", "parked", "list", "--reason", "expired")
     every = run("admin", "parked", "list", "--all", "--json").document()
@@ -36,12 +36,12 @@ def test_list_when_asked_then_one_row_for_each_and_filters_and_pages_work(run: R
         ("m2", "delivery_limit", "c1", "pending"),
     ]
     assert len(limited.out.splitlines()) == 1 and "--all" in limited.talk
-    assert (filtered.status, filtered.out) == (0, "") and "No message is parked" in filtered.talk
+    assert (filtered.status, filtered.out) == (0, "") and "There are no dead letters" in filtered.talk
     assert [message["id"] for message in every["messages"]] == ["m1", "m2"]
     assert every["has_more"] is False
 
 
-def test_show_when_asked_then_says_why_what_became_of_it_and_what_to_do(run: Run) -> None:
+def test_show_explains_cause_state_and_advice(run: Run) -> None:
     plainly, as_json = run("admin", "parked", "show", "m2"), run("admin", "parked", "show", "m2", "--json")
     rubbish = run("admin", "parked", "show", "m1")
 
@@ -51,7 +51,7 @@ def test_show_when_asked_then_says_why_what_became_of_it_and_what_to_do(run: Run
     assert "rubbish" in rubbish.out and "\x1b" not in rubbish.out
 
 
-def test_requeue_when_refused_then_said_why_and_the_others_are_done(run: Run, service: FakeService) -> None:
+def test_refused_requeue_is_explained_and_the_rest_continues(run: Run, service: FakeService) -> None:
     done = run("admin", "parked", "requeue", "m1", "m2", "--json")
 
     assert done.status == 3
@@ -61,7 +61,7 @@ def test_requeue_when_refused_then_said_why_and_the_others_are_done(run: Run, se
     assert set(service.parked) == {"m1"}
 
 
-def test_requeue_when_all_are_meant_then_page_after_page_and_what_stays_is_told(run: Run, service: FakeService) -> None:
+def test_requeue_all_covers_every_page_and_reports_the_rest(run: Run, service: FakeService) -> None:
     done = run("admin", "parked", "requeue", "--all")
 
     assert (done.status, done.out) == (3, "1 requeued, 1 left\n")
@@ -70,14 +70,14 @@ def test_requeue_when_all_are_meant_then_page_after_page_and_what_stays_is_told(
     assert run("admin", "parked", "requeue", "--all", "--reason", "expired").status == 0
 
 
-def test_drop_when_ids_are_named_then_gone(run: Run, service: FakeService) -> None:
+def test_drop_deletes_the_given_ids(run: Run, service: FakeService) -> None:
     done = run("admin", "parked", "drop", "m1")
 
     assert (done.status, set(service.parked)) == (0, {"m2"})
     assert "m1 dropped" in done.talk
 
 
-def test_drop_when_all_are_meant_and_nobody_can_be_asked_then_yes_is_needed(
+def test_drop_all_without_terminal_requires_yes(
     run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Path("/dev/null").open() as nobody:
@@ -93,12 +93,12 @@ def test_drop_when_all_are_meant_and_nobody_can_be_asked_then_yes_is_needed(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("requeue",), "Name at least one id; `converto admin parked list` shows them"),
+        (("requeue",), "Provide at least one id; `converto admin parked list` lists them"),
         (("drop", "m1", "--all"), "not both"),
-        (("drop", "m1", "--reason", "unreadable"), "--reason goes with --all"),
+        (("drop", "m1", "--reason", "unreadable"), "--reason requires --all"),
     ],
 )
-def test_usage_when_it_could_mean_two_things_then_2_and_nothing_happens(
+def test_ambiguous_arguments_exit_with_2_and_change_nothing(
     run: Run, service: FakeService, arguments: tuple[str, ...], words: str
 ) -> None:
     done = run("admin", "parked", *arguments)
@@ -107,14 +107,14 @@ def test_usage_when_it_could_mean_two_things_then_2_and_nothing_happens(
     assert words in done.talk
 
 
-def test_id_when_unknown_then_the_hint_names_the_right_list(run: Run) -> None:
+def test_unknown_id_names_the_command_that_lists_ids(run: Run) -> None:
     for verb in ("show", "requeue", "drop"):
         done = run("admin", "parked", verb, "m9")
         assert done.status == 1
-        assert "`converto admin parked list` shows what there is" in done.talk
+        assert "`converto admin parked list` lists what exists" in done.talk
 
 
-def test_key_when_it_is_no_administrators_then_4_and_what_to_do(run: Run, service: FakeService) -> None:
+def test_key_without_administrator_right_exits_with_4(run: Run, service: FakeService) -> None:
     service.is_admin = False
     for arguments in (("list",), ("show", "m1"), ("requeue", "m1"), ("drop", "--all", "--yes")):
         done = run("admin", "parked", *arguments)

@@ -298,9 +298,9 @@ class FakeService:
         path = request.url.path.removeprefix("/api/v1/admin/parked").strip("/")
         match (request.method, path):
             case ("GET", ""):
-                return self._list_parked(request)
+                return self._list_dead_letters(request)
             case ("POST", "requeue" | "drop"):
-                return self._settle_parked(json.loads(request.content), path)
+                return self._handle_dead_letters(json.loads(request.content), path)
         number, _, verb = path.partition("/")
         if number not in self.parked:
             return problem(404, "not_found", "No parked message has this id")
@@ -311,14 +311,14 @@ class FakeService:
         gone = self.parked.pop(number)
         return httpx2.Response(202, json=gone) if verb else httpx2.Response(204)
 
-    def _list_parked(self, request: httpx2.Request) -> httpx2.Response:
+    def _list_dead_letters(self, request: httpx2.Request) -> httpx2.Response:
         reason, start = request.url.params.get("reason"), int(request.url.params.get("after", 0))
         limit = int(request.url.params["limit"])
         found = [one for one in self.parked.values() if reason in (None, one["reason"])]
         following = str(start + limit) if len(found) > start + limit else None
         return httpx2.Response(200, json={"messages": found[start : start + limit], "next": following})
 
-    def _settle_parked(self, choice: dict[str, Any], verb: str) -> httpx2.Response:
+    def _handle_dead_letters(self, choice: dict[str, Any], verb: str) -> httpx2.Response:
         """One message for each request, so that a client has to go on."""
         chosen = [one for one in self.parked.values() if choice.get("reason") in (None, one["reason"])]
         chosen = [one for one in chosen if one["id"] > choice.get("after", "")]

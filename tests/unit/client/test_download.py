@@ -1,4 +1,4 @@
-"""Results onto the disk: checked, resumed, never over an existing file (C7, M2)."""
+"""Downloads are verified, resumed, and never overwrite an existing file (C7, M2)."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.unit.client.fake_service import FakeService, streamed
 BODY = bytes(range(250)) * 40
 
 
-async def test_result_when_saved_then_it_is_whole_and_no_part_file_is_left(
+async def test_saved_result_is_complete_without_part_file(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     progress: list[int] = []
@@ -25,7 +25,7 @@ async def test_result_when_saved_then_it_is_whole_and_no_part_file_is_left(
     assert sum(progress) == len(b"%PDF result")
 
 
-async def test_pages_when_saved_then_order_is_kept(
+async def test_pages_are_saved_in_order(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     service.results = [(f"deck-{page:02d}.png", f"page {page}".encode()) for page in range(1, 12)]
@@ -35,7 +35,7 @@ async def test_pages_when_saved_then_order_is_kept(
     assert [path.read_text() for path in saved] == [f"page {page}" for page in range(1, 12)]
 
 
-async def test_result_when_connection_breaks_then_only_the_rest_is_fetched(
+async def test_broken_download_fetches_only_the_rest(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     service.results = [("deck.pdf", BODY)]
@@ -50,7 +50,7 @@ async def test_result_when_connection_breaks_then_only_the_rest_is_fetched(
     assert sum(progress) == len(BODY)
 
 
-async def test_result_when_an_earlier_process_left_a_part_then_only_the_rest_is_fetched(
+async def test_part_file_of_an_earlier_process_is_resumed(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     service.results = [("deck.pdf", BODY)]
@@ -63,7 +63,7 @@ async def test_result_when_an_earlier_process_left_a_part_then_only_the_rest_is_
     assert service.sent("GET", "/out/conversion-1/1")[0].headers["range"] == "bytes=9000-"
 
 
-async def test_part_when_its_bytes_are_wrong_then_all_is_fetched_again(
+async def test_corrupt_part_file_is_fetched_again(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     service.results = [("deck.pdf", BODY)]
@@ -75,7 +75,7 @@ async def test_part_when_its_bytes_are_wrong_then_all_is_fetched_again(
     assert saved[0].read_bytes() == BODY
 
 
-async def test_result_when_bytes_stay_wrong_then_nothing_is_placed(
+async def test_wrong_checksum_saves_nothing(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     service.results = [("deck.pdf", BODY)]
@@ -83,12 +83,12 @@ async def test_result_when_bytes_stay_wrong_then_nothing_is_placed(
         service.fail("GET", "/out/conversion-1/1", httpx2.Response(200, content=streamed(b"y" * len(BODY))))
     conversion = await (await client.convert(deck, "pdf")).wait()
 
-    with pytest.raises(TransferError, match="not what was recorded"):
+    with pytest.raises(TransferError, match="checksum differs"):
         await conversion.save(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
-async def test_result_when_its_url_has_expired_then_a_fresh_one_is_asked_for(
+async def test_expired_download_url_is_renewed(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     service.fail("GET", "/out/conversion-1/1", httpx2.Response(403))
@@ -99,7 +99,7 @@ async def test_result_when_its_url_has_expired_then_a_fresh_one_is_asked_for(
     assert len(service.sent("GET", "/api/v1/conversions/conversion-1/outputs")) == 2
 
 
-async def test_existing_file_when_result_has_its_name_then_it_stays(
+async def test_existing_file_is_not_overwritten(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "deck.pdf").write_text("mine")
@@ -111,7 +111,7 @@ async def test_existing_file_when_result_has_its_name_then_it_stays(
     assert replaced.read_bytes() == b"%PDF result"
 
 
-async def test_single_result_when_a_file_name_is_given_then_it_is_used(
+async def test_single_result_takes_the_given_file_name(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     conversion = await (await client.convert(deck, "pdf")).wait()
@@ -119,7 +119,7 @@ async def test_single_result_when_a_file_name_is_given_then_it_is_used(
     assert await conversion.save(tmp_path / "renamed.pdf") == [tmp_path / "renamed.pdf"]
 
 
-async def test_result_when_server_names_it_with_a_path_then_it_stays_in_the_folder(
+async def test_result_name_with_path_stays_in_the_folder(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     service.results = [("../../etc/passwd", b"bad")]
@@ -145,11 +145,11 @@ async def test_result_when_server_names_it_with_a_path_then_it_stays_in_the_fold
         ("Präsentation 2.pdf", "Präsentation 2.pdf"),
     ],
 )
-def test_name_when_untrusted_then_becomes_a_plain_one(untrusted: str, clean: str) -> None:
+def test_untrusted_name_becomes_safe(untrusted: str, clean: str) -> None:
     assert clean_name(untrusted) == clean
 
 
-def test_name_when_very_long_then_keeps_its_extension() -> None:
+def test_long_name_keeps_its_extension() -> None:
     name = clean_name("ü" * 400 + ".pdf")
 
     assert len(name.encode()) <= LONGEST_NAME_BYTES

@@ -44,7 +44,7 @@ BUSY = {"Retry-After": "3"}
         httpx2.Response(502, text="<html>"),
     ],
 )
-async def test_post_when_it_fails_in_a_way_that_passes_then_is_repeated_with_the_same_key(
+async def test_retried_post_keeps_its_idempotency_key(
     client: AsyncConverto,
     service: FakeService,
     deck: Path,
@@ -62,7 +62,7 @@ async def test_post_when_it_fails_in_a_way_that_passes_then_is_repeated_with_the
         assert all(3 <= pause < 3.5 for pause in pauses)
 
 
-async def test_request_when_nothing_ever_answers_then_gives_up_after_its_attempts(
+async def test_unanswered_request_fails_after_all_attempts(
     client: AsyncConverto, service: FakeService, pauses: list[float]
 ) -> None:
     service.fail("GET", "/api/v1/whoami", httpx2.ConnectError("refused"), times=50)
@@ -74,7 +74,7 @@ async def test_request_when_nothing_ever_answers_then_gives_up_after_its_attempt
 
 
 @pytest.mark.parametrize(("status", "code"), [(503, "overloaded"), (429, "too_many_pending"), (429, "")])
-async def test_request_when_the_server_is_busy_for_long_then_obeys_more_often_than_it_tries_a_broken_one(
+async def test_busy_server_is_retried_more_often_than_a_broken_one(
     client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float], status: int, code: str
 ) -> None:
     """I15: a refusal that says when to come back is no failure."""
@@ -87,7 +87,7 @@ async def test_request_when_the_server_is_busy_for_long_then_obeys_more_often_th
     assert all(pause >= 3 for pause in pauses)
 
 
-async def test_request_when_the_server_is_busy_without_end_then_patience_ends_too(
+async def test_retries_of_a_busy_server_have_a_deadline(
     client: AsyncConverto, service: FakeService, pauses: list[float]
 ) -> None:
     answer = httpx2.Response(503, json={"code": "overloaded"}, headers=BUSY)
@@ -98,7 +98,7 @@ async def test_request_when_the_server_is_busy_without_end_then_patience_ends_to
     assert Retry().patience_s - 15 <= sum(pauses) <= Retry().patience_s + Retry().cap_s
 
 
-async def test_request_when_busy_without_a_time_then_is_given_up_like_a_broken_one(
+async def test_busy_server_without_retry_after_counts_as_broken(
     client: AsyncConverto, service: FakeService, pauses: list[float]
 ) -> None:
     service.fail("GET", "/api/v1/whoami", httpx2.Response(503, json={"code": "overloaded"}), times=500)
@@ -108,7 +108,7 @@ async def test_request_when_busy_without_a_time_then_is_given_up_like_a_broken_o
     assert len(pauses) == Retry().attempts - 1
 
 
-async def test_wait_when_the_server_has_no_place_to_hold_it_back_then_asks_again_when_told(
+async def test_wait_obeys_retry_after_without_long_polling(
     client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
 ) -> None:
     conversion = await client.convert(deck, "pdf")
@@ -122,7 +122,7 @@ async def test_wait_when_the_server_has_no_place_to_hold_it_back_then_asks_again
     assert pauses == [1.0, Retry().base_s]
 
 
-async def test_events_when_streams_are_refused_then_comes_back_when_told(
+async def test_refused_event_stream_obeys_retry_after(
     client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
 ) -> None:
     service.events = [service.event("snapshot", "1", percent=100, status="completed")]
@@ -135,7 +135,7 @@ async def test_events_when_streams_are_refused_then_comes_back_when_told(
     assert pauses[0] >= 3
 
 
-async def test_request_when_asked_to_wait_very_long_then_the_caller_decides(
+async def test_very_long_retry_after_is_raised_to_the_caller(
     client: AsyncConverto, service: FakeService, pauses: list[float]
 ) -> None:
     service.fail("GET", "/api/v1/whoami", httpx2.Response(503, headers={"Retry-After": "3600"}))
@@ -159,7 +159,7 @@ async def test_request_when_asked_to_wait_very_long_then_the_caller_decides(
         (418, "never_heard_of", ProblemError),
     ],
 )
-async def test_problem_when_answered_then_is_an_error_of_its_kind_at_once(
+async def test_problem_raises_the_class_of_its_code(
     client: AsyncConverto, service: FakeService, pauses: list[float], status: int, code: str, kind: type[ProblemError]
 ) -> None:
     """C12."""
@@ -175,11 +175,11 @@ async def test_problem_when_answered_then_is_an_error_of_its_kind_at_once(
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (503, "dependency_unavailable"), (418, "http_418")])
-def test_answer_when_it_is_no_problem_document_then_gets_a_code_by_its_status(status: int, code: str) -> None:
+def test_answer_without_problem_document_gets_a_code_by_status(status: int, code: str) -> None:
     assert problem_error(status, b"<html>").code == code
 
 
-async def test_server_when_it_is_something_else_then_says_so(client: AsyncConverto, service: FakeService) -> None:
+async def test_foreign_server_is_reported(client: AsyncConverto, service: FakeService) -> None:
     service.fail("GET", "/api/v1/whoami", httpx2.Response(200, text="<html>Welcome"))
 
     with pytest.raises(ServerUnreachable, match="check the server URL"):
@@ -187,12 +187,12 @@ async def test_server_when_it_is_something_else_then_says_so(client: AsyncConver
 
 
 @pytest.mark.parametrize("url", ["", "converto.test", "ftp://converto.test", "http://"])
-def test_server_url_when_of_no_use_then_is_refused_at_once(url: str) -> None:
+def test_malformed_server_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="http://host:port"):
         AsyncConverto(url, KEY)
 
 
-async def test_server_url_when_it_has_a_path_prefix_then_requests_keep_it(service: FakeService) -> None:
+async def test_path_prefix_of_the_server_url_is_kept(service: FakeService) -> None:
     """M17 in part."""
     async with AsyncConverto(f"{BASE}/tools/converto/", KEY, http=service.transport()) as client:
         with pytest.raises(NotFound):
@@ -201,7 +201,7 @@ async def test_server_url_when_it_has_a_path_prefix_then_requests_keep_it(servic
 
 
 @pytest.mark.parametrize("untrusted", ["../files/file-1", "a/b", "x?y=1", ""])
-async def test_id_when_it_looks_like_a_path_then_stays_one_segment(
+async def test_id_that_looks_like_a_path_stays_one_segment(
     client: AsyncConverto, service: FakeService, untrusted: str
 ) -> None:
     with pytest.raises(NotFound):
@@ -209,7 +209,7 @@ async def test_id_when_it_looks_like_a_path_then_stays_one_segment(
     assert service.requests[0].url.path.count("/") == 4
 
 
-def test_retry_after_when_given_as_date_or_seconds_then_both_count() -> None:
+def test_retry_after_accepts_date_and_seconds() -> None:
     def now() -> datetime:
         return datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -220,7 +220,7 @@ def test_retry_after_when_given_as_date_or_seconds_then_both_count() -> None:
     assert seconds_of_retry_after(None) is None
 
 
-def test_pause_when_attempts_grow_then_spreads_over_the_whole_range_up_to_the_cap() -> None:
+def test_pause_uses_full_jitter_up_to_the_cap() -> None:
     retry = Retry(base_s=1, cap_s=5)
 
     assert [retry.pause_s(attempt, None, draw=lambda: 1.0) for attempt in (1, 2, 3, 4, 9)] == [1, 2, 4, 5, 5]
@@ -228,7 +228,7 @@ def test_pause_when_attempts_grow_then_spreads_over_the_whole_range_up_to_the_ca
     assert retry.pause_s(1, 10.0, draw=lambda: 0.5) == 10.5
 
 
-def test_pause_when_refused_often_then_is_never_much_longer_than_asked_for() -> None:
+def test_pause_for_a_busy_server_stops_growing() -> None:
     """Else whoever just came is served before whoever waits longest. A broken server is given more time."""
     busy, away = (problem_error(503, b'{"code": "%s"}' % code, retry_after_s=2.0) for code in (b"overloaded", b"x"))
 
@@ -236,7 +236,7 @@ def test_pause_when_refused_often_then_is_never_much_longer_than_asked_for() -> 
     assert max(Retry().pause_after_s(away, 20) for _ in range(100)) > 3.0
 
 
-async def test_list_when_longer_than_one_page_then_all_come(client: AsyncConverto, service: FakeService) -> None:
+async def test_conversions_iterate_over_all_pages(client: AsyncConverto, service: FakeService) -> None:
     """M3."""
     for number in range(450):
         service.conversions[f"c{number}"] = {
@@ -253,7 +253,7 @@ async def test_list_when_longer_than_one_page_then_all_come(client: AsyncConvert
     assert len(service.sent("GET", "/api/v1/conversions")) == 5
 
 
-async def test_health_when_a_dependency_is_away_then_that_is_an_answer(
+async def test_health_with_an_unavailable_dependency_is_an_answer(
     client: AsyncConverto, service: FakeService, pauses: list[float]
 ) -> None:
     """C3."""
@@ -263,7 +263,7 @@ async def test_health_when_a_dependency_is_away_then_that_is_an_answer(
     assert pauses == []
 
 
-async def test_conversion_when_it_fails_then_waiting_raises_its_code_and_words(
+async def test_wait_raises_the_error_of_a_failed_conversion(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     """I4."""
@@ -276,7 +276,7 @@ async def test_conversion_when_it_fails_then_waiting_raises_its_code_and_words(
     assert list((deck.parent / "state").glob("*.json")) == []
 
 
-async def test_wait_when_time_is_up_then_raises_and_the_work_goes_on(
+async def test_wait_timeout_leaves_the_conversion_running(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     service.ends_as = {"status": "processing"}
@@ -287,7 +287,7 @@ async def test_wait_when_time_is_up_then_raises_and_the_work_goes_on(
     assert service.conversions["conversion-1"]["status"] in {"pending", "processing"}
 
 
-async def test_events_when_stream_breaks_then_goes_on_after_the_last_one_without_repeating(
+async def test_broken_event_stream_resumes_without_repeats(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     """C5: progress is live."""
@@ -307,7 +307,7 @@ async def test_events_when_stream_breaks_then_goes_on_after_the_last_one_without
     assert conversion.record.status == "completed"
 
 
-async def test_events_when_there_is_no_stream_then_polling_takes_over_and_obeys_retry_after(
+async def test_polling_replaces_a_missing_stream_and_obeys_retry_after(
     client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
 ) -> None:
     conversion = await client.convert(deck, "pdf")
@@ -322,7 +322,7 @@ async def test_events_when_there_is_no_stream_then_polling_takes_over_and_obeys_
     assert service.sent("GET", path)[-1].headers["if-none-match"] == '"a"'
 
 
-async def test_events_when_key_is_refused_then_says_so_instead_of_trying_on(
+async def test_event_stream_with_refused_key_is_not_retried(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     conversion = await client.convert(deck, "pdf")
@@ -332,21 +332,19 @@ async def test_events_when_key_is_refused_then_says_so_instead_of_trying_on(
         await anext(conversion.events())
 
 
-async def test_event_when_garbled_then_is_never_passed_on(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_malformed_event_is_dropped(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     service.events = ["event: conversion\ndata: {not json\n\n"] * 3
     conversion = await client.convert(deck, "pdf")
 
     assert [record.status async for record in conversion.events()] == ["completed"]
 
 
-async def test_all_events_when_there_is_no_stream_then_says_so(client: AsyncConverto, service: FakeService) -> None:
+async def test_all_events_without_stream_raise(client: AsyncConverto, service: FakeService) -> None:
     with pytest.raises(ClientError, match="no live stream"):
         await anext(client.events(client_id="wall"))
 
 
-async def test_cancel_and_retry_when_asked_then_each_is_a_post_with_a_key(
+async def test_cancel_and_retry_post_with_an_idempotency_key(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     conversion = await client.convert(deck, "pdf", options={"dpi": 100})

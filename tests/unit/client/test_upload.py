@@ -12,7 +12,7 @@ from converto_client.models import ConversionRecord
 from tests.unit.client.fake_service import FakeService, problem
 
 
-async def test_small_file_when_converted_then_bytes_go_to_the_store_and_are_declared(
+async def test_small_file_is_declared_and_uploaded_to_the_store(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     progress: list[int] = []
@@ -27,9 +27,7 @@ async def test_small_file_when_converted_then_bytes_go_to_the_store_and_are_decl
     assert declared["client_id"] == "wall"
 
 
-async def test_large_file_when_converted_then_all_parts_arrive_in_order(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_large_file_arrives_in_ordered_parts(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     service.part_size_bytes = 1000
     await client.convert(deck, "pdf")
 
@@ -37,9 +35,7 @@ async def test_large_file_when_converted_then_all_parts_arrive_in_order(
     assert len(service.sent("PUT", "/file-1")) == 26
 
 
-async def test_parts_when_some_are_stored_then_only_missing_ones_are_sent(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_resumed_upload_sends_only_missing_parts(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     """C7: resume. The connection stays away until the attempts are used up, then the same call goes on."""
     service.part_size_bytes = 10_000
     service.fail("PUT", "/file-1", httpx2.ConnectError("cut"), times=18)
@@ -58,9 +54,7 @@ async def test_parts_when_some_are_stored_then_only_missing_ones_are_sent(
     assert sum(progress) == deck.stat().st_size
 
 
-async def test_part_when_stored_too_short_then_it_is_sent_again(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_truncated_part_is_sent_again(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     service.part_size_bytes = 10_000
     service.parts["file-1"] = {1: b"half"}
     await client.convert(deck, "pdf")
@@ -68,9 +62,7 @@ async def test_part_when_stored_too_short_then_it_is_sent_again(
     assert service.objects["file-1"] == deck.read_bytes()
 
 
-async def test_part_when_its_url_has_expired_then_a_fresh_one_is_asked_for(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_expired_part_url_is_renewed(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     service.part_size_bytes = 10_000
     service.fail("PUT", "/file-1", httpx2.Response(403, text="<Code>AccessDenied</Code>"))
     await client.convert(deck, "pdf")
@@ -80,7 +72,7 @@ async def test_part_when_its_url_has_expired_then_a_fresh_one_is_asked_for(
     assert service.objects["file-1"] == deck.read_bytes()
 
 
-async def test_single_put_when_its_url_has_expired_then_a_fresh_one_is_asked_for(
+async def test_expired_upload_url_is_renewed(
     client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
 ) -> None:
     progress: list[int] = []
@@ -93,7 +85,7 @@ async def test_single_put_when_its_url_has_expired_then_a_fresh_one_is_asked_for
     assert sum(progress) == deck.stat().st_size
 
 
-async def test_upload_when_the_store_refuses_for_good_then_says_why_at_once(
+async def test_permanent_refusal_of_the_store_is_not_retried(
     client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
 ) -> None:
     service.fail("PUT", "/file-1", httpx2.Response(400, text="<Error><Code>BadDigest</Code></Error>"))
@@ -103,7 +95,7 @@ async def test_upload_when_the_store_refuses_for_good_then_says_why_at_once(
     assert pauses == []
 
 
-async def test_create_when_answer_was_lost_and_we_crashed_then_same_conversion_is_used(
+async def test_crash_before_the_answer_reuses_the_conversion(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     """The idempotency key is on the disk before the request leaves."""
@@ -118,7 +110,7 @@ async def test_create_when_answer_was_lost_and_we_crashed_then_same_conversion_i
     assert len(service.conversions) == 1
 
 
-async def test_resume_when_file_or_target_is_another_then_begins_anew(
+async def test_other_file_or_target_starts_a_new_conversion(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     first = await client.convert(deck, "pdf")
@@ -130,7 +122,7 @@ async def test_resume_when_file_or_target_is_another_then_begins_anew(
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "expired"])
-async def test_resume_when_earlier_conversion_has_no_result_then_begins_anew(
+async def test_earlier_conversion_without_result_is_replaced(
     client: AsyncConverto, service: FakeService, deck: Path, status: str
 ) -> None:
     first = await client.convert(deck, "pdf")
@@ -140,9 +132,7 @@ async def test_resume_when_earlier_conversion_has_no_result_then_begins_anew(
     assert second.id != first.id
 
 
-async def test_resume_when_conversion_is_gone_at_the_server_then_begins_anew(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_deleted_earlier_conversion_is_replaced(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     first = await client.convert(deck, "pdf")
     await client.delete(first.id)
     with pytest.raises(NotFound):
@@ -152,7 +142,7 @@ async def test_resume_when_conversion_is_gone_at_the_server_then_begins_anew(
     assert second.id == "conversion-2"
 
 
-async def test_request_when_refused_then_the_next_run_asks_anew(
+async def test_refused_request_gets_a_new_key_next_time(
     client: AsyncConverto, service: FakeService, deck: Path
 ) -> None:
     """The server remembers a refusal with its key; a worker that offers the route may have come since."""
@@ -165,7 +155,7 @@ async def test_request_when_refused_then_the_next_run_asks_anew(
     assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
 
 
-async def test_resume_when_results_were_saved_then_begins_anew(
+async def test_saved_results_end_the_resumption(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     first = await client.convert(deck, "pdf")
@@ -175,7 +165,7 @@ async def test_resume_when_results_were_saved_then_begins_anew(
     assert second.id != first.id
 
 
-async def test_resume_when_killed_before_the_download_then_same_result_is_fetched(
+async def test_kill_before_download_resumes_with_the_same_result(
     client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
 ) -> None:
     await (await client.convert(deck, "pdf")).wait()
@@ -187,7 +177,7 @@ async def test_resume_when_killed_before_the_download_then_same_result_is_fetche
     assert saved[0].read_bytes() == b"%PDF result"
 
 
-async def test_confirm_when_store_shows_the_bytes_late_then_asks_again(
+async def test_confirmation_is_retried_until_the_store_lists_the_bytes(
     client: AsyncConverto, service: FakeService, deck: Path, pauses: list[float]
 ) -> None:
     late = {"code": "upload_incomplete", "status": 409, "detail": "not there yet"}
@@ -198,9 +188,7 @@ async def test_confirm_when_store_shows_the_bytes_late_then_asks_again(
     assert len(pauses) == 2
 
 
-async def test_source_when_it_changes_during_the_upload_then_is_refused(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_source_changed_during_upload_is_refused(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     def touch(_: int) -> None:
         deck.write_bytes(b"grown" * 100_000)
 
@@ -210,7 +198,7 @@ async def test_source_when_it_changes_during_the_upload_then_is_refused(
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"", "empty"), (None, "cannot be read")])
-async def test_source_when_empty_or_missing_then_nothing_is_sent(
+async def test_empty_or_missing_source_sends_nothing(
     client: AsyncConverto, service: FakeService, tmp_path: Path, content: bytes | None, words: str
 ) -> None:
     """I13 in part."""
@@ -223,9 +211,7 @@ async def test_source_when_empty_or_missing_then_nothing_is_sent(
     assert service.requests == []
 
 
-async def test_file_when_uploaded_alone_then_its_record_comes_back(
-    client: AsyncConverto, service: FakeService, deck: Path
-) -> None:
+async def test_plain_upload_returns_the_file_record(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     file = await client.upload(deck)
 
     assert (file.id, file.status) == ("file-1", "uploaded")

@@ -1,4 +1,4 @@
-"""The laptop stack as far as it can be checked without starting a server: folders, ports, programs, words."""
+"""The laptop stack without running servers: folders, ports, programs, messages."""
 
 import configparser
 import json
@@ -16,10 +16,10 @@ from deploy.local import debian
 from deploy.local.errors import PortInUse, StartFailed
 from deploy.local.home import LONGEST_SOCKET_PATH, Home
 from deploy.local.stack import programs
-from deploy.local.stack.follow import changes
 from deploy.local.stack.ports import VARIABLES, Ports
 from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 from deploy.local.stack.stack import EVERYTHING, Stack, listeners_of
+from deploy.local.stack.status_changes import changes
 from deploy.local.stack.supervisor import Process, configuration
 from tests.servers import from_environment
 
@@ -35,7 +35,7 @@ def process(name: str = "s3", *, pid: int = 7, state: str = "RUNNING", status: i
     return Process(name=name, statename=state, pid=pid, exitstatus=status, spawnerr="")
 
 
-def test_secrets_when_read_again_then_are_the_same_and_private(home: Home) -> None:
+def test_secrets_are_stable_and_private(home: Home) -> None:
     first, second = home.secrets(), Home(home.root).secrets()
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (home.root, home.root / "secrets.json")]
 
@@ -44,7 +44,7 @@ def test_secrets_when_read_again_then_are_the_same_and_private(home: Home) -> No
     assert modes == [0o700, 0o600]
 
 
-def test_secrets_when_two_folders_then_differ(tmp_path: Path) -> None:
+def test_secrets_differ_between_folders(tmp_path: Path) -> None:
     made = []
     for name in ("one", "two"):
         home = Home(tmp_path / name)
@@ -55,7 +55,7 @@ def test_secrets_when_two_folders_then_differ(tmp_path: Path) -> None:
     assert made[0].s3_secret_access_key != made[1].s3_secret_access_key
 
 
-def test_socket_when_the_folder_lies_deep_then_its_path_still_fits(tmp_path: Path) -> None:
+def test_socket_path_of_a_deep_folder_fits(tmp_path: Path) -> None:
     deep = Home(tmp_path / ("long-name-" * 12))
     shallow = Home(Path("/srv/converto"))
 
@@ -63,18 +63,18 @@ def test_socket_when_the_folder_lies_deep_then_its_path_still_fits(tmp_path: Pat
     assert shallow.socket == Path("/srv/converto/run/supervisor.sock")
 
 
-def test_ports_when_variables_are_set_then_only_these_change() -> None:
+def test_variables_replace_single_ports() -> None:
     ports = Ports.from_environment({"CONVERTO_PORT": "9999", "CONVERTO_S3_PORT": "", "PATH": "/bin"})
 
     assert ports == Ports(api=9999)
 
 
-def test_ports_when_a_variable_is_no_number_then_it_is_refused() -> None:
+def test_port_that_is_no_number_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         Ports.from_environment({"CONVERTO_PORT": "http"})
 
 
-def test_port_when_in_use_then_the_message_names_port_owner_and_variable() -> None:
+def test_port_in_use_names_port_owner_and_variable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -87,7 +87,7 @@ def test_port_when_in_use_then_the_message_names_port_owner_and_variable() -> No
     assert "CONVERTO_S3_PORT=" in str(refused.value)
 
 
-def test_free_ports_when_picked_then_are_different_and_free() -> None:
+def test_free_ports_are_distinct_and_free() -> None:
     picked = pick_free_ports(len(VARIABLES))
 
     assert len(set(picked)) == len(VARIABLES)
@@ -95,7 +95,7 @@ def test_free_ports_when_picked_then_are_different_and_free() -> None:
 
 
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_listeners_when_a_socket_listens_then_its_address_is_read_right(family: int, address: str) -> None:
+def test_listening_socket_is_found_with_its_address(family: int, address: str) -> None:
     with socket.socket(family) as server:
         server.bind((address, 0))
         server.listen()
@@ -106,19 +106,19 @@ def test_listeners_when_a_socket_listens_then_its_address_is_read_right(family: 
     assert found[0].pid > 0
 
 
-def test_listeners_of_when_the_broker_is_chosen_then_all_three_of_its_ports_are_checked() -> None:
+def test_all_three_broker_ports_are_checked() -> None:
     assert set(listeners_of(EVERYTHING)) == set(VARIABLES)
     assert listeners_of(("workers",)) == ()
 
 
-def test_service_environment_when_built_then_every_variable_is_a_setting(home: Home) -> None:
+def test_every_service_variable_is_a_setting(home: Home) -> None:
     settings = programs.service_environment(home, Ports(), home.secrets(), {})
     known = {f"CONVERTO_{name.upper()}" for name in Settings.model_fields}
 
     assert set(settings) <= known
 
 
-def test_service_environment_when_the_user_sets_variables_then_none_leads_away_from_the_stack(home: Home) -> None:
+def test_user_variables_cannot_redirect_services(home: Home) -> None:
     given = {
         "CONVERTO_LOG_LEVEL": "debug",
         "CONVERTO_WORKER_SLOTS": "3",
@@ -137,7 +137,7 @@ def test_service_environment_when_the_user_sets_variables_then_none_leads_away_f
     assert not {"CONVERTO_API_KEY", "CONVERTO_TEST_MONGODB_URL", "AWS_PROFILE"} & set(settings)
 
 
-def test_programs_when_built_then_no_secret_is_an_argument(home: Home) -> None:
+def test_no_secret_is_a_program_argument(home: Home) -> None:
     secrets = home.secrets()
     built = [
         programs.s3(home, Ports(), secrets),
@@ -150,13 +150,13 @@ def test_programs_when_built_then_no_secret_is_an_argument(home: Home) -> None:
     assert secrets.s3_secret_access_key in built[0].environment["RCLONE_AUTH_KEY"]
 
 
-def test_stages_when_stopping_then_whoever_needs_others_goes_first() -> None:
+def test_dependent_programs_stop_first() -> None:
     order = sorted(["epmd", "rabbitmq", "api", "worker-2"], key=programs.stage_of)
 
     assert order == ["worker-2", "api", "rabbitmq", "epmd"]
 
 
-def test_configuration_when_a_path_has_blanks_and_percents_then_the_command_survives(tmp_path: Path) -> None:
+def test_configuration_survives_blanks_and_percent_signs(tmp_path: Path) -> None:
     home = Home(tmp_path / "my 100% folder")
     home.create()
     config = configparser.RawConfigParser()
@@ -167,7 +167,7 @@ def test_configuration_when_a_path_has_blanks_and_percents_then_the_command_surv
     assert home.secrets().api_key not in json.dumps({name: dict(config[name]) for name in config.sections()})
 
 
-def test_changes_when_a_program_is_started_again_then_one_line_says_so(tmp_path: Path) -> None:
+def test_restarted_program_is_one_line(tmp_path: Path) -> None:
     lines = list(changes({"s3": process(pid=7)}, {"s3": process(pid=8)}, tmp_path))
 
     assert lines == [f"s3 (pid 7) ended unexpectedly and runs again as pid 8. Its log is {tmp_path}/s3.log"]
@@ -182,21 +182,21 @@ def test_changes_when_a_program_is_started_again_then_one_line_says_so(tmp_path:
         (process(pid=0, state="BACKOFF"), process(pid=0, state="FATAL", status=1), "is given up (exit status 1)"),
     ],
 )
-def test_changes_when_a_program_ends_then_the_words_fit(before: Process, now: Process, words: str) -> None:
+def test_ended_program_is_described(before: Process, now: Process, words: str) -> None:
     (line,) = changes({"s3": before}, {"s3": now}, Path("logs"))
 
     assert words in line
 
 
-def test_changes_when_nothing_happened_then_nothing_is_said() -> None:
+def test_unchanged_programs_print_nothing() -> None:
     assert list(changes({"s3": process()}, {"s3": process()}, Path("logs"))) == []
 
 
-def test_changes_when_a_program_was_asked_to_stop_then_nothing_is_said() -> None:
+def test_requested_stop_prints_nothing() -> None:
     assert list(changes({"s3": process()}, {"s3": process(pid=0, state="STOPPED")}, Path("logs"))) == []
 
 
-def test_start_failure_when_told_then_the_end_of_the_log_is_in_it(tmp_path: Path) -> None:
+def test_start_failure_includes_the_end_of_the_log(tmp_path: Path) -> None:
     log = tmp_path / "api.log"
     log.write_text("\n".join(f"line {number}" for number in range(100)))
 
@@ -207,26 +207,26 @@ def test_start_failure_when_told_then_the_end_of_the_log_is_in_it(tmp_path: Path
     assert "line 50" not in text
 
 
-def test_packages_when_one_of_the_names_is_installed_then_none_is_missing() -> None:
+def test_any_alternative_package_name_suffices() -> None:
     wanted = [["bubblewrap"], ["libvips42", "libvips42t64"], ["libmagic1", "libmagic1t64"]]
 
     assert debian.still_missing(wanted, {"libvips42t64"}) == [["bubblewrap"], ["libmagic1", "libmagic1t64"]]
 
 
-def test_packages_when_a_desktop_libreoffice_is_there_then_it_is_added_to_and_not_replaced() -> None:
+def test_desktop_libreoffice_is_extended_and_not_replaced() -> None:
     wanted = [["libreoffice-calc-nogui", "libreoffice-calc"], ["libreoffice-writer-nogui", "libreoffice-writer"]]
 
     assert debian.still_missing(wanted, {"libreoffice-core", "libreoffice-writer"}) == [["libreoffice-calc"]]
 
 
-def test_package_list_when_read_then_holds_what_the_stack_starts() -> None:
+def test_package_list_holds_what_the_stack_starts() -> None:
     names = {name for names in debian.wanted_packages() for name in names}
 
     assert {"rabbitmq-server", "python3-uno", "bubblewrap", "libreoffice-impress-nogui"} <= names
     assert not any(" " in name for name in names)
 
 
-def test_servers_when_only_some_are_named_then_the_missing_ones_are_said() -> None:
+def test_incomplete_server_variables_name_the_missing_ones() -> None:
     assert from_environment({}) is None
     with pytest.raises(LookupError, match="CONVERTO_TEST_RABBITMQ_URL"):
         from_environment({"CONVERTO_TEST_MONGODB_URL": "mongodb://127.0.0.1"})

@@ -1,4 +1,4 @@
-"""Compares two looks at the running programs and says in words what happened between them. Asks nobody itself."""
+"""Describes what changed between two status reports of the programs."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from deploy.local.stack.supervisor import Process
 
 
 def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Path) -> Iterator[str]:
-    """One line for each program that ended, was started again, or was given up."""
+    """One line for each program that ended, was restarted, or was given up."""
     for name, process in now.items():
         change = _change(before.get(name, process), process)
         if change:
@@ -15,12 +15,12 @@ def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Pat
 
 
 def _change(before: Process, now: Process) -> str:
-    if now.statename in {"STOPPING", "STOPPED"}:  # somebody asked for it
+    if now.statename in {"STOPPING", "STOPPED"}:  # requested
         return ""
     if now.statename == "FATAL" and before.statename != "FATAL":
-        return f"ends again and again and is given up ({now.how_it_ended})"
+        return f"keeps ending and is given up ({now.how_it_ended})"
     if before.pid and not now.pid:
-        return f"(pid {before.pid}) ended unexpectedly ({now.how_it_ended}) and is started again"
+        return f"(pid {before.pid}) ended unexpectedly ({now.how_it_ended}) and is being restarted"
     if before.pid != now.pid and before.pid:
         return f"(pid {before.pid}) ended unexpectedly and runs again as pid {now.pid}"
     return f"runs again as pid {now.pid}" if before.pid != now.pid else ""

@@ -1,7 +1,10 @@
-"""The client for plain code does what the asynchronous one does, under the same names."""
+"""The blocking client does what the asynchronous one does, under the same names."""
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,19 +12,17 @@ import pytest
 from converto_client import Admin, AsyncAdmin, AsyncConversion, AsyncConverto, Conversion, Converto, Forbidden, NotFound
 from tests.unit.client.fake_service import BASE, KEY, FakeService
 
+ROOT = Path(__file__).resolve().parents[3]
 
-def test_convert_when_chained_then_the_result_lies_in_the_folder(
-    service: FakeService, deck: Path, tmp_path: Path
-) -> None:
+
+def test_chained_convert_saves_the_result(service: FakeService, deck: Path, tmp_path: Path) -> None:
     with Converto(BASE, KEY, http=service.transport()) as client:
         saved = client.convert(deck, to="pdf").wait().save(tmp_path / "out")
 
     assert saved[0].read_bytes() == b"%PDF result"
 
 
-def test_append_when_files_are_named_then_all_are_uploaded_and_joined_in_order(
-    service: FakeService, deck: Path, tmp_path: Path
-) -> None:
+def test_appended_files_are_uploaded_and_joined_in_order(service: FakeService, deck: Path, tmp_path: Path) -> None:
     more = [tmp_path / name for name in ("b.pdf", "a.pdf")]
     for path in more:
         path.write_bytes(path.name.encode())
@@ -35,7 +36,7 @@ def test_append_when_files_are_named_then_all_are_uploaded_and_joined_in_order(
     assert body["options"] == {"pages": "1"}
 
 
-def test_events_when_iterated_then_end_with_the_conversion(service: FakeService, deck: Path) -> None:
+def test_events_end_with_the_conversion(service: FakeService, deck: Path) -> None:
     service.events = [service.event("snapshot", "1") + service.event("conversion", "2", status="completed")]
     with Converto(BASE, KEY, http=service.transport()) as client:
         seen = [record.status for record in client.convert(deck, to="pdf").events()]
@@ -43,12 +44,12 @@ def test_events_when_iterated_then_end_with_the_conversion(service: FakeService,
     assert seen == ["processing", "completed"]
 
 
-def test_error_when_raised_inside_then_reaches_the_caller(service: FakeService) -> None:
+def test_error_in_the_event_loop_reaches_the_caller(service: FakeService) -> None:
     with Converto(BASE, KEY, http=service.transport()) as client, pytest.raises(NotFound):
         client.status("unknown")
 
 
-def test_parked_messages_when_settled_then_gone_and_without_the_right_forbidden(service: FakeService) -> None:
+def test_dead_letters_are_handled_by_administrators_only(service: FakeService) -> None:
     service.parked = {
         number: {"id": number, "reason": "rejected", "outlook": "waits", "advice": "requeue it"} for number in "abcd"
     }
@@ -67,12 +68,25 @@ def test_parked_messages_when_settled_then_gone_and_without_the_right_forbidden(
             client.admin.parked()
 
 
+def test_program_ends_although_its_client_is_not_closed() -> None:
+    code = "import converto_client; kept = converto_client.Converto('http://converto.test')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "libs"}, cwd=ROOT, check=False, timeout=20
+    )
+
+    assert ended.returncode == 0
+
+
+def test_client_may_be_closed_twice(service: FakeService) -> None:
+    client = Converto(BASE, KEY, http=service.transport())
+    client.close()
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("plain", "other"), [(Converto, AsyncConverto), (Conversion, AsyncConversion), (Admin, AsyncAdmin)]
 )
-def test_methods_when_compared_then_both_clients_have_the_same_with_the_same_arguments(
-    plain: type, other: type
-) -> None:
+def test_both_clients_have_the_same_methods_and_arguments(plain: type, other: type) -> None:
     def methods(kind: type) -> dict[str, list[str]]:
         found = inspect.getmembers(kind, inspect.isfunction)
         return {name: list(inspect.signature(method).parameters) for name, method in found if name[0] != "_"}

@@ -1,4 +1,4 @@
-"""Finds and ends what a crashed stack left running, by the mark in its environment. Knows no names of programs."""
+"""Finds and kills processes that a crashed stack left running, by CONVERTO_STACK in their environment."""
 
 import contextlib
 import os
@@ -6,25 +6,25 @@ import select
 import signal
 from pathlib import Path
 
-_END_S = 5.0  # longer takes only a process that is stuck in the kernel
+_END_S = 5.0  # only a process stuck in the kernel takes longer
 
 
-def marked(root: Path) -> list[int]:
-    """Processes of the stack in this state folder, this one left out; on other systems than Linux none are found."""
+def find_orphans(root: Path) -> list[int]:
+    """Processes of the stack in this state folder, except this one; finds none on systems other than Linux."""
     mark = b"CONVERTO_STACK=" + os.fsencode(root)
     return [pid for pid in _all_pids() if pid != os.getpid() and mark in _environment_of(pid)]
 
 
-def kill_marked(root: Path) -> None:
-    """SIGKILL all of them and wait until they are gone; repeats as long as one could start another meanwhile."""
-    while pids := marked(root):
+def kill_orphans(root: Path) -> None:
+    """SIGKILL all of them and wait; repeats, because one may have started another meanwhile."""
+    while pids := find_orphans(root):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 _end(pid)
 
 
 def _end(pid: int) -> None:
-    """Kill and wait for the very end: a dying process loses its environment first and its listening sockets last."""
+    """Kill and wait for the exit: a dying process loses its environment first and its listening sockets last."""
     descriptor = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
@@ -38,7 +38,7 @@ def _all_pids() -> list[int]:
 
 
 def _environment_of(pid: int) -> list[bytes]:
-    """A process's variables; none for one that has ended, even when nobody has waited for it yet."""
+    """The variables of a process; none for one that has ended, zombies included."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:

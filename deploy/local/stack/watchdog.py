@@ -1,4 +1,4 @@
-"""Stops the stack when the process that started it is gone: nothing is left running after a killed `up` or test run."""
+"""Stops the stack when the process that started it has ended, so that a killed `up` or test run leaves nothing."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ LOOK_EVERY_S = 0.5
 
 
 def main() -> None:
-    """`guard PID HOME`: wait for the end of the process, then leave the stopping to a process outside the stack."""
+    """`watchdog PID HOME`: wait until the process ends, then start a process outside the stack that stops it."""
     pid, home = int(sys.argv[1]), sys.argv[2]
     while is_alive(pid):
         time.sleep(LOOK_EVERY_S)
@@ -29,13 +29,13 @@ def main() -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that ended but was not yet waited for does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's process, or no /proc here
+    except OSError:  # a process of another user, or a system without /proc
         return True
 
 
