@@ -8,6 +8,9 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done || true)
 BIN := .venv/bin
+# The release of swagger-ui-dist that services/file_service/http/static/swagger-ui holds; `make swagger-ui` fetches it.
+SWAGGER_UI := 5.35.0
+SWAGGER_UI_FILES := LICENSE NOTICE favicon-32x32.png index.css swagger-ui.css swagger-ui-bundle.js swagger-ui-bundle.js.LICENSE.txt
 SHELL_SCRIPTS = $(shell git ls-files .ci 'deploy/*.sh')
 DOCKERFILES = $(wildcard deploy/docker/*Dockerfile*)
 # Pass arguments to pytest: make test PYTEST="-k lease -x"
@@ -98,6 +101,13 @@ lock: setup-dev ## Write deploy/requirements/*.txt from pyproject.toml; UPGRADE=
 		"$${@:2}" pyproject.toml; }; \
 	lock cli; lock server --extra server; lock worker --extra worker; lock local --extra local; \
 	lock motor --extra motor; lock dev --extra local --extra motor --group dev
+
+.PHONY: swagger-ui
+swagger-ui: ## Fetch Swagger UI for the API's documentation page from npm; to update, change SWAGGER_UI above
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+		&& npm pack --silent --pack-destination "$$folder" swagger-ui-dist@$(SWAGGER_UI) > /dev/null \
+		&& tar -xzf "$$folder"/*.tgz -C "$$folder" \
+		&& cd "$$folder"/package && cp $(SWAGGER_UI_FILES) $(CURDIR)/services/file_service/http/static/swagger-ui/
 
 .PHONY: clean
 clean: down ## Remove .venv, caches and test output; the data of `make up` in .converto stays

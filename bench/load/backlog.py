@@ -167,7 +167,7 @@ QUESTIONS: dict[str, Ask] = {
     "outbox sweep": lambda side: side.sweeps.outbox.sweep(),  # publishes what `create` has just inserted
     "claim": claim_one,
     "reaper sweep": lambda side: side.sweeps.reaper.sweep(),
-    "lost messages sweep": lambda side: side.sweeps.lost_wakeups.sweep(),
+    "lost messages sweep": lambda side: side.sweeps.lost_messages.sweep(),
     "uploads sweep": lambda side: side.sweeps.uploads.sweep(),
     "results sweep": lambda side: side.sweeps.results.sweep(),
     "earlier ones of a pair": listing(source_format="png", target_format="webp", statuses=(Status.COMPLETED,)),

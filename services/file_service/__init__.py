@@ -1,1 +1,1 @@
-"""The file service: takes requests, hands out presigned URLs, keeps the records, wakes workers up."""
+"""The file service: the HTTP API, records, presigned URLs, delivery of messages and events, housekeeping."""

@@ -1,4 +1,4 @@
-"""`python -m file_service`: one API process. `python -m file_service openapi` writes the API's description anew."""
+"""`python -m file_service` runs one API process; `python -m file_service openapi` updates the OpenAPI snapshot."""
 
 import asyncio
 import json
@@ -23,55 +23,55 @@ from converto_infra.telemetry import configure_logging
 from file_service.app import FileService, build_routes
 from file_service.http.openapi import CONFIG, SNAPSHOT, describe
 
-EXIT_BROKEN, EXIT_MISCONFIGURED = 1, 2
+EXIT_CRASHED, EXIT_MISCONFIGURED = 1, 2
 GRACE_S = 5
-"""Requests take milliseconds and streams are ended first, so whoever is longer than this hangs."""
+"""Requests take milliseconds and streams are ended first, so a request that takes longer hangs."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """The adapters of the three servers. `patient_stores` are for sweeps: nobody waits for them, and they read more."""
+    """The adapters of database, object store and broker; `background_stores` have longer deadlines, for sweeps."""
 
     stores: MongoStores
-    patient_stores: MongoStores
+    background_stores: MongoStores
     objects: S3ObjectStore
     bus: RabbitEventBus
 
     @classmethod
     def connect(cls, settings: Settings) -> "Servers":
-        """Connections are opened when they are first needed."""
+        """Build the adapters; each connects at its first call."""
         return cls(
             stores=MongoStores.connect(settings, timeout_s=settings.request_mongodb_timeout_s),
-            patient_stores=MongoStores.connect(settings, name="database_for_sweeps"),
+            background_stores=MongoStores.connect(settings, name="database_for_sweeps"),
             objects=S3ObjectStore.connect(settings),
             bus=RabbitEventBus.connect(settings),
         )
 
     async def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         await self.bus.close()
         await self.objects.close()
         await self.stores.close()
-        await self.patient_stores.close()
+        await self.background_stores.close()
 
 
 def main(arguments: Sequence[str] | None = None, *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
-    """0 after a stop in good order, 1 when something broke, 2 when a setting has to change."""
+    """Return the exit status: 0 after a clean stop, 1 after a crash, 2 if a setting must be changed."""
     if list(sys.argv[1:] if arguments is None else arguments) == ["openapi"]:
         SNAPSHOT.write_text(description(), encoding="utf-8")
         return 0
     try:
         settings = load_settings()
     except ValidationError as error:
-        sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
+        sys.stderr.write(f"Some settings are invalid; correct these CONVERTO_... environment variables:\n{error}\n")
         return EXIT_MISCONFIGURED
     configure_logging(settings, service="file_service")
     return _run(settings, connect)
 
 
 def description() -> str:
-    """The API's description as JSON text, from the routes as they are now."""
+    """Return the OpenAPI description of the current routes as JSON text."""
     return json.dumps(describe(build_routes(Settings(), openapi=CONFIG)), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -79,15 +79,15 @@ def _run(settings: Settings, connect: Callable[[Settings], Servers]) -> int:
     try:
         listening = socket.create_server((settings.host, settings.port), backlog=2048)
     except OSError as error:
-        hint = "choose another CONVERTO_PORT or CONVERTO_HOST, or stop what uses this one"
+        hint = "set CONVERTO_PORT or CONVERTO_HOST to a free address, or stop the process that uses this one"
         log.error("service.cannot_listen", host=settings.host, port=settings.port, reason=error.strerror, hint=hint)
         return EXIT_MISCONFIGURED
     try:
         serve_metrics(settings)
         uvloop.run(_serve(settings, listening, connect))
-    except Exception:  # process entry: the last place that can say what happened
+    except Exception:  # process entry: the last place that can log the error
         log.exception("service.broken")
-        return EXIT_BROKEN
+        return EXIT_CRASHED
     return 0
 
 
@@ -95,7 +95,7 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
     servers = connect(settings)
     try:
         service = FileService(
-            settings, servers.stores, servers.objects, servers.bus, patient_stores=servers.patient_stores
+            settings, servers.stores, servers.objects, servers.bus, background_stores=servers.background_stores
         )
         server = _Server(service)
         async with service.running():
@@ -107,7 +107,7 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that ends our live streams first and leaves the process to us when it has stopped."""
+    """Uvicorn, but it ends live streams first and returns instead of killing the process when it has stopped."""
 
     def __init__(self, service: FileService) -> None:
         self._service = service
@@ -126,7 +126,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM or SIGINT; the original raises the signal once more at the end, which would kill us early."""
+        """Stop on SIGTERM or SIGINT; uvicorn's own version raises the signal again, which would skip our clean-up."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -137,7 +137,7 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called once when the server stops listening."""
+        """End the streams, then shut down; called once when the server stops listening."""
         self._service.close_streams()
         await super().shutdown(sockets)
 

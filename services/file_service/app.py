@@ -1,4 +1,4 @@
-"""Composition root of the file service: builds everything, wires it, and owns the tasks that run beside requests."""
+"""Composition root of the file service: builds the application and owns its background tasks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ from file_service.http.routes.dead_letters import dead_letter_routes
 from file_service.http.routes.files import file_routes
 from file_service.wiring import Stores, Wiring, build_wiring
 
-PREPARE_AGAIN_S = 1.0
+PREPARE_RETRY_S = 1.0
 
 log = structlog.get_logger()
 
@@ -46,16 +46,18 @@ class FileService:
         objects: ObjectStore,
         bus: EventBus,
         *,
-        patient_stores: Stores | None = None,
+        background_stores: Stores | None = None,
         routes: Litestar | None = None,
+        prepare_retry_s: float = PREPARE_RETRY_S,
     ) -> None:
-        """`patient_stores` are the same stores with longer deadlines, for what nobody waits for.
+        """`background_stores` are the same stores with longer deadlines, for work that no client waits for.
 
-        `routes` may be given by tests that make many services: building them takes longer than most tests do.
+        Tests that build many services pass `routes`, because building routes takes longer than most tests.
         """
         self._settings, self._stores, self._objects, self._bus = settings, stores, objects, bus
-        self._patient_stores = patient_stores or stores
+        self._background_stores = background_stores or stores
         self.wiring = build_wiring(settings, stores, objects, bus)
+        self._prepare_retry_s = prepare_retry_s
         routes = routes or build_routes(settings)
         routes.state.wiring = self.wiring
         self.shedding = LoadShedding(routes, max_requests=settings.max_requests, max_streams=settings.max_live_streams)
@@ -63,43 +65,44 @@ class FileService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Prepare the servers behind us (again and again until they are up) and run what runs beside requests.
+        """Prepare the dependencies, retrying until they are up, and run the background tasks.
 
-        A background task that breaks ends the whole process, so that a supervisor notices.
+        A background task that fails ends the whole process, so that a supervisor notices.
         """
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             preparing = group.create_task(self._prepare())
-            listening = group.create_task(self.wiring.notifications.run())
+            listening = group.create_task(self.wiring.live_events.run())
             sweeping = group.create_task(self._sweep())
             group.create_task(self.wiring.dispatch.run(stopping))
             try:
                 yield
             finally:
-                self.wiring.notifications.close()
+                self.wiring.live_events.close()
                 for task in (preparing, listening, sweeping):
                     task.cancel()
                 stopping.set()
 
     def close_streams(self) -> None:
-        """End live streams and waits, so that a graceful stop does not wait for them."""
-        self.wiring.notifications.close()
+        """End streams and waits, so that a graceful stop does not wait for them."""
+        self.wiring.live_events.close()
 
     async def _sweep(self) -> None:
         async def confirm_upload(file_id: str) -> None:
-            await self.wiring.conversions.confirm_upload(None, file_id)
+            await self.wiring.starter.confirm_upload(None, file_id)
 
         await run_housekeeping(
-            self._settings, self._patient_stores, self._objects, self._bus, confirm_upload=confirm_upload
+            self._settings, self._background_stores, self._objects, self._bus, confirm_upload=confirm_upload
         )
 
     async def _prepare(self) -> None:
-        await Retry(first_s=PREPARE_AGAIN_S, longest_s=PREPARE_AGAIN_S, on_failure=_log_wait)(self._prepare_once)
-        self.wiring.doctor.is_prepared = True
+        retry_s = self._prepare_retry_s
+        await Retry(first_s=retry_s, longest_s=retry_s, on_failure=_log_wait)(self._prepare_once)
+        self.wiring.health.is_prepared = True
         log.info("service.prepared")
 
     async def _prepare_once(self) -> None:
-        await self._patient_stores.ensure_indexes()
+        await self._background_stores.ensure_indexes()
         if self._settings.s3_create_bucket:
             await self._objects.ensure_bucket()
         if key := bootstrap_key(self._settings):
@@ -111,7 +114,7 @@ def _log_wait(error: DependencyUnavailable, _failures: int) -> None:
 
 
 def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) -> Litestar:
-    """All routes. What they work with is looked up in `state.wiring` at each request."""
+    """Build the routes; their dependencies are read from `state.wiring` at each request."""
     return Litestar(
         route_handlers=[
             Router(
@@ -130,26 +133,26 @@ def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) ->
                 ],
             ),
             Router("/api", route_handlers=[health.live, health.ready, health.whole]),
-            docs.front_door,
-            docs.description,
-            docs.page,
-            docs.page_file,
+            docs.redirect_to_page,
+            docs.openapi_description,
+            docs.docs_page,
+            docs.docs_files(),
         ],
-        dependencies={name: _provided(name) for name in Wiring.__struct_fields__},
+        dependencies={name: _dependency(name) for name in Wiring.__struct_fields__},
         exception_handlers={Exception: to_response},
-        request_max_body_size=None,  # each reader of a body has its own, smaller limit
+        request_max_body_size=None,  # each route that reads a body sets its own, smaller limit
         logging_config=None,
         openapi_config=openapi,
     )
 
 
 def bootstrap_key(settings: Settings) -> ApiKey | None:
-    """The key an installation starts with, as the store keeps it; None when none is set or it is not a key."""
+    """Return the initial administrator key as the store keeps it; None if it is not set or malformed."""
     if settings.bootstrap_api_key is None:
         return None
     parts = split_key_text(settings.bootstrap_api_key.get_secret_value())
     if parts is None:
-        log.error("bootstrap_key.invalid", hint="CONVERTO_BOOTSTRAP_API_KEY must look like cvt_<id>_<secret>")
+        log.error("bootstrap_key.invalid", hint="set CONVERTO_BOOTSTRAP_API_KEY to a key of the form cvt_<id>_<secret>")
         return None
     key_id, secret = parts
     return ApiKey(
@@ -162,7 +165,7 @@ def bootstrap_key(settings: Settings) -> ApiKey | None:
     )
 
 
-def _provided(name: str) -> Provide:
+def _dependency(name: str) -> Provide:
     def provide(state: State) -> Any:
         return getattr(state.wiring, name)
 

@@ -1,9 +1,11 @@
-"""All that routes and housekeeping work with, built from settings and the ports. It knows no web framework."""
+"""Builds the use cases for routes and housekeeping from settings and the ports."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
+from converto_core import ids
 from converto_core.ports.bus import EventBus
 from converto_core.ports.dead_letters import DeadLetterStore
 from converto_core.ports.objects import ObjectStore
@@ -14,10 +16,12 @@ from file_service.conversions.pending_limit import PendingLimit
 from file_service.conversions.plans import Plans
 from file_service.conversions.records import Records
 from file_service.conversions.result_cache import ResultCache
-from file_service.conversions.submission import Conversions
+from file_service.conversions.starter import Starter
+from file_service.conversions.submission import Submission
 from file_service.dead_letters.administration import DeadLetters
 from file_service.delivery.dispatch import Dispatch
-from file_service.delivery.live_events import Notifications
+from file_service.delivery.live_events import LiveEvents
+from file_service.delivery.sender import Sender
 from file_service.health import HealthCheck
 from file_service.http.authentication import KeyRing
 from file_service.http.idempotency import Idempotency
@@ -44,36 +48,37 @@ class Stores(Protocol):
     @property
     def dead_letters(self) -> DeadLetterStore: ...
     async def identity(self) -> str:
-        """An id that the database gave itself and keeps."""
+        """Return the id that the database was given when it was first used."""
 
     async def ping(self) -> None:
-        """Raise unless the database answers."""
+        """Raise `StoreUnavailable` unless the database answers."""
 
     async def ensure_indexes(self) -> None:
-        """Create the indexes that are missing."""
+        """Create missing indexes."""
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the routes work with."""
+    """The use cases; each field is available to route handlers as a dependency of the same name."""
 
     settings: Settings
     views: Views
     keys: KeyRing
-    once: Idempotency
+    idempotency: Idempotency
     offers: Offers
     files: Files
-    earlier: ResultCache
+    result_cache: ResultCache
     dispatch: Dispatch
     records: Records
-    conversions: Conversions
+    starter: Starter
+    submission: Submission
     plans: Plans
-    parked: DeadLetters
-    notifications: Notifications
-    doctor: HealthCheck
+    dead_letters: DeadLetters
+    live_events: LiveEvents
+    health: HealthCheck
 
 
 def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Wiring:
-    """Build everything the routes need from the four ports."""
+    """Build all use cases; nothing connects before its first call."""
     limits = UploadLimits(
         max_file_bytes=settings.max_file_bytes,
         multipart_threshold_bytes=settings.multipart_threshold_bytes,
@@ -81,39 +86,56 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
     )
     offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
     files = Files(stores.files, objects, limits)
-    dispatch = Dispatch(
-        stores.conversions,
-        bus,
-        republish_after_s=settings.republish_after_s,
-        republish_max_s=settings.republish_max_s,
-    )
-    earlier = ResultCache(
+    dispatch = Dispatch(stores.conversions, build_sender(settings, stores, bus))
+    result_cache = ResultCache(
         stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
     )
-    records = Records(stores.conversions, stores.history, objects, files, dispatch)
+    records = Records(stores.conversions, stores.history, objects, files=files, dispatch=dispatch)
+    starter = Starter(
+        stores.conversions,
+        records=records,
+        files=files,
+        offers=offers,
+        result_cache=result_cache,
+        dispatch=dispatch,
+    )
     return Wiring(
         settings=settings,
         views=Views(
             base=(settings.public_url or "").rstrip("/") + PREFIX, retention_ms=int(settings.result_retention_s * 1000)
         ),
         keys=KeyRing(stores.access),
-        once=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
+        idempotency=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
         offers=offers,
         files=files,
-        earlier=earlier,
+        result_cache=result_cache,
         dispatch=dispatch,
         records=records,
-        conversions=Conversions(
+        starter=starter,
+        submission=Submission(
             stores.conversions,
             records=records,
             files=files,
             offers=offers,
-            earlier=earlier,
+            starter=starter,
             dispatch=dispatch,
-            pending=PendingLimit(stores.conversions, most=settings.max_pending_per_owner),
+            pending_limit=PendingLimit(stores.conversions, most=settings.max_pending_per_owner),
         ),
         plans=Plans(stores.conversions, files=files, offers=offers),
-        parked=DeadLetters(stores.dead_letters, stores.conversions, dispatch),
-        notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
-        doctor=HealthCheck({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
+        dead_letters=DeadLetters(stores.dead_letters, stores.conversions, dispatch),
+        live_events=LiveEvents(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
+        health=HealthCheck({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
+    )
+
+
+def build_sender(
+    settings: Settings, stores: Stores, bus: EventBus, *, now_ms: Callable[[], int] = ids.now_ms
+) -> Sender:
+    """Build the sender of events and messages; `now_ms` dates its changes."""
+    return Sender(
+        stores.conversions,
+        bus,
+        republish_after_s=settings.republish_after_s,
+        republish_max_s=settings.republish_max_s,
+        now_ms=now_ms,
     )

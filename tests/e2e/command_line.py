@@ -1,4 +1,4 @@
-"""The real command line as a process of its own, against the running stack."""
+"""Runs the command line as a separate process against the running stack."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ FROM_SOURCES = (sys.executable, "-m", "converto_cli")
 def converto(
     stack: Any, *arguments: str, cwd: Path, check: int | None = 0, program: Sequence[str] = FROM_SOURCES
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end; its exit status has to be `check`, unless that is None."""
+    """Run one command and check its exit status, unless `check` is None."""
     environment = {**os.environ, "CONVERTO_SERVER_URL": stack.url, "CONVERTO_API_KEY": stack.api_key, "HOME": str(cwd)}
     done = subprocess.run(
         [*program, *arguments],

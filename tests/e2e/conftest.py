@@ -10,7 +10,7 @@ from deploy.local.stack.stack import Stack
 
 @pytest.fixture(scope="session")
 def http(stack: Stack) -> Iterator[httpx2.Client]:
-    """Speaks to the file service with the stack's key; the deadline leaves room for `Prefer: wait`."""
+    """A client with the stack's key; its timeout leaves room for `Prefer: wait`."""
     headers = {"Authorization": f"Bearer {stack.api_key}"}
     with httpx2.Client(base_url=stack.url, headers=headers, timeout=30, trust_env=False) as client:
         yield client

@@ -1,4 +1,4 @@
-"""What a client without our library does: plain HTTP to the service, presigned requests to the object store."""
+"""A client without our library: plain HTTP to the service, presigned requests to the object store."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 def start(http: httpx2.Client, path: Path, target: str, **more: Any) -> dict[str, Any]:
-    """Create, PUT straight to the object store, confirm: what a client without our library does."""
+    """Create a conversion, PUT the file to the object store, confirm the upload; returns the conversion."""
     body = {"target_format": target, "file": {"filename": path.name, "size_bytes": path.stat().st_size}, **more}
     created = http.post("/api/v1/conversions", json=body)
     assert created.status_code == 201, created.text
@@ -27,6 +27,7 @@ def start(http: httpx2.Client, path: Path, target: str, **more: Any) -> dict[str
 
 
 def finish(http: httpx2.Client, conversion_id: str) -> dict[str, Any]:
+    """Wait until the conversion has ended and return it."""
     for _ in range(4):
         answer = http.get(f"/api/v1/conversions/{conversion_id}", headers={"Prefer": "wait=25"}, timeout=40)
         body = answer.json()
@@ -36,6 +37,7 @@ def finish(http: httpx2.Client, conversion_id: str) -> dict[str, Any]:
 
 
 def fetch(http: httpx2.Client, conversion_id: str) -> list[bytes]:
+    """Download all outputs and check their hashes."""
     outputs = http.get(f"/api/v1/conversions/{conversion_id}/outputs").json()["outputs"]
     bodies = [httpx2.get(output["url"]).content for output in outputs]
     assert [hashlib.sha256(body).hexdigest() for body in bodies] == [output["sha256"] for output in outputs]
@@ -43,7 +45,7 @@ def fetch(http: httpx2.Client, conversion_id: str) -> list[bytes]:
 
 
 def wait_until(ask: Callable[[], Answer | None], *, within_s: float) -> Answer:
-    """Ask again and again until there is an answer: the condition is the event, the clock only its deadline."""
+    """Poll until `ask` returns something other than None; fail after `within_s`."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx2.HTTPError):

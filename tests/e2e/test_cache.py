@@ -18,7 +18,7 @@ from tests.e2e.plain_http import fetch, finish
 from tests.e2e.test_survival import running_worker, wait_until
 
 REQUESTS, CLIENTS = 100, 20
-PATIENCE_S = 60.0
+RETRY_TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def picture() -> bytes:
 
 
 def send(http: httpx2.Client, body: bytes, filename: str, target: str, **fields: str) -> dict[str, Any]:
-    """A file inside a form; the conversion as it was answered. It comes back when it is told to, as any client does."""
-    key, deadline = {"Idempotency-Key": secrets.token_hex(16)}, time.monotonic() + PATIENCE_S
+    """Send a file in a form and return the conversion; obeys `Retry-After`."""
+    key, deadline = {"Idempotency-Key": secrets.token_hex(16)}, time.monotonic() + RETRY_TIMEOUT_S
     while True:
         answer = http.post(
             "/api/v1/conversions",
@@ -63,10 +63,8 @@ def test_hundred_when_identical_and_at_once_then_one_engine_run(http: httpx2.Cli
         assert body[:4] + body[8:12] == b"RIFFWEBP"
 
 
-def test_second_when_the_first_has_completed_then_completed_in_the_answer_and_lives_apart(
-    http: httpx2.Client, picture: bytes
-) -> None:
-    """I8: at once; the service and the worker make the same key; deleting the first leaves the second whole."""
+def test_second_request_completes_at_once_and_is_independent(http: httpx2.Client, picture: bytes) -> None:
+    """I8: service and worker compute the same cache key; deleting the first conversion leaves the second intact."""
     first = finish(http, send(http, picture, "first.png", "webp")["id"])
     second = send(http, picture, "second.png", "webp")
     other = send(http, picture, "other.png", "webp", options='{"quality": 31}')
@@ -79,21 +77,21 @@ def test_second_when_the_first_has_completed_then_completed_in_the_answer_and_li
     assert [finish(http, one["id"])["from_cache"] for one in (other, fresh)] == [False, False]
 
 
-def test_follower_when_the_worker_of_the_one_it_waits_for_is_killed_then_both_complete(http: httpx2.Client) -> None:
-    """Promises 1 and 3: a dead leader blocks nobody."""
+def test_waiter_completes_although_the_leaders_worker_is_killed(http: httpx2.Client) -> None:
+    """Promises 1 and 3: a dead leader does not block its waiters."""
     text = secrets.token_hex(16) + "\n" + "".join(f"{line:06d} the quick brown fox\n" for line in range(20_000))
     leader = send(http, text.encode(), "first.txt", "pdf")
     worker = wait_until(lambda: running_worker(http, leader["id"]), within_s=30)
-    follower = send(http, text.encode(), "second.txt", "pdf")
-    wait_until(lambda: waits(http, follower["id"]), within_s=30)
+    waiter = send(http, text.encode(), "second.txt", "pdf")
+    wait_until(lambda: waits(http, waiter["id"]), within_s=30)
     os.kill(worker["pid"], signal.SIGKILL)
-    led, followed = finish(http, leader["id"]), finish(http, follower["id"])
+    leader_ended, waiter_ended = finish(http, leader["id"]), finish(http, waiter["id"])
 
-    assert (led["status"], followed["status"]) == ("completed", "completed")
-    assert (led["attempts_lost"], followed["attempts_lost"]) == (1, 0)
-    assert sum(not one["from_cache"] for one in (led, followed)) == 1
-    assert led["outputs"][0]["sha256"] == followed["outputs"][0]["sha256"]
-    assert followed["outputs"][0]["filename"] == "second.pdf"
+    assert (leader_ended["status"], waiter_ended["status"]) == ("completed", "completed")
+    assert (leader_ended["attempts_lost"], waiter_ended["attempts_lost"]) == (1, 0)
+    assert sum(not one["from_cache"] for one in (leader_ended, waiter_ended)) == 1
+    assert leader_ended["outputs"][0]["sha256"] == waiter_ended["outputs"][0]["sha256"]
+    assert waiter_ended["outputs"][0]["filename"] == "second.pdf"
 
 
 def waits(http: httpx2.Client, conversion_id: str) -> bool | None:

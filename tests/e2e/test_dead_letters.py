@@ -1,4 +1,4 @@
-"""Rubbish published by hand: an administrator finds it, reads it and drops it, and nothing else is disturbed.
+"""An unreadable message: an administrator finds, reads and drops it while other work continues.
 
 Proves C4, and promise 3 of the design for a poisoned queue.
 """
@@ -15,32 +15,30 @@ from tests.conftest import run_apart
 from tests.e2e.command_line import converto
 from tests.e2e.plain_http import finish, start, wait_until
 
-RUBBISH = "not a wake-up, \u00fcberhaupt"
+UNREADABLE = "not a message, \u00fcberhaupt"
 
 
-def publish_rubbish(stack: Any) -> None:
+def publish_unreadable(stack: Any) -> None:
     async def publish() -> None:
         url = stack.environment["CONVERTO_RABBITMQ_URL"]
         async with await aio_pika.connect(url) as connection:
             channel = await connection.channel()
             exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
-            await exchange.publish(aio_pika.Message(RUBBISH.encode()), "conversion_created.normal.office")
+            await exchange.publish(aio_pika.Message(UNREADABLE.encode()), "conversion_created.normal.office")
 
     run_apart(publish)
 
 
 def listed(stack: Any, folder: Path) -> list[dict[str, Any]] | None:
-    """What the command line lists; None while it is nothing."""
+    """Return the messages that the command line lists; None while there are none."""
     done = converto(stack, "admin", "parked", "list", "--reason", "unreadable", "--json", cwd=folder)
     return json.loads(done.stdout)["messages"] or None
 
 
-def test_rubbish_when_published_by_hand_then_listed_read_and_dropped_while_work_goes_on(
-    stack: Any, http: httpx2.Client, tmp_path: Path
-) -> None:
+def test_unreadable_message_can_be_listed_read_and_dropped(stack: Any, http: httpx2.Client, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
-    note.write_text("work goes on")
-    publish_rubbish(stack)
+    note.write_text("other work continues")
+    publish_unreadable(stack)
     conversion = start(http, note, "pdf")
 
     (message,) = wait_until(lambda: listed(stack, tmp_path), within_s=30)
@@ -50,8 +48,8 @@ def test_rubbish_when_published_by_hand_then_listed_read_and_dropped_while_work_
 
     assert message["queue"] == "conversions.office.normal"
     assert "unreadable: The message cannot be read: not an event" in shown
-    assert RUBBISH in shown
-    assert "drop it" in refused.stderr
+    assert UNREADABLE in shown
+    assert "Drop it" in refused.stderr
     assert listed(stack, tmp_path) is None
     ended = finish(http, conversion["id"])
     assert (ended["status"], ended["attempts_lost"], ended["attempt"]) == ("completed", 0, 1)

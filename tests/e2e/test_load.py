@@ -1,6 +1,6 @@
-"""A crowd at once against the running stack: nothing is lost, everybody is answered, and nobody as he should not be.
+"""Many concurrent clients against the running stack: nothing is lost, and every request gets a valid response.
 
-Proves C11, I15. How quick it is, is measured by `bench/load`, not here.
+Proves C11, I15. `bench/load` measures how fast it is.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from tests.crowd import Server, convert_all, show_all
 POLL_S = 0.3
 
 
-async def test_displays_when_thirty_files_are_uploaded_at_once_then_every_result_is_shown(
+async def test_displays_show_results_of_thirty_concurrent_uploads(
     stack: Stack, http: httpx2.Client, tmp_path: Path
 ) -> None:
     """I15: ten displays and thirty simultaneous uploads."""
@@ -33,7 +33,7 @@ async def test_displays_when_thirty_files_are_uploaded_at_once_then_every_result
     assert answers.disobeyed == 0
 
 
-async def test_clients_when_twenty_of_them_convert_at_once_then_all_are_served_once(
+async def test_twenty_concurrent_clients_are_each_served_once(
     stack: Stack, http: httpx2.Client, tmp_path: Path
 ) -> None:
     """I15: sixty conversions from twenty clients."""

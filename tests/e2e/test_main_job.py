@@ -1,4 +1,4 @@
-"""The main job over the whole running stack, as users do it: the command line, and plain HTTP with presigned requests.
+"""The main user journeys over the whole running stack: the command line, and plain HTTP with presigned requests.
 
 Proves I1, I2, I3, I4, I12, I13, M2, M3, M4, M5, M15, C1, C2, C3, C4, C5, C12 end to end.
 """
@@ -36,9 +36,7 @@ def size_of(picture: Path) -> tuple[int, int]:
         return opened.size
 
 
-def test_cli_when_several_kinds_are_converted_then_all_results_are_real(
-    stack: Any, samples: dict[str, Path], tmp_path: Path
-) -> None:
+def test_cli_converts_several_kinds_of_files(stack: Any, samples: dict[str, Path], tmp_path: Path) -> None:
     """M2, C5, I4: real programs, real results."""
     done = converto(
         stack,
@@ -56,7 +54,7 @@ def test_cli_when_several_kinds_are_converted_then_all_results_are_real(
     assert pages["table.pdf"] >= 1
 
 
-def test_cli_when_a_deck_becomes_pictures_then_the_plan_has_two_steps_and_one_picture_per_slide(
+def test_cli_converts_a_deck_to_one_picture_per_slide(
     stack: Any, http: httpx2.Client, samples: dict[str, Path], tmp_path: Path
 ) -> None:
     """W2 in part: office → pdf → png."""
@@ -80,9 +78,7 @@ def test_cli_when_a_deck_becomes_pictures_then_the_plan_has_two_steps_and_one_pi
     assert all(min(size_of(picture)) > 300 for picture in pictures)
 
 
-def test_cli_when_pdfs_are_merged_then_one_pdf_with_all_pages_in_order(
-    stack: Any, samples: dict[str, Path], tmp_path: Path
-) -> None:
+def test_cli_merges_pdfs_in_order(stack: Any, samples: dict[str, Path], tmp_path: Path) -> None:
     """M2: several files become one."""
     first = make_pdf(tmp_path / "first.pdf", [Page(200, 100), Page(210, 100)])
     second = make_pdf(tmp_path / "second.pdf", [Page(300, 100)])
@@ -102,10 +98,8 @@ def test_cli_when_pdfs_are_merged_then_one_pdf_with_all_pages_in_order(
     assert "cannot be joined" in refused.stderr
 
 
-def test_presigned_flow_when_followed_by_hand_then_record_and_result_are_complete(
-    stack: Any, http: httpx2.Client, samples: dict[str, Path]
-) -> None:
-    """I1, I2, I3, C1, C2, M4: the answer comes at once, the bytes go past the service, the records are whole."""
+def test_presigned_flow_by_plain_http(stack: Any, http: httpx2.Client, samples: dict[str, Path]) -> None:
+    """I1, I2, I3, C1, C2, M4: immediate response, direct upload, complete records."""
     source = samples["drawing.png"]
     conversion = start(http, source, "webp", client_id="wall-7", options={"quality": 70})
     ended = finish(http, conversion["id"])
@@ -124,9 +118,7 @@ def test_presigned_flow_when_followed_by_hand_then_record_and_result_are_complet
     assert picture[8:12] == b"WEBP"
 
 
-def test_upload_and_download_urls_when_issued_then_lead_past_the_service(
-    stack: Any, http: httpx2.Client, samples: dict[str, Path]
-) -> None:
+def test_presigned_urls_bypass_the_service(stack: Any, http: httpx2.Client, samples: dict[str, Path]) -> None:
     """C7 in part: uploads and downloads never pass through the service."""
     source = samples["drawing.png"]
     body = {"target_format": "webp", "file": {"filename": source.name, "size_bytes": source.stat().st_size}}
@@ -153,7 +145,7 @@ def test_form_upload_when_small_then_one_request_is_enough(http: httpx2.Client, 
     assert ended["status"] == "completed"
 
 
-def test_events_when_watched_then_snapshot_comes_first_and_the_end_comes_last(
+def test_event_stream_starts_with_snapshot_and_ends_with_completion(
     http: httpx2.Client, samples: dict[str, Path]
 ) -> None:
     """C5: progress is live."""
@@ -173,9 +165,7 @@ def test_events_when_watched_then_snapshot_comes_first_and_the_end_comes_last(
     assert percents == sorted(percents)
 
 
-def test_same_post_when_repeated_with_its_key_then_there_is_one_conversion(
-    http: httpx2.Client, samples: dict[str, Path]
-) -> None:
+def test_repeated_post_with_its_key_creates_one_conversion(http: httpx2.Client, samples: dict[str, Path]) -> None:
     body = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 10}}
     headers = {"Idempotency-Key": os.urandom(8).hex()}
     first = http.post("/api/v1/conversions", json=body, headers=headers)
@@ -185,10 +175,8 @@ def test_same_post_when_repeated_with_its_key_then_there_is_one_conversion(
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_list_when_filtered_then_only_matching_ones_of_this_client_come(
-    stack: Any, http: httpx2.Client, samples: dict[str, Path], tmp_path: Path
-) -> None:
-    """M3: by client, one or many statuses in one call; the command line says the same."""
+def test_list_filters_by_client(stack: Any, http: httpx2.Client, samples: dict[str, Path], tmp_path: Path) -> None:
+    """M3: by client, one or many statuses in one call; the command line lists the same."""
     label = f"client-{os.urandom(4).hex()}"
     ids = [start(http, samples["drawing.png"], target, client_id=label)["id"] for target in ("webp", "jpg", "gif")]
     for conversion_id in ids:
@@ -249,10 +237,10 @@ def test_bad_requests_when_sent_then_each_is_a_clear_problem(http: httpx2.Client
         ("hostile_found/poi__protected_passtika.xlsx", "pdf", "source_encrypted"),
     ],
 )
-def test_bad_file_when_converted_then_it_fails_clearly_and_the_next_one_converts(
+def test_bad_file_fails_clearly_and_blocks_nothing(
     http: httpx2.Client, corpus: Path, samples: dict[str, Path], name: str, target: str, code: str | None
 ) -> None:
-    """I13, I4: renamed, truncated, encrypted files fail in words a person understands; nothing is blocked."""
+    """I13, I4: renamed, truncated and encrypted files fail with a readable message and block nothing."""
     source = corpus / name
     created = http.post(
         "/api/v1/conversions",
@@ -270,7 +258,7 @@ def test_bad_file_when_converted_then_it_fails_clearly_and_the_next_one_converts
     assert finish(http, start(http, samples["deck.pptx"], "pdf")["id"])["status"] == "completed"
 
 
-def test_empty_file_when_given_to_the_command_line_then_it_says_so(stack: Any, tmp_path: Path) -> None:
+def test_cli_refuses_an_empty_file(stack: Any, tmp_path: Path) -> None:
     """I13."""
     empty = tmp_path / "empty.pptx"
     empty.touch()
@@ -280,7 +268,7 @@ def test_empty_file_when_given_to_the_command_line_then_it_says_so(stack: Any, t
     assert "empty" in done.stderr.lower()
 
 
-def test_health_and_workers_when_all_is_well_then_both_say_so(http: httpx2.Client) -> None:
+def test_health_and_workers_of_a_healthy_stack(http: httpx2.Client) -> None:
     """C3, I12, M15."""
     health = http.get("/api/health").json()
     workers = http.get("/api/v1/workers").json()["workers"]
@@ -296,10 +284,10 @@ def test_health_and_workers_when_all_is_well_then_both_say_so(http: httpx2.Clien
 
 
 @pytest.mark.parametrize(("name", "target", "options"), SHOWN, ids=str)
-def test_sample_of_every_family_when_sent_through_the_stack_then_planned_converted_and_of_the_asked_type(
+def test_samples_of_every_family_convert(
     http: httpx2.Client, samples: dict[str, Path], name: str, target: str, options: dict[str, Any]
 ) -> None:
-    """M10, M11, W2, C6 through the whole system; the dry run tells the way that is then gone."""
+    """M10, M11, W2, C6 through the whole system; the dry run plans the steps that are then run."""
     planned = http.post("/api/v1/plans", json={"filename": name, "target_format": target, "options": options}).json()
     done = finish(http, start(http, samples[name], target, options=options)["id"])
 
@@ -309,12 +297,12 @@ def test_sample_of_every_family_when_sent_through_the_stack_then_planned_convert
         assert sniff.sniff(body, filename=f"result.{target}", size_bytes=len(body)).format == target
 
 
-def test_readme_when_it_lists_formats_then_the_running_stack_offers_each_of_them(http: httpx2.Client) -> None:
-    """A table nobody holds to the program is wrong within a month."""
+def test_stack_offers_every_format_of_the_readme(http: httpx2.Client) -> None:
+    """Keeps the table of formats in the README true."""
     rows = re.findall(
         r"^\| (.+?) \| (.+?) \| .+ \|$", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.MULTILINE
     )
-    told = {
+    documented = {
         (source, target)
         for sources, targets in rows
         for source in formats_in(sources)
@@ -323,10 +311,10 @@ def test_readme_when_it_lists_formats_then_the_running_stack_offers_each_of_them
     }
     offered = {(route["source"], route["target"]) for route in http.get("/api/v1/formats").json()["routes"]}
 
-    assert len(told) > 60
-    assert told - offered == set()
+    assert len(documented) > 60
+    assert documented - offered == set()
 
 
 def formats_in(cell: str) -> set[str]:
-    """Names of formats in a table cell, without its remarks in brackets or behind a colon."""
+    """Return the format names of a table cell, without remarks in brackets or after a colon."""
     return set(re.findall(r"[a-z0-9]+", re.split(r"[(:]", cell)[0])) & BY_NAME.keys()

@@ -1,4 +1,4 @@
-"""Kill -9 of a worker or of the broker in the middle of a conversion: it ends in `completed` without anyone's help.
+"""Kill -9 of a worker or the broker during a conversion: it still ends as `completed`, without intervention.
 
 Proves promises 1 and 3 of the design for these two faults, and C8 in part.
 """
@@ -19,12 +19,12 @@ from tests.e2e.plain_http import finish, start, wait_until
 
 @pytest.fixture
 def long_text(tmp_path: Path) -> Path:
-    """A text of four hundred pages: seconds of work for LibreOffice."""
+    """A text of four hundred pages, which takes LibreOffice some seconds."""
     return make_long_text(tmp_path / "long.txt")
 
 
 def make_long_text(path: Path) -> Path:
-    """Another text each time, because the same one is converted only once."""
+    """Write a different text each time, because the same text is converted only once."""
     lines = [f"{line:06d} the quick brown fox jumps over the lazy dog\n" for line in range(20_000)]
     path.write_text("".join([secrets.token_hex(16), "\n", *lines]))
     return path
@@ -49,9 +49,7 @@ def test_worker_when_killed_mid_conversion_then_another_run_completes_it(http: h
     assert ended["attempt"] == 1
 
 
-def test_broker_when_killed_mid_conversion_then_this_and_the_next_one_complete(
-    stack: Any, http: httpx2.Client, long_text: Path
-) -> None:
+def test_conversions_complete_although_the_broker_is_killed(stack: Any, http: httpx2.Client, long_text: Path) -> None:
     conversion = start(http, long_text, "pdf")
     wait_until(lambda: running_worker(http, conversion["id"]), within_s=30)
     stack.kill("rabbitmq")
@@ -63,14 +61,12 @@ def test_broker_when_killed_mid_conversion_then_this_and_the_next_one_complete(
     assert next_ended["status"] == "completed"
 
 
-def test_client_when_it_went_away_and_the_servers_restarted_then_it_asks_later_and_gets_its_result(
-    stack: Any, http: httpx2.Client, tmp_path: Path
-) -> None:
-    """M1: client and server need not be there at the same time; the command line only needs the id later."""
+def test_client_gets_its_result_after_a_restart(stack: Any, http: httpx2.Client, tmp_path: Path) -> None:
+    """M1: the client may disconnect and fetch the result later by id."""
     source = tmp_path / "notes.txt"
     source.write_text("the quick brown fox jumps over the lazy dog\n" * 200)
-    begun = converto(stack, "convert", str(source), "--to", "pdf", "--detach", "--json", cwd=tmp_path)
-    (result,) = json.loads(begun.stdout)["results"]
+    started = converto(stack, "convert", str(source), "--to", "pdf", "--detach", "--json", cwd=tmp_path)
+    (result,) = json.loads(started.stdout)["results"]
     stack.kill("api")
     stack.kill("worker-1")
     stack.kill("rabbitmq")

@@ -9,18 +9,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from converto_core.conversion.record import Conversion, Output, Status
+from converto_core.conversion.record import Conversion, Status
 from converto_core.files.record import File, FileStatus
 from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import output_key, source_key
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
+from tests.unit.file_service.housekeeping.records import OWNER, a_conversion, a_file, an_output
 
 ROOT = Path(__file__).resolve().parents[2]
-OWNER = "anna"
 DAY_MS = 86_400_000
 # An object is an orphan after two seconds here, because the age of an object cannot be set.
 SHORT_TIMES = {
@@ -46,35 +47,21 @@ class System:
 
     async def add(self, status: Status, *, ended_ms: int, goes: bool, outputs: tuple[int, ...] = ()) -> Conversion:
         """Store a conversion with an object under each of these tokens; the first one is its output."""
-        record_id = new_id()
-        start: dict[str, Any] = {"id": record_id, "owner": OWNER, "file_id": new_id(), "target_format": "pdf"}
-        times = {"created_at": ended_ms, "updated_at": ended_ms, "completed_at": ended_ms}
-        record = Conversion(**start, **times, status=status, token=outputs[0] if outputs else 1)
-        key = output_key(record, "result.pdf")
+        token = outputs[0] if outputs else 1
+        record = a_conversion(status, now_ms=ended_ms, completed_at=ended_ms, token=token)
         if status is Status.COMPLETED:
-            output = Output(key=key, filename="a", content_type="a/b", size_bytes=6, sha256="0" * 64, sha512="0" * 128)
-            record = Conversion(**start, **times, status=status, token=outputs[0], outputs=(output,))
+            record = msgspec.structs.replace(record, outputs=(an_output(output_key(record, "result.pdf")),))
         await self.stores.conversions.insert(record)
-        for token in outputs:
-            await self.put(f"t/{OWNER}/out/{record_id}/{token}/result.pdf", goes=goes or token != outputs[0])
-        (self.going if goes else self.staying).add(record_id)
+        for output_token in outputs:
+            key = f"t/{OWNER}/out/{record.id}/{output_token}/result.pdf"
+            await self.put(key, goes=goes or output_token != token)
+        (self.going if goes else self.staying).add(record.id)
         return record
 
     async def add_file(self, status: FileStatus, *, updated_ms: int, goes: bool) -> File:
-        file_id = new_id()
-        file = File(
-            id=file_id,
-            owner=OWNER,
-            filename="a.txt",
-            extension="txt",
-            size_bytes=6,
-            key=source_key(OWNER, file_id, 1),
-            status=status,
-            created_at=updated_ms,
-            updated_at=updated_ms,
-        )
+        file = a_file(status, now_ms=updated_ms, size_bytes=6)
         await self.stores.files.insert(file)
-        (self.going if goes else self.staying).add(file_id)
+        (self.going if goes else self.staying).add(file.id)
         return file
 
     async def put(self, key: str, *, goes: bool) -> None:
@@ -168,7 +155,7 @@ async def test_unknown_sweep_exits_with_status_2_and_the_names(system: System) -
     status, _, log = await system.run("--once", "--only", "failures,lunch")
 
     assert status == 2
-    assert "There is no sweep lunch. There are: reaper, " in log
+    assert "Unknown sweep: lunch. Available sweeps: reaper, " in log
 
 
 async def test_absent_database_exits_with_status_1(system: System) -> None:
@@ -177,7 +164,7 @@ async def test_absent_database_exits_with_status_1(system: System) -> None:
 
     assert (once[0], dry[0]) == (1, 1)
     assert "sweep.waits" in once[2]
-    assert "The list is not complete: The database is not reachable" in dry[2]
+    assert "The list is incomplete: The database is not reachable" in dry[2]
 
 
 async def test_bucket_of_another_database_is_left_alone(system: System) -> None:

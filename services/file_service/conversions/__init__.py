@@ -1,1 +1,1 @@
-"""Conversions as users ask for them: submit, plan, list, and answer from the result cache."""
+"""Conversion use cases: submit, start, plan, read, cancel, and answer from the result cache."""

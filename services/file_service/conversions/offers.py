@@ -1,7 +1,7 @@
-"""What can be converted: the offers of all workers, remembered for two seconds, and plans over them.
+"""What can be converted: the offers that workers have registered, cached for two seconds, and plans over them.
 
-Shown is what a living worker offers. Accepted is also what one offered lately: with workers that are started on demand,
-or machines that are switched off at night, a conversion may wait.
+Only offers of running workers are listed, but offers of workers seen lately are accepted too. Workers may be started on
+demand or switched off at night, and the conversion waits for them.
 """
 
 import time
@@ -19,20 +19,20 @@ from converto_core.ports.stores import WorkerStore
 from converto_engines import planner
 
 CACHE_S = 2.0
-"""A new worker's routes appear after this at the latest; a burst of requests costs one database call."""
+"""The longest delay until a new worker's routes appear; a burst of requests costs one database call."""
 ALIVE_MS = 30_000
-"""A worker writes its record every few seconds; one that is silent for longer is not shown as running."""
+"""A worker writes its record every few seconds; one that is silent for longer counts as stopped."""
 
 
 class NoWorker(DependencyUnavailable):
-    """Raised when no worker has registered yet, so that nobody can tell what can be converted."""
+    """Raised when no worker has registered, so the possible conversions are unknown."""
 
     code = "no_worker"
-    title = "No conversion worker has started yet; please try again shortly"
+    title = "No conversion worker has started yet; try again in a moment"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How a conversion will go."""
+    """The steps of a conversion and the queue family of its first step."""
 
     source_format: str
     steps: tuple[Step, ...]
@@ -41,10 +41,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offers:
-    """Plans and routes over what workers have installed."""
+    """Plans and routes over the converters that workers offer."""
 
     def __init__(self, workers: WorkerStore, *, ttl_s: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`ttl_s`: how long a route stays on offer after its last worker was seen."""
+        """`ttl_s` is how long a route is accepted after its last worker was seen."""
         self._workers = workers
         self._ttl_ms = ttl_s * 1000
         self._clock = clock
@@ -54,17 +54,20 @@ class Offers:
         self._routes: dict[bool, tuple[tuple[Offer, ...], tuple[planner.Route, ...]]] = {}
 
     async def known(self) -> tuple[Offer, ...]:
-        """One offer per converter, the newest worker's; empty when no worker was seen lately."""
-        await self._look()
+        """Return one offer per converter, from the newest worker; empty if no worker was seen lately."""
+        await self._refresh()
         return self._offers
 
     async def live(self) -> tuple[Offer, ...]:
-        """The same of the workers that run now."""
-        await self._look()
+        """Return one offer per converter of the workers that run now."""
+        await self._refresh()
         return self._live
 
     async def plan(self, source_format: str, target_format: str, options: dict[str, Any]) -> Plan:
-        """The cheapest way; raises `NoWorker`, `UnsupportedConversion`, or `BadOptions` naming each wrong option."""
+        """Return the cheapest plan.
+
+        Raises `NoWorker`, `UnsupportedConversion`, or `BadOptions` with one error per invalid option.
+        """
         offers = await self.known()
         if not offers:
             raise NoWorker()
@@ -81,7 +84,7 @@ class Offers:
         )
 
     async def routes(self, *, is_live: bool = True) -> tuple[planner.Route, ...]:
-        """Every way there is at this moment; not only the living workers' when `is_live` is false."""
+        """Return all routes of running workers, or of all workers seen lately when `is_live` is false."""
         offers = await (self.live() if is_live else self.known())
         planned_over, routes = self._routes.get(is_live, ((), ()))
         if offers != planned_over:
@@ -90,26 +93,26 @@ class Offers:
         return routes
 
     async def alive(self) -> list[Worker]:
-        """Workers that run now."""
+        """Return the workers that run now, by id."""
         return sorted(await self._workers.seen_since(now_ms() - ALIVE_MS), key=lambda worker: worker.id)
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         if self._clock() - self._read_at <= CACHE_S:
             return
         now = now_ms()
         workers = await self._workers.seen_since(now - self._ttl_ms)
         self._offers = _newest(workers)
         self._live = _newest([worker for worker in workers if worker.seen_at >= now - ALIVE_MS])
-        # An empty board is not remembered: the first worker's routes are there as soon as it is.
+        # An empty result is not cached, so the first worker's routes are available at once.
         self._read_at = self._clock() if self._offers else float("-inf")
 
 
 def target_named(untrusted_target: str) -> str:
-    """The format name a user means; raises `UnsupportedConversion`."""
+    """Return the canonical name of a format; raises `UnsupportedConversion` for an unknown one."""
     target = format_named(untrusted_target)
     if target is None:
         shown = untrusted_target[:32]
-        raise UnsupportedConversion(f'"{shown}" is not a format converto knows; GET /api/v1/formats lists them')
+        raise UnsupportedConversion(f'"{shown}" is not a known format; GET /api/v1/formats lists all formats')
     return target.name
 
 

@@ -1,6 +1,6 @@
-"""How many conversions of one owner may wait for a worker, so that one cannot starve all others. It knows no HTTP.
+"""Limits how many pending conversions one owner may have, so that one owner cannot starve the others.
 
-The bound is soft: what is known of an owner is a second old, and each process looks by itself.
+The limit is soft: the count is cached for a second, and each process has its own cache.
 """
 
 import time
@@ -18,44 +18,44 @@ CACHE_SIZE = 1000
 log = structlog.get_logger()
 
 
-class _Known(msgspec.Struct, frozen=True):
-    """What is known of an owner, and until when that is good enough (seconds, monotonic)."""
+class _Cached(msgspec.Struct, frozen=True):
+    """Whether an owner is at the limit, and until when that is fresh (monotonic seconds)."""
 
     until_s: float
     is_full: bool
 
 
 class PendingLimit:
-    """Refuses new conversions of owners who have enough of them waiting."""
+    """Refuses new conversions of owners who are at the limit."""
 
     def __init__(self, conversions: ConversionStore, *, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`most`: with this many waiting, another one is refused."""
+        """`most` is the largest number of pending conversions; further ones are refused."""
         self._conversions = conversions
         self._most = most
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._cache: dict[str, _Cached] = {}
 
     async def check(self, owner: str) -> None:
-        """Raises `TooManyPending`."""
-        known = self._known.get(owner)
-        if known is None or known.until_s <= self._clock():
-            known = await self._look(owner, was_full=known is not None and known.is_full)
-        if known.is_full:
+        """Raise `TooManyPending` if the owner is at the limit."""
+        cached = self._cache.get(owner)
+        if cached is None or cached.until_s <= self._clock():
+            cached = await self._refresh(owner, was_full=cached is not None and cached.is_full)
+        if cached.is_full:
             raise TooManyPending(
-                f"{self._most} of your conversions are waiting already; please go on when some have ended"
+                f"You have {self._most} pending conversions, which is the limit; try again when some of them have ended"
             )
 
-    async def _look(self, owner: str, *, was_full: bool) -> _Known:
-        # What was true until now counts for those who ask meanwhile: a burst costs one call.
+    async def _refresh(self, owner: str, *, was_full: bool) -> _Cached:
+        # Concurrent callers keep using the previous value, so that a burst costs one database call.
         self._remember(owner, is_full=was_full)
         is_full = await self._conversions.has_pending(owner, at_least=self._most)
         if is_full and not was_full:
             log.warning("owner.has_too_many_pending", owner=owner, most=self._most)
         return self._remember(owner, is_full=is_full)
 
-    def _remember(self, owner: str, *, is_full: bool) -> _Known:
-        if len(self._known) >= CACHE_SIZE:
-            self._known.clear()
-        known = _Known(self._clock() + CACHE_S, is_full)
-        self._known[owner] = known
-        return known
+    def _remember(self, owner: str, *, is_full: bool) -> _Cached:
+        if len(self._cache) >= CACHE_SIZE:
+            self._cache.clear()
+        cached = _Cached(self._clock() + CACHE_S, is_full)
+        self._cache[owner] = cached
+        return cached

@@ -1,4 +1,4 @@
-"""The dry run: how a conversion would go, how long it would take here, and what it would lose. It stores nothing."""
+"""Dry runs: the steps of a conversion, its expected duration on this installation, and what it would lose."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +13,18 @@ from converto_core.formats import Format, format_named, format_of_name
 from converto_core.ports.stores import ConversionFilter, ConversionStore
 from converto_engines import planner
 from file_service.conversions.offers import Offers, target_named
-from file_service.http.schemas import NewPlan, PlanBody, PlanStep, SecondsBody
+from file_service.http.schemas.catalogue import NewPlan, PlanBody, PlanStep
+from file_service.http.schemas.conversions import SecondsBody
 from file_service.uploads.files import Files
 from file_service.uploads.naming import clean_filename
 
 RUNS = 50
-"""How many of the newest conversions of the same pair count as experience."""
+"""How many of the newest conversions between the same formats the estimate uses."""
 CACHE_S = 30.0
 
 
 class Plans:
-    """Plans for one owner's files, or for formats alone."""
+    """Plans for an owner's file, for a file name, or for a format; nothing is stored."""
 
     def __init__(
         self,
@@ -37,12 +38,12 @@ class Plans:
         self._durations: dict[tuple[str, str], tuple[float, list[float]]] = {}
 
     async def make(self, owner: str, new: NewPlan) -> PlanBody:
-        """Plan as a conversion would be planned; raises what creating it would raise."""
+        """Plan a conversion as creating it would; raises the same errors."""
         target = target_named(new.target_format)
         source = await self._source(owner, new)
         plan = await self._offers.plan(source.name, target, new.options)
         offers = await self._offers.known()
-        time_range = expected(await self._earlier_s(source.name, target), planner.typical_s(plan.steps, offers))
+        time_range = expected(await self._past_durations_s(source.name, target), planner.typical_s(plan.steps, offers))
         return PlanBody(
             source_format=source.name,
             target_format=target,
@@ -54,17 +55,17 @@ class Plans:
 
     async def _source(self, owner: str, new: NewPlan) -> Format:
         if sum(given is not None for given in (new.file_id, new.filename, new.source_format)) != 1:
-            raise InvalidRequest("Name exactly one of file_id (a file that is known), filename and source_format")
+            raise InvalidRequest("Provide exactly one of file_id (an existing file), filename or source_format")
         if new.file_id is not None:
             return await self._files.identify(await self._files.get(owner, new.file_id))
         found = format_named(new.source_format or "") or format_of_name(clean_filename(new.filename or ""))
         if found is None:
-            said = new.source_format or new.filename
-            raise InvalidRequest(f'"{said}" tells no format that converto knows; GET /api/v1/formats lists them')
+            unknown = new.source_format or new.filename
+            raise InvalidRequest(f'"{unknown}" does not name a known format; GET /api/v1/formats lists all formats')
         return found
 
-    async def _earlier_s(self, source: str, target: str) -> list[float]:
-        """Seconds that the newest conversions of this pair took on this installation, whoever they belonged to."""
+    async def _past_durations_s(self, source: str, target: str) -> list[float]:
+        """Return how long the newest conversions between these formats took, of all owners."""
         read_at, durations = self._durations.get((source, target), (float("-inf"), []))
         if self._clock() - read_at > CACHE_S:
             query = ConversionFilter(

@@ -1,4 +1,4 @@
-"""Use cases of conversions that exist: list, fetch, results, cancel, delete. It knows no HTTP and no program."""
+"""Use cases of existing conversions: list, fetch, results, history, cancel, delete."""
 
 from collections.abc import Iterable
 
@@ -15,23 +15,24 @@ from file_service.delivery.dispatch import Dispatch
 from file_service.uploads.files import Files
 
 SHOWN_INLINE = ("image/", "video/", "audio/", "application/pdf", "text/plain")
-"""Types a browser may show: none of them runs script. SVG is left out by `_may_be_inline`."""
+"""Types a browser may display: none of them can run scripts. `_may_be_inline` excludes SVG."""
 PAGE = 200
 """How many waiting conversions of a deleted file are cancelled with one call to the store."""
-TRIES = 3
-"""A conversion may change its status between two conditional updates; this often we look again."""
+MAX_TRIES = 3
+"""A conversion may change its status between two conditional updates; then it is read again."""
 
 log = structlog.get_logger()
 
 
 class Records:
-    """Conversions that were made. Every call is made for one owner; another owner's conversions do not exist."""
+    """Reads, cancels and deletes conversions, each for one owner; those of other owners raise `NotFound`."""
 
     def __init__(
         self,
         conversions: ConversionStore,
         history: HistoryStore,
         objects: ObjectStore,
+        *,
         files: Files,
         dispatch: Dispatch,
     ) -> None:
@@ -42,63 +43,63 @@ class Records:
         self._dispatch = dispatch
 
     async def get(self, owner: str, conversion_id: str) -> Conversion:
-        """The conversion; raises `NotFound`."""
+        """Return the conversion; raises `NotFound`."""
         conversion = await self._conversions.get(conversion_id, owner=owner)
         if conversion is None:
-            raise NotFound("No conversion of yours has this id")
+            raise NotFound("You have no conversion with this id")
         return conversion
 
     async def own_ids(self, owner: str, conversion_ids: Iterable[str]) -> set[str]:
-        """Which of these conversions are this owner's."""
+        """Return the ids among these that belong to the owner."""
         found = [await self._conversions.get(one, owner=owner) for one in conversion_ids]
         return {conversion.id for conversion in found if conversion is not None}
 
     async def find(self, query: ConversionFilter) -> list[Conversion]:
-        """Newest first; the query names the owner."""
+        """Return the matching conversions, newest first; the query names the owner."""
         return await self._conversions.find(query)
 
     async def history(self, owner: str, conversion_id: str) -> History:
-        """What happened to it, oldest first; raises `NotFound`."""
+        """Return the conversion's history, oldest first; raises `NotFound`."""
         conversion = await self.get(owner, conversion_id)
         return history_of(conversion, await self._history.of(conversion_id, owner=owner))
 
     async def outputs(self, owner: str, conversion_id: str) -> list[tuple[Output, PresignedRequest]]:
-        """The results with requests that fetch them; raises `Conflict` when it is not completed."""
+        """Return the outputs with presigned downloads; raises `Conflict` unless the conversion is completed."""
         conversion = await self._completed(owner, conversion_id)
         return [(output, await self._presign(output)) for output in conversion.outputs]
 
     async def output(self, owner: str, conversion_id: str, number: int, *, inline: bool) -> PresignedRequest:
-        """A request for one result, counted from 1; raises `NotFound` past the end."""
+        """Return the presigned download of an output, counted from 1; raises `NotFound` past the end."""
         outputs = (await self._completed(owner, conversion_id)).outputs
         if not 1 <= number <= len(outputs):
-            raise NotFound(f"The conversion has {len(outputs)} outputs; there is no number {number}")
+            raise NotFound(f"There is no output {number}; this conversion has {len(outputs)}, counted from 1")
         return await self._presign(outputs[number - 1], inline=inline)
 
     async def cancel(self, owner: str, conversion_id: str) -> Conversion:
-        """Cancelled at once while it waits; while it runs its worker is asked. Raises `Conflict` when it has ended."""
-        for _ in range(TRIES):
+        """Cancel a waiting conversion, or ask the worker of a running one to; raises `Conflict` if it has ended."""
+        for _ in range(MAX_TRIES):
             conversion = await self.get(owner, conversion_id)
             if conversion.is_terminal:
-                raise Conflict(f"The conversion is {conversion.status} already")
+                raise Conflict(f"The conversion is already {conversion.status}")
             changes = (cancel_waiting, request_cancel)
             for change in changes:
                 if after := await self._dispatch.apply(change(conversion_id, owner=owner, now_ms=now_ms())):
                     return after
-        raise Conflict("The conversion changes its status right now; please ask again")
+        raise Conflict("The conversion keeps changing its status; send the request again")
 
     async def delete(self, owner: str, conversion_id: str) -> None:
-        """Its results, then its record; raises `Conflict` while it is not in a final status."""
+        """Delete the outputs, then the record; raises `Conflict` unless the conversion has ended."""
         conversion = await self.get(owner, conversion_id)
         if not conversion.is_terminal:
-            raise Conflict(f"The conversion is {conversion.status}; cancel it first")
-        # Objects first: if the store fails now, the record still leads to them and the request can be repeated.
+            raise Conflict(f"The conversion is {conversion.status}; cancel it before deleting it")
+        # Objects first: if this fails half-way, the record still leads to them and the request can be repeated.
         await self._objects.delete(await self._objects.list_keys(f"t/{owner}/out/{conversion_id}/"))
         if not await self._conversions.delete(conversion_id, owner=owner):
-            raise Conflict("The conversion was started again by another request")
+            raise Conflict("Another request has retried this conversion meanwhile")
         log.info("conversion.deleted", conversion_id=conversion_id)
 
     async def delete_file(self, owner: str, file_id: str) -> None:
-        """A file with its bytes; conversions that still wait for their turn are cancelled."""
+        """Delete a file and its bytes, and cancel its conversions that have not started."""
         file = await self._files.delete(owner, file_id)
         statuses = (Status.AWAITING_UPLOAD, Status.PENDING)
         query = ConversionFilter(owner=owner, file_id=file.id, statuses=statuses, limit=PAGE)
@@ -109,7 +110,7 @@ class Records:
     async def _completed(self, owner: str, conversion_id: str) -> Conversion:
         conversion = await self.get(owner, conversion_id)
         if conversion.status is not Status.COMPLETED:
-            raise Conflict(f"The conversion is {conversion.status}; there are results when it is completed")
+            raise Conflict(f"The conversion is {conversion.status}; it has outputs only once it is completed")
         return conversion
 
     async def _presign(self, output: Output, *, inline: bool = False) -> PresignedRequest:
@@ -126,7 +127,7 @@ def _may_be_inline(content_type: str) -> bool:
 
 
 def check_number(untrusted_number: str) -> int:
-    """The number of an output in an address; raises `InvalidRequest`."""
+    """Parse the output number of a path; raises `InvalidRequest`."""
     if not (untrusted_number.isascii() and untrusted_number.isdigit() and len(untrusted_number) <= 6):
-        raise InvalidRequest("The number of an output counts from 1")
+        raise InvalidRequest("The output number must be a whole number, counted from 1")
     return int(untrusted_number)

@@ -1,6 +1,6 @@
-"""Completes a conversion at once when the same was made before. It knows no HTTP.
+"""Completes a conversion at once when an earlier one has the same result.
 
-Whatever goes wrong here is logged and the usual way goes on: a worker looks again, and runs the engine if it has to.
+Any failure here is logged and the conversion goes to a worker, which checks the cache again before it runs an engine.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from converto_core.ports.stores import CacheStore, ConversionStore
 from converto_infra.settings import Settings
 from file_service.conversions.offers import Offers, Plan
 
-PATIENCE_S = 3.0
-"""A request waits no longer than this for copies; then a worker makes them."""
-MOST_OUTPUTS, MOST_BYTES = 16, 64 * 1024**2
-"""What is copied while a client waits; larger results are copied by a worker, under its lease."""
+COPY_TIMEOUT_S = 3.0
+"""How long a request waits for the copies; after that a worker makes them."""
+MAX_OUTPUTS, MAX_BYTES = 16, 64 * 1024**2
+"""Limits of what is copied while a client waits; a worker copies larger results under its lease."""
 
 log = structlog.get_logger()
 
 
 class ResultCache:
-    """Results that are there already."""
+    """Finds and copies the results of earlier conversions."""
 
     def __init__(
         self,
@@ -48,41 +48,41 @@ class ResultCache:
         self._settings = settings
 
     async def completion(self, conversion: Conversion, file: File, plan: Plan) -> Change | None:
-        """The change that completes a waiting conversion with copies of an earlier result; None when there is none."""
+        """Return the change that completes the conversion with copies of an earlier result, or None."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(COPY_TIMEOUT_S):
                 return await self._completion(conversion, file, plan)
         except (DependencyUnavailable, SourceGone, TimeoutError) as error:
             log.warning("cache.passed_over", conversion_id=conversion.id, reason=repr(error))
             return None
 
     async def _completion(self, conversion: Conversion, file: File, plan: Plan) -> Change | None:
-        made = await self._made_before(conversion, file, plan)
-        if made is None:
+        earlier = await self._earlier(conversion, file, plan)
+        if earlier is None:
             return None
-        outputs = copied_outputs(conversion, made.outputs)
-        await self._copy(made.outputs, outputs)
-        log.info("cache.hit", conversion_id=conversion.id, made_by=made.id)
+        outputs = copied_outputs(conversion, earlier.outputs)
+        await self._copy(earlier.outputs, outputs)
+        log.info("cache.hit", conversion_id=conversion.id, made_by=earlier.id)
         return complete_from_cache(
             conversion,
             source_format=plan.source_format,
             plan=plan.steps,
             family=plan.family,
             outputs=outputs,
-            made=made,
+            made=earlier,
             now_ms=now_ms(),
         )
 
-    async def _made_before(self, conversion: Conversion, file: File, plan: Plan) -> Conversion | None:
+    async def _earlier(self, conversion: Conversion, file: File, plan: Plan) -> Conversion | None:
         key = await self._key(conversion, file, plan)
         entry = await self._cache.get(key) if key else None
         if entry is None or not (entry.owner == conversion.owner or self._settings.cache_across_owners):
             return None
-        made = await self._conversions.get(entry.conversion_id)
-        return made if made is not None and has_result(entry, made) and _is_quick(made.outputs) else None
+        earlier = await self._conversions.get(entry.conversion_id)
+        return earlier if earlier and has_result(entry, earlier) and _is_quick(earlier.outputs) else None
 
     async def _key(self, conversion: Conversion, file: File, plan: Plan) -> str | None:
-        """None also when the file's hash is not known yet: a worker will see the bytes. So it is for joined files."""
+        """Return None also for joined files and when the file's hash is unknown: only a worker reads all the bytes."""
         is_other_version = file.version != conversion.file_version
         if not self._settings.cache or conversion.fresh or conversion.appended or is_other_version or not file.sha256:
             return None
@@ -106,4 +106,4 @@ class ResultCache:
 
 
 def _is_quick(outputs: Sequence[Output]) -> bool:
-    return len(outputs) <= MOST_OUTPUTS and sum(output.size_bytes for output in outputs) <= MOST_BYTES
+    return len(outputs) <= MAX_OUTPUTS and sum(output.size_bytes for output in outputs) <= MAX_BYTES

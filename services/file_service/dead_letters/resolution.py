@@ -1,4 +1,4 @@
-"""What becomes of a parked message, judged by its body and its conversion as they are now. It knows no store."""
+"""Decides what can be done with a dead letter, from its body and the current state of its conversion."""
 
 from enum import StrEnum
 
@@ -10,54 +10,57 @@ from converto_core.events import ConversionCreated, UnreadableEvent, decode
 
 
 class Resolution(StrEnum):
-    """What becomes of a parked message's conversion."""
+    """The state of a dead letter's conversion; only with `WAITS` can the message be requeued."""
 
     WAITS = "waits"
     SUPERSEDED = "superseded"
     ENDED = "ended"
     GONE = "gone"
     UNREADABLE = "unreadable"
-    NO_WAKEUP = "no_wakeup"
+    NO_MESSAGE = "no_wakeup"
 
 
-class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """A parked message, its conversion as it is now, and what to do. Only one that waits can be requeued."""
+class ResolvedDeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter, its conversion as it is now, and what an administrator can do."""
 
     message: DeadLetter
     conversion: Conversion | None
-    outlook: Resolution
+    resolution: Resolution
     advice: str
 
 
-def explained(message: DeadLetter, conversion: Conversion | None) -> Explained:
-    """What became of a message, by the code and the record as they are now."""
-    outlook, advice = _of_body(message) or _of_conversion(conversion)
-    return Explained(message=message, conversion=conversion, outlook=outlook, advice=advice)
+def resolve(message: DeadLetter, conversion: Conversion | None) -> ResolvedDeadLetter:
+    """Resolve a dead letter; the body is decoded again, because an updated server may read what an older could not."""
+    resolution, advice = _of_body(message) or _of_conversion(conversion)
+    return ResolvedDeadLetter(message=message, conversion=conversion, resolution=resolution, advice=advice)
 
 
 def _of_body(message: DeadLetter) -> tuple[Resolution, str] | None:
-    """Judged anew at each look: a server that was updated since may read what an older one could not."""
     body = message.original()
     if body is None:
-        return Resolution.UNREADABLE, f"It has more than {BODY_KEPT_BYTES} bytes, and no wake-up is that large; drop it"
+        advice = f"The message is larger than {BODY_KEPT_BYTES} bytes, so it is not a conversion message; drop it"
+        return Resolution.UNREADABLE, advice
     try:
         event = decode(body)
     except UnreadableEvent as error:
-        return Resolution.UNREADABLE, f"It cannot be read ({error}); drop it, or update this server and requeue it then"
+        return (
+            Resolution.UNREADABLE,
+            f"The message cannot be read ({error}). Drop it, or update this server and requeue it",
+        )
     if not isinstance(event, ConversionCreated):
-        return Resolution.NO_WAKEUP, "It is a fact for live displays and wakes nobody; drop it"
+        return Resolution.NO_MESSAGE, "The message is a live event, which starts no work; drop it"
     return None
 
 
 def _of_conversion(conversion: Conversion | None) -> tuple[Resolution, str]:
     if conversion is None:
-        return Resolution.GONE, "Its conversion was deleted; drop it"
+        return Resolution.GONE, "The conversion was deleted; drop the message"
     match conversion.status:
         case Status.PENDING:
-            return Resolution.WAITS, "Its wake-up is sent again by itself when it is due; requeueing sends it now"
+            return Resolution.WAITS, "The conversion is pending; its message is sent when it is due, or now if requeued"
         case Status.FAILED | Status.CANCELLED | Status.EXPIRED:
             how = f"`converto retry {conversion.id}`"
-            return Resolution.ENDED, f"Its conversion is {conversion.status}; its owner can run it again with {how}"
+            return Resolution.ENDED, f"The conversion is {conversion.status}; its owner can run it again with {how}"
         case Status.PROCESSING:
-            return Resolution.SUPERSEDED, "A worker runs its conversion now, so it has to wake nobody; drop it"
-    return Resolution.SUPERSEDED, f"Its conversion is {conversion.status}, so it has to wake nobody; drop it"
+            return Resolution.SUPERSEDED, "A worker is running the conversion, so the message is not needed; drop it"
+    return Resolution.SUPERSEDED, f"The conversion is {conversion.status}, so the message is not needed; drop it"

@@ -1,1 +1,1 @@
-"""Messages: dispatch, the outbox, lost messages, and live events to clients."""
+"""Delivery: the sender, dispatch, the outbox, lost messages, and live events to clients."""

@@ -1,6 +1,6 @@
-"""Applies changes and sends what follows from them, without keeping the client waiting. It decides no status.
+"""Applies changes made by requests and publishes what follows from them in the background.
 
-Nothing is lost here: `publish_due` is in the record already, so whatever does not leave now is sent by housekeeping.
+Nothing is lost if that fails: `publish_due` is already in the record, so the outbox sends the message later.
 """
 
 import asyncio
@@ -9,66 +9,52 @@ import structlog
 
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import published
 from converto_core.errors import BusUnavailable, StoreUnavailable
-from converto_core.events import conversion_created, conversion_event
-from converto_core.ids import now_ms
-from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
-from file_service.delivery.outbox import again_ms
+from file_service.delivery.sender import Sender
 
-MOST_UNDER_WAY = 1000
-"""Above this many unfinished publishes the broker is in trouble, and housekeeping sends the rest in batches."""
+MAX_IN_FLIGHT = 1000
+"""With more unfinished publishes than this the broker is in trouble; the outbox then sends the rest in batches."""
 
 log = structlog.get_logger()
 
 
 class Dispatch:
-    """Owns the tasks that publish; `run` has to be running for anything to leave at once."""
+    """Owns the background publishes; they start only while `run` is running."""
 
-    def __init__(
-        self, conversions: ConversionStore, bus: EventBus, *, republish_after_s: float, republish_max_s: float
-    ) -> None:
-        """A wake-up that nobody claimed is due again after the first time, doubled each time up to the second."""
+    def __init__(self, conversions: ConversionStore, sender: Sender) -> None:
         self._conversions = conversions
-        self._bus = bus
-        self._after_s, self._max_s = republish_after_s, republish_max_s
+        self._sender = sender
         self._group: asyncio.TaskGroup | None = None
-        self._under_way = 0
+        self._in_flight = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Accept work until `stopping` is set, then finish what is under way (each call has its own deadline)."""
+        """Accept publishes until `stopping` is set, then finish those in flight (each call has its own deadline)."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             await stopping.wait()
             self._group = None
 
     async def apply(self, change: Change) -> Conversion | None:
-        """Apply a change and tell of it; the record after it, or None when a condition did not hold."""
+        """Apply a change and publish its event; returns None when a condition of the change did not hold."""
         after = await self._conversions.apply(change)
         if after is not None:
-            self.tell(after)
+            self.publish(after)
             log.info("conversion.changed", conversion_id=after.id, status=after.status, file_id=after.file_id)
         return after
 
-    def tell(self, conversion: Conversion) -> None:
-        """Announce the present state to live listeners, and wake a worker when there is work."""
-        if self._group is not None and self._under_way < MOST_UNDER_WAY:
-            self._under_way += 1
-            self._group.create_task(self._send(conversion))
+    def publish(self, conversion: Conversion) -> None:
+        """Start publishing the conversion's event, and its message when one is due."""
+        if self._group is not None and self._in_flight < MAX_IN_FLIGHT:
+            self._in_flight += 1
+            self._group.create_task(self._publish(conversion))
 
-    async def _send(self, conversion: Conversion) -> None:
+    async def _publish(self, conversion: Conversion) -> None:
         try:
-            await self._bus.publish_event(conversion_event(conversion))
+            await self._sender.publish_event(conversion)
             if conversion.publish_due is not None and conversion.family is not None:
-                await self._wake(conversion)
-        finally:
-            self._under_way -= 1
-
-    async def _wake(self, conversion: Conversion) -> None:
-        try:
-            await self._bus.publish(conversion_created(conversion))
-            due_ms = now_ms() + again_ms(conversion, after_s=self._after_s, max_s=self._max_s)
-            await self._conversions.apply(published(conversion, next_due_ms=due_ms))
+                await self._sender.send(conversion)
         except (BusUnavailable, StoreUnavailable) as error:
             log.warning("wakeup.postponed", conversion_id=conversion.id, code=error.stable_code, detail=error.detail)
+        finally:
+            self._in_flight -= 1

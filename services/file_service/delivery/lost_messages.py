@@ -1,7 +1,7 @@
-"""Finds conversions whose confirmed wake-up is gone from its queue, purged or deleted, and lets it leave again.
+"""Finds pending conversions whose confirmed message is gone from its queue (purged or deleted) and makes it due again.
 
-A queue without messages while conversions of it wait is the sign. It may be wrong for a moment (a slot has just been
-handed one), and then costs one refused claim. It changes no status and publishes nothing itself.
+The sign is an empty queue while conversions of that queue are pending. It can be wrong for a moment, when a worker slot
+has just received the message; the extra message then costs one refused claim.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,14 @@ from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
 BATCH = 200
-SETTLED_MS = 3000  # younger ones may be on their way
+MIN_AGE_MS = 3000
+"""The message of a younger conversion may still be on its way to the queue."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class LostMessages:
-    """Compares each empty queue with the conversions that should be in it."""
+    """Compares each empty queue with the conversions whose messages should be in it."""
 
     def __init__(self, conversions: ConversionStore, bus: EventBus, *, now_ms: Callable[[], int]) -> None:
         self._conversions = conversions
@@ -29,26 +30,25 @@ class LostMessages:
         self._now_ms = now_ms
 
     async def sweep(self) -> int:
-        """Look once; how many wake-ups are due again. A large backlog is refilled in batches as workers drain it."""
-        if not await self._woken(None, None, limit=1):
-            return 0
-        found = 0
-        for family in Family:
-            for lane in Lane:
-                found += await self._look(family, lane)
-        return found
+        """Check all queues once and return how many messages are due again.
 
-    async def _look(self, family: Family, lane: Lane) -> int:
-        waiting = await self._woken(family, lane, limit=BATCH)
-        if not waiting or await self._bus.backlog(family, lane):
+        A large backlog is refilled in batches, as workers drain it.
+        """
+        if not await self._published(None, None, limit=1):
             return 0
-        woken = sum([await self._wake(conversion) for conversion in waiting])
-        log.warning("wakeups.lost", family=family.value, lane=lane.value, count=woken)
-        return woken
+        return sum([await self._check_queue(family, lane) for family in Family for lane in Lane])
 
-    async def _woken(self, family: Family | None, lane: Lane | None, *, limit: int) -> list[Conversion]:
-        before_ms = self._now_ms() - SETTLED_MS
+    async def _check_queue(self, family: Family, lane: Lane) -> int:
+        pending = await self._published(family, lane, limit=BATCH)
+        if not pending or await self._bus.backlog(family, lane):
+            return 0
+        count = sum([await self._republish(conversion) for conversion in pending])
+        log.warning("wakeups.lost", family=family.value, lane=lane.value, count=count)
+        return count
+
+    async def _published(self, family: Family | None, lane: Lane | None, *, limit: int) -> list[Conversion]:
+        before_ms = self._now_ms() - MIN_AGE_MS
         return await self._conversions.published(family, lane, changed_before_ms=before_ms, limit=limit)
 
-    async def _wake(self, conversion: Conversion) -> bool:
+    async def _republish(self, conversion: Conversion) -> bool:
         return await self._conversions.apply(republish_now(conversion, now_ms=self._now_ms())) is not None

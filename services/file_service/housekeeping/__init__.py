@@ -1,1 +1,1 @@
-"""What runs on a schedule: sweeps, the reaper, and retention."""
+"""Scheduled work: sweeps, the reaper, and retention."""

@@ -1,4 +1,4 @@
-"""`python -m file_service.housekeeping`: the sweeps without the API; see `--once` and `--dry-run`."""
+"""`python -m file_service.housekeeping` runs the sweeps without the API; see `--once` and `--dry-run`."""
 
 import argparse
 import asyncio
@@ -24,7 +24,7 @@ from file_service.housekeeping.schedule import repeat_all
 from file_service.housekeeping.sweeps import Sweep, Sweeps
 from file_service.wiring import build_wiring
 
-DONE, SERVER_AWAY, WRONG_USE = 0, 1, 2
+DONE, DEPENDENCY_AWAY, USAGE_ERROR = 0, 1, 2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("file_service.housekeeping")
 
@@ -37,7 +37,7 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
         stores,
         objects,
         bus,
-        confirm_upload=_confirming(settings, stores, objects, bus),
+        confirm_upload=_confirm_upload(settings, stores, objects, bus),
         walks_whole_bucket=arguments.once or arguments.dry_run,
     )
     try:
@@ -53,32 +53,34 @@ async def _work(sweeps: Sweeps, arguments: argparse.Namespace) -> int:
     chosen = [sweep for sweep in sweeps.all if sweep.name in named]
     if unknown := named - {sweep.name for sweep in chosen}:
         known = ", ".join(sweep.name for sweep in sweeps.all)
-        sys.stderr.write(f"There is no sweep {', '.join(sorted(unknown))}. There are: {known}\n")
-        return WRONG_USE
+        sys.stderr.write(f"Unknown sweep: {', '.join(sorted(unknown))}. Available sweeps: {known}\n")
+        return USAGE_ERROR
     if arguments.dry_run:
-        return await _tell(chosen, is_json=arguments.json)
+        return await _dry_run(chosen, is_json=arguments.json)
     if not arguments.once:
         await repeat_all(sweeps, chosen)
-    done = await sweeps.once(chosen)
+    done = await sweeps.run_once(chosen)
     log.info("housekeeping.done", **done)
-    return SERVER_AWAY if sweeps.failing else DONE
+    return DEPENDENCY_AWAY if sweeps.failing else DONE
 
 
-async def _tell(chosen: Sequence[Sweep], *, is_json: bool) -> int:
+async def _dry_run(chosen: Sequence[Sweep], *, is_json: bool) -> int:
     try:
-        await DryRun(sys.stdout.write, is_json=is_json, now_ms=now_ms()).tell(chosen)
+        await DryRun(sys.stdout.write, is_json=is_json, now_ms=now_ms()).report(chosen)
     except DependencyUnavailable as error:
-        sys.stderr.write(f"The list is not complete: {error.public_message} ({error.detail})\n")
-        return SERVER_AWAY
+        sys.stderr.write(
+            f"The list is incomplete: {error.public_message} ({error.detail}). Run the command again later\n"
+        )
+        return DEPENDENCY_AWAY
     return DONE
 
 
-def _confirming(settings: Settings, stores: MongoStores, objects: ObjectStore, bus: EventBus) -> ConfirmUpload:
-    """The same use case that the API offers; what it makes runnable leaves with the next sweep of the outbox."""
-    conversions = build_wiring(settings, stores, objects, bus).conversions
+def _confirm_upload(settings: Settings, stores: MongoStores, objects: ObjectStore, bus: EventBus) -> ConfirmUpload:
+    """Return the use case of the API; the next outbox sweep sends the messages of conversions that it starts."""
+    starter = build_wiring(settings, stores, objects, bus).starter
 
     async def confirm_upload(file_id: str) -> None:
-        await conversions.confirm_upload(None, file_id)
+        await starter.confirm_upload(None, file_id)
 
     return confirm_upload
 
@@ -86,16 +88,18 @@ def _confirming(settings: Settings, stores: MongoStores, objects: ObjectStore, b
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="file_service.housekeeping",
-        description="converto's housekeeping; without options it goes on until it is stopped",
-        epilog="exit status: 0 all done, 1 a server was away, 2 an option or a setting has to change",
+        description="Run converto's housekeeping. Without options it runs until it is stopped.",
+        epilog="Exit status: 0 success, 1 a dependency was unavailable, 2 an option or a setting is invalid.",
     )
-    parser.add_argument("--once", action="store_true", help="run each sweep a single time and end (for a schedule)")
-    parser.add_argument("--dry-run", action="store_true", help="list what would go, change nothing and end")
-    parser.add_argument("--json", action="store_true", help="with --dry-run: one JSON object a line")
-    parser.add_argument("--only", type=_names, metavar="NAMES", help="only these sweeps, separated by commas")
+    parser.add_argument("--once", action="store_true", help="run each sweep once and exit (for a timer)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list what would be removed, without changing anything, and exit"
+    )
+    parser.add_argument("--json", action="store_true", help="with --dry-run: print one JSON object per line")
+    parser.add_argument("--only", type=_names, metavar="NAMES", help="run only these sweeps, separated by commas")
     chosen = parser.parse_args(arguments)
     if chosen.json and not chosen.dry_run:
-        parser.error("--json goes with --dry-run")
+        parser.error("--json requires --dry-run")
     return chosen
 
 
@@ -104,13 +108,13 @@ def _names(text: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of `python -m file_service.housekeeping`; 1 when a server was away, 2 when its user has to change it."""
+    """Run the command and return its exit status: 0, 1 if a dependency was away, or 2 for a usage error."""
     chosen = _parse(arguments)
     try:
         settings = load_settings()
     except ValidationError as error:
-        sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
-        return WRONG_USE
+        sys.stderr.write(f"Some settings are invalid; correct these CONVERTO_... environment variables:\n{error}\n")
+        return USAGE_ERROR
     configure_logging(settings, service="housekeeping")
     if not (chosen.once or chosen.dry_run):
         serve_metrics(settings)

@@ -1,11 +1,11 @@
-"""Tells what housekeeping would take away, thing by thing, and changes nothing. It knows no rule and no server."""
+"""Lists what housekeeping would remove, without changing anything."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from file_service.housekeeping.retention.removal import DAY_S, HOUR_S, Kind, RemovedThing
+from file_service.housekeeping.retention.removal import DAY_S, HOUR_S, Kind, Removed
 from file_service.housekeeping.sweeps import Sweep
 
 IN_THE_OBJECT_STORE = {Kind.OBJECT, Kind.UPLOAD}
@@ -13,7 +13,7 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One thing that would go."""
+    """One record, object or upload that would be removed."""
 
     sweep: str
     kind: Kind
@@ -24,7 +24,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """All that would go. Records are those that go or end; objects include unfinished uploads."""
+    """Totals. Records include those that would expire; objects include unfinished uploads."""
 
     records: int
     objects: int
@@ -32,53 +32,54 @@ class Total(msgspec.Struct, frozen=True):
 
 
 class DryRun:
-    """Writes one line for each thing that would go, and a sum. What two sweeps would take is told and counted once."""
+    """Writes one line per removal and a total; what two sweeps would remove is listed and counted once."""
 
     def __init__(self, write: Callable[[str], object], *, is_json: bool, now_ms: int) -> None:
-        """`write` gets each line with its end; `now_ms` is the time by which ages are told."""
+        """`write` gets each line with its line end; ages are relative to `now_ms`."""
         self._write = write
         self._is_json = is_json
         self._now_ms = now_ms
-        self._told: set[tuple[Kind, str]] = set()
+        self._seen: set[tuple[Kind, str]] = set()
         self._counts: Counter[bool] = Counter()
         self._size_bytes = 0
 
-    async def tell(self, sweeps: Sequence[Sweep]) -> Total:
-        """Go through the sweeps that take something away; raises `DependencyUnavailable`."""
+    async def report(self, sweeps: Sequence[Sweep]) -> Total:
+        """List the removals of these sweeps and return the totals; raises `DependencyUnavailable`."""
         for sweep in sweeps:
-            if sweep.departures is None:
+            if sweep.removals is None:
                 continue
-            async for departure in sweep.departures():
-                for leaving in departure.leaving:
-                    self._tell_once(sweep.name, leaving)
+            async for removal in sweep.removals():
+                for removed in removal.removed:
+                    self._report_once(sweep.name, removed)
         total = Total(self._counts[False], self._counts[True], self._size_bytes)
-        self._write_line({"total": total}, _sum_of(total))
+        self._write_line({"total": total}, _total_text(total))
         return total
 
-    def _tell_once(self, sweep: str, leaving: RemovedThing) -> None:
-        if (leaving.kind, leaving.id) in self._told:
+    def _report_once(self, sweep: str, removed: Removed) -> None:
+        if (removed.kind, removed.id) in self._seen:
             return
-        self._told.add((leaving.kind, leaving.id))
-        self._counts[leaving.kind in IN_THE_OBJECT_STORE] += 1
-        self._size_bytes += leaving.size_bytes
-        age_s = max(self._now_ms - leaving.since_ms, 0) // 1000
-        line = Line(sweep, leaving.kind, leaving.id, age_s, leaving.size_bytes, leaving.reason)
-        self._write_line(line, _text_of(line))
+        self._seen.add((removed.kind, removed.id))
+        self._counts[removed.kind in IN_THE_OBJECT_STORE] += 1
+        self._size_bytes += removed.size_bytes
+        age_s = max(self._now_ms - removed.since_ms, 0) // 1000
+        line = Line(sweep, removed.kind, removed.id, age_s, removed.size_bytes, removed.reason)
+        self._write_line(line, _line_text(line))
 
     def _write_line(self, structured: object, text: str) -> None:
         self._write((msgspec.json.encode(structured).decode() if self._is_json else text) + "\n")
 
 
-def _text_of(line: Line) -> str:
+def _line_text(line: Line) -> str:
     size = _size(line.size_bytes) if line.size_bytes else "-"
     return f"{line.sweep:<15}  {line.kind:<16}  {_age(line.age_s):>8}  {size:>9}  {line.id}  ({line.reason})"
 
 
-def _sum_of(total: Total) -> str:
+def _total_text(total: Total) -> str:
     if not total.records and not total.objects:
-        return "Nothing would go."
+        return "Nothing would be removed."
     return (
-        f"Would go: {total.records} records, {total.objects} objects, {_size(total.size_bytes)}. Nothing was changed."
+        f"{total.records} records and {total.objects} objects ({_size(total.size_bytes)}) would be removed. "
+        "This was a dry run: nothing was changed."
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads records oldest first, a page at a time, however many there are and whether or not they go meanwhile."""
+"""Reads any number of records oldest first, a page at a time, even if records are removed meanwhile."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -17,10 +17,10 @@ Record = TypeVar("Record", bound=_Identified)
 async def pages(
     read: Callable[[int, int], Awaitable[list[Record]]], time_of: Callable[[Record], int | None]
 ) -> AsyncIterator[list[Record]]:
-    """Pages of `read(from_ms, limit)`, which answers oldest first by `time_of`; each record comes once.
+    """Yield pages of `read(from_ms, limit)`, which returns records oldest first by `time_of`; each record comes once.
 
-    The next page begins at the last time seen, because a place in a list would shift when records go. Records of one
-    and the same millisecond may fill a page: then the page grows.
+    The next page starts at the last time seen, because an offset would shift when records are removed. If records of
+    the same millisecond fill a page, the page size is doubled.
     """
     from_ms, limit, seen = 0, BATCH, set[str]()
     while found := await read(from_ms, limit):

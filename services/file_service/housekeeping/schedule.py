@@ -1,4 +1,4 @@
-"""Runs the sweeps that nobody asks for: each repeats at its own interval, in any number of processes."""
+"""Repeats each sweep at its own interval, in any number of processes."""
 
 import asyncio
 import random
@@ -24,25 +24,25 @@ async def run_housekeeping(
     *,
     confirm_upload: ConfirmUpload | None = None,
 ) -> None:
-    """Repeat all sweeps until cancelled, each in its own rhythm, so that a slow server delays only what needs it."""
+    """Repeat all sweeps concurrently until cancelled; a slow dependency delays only the sweeps that need it."""
     sweeps = Sweeps(settings, stores, objects, bus, confirm_upload=confirm_upload)
     await repeat_all(sweeps, sweeps.all)
 
 
 async def repeat_all(sweeps: Sweeps, chosen: Sequence[Sweep]) -> None:
-    """Repeat these sweeps until cancelled."""
+    """Repeat these sweeps until cancelled, each at its own interval."""
     async with asyncio.TaskGroup() as repeating:
         for sweep in chosen:
             repeating.create_task(_repeat(sweeps, sweep), name=f"sweep {sweep.name}")
 
 
 async def _repeat(sweeps: Sweeps, sweep: Sweep) -> None:
-    # The quick ones begin at once; the slow ones need not meet them, and those of other processes, at the start.
+    # A short random delay, so that slow sweeps do not all start together, nor with those of other processes.
     await asyncio.sleep(sweep.interval_s * random.uniform(0, 0.1))  # noqa: S311 - jitter keeps no secret
     while True:
         try:
-            await sweeps.survive(sweep)
-        except Exception:  # process entry of a sweep: a bug in one of them must not end the others
+            await sweeps.run(sweep)
+        except Exception:  # process entry of a sweep: a bug in one must not stop the others
             log.exception("sweep.broken", sweep=sweep.name)
-        # Jitter, so that many processes do not sweep in step.
+        # Jitter, so that many processes do not sweep at the same time.
         await asyncio.sleep(sweep.interval_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter keeps no secret

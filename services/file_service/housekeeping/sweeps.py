@@ -1,4 +1,4 @@
-"""What housekeeping consists of: the named sweeps, and how each survives a server that is away. It knows no HTTP."""
+"""All housekeeping sweeps by name; a sweep whose dependency is away is logged and retried at its next turn."""
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -18,30 +18,32 @@ from file_service.housekeeping.reaper import Reaper
 from file_service.housekeeping.retention.abandoned_uploads import ConfirmUpload
 from file_service.housekeeping.retention.removal import Removal
 from file_service.housekeeping.retention.rules import retention_rules
-from file_service.wiring import Stores
+from file_service.wiring import Stores, build_sender
 
-LOST_WAKEUPS_INTERVAL_S = 5.0
-PARKING_ROUNDS = 5  # nobody waits for a dead letter: the outbox wakes its conversion anyhow
-QUICK_S, SLOW_S = 60.0, 600.0  # what lies for days need not be looked at every second
+LOST_MESSAGES_INTERVAL_S = 5.0
+DEAD_LETTER_ROUNDS = 5
+"""Dead letters are not urgent: the outbox sends the message of their conversion again anyway."""
+QUICK_S, SLOW_S = 60.0, 600.0
+"""The longest intervals of retention rules, whose retention times are mostly days."""
 QUICK = {"uploads", "results", "workers"}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """One chore: its name, how often it runs, and the call that does it once and tells how much it did.
+    """A named sweep; `run` does it once and returns how much was done.
 
-    `departures` tells what would go, for a dry run; a chore that takes nothing away has none.
+    `removals` yields what would be removed, for a dry run; it is None for a sweep that removes nothing.
     """
 
     name: str
     interval_s: float
     run: Callable[[], Awaitable[int]]
-    departures: Callable[[], AsyncGenerator[Removal, None]] | None = None
+    removals: Callable[[], AsyncGenerator[Removal, None]] | None = None
 
 
 class Sweeps:
-    """All sweeps over one set of servers. Each keeps what it has to remember between two runs."""
+    """Builds all sweeps; each keeps its own state between two runs."""
 
     def __init__(
         self,
@@ -55,60 +57,54 @@ class Sweeps:
         monotonic: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = ids.now_ms,
     ) -> None:
-        """`confirm_upload(file_id)` is called for bytes that arrived although nobody confirmed them.
+        """`confirm_upload(file_id)` is called for bytes that arrived without a confirmation.
 
-        `walks_whole_bucket` is for a process that ends after one round; others go on where their last sweep ended.
+        `walks_whole_bucket` is for a process that runs one round; otherwise each sweep continues where the last ended.
         """
+        sender = build_sender(settings, stores, bus, now_ms=now_ms)
         self.reaper = Reaper(
             stores.conversions,
-            bus,
+            sender,
             lease_s=settings.lease_s,
             max_lost=settings.max_lost,
             sweep_interval_s=settings.sweep_interval_s,
             monotonic=monotonic,
             now_ms=now_ms,
         )
-        self.outbox = Outbox(
-            stores.conversions,
-            bus,
-            republish_after_s=settings.republish_after_s,
-            republish_max_s=settings.republish_max_s,
-            monotonic=monotonic,
-            now_ms=now_ms,
-        )
-        self.lost_wakeups = LostMessages(stores.conversions, bus, now_ms=now_ms)
+        self.outbox = Outbox(stores.conversions, bus, sender, monotonic=monotonic, now_ms=now_ms)
+        self.lost_messages = LostMessages(stores.conversions, bus, now_ms=now_ms)
         self.retention = retention_rules(
             settings,
             stores,
             objects,
-            bus,
+            sender,
             confirm_upload=confirm_upload,
             now_ms=now_ms,
             walks_whole_bucket=walks_whole_bucket,
         )
         self.uploads, self.results, self.workers = (self.retention[name] for name in ("uploads", "results", "workers"))
-        self.parking = DeadLetterCollector(
+        self.dead_letters = DeadLetterCollector(
             stores.dead_letters, stores.conversions, bus, retention_s=settings.parked_retention_s, now_ms=now_ms
         )
         self._failing: set[str] = set()
-        self._all = self._listed(settings)
+        self._all = self._build_all(settings)
 
     @property
     def all(self) -> Sequence[Sweep]:
-        """Every sweep, in the order in which a single round runs them: what is reaped leaves in the same round."""
+        """Every sweep, in the order of a round: the outbox sends what the reaper has returned in the same round."""
         return self._all
 
     @property
     def failing(self) -> frozenset[str]:
-        """Names of the sweeps whose last run met a server that was away."""
+        """Names of the sweeps whose last run found a dependency away."""
         return frozenset(self._failing)
 
-    async def once(self, only: Sequence[Sweep] = ()) -> dict[str, int]:
-        """One round of everything, or of these; how much each sweep did."""
-        return {sweep.name: await self.survive(sweep) for sweep in only or self._all}
+    async def run_once(self, only: Sequence[Sweep] = ()) -> dict[str, int]:
+        """Run one round of all or of these sweeps; returns how much each has done."""
+        return {sweep.name: await self.run(sweep) for sweep in only or self._all}
 
-    async def survive(self, sweep: Sweep) -> int:
-        """Run one sweep; a server that is away is said once when it goes and once when it is back."""
+    async def run(self, sweep: Sweep) -> int:
+        """Run one sweep; an outage is logged once when it begins and once when it ends."""
         try:
             done = await sweep.run()
         except DependencyUnavailable as error:
@@ -121,7 +117,7 @@ class Sweeps:
         self._failing.discard(sweep.name)
         return done
 
-    def _listed(self, settings: Settings) -> tuple[Sweep, ...]:
+    def _build_all(self, settings: Settings) -> tuple[Sweep, ...]:
         often_s = settings.sweep_interval_s
         periods_s = {
             "uploads": settings.upload_deadline_s,
@@ -140,17 +136,17 @@ class Sweeps:
         }
         return (
             Sweep("reaper", often_s, self.reaper.sweep),
-            Sweep("lost_wakeups", max(LOST_WAKEUPS_INTERVAL_S, often_s), self.lost_wakeups.sweep),
+            Sweep("lost_wakeups", max(LOST_MESSAGES_INTERVAL_S, often_s), self.lost_messages.sweep),
             Sweep("outbox", often_s, self.outbox.sweep),
-            Sweep("parking", PARKING_ROUNDS * often_s, self.parking.sweep),
+            Sweep("parking", DEAD_LETTER_ROUNDS * often_s, self.dead_letters.sweep),
             *(
-                Sweep(name, _seldom_s(name, periods_s[name], often_s), rule.sweep, rule.departures)
+                Sweep(name, _interval_s(name, periods_s[name], often_s), rule.sweep, rule.removals)
                 for name, rule in self.retention.items()
             ),
         )
 
 
-def _seldom_s(name: str, period_s: float, often_s: float) -> float:
-    """Often enough for the period, and never more often than the quick sweeps."""
+def _interval_s(name: str, period_s: float, often_s: float) -> float:
+    """Return a tenth of the retention time, within the bounds of quick and slow sweeps."""
     longest_s = QUICK_S if name in QUICK else SLOW_S
     return max(min(longest_s, max(period_s, 10.0) / 10), often_s)

@@ -1,1 +1,1 @@
-"""HTTP: routes, request and response bodies, problem details, and the layers around them."""
+"""HTTP: routes, request and response bodies, problem details, and middleware."""

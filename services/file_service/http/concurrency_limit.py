@@ -1,7 +1,7 @@
-"""Concurrency limit for requests of one kind: how many are taken, and how many there may be at this moment.
+"""An adaptive limit on how many requests of one kind are served at the same time.
 
-There are fewer while a server behind us is out of breath: calls that miss their deadline open its breaker, and then
-nobody is served for seconds. With fewer at once all that are let in are served in time.
+The limit shrinks while a dependency is too slow: calls that miss their deadline would open its circuit breaker, and
+then nobody is served for seconds. With fewer requests at once, all admitted requests finish in time.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,17 +13,17 @@ import structlog
 from converto_infra.metrics import SERVED_NOW, SHED
 
 QUIET_S = 1.0
-"""A burst is over when nothing was refused for this long."""
-LEAST = 4
-"""With fewer, a database that is merely slow would look as if it were away."""
+"""A burst of refusals is over when nothing was refused for this long."""
+MIN_LIMIT = 4
+"""With an even lower limit, a database that is merely slow would look as if it were down."""
 SHRINK, SHRINK_EVERY_S = 0.7, 0.5
-"""All who were let in together miss their deadline together: that is one sign, not many."""
+"""Requests admitted together miss their deadline together, so they count as one sign of overload."""
 
 log = structlog.get_logger()
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests of a kind are being served, how many may be now, and how many were refused since the start."""
+    """Requests of one kind: served now, the current limit, and refused since the start."""
 
     kind: str
     active: int
@@ -32,57 +32,57 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConcurrencyLimit:
-    """As many places as requests of one kind may be served at once."""
+    """A limit that starts at its configured maximum and adapts below it."""
 
     def __init__(self, kind: str, limit: int, clock: Callable[[], float]) -> None:
-        """`kind` is for the log."""
-        self._kind, self._limit, self._clock = kind, limit, clock
+        """`kind` labels logs and metrics; `clock` counts monotonic seconds."""
+        self._kind, self._max_limit, self._clock = kind, limit, clock
         self._active = self._refused = self._refused_in_burst = 0
         self._refused_at_s = 0.0
-        self._room = float(limit)
+        self._limit = float(limit)
         self._shrunk_at_s = clock() - SHRINK_EVERY_S
 
     @property
     def is_full(self) -> bool:
-        """True when another one has to be refused."""
-        return self._active >= int(self._room)
+        """True when the next request must be refused."""
+        return self._active >= int(self._limit)
 
     def report(self) -> Load:
-        """Counts, for metrics and tests."""
-        return Load(kind=self._kind, active=self._active, limit=int(self._room), refused=self._refused)
+        """Return the current counts."""
+        return Load(kind=self._kind, active=self._active, limit=int(self._limit), refused=self._refused)
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold one place."""
+    def admitted(self) -> Iterator[None]:
+        """Count one request as being served."""
         self._end_burst()
         self._active += 1
-        self._tell()
+        self._export()
         try:
             yield
         finally:
             self._active -= 1
-            self._tell()
+            self._export()
 
     def shrink(self) -> None:
-        """One that was let in waited in vain: let in fewer."""
+        """Lower the limit after a request missed its deadline, at most once per `SHRINK_EVERY_S`."""
         if self._clock() - self._shrunk_at_s >= SHRINK_EVERY_S:
             self._shrunk_at_s = self._clock()
-            self._room = max(self._room * SHRINK, min(LEAST, self._limit))
+            self._limit = max(self._limit * SHRINK, min(MIN_LIMIT, self._max_limit))
 
     def grow(self) -> None:
-        """One was served: after as many as there are places, there is one more."""
-        self._room = min(self._room + 1 / self._room, self._limit)
+        """Raise the limit after a served request; a full round of requests raises it by one."""
+        self._limit = min(self._limit + 1 / self._limit, self._max_limit)
 
     def refuse(self, request_id: str) -> None:
-        """Count one refusal; the first of a burst is worth a line in the log."""
+        """Count a refusal and log the first of a burst."""
         self._refused += 1
         SHED.labels(self._kind).inc()
         self._refused_in_burst += 1
         self._refused_at_s = self._clock()
         if self._refused_in_burst == 1:
-            log.warning("requests.shed", kind=self._kind, limit=int(self._room), request_id=request_id)
+            log.warning("requests.shed", kind=self._kind, limit=int(self._limit), request_id=request_id)
 
-    def _tell(self) -> None:
+    def _export(self) -> None:
         SERVED_NOW.labels(self._kind).set(self._active)
 
     def _end_burst(self) -> None:

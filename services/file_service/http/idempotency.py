@@ -1,7 +1,7 @@
-"""One answer for a repeated request: Idempotency-Key, remembered per owner. It knows no route.
+"""Replays the answer of a POST that is repeated with the same Idempotency-Key, per owner.
 
-The ids of what a request may create are part of its reservation. So a repetition after a lost answer, or after its
-server died half-way, finds what was created and cannot create it a second time.
+The reservation of a key holds the ids of the records that the request may create. A repeated request, after a lost
+response or a crash half-way, finds those records instead of creating them again.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from converto_core.ports.stores import AccessStore
 from file_service.http.problem_details import FieldError, InvalidFields, problem_of
 
 STALE_AFTER_MS = 5_000
-"""A reservation this old is taken over: its server died, or is slow; serving twice with the same ids does no harm."""
-LONGEST_KEY = 255
-MOST_LEFT = 1000
+"""An older reservation is taken over, as its server died or is slow; serving twice with the same ids is harmless."""
+MAX_KEY_LENGTH = 255
+MAX_ABANDONED = 1000
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes back to the client: a status, a body and, for something new, its address."""
+    """A response to store and replay; `location` is the URL of a new resource."""
 
     status: int
     body: bytes
@@ -32,8 +32,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as far as repetition goes: who asked what, and under which key."""
+class IdempotentRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a request that identify a repetition; `key` is the Idempotency-Key."""
 
     owner: str
     path: str
@@ -45,40 +45,40 @@ Work = Callable[[NewIds], Awaitable[Answer]]
 
 
 class Idempotency:
-    """Remembers final answers in the database, so that any API instance can repeat them."""
+    """Stores final answers in the database, so that any API process can replay them."""
 
     def __init__(self, access: AccessStore, *, ttl_s: int) -> None:
-        """`ttl_s`: how long an answer is remembered."""
+        """`ttl_s` is how long an answer is stored."""
         self._access = access
         self._ttl_ms = ttl_s * 1000
-        self._left: dict[str, None] = {}
-        """Reservations whose work has ended here, but which a database out of breath did not take back."""
+        self._abandoned: dict[str, None] = {}
+        """Reservations whose work has ended here, but which the database was too slow to store or to release."""
 
-    async def once(self, asked: Asked, content: Any, work: Work) -> Answer:
-        """Do the work, or repeat the answer it had. `content` is what must be equal in a repetition.
+    async def once(self, request: IdempotentRequest, content: Any, work: Work) -> Answer:
+        """Do the work, or replay its earlier answer; a repetition must have equal `content`.
 
-        Raises `IdempotencyMismatch` for other content under the same key, `RequestInFlight` while it is being served.
+        Raises `IdempotencyMismatch` for other content with the same key, `RequestInFlight` while the first is served.
         """
-        if asked.key is None:
+        if request.key is None:
             return await work(_new_ids())
-        if not (0 < len(asked.key) <= LONGEST_KEY and asked.key.isascii() and asked.key.isprintable()):
+        if not (0 < len(request.key) <= MAX_KEY_LENGTH and request.key.isascii() and request.key.isprintable()):
             raise InvalidFields(
-                [FieldError("Idempotency-Key", f"must be 1 to {LONGEST_KEY} printable ASCII characters")]
+                [FieldError("Idempotency-Key", f"must be 1 to {MAX_KEY_LENGTH} printable ASCII characters")]
             )
-        claim = self._claim(asked, content)
+        claim = self._claim(request, content)
         try:
             kept = await self._access.claim_answer(claim, stale_before_ms=claim.claimed_at - STALE_AFTER_MS)
         except DependencyUnavailable:
-            self._leave(claim)  # it may be stored all the same
+            self._abandon(claim)  # it may have been stored nevertheless
             raise
-        is_ours = kept.claim == claim.claim or self._takes_up(kept, claim)
-        return await self._serve(asked, kept, work) if is_ours else _replay(claim, kept)
+        is_first = kept.claim == claim.claim or self._takes_over(kept, claim)
+        return await self._serve(request, kept, work) if is_first else _replay(claim, kept)
 
-    def _claim(self, asked: Asked, content: Any) -> RememberedAnswer:
-        fingerprint = hashlib.sha256(asked.path.encode() + b"\n" + msgspec.json.encode(content, order="sorted"))
+    def _claim(self, request: IdempotentRequest, content: Any) -> RememberedAnswer:
+        fingerprint = hashlib.sha256(request.path.encode() + b"\n" + msgspec.json.encode(content, order="sorted"))
         now = now_ms()
         return RememberedAnswer(
-            id=f"{asked.owner}:{asked.key}",
+            id=f"{request.owner}:{request.key}",
             body_sha256=fingerprint.hexdigest(),
             claimed_at=now,
             expires_at=now + self._ttl_ms,
@@ -86,22 +86,20 @@ class Idempotency:
             new_ids=_new_ids(),
         )
 
-    async def _serve(self, asked: Asked, claim: RememberedAnswer, work: Work) -> Answer:
-        is_settled = False
+    async def _serve(self, request: IdempotentRequest, claim: RememberedAnswer, work: Work) -> Answer:
+        is_done = False
         try:
             answer = await work(claim.new_ids)
-            is_settled = await self._remember(claim, answer)
+            is_done = await self._remember(claim, answer)
         except ConvertoError as error:
             if _is_final(error):
-                problem = problem_of(error, instance=asked.path, request_id=asked.request_id)
-                is_settled = await self._remember(
-                    claim, Answer(status=problem.status, body=msgspec.json.encode(problem))
-                )
+                problem = problem_of(error, instance=request.path, request_id=request.request_id)
+                is_done = await self._remember(claim, Answer(status=problem.status, body=msgspec.json.encode(problem)))
             raise
         finally:
-            # Also on cancellation (the client went away): a reservation without a server would block the key.
-            if not is_settled:
-                await self._give_back(claim)
+            # Also on cancellation (the client disconnected): a reservation that nobody serves would block the key.
+            if not is_done:
+                await self._release(claim)
         return answer
 
     async def _remember(self, claim: RememberedAnswer, answer: Answer) -> bool:
@@ -109,25 +107,25 @@ class Idempotency:
         try:
             await self._access.remember_answer(done)
         except DependencyUnavailable:
-            self._leave(claim)  # the work is done and its answer is true; a repetition finds the same
+            self._abandon(claim)  # the work is done and the answer is valid; a repetition finds the same records
         return True
 
-    async def _give_back(self, claim: RememberedAnswer) -> None:
+    async def _release(self, claim: RememberedAnswer) -> None:
         try:
             await self._access.release_answer(claim)
         except DependencyUnavailable:
-            self._leave(claim)  # another server takes it over when it is stale
+            self._abandon(claim)  # another process takes it over when it is stale
 
-    def _leave(self, claim: RememberedAnswer) -> None:
-        self._left[claim.claim] = None
-        if len(self._left) > MOST_LEFT:
-            del self._left[next(iter(self._left))]
+    def _abandon(self, claim: RememberedAnswer) -> None:
+        self._abandoned[claim.claim] = None
+        if len(self._abandoned) > MAX_ABANDONED:
+            del self._abandoned[next(iter(self._abandoned))]
 
-    def _takes_up(self, kept: RememberedAnswer, claim: RememberedAnswer) -> bool:
-        """True for one repetition of a request that ended here: nobody is serving it any more."""
-        is_same = kept.status == 0 and kept.body_sha256 == claim.body_sha256 and kept.claim in self._left
+    def _takes_over(self, kept: RememberedAnswer, claim: RememberedAnswer) -> bool:
+        """Return True once for a reservation abandoned here, which nobody serves any more."""
+        is_same = kept.status == 0 and kept.body_sha256 == claim.body_sha256 and kept.claim in self._abandoned
         if is_same:
-            del self._left[kept.claim]
+            del self._abandoned[kept.claim]
         return is_same
 
 
@@ -141,7 +139,9 @@ def _is_final(error: ConvertoError) -> bool:
 
 def _replay(claim: RememberedAnswer, known: RememberedAnswer) -> Answer:
     if known.body_sha256 != claim.body_sha256:
-        raise IdempotencyMismatch("This Idempotency-Key was used for another request; take a new one")
+        raise IdempotencyMismatch("This Idempotency-Key was already used for a different request; use a new key")
     if known.status == 0:
-        raise RequestInFlight("The first request with this Idempotency-Key is still being served; ask again shortly")
+        raise RequestInFlight(
+            "An earlier request with this Idempotency-Key is still being processed; repeat the request in a moment"
+        )
     return Answer(status=known.status, body=known.body.encode(), location=known.location, is_replayed=True)

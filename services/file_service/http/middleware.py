@@ -1,4 +1,4 @@
-"""The outermost layer of HTTP: request ids, security headers, one log line per request. It knows no route."""
+"""The outermost ASGI middleware: request ids, security headers, one log line per request."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from converto_infra.telemetry import context
 
 SAFE_ID = re.compile(rb"^[A-Za-z0-9._:/+=@-]{1,128}$")
 QUIET = ("/api/health", "/api/docs")
-"""Load balancers ask these every few seconds; their lines would bury the others, as those of shed requests would."""
+"""Not logged: load balancers request these every few seconds. Shed requests are not logged either."""
 
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
@@ -30,28 +30,28 @@ log = structlog.get_logger()
 
 
 class RequestMiddleware:
-    """Wraps the whole application, so that even an unknown address gets an id, headers and a log line."""
+    """Wraps the whole application, so that even a 404 gets a request id, headers and a log line."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Serve one ASGI request."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
-        seen = _Seen(send, request_id)
+        response = _Response(send, request_id)
         try:
             with context(request_id=request_id):
-                await self._app(scope, receive, seen.send)
+                await self._app(scope, receive, response.send)
         finally:
-            _log(scope, seen)
+            _log(scope, response)
 
 
-class _Seen:
-    """Adds the headers on the way out and remembers what is worth a log line."""
+class _Response:
+    """Adds the headers to a response and records its status and duration."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -60,14 +60,14 @@ class _Seen:
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
-        """Pass a message on."""
+        """Pass an ASGI message on, with the headers added to the first one."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = self._with_headers(list(message.get("headers", ())))
         await self._send(message)
 
     def duration_ms(self) -> float:
-        """Since the request came in."""
+        """Return the milliseconds since the request arrived."""
         return round((time.perf_counter() - self._started) * 1000, 1)
 
     def _with_headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -83,7 +83,7 @@ def _request_id(scope: HTTPScope) -> str:
     return uuid4().hex
 
 
-def _log(scope: HTTPScope, seen: _Seen) -> None:
+def _log(scope: HTTPScope, response: _Response) -> None:
     path: Any = scope["path"]
     if path.startswith(QUIET) or scope.get("is_shed"):
         return
@@ -91,7 +91,7 @@ def _log(scope: HTTPScope, seen: _Seen) -> None:
         "request.served",
         method=scope["method"],
         path=path,
-        status=seen.status,
-        duration_ms=seen.duration_ms(),
-        request_id=seen.request_id,
+        status=response.status,
+        duration_ms=response.duration_ms(),
+        request_id=response.request_id,
     )

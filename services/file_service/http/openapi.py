@@ -1,4 +1,4 @@
-"""The API's description: what the framework knows of the handlers, completed with bodies, queries and security."""
+"""Builds the OpenAPI description: Litestar's own, completed with bodies, queries, headers and security."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -7,23 +7,27 @@ import msgspec
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 
-from file_service.http.dead_letter_bodies import DeadLetterChoice
 from file_service.http.routes.catalogue import FormatsQuery
-from file_service.http.routes.conversions import ConversionPage, OutputQuery
+from file_service.http.routes.conversions import ConversionPage
 from file_service.http.routes.dead_letters import DeadLetterPage
 from file_service.http.routes.events import EventsQuery
 from file_service.http.routes.files import FilePage
-from file_service.http.schemas import FormFields, NewConversion, NewFile, NewPlan, Nothing, PartNumbers, Uploaded
+from file_service.http.routes.outputs import OutputQuery
+from file_service.http.schemas.catalogue import NewPlan
+from file_service.http.schemas.conversions import FormFields, NewConversion
+from file_service.http.schemas.dead_letters import DeadLetterChoice
+from file_service.http.schemas.fields import Nothing
+from file_service.http.schemas.files import NewFile, PartNumbers, Uploaded
 
 SNAPSHOT: Final = Path(__file__).with_name("openapi.json")
-"""Kept in the repository, so that each change of the contract is seen in review; a test holds it current."""
+"""Kept in the repository, so that reviews show every change of the API; a test checks that it is current."""
 CONFIG: Final = OpenAPIConfig(
     title="converto",
     version="1.0.0",
     description=(
-        "Turn files into other files: announce a file, send its bytes straight to the object store, follow the "
-        "conversion, fetch the result. Errors are problem+json (RFC 9457) with a stable `code`. POST requests may "
-        "carry an `Idempotency-Key`, so that repeating them is safe."
+        "Convert files: create a conversion, upload the source file directly to the object store, follow the "
+        "conversion, download the outputs. Errors are problem+json (RFC 9457) with a stable `code`. POST requests may "
+        "carry an `Idempotency-Key`, which makes repeating them safe."
     ),
     operation_id_creator=lambda handler, _method, _path: handler.handler_name,
     use_handler_docstrings=True,
@@ -52,13 +56,13 @@ _QUERIES: Final[dict[str, type[msgspec.Struct]]] = {
 }
 _HEADERS: Final = {
     "get_conversion": [
-        ("If-None-Match", "The ETag you know: 304 while nothing changed"),
-        ("Prefer", "`wait=20`: answer when the conversion is done, or after 20 seconds"),
+        ("If-None-Match", "The ETag of an earlier response; 304 if nothing has changed"),
+        ("Prefer", "`wait=20` responds when the conversion has ended, or after 20 seconds"),
     ],
-    "follow_conversion": [("Last-Event-ID", "The last event you saw")],
-    "follow_all": [("Last-Event-ID", "The last event you saw: the snapshot then holds what finished since")],
+    "follow_conversion": [("Last-Event-ID", "The id of the last event you received")],
+    "follow_all": [("Last-Event-ID", "If given, the snapshot also holds conversions that ended lately")],
 }
-_EVERY_POST: Final = [("Idempotency-Key", "The same key and request get the same answer for 24 hours")]
+_EVERY_POST: Final = [("Idempotency-Key", "A repeated request with the same key gets the same response for 24 hours")]
 _REFERENCE: Final = "#/components/schemas/{name}"
 _ID: Final = "019b2c5e-6f0a-7c31-9d52-3f1c5c0d7a10"
 _EXAMPLES: Final[dict[str, Any]] = {
@@ -90,30 +94,24 @@ _PROBLEM_EXAMPLE: Final = {
     "errors": [],
 }
 _SECURITY: Final = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of converto (cvt_…)"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A converto API key (cvt_…)"},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
 
 def describe(app: Litestar) -> dict[str, Any]:
-    """OpenAPI 3.1 of an application that was built with `CONFIG`."""
-    described: dict[str, Any] = app.openapi_schema.to_schema()
+    """Return the OpenAPI 3.1 description of an application built with `CONFIG`."""
+    description: dict[str, Any] = app.openapi_schema.to_schema()
     schemas, components = msgspec.json.schema_components(list(_BODIES.values()), ref_template=_REFERENCE)
     references = dict(zip(_BODIES, schemas, strict=True))
-    known = described["components"]["schemas"]
+    known = description["components"]["schemas"]
     known.update({name: schema for name, schema in components.items() if name not in known})
     known["Problem"]["examples"] = [_PROBLEM_EXAMPLE]
-    described["components"]["securitySchemes"] = _SECURITY
-    for path, operations in described["paths"].items():
+    description["components"]["securitySchemes"] = _SECURITY
+    for path, operations in description["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation, references)
-    return described
-
-
-def for_swagger_ui(described: dict[str, Any]) -> dict[str, Any]:
-    """The same for Swagger UI 4, which reads OpenAPI 3.0 only: its version, and `nullable` instead of a null type."""
-    rewritten: dict[str, Any] = _without_null_types(described)
-    return {**rewritten, "openapi": "3.0.3"}
+    return description
 
 
 def _complete(path: str, method: str, operation: dict[str, Any], references: dict[str, Any]) -> None:
@@ -126,14 +124,14 @@ def _complete(path: str, method: str, operation: dict[str, Any], references: dic
     if name in references:
         operation["requestBody"] = _request_body(name, references[name])
     if path in {"/api/health", "/api/health/ready"}:
-        operation["responses"]["503"] = {**operation["responses"]["200"], "description": "Something is away"}
+        operation["responses"]["503"] = {**operation["responses"]["200"], "description": "A dependency is unavailable"}
     if operation["responses"].get("307"):
         operation["responses"]["307"] = {
-            "description": "The address to fetch it from",
+            "description": "Redirect to a presigned URL",
             "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
         }
     if name == "get_conversion":
-        operation["responses"]["304"] = {"description": "Nothing changed"}
+        operation["responses"]["304"] = {"description": "Not modified"}
 
 
 def _request_body(name: str, reference: dict[str, Any]) -> dict[str, Any]:
@@ -171,19 +169,3 @@ def _with_format(parameter: dict[str, Any]) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 999_999}
         return {**parameter, "schema": schema, "example": 1}
     return {**parameter, "schema": {"type": "string", "format": "uuid"}, "example": _ID}
-
-
-def _without_null_types(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_without_null_types(entry) for entry in schema]
-    if not isinstance(schema, dict):
-        return schema
-    rewritten = {key: _without_null_types(value) for key, value in schema.items()}
-    if isinstance(rewritten.get("type"), list):
-        rewritten["type"] = next((one for one in rewritten["type"] if one != "null"), "string")
-        rewritten["nullable"] = True
-    for word in ("oneOf", "anyOf"):
-        if {"type": "null"} in rewritten.get(word, []):
-            rewritten[word] = [entry for entry in rewritten[word] if entry != {"type": "null"}]
-            rewritten["nullable"] = True
-    return rewritten

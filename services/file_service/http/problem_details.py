@@ -1,4 +1,4 @@
-"""Every error as `application/problem+json` (RFC 9457). It knows HTTP and the error tree, no route and no use case."""
+"""Turns every error into `application/problem+json` (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Any
@@ -20,20 +20,20 @@ from converto_core.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
-"""What a client is asked to wait when a dependency is away and does not say itself when to come back."""
+"""`Retry-After` for a dependency that is away, unless its error says how long to wait."""
 
 log = structlog.get_logger()
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One field at fault: a JSON Pointer into the body, or the name of a header, query or form field."""
+    """One invalid field: a JSON Pointer into the body, or the name of a header, query or form field."""
 
     pointer: str
     message: str
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong, for programs (`code`, `retryable`) and for people (`detail`)."""
+    """An error for programs (`code`, `retryable`) and for people (`detail`)."""
 
     type: str
     title: str
@@ -47,7 +47,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvalidFields(InvalidRequest):
-    """Raised when single fields are at fault; names each of them."""
+    """Raised for invalid fields; lists each of them."""
 
     def __init__(self, errors: list[FieldError], message: str | None = None) -> None:
         """`message` defaults to the first error's."""
@@ -56,7 +56,7 @@ class InvalidFields(InvalidRequest):
 
 
 class MalformedRequest(InvalidRequest):
-    """Raised when the body is not even JSON, or a form is not even a form."""
+    """Raised when the body is not valid JSON or not a valid form."""
 
     code = "malformed_request"
     title = "The request body cannot be read"
@@ -64,16 +64,16 @@ class MalformedRequest(InvalidRequest):
 
 
 class MalformedId(InvalidRequest):
-    """Raised when an id in the address is not a UUID."""
+    """Raised when an id in the path is not a UUID."""
 
     code = "malformed_id"
-    title = "This is not an id that converto gives out"
+    title = "The id is malformed"
     http_status = 400
 
 
 def problem_of(error: Exception, *, instance: str, request_id: str) -> Problem:
-    """The public face of any exception; what is not ours shows nothing of itself."""
-    status, code, title, detail = _face(error)
+    """Return the problem for any exception; unexpected exceptions reveal no details."""
+    status, code, title, detail = _status_code_title_detail(error)
     return Problem(
         type=f"urn:converto:problem:{code}",
         title=title,
@@ -88,7 +88,7 @@ def problem_of(error: Exception, *, instance: str, request_id: str) -> Problem:
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """Headers that belong to an error: when to come back, how to authenticate, which methods exist."""
+    """Return the headers for an error: `Retry-After`, `WWW-Authenticate` or `Allow`."""
     if isinstance(error, DependencyUnavailable | Overloaded | TooManyPending):
         return {"Retry-After": str(max(1, round(getattr(error, "retry_after_s", RETRY_AFTER_S) or RETRY_AFTER_S)))}
     if isinstance(error, RequestInFlight):
@@ -101,7 +101,7 @@ def headers_of(error: Exception) -> dict[str, str]:
 
 
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """The HTTP border: the last place an exception can reach."""
+    """Handle every exception that leaves a route."""
     problem = problem_of(error, instance=request.url.path, request_id=request_id_of(request))
     _log(error, problem)
     return Response(
@@ -110,12 +110,12 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[A
 
 
 def request_id_of(request: Request[Any, Any, Any]) -> str:
-    """The id that the outermost layer gave to this request."""
+    """Return the id that `RequestMiddleware` gave to this request."""
     return str(request.scope.get("request_id", ""))
 
 
 def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """What a handler documents: 401, 500 and 503 can always happen, the others are its own."""
+    """Return OpenAPI responses for these statuses, and for 401, 500 and 503, which every route may return."""
     return {
         status: ResponseSpec(
             Problem, description=HTTPStatus(status).phrase, media_type=MEDIA_TYPE, generate_examples=False
@@ -124,26 +124,36 @@ def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def _face(error: Exception) -> tuple[int, str, str, str]:
+def _status_code_title_detail(error: Exception) -> tuple[int, str, str, str]:
     if isinstance(error, ConvertoError):
         return error.http_status, error.stable_code, type(error).title, error.public_message
     if isinstance(error, ValidationException):
         return 422, InvalidRequest.code, InvalidRequest.title, error.detail
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _http_face(error)
-    return 500, ConvertoError.code, ConvertoError.title, "Please try again; if it stays, tell us the request_id"
+        return _of_http_error(error)
+    return (
+        500,
+        ConvertoError.code,
+        ConvertoError.title,
+        "An unexpected error occurred. Try again; if it persists, report the request_id",
+    )
 
 
-def _http_face(error: HTTPException) -> tuple[int, str, str, str]:
+def _of_http_error(error: HTTPException) -> tuple[int, str, str, str]:
     match error.status_code:
         case 400:
             return 400, MalformedRequest.code, MalformedRequest.title, error.detail
         case 404:
-            return 404, "not_found", "Nothing lives at this address", "See /api/docs for the addresses there are"
+            return 404, "not_found", "There is no such resource", "No route has this path; see /api/docs for all routes"
         case 405:
-            return 405, "method_not_allowed", "This address does not know this method", error.detail
+            return 405, "method_not_allowed", "This method is not allowed", error.detail
         case 413:
-            return 413, "too_large", "The request is too large", "The body is larger than this address accepts"
+            return (
+                413,
+                "too_large",
+                "The request is too large",
+                "The body is larger than this route accepts; see /api/docs for its limits",
+            )
     return error.status_code, "bad_request", HTTPStatus(error.status_code).phrase, error.detail
 
 

@@ -1,4 +1,4 @@
-"""How records are shown: from what the stores keep to what clients see. It knows no HTTP."""
+"""Turns stored records into response bodies."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,40 +11,39 @@ from converto_core.conversion.history import Entry, History
 from converto_core.conversion.record import Conversion, Output, Status, readable_name
 from converto_core.errors import ConversionError, ConvertoError
 from converto_core.files.record import File
-from file_service.http.schemas import (
+from file_service.http.schemas.catalogue import SlotBody, WorkerBody
+from file_service.http.schemas.conversions import (
     AttemptBody,
     ConversionBody,
     ErrorBody,
-    FileBody,
     HistoryBody,
     HistoryEntryBody,
     Links,
     OutputBody,
     OutputLink,
     SecondsBody,
-    SlotBody,
-    WorkerBody,
 )
+from file_service.http.schemas.files import FileBody
 
 
 class Views(msgspec.Struct, frozen=True, kw_only=True):
-    """`base` is what stands before each path, such as `/api/v1` or `https://convert.example.org/api/v1`."""
+    """`base` is the prefix of all links, such as `/api/v1` or `https://convert.example.org/api/v1`."""
 
     base: str
     retention_ms: int
 
     def conversion(self, conversion: Conversion) -> ConversionBody:
-        """A conversion as clients see it."""
+        """Return the body of a conversion."""
         return conversion_body(conversion, base=self.base, retention_ms=self.retention_ms)
 
 
 def file_body(file: File) -> FileBody:
-    """A file as clients see it."""
+    """Return the body of a file."""
     return msgspec.convert(file, FileBody, from_attributes=True)
 
 
 def worker_body(worker: Worker, own_ids: Collection[str]) -> WorkerBody:
-    """A worker as one client sees it: only this client's own conversions have an id."""
+    """Return the body of a worker; only the conversions in `own_ids` are identified."""
     fields: dict[str, Any] = {name: getattr(worker, name) for name in WorkerBody.__struct_fields__}
     fields["running"] = [_slot_body(slot, own_ids) for slot in worker.running]
     fields["offers"] = sorted({offer.converter for offer in worker.offers})
@@ -52,7 +51,7 @@ def worker_body(worker: Worker, own_ids: Collection[str]) -> WorkerBody:
 
 
 def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> ConversionBody:
-    """A conversion as clients see it. `base` stands before each link, `retention_ms` is how long results are kept."""
+    """Return the body of a conversion, whose results are kept for `retention_ms`."""
     fields: dict[str, Any] = {
         name: getattr(conversion, name) for name in ConversionBody.__struct_fields__ if hasattr(conversion, name)
     }
@@ -72,7 +71,7 @@ def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> 
 
 
 def history_body(history: History) -> HistoryBody:
-    """A history as clients see it."""
+    """Return the body of a history."""
     return HistoryBody(history=[_entry_body(entry) for entry in history.entries], missing=history.missing)
 
 
@@ -82,7 +81,7 @@ def _entry_body(entry: Entry) -> HistoryEntryBody:
 
 
 def output_link(output: Output, *, url: str, expires_at: int) -> OutputLink:
-    """A result with its address."""
+    """Return the body of an output with its download URL."""
     fields = {name: getattr(output, name) for name in OutputBody.__struct_fields__}
     return OutputLink(**fields, url=url, expires_at=expires_at)
 
@@ -100,7 +99,7 @@ def _error(conversion: Conversion) -> ErrorBody | None:
 
 
 def _remaining(conversion: Conversion) -> SecondsBody | None:
-    """As of the last beat, so that a record which has not changed is shown unchanged (and keeps its ETag)."""
+    """Estimate as of the last heartbeat, so that an unchanged record keeps its body and ETag."""
     if conversion.status is not Status.PROCESSING or conversion.started_at is None:
         return None
     found = remaining(conversion.percent, (conversion.updated_at - conversion.started_at) / 1000)
@@ -135,6 +134,6 @@ def _retryable_codes(error: type[ConvertoError]) -> set[str]:
     return set().union(*deeper, {error.code} if error.retryable else set())
 
 
-# Codes that narrow a class have none of their own.
+# Codes passed to a more general error class, which the tree of classes does not contain.
 _NARROWED = {"worker_lost", "upload_abandoned", "insufficient_storage", "internal_error"}
 _RETRYABLE_CODES = frozenset(_retryable_codes(ConvertoError)) | _NARROWED

@@ -1,1 +1,1 @@
-"""Files: presigned uploads, confirmation, originals."""
+"""File use cases: presigned uploads, confirmation, downloads."""

@@ -1,9 +1,8 @@
-"""Use cases of files: create, upload in one or many parts, confirm, list, fetch, delete. It knows no HTTP.
+"""Use cases of files: create, upload in one or many parts, confirm, list, download, delete.
 
-No byte of a presigned upload passes through here: of a confirmed file only both ends (64 KiB each) are looked at.
+The bytes of a presigned upload go from the client to the object store; confirmation reads only both ends of the file.
 """
 
-import asyncio
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,23 +10,15 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from converto_core.errors import (
-    BadSource,
-    Conflict,
-    DuplicateKey,
-    NotFound,
-    TooLarge,
-    UploadIncomplete,
-    UploadRefused,
-)
+from converto_core.errors import Conflict, DuplicateKey, NotFound, TooLarge, UploadIncomplete, UploadRefused
 from converto_core.files.record import File, FileStatus
-from converto_core.formats import BY_NAME, Format, extension_of
+from converto_core.formats import Format, extension_of
 from converto_core.ids import now_ms
 from converto_core.object_keys import source_key
-from converto_core.ports.objects import ObjectInfo, ObjectStore, PresignedRequest, UploadedPart
+from converto_core.ports.objects import ObjectInfo, ObjectStore, PresignedRequest
 from converto_core.ports.stores import FileStore
-from converto_engines.sniffing import containers, sniff
-from file_service.http.schemas import (
+from converto_engines.sniffing import sniff
+from file_service.http.schemas.files import (
     ArrivedPart,
     ArrivedParts,
     MultipartUpload,
@@ -37,17 +28,18 @@ from file_service.http.schemas import (
     UploadBody,
 )
 from file_service.uploads.naming import clean_filename
+from file_service.uploads.verification import Verification, detected_fields, mismatch, multipart_of
 
 ANY_TYPE = "application/octet-stream"
-MOST_PARTS = 10_000
-"""S3's limit of parts in one upload."""
+MAX_PARTS = 10_000
+"""S3's limit for one multipart upload."""
 MIB = 1024**2
 
 log = structlog.get_logger()
 
 
 class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a file may be, and from which size on it is uploaded in parts of which size. All in bytes."""
+    """The largest file, the size above which a file is uploaded in parts, and the part size; all in bytes."""
 
     max_file_bytes: int
     multipart_threshold_bytes: int
@@ -55,17 +47,18 @@ class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Files:
-    """What can be done with files. Every call is made for one owner; another owner's file does not exist."""
+    """Creates, confirms, reads and deletes files, each for one owner; files of other owners raise `NotFound`."""
 
     def __init__(self, files: FileStore, objects: ObjectStore, limits: UploadLimits) -> None:
         self._files = files
         self._objects = objects
         self._limits = limits
+        self._verification = Verification(objects)
 
     async def create(self, owner: str, new: NewFile, file_id: str) -> tuple[File, UploadBody | None]:
-        """A record that waits for its bytes, and how to send them. Raises `UploadRefused`, `TooLarge`.
+        """Create a record and return it with how to upload its bytes; raises `UploadRefused`, `TooLarge`.
 
-        A file that an earlier try of the same request has stored is found again; without upload once it has arrived.
+        A repeated request gets the record of the first one, without an upload if the bytes have arrived since.
         """
         file = self._new(owner, new, file_id)
         if self._is_multipart(new):
@@ -78,97 +71,98 @@ class Files:
         return file, await self._upload_request(file) if is_awaited else None
 
     def check(self, new: NewFile) -> None:
-        """Raises what `create` would raise for this declaration."""
+        """Raise the error that `create` would raise for this file."""
         if new.size_bytes == 0:
-            raise UploadRefused("The file is empty (0 bytes)", code="empty_file")
+            raise UploadRefused("The file is empty (0 bytes); choose a file with content", code="empty_file")
         if new.size_bytes > self._limits.max_file_bytes:
             raise TooLarge(
-                f"The file has {new.size_bytes} bytes; this server takes up to {self._limits.max_file_bytes}"
+                f"The file is {new.size_bytes} bytes, but this server accepts {self._limits.max_file_bytes} at most"
             )
 
     async def get(self, owner: str, file_id: str) -> File:
-        """The file; raises `NotFound`, also for a deleted one."""
+        """Return the file; raises `NotFound`, also if it was deleted."""
         file = await self._files.get(file_id, owner=owner)
         if file is None or file.status is FileStatus.DELETED:
-            raise NotFound("No file of yours has this id")
+            raise NotFound("You have no file with this id")
         return file
 
     async def find(self, owner: str, *, after: str | None, limit: int) -> list[File]:
-        """Newest first."""
+        """Return one page of files, newest first."""
         return await self._files.find(owner=owner, after=after, limit=limit)
 
     async def fresh_upload(self, owner: str, file_id: str) -> tuple[File, UploadBody]:
-        """The same upload with new expiry times; raises `Conflict` when the file is there already."""
+        """Return the upload with new expiry times; raises `Conflict` if the file has been uploaded."""
         file = await self._awaiting(owner, file_id)
         if file.part_size_bytes is not None and file.upload_id is None:
             file = await self._restart_multipart(file)
         return file, await self._upload_request(file)
 
     async def presign_parts(self, owner: str, file_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
-        """One request per part number; raises `Conflict` when this upload is not one in parts."""
+        """Return one presigned request per part number; raises `Conflict` unless this is a multipart upload."""
         file = await self._awaiting(owner, file_id)
-        upload_id, _, part_count = _multipart(file)
+        upload_id, _, part_count = multipart_of(file)
         beyond = [number for number in part_numbers if number > part_count]
         if beyond:
-            raise Conflict(f"The upload has {part_count} parts; there is no part {beyond[0]}")
+            raise Conflict(f"There is no part {beyond[0]}; this upload has {part_count} parts, counted from 1")
         return await self._objects.presign_parts(file.key, upload_id, part_numbers)
 
     async def arrived_parts(self, owner: str, file_id: str) -> ArrivedParts:
-        """What the object store has of an upload in parts, so that it can go on."""
+        """Return the parts that the object store has, so that the upload can resume."""
         file = await self._awaiting(owner, file_id)
-        upload_id, part_size_bytes, part_count = _multipart(file)
+        upload_id, part_size_bytes, part_count = multipart_of(file)
         arrived = await self._objects.list_parts(file.key, upload_id)
         parts = [msgspec.convert(part, ArrivedPart, from_attributes=True) for part in arrived]
         return ArrivedParts(parts=parts, part_size_bytes=part_size_bytes, part_count=part_count)
 
     async def download(self, owner: str, file_id: str) -> PresignedRequest:
-        """A request that fetches the original, always as an attachment; raises `UploadIncomplete`."""
+        """Return the presigned download of the original, as an attachment; raises `UploadIncomplete`."""
         file = await self.get(owner, file_id)
         if file.status is not FileStatus.UPLOADED:
-            raise UploadIncomplete("The file has not been uploaded yet")
+            raise UploadIncomplete("The file has not been uploaded yet, so it cannot be downloaded")
         return await self._objects.presign_get(
             file.key, filename=file.filename, content_type=file.detected_type or ANY_TYPE
         )
 
     async def confirm(self, owner: str | None, file_id: str, parts: Sequence[PartEtag] | None = None) -> File:
-        """The file, once its bytes are seen to be there and as declared. Safe to repeat.
+        """Verify the uploaded bytes and return the file; safe to repeat.
 
-        Raises `UploadIncomplete` while bytes are missing, `UploadRefused` (`size_mismatch`, `checksum_mismatch`) when
-        they are other ones: these are removed, and the client may upload again.
+        Raises `UploadIncomplete` while bytes are missing, and `UploadRefused` (`size_mismatch`, `checksum_mismatch`) if
+        they are not the declared ones. Wrong bytes are deleted, and the client may upload again.
         """
         file = await self._any_owner(file_id) if owner is None else await self.get(owner, file_id)
         if file.status is FileStatus.UPLOADED:
             return file
         if file.upload_id is not None:
-            await self._join_parts(file, parts)
+            await self._verification.join_parts(file, parts)
         found = await self._objects.head(file.key)
         if found is None:
-            raise UploadIncomplete("The file has not arrived in the object store yet; upload it, then confirm again")
+            raise UploadIncomplete("The object store does not have the file yet; upload it, then confirm again")
         await self._check_bytes(file, found)
-        return await self._mark_uploaded(file, found)
+        assign = {**await self._verification.detect(file), "upload_id": None}
+        if found.sha256 is not None:
+            assign["sha256"] = found.sha256
+        return await self._mark_uploaded(file, assign)
 
     async def store_form_upload(
-        self, owner: str, new: NewFile, path: Path, sniffed: sniff.Sniffed, file_id: str
+        self, owner: str, new: NewFile, path: Path, sniffed: sniff.Sniffed, *, file_id: str
     ) -> File:
-        """A file whose bytes came with the request: stored, hashed in the same pass, confirmed. The record is first."""
+        """Store the bytes sent with a form, hashed in the same pass; the record is created first."""
         file = await self._insert(self._new(owner, new, file_id))
         digest = await self._objects.upload(
             path, file.key, content_type=file.declared_type or ANY_TYPE, filename=file.filename
         )
-        assign = {**_seen(sniffed, file.filename), "sha256": digest.sha256, "sha512": digest.sha512}
-        return await self._settle(file, assign)
+        assign = {**detected_fields(sniffed, file.filename), "sha256": digest.sha256, "sha512": digest.sha512}
+        return await self._mark_uploaded(file, assign)
 
     async def identify(self, file: File) -> Format:
-        """What an uploaded file is; raises `BadSource` when it cannot be converted, whatever the target."""
-        if file.detected_format is not None:
-            return BY_NAME[file.detected_format]
-        return sniff.decide(file.filename, await self._sniff(file))
+        """Return the format of an uploaded file; raises `BadSource` if no conversion accepts it."""
+        return await self._verification.identify(file)
 
     async def delete(self, owner: str, file_id: str) -> File:
-        """Mark it deleted, then remove its objects; repeating removes what a first try left. Raises `NotFound`."""
+        """Mark the file deleted, then delete its objects; safe to repeat after a failure. Raises `NotFound`."""
         file = await self._files.get(file_id, owner=owner)
         if file is None:
-            raise NotFound("No file of yours has this id")
+            raise NotFound("You have no file with this id")
         assign = {"status": FileStatus.DELETED, "updated_at": now_ms()}
         alive = {FileStatus.AWAITING_UPLOAD, FileStatus.UPLOADED}
         await self._files.update(file.id, version=file.version, expected=alive, assign=assign)
@@ -179,7 +173,7 @@ class Files:
         return file
 
     async def _insert(self, file: File) -> File:
-        """Store it, or find the one that an earlier try of the same request has stored."""
+        """Insert the record, or return the one that an earlier attempt of the same request has stored."""
         try:
             await self._files.insert(file)
         except DuplicateKey:
@@ -211,7 +205,7 @@ class Files:
         return new.size_bytes > self._limits.multipart_threshold_bytes
 
     def _part_size_bytes(self, size_bytes: int) -> int:
-        needed = math.ceil(size_bytes / MOST_PARTS)
+        needed = math.ceil(size_bytes / MAX_PARTS)
         return max(self._limits.part_size_bytes, math.ceil(needed / MIB) * MIB)
 
     async def _upload_request(self, file: File) -> UploadBody:
@@ -229,13 +223,13 @@ class Files:
     async def _awaiting(self, owner: str, file_id: str) -> File:
         file = await self.get(owner, file_id)
         if file.status is not FileStatus.AWAITING_UPLOAD:
-            raise Conflict("The file is uploaded already; create a new file to upload another one")
+            raise Conflict("The file has already been uploaded; create a new file to upload other bytes")
         return file
 
     async def _any_owner(self, file_id: str) -> File:
         file = await self._files.get(file_id)
         if file is None or file.status is FileStatus.DELETED:
-            raise NotFound("There is no such file")
+            raise NotFound("There is no file with this id")
         return file
 
     async def _restart_multipart(self, file: File) -> File:
@@ -247,72 +241,17 @@ class Files:
         after = await self._files.update(file.id, version=file.version, expected=waiting, assign=assign)
         return after or await self._any_owner(file.id)
 
-    async def _join_parts(self, file: File, untrusted_parts: Sequence[PartEtag] | None) -> None:
-        upload_id, _, part_count = _multipart(file)
-        arrived = await self._objects.list_parts(file.key, upload_id)
-        if not arrived and await self._objects.head(file.key) is not None:
-            return  # joined by an earlier confirmation that did not come to its end
-        missing = sorted(set(range(1, part_count + 1)) - {part.part_number for part in arrived})
-        if missing:
-            raise UploadIncomplete(f"{len(missing)} of {part_count} parts have not arrived, the first is {missing[0]}")
-        named = [UploadedPart(part_number=part.part_number, etag=part.etag) for part in untrusted_parts or ()]
-        await self._objects.complete_multipart(file.key, upload_id, named or arrived)
-
     async def _check_bytes(self, file: File, found: ObjectInfo) -> None:
-        refusal = _refusal(file, found)
+        refusal = mismatch(file, found)
         if refusal is None:
             return
-        # Other bytes than declared must not stay where a later confirmation or a worker would find them.
+        # Wrong bytes must not stay where a later confirmation or a worker would find them.
         await self._objects.delete([file.key])
         if file.upload_id is not None:
             await self._assign(file, {"upload_id": None, "updated_at": now_ms()})
         raise refusal
 
-    async def _mark_uploaded(self, file: File, found: ObjectInfo) -> File:
-        assign = {**_seen(await self._sniff(file), file.filename), "upload_id": None}
-        if found.sha256 is not None:
-            assign["sha256"] = found.sha256
-        return await self._settle(file, assign)
-
-    async def _settle(self, file: File, assign: dict[str, object]) -> File:
-        settled = await self._assign(file, {**assign, "status": FileStatus.UPLOADED, "updated_at": now_ms()})
-        log.info("file.uploaded", file_id=file.id, size_bytes=file.size_bytes, detected_format=settled.detected_format)
-        return settled
-
-    async def _sniff(self, file: File) -> sniff.Sniffed:
-        window = sniff.WINDOW_BYTES
-        starts = (0,) if file.size_bytes <= window else (0, file.size_bytes - window)
-        ends = await asyncio.gather(
-            *(self._objects.read_range(file.key, start=start, length=window) for start in starts)
-        )
-        head, tail = ends[0], ends[-1]
-        names: tuple[str, ...] = ()
-        offset = containers.ole2_directory_offset(head)
-        if offset is not None and window <= offset < file.size_bytes:
-            names = containers.stream_names(await self._objects.read_range(file.key, start=offset, length=window))
-        return sniff.sniff(head, tail=tail, filename=file.filename, names=names, size_bytes=file.size_bytes)
-
-
-def _multipart(file: File) -> tuple[str, int, int]:
-    if file.upload_id is None or file.part_size_bytes is None:
-        raise Conflict("This file is not uploaded in parts; POST /api/v1/files/{id}/upload tells how to send it")
-    return file.upload_id, file.part_size_bytes, math.ceil(file.size_bytes / file.part_size_bytes)
-
-
-def _refusal(file: File, found: ObjectInfo) -> UploadRefused | None:
-    if found.size_bytes != file.size_bytes:
-        message = f"The upload has {found.size_bytes} bytes but {file.size_bytes} were declared; please upload it again"
-        return UploadRefused(message, code="size_mismatch")
-    if found.sha256 and file.declared_sha256 and found.sha256.lower() != file.declared_sha256:
-        message = "The upload's SHA-256 is not the declared one: it was damaged on the way; please upload it again"
-        return UploadRefused(message, code="checksum_mismatch")
-    return None
-
-
-def _seen(sniffed: sniff.Sniffed, filename: str) -> dict[str, object]:
-    """`detected_format` stays empty for what cannot be converted, so that each request is told the reason."""
-    try:
-        detected = sniff.decide(filename, sniffed).name
-    except BadSource:
-        detected = None
-    return {"detected_type": sniffed.mime_type, "detected_format": detected}
+    async def _mark_uploaded(self, file: File, assign: dict[str, object]) -> File:
+        uploaded = await self._assign(file, {**assign, "status": FileStatus.UPLOADED, "updated_at": now_ms()})
+        log.info("file.uploaded", file_id=file.id, size_bytes=file.size_bytes, detected_format=uploaded.detected_format)
+        return uploaded

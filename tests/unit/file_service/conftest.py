@@ -1,4 +1,4 @@
-"""The file service on memory twins: an HTTP client in the same event loop, and shortcuts for what workers would do."""
+"""The file service with memory adapters: HTTP clients in the same event loop, and stand-ins for workers."""
 
 import asyncio
 import functools
@@ -34,7 +34,7 @@ EXE = b"MZ\x90\x00" + b"\x00" * 56 + b"\x80\x00\x00\x00" + b"\x00" * 64 + b"PE\x
 
 
 def pptx() -> bytes:
-    """The least that is told to be a PowerPoint presentation."""
+    """The smallest file detected as a PowerPoint presentation."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         main = "application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml"
@@ -46,7 +46,7 @@ def pptx() -> bytes:
 
 
 def offers() -> tuple[Offer, ...]:
-    """What an ordinary worker has installed."""
+    """The offers of an ordinary worker."""
     quality = {"type": "integer", "minimum": 1, "maximum": 100}
     return (
         Offer(
@@ -101,8 +101,8 @@ def _routes(max_form_bytes: int) -> Litestar:
     return build_routes(_defaults().model_copy(update={"max_form_bytes": max_form_bytes}))
 
 
-class World:
-    """The service with everything behind it, two owners' keys, and an administrator's."""
+class System:
+    """The service with its memory adapters, and clients of two owners and an administrator."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -116,13 +116,13 @@ class World:
         self.admin = self.client(self.admin_key)
 
     def client(self, key: str | None, **headers: str) -> httpx2.AsyncClient:
-        """A client with this key."""
+        """Return a client with this key."""
         sent = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers}
         transport = httpx2.ASGITransport(app=self.service.asgi, raise_app_exceptions=False)
         return httpx2.AsyncClient(transport=transport, base_url="http://converto.test", headers=sent)
 
     async def put_keys(self) -> None:
-        """Make all keys known."""
+        """Store all keys."""
         for key, owner in ((self.key, "anna"), (self.other_key, "berta"), (self.admin_key, "root")):
             key_id, secret = split_key_text(key) or ("", "")
             is_admin = key == self.admin_key
@@ -136,14 +136,14 @@ class World:
                 )
             )
 
-    def parking(self) -> DeadLetterCollector:
-        """The sweep that stores dead letters."""
+    def collector(self) -> DeadLetterCollector:
+        """Return the sweep that stores dead letters."""
         return DeadLetterCollector(
             self.stores.dead_letters, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms
         )
 
     async def put_worker(self, *slots: Slot) -> None:
-        """A worker that is alive."""
+        """Store a running worker."""
         worker = Worker(
             id="w1", host="h", pid=1, started_at=now_ms(), seen_at=now_ms(), slots=2, sandbox="bubblewrap",
             offers=offers(), running=slots,
@@ -151,18 +151,18 @@ class World:
         await self.stores.workers.put(worker)
 
     async def send(self, upload: dict[str, Any], body: bytes) -> int:
-        """Answer the presigned PUT as the object store would; the status."""
+        """Send the presigned PUT and return the status."""
         fields = {name: upload[name] for name in ("method", "url", "headers", "expires_at")}
         return (await self.objects.send(PresignedRequest(**fields), body)).status
 
     async def fetch(self, url: str) -> bytes:
-        """Answer a presigned GET as the object store would."""
+        """Download by a presigned GET."""
         answer = await self.objects.send(PresignedRequest(method="GET", url=url, headers={}, expires_at=0))
         assert answer.status == 200
         return answer.body
 
     async def announced(self, body: bytes, filename: str, target: str, **fields: Any) -> dict[str, Any]:
-        """A conversion that waits for this file; the answer."""
+        """Create a conversion that waits for this file; returns the response body."""
         wanted = {"target_format": target, "file": {"filename": filename, "size_bytes": len(body)}, **fields}
         answer = await self.api.post("/api/v1/conversions", json=wanted)
         assert answer.status_code == 201, answer.text
@@ -170,7 +170,7 @@ class World:
         return created
 
     async def pending(self, body: bytes = PNG, filename: str = "a.png", target: str = "webp", **fields: Any) -> str:
-        """A conversion whose file is uploaded and confirmed; its id."""
+        """Create a conversion, upload and confirm its file; returns its id."""
         created = await self.announced(body, filename, target, **fields)
         assert await self.send(created["upload"], body) == 200
         answer = await self.api.post(f"/api/v1/files/{created['file']['id']}/uploaded")
@@ -179,24 +179,24 @@ class World:
         return conversion_id
 
     async def record(self, conversion_id: str) -> Conversion:
-        """The record as it is in the store."""
+        """Return the stored record."""
         record = await self.stores.conversions.get(conversion_id)
         assert record is not None
         return record
 
     async def apply(self, change: Change) -> Conversion:
-        """What a worker does."""
+        """Apply a change as a worker would."""
         after = await self.stores.conversions.apply(change)
         assert after is not None
         return after
 
     async def claimed(self, conversion_id: str) -> Conversion:
-        """A worker takes it."""
+        """Claim the conversion as a worker."""
         record = await self.record(conversion_id)
         return await self.apply(claim(conversion_id, token=record.token, worker="w1", now_ms=now_ms()))
 
     async def completed(self, conversion_id: str, *bodies: bytes) -> Conversion:
-        """A worker takes it and finishes with these results."""
+        """Claim and complete the conversion with these outputs."""
         running = await self.claimed(conversion_id)
         outputs = []
         for number, body in enumerate(bodies or (b"result",), 1):
@@ -213,39 +213,39 @@ class World:
         )
 
     async def until(self, holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
-        """Wait for something that happens beside requests."""
+        """Wait for something that happens in the background."""
         async with asyncio.timeout(within_s):
             while not await holds():  # noqa: ASYNC110 - the twins answer at once: others need a turn, not time
                 await asyncio.sleep(0)
 
 
 @asynccontextmanager
-async def running_world(**changed: Any) -> AsyncIterator[World]:
-    """A world with its background tasks, under changed settings."""
+async def running_system(**changed: Any) -> AsyncIterator[System]:
+    """A system with its background tasks, under changed settings."""
     quick = {"sse_poll_s": 0.02, "sse_ping_s": 5.0, "sweep_interval_s": 3600.0}
-    world = World(_defaults().model_copy(update={**quick, **changed}))
-    await world.put_keys()
-    await world.put_worker()
-    async with world.service.running(), world.api, world.stranger, world.admin:
-        yield world
+    system = System(_defaults().model_copy(update={**quick, **changed}))
+    await system.put_keys()
+    await system.put_worker()
+    async with system.service.running(), system.api, system.stranger, system.admin:
+        yield system
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """The service as it is by default, but for quicker streams and no sweeps."""
-    async with running_world() as one:
+async def system() -> AsyncIterator[System]:
+    """The service with default settings, but faster streams and no sweeps."""
+    async with running_system() as one:
         yield one
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Log lines are kept, not printed: rendering them for people costs more than serving the requests."""
+    """Capture log lines: rendering them would cost more than serving the requests."""
     with structlog.testing.capture_logs():
         yield
 
 
 def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem in an answer, checked as far as all problems are alike."""
+    """Check what all problems have in common and return the body."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()
@@ -259,11 +259,11 @@ def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
 
 
 class Events:
-    """A live stream, read event by event through plain ASGI (an HTTP test transport would wait for its end)."""
+    """Reads a live stream event by event through plain ASGI; an HTTP test transport would wait for its end."""
 
-    def __init__(self, world: World, path: str, **headers: str) -> None:
-        self._world, self._path = world, path
-        self._headers = {"authorization": f"Bearer {world.key}", **headers}
+    def __init__(self, system: System, path: str, **headers: str) -> None:
+        self._world, self._path = system, path
+        self._headers = {"authorization": f"Bearer {system.key}", **headers}
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._gone = asyncio.Event()
         self._started: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -280,12 +280,12 @@ class Events:
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
+        """Return the HTTP status."""
         status: int = self.start["status"]
         return status
 
     async def next(self) -> str | None:
-        """The text of the next event or comment; None at the end."""
+        """Return the text of the next event or comment; None at the end."""
         async with asyncio.timeout(5):
             while "\n\n" not in self._text:
                 chunk = await self._chunks.get()

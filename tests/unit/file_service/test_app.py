@@ -1,9 +1,8 @@
-"""Start-up, catalogue, workers, documentation: what the installation says of itself."""
+"""Start-up, catalogue, workers and documentation."""
 
 import json
 
 import msgspec
-import pytest
 from pydantic import SecretStr
 
 from converto_core.access import new_key_text
@@ -11,43 +10,41 @@ from converto_core.catalogue import Slot
 from converto_core.ids import now_ms
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service import app as app_module
 from file_service.__main__ import description
 from file_service.app import FileService, bootstrap_key
-from file_service.http.openapi import SNAPSHOT, for_swagger_ui
-from tests.unit.file_service.conftest import World, problem, running_world
+from file_service.http.openapi import SNAPSHOT
+from tests.unit.file_service.conftest import System, problem, running_system
 
 
-async def test_start_when_database_is_away_then_prepared_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "PREPARE_AGAIN_S", 0.001)
+async def test_start_without_database_is_prepared_later() -> None:
     stores = MemoryStores()
     stores.is_away = True
     key = new_key_text()
     settings = Settings(bootstrap_api_key=SecretStr(key), bootstrap_owner="carla", sweep_interval_s=3600)
-    service = FileService(settings, stores, MemoryObjectStore(), MemoryEventBus())
-    world = World(Settings())
+    service = FileService(settings, stores, MemoryObjectStore(), MemoryEventBus(), prepare_retry_s=0.001)
+    system = System(Settings())
     async with service.running():
-        assert (await service.wiring.doctor.examine()).status == "unavailable"
+        assert (await service.wiring.health.check()).status == "unavailable"
         stores.is_away = False
 
         async def is_prepared() -> bool:
-            return service.wiring.doctor.is_prepared
+            return service.wiring.health.is_prepared
 
-        await world.until(is_prepared)
+        await system.until(is_prepared)
 
         caller = await service.wiring.keys.caller(key)
         assert (caller.owner, caller.is_admin) == ("carla", True)
-        assert (await service.wiring.doctor.examine()).status == "ok"
+        assert (await service.wiring.health.check()).status == "ok"
 
 
-def test_bootstrap_key_when_it_is_no_key_then_none_is_made() -> None:
+def test_malformed_bootstrap_key_is_ignored() -> None:
     assert bootstrap_key(Settings(bootstrap_api_key=SecretStr("hunter2"))) is None
     assert bootstrap_key(Settings()) is None
 
 
-async def test_formats_when_asked_then_routes_with_chains_and_options(world: World) -> None:
-    everything = (await world.api.get("/api/v1/formats")).json()
-    chain = (await world.api.get("/api/v1/formats?source=PPTX&target=png")).json()["routes"]
+async def test_formats_when_asked_then_routes_with_chains_and_options(system: System) -> None:
+    everything = (await system.api.get("/api/v1/formats")).json()
+    chain = (await system.api.get("/api/v1/formats?source=PPTX&target=png")).json()["routes"]
 
     assert {entry["name"] for entry in everything["formats"]} >= {"pptx", "pdf", "png"}
     assert len(everything["routes"]) > 5
@@ -57,14 +54,14 @@ async def test_formats_when_asked_then_routes_with_chains_and_options(world: Wor
     assert (chain[0]["family"], chain[0]["engine"]) == ("office", "pdfium")
 
 
-async def test_formats_when_the_worker_is_gone_then_shown_only_as_sleeping_and_still_accepted(world: World) -> None:
-    """M1: machines that are not always online; what they will do later is accepted, but not shown as running."""
-    (worker,) = await world.stores.workers.seen_since(0)
-    await world.stores.workers.put(msgspec.structs.replace(worker, seen_at=now_ms() - 3_600_000))
+async def test_routes_of_a_stopped_worker_are_hidden_but_accepted(system: System) -> None:
+    """M1: conversions for machines that are not always online are accepted."""
+    (worker,) = await system.stores.workers.seen_since(0)
+    await system.stores.workers.put(msgspec.structs.replace(worker, seen_at=now_ms() - 3_600_000))
 
-    shown = (await world.api.get("/api/v1/formats")).json()["routes"]
-    sleeping = (await world.api.get("/api/v1/formats?sleeping=true")).json()["routes"]
-    accepted = await world.api.post(
+    shown = (await system.api.get("/api/v1/formats")).json()["routes"]
+    sleeping = (await system.api.get("/api/v1/formats?sleeping=true")).json()["routes"]
+    accepted = await system.api.post(
         "/api/v1/conversions", json={"target_format": "pdf", "file": {"filename": "a.pptx", "size_bytes": 5}}
     )
 
@@ -73,25 +70,25 @@ async def test_formats_when_the_worker_is_gone_then_shown_only_as_sleeping_and_s
     assert accepted.status_code == 201
 
 
-async def test_formats_when_format_is_unknown_then_422(world: World) -> None:
-    problem(await world.api.get("/api/v1/formats?source=xyz"), 422, "invalid_request")
+async def test_formats_when_format_is_unknown_then_422(system: System) -> None:
+    problem(await system.api.get("/api/v1/formats?source=xyz"), 422, "invalid_request")
 
 
-async def test_workers_when_they_run_then_shown_with_only_my_conversions_named(world: World) -> None:
-    """M15: what runs where is visible; another owner's conversion has no name."""
-    mine = await world.pending()
-    await world.put_worker(
+async def test_workers_show_only_ids_of_own_conversions(system: System) -> None:
+    """M15: shows what runs where, without the ids of other owners' conversions."""
+    mine = await system.pending()
+    await system.put_worker(
         Slot(conversion_id=mine, started_at=now_ms(), pid=7), Slot(conversion_id="foreign", started_at=now_ms())
     )
 
-    workers = (await world.api.get("/api/v1/workers")).json()["workers"]
+    workers = (await system.api.get("/api/v1/workers")).json()["workers"]
 
     assert workers[0]["offers"] == ["libreoffice", "pdf-document", "pdf-pages", "vips"]
     assert [slot["conversion_id"] for slot in workers[0]["running"]] == [mine, None]
 
 
-async def test_docs_when_opened_then_everything_comes_from_our_own_files(world: World) -> None:
-    async with world.client(None) as client:
+async def test_docs_when_opened_then_everything_comes_from_our_own_files(system: System) -> None:
+    async with system.client(None) as client:
         page = await client.get("/api/docs")
         described = await client.get("/api/openapi.json")
         parts = {
@@ -105,6 +102,8 @@ async def test_docs_when_opened_then_everything_comes_from_our_own_files(world: 
     assert "http://" not in page.text and "https://" not in page.text
     assert "<script>" not in page.text
     assert described.json()["openapi"].startswith("3.1")
+    assert parts["openapi.json"].content == described.content
+    assert 'url: "openapi.json"' in parts["start.js"].text
     assert all(part.status_code == 200 for part in parts.values())
     assert (root.status_code, root.headers["location"]) == (307, "/api/docs")
 
@@ -113,7 +112,7 @@ def test_description_when_built_then_equals_the_snapshot() -> None:
     assert SNAPSHOT.read_text(encoding="utf-8") == description(), "run: python -m file_service openapi"
 
 
-def test_description_when_read_then_every_post_knows_its_body_key_and_problems() -> None:
+def test_every_post_documents_body_key_and_problems() -> None:
     described = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     posts = [path["post"] for path in described["paths"].values() if "post" in path]
 
@@ -136,17 +135,10 @@ def test_description_when_read_then_every_reference_leads_somewhere() -> None:
     assert text.count('"$ref": ') == text.count('"$ref": "#/components/schemas/')
 
 
-def test_description_for_the_page_when_rewritten_then_has_nothing_of_3_1() -> None:
-    rewritten = for_swagger_ui(json.loads(SNAPSHOT.read_text(encoding="utf-8")))
-
-    assert rewritten["openapi"].startswith("3.0")
-    assert '"type": "null"' not in json.dumps(rewritten)
-
-
 async def test_links_when_public_url_is_set_then_they_lead_there() -> None:
-    async with running_world(public_url="https://example.org/converto/") as world:
+    async with running_system(public_url="https://example.org/converto/") as system:
         wanted = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 5}}
 
-        answer = await world.api.post("/api/v1/conversions", json=wanted)
+        answer = await system.api.post("/api/v1/conversions", json=wanted)
 
         assert answer.headers["location"].startswith("https://example.org/converto/api/v1/conversions/")

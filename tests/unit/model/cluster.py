@@ -17,7 +17,8 @@ from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.http.schemas import NewConversion, NewFile
+from file_service.http.schemas.conversions import NewConversion
+from file_service.http.schemas.files import NewFile
 from tests.unit.model.links import Fault
 from tests.unit.model.processes import Api, Engine, Housekeeper, Process, Servers, Worker
 from tests.unit.model.reference_model import CheckedConversions, ReferenceModel
@@ -111,7 +112,7 @@ class Cluster:
     def create_again(self) -> None:
         """The client repeats its last request, as after a lost answer."""
         new = NewConversion(target_format="pdf", file=NewFile(filename="notes.txt", size_bytes=len(SOURCE)))
-        self.api.ask(self.api.wiring.conversions.create(OWNER, new, self._asked))
+        self.api.ask(self.api.wiring.submission.create(OWNER, new, self._asked))
 
     def submit(self, body: bytes = SOURCE) -> None:
         """The usual sequence: create, upload, confirm."""
@@ -123,13 +124,13 @@ class Cluster:
             self.confirm(record)
 
     def confirm(self, record: Conversion) -> None:
-        self.api.ask(self.api.wiring.conversions.confirm_upload(OWNER, record.file_id))
+        self.api.ask(self.api.wiring.starter.confirm_upload(OWNER, record.file_id))
 
     def cancel(self, record: Conversion) -> None:
         self.api.ask(self.api.wiring.records.cancel(OWNER, record.id))
 
     def retry(self, record: Conversion) -> None:
-        self.api.ask(self.api.wiring.conversions.retry(OWNER, record.id))
+        self.api.ask(self.api.wiring.submission.retry(OWNER, record.id))
 
     def delete(self, record: Conversion) -> None:
         self.model.accounts[record.id].removal_asked = True

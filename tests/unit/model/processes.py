@@ -178,7 +178,7 @@ class Housekeeper(Process):
         self._nudge: dict[str, asyncio.Event] = {}
 
         async def confirm_upload(file_id: str) -> None:
-            await wiring.conversions.confirm_upload(None, file_id)
+            await wiring.starter.confirm_upload(None, file_id)
 
         sweeps = Sweeps(
             servers.settings.model_copy(update={"lease_s": lease_s}),
@@ -202,7 +202,7 @@ class Housekeeper(Process):
         while True:
             await self.awake()
             nudge.clear()
-            await sweeps.survive(sweep)
+            await sweeps.run(sweep)
             await self.clock.wait(nudge, sweep.interval_s)
 
 

@@ -1,1 +1,1 @@
-"""The rules by which things go: one file each. A rule only finds what may go; its caller decides whether that goes."""
+"""Retention rules, one per file. A rule only finds what may be removed; its caller decides whether to remove it."""

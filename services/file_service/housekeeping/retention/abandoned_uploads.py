@@ -1,6 +1,6 @@
-"""Uploads that were announced and never came: conversions that wait for them expire, and the files are given up.
+"""Expires conversions and removes files whose upload never arrived.
 
-Bytes that did arrive although nobody said so are confirmed instead (behaviour M1: the client may be gone).
+Bytes that arrived without a confirmation are confirmed instead (behaviour M1: the client may be gone).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,45 +11,44 @@ import structlog
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_upload
 from converto_core.errors import RequestError
-from converto_core.events import conversion_event
 from converto_core.files.record import File, FileStatus
-from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
+from file_service.delivery.sender import Sender
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
+from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
 
 ConfirmUpload = Callable[[str], Awaitable[object]]
-"""Called with a file id whose bytes are there although nobody confirmed them."""
+"""Called with the id of a file whose bytes have arrived without a confirmation."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class AbandonedUploads:
-    """Files that were announced and never arrived, and conversions that wait for them."""
+    """Files whose upload deadline has passed, and the conversions that wait for them."""
 
     def __init__(
         self,
         conversions: ConversionStore,
         files: FileStore,
         objects: ObjectStore,
-        bus: EventBus,
+        sender: Sender,
         *,
         deadline_s: float,
         confirm_upload: ConfirmUpload | None,
         now_ms: Callable[[], int],
     ) -> None:
-        """Without `confirm_upload`, uploads that did arrive are left alone for the file service."""
+        """Without `confirm_upload`, uploads that have arrived are left to the file service."""
         self._conversions = conversions
         self._files = files
         self._objects = objects
-        self._bus = bus
+        self._sender = sender
         self._deadline_s = deadline_s
         self._confirm_upload = confirm_upload
         self._now_ms = now_ms
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
-        """What waits first, then the files, both oldest first. A confirmation is a departure that nothing leaves by."""
+    async def removals(self, now_ms: int) -> AsyncIterator[Removal]:
+        """Yield conversions, then files, oldest first; a confirmation is a removal that removes nothing."""
         before_ms = now_ms - int(self._deadline_s * 1000)
 
         async def read_waiting(from_ms: int, limit: int) -> list[Conversion]:
@@ -62,19 +61,19 @@ class AbandonedUploads:
 
         async for waiting in pages(read_waiting, lambda one: one.created_at):
             for conversion in waiting:
-                yield await self._waiting(conversion)
+                yield await self._expiry(conversion)
         async for abandoned in pages(read_files, lambda one: one.created_at):
             for file in abandoned:
-                if not await self._is_wanted(file, before_ms):
-                    yield await self._abandoned(file)
+                if not await self._is_needed(file, before_ms):
+                    yield await self._file_removal(file)
 
-    async def _waiting(self, conversion: Conversion) -> Removal:
+    async def _expiry(self, conversion: Conversion) -> Removal:
         file = await self._files.get(conversion.file_id)
         if file is not None and await self._has_arrived(file):
             return Removal((), partial(self._confirm, file))
-        reason = f"its file was not uploaded within {spoken(self._deadline_s)}, so it expires"
-        leaving = RemovedThing(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.created_at, reason=reason)
-        return Removal((leaving,), partial(self._expire, conversion))
+        reason = f"its file was not uploaded within {duration_text(self._deadline_s)}, so it expires"
+        removed = Removed(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.created_at, reason=reason)
+        return Removal((removed,), partial(self._expire, conversion))
 
     async def _has_arrived(self, file: File) -> bool:
         if file.status is FileStatus.DELETED:
@@ -87,44 +86,43 @@ class AbandonedUploads:
         try:
             await self._confirm_upload(file.id)
         except RequestError as error:
-            # Other bytes than announced: the use case has removed them, so the next sweep finds nothing and expires it.
+            # Not the declared bytes: `confirm_upload` has deleted them, so the next sweep expires the conversion.
             log.info("upload.refused", file_id=file.id, code=error.stable_code)
             return 0
         return 1
 
     async def _expire(self, conversion: Conversion) -> int:
-        after = await self._conversions.apply(expire_upload(conversion, now_ms=self._now_ms()))
+        after = await self._sender.apply(expire_upload(conversion, now_ms=self._now_ms()))
         if after is None:
             return 0
         log.info("upload.expired", conversion_id=after.id, file_id=after.file_id)
-        await self._bus.publish_event(conversion_event(after))
         return 1
 
-    async def _is_wanted(self, file: File, before_ms: int) -> bool:
-        """True while a conversion that is younger than the deadline waits for it, and when its bytes are there."""
+    async def _is_needed(self, file: File, before_ms: int) -> bool:
+        """Return True if a conversion younger than the deadline waits for the file, or if its bytes have arrived."""
         query = ConversionFilter(file_id=file.id, statuses=(Status.AWAITING_UPLOAD,), limit=1)
         newest = await self._conversions.find(query)
         return any(one.created_at >= before_ms for one in newest) or await self._has_arrived(file)
 
-    async def _abandoned(self, file: File) -> Removal:
-        reason = f"not uploaded within {spoken(self._deadline_s)}"
-        record = RemovedThing(kind=Kind.FILE, id=file.id, since_ms=file.created_at, reason=reason)
+    async def _file_removal(self, file: File) -> Removal:
+        reason = f"not uploaded within {duration_text(self._deadline_s)}"
+        record = Removed(kind=Kind.FILE, id=file.id, since_ms=file.created_at, reason=reason)
         if file.upload_id is None:
-            return Removal((record,), partial(self._drop, file))
+            return Removal((record,), partial(self._delete, file))
         parts = await self._objects.list_parts(file.key, file.upload_id)
         size_bytes = sum(part.size_bytes for part in parts)
-        upload = RemovedThing(
+        upload = Removed(
             kind=Kind.UPLOAD, id=file.upload_id, since_ms=file.created_at, size_bytes=size_bytes, reason=reason
         )
-        return Removal((record, upload), partial(self._drop, file))
+        return Removal((record, upload), partial(self._delete, file))
 
-    async def _drop(self, file: File) -> int:
-        """The record first: what a crash leaves of the upload, the sweep of open uploads finds."""
-        gone = {"status": FileStatus.DELETED, "updated_at": self._now_ms()}
-        dropped = await self._files.update(
-            file.id, version=file.version, expected={FileStatus.AWAITING_UPLOAD}, assign=gone
+    async def _delete(self, file: File) -> int:
+        """Mark the record first; after a crash, the `open_uploads` sweep aborts the upload."""
+        deleted = {"status": FileStatus.DELETED, "updated_at": self._now_ms()}
+        after = await self._files.update(
+            file.id, version=file.version, expected={FileStatus.AWAITING_UPLOAD}, assign=deleted
         )
-        if dropped is None:
+        if after is None:
             return 0
         if file.upload_id is not None:
             await self._objects.abort_multipart(file.key, file.upload_id)

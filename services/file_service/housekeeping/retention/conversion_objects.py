@@ -1,22 +1,21 @@
-"""The objects of one conversion in the object store: listed for a departure, deleted after its record. No rule here."""
+"""Lists and deletes the objects of one conversion."""
 
 from converto_core.conversion.record import Conversion
 from converto_core.object_keys import OutputKey, parse_key
 from converto_core.ports.objects import ObjectStore, StoredObject
-from file_service.housekeeping.retention.removal import Kind, RemovedThing
+from file_service.housekeeping.retention.removal import Removed, removed_object
 
 PAGE = 1000
 
 
 class ConversionObjects:
-    """What workers made for conversions, whether or not it became their result."""
+    """Everything that workers uploaded for a conversion, whether or not it became an output."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        """The object store is passed in."""
         self._objects = objects
 
-    async def of(self, conversion: Conversion) -> list[StoredObject]:
-        """Its results and what fenced workers left under older tokens; what a newer token makes is not touched."""
+    async def find(self, conversion: Conversion) -> list[StoredObject]:
+        """Return its outputs and leftovers under older tokens; objects under a newer token belong to a new attempt."""
         prefix, found, after = f"t/{conversion.owner}/out/{conversion.id}/", list[StoredObject](), None
         while True:
             page = await self._objects.list_page(prefix, after=after, limit=PAGE)
@@ -25,18 +24,13 @@ class ConversionObjects:
                 return found
 
     async def delete(self, objects: list[StoredObject]) -> None:
-        """Called after the record has changed; if this fails, the sweep of orphans finds what is left."""
+        """Delete the objects, after the record has changed; if this fails, the `orphans` sweep deletes the rest."""
         await self._objects.delete([entry.key for entry in objects])
 
 
-def leaving_objects(objects: list[StoredObject], reason: str) -> list[RemovedThing]:
-    """What a dry run tells of them."""
-    return [
-        RemovedThing(
-            kind=Kind.OBJECT, id=entry.key, since_ms=entry.modified_at, size_bytes=entry.size_bytes, reason=reason
-        )
-        for entry in objects
-    ]
+def removed_objects(objects: list[StoredObject], reason: str) -> list[Removed]:
+    """Describe the removal of these objects."""
+    return [removed_object(entry, reason) for entry in objects]
 
 
 def _token(key: str) -> int:

@@ -1,4 +1,4 @@
-"""Completed conversions whose results have been kept long enough: the record stays, as expired, the objects go."""
+"""Expires results past their retention time: the objects are deleted, the record stays as expired."""
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -7,47 +7,42 @@ import structlog
 
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_result
-from converto_core.events import conversion_event
-from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import StoredObject
 from converto_core.ports.stores import ConversionStore
+from file_service.delivery.sender import Sender
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.conversion_objects import ConversionObjects, leaving_objects
-from file_service.housekeeping.retention.removal import Kind, Removal, RemovedThing, spoken
+from file_service.housekeeping.retention.conversion_objects import ConversionObjects, removed_objects
+from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class ResultExpiry:
-    """Takes results away: first in the record, so that nobody is shown what is being deleted."""
+    """Expires the record before it deletes the objects, so that clients never see links to deleted objects."""
 
-    def __init__(
-        self, conversions: ConversionStore, objects: ConversionObjects, bus: EventBus, *, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, sender: Sender, objects: ConversionObjects, *, now_ms: Callable[[], int]) -> None:
         """`now_ms` only dates the change."""
-        self._conversions = conversions
+        self._sender = sender
         self._objects = objects
-        self._bus = bus
         self._now_ms = now_ms
 
-    async def departure(self, conversion: Conversion, *, since_ms: int, reason: str) -> Removal:
-        """The results of a completed conversion, with everything its workers left."""
-        objects = await self._objects.of(conversion)
-        results = RemovedThing(kind=Kind.RESULTS, id=conversion.id, since_ms=since_ms, reason=reason)
-        return Removal((results, *leaving_objects(objects, reason)), partial(self._expire, conversion, objects))
+    async def removal(self, conversion: Conversion, *, since_ms: int, reason: str) -> Removal:
+        """Return the removal of a completed conversion's results and of everything its workers uploaded."""
+        objects = await self._objects.find(conversion)
+        results = Removed(kind=Kind.RESULTS, id=conversion.id, since_ms=since_ms, reason=reason)
+        return Removal((results, *removed_objects(objects, reason)), partial(self._expire, conversion, objects))
 
     async def _expire(self, conversion: Conversion, objects: list[StoredObject]) -> int:
-        after = await self._conversions.apply(expire_result(conversion, now_ms=self._now_ms()))
+        after = await self._sender.apply(expire_result(conversion, now_ms=self._now_ms()))
         if after is None:
             return 0
-        await self._bus.publish_event(conversion_event(after))
         await self._objects.delete(objects)
         log.info("results.deleted", conversion_id=conversion.id, count=len(objects))
         return 1
 
 
 class OldResults:
-    """Results past their time."""
+    """Completed conversions past their retention time."""
 
     def __init__(self, conversions: ConversionStore, expiry: ResultExpiry, *, retention_s: float) -> None:
         """`retention_s` counts from completion."""
@@ -55,10 +50,10 @@ class OldResults:
         self._expiry = expiry
         self._retention_s = retention_s
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
-        """Oldest first."""
+    async def removals(self, now_ms: int) -> AsyncIterator[Removal]:
+        """Yield one removal per conversion, oldest first."""
         before_ms = now_ms - int(self._retention_s * 1000)
-        reason = f"completed more than {spoken(self._retention_s)} ago"
+        reason = f"completed more than {duration_text(self._retention_s)} ago"
 
         async def read(from_ms: int, limit: int) -> list[Conversion]:
             return await self._conversions.ended(Status.COMPLETED, from_ms=from_ms, before_ms=before_ms, limit=limit)
@@ -66,4 +61,4 @@ class OldResults:
         async for page in pages(read, lambda one: one.completed_at):
             for conversion in page:
                 since_ms = conversion.completed_at or 0
-                yield await self._expiry.departure(conversion, since_ms=since_ms, reason=reason)
+                yield await self._expiry.removal(conversion, since_ms=since_ms, reason=reason)

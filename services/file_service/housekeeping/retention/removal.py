@@ -1,4 +1,4 @@
-"""What goes when housekeeping works: found first, so that a dry run and a real one agree. It knows no rule."""
+"""What retention rules find: removals, which a dry run lists and a real run executes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import StrEnum
@@ -6,14 +6,16 @@ from typing import Protocol
 
 import msgspec
 
+from converto_core.ports.objects import StoredObject
+
 BATCH = 200
-"""How many records one question to the database brings."""
+"""How many records one database query returns."""
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
 class Kind(StrEnum):
-    """What can go. Results are those of a conversion whose record stays, as expired."""
+    """What can be removed. `RESULTS` are those of a conversion whose record stays, as expired."""
 
     CONVERSION = "conversion"
     RESULTS = "results"
@@ -26,8 +28,8 @@ class Kind(StrEnum):
     WORKER = "worker"
 
 
-class RemovedThing(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that goes: its id or key, since when it is as it is (ms), and why it goes."""
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """One record, object or upload to remove; `since_ms` is when it got into its present state."""
 
     kind: Kind
     id: str
@@ -36,22 +38,29 @@ class RemovedThing(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
 
 
-class Removal(msgspec.Struct, frozen=True):
-    """Things that go together. `go` takes them away if they still may go, and tells how many did; it may run twice."""
+def removed_object(entry: StoredObject, reason: str) -> Removed:
+    """Describe the removal of one object."""
+    return Removed(
+        kind=Kind.OBJECT, id=entry.key, since_ms=entry.modified_at, size_bytes=entry.size_bytes, reason=reason
+    )
 
-    leaving: tuple[RemovedThing, ...]
-    go: Callable[[], Awaitable[int]]
+
+class Removal(msgspec.Struct, frozen=True):
+    """What is removed together. `run` removes it if it still qualifies, returns how many, and is safe to repeat."""
+
+    removed: tuple[Removed, ...]
+    run: Callable[[], Awaitable[int]]
 
 
 class Rule(Protocol):
-    """One reason for things to go."""
+    """One reason to remove something."""
 
-    def departures(self, now_ms: int) -> AsyncIterator[Removal]:
-        """All that may go at this time, in bounded batches; finding changes nothing."""
+    def removals(self, now_ms: int) -> AsyncIterator[Removal]:
+        """Yield everything that may be removed at this time, in bounded batches, without changing anything."""
 
 
-def spoken(duration_s: float) -> str:
-    """A duration as people say it: `7 days`, `24 hours`, `90 seconds`."""
+def duration_text(duration_s: float) -> str:
+    """Return a duration for people: `7 days`, `24 hours`, `90 seconds`."""
     for unit_s, name in ((DAY_S, "days"), (HOUR_S, "hours"), (MINUTE_S, "minutes")):
         if duration_s >= 2 * unit_s:
             return f"{duration_s / unit_s:g} {name}"

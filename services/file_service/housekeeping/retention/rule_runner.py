@@ -1,4 +1,4 @@
-"""Runs one rule: for real, or only to tell. It knows no rule in particular."""
+"""Runs one retention rule, for real or as a dry run."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -8,28 +8,28 @@ from file_service.housekeeping.trusted_time import TrustedTime
 
 
 class RuleRunner:
-    """One rule with the clock it is measured by."""
+    """A rule with the clock that measures ages."""
 
     def __init__(
         self, rule: Rule, time: TrustedTime, *, prepare: Callable[[], Awaitable[object]] | None = None
     ) -> None:
-        """`prepare` is awaited before each real run; a dry run leaves it out."""
+        """`prepare` is awaited before each real run, but not before a dry run."""
         self._rule = rule
         self._time = time
         self._prepare = prepare
 
     async def sweep(self) -> int:
-        """Let everything go that may; how much went."""
+        """Remove everything that qualifies and return how much was removed."""
         if self._prepare is not None:
             await self._prepare()
-        gone = 0
-        async with aclosing(self.departures()) as departures:
-            async for departure in departures:
-                gone += await departure.go()
-        return gone
+        count = 0
+        async with aclosing(self.removals()) as removals:
+            async for removal in removals:
+                count += await removal.run()
+        return count
 
-    async def departures(self) -> AsyncGenerator[Removal, None]:
-        """What may go at this moment; nothing changes."""
+    async def removals(self) -> AsyncGenerator[Removal, None]:
+        """Yield what would be removed now, without changing anything."""
         now_ms = await self._time.now_ms()
-        async for departure in self._rule.departures(now_ms):
-            yield departure
+        async for removal in self._rule.removals(now_ms):
+            yield removal

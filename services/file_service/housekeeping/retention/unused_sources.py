@@ -1,4 +1,4 @@
-"""Uploaded files that no conversion needs any more. Off unless a setting says after which time they go."""
+"""Removes uploaded files that no conversion needs any more; disabled unless a retention time is set."""
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -11,17 +11,17 @@ from converto_core.object_keys import source_key
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.removal import BATCH, Kind, Removal, RemovedThing, spoken
+from file_service.housekeeping.retention.removal import BATCH, Kind, Removal, Removed, duration_text
 
-ALIVE = frozenset(Status) - TERMINAL
-NEEDING = frozenset(Status) - {Status.EXPIRED}
-"""A failed conversion can be tried again, and the results of a completed one go when their source is deleted."""
+RUNNING_OR_WAITING = frozenset(Status) - TERMINAL
+NEEDING_SOURCE = frozenset(Status) - {Status.EXPIRED}
+"""A failed conversion can be retried, and the results of a completed one expire when its source is deleted."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class UnusedSources:
-    """Sources whose conversions are all over."""
+    """Files of which all conversions have expired."""
 
     def __init__(
         self,
@@ -32,57 +32,57 @@ class UnusedSources:
         retention_s: float | None,
         now_ms: Callable[[], int],
     ) -> None:
-        """`retention_s` counts from the upload, None keeps sources for ever; `now_ms` only dates the change."""
+        """`retention_s` counts from the upload, None keeps sources forever; `now_ms` only dates the change."""
         self._conversions = conversions
         self._files = files
         self._objects = objects
         self._retention_s = retention_s
         self._now_ms = now_ms
 
-    async def departures(self, now_ms: int) -> AsyncIterator[Removal]:
-        """Longest uploaded first."""
+    async def removals(self, now_ms: int) -> AsyncIterator[Removal]:
+        """Yield one removal per file, oldest upload first."""
         if self._retention_s is None:
             return
         before_ms = now_ms - int(self._retention_s * 1000)
-        reason = f"no conversion has needed it and it was uploaded more than {spoken(self._retention_s)} ago"
+        reason = f"uploaded more than {duration_text(self._retention_s)} ago, and no conversion needs it"
 
         async def read(from_ms: int, limit: int) -> list[File]:
             return await self._files.unchanged(FileStatus.UPLOADED, from_ms=from_ms, before_ms=before_ms, limit=limit)
 
         async for page in pages(read, lambda one: one.updated_at):
             for file in await self._unneeded(page):
-                yield self._departure(file, reason)
+                yield self._removal(file, reason)
 
     async def _unneeded(self, page: list[File]) -> list[File]:
-        needed = await self._conversions.count_by_file([file.id for file in page], NEEDING)
+        needed = await self._conversions.count_by_file([file.id for file in page], NEEDING_SOURCE)
         candidates = [file for file in page if file.id not in needed]
-        joined = await self._joined_to_living() if candidates else set()
+        joined = await self._appended_to_unfinished() if candidates else set()
         return [file for file in candidates if file.id not in joined]
 
-    async def _joined_to_living(self) -> set[str]:
-        """Files that conversions which are not over append to their own; such a file is not their `file_id`."""
+    async def _appended_to_unfinished(self) -> set[str]:
+        """Return files that unfinished conversions append to their source; `count_by_file` does not count these."""
         found, after = set[str](), None
         while True:
-            query = ConversionFilter(statuses=tuple(ALIVE), after=after, limit=BATCH)
+            query = ConversionFilter(statuses=tuple(RUNNING_OR_WAITING), after=after, limit=BATCH)
             page = await self._conversions.find(query)
             found |= {appended.file_id for conversion in page for appended in conversion.appended}
             if len(page) < BATCH:
                 return found
             after = page[-1].id
 
-    def _departure(self, file: File, reason: str) -> Removal:
+    def _removal(self, file: File, reason: str) -> Removal:
         keys = [source_key(file.owner, file.id, version) for version in range(1, file.version + 1)]
-        record = RemovedThing(kind=Kind.FILE, id=file.id, since_ms=file.updated_at, reason=reason)
-        bytes_ = RemovedThing(
+        record = Removed(kind=Kind.FILE, id=file.id, since_ms=file.updated_at, reason=reason)
+        bytes_ = Removed(
             kind=Kind.OBJECT, id=file.key, since_ms=file.updated_at, size_bytes=file.size_bytes, reason=reason
         )
         return Removal((record, bytes_), partial(self._delete, file, keys))
 
     async def _delete(self, file: File, keys: list[str]) -> int:
-        """Mark it, look once more whether somebody began to use it meanwhile, and only then delete its bytes."""
+        """Mark the file deleted, check again that no conversion needs it, and only then delete its bytes."""
         uploaded, deleted = {FileStatus.UPLOADED}, {FileStatus.DELETED}
-        gone = {"status": FileStatus.DELETED, "updated_at": self._now_ms()}
-        marked = await self._files.update(file.id, version=file.version, expected=uploaded, assign=gone)
+        mark = {"status": FileStatus.DELETED, "updated_at": self._now_ms()}
+        marked = await self._files.update(file.id, version=file.version, expected=uploaded, assign=mark)
         if marked is None:
             return 0
         if not await self._unneeded([file]):

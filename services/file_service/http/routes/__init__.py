@@ -1,1 +1,1 @@
-"""HTTP routes, one noun per file. They translate between HTTP and the use cases and decide nothing themselves."""
+"""HTTP routes, one noun per file; they translate between HTTP and the use cases."""

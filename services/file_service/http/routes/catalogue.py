@@ -1,4 +1,4 @@
-"""What can be converted, who converts, and who is asking."""
+"""`/formats`, `/workers` and `/whoami`."""
 
 from typing import Annotated
 
@@ -14,25 +14,26 @@ from file_service.conversions.offers import Offers
 from file_service.conversions.records import Records
 from file_service.http.problem_details import FieldError, InvalidFields, problem_responses
 from file_service.http.requests import ApiRequest, query_of
-from file_service.http.schemas import FormatBody, FormatName, Formats, RouteBody, WhoAmI, Workers
+from file_service.http.schemas.catalogue import FormatBody, Formats, RouteBody, WhoAmI, Workers
+from file_service.http.schemas.fields import FormatName
 from file_service.http.views import worker_body
 
 TAGS = ["catalogue"]
 
 
 class FormatsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The query of the catalogue."""
+    """The query of a list of formats."""
 
     source: FormatName | None = None
     target: FormatName | None = None
     sleeping: Annotated[
-        bool, Meta(description="Also what only workers offer that are not running now; such conversions wait for one")
+        bool, Meta(description="Include routes of workers that are not running now; such conversions wait for a worker")
     ] = False
 
 
-@get("/formats", tags=TAGS, summary="What can be converted now", responses=problem_responses(422))
+@get("/formats", tags=TAGS, summary="List formats and routes", responses=problem_responses(422))
 async def list_formats(request: ApiRequest, offers: NamedDependency[Offers]) -> Formats:
-    """Every format, and every route that a running worker offers, with its steps and the JSON Schema of its options."""
+    """Lists every format, and every route of a running worker with its steps and the JSON Schema of its options."""
     query = query_of(request, FormatsQuery)
     source, target = _name("source", query.source), _name("target", query.target)
     chosen = [
@@ -45,20 +46,20 @@ async def list_formats(request: ApiRequest, offers: NamedDependency[Offers]) -> 
     return Formats(formats=formats, routes=[_route(route, by_name) for route in chosen])
 
 
-@get("/workers", tags=TAGS, summary="Which workers run, and what they do", responses=problem_responses())
+@get("/workers", tags=TAGS, summary="List running workers", responses=problem_responses())
 async def list_workers(
     request: ApiRequest, offers: NamedDependency[Offers], records: NamedDependency[Records]
 ) -> Workers:
-    """Workers that were heard of within half a minute; the ids of other owners' conversions are left out."""
+    """Lists workers with a heartbeat in the last 30 seconds; ids of other owners' conversions are null."""
     workers = await offers.alive()
     running = {slot.conversion_id for worker in workers for slot in worker.running}
     own = await records.own_ids(request.user.owner, running)
     return Workers([worker_body(worker, own) for worker in workers])
 
 
-@get("/whoami", tags=TAGS, summary="Who this API key stands for", responses=problem_responses())
+@get("/whoami", tags=TAGS, summary="Identify the API key", responses=problem_responses())
 async def who_am_i(request: ApiRequest) -> WhoAmI:
-    """Good for trying a key."""
+    """Returns the owner of the API key; useful to test a key."""
     caller = request.user
     return WhoAmI(owner=caller.owner, key_id=caller.key_id, is_admin=caller.is_admin)
 
@@ -68,7 +69,9 @@ def _name(field: str, untrusted_name: str | None) -> str | None:
         return None
     entry = format_named(untrusted_name)
     if entry is None:
-        raise InvalidFields([FieldError(field, f'"{untrusted_name}" is not a format converto knows')])
+        raise InvalidFields(
+            [FieldError(field, f'"{untrusted_name}" is not a known format; GET /api/v1/formats lists all formats')]
+        )
     return entry.name
 
 

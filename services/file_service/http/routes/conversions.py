@@ -1,4 +1,4 @@
-"""`/conversions`: create, list, watch over, fetch results, cancel, retry, delete."""
+"""`/conversions`: create, list, read, cancel, retry, delete."""
 
 import asyncio
 import hashlib
@@ -15,10 +15,10 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.settings import Settings
 from file_service.conversions.offers import target_named
-from file_service.conversions.records import Records, check_number
-from file_service.conversions.submission import Conversions, Created, FormUpload
-from file_service.delivery.live_events import Notifications
-from file_service.http.forms import FORM_ROOM_BYTES, read_form
+from file_service.conversions.records import Records
+from file_service.conversions.submission import Created, FormUpload, Submission
+from file_service.delivery.live_events import LiveEvents
+from file_service.http.forms import FORM_OVERHEAD_BYTES, read_form
 from file_service.http.idempotency import Answer, Idempotency
 from file_service.http.problem_details import FieldError, InvalidFields, problem_responses
 from file_service.http.requests import (
@@ -31,24 +31,22 @@ from file_service.http.requests import (
     query_of,
     read_json,
 )
-from file_service.http.schemas import (
-    ClientId,
+from file_service.http.routes.outputs import get_output, list_outputs
+from file_service.http.schemas.conversions import (
     ConversionBody,
-    ConversionCreated,
+    ConversionCreatedBody,
     ConversionList,
-    FormatName,
     FormFields,
     HistoryBody,
     NewConversion,
-    Nothing,
-    Outputs,
 )
-from file_service.http.views import Views, file_body, history_body, output_link
+from file_service.http.schemas.fields import ClientId, FormatName, Nothing
+from file_service.http.views import Views, file_body, history_body
 from file_service.uploads.naming import is_id, parse_id
 
 TAGS = ["conversions"]
 SOON = {"Retry-After": "1"}
-"""Most conversions take seconds; the header is a hint for clients that do not listen to events."""
+"""Most conversions take seconds; this is a hint for clients that poll."""
 
 
 class ConversionPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,49 +60,43 @@ class ConversionPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target_format: FormatName | None = None
 
 
-class OutputQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The query of one output."""
-
-    inline: bool = False
-
-
 async def create_conversion(
     request: ApiRequest,
     *,
-    conversions: NamedDependency[Conversions],
-    once: NamedDependency[Idempotency],
+    submission: NamedDependency[Submission],
+    idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
     settings: NamedDependency[Settings],
-) -> Response[ConversionCreated]:
-    """With JSON: the answer holds the address to upload to. With multipart/form-data: the file comes along.
+) -> Response[ConversionCreatedBody]:
+    """With JSON, the response says where to upload the file; with multipart/form-data, the request contains it.
 
-    Nobody waits for the conversion itself: follow `links.events`, or ask `links.self` again.
+    The response does not wait for the conversion: follow `links.events`, or poll `links.self`.
     """
     owner = request.user.owner
     if request.content_type[0] == "multipart/form-data":
         async with read_form(request, max_bytes=settings.max_form_bytes) as (fields, upload):
 
             async def store(new_ids: NewIds) -> Answer:
-                created = await conversions.create_from_form(
+                created = await submission.create_from_form(
                     owner, fields, upload, max_bytes=settings.max_form_bytes, new_ids=new_ids
                 )
                 return _created(created, views)
 
             content = await asyncio.to_thread(_form_content, fields, upload)
-            return await answer_once(request, once, content, store)
+            return await answer_once(request, idempotency, content, store)
     new = await read_json(request, NewConversion)
 
     async def register(new_ids: NewIds) -> Answer:
-        return _created(await conversions.create(owner, new, new_ids), views)
+        return _created(await submission.create(owner, new, new_ids), views)
 
-    return await answer_once(request, once, new, register)
+    return await answer_once(request, idempotency, new, register)
 
 
 @get("/conversions", tags=TAGS, summary="List your conversions, newest first", responses=problem_responses(422))
 async def list_conversions(
     request: ApiRequest, records: NamedDependency[Records], views: NamedDependency[Views]
 ) -> Response[ConversionList]:
-    """One page; `status` takes one or several words with commas between them."""
+    """Returns one page; `status` may list several statuses, separated by commas."""
     page = query_of(request, ConversionPage)
     found = await records.find(_filter(request.user.owner, page))
     next_id = found[-1].id if len(found) == page.limit else None
@@ -112,22 +104,22 @@ async def list_conversions(
     return Response(body, headers=page_link(request, views.base, next_id))
 
 
-@get("/conversions/{conversion_id:str}", tags=TAGS, summary="One conversion", responses=problem_responses(400, 404))
+@get("/conversions/{conversion_id:str}", tags=TAGS, summary="Get a conversion", responses=problem_responses(400, 404))
 async def get_conversion(
     request: ApiRequest,
     conversion_id: FromPath[str],
     *,
     records: NamedDependency[Records],
-    notifications: NamedDependency[Notifications],
+    live_events: NamedDependency[LiveEvents],
     views: NamedDependency[Views],
     settings: NamedDependency[Settings],
 ) -> Response[ConversionBody]:
-    """With `If-None-Match` the answer is 304 while nothing changed; with `Prefer: wait=N` it comes when it is done."""
+    """`If-None-Match` gets 304 if nothing has changed; `Prefer: wait=N` waits for the conversion to end."""
     conversion = await records.get(request.user.owner, parse_id(conversion_id))
     wait_s = preferred_wait_s(request, settings.max_wait_s)
     headers: dict[str, str] = {"Cache-Control": "private, no-cache", "Vary": "Prefer"}
     if wait_s:
-        conversion = await notifications.wait_terminal(conversion, wait_s)
+        conversion = await live_events.wait_terminal(conversion, wait_s)
         headers["Preference-Applied"] = f"wait={wait_s:g}"
     if not conversion.is_terminal:
         headers |= SOON
@@ -137,46 +129,14 @@ async def get_conversion(
 @get(
     "/conversions/{conversion_id:str}/history",
     tags=TAGS,
-    summary="What happened to a conversion",
+    summary="Get the history of a conversion",
     responses=problem_responses(400, 404),
 )
 async def get_history(
     request: ApiRequest, conversion_id: FromPath[str], records: NamedDependency[Records]
 ) -> HistoryBody:
-    """Every change of its status, with attempts, lost workers, lanes and reasons, oldest first."""
+    """Lists every change of its status with attempts, lost workers, lanes and reasons, oldest first."""
     return history_body(await records.history(request.user.owner, parse_id(conversion_id)))
-
-
-@get(
-    "/conversions/{conversion_id:str}/outputs",
-    tags=TAGS,
-    summary="Results with their addresses",
-    responses=problem_responses(400, 404, 409),
-)
-async def list_outputs(request: ApiRequest, conversion_id: FromPath[str], records: NamedDependency[Records]) -> Outputs:
-    """The addresses need no API key and work for some minutes."""
-    found = await records.outputs(request.user.owner, parse_id(conversion_id))
-    return Outputs(
-        [output_link(output, url=presigned.url, expires_at=presigned.expires_at) for output, presigned in found]
-    )
-
-
-@get(
-    "/conversions/{conversion_id:str}/outputs/{number:str}",
-    status_code=307,
-    tags=TAGS,
-    summary="Fetch one result",
-    responses=problem_responses(400, 404, 409, 422),
-)
-async def get_output(
-    request: ApiRequest, conversion_id: FromPath[str], number: FromPath[str], records: NamedDependency[Records]
-) -> Response[None]:
-    """A redirection to the object store; outputs count from 1. With `?inline=true` a browser shows it in place."""
-    query = query_of(request, OutputQuery)
-    presigned = await records.output(
-        request.user.owner, parse_id(conversion_id), check_number(number), inline=query.inline
-    )
-    return Response(None, status_code=307, headers={"Location": presigned.url, "Cache-Control": "no-store"})
 
 
 @post(
@@ -191,65 +151,65 @@ async def cancel_conversion(
     conversion_id: FromPath[str],
     *,
     records: NamedDependency[Records],
-    once: NamedDependency[Idempotency],
+    idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[ConversionBody]:
-    """200 when it is cancelled, 202 when it runs and its worker was asked to stop."""
+    """Responds 200 if it is cancelled, or 202 if it is running and its worker was asked to stop."""
     known_id, body = parse_id(conversion_id), await read_json(request, Nothing)
 
     async def work(_: NewIds) -> Answer:
         conversion = await records.cancel(request.user.owner, known_id)
         return _answer(conversion, views, status=200 if conversion.is_terminal else 202)
 
-    return await answer_once(request, once, body, work)
+    return await answer_once(request, idempotency, body, work)
 
 
 @post(
     "/conversions/{conversion_id:str}/retry",
     status_code=202,
     tags=TAGS,
-    summary="Run a conversion again",
+    summary="Retry a conversion",
     responses=problem_responses(400, 404, 409, 422, 429),
 )
 async def retry_conversion(
     request: ApiRequest,
     conversion_id: FromPath[str],
     *,
-    conversions: NamedDependency[Conversions],
-    once: NamedDependency[Idempotency],
+    submission: NamedDependency[Submission],
+    idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[ConversionBody]:
-    """For those that failed, were cancelled or have expired."""
+    """Only for conversions that failed, were cancelled or have expired."""
     known_id, body = parse_id(conversion_id), await read_json(request, Nothing)
 
     async def work(_: NewIds) -> Answer:
-        return _answer(await conversions.retry(request.user.owner, known_id), views, status=202)
+        return _answer(await submission.retry(request.user.owner, known_id), views, status=202)
 
-    return await answer_once(request, once, body, work)
+    return await answer_once(request, idempotency, body, work)
 
 
 @delete(
     "/conversions/{conversion_id:str}",
     status_code=204,
     tags=TAGS,
-    summary="Delete a conversion and its results",
+    summary="Delete a conversion and its outputs",
     responses=problem_responses(400, 404, 409),
 )
 async def delete_conversion(
     request: ApiRequest, conversion_id: FromPath[str], records: NamedDependency[Records]
 ) -> None:
-    """Only in a final status; the source file stays."""
+    """Only for conversions that have ended; the source file stays."""
     await records.delete(request.user.owner, parse_id(conversion_id))
 
 
 def conversion_routes(settings: Settings) -> list[Any]:
-    """All handlers of this noun. The size limit of forms is a setting, so this one route is made here."""
+    """Return the handlers of `/conversions`; creation is built here, because its size limit is a setting."""
     create = post(
         "/conversions",
         tags=TAGS,
         summary="Create a conversion",
         responses=problem_responses(400, 409, 413, 422, 429),
-        request_max_body_size=settings.max_form_bytes + FORM_ROOM_BYTES,
+        request_max_body_size=settings.max_form_bytes + FORM_OVERHEAD_BYTES,
     )(create_conversion)
     return [
         create,
@@ -265,7 +225,7 @@ def conversion_routes(settings: Settings) -> list[Any]:
 
 
 def _created(created: Created, views: Views) -> Answer:
-    body = ConversionCreated(
+    body = ConversionCreatedBody(
         conversion=views.conversion(created.conversion), file=file_body(created.file), upload=created.upload
     )
     headers = {} if created.conversion.is_terminal else SOON
@@ -278,7 +238,7 @@ def _answer(conversion: Conversion, views: Views, *, status: int) -> Answer:
 
 
 def _form_content(fields: FormFields, upload: FormUpload) -> dict[str, Any]:
-    """What makes two forms the same request: not their boundary, which is another each time."""
+    """Return what identifies a form for idempotency; its boundary differs each time."""
     with upload.path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {"fields": fields, "filename": upload.filename, "sha256": sha256}
@@ -287,7 +247,7 @@ def _form_content(fields: FormFields, upload: FormUpload) -> dict[str, Any]:
 def _filter(owner: str, page: ConversionPage) -> ConversionFilter:
     check_after(page.after)
     if page.file_id is not None and not is_id(page.file_id):
-        raise InvalidFields([FieldError("file_id", "must be the id of a file")])
+        raise InvalidFields([FieldError("file_id", "must be the id of a file, a UUID")])
     return ConversionFilter(
         owner=owner,
         statuses=_statuses(page.status),
@@ -303,7 +263,7 @@ def _statuses(untrusted_words: str | None) -> tuple[Status, ...]:
     words = [word.strip() for word in (untrusted_words or "").split(",") if word.strip()]
     unknown = [word for word in words if word not in set(Status)]
     if unknown:
-        raise InvalidFields([FieldError("status", f'"{unknown[0][:32]}" is none of {", ".join(Status)}')])
+        raise InvalidFields([FieldError("status", f'"{unknown[0][:32]}" is not a status; use {", ".join(Status)}')])
     return tuple(dict.fromkeys(Status(word) for word in words))
 
 

@@ -1,5 +1,6 @@
-"""`/admin/parked`: messages that the broker set aside, for administrators."""
+"""`/admin/parked`: dead letters, for administrators."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +13,10 @@ from converto_core.access import NewIds
 from converto_core.dead_letters import Reason
 from converto_core.ports.dead_letters import DeadLetterFilter
 from file_service.dead_letters.administration import DeadLetters
-from file_service.http.dead_letter_bodies import (
+from file_service.http.idempotency import Answer, Idempotency
+from file_service.http.problem_details import problem_responses
+from file_service.http.requests import ApiRequest, answer, answer_once, check_after, page_link, query_of, read_json
+from file_service.http.schemas.dead_letters import (
     ConversionId,
     DeadLetterBody,
     DeadLetterChoice,
@@ -21,20 +25,17 @@ from file_service.http.dead_letter_bodies import (
     dead_letter_body,
     dead_letter_summary,
 )
-from file_service.http.idempotency import Answer, Idempotency
-from file_service.http.problem_details import problem_responses
-from file_service.http.requests import ApiRequest, answer, answer_once, check_after, page_link, query_of, read_json
-from file_service.http.schemas import Nothing
+from file_service.http.schemas.fields import Nothing
 from file_service.http.views import Views
 from file_service.uploads.naming import parse_id
 
 TAGS = ["administration"]
 PAGE = 200
-"""How many messages one request settles: seconds of work at most."""
+"""How many dead letters one request handles; a few seconds of work at most."""
 
 
 class DeadLetterPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The query of a list of parked messages."""
+    """The query of a list of dead letters."""
 
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     after: str | None = None
@@ -42,111 +43,129 @@ class DeadLetterPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conversion_id: ConversionId | None = None
 
 
-@get("/parked", tags=TAGS, summary="List parked messages", responses=problem_responses(403, 422))
-async def list_parked(
-    request: ApiRequest, parked: NamedDependency[DeadLetters], views: NamedDependency[Views]
+@get(
+    "/parked",
+    operation_id="list_parked",
+    tags=TAGS,
+    summary="List dead letters",
+    responses=problem_responses(403, 422),
+)
+async def list_dead_letters(
+    request: ApiRequest, dead_letters: NamedDependency[DeadLetters], views: NamedDependency[Views]
 ) -> Response[DeadLetterList]:
-    """What the broker could not hand to a worker, the last that died first. Needs an administrator's key."""
+    """Lists messages that the broker could not deliver to a worker, latest first. Requires an administrator's key."""
     page = query_of(request, DeadLetterPage)
     check_after(page.after)
     query = DeadLetterFilter(reason=page.reason, conversion_id=page.conversion_id, after=page.after, limit=page.limit)
-    found = await parked.find(query)
+    found = await dead_letters.find(query)
     next_id = found[-1].id if len(found) == page.limit else None
     body = DeadLetterList(messages=[dead_letter_summary(message) for message in found], next=next_id)
     return Response(body, headers=page_link(request, f"{views.base}/admin", next_id))
 
 
-@get("/parked/{message_id:str}", tags=TAGS, summary="One parked message", responses=problem_responses(400, 403, 404))
-async def get_parked(
-    request: ApiRequest, message_id: FromPath[str], parked: NamedDependency[DeadLetters]
+@get(
+    "/parked/{message_id:str}",
+    operation_id="get_parked",
+    tags=TAGS,
+    summary="Get a dead letter",
+    responses=problem_responses(400, 403, 404),
+)
+async def get_dead_letter(
+    request: ApiRequest, message_id: FromPath[str], dead_letters: NamedDependency[DeadLetters]
 ) -> DeadLetterBody:
-    """With its body, why it was set aside, what became of its conversion, and what to do."""
-    return dead_letter_body(await parked.explain(parse_id(message_id)))
+    """Returns its body, why it was dead-lettered, the current state of its conversion, and what to do."""
+    return dead_letter_body(await dead_letters.explain(parse_id(message_id)))
 
 
 @post(
     "/parked/{message_id:str}/requeue",
+    operation_id="requeue_parked",
     status_code=202,
     tags=TAGS,
-    summary="Wake the conversion of a parked message",
+    summary="Requeue a dead letter",
     responses=problem_responses(400, 403, 404, 409, 422),
 )
-async def requeue_parked(
+async def requeue_dead_letter(
     request: ApiRequest,
     message_id: FromPath[str],
     *,
-    parked: NamedDependency[DeadLetters],
-    once: NamedDependency[Idempotency],
+    dead_letters: NamedDependency[DeadLetters],
+    idempotency: NamedDependency[Idempotency],
 ) -> Response[DeadLetterBody]:
-    """Its wake-up leaves at once and the message is forgotten; 409 says why when no conversion waits for it."""
+    """Sends the conversion's message now and deletes the dead letter; 409 if no conversion waits for it."""
     known_id, body = parse_id(message_id), await read_json(request, Nothing)
 
     async def work(_: NewIds) -> Answer:
-        return answer(202, dead_letter_body(await parked.requeue(known_id)))
+        return answer(202, dead_letter_body(await dead_letters.requeue(known_id)))
 
-    return await answer_once(request, once, body, work)
+    return await answer_once(request, idempotency, body, work)
 
 
 @delete(
     "/parked/{message_id:str}",
+    operation_id="drop_parked",
     status_code=204,
     tags=TAGS,
-    summary="Drop a parked message",
+    summary="Drop a dead letter",
     responses=problem_responses(400, 403, 404),
 )
-async def drop_parked(request: ApiRequest, message_id: FromPath[str], parked: NamedDependency[DeadLetters]) -> None:
-    """It is forgotten; its conversion stays as it is."""
-    await parked.drop(parse_id(message_id))
+async def drop_dead_letter(
+    request: ApiRequest, message_id: FromPath[str], dead_letters: NamedDependency[DeadLetters]
+) -> None:
+    """Deletes the dead letter; its conversion is not changed."""
+    await dead_letters.drop(parse_id(message_id))
 
 
 @post(
     "/parked/requeue",
+    operation_id="requeue_many_parked",
     status_code=200,
     tags=TAGS,
-    summary="Wake the conversions of many parked messages",
+    summary="Requeue many dead letters",
     responses=problem_responses(400, 403, 409, 422),
 )
-async def requeue_many_parked(
-    request: ApiRequest, *, parked: NamedDependency[DeadLetters], once: NamedDependency[Idempotency]
+async def requeue_dead_letters(
+    request: ApiRequest, *, dead_letters: NamedDependency[DeadLetters], idempotency: NamedDependency[Idempotency]
 ) -> Response[DeadLettersHandled]:
-    """Up to 200 for each request; what cannot be requeued stays, and the answer says why."""
-    choice = await _choice(request)
-
-    async def work(_: NewIds) -> Answer:
-        return answer(200, await parked.requeue_page(_filter(choice)))
-
-    return await answer_once(request, once, choice, work)
+    """Handles up to 200 per request; those that cannot be requeued stay, and the response says why."""
+    return await _handle_page(request, idempotency, dead_letters.requeue_page)
 
 
 @post(
     "/parked/drop",
+    operation_id="drop_many_parked",
     status_code=200,
     tags=TAGS,
-    summary="Drop many parked messages",
+    summary="Drop many dead letters",
     responses=problem_responses(400, 403, 409, 422),
 )
-async def drop_many_parked(
-    request: ApiRequest, *, parked: NamedDependency[DeadLetters], once: NamedDependency[Idempotency]
+async def drop_dead_letters(
+    request: ApiRequest, *, dead_letters: NamedDependency[DeadLetters], idempotency: NamedDependency[Idempotency]
 ) -> Response[DeadLettersHandled]:
-    """Up to 200 for each request; their conversions stay as they are."""
-    choice = await _choice(request)
-
-    async def work(_: NewIds) -> Answer:
-        return answer(200, await parked.drop_page(_filter(choice)))
-
-    return await answer_once(request, once, choice, work)
+    """Handles up to 200 per request; their conversions are not changed."""
+    return await _handle_page(request, idempotency, dead_letters.drop_page)
 
 
 def dead_letter_routes() -> list[Any]:
-    """All handlers of this noun."""
-    return [list_parked, get_parked, requeue_many_parked, drop_many_parked, requeue_parked, drop_parked]
+    """Return the handlers of `/admin/parked`."""
+    return [
+        list_dead_letters,
+        get_dead_letter,
+        requeue_dead_letters,
+        drop_dead_letters,
+        requeue_dead_letter,
+        drop_dead_letter,
+    ]
 
 
-async def _choice(request: ApiRequest) -> DeadLetterChoice:
+async def _handle_page(
+    request: ApiRequest, idempotency: Idempotency, handle: Callable[[DeadLetterFilter], Awaitable[DeadLettersHandled]]
+) -> Response[DeadLettersHandled]:
     choice = await read_json(request, DeadLetterChoice)
     check_after(choice.after)
-    return choice
+    query = DeadLetterFilter(reason=choice.reason, conversion_id=choice.conversion_id, after=choice.after, limit=PAGE)
 
+    async def work(_: NewIds) -> Answer:
+        return answer(200, await handle(query))
 
-def _filter(choice: DeadLetterChoice) -> DeadLetterFilter:
-    return DeadLetterFilter(reason=choice.reason, conversion_id=choice.conversion_id, after=choice.after, limit=PAGE)
+    return await answer_once(request, idempotency, choice, work)

@@ -1,4 +1,4 @@
-"""`/files`: uploads, their confirmation, originals."""
+"""`/files`: announce, upload, confirm, list, download, delete."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from converto_core.access import NewIds
 from file_service.conversions.records import Records
-from file_service.conversions.submission import Conversions
+from file_service.conversions.starter import Starter
 from file_service.http.idempotency import Answer, Idempotency
 from file_service.http.problem_details import problem_responses
 from file_service.http.requests import (
@@ -24,14 +24,14 @@ from file_service.http.requests import (
     query_of,
     read_json,
 )
-from file_service.http.schemas import (
+from file_service.http.schemas.conversions import FileConfirmed
+from file_service.http.schemas.fields import Nothing
+from file_service.http.schemas.files import (
     ArrivedParts,
     FileBody,
-    FileConfirmed,
     FileCreated,
     FileList,
     NewFile,
-    Nothing,
     PartNumbers,
     PresignedPart,
     PresignedParts,
@@ -54,16 +54,16 @@ class FilePage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @post(
     "/files",
     tags=TAGS,
-    summary="Announce a file and get its upload address",
+    summary="Announce a file and get its upload URL",
     responses=problem_responses(400, 409, 413, 422),
 )
 async def create_file(
     request: ApiRequest,
     files: NamedDependency[Files],
-    once: NamedDependency[Idempotency],
+    idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[FileCreated]:
-    """The answer holds a presigned request (or the part size): the bytes go straight to the object store."""
+    """Returns a presigned request (or a part size); the bytes go directly to the object store."""
     new = await read_json(request, NewFile)
 
     async def work(new_ids: NewIds) -> Answer:
@@ -71,14 +71,14 @@ async def create_file(
         body = FileCreated(file=file_body(file), upload=upload)
         return answer(201, body, location=f"{views.base}/files/{file.id}")
 
-    return await answer_once(request, once, new, work)
+    return await answer_once(request, idempotency, new, work)
 
 
 @get("/files", tags=TAGS, summary="List your files, newest first", responses=problem_responses(422))
 async def list_files(
     request: ApiRequest, files: NamedDependency[Files], views: NamedDependency[Views]
 ) -> Response[FileList]:
-    """One page; follow `next` (or the `Link` header) for more."""
+    """Returns one page; follow `next` or the `Link` header for more."""
     page = query_of(request, FilePage)
     check_after(page.after)
     found = await files.find(request.user.owner, after=page.after, limit=page.limit)
@@ -87,9 +87,9 @@ async def list_files(
     return Response(body, headers=page_link(request, views.base, next_id))
 
 
-@get("/files/{file_id:str}", tags=TAGS, summary="One file", responses=problem_responses(400, 404))
+@get("/files/{file_id:str}", tags=TAGS, summary="Get a file", responses=problem_responses(400, 404))
 async def get_file(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> FileBody:
-    """What is known of it."""
+    """Returns the file's record."""
     return file_body(await files.get(request.user.owner, parse_id(file_id)))
 
 
@@ -97,54 +97,60 @@ async def get_file(request: ApiRequest, file_id: FromPath[str], files: NamedDepe
     "/files/{file_id:str}/upload",
     status_code=200,
     tags=TAGS,
-    summary="Get a fresh upload address",
+    summary="Get a fresh upload URL",
     responses=problem_responses(400, 404, 409, 422),
 )
 async def refresh_upload(
-    request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files], once: NamedDependency[Idempotency]
+    request: ApiRequest,
+    file_id: FromPath[str],
+    files: NamedDependency[Files],
+    idempotency: NamedDependency[Idempotency],
 ) -> Response[FileCreated]:
-    """For an upload that was interrupted or whose address has expired."""
+    """For an upload that was interrupted or whose URL has expired."""
     untrusted_id, body = parse_id(file_id), await read_json(request, Nothing)
 
     async def work(_: NewIds) -> Answer:
         file, upload = await files.fresh_upload(request.user.owner, untrusted_id)
         return answer(200, FileCreated(file=file_body(file), upload=upload))
 
-    return await answer_once(request, once, body, work)
+    return await answer_once(request, idempotency, body, work)
 
 
 @post(
     "/files/{file_id:str}/parts",
     status_code=200,
     tags=TAGS,
-    summary="Get addresses for parts of an upload",
+    summary="Presign parts of an upload",
     responses=problem_responses(400, 404, 409, 413, 422),
 )
 async def presign_parts(
-    request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files], once: NamedDependency[Idempotency]
+    request: ApiRequest,
+    file_id: FromPath[str],
+    files: NamedDependency[Files],
+    idempotency: NamedDependency[Idempotency],
 ) -> Response[PresignedParts]:
-    """Up to 1000 part numbers at once."""
-    known_id, asked = parse_id(file_id), await read_json(request, PartNumbers)
+    """Accepts up to 1000 part numbers per request."""
+    known_id, body = parse_id(file_id), await read_json(request, PartNumbers)
 
     async def work(_: NewIds) -> Answer:
-        requests = await files.presign_parts(request.user.owner, known_id, asked.part_numbers)
+        requests = await files.presign_parts(request.user.owner, known_id, body.part_numbers)
         parts = [
             PresignedPart(part_number=number, **msgspec.structs.asdict(part))
-            for number, part in zip(asked.part_numbers, requests, strict=True)
+            for number, part in zip(body.part_numbers, requests, strict=True)
         ]
         return answer(200, PresignedParts(parts))
 
-    return await answer_once(request, once, asked, work)
+    return await answer_once(request, idempotency, body, work)
 
 
 @get(
     "/files/{file_id:str}/parts",
     tags=TAGS,
-    summary="Which parts have arrived",
+    summary="List the parts that have arrived",
     responses=problem_responses(400, 404, 409),
 )
 async def list_parts(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> ArrivedParts:
-    """So that an interrupted upload sends only what is missing."""
+    """Lets an interrupted upload resume with the missing parts."""
     return await files.arrived_parts(request.user.owner, parse_id(file_id))
 
 
@@ -159,29 +165,30 @@ async def confirm_upload(
     request: ApiRequest,
     file_id: FromPath[str],
     *,
-    conversions: NamedDependency[Conversions],
-    once: NamedDependency[Idempotency],
+    starter: NamedDependency[Starter],
+    idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[FileConfirmed]:
-    """Size, checksum and content are checked; conversions that waited become pending, or failed with a reason."""
-    known_id, said = parse_id(file_id), await read_json(request, Uploaded, limit_bytes=PARTS_LIMIT_BYTES)
+    """Verifies size, checksum and content; conversions that waited become pending, completed or failed."""
+    known_id, body = parse_id(file_id), await read_json(request, Uploaded, limit_bytes=PARTS_LIMIT_BYTES)
 
     async def work(_: NewIds) -> Answer:
-        file, settled = await conversions.confirm_upload(request.user.owner, known_id, said.parts)
-        return answer(200, FileConfirmed(file=file_body(file), conversions=[views.conversion(one) for one in settled]))
+        file, conversions = await starter.confirm_upload(request.user.owner, known_id, body.parts)
+        confirmed = FileConfirmed(file=file_body(file), conversions=[views.conversion(one) for one in conversions])
+        return answer(200, confirmed)
 
-    return await answer_once(request, once, said, work)
+    return await answer_once(request, idempotency, body, work)
 
 
 @get(
     "/files/{file_id:str}/content",
     status_code=307,
     tags=TAGS,
-    summary="Fetch the original",
+    summary="Download the original",
     responses=problem_responses(400, 404, 409),
 )
 async def get_content(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> Response[None]:
-    """A redirection to an address of the object store that works for some minutes."""
+    """Redirects to a presigned URL that expires after some minutes."""
     presigned = await files.download(request.user.owner, parse_id(file_id))
     return Response(None, status_code=307, headers={"Location": presigned.url, "Cache-Control": "no-store"})
 
@@ -194,12 +201,12 @@ async def get_content(request: ApiRequest, file_id: FromPath[str], files: NamedD
     responses=problem_responses(400, 404),
 )
 async def delete_file(request: ApiRequest, file_id: FromPath[str], records: NamedDependency[Records]) -> None:
-    """Its bytes are removed; conversions still waiting for their turn are cancelled."""
+    """Removes its bytes and cancels its conversions that have not started."""
     await records.delete_file(request.user.owner, parse_id(file_id))
 
 
 def file_routes() -> list[BaseRouteHandler | Any]:
-    """All handlers of this noun."""
+    """Return the handlers of `/files`."""
     return [
         create_file,
         list_files,

@@ -1,29 +1,29 @@
-"""Health for load balancers and people; needs no API key."""
+"""`/health` for load balancers and people; needs no API key."""
 
 from litestar import Response, get
 from litestar.di import NamedDependency
 
 from file_service.health import HealthCheck
-from file_service.http.schemas import Alive, Health
+from file_service.http.schemas.health import Alive, Health
 
 TAGS = ["health"]
 
 
-@get("/health/live", tags=TAGS, summary="Does the process answer?")
+@get("/health/live", tags=TAGS, summary="Is the process alive?")
 async def live() -> Alive:
-    """Says nothing about what is behind it: restarting this process would not bring a database back."""
+    """Does not check dependencies: restarting this process would not bring a database back."""
     return Alive()
 
 
-@get("/health/ready", tags=TAGS, summary="Can requests be served?")
-async def ready(doctor: NamedDependency[HealthCheck]) -> Response[Health]:
-    """503 without database or object store; without the broker alone 200 and `degraded`: work is kept for later."""
-    health = await doctor.examine()
-    return Response(health, status_code=503 if health.status == "unavailable" else 200)
+@get("/health/ready", tags=TAGS, summary="Can the service take requests?")
+async def ready(health: NamedDependency[HealthCheck]) -> Response[Health]:
+    """Responds 503 without database or object store. Without the broker, work is stored: 200 and `degraded`."""
+    report = await health.check()
+    return Response(report, status_code=503 if report.status == "unavailable" else 200)
 
 
-@get("/health", tags=TAGS, summary="Is everything well?")
-async def whole(doctor: NamedDependency[HealthCheck]) -> Response[Health]:
-    """503 when any dependency is away."""
-    health = await doctor.examine()
-    return Response(health, status_code=200 if health.status == "ok" else 503)
+@get("/health", tags=TAGS, summary="Are all dependencies healthy?")
+async def whole(health: NamedDependency[HealthCheck]) -> Response[Health]:
+    """Responds 503 if any dependency is unavailable."""
+    report = await health.check()
+    return Response(report, status_code=200 if report.status == "ok" else 503)

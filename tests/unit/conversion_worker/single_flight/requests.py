@@ -3,20 +3,16 @@
 from converto_core.conversion.record import Conversion, Status
 from converto_engines.converter import Job, Product
 from file_service.delivery.outbox import Outbox
+from file_service.delivery.sender import Sender
 from tests.unit.conversion_worker.fakes import Behaviour, Gate, make_upper_case
 from tests.unit.conversion_worker.harness import Harness
 from tests.unit.fake_clock import until
 
 
 def outbox(harness: Harness) -> Outbox:
-    return Outbox(
-        harness.stores.conversions,
-        harness.bus,
-        republish_after_s=60,
-        republish_max_s=3600,
-        monotonic=harness.clock.monotonic,
-        now_ms=harness.clock.now_ms,
-    )
+    conversions, now_ms = harness.stores.conversions, harness.clock.now_ms
+    sender = Sender(conversions, harness.bus, republish_after_s=60, republish_max_s=3600, now_ms=now_ms)
+    return Outbox(conversions, harness.bus, sender, monotonic=harness.clock.monotonic, now_ms=now_ms)
 
 
 async def ended(harness: Harness, *records: Conversion) -> list[Conversion]:

@@ -4,19 +4,19 @@ import pytest
 
 from converto_core.conversion.processing import fail, hand_back, worker_lost
 from converto_core.ids import now_ms
-from tests.unit.file_service.conftest import World, problem
+from tests.unit.file_service.conftest import System, problem
 
 ADDRESS = "/api/v1/conversions"
 
 
-async def test_history_when_it_was_handed_back_lost_and_failed_then_all_of_it_is_told(world: World) -> None:
-    conversion_id = await world.pending()
-    await world.apply(hand_back(await world.claimed(conversion_id), now_ms=now_ms()))
-    await world.apply(worker_lost(await world.claimed(conversion_id), now_ms=now_ms()))
-    running = await world.claimed(conversion_id)
-    await world.apply(fail(running, code="source_corrupt", message="The file is damaged", now_ms=now_ms()))
+async def test_history_lists_every_attempt_loss_and_failure(system: System) -> None:
+    conversion_id = await system.pending()
+    await system.apply(hand_back(await system.claimed(conversion_id), now_ms=now_ms()))
+    await system.apply(worker_lost(await system.claimed(conversion_id), now_ms=now_ms()))
+    running = await system.claimed(conversion_id)
+    await system.apply(fail(running, code="source_corrupt", message="The file is damaged", now_ms=now_ms()))
 
-    answer = await world.api.get(f"{ADDRESS}/{conversion_id}/history")
+    answer = await system.api.get(f"{ADDRESS}/{conversion_id}/history")
 
     body = answer.json()
     events = [entry["event"] for entry in body["history"]]
@@ -31,21 +31,21 @@ async def test_history_when_it_was_handed_back_lost_and_failed_then_all_of_it_is
     assert body["missing"] == 0
 
 
-async def test_history_when_a_stranger_asks_then_it_does_not_exist(world: World) -> None:
-    conversion_id = await world.pending()
+async def test_history_when_a_stranger_asks_then_it_does_not_exist(system: System) -> None:
+    conversion_id = await system.pending()
 
-    problem(await world.stranger.get(f"{ADDRESS}/{conversion_id}/history"), 404, "not_found")
+    problem(await system.stranger.get(f"{ADDRESS}/{conversion_id}/history"), 404, "not_found")
 
 
 @pytest.mark.parametrize(
     ("code", "may_help"),
     [("insufficient_storage", True), ("internal_error", True), ("engine_crashed", True), ("source_corrupt", False)],
 )
-async def test_error_when_another_try_may_help_then_the_record_says_so(world: World, code: str, may_help: bool) -> None:
-    """I4: a user is told whether `retry` makes sense."""
-    conversion_id = await world.pending()
-    await world.apply(fail(await world.claimed(conversion_id), code=code, message="why", now_ms=now_ms()))
+async def test_record_says_whether_the_error_is_retryable(system: System, code: str, may_help: bool) -> None:
+    """I4: `retryable` says whether a retry makes sense."""
+    conversion_id = await system.pending()
+    await system.apply(fail(await system.claimed(conversion_id), code=code, message="why", now_ms=now_ms()))
 
-    shown = (await world.api.get(f"{ADDRESS}/{conversion_id}")).json()
+    shown = (await system.api.get(f"{ADDRESS}/{conversion_id}")).json()
 
     assert shown["error"] == {"code": code, "message": "why", "retryable": may_help}

@@ -1,28 +1,28 @@
-"""One owner's conversions that wait are bounded; another owner's are not touched (C8, I15)."""
+"""The number of pending conversions is limited per owner (C8, I15)."""
 
 from converto_core.ports.stores import ConversionStore
 from converto_infra.memory.stores import MemoryStores
 from file_service.conversions.pending_limit import CACHE_S, PendingLimit
 from tests.contract.samples import a_pending_conversion
-from tests.unit.file_service.conftest import PNG, problem, running_world
+from tests.unit.file_service.conftest import PNG, problem, running_system
 
 NEW = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": len(PNG)}}
 
 
-async def test_create_when_too_many_are_waiting_then_429_until_one_has_ended() -> None:
-    async with running_world(max_pending_per_owner=2) as world:
-        waiting = [await world.pending() for _ in range(2)]
-        limit = world.service.wiring.conversions._pending
-        limit._known.clear()
+async def test_create_above_the_limit_is_429_until_one_ends() -> None:
+    async with running_system(max_pending_per_owner=2) as system:
+        waiting = [await system.pending() for _ in range(2)]
+        limit = system.service.wiring.submission._pending_limit
+        limit._cache.clear()
 
-        refused = await world.api.post("/api/v1/conversions", json=NEW, headers={"Idempotency-Key": "k"})
-        form = await world.api.post(
+        refused = await system.api.post("/api/v1/conversions", json=NEW, headers={"Idempotency-Key": "k"})
+        form = await system.api.post(
             "/api/v1/conversions", data={"target_format": "webp"}, files={"file": ("a.png", PNG, "image/png")}
         )
-        strangers = await world.stranger.post("/api/v1/conversions", json=NEW)
-        await world.completed(waiting[0])
-        limit._known.clear()
-        repeated = await world.api.post("/api/v1/conversions", json=NEW, headers={"Idempotency-Key": "k"})
+        strangers = await system.stranger.post("/api/v1/conversions", json=NEW)
+        await system.completed(waiting[0])
+        limit._cache.clear()
+        repeated = await system.api.post("/api/v1/conversions", json=NEW, headers={"Idempotency-Key": "k"})
 
     for answer in (refused, form):
         assert problem(answer, 429, "too_many_pending")["retryable"] is True

@@ -1,4 +1,4 @@
-"""`POST /plans`: the dry run tells steps, options, time and losses, and stores nothing (behaviours M5, C12, W2)."""
+"""`POST /plans`: a dry run returns steps, options, duration and losses, and stores nothing (M5, C12, W2)."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ import pytest
 from converto_core.catalogue import Loss
 from converto_core.conversion.record import Conversion, Status
 from converto_core.ids import new_id, now_ms
-from tests.unit.file_service.conftest import PNG, World, offers, problem
+from tests.unit.file_service.conftest import PNG, System, offers, problem
 
 ADDRESS = "/api/v1/plans"
 
 
-async def plan(world: World, **body: Any) -> Any:
-    answer = await world.api.post(ADDRESS, json=body)
+async def plan(system: System, **body: Any) -> Any:
+    answer = await system.api.post(ADDRESS, json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 async def ran(
-    world: World, *durations_s: float, source: str = "pptx", target: str = "png", cached_from: str | None = None
+    system: System, *durations_s: float, source: str = "pptx", target: str = "png", cached_from: str | None = None
 ) -> None:
-    """Conversions of somebody else that were completed after so many seconds, lately: old ones would expire."""
+    """Add recent conversions of another owner with these durations; old ones would expire."""
     started_at = now_ms() - 1_000_000
     for seconds in durations_s:
-        await world.stores.conversions.insert(
+        await system.stores.conversions.insert(
             Conversion(
                 id=new_id(),
                 owner="somebody",
@@ -42,73 +42,73 @@ async def ran(
         )
 
 
-async def test_plan_when_asked_for_a_file_name_then_steps_programs_and_options_are_told(world: World) -> None:
-    """W2: a deck becomes page pictures by way of PDF, and the answer says so before anything is uploaded."""
-    told = await plan(world, filename="deck.pptx", target_format="png", options={"dpi": 100})
+async def test_plan_of_a_file_name_lists_steps_engines_and_options(system: System) -> None:
+    """W2: the plan of a deck to page pictures goes through PDF, before anything is uploaded."""
+    planned = await plan(system, filename="deck.pptx", target_format="png", options={"dpi": 100})
 
-    assert [(step["source_format"], step["target_format"]) for step in told["steps"]] == [
+    assert [(step["source_format"], step["target_format"]) for step in planned["steps"]] == [
         ("pptx", "pdf"),
         ("pdf", "png"),
     ]
-    assert [step["engine"] for step in told["steps"]] == ["LibreOffice", "pdfium"]
-    assert set(told["options_schema"]["properties"]) == {"pages", "dpi"}
-    assert await world.stores.conversions.count_by_status() == {}
+    assert [step["engine"] for step in planned["steps"]] == ["LibreOffice", "pdfium"]
+    assert set(planned["options_schema"]["properties"]) == {"pages", "dpi"}
+    assert await system.stores.conversions.count_by_status() == {}
 
 
-async def test_plan_when_nothing_like_it_ever_ran_then_the_time_is_a_guess_that_says_so(world: World) -> None:
-    told = await plan(world, source_format="pptx", target_format="png")
+async def test_plan_without_earlier_runs_marks_its_time_as_a_guess(system: System) -> None:
+    planned = await plan(system, source_format="pptx", target_format="png")
 
-    assert told["expected"]["based_on"] == 0
-    assert told["expected"]["low_s"] < told["expected"]["high_s"]
-
-
-async def test_plan_when_results_were_copied_then_they_are_no_experience(world: World) -> None:
-    """A copy tells nothing of how long the programs take."""
-    await ran(world, 4, 5, 5, 6, 6)
-    await ran(world, 0.1, 0.1, 0.1, cached_from="another")
-
-    assert (await plan(world, source_format="pptx", target_format="png"))["expected"]["based_on"] == 5
+    assert planned["expected"]["based_on"] == 0
+    assert planned["expected"]["low_s"] < planned["expected"]["high_s"]
 
 
-async def test_plan_when_such_conversions_ran_here_then_the_time_comes_from_them(world: World) -> None:
-    await ran(world, 4, 5, 5, 6, 6, 7)
-    await ran(world, 500, 500, 500, 500, 500, target="webp")
+async def test_plan_when_results_were_copied_then_they_are_no_experience(system: System) -> None:
+    """Copies from the cache do not show how long an engine takes."""
+    await ran(system, 4, 5, 5, 6, 6)
+    await ran(system, 0.1, 0.1, 0.1, cached_from="another")
 
-    told = await plan(world, source_format="pptx", target_format="png")
-
-    assert told["expected"]["based_on"] == 6
-    assert 4 <= told["expected"]["low_s"] <= 5
-    assert 6 <= told["expected"]["high_s"] <= 7
+    assert (await plan(system, source_format="pptx", target_format="png"))["expected"]["based_on"] == 5
 
 
-async def test_plan_when_a_step_loses_something_for_this_pair_then_it_is_said_once(world: World) -> None:
-    (worker,) = await world.stores.workers.seen_since(0)
+async def test_plan_estimates_time_from_earlier_runs(system: System) -> None:
+    await ran(system, 4, 5, 5, 6, 6, 7)
+    await ran(system, 500, 500, 500, 500, 500, target="webp")
+
+    planned = await plan(system, source_format="pptx", target_format="png")
+
+    assert planned["expected"]["based_on"] == 6
+    assert 4 <= planned["expected"]["low_s"] <= 5
+    assert 6 <= planned["expected"]["high_s"] <= 7
+
+
+async def test_plan_lists_each_loss_once(system: System) -> None:
+    (worker,) = await system.stores.workers.seen_since(0)
     losing = [
         msgspec.structs.replace(
             offer, losses=(Loss(text="links", sources=("pdf",)), Loss(text="sound", targets=("webp",)))
         )
         for offer in offers()
     ]
-    await world.stores.workers.put(msgspec.structs.replace(worker, offers=tuple(losing)))
+    await system.stores.workers.put(msgspec.structs.replace(worker, offers=tuple(losing)))
 
-    told = await plan(world, source_format="pptx", target_format="png")
+    planned = await plan(system, source_format="pptx", target_format="png")
 
-    assert told["losses"] == ["links"]
+    assert planned["losses"] == ["links"]
 
 
-async def test_plan_when_asked_for_a_known_file_then_its_content_decides(world: World) -> None:
-    file_id = (await world.record(await world.pending(PNG, "photo.jpg", "webp"))).file_id
+async def test_plan_of_an_existing_file_uses_its_content(system: System) -> None:
+    file_id = (await system.record(await system.pending(PNG, "photo.jpg", "webp"))).file_id
 
-    told = await plan(world, file_id=file_id, target_format="webp")
+    planned = await plan(system, file_id=file_id, target_format="webp")
 
-    assert told["source_format"] == "png"
-    refused = await world.stranger.post(ADDRESS, json={"file_id": file_id, "target_format": "webp"})
+    assert planned["source_format"] == "png"
+    refused = await system.stranger.post(ADDRESS, json={"file_id": file_id, "target_format": "webp"})
     assert problem(refused, 404, "not_found")
 
 
-async def test_plan_when_the_pair_is_impossible_then_the_nearest_targets_are_named(world: World) -> None:
+async def test_plan_of_an_impossible_pair_names_possible_targets(system: System) -> None:
     """M5, C12."""
-    answer = await world.api.post(ADDRESS, json={"source_format": "pptx", "target_format": "mp3"})
+    answer = await system.api.post(ADDRESS, json={"source_format": "pptx", "target_format": "mp3"})
 
     assert "Possible: pdf, png, webp" in problem(answer, 422, "unsupported_conversion")["detail"]
 
@@ -122,6 +122,8 @@ async def test_plan_when_the_pair_is_impossible_then_the_nearest_targets_are_nam
         ({"target_format": "pdf", "source_format": "pptx", "options": {"colour": 1}}, "options_invalid"),
     ],
 )
-async def test_plan_when_the_question_is_wrong_then_422_says_why(world: World, body: dict[str, Any], code: str) -> None:
+async def test_plan_when_the_question_is_wrong_then_422_says_why(
+    system: System, body: dict[str, Any], code: str
+) -> None:
     """C12."""
-    assert problem(await world.api.post(ADDRESS, json=body), 422, code)
+    assert problem(await system.api.post(ADDRESS, json=body), 422, code)

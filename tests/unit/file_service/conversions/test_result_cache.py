@@ -1,4 +1,4 @@
-"""A request whose result is there already completes at once (I8), and nothing about the cache makes a request fail."""
+"""A request with a cached result completes at once (I8), and a cache failure never fails a request."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_result
 from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
 from converto_core.ids import now_ms
-from file_service.conversions import result_cache as earlier_results
-from tests.unit.file_service.conftest import PNG, World, offers, running_world
+from file_service.conversions.result_cache import MAX_OUTPUTS
+from tests.unit.file_service.conftest import PNG, System, offers, running_system
 
 ADDRESS = "/api/v1/conversions"
 
 
 async def form(
-    world: World, filename: str = "a.png", client: httpx2.AsyncClient | None = None, **fields: str
+    system: System, filename: str = "a.png", client: httpx2.AsyncClient | None = None, **fields: str
 ) -> dict[str, Any]:
-    """A conversion from a form; its body."""
-    answer = await (client or world.api).post(
+    """Create a conversion with a form and return its body."""
+    answer = await (client or system.api).post(
         ADDRESS, data={"target_format": "webp", **fields}, files={"file": (filename, PNG, "image/png")}
     )
     assert answer.status_code == 201, answer.text
@@ -30,53 +30,53 @@ async def form(
     return body
 
 
-async def made(world: World, *, across_owners: bool = False, bodies: tuple[bytes, ...] = (b"result",)) -> Conversion:
-    """A first conversion of the picture, completed by a worker that led its key."""
-    conversion_id = (await form(world))["id"]
-    done = await world.completed(conversion_id, *bodies)
+async def made(system: System, *, across_owners: bool = False, bodies: tuple[bytes, ...] = (b"result",)) -> Conversion:
+    """A first conversion of the picture, completed by the worker that leads its cache key."""
+    conversion_id = (await form(system))["id"]
+    done = await system.completed(conversion_id, *bodies)
     sha256 = hashlib.sha256(PNG).hexdigest()
     key = cache_key(done, contents=(sha256,), offers=offers(), is_for_all_owners=across_owners)
     assert key is not None
-    await world.stores.cache.lead(
+    await system.stores.cache.lead(
         CacheEntry(id=key, conversion_id=done.id, token=done.token, owner=done.owner, created_at=now_ms())
     )
     return done
 
 
-async def test_form_when_the_same_was_made_before_then_completed_in_the_answer_under_its_own_name(
-    world: World,
+async def test_form_hit_completes_at_once_under_its_own_name(
+    system: System,
 ) -> None:
     """I8: the second request completes at once, also from another file."""
-    first = await made(world)
-    body = await form(world, "holiday.png")
+    first = await made(system)
+    body = await form(system, "holiday.png")
 
     assert (body["status"], body["percent"], body["from_cache"]) == ("completed", 100.0, True)
     assert [output["filename"] for output in body["outputs"]] == ["holiday.webp"]
     assert body["engine_versions"] == {"vips": "8.14"}
-    found = await world.api.get(f"{ADDRESS}/{body['id']}/outputs")
-    assert await world.fetch(found.json()["outputs"][0]["url"]) == b"result"
-    assert (await world.api.get(f"{ADDRESS}/{first.id}")).json()["from_cache"] is False
+    found = await system.api.get(f"{ADDRESS}/{body['id']}/outputs")
+    assert await system.fetch(found.json()["outputs"][0]["url"]) == b"result"
+    assert (await system.api.get(f"{ADDRESS}/{first.id}")).json()["from_cache"] is False
 
 
-async def test_copies_when_either_conversion_is_deleted_then_the_other_one_keeps_its_own(world: World) -> None:
-    """Lifetimes are apart."""
-    first = await made(world)
-    second, third = await form(world), await form(world)
+async def test_deleting_one_conversion_keeps_the_copies_of_the_other(system: System) -> None:
+    """The two conversions are independent."""
+    first = await made(system)
+    second, third = await form(system), await form(system)
 
-    for gone in (first.id, third["id"]):
-        assert (await world.api.delete(f"{ADDRESS}/{gone}")).status_code == 204
+    for deleted_id in (first.id, third["id"]):
+        assert (await system.api.delete(f"{ADDRESS}/{deleted_id}")).status_code == 204
 
-    found = await world.api.get(f"{ADDRESS}/{second['id']}/outputs")
-    assert await world.fetch(found.json()["outputs"][0]["url"]) == b"result"
-    assert len(await world.objects.list_keys("t/anna/out/")) == 1
+    found = await system.api.get(f"{ADDRESS}/{second['id']}/outputs")
+    assert await system.fetch(found.json()["outputs"][0]["url"]) == b"result"
+    assert len(await system.objects.list_keys("t/anna/out/")) == 1
 
 
-async def test_known_file_when_the_same_was_made_before_then_completed_in_the_answer(world: World) -> None:
-    first = await made(world)
+async def test_existing_file_hit_completes_at_once(system: System) -> None:
+    first = await made(system)
     wanted = {"target_format": "webp", "file_id": first.file_id}
 
-    again = (await world.api.post(ADDRESS, json=wanted)).json()["conversion"]
-    fresh = (await world.api.post(ADDRESS, json={**wanted, "fresh": True})).json()["conversion"]
+    again = (await system.api.post(ADDRESS, json=wanted)).json()["conversion"]
+    fresh = (await system.api.post(ADDRESS, json={**wanted, "fresh": True})).json()["conversion"]
 
     assert (again["status"], again["from_cache"]) == ("completed", True)
     assert (fresh["status"], fresh["from_cache"]) == ("pending", False)
@@ -85,118 +85,116 @@ async def test_known_file_when_the_same_was_made_before_then_completed_in_the_an
 @pytest.mark.parametrize(
     "fields", [{"fresh": "true"}, {"options": '{"quality": 7}'}, {"target_format": "jpg"}], ids=str
 )
-async def test_form_when_it_asks_for_something_else_or_a_fresh_run_then_a_worker_has_to_run(
-    world: World, fields: dict[str, str]
-) -> None:
-    await made(world)
+async def test_other_request_or_fresh_run_needs_a_worker(system: System, fields: dict[str, str]) -> None:
+    await made(system)
 
-    assert (await form(world, **fields))["status"] == "pending"
+    assert (await form(system, **fields))["status"] == "pending"
 
 
-async def test_form_when_fresh_is_left_empty_or_is_nonsense_then_not_fresh_or_refused(world: World) -> None:
-    await made(world)
-    refused = await world.api.post(
+async def test_empty_fresh_field_is_false_and_nonsense_is_refused(system: System) -> None:
+    await made(system)
+    refused = await system.api.post(
         ADDRESS, data={"target_format": "webp", "fresh": "maybe"}, files={"file": ("a.png", PNG, "image/png")}
     )
 
-    assert (await form(world, fresh=""))["status"] == "completed"
+    assert (await form(system, fresh=""))["status"] == "completed"
     assert refused.status_code == 422
 
 
-async def test_upload_when_its_hash_is_only_declared_then_a_worker_has_to_see_the_bytes(world: World) -> None:
-    """A key is made of hashes that were seen, never of one that a client only says."""
-    await made(world)
+async def test_declared_hash_alone_needs_a_worker(system: System) -> None:
+    """Cache keys use computed hashes, never a hash that a client only declares."""
+    await made(system)
     declared = {"filename": "a.png", "size_bytes": len(PNG), "sha256": hashlib.sha256(PNG).hexdigest()}
-    created = (await world.api.post(ADDRESS, json={"target_format": "webp", "file": declared})).json()
-    await world.send(created["upload"], PNG)
-    confirmed = (await world.api.post(f"/api/v1/files/{created['file']['id']}/uploaded")).json()
+    created = (await system.api.post(ADDRESS, json={"target_format": "webp", "file": declared})).json()
+    await system.send(created["upload"], PNG)
+    confirmed = (await system.api.post(f"/api/v1/files/{created['file']['id']}/uploaded")).json()
 
     assert confirmed["conversions"][0]["status"] == "pending"
 
 
-async def test_version_when_the_files_hash_is_of_another_one_then_not_answered_from_the_cache(world: World) -> None:
-    """I7: a conversion of an older version is no business of the newest hash."""
-    first = await made(world)
-    file = await world.stores.files.get(first.file_id)
+async def test_hash_of_another_version_is_not_a_hit(system: System) -> None:
+    """I7: the hash of the newest version does not apply to an older one."""
+    first = await made(system)
+    file = await system.stores.files.get(first.file_id)
     assert file is not None
     record = Conversion(
         id="x", owner="anna", file_id=file.id, file_version=2, target_format="webp", created_at=0, updated_at=0
     )
-    plan = await world.service.wiring.offers.plan("png", "webp", {})
-    earlier = world.service.wiring.earlier
+    plan = await system.service.wiring.offers.plan("png", "webp", {})
+    earlier = system.service.wiring.result_cache
 
     assert await earlier.completion(record, file, plan) is None
 
 
-async def test_owner_when_another_one_made_the_same_then_not_told(world: World) -> None:
-    await made(world)
+async def test_owner_when_another_one_made_the_same_then_not_told(system: System) -> None:
+    await made(system)
 
-    assert (await form(world, client=world.stranger))["status"] == "pending"
+    assert (await form(system, client=system.stranger))["status"] == "pending"
 
 
-async def test_owner_when_the_setting_allows_it_then_another_ones_result_is_copied_and_no_id_is_shown() -> None:
-    async with running_world(cache_across_owners=True) as world:
-        first = await made(world, across_owners=True)
-        body = await form(world, client=world.stranger)
+async def test_shared_cache_copies_across_owners_without_showing_ids() -> None:
+    async with running_system(cache_across_owners=True) as system:
+        first = await made(system, across_owners=True)
+        body = await form(system, client=system.stranger)
 
         assert (body["status"], body["from_cache"]) == ("completed", True)
         assert first.id not in str(body)
-        assert len(await world.objects.list_keys("t/berta/out/")) == 1
+        assert len(await system.objects.list_keys("t/berta/out/")) == 1
 
 
 async def test_cache_when_switched_off_then_a_worker_has_to_run() -> None:
-    async with running_world(cache=False) as world:
-        await made(world)
+    async with running_system(cache=False) as system:
+        await made(system)
 
-        assert (await form(world))["status"] == "pending"
-
-
-def lost_objects(world: World, first: Conversion) -> None:
-    world.objects._objects.pop(first.outputs[0].key)
+        assert (await form(system))["status"] == "pending"
 
 
-def refused_copies(world: World, _: Conversion) -> None:
+def lost_objects(system: System, first: Conversion) -> None:
+    system.objects._objects.pop(first.outputs[0].key)
+
+
+def refused_copies(system: System, _: Conversion) -> None:
     async def refuse(*_: Any, **__: Any) -> None:
         raise ObjectStoreUnavailable(detail="AccessDenied")
 
-    world.objects.copy = refuse  # type: ignore[method-assign]
+    system.objects.copy = refuse  # type: ignore[method-assign]
 
 
-def broken_cache(world: World, _: Conversion) -> None:
+def broken_cache(system: System, _: Conversion) -> None:
     async def refuse(_: str) -> None:
         raise StoreUnavailable(detail="no such collection")
 
-    world.stores.cache.get = refuse  # type: ignore[method-assign,assignment]
+    system.stores.cache.get = refuse  # type: ignore[method-assign,assignment]
 
 
 @pytest.mark.parametrize("fault", [lost_objects, refused_copies, broken_cache])
-async def test_form_when_anything_about_the_cache_fails_then_the_usual_way(
-    world: World, fault: Callable[[World, Conversion], None]
+async def test_cache_failure_falls_back_to_a_worker(
+    system: System, fault: Callable[[System, Conversion], None]
 ) -> None:
     """The cache never makes a request fail."""
-    fault(world, await made(world))
+    fault(system, await made(system))
 
-    assert (await form(world))["status"] == "pending"
-
-
-async def test_form_when_the_first_one_has_expired_then_a_worker_has_to_run(world: World) -> None:
-    first = await made(world)
-    await world.apply(expire_result(first, now_ms=now_ms()))
-
-    assert (await form(world))["status"] == "pending"
+    assert (await form(system))["status"] == "pending"
 
 
-async def test_form_when_the_results_are_many_then_a_worker_copies_them(world: World) -> None:
-    """Nobody waits inside a request for copies of hundreds of pages."""
-    await made(world, bodies=(b"page",) * (earlier_results.MOST_OUTPUTS + 1))
+async def test_expired_result_is_not_a_hit(system: System) -> None:
+    first = await made(system)
+    await system.apply(expire_result(first, now_ms=now_ms()))
 
-    assert (await form(world))["status"] == "pending"
+    assert (await form(system))["status"] == "pending"
 
 
-async def test_live_stream_when_completed_from_the_cache_then_the_fact_is_announced(world: World) -> None:
-    await made(world)
-    async with world.bus.subscribe() as facts:
-        body = await form(world)
-        fact = await anext(facts)
+async def test_large_result_is_copied_by_a_worker(system: System) -> None:
+    """A request does not wait for copies of hundreds of pages."""
+    await made(system, bodies=(b"page",) * (MAX_OUTPUTS + 1))
 
-    assert (fact.id, fact.status, fact.percent) == (body["id"], Status.COMPLETED, 100.0)
+    assert (await form(system))["status"] == "pending"
+
+
+async def test_cache_hit_publishes_a_live_event(system: System) -> None:
+    await made(system)
+    async with system.bus.subscribe() as events:
+        body = await form(system)
+        event = await anext(events)
+
+    assert (event.id, event.status, event.percent) == (body["id"], Status.COMPLETED, 100.0)

@@ -11,27 +11,27 @@ from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
 from converto_core.ids import now_ms
 from file_service.http.idempotency import STALE_AFTER_MS
-from tests.unit.file_service.conftest import PNG, World, problem, running_world
+from tests.unit.file_service.conftest import PNG, System, problem, running_system
 
 ADDRESS = "/api/v1/conversions"
 KEY = {"Idempotency-Key": "k-1"}
 WANTED = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": 5}}
 
 
-async def test_post_when_repeated_then_same_answer_and_one_record(world: World) -> None:
-    first = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
-    second = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+async def test_post_when_repeated_then_same_answer_and_one_record(system: System) -> None:
+    first = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
+    second = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
 
     assert first.status_code == second.status_code == 201
     assert first.content == second.content
     assert first.headers["location"] == second.headers["location"]
     assert "idempotent-replayed" not in first.headers
     assert second.headers["idempotent-replayed"] == "true"
-    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
+    assert len((await system.api.get(ADDRESS)).json()["conversions"]) == 1
 
 
-async def test_post_when_twenty_come_at_once_then_one_record_and_the_others_are_told_to_wait(world: World) -> None:
-    answers = await asyncio.gather(*(world.api.post(ADDRESS, json=WANTED, headers=KEY) for _ in range(20)))
+async def test_twenty_concurrent_posts_create_one_record(system: System) -> None:
+    answers = await asyncio.gather(*(system.api.post(ADDRESS, json=WANTED, headers=KEY) for _ in range(20)))
 
     created = [answer for answer in answers if answer.status_code == 201]
     waiting = [answer for answer in answers if answer.status_code == 409]
@@ -40,49 +40,49 @@ async def test_post_when_twenty_come_at_once_then_one_record_and_the_others_are_
     for answer in waiting:
         problem(answer, 409, "request_in_flight")
         assert answer.headers["retry-after"] == "1"
-    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
-    again = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+    assert len((await system.api.get(ADDRESS)).json()["conversions"]) == 1
+    again = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
     assert again.content == created[0].content
 
 
-async def test_post_when_body_differs_then_422(world: World) -> None:
-    await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+async def test_post_when_body_differs_then_422(system: System) -> None:
+    await system.api.post(ADDRESS, json=WANTED, headers=KEY)
 
-    answer = await world.api.post(ADDRESS, json={**WANTED, "client_id": "x"}, headers=KEY)
+    answer = await system.api.post(ADDRESS, json={**WANTED, "client_id": "x"}, headers=KEY)
 
     problem(answer, 422, "idempotency_mismatch")
 
 
-async def test_post_when_address_differs_then_422(world: World) -> None:
-    await world.api.post("/api/v1/files", json=WANTED["file"], headers=KEY)
+async def test_post_when_address_differs_then_422(system: System) -> None:
+    await system.api.post("/api/v1/files", json=WANTED["file"], headers=KEY)
 
-    problem(await world.api.post(ADDRESS, json=WANTED, headers=KEY), 422, "idempotency_mismatch")
+    problem(await system.api.post(ADDRESS, json=WANTED, headers=KEY), 422, "idempotency_mismatch")
 
 
-async def test_post_when_only_spelling_of_json_differs_then_replayed(world: World) -> None:
-    await world.api.post(
+async def test_post_when_only_spelling_of_json_differs_then_replayed(system: System) -> None:
+    await system.api.post(
         ADDRESS, content=b'{"target_format":"webp","file":{"filename":"a.png","size_bytes":5}}', headers=KEY
     )
 
-    answer = await world.api.post(
+    answer = await system.api.post(
         ADDRESS, content=b'{ "file": {"size_bytes":5, "filename":"a.png"}, "target_format": "webp" }', headers=KEY
     )
 
     assert answer.headers["idempotent-replayed"] == "true"
 
 
-async def test_post_when_another_owner_uses_the_key_then_served_anew(world: World) -> None:
-    mine = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
-    theirs = await world.stranger.post(ADDRESS, json=WANTED, headers=KEY)
+async def test_post_when_another_owner_uses_the_key_then_served_anew(system: System) -> None:
+    mine = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
+    theirs = await system.stranger.post(ADDRESS, json=WANTED, headers=KEY)
 
     assert theirs.status_code == 201
     assert theirs.json()["conversion"]["id"] != mine.json()["conversion"]["id"]
 
 
-async def test_post_when_refusal_is_final_then_it_is_remembered(world: World) -> None:
+async def test_post_when_refusal_is_final_then_it_is_remembered(system: System) -> None:
     wanted = {"target_format": "pdf", "file": {"filename": "a.png", "size_bytes": 5}}
-    first = await world.api.post(ADDRESS, json=wanted, headers=KEY)
-    second = await world.api.post(ADDRESS, json=wanted, headers=KEY)
+    first = await system.api.post(ADDRESS, json=wanted, headers=KEY)
+    second = await system.api.post(ADDRESS, json=wanted, headers=KEY)
 
     assert first.status_code == second.status_code == 422
     assert first.content == second.content
@@ -90,40 +90,40 @@ async def test_post_when_refusal_is_final_then_it_is_remembered(world: World) ->
     assert second.headers["content-type"] == "application/problem+json"
 
 
-async def test_post_when_dependency_was_away_then_key_is_free_again(world: World) -> None:
-    world.objects.is_away = True
-    problem(await world.api.post(ADDRESS, json=WANTED, headers=KEY), 503, "object_store_unavailable")
-    world.objects.is_away = False
+async def test_post_when_dependency_was_away_then_key_is_free_again(system: System) -> None:
+    system.objects.is_away = True
+    problem(await system.api.post(ADDRESS, json=WANTED, headers=KEY), 503, "object_store_unavailable")
+    system.objects.is_away = False
 
-    answer = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+    answer = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
 
     assert answer.status_code == 201
     assert "idempotent-replayed" not in answer.headers
 
 
-async def test_post_when_status_forbade_it_then_key_is_free_again(world: World) -> None:
-    created = await world.announced(PNG, "a.png", "webp")
+async def test_post_when_status_forbade_it_then_key_is_free_again(system: System) -> None:
+    created = await system.announced(PNG, "a.png", "webp")
     address = f"/api/v1/files/{created['file']['id']}/uploaded"
-    problem(await world.api.post(address, headers=KEY), 409, "upload_incomplete")
-    await world.send(created["upload"], PNG)
+    problem(await system.api.post(address, headers=KEY), 409, "upload_incomplete")
+    await system.send(created["upload"], PNG)
 
-    assert (await world.api.post(address, headers=KEY)).status_code == 200
+    assert (await system.api.post(address, headers=KEY)).status_code == 200
 
 
-async def test_post_when_server_died_while_serving_then_taken_over_after_a_while(world: World) -> None:
+async def test_stale_reservation_is_taken_over(system: System) -> None:
     def reservation(claimed_at: int) -> RememberedAnswer:
         expires_at = now_ms() + 100_000
         return RememberedAnswer(id="anna:k-1", body_sha256="", claimed_at=claimed_at, expires_at=expires_at)
 
-    await world.stores.access.remember_answer(reservation(now_ms() - STALE_AFTER_MS - 10_000))
+    await system.stores.access.remember_answer(reservation(now_ms() - STALE_AFTER_MS - 10_000))
 
-    assert (await world.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
+    assert (await system.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
 
 
-async def test_form_when_repeated_with_another_boundary_then_replayed(world: World) -> None:
+async def test_form_when_repeated_with_another_boundary_then_replayed(system: System) -> None:
     async def send(content: bytes) -> Any:
         form = {"target_format": "webp"}
-        return await world.api.post(ADDRESS, data=form, files={"file": ("a.png", content)}, headers=KEY)
+        return await system.api.post(ADDRESS, data=form, files={"file": ("a.png", content)}, headers=KEY)
 
     first, second = await send(PNG), await send(PNG)
     other = await send(PNG + b"x")
@@ -135,14 +135,14 @@ async def test_form_when_repeated_with_another_boundary_then_replayed(world: Wor
 
 
 @pytest.mark.parametrize("key", [b"", b"k" * 256, "schlüssel".encode(), b"a\tb"])
-async def test_post_when_key_is_unusable_then_422(world: World, key: bytes) -> None:
-    answer = await world.api.post(ADDRESS, json=WANTED, headers=[(b"Idempotency-Key", key)])
+async def test_post_when_key_is_unusable_then_422(system: System, key: bytes) -> None:
+    answer = await system.api.post(ADDRESS, json=WANTED, headers=[(b"Idempotency-Key", key)])
 
     assert problem(answer, 422, "invalid_request")["errors"][0]["pointer"] == "Idempotency-Key"
 
 
 async def test_post_when_answer_has_expired_then_served_anew() -> None:
-    async with running_world(idempotency_ttl_s=1) as world:
+    async with running_system(idempotency_ttl_s=1) as system:
         expired = RememberedAnswer(
             id="anna:k-1",
             body_sha256="other",
@@ -151,80 +151,78 @@ async def test_post_when_answer_has_expired_then_served_anew() -> None:
             status=201,
             body="{}",
         )
-        await world.stores.access.remember_answer(expired)
+        await system.stores.access.remember_answer(expired)
 
-        assert (await world.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
+        assert (await system.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
 
 
-async def test_post_when_the_answer_of_the_insert_was_lost_then_a_repetition_finds_the_record(world: World) -> None:
-    """Promise 2: the record was stored, the server heard nothing and said 503; the client comes again."""
-    insert = world.stores.conversions.insert
+async def test_repetition_after_a_lost_insert_response_finds_the_record(system: System) -> None:
+    """Promise 2: the record was stored, but the server got no response and sent 503; the client repeats."""
+    insert = system.stores.conversions.insert
 
     async def insert_without_answer(record: Conversion) -> None:
         await insert(record)
-        world.stores.conversions.insert = insert  # type: ignore[method-assign]
+        system.stores.conversions.insert = insert  # type: ignore[method-assign]
         raise StoreUnavailable(detail="the answer was lost")
 
-    world.stores.conversions.insert = insert_without_answer  # type: ignore[method-assign]
-    problem(await world.api.post(ADDRESS, json=WANTED, headers=KEY), 503, "database_unavailable")
+    system.stores.conversions.insert = insert_without_answer  # type: ignore[method-assign]
+    problem(await system.api.post(ADDRESS, json=WANTED, headers=KEY), 503, "database_unavailable")
 
-    again = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+    again = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
 
-    (record,) = (await world.api.get(ADDRESS)).json()["conversions"]
+    (record,) = (await system.api.get(ADDRESS)).json()["conversions"]
     assert again.status_code == 201
     assert again.json()["conversion"]["id"] == record["id"]
     assert again.json()["upload"]["kind"] == "single"
-    assert len((await world.api.get("/api/v1/files")).json()["files"]) == 1
+    assert len((await system.api.get("/api/v1/files")).json()["files"]) == 1
 
 
-async def test_form_when_the_server_died_after_the_insert_then_a_repetition_goes_on_with_the_record(
-    world: World,
+async def test_repeated_form_after_a_crash_continues_with_the_record(
+    system: System,
 ) -> None:
-    """Promise 2, for a server killed in the middle: what it had stored is finished by the next one."""
+    """Promise 2: another process finishes what a killed one had stored."""
 
     async def send() -> Any:
-        return await world.api.post(
+        return await system.api.post(
             ADDRESS, data={"target_format": "webp"}, files={"file": ("a.png", PNG)}, headers=KEY
         )
 
     first = (await send()).json()["conversion"]["id"]
-    kept = await world.stores.access.claim_answer(
+    kept = await system.stores.access.claim_answer(
         RememberedAnswer(id="anna:k-1", body_sha256="", claimed_at=0, expires_at=1), stale_before_ms=0
     )
     died = msgspec.structs.replace(kept, status=0, body="", claimed_at=now_ms() - STALE_AFTER_MS - 1000)
-    await world.stores.access.remember_answer(died)
+    await system.stores.access.remember_answer(died)
 
     again = await send()
 
     assert again.status_code == 201
     assert again.json()["conversion"]["id"] == first
-    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
+    assert len((await system.api.get(ADDRESS)).json()["conversions"]) == 1
 
 
 @pytest.mark.parametrize("lost", ["claim_answer", "release_answer", "remember_answer"])
-async def test_post_when_its_reservation_could_not_be_settled_then_a_repetition_is_served_at_once(
-    world: World, lost: str
-) -> None:
-    """I15: a database out of breath says 503; whoever obeys and comes again is not told that he is being served."""
-    insert, settle = world.stores.files.insert, getattr(world.stores.access, lost)
+async def test_repetition_of_an_abandoned_reservation_is_served_at_once(system: System, lost: str) -> None:
+    """I15: a client that repeats after a 503 from a slow database does not get 409."""
+    insert, settle = system.stores.files.insert, getattr(system.stores.access, lost)
 
     async def insert_in_vain(record: Any) -> None:
-        world.stores.files.insert = insert  # type: ignore[method-assign]
+        system.stores.files.insert = insert  # type: ignore[method-assign]
         raise StoreUnavailable(detail="out of breath")
 
     async def settle_in_vain(*arguments: Any, **more: Any) -> Any:
-        setattr(world.stores.access, lost, settle)
+        setattr(system.stores.access, lost, settle)
         if lost == "claim_answer":
             await settle(*arguments, **more)
         raise StoreUnavailable(detail="out of breath")
 
-    setattr(world.stores.access, lost, settle_in_vain)
+    setattr(system.stores.access, lost, settle_in_vain)
     if lost == "release_answer":
-        world.stores.files.insert = insert_in_vain  # type: ignore[method-assign]
-    first = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+        system.stores.files.insert = insert_in_vain  # type: ignore[method-assign]
+    first = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
 
-    again = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
+    again = await system.api.post(ADDRESS, json=WANTED, headers=KEY)
 
     assert first.status_code == (201 if lost == "remember_answer" else 503)
     assert again.status_code == 201
-    assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
+    assert len((await system.api.get(ADDRESS)).json()["conversions"]) == 1

@@ -1,4 +1,4 @@
-"""DeadLetters messages as administrators see them: request and response bodies, and how records turn into them."""
+"""Bodies of `/admin/parked`, and how dead letter records turn into them."""
 
 from typing import Annotated, Any
 
@@ -7,14 +7,14 @@ from msgspec import Meta
 
 from converto_core.conversion.record import Conversion, Status
 from converto_core.dead_letters import DeadLetter, Reason
-from file_service.dead_letters.resolution import Explained, Resolution
-from file_service.http.schemas import Milliseconds
+from file_service.dead_letters.resolution import Resolution, ResolvedDeadLetter
+from file_service.http.schemas.fields import Milliseconds
 
 ConversionId = Annotated[str, Meta(min_length=1, max_length=64, description="Only messages of this conversion")]
 
 
 class DeadLetterChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which parked messages to settle: all conditions hold. `after` is the `next` of the answer before."""
+    """Which dead letters to requeue or drop; all conditions must hold. `after` is the `next` of the last response."""
 
     reason: Reason | None = None
     conversion_id: ConversionId | None = None
@@ -22,7 +22,7 @@ class DeadLetterChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ConversionThen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a conversion's record said when the message was found, or says now."""
+    """The state of the conversion when the dead letter was collected."""
 
     status: Status
     token: int
@@ -31,17 +31,17 @@ class ConversionThen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionNow(ConversionThen, frozen=True, kw_only=True):
-    """What it says now, whose it is, and when its next wake-up leaves by itself."""
+    """The current state of the conversion, its owner, and when its next message is due."""
 
     owner: str
-    wakeup_due_at: Milliseconds | None
+    message_due_at: Milliseconds | None = msgspec.field(name="wakeup_due_at")
 
 
 class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that the broker set aside.
+    """A message that the broker dead-lettered.
 
-    `reason` is why, `explanation` says it in words, `verdict` is the broker's own word. `deliveries` is how often it
-    was handed to a worker, 0 where the broker does not say.
+    `reason` is the cause, `explanation` describes it, and `verdict` is the broker's own reason. `deliveries` counts the
+    deliveries to workers; it is 0 if the broker does not report them.
     """
 
     id: str
@@ -60,36 +60,36 @@ class DeadLetterSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterBody(DeadLetterSummary, frozen=True, kw_only=True):
-    """The same with its body and what became of its conversion.
+    """A dead letter with its body and the current state of its conversion.
 
-    `body` is text, or base64 where `is_binary`; of a large message only the beginning was kept (`is_truncated`).
-    Only a message whose `outlook` is `waits` can be requeued; `advice` says what to do.
+    `body` is text, or base64 if `is_binary`; of a large message only the beginning is kept (`is_truncated`). Only a
+    message whose `outlook` is `waits` can be requeued; `advice` says what to do.
     """
 
     body: str
     is_binary: bool
     is_truncated: bool
     conversion_now: ConversionNow | None
-    outlook: Resolution
+    resolution: Resolution = msgspec.field(name="outlook")
     advice: str
 
 
 class DeadLetterList(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of parked messages, the last that died first; `next` is the `after` of the next page."""
+    """One page of dead letters, latest first; pass `next` as `after` to get the next page."""
 
     messages: list[DeadLetterSummary]
     next: str | None
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A message that could not be requeued, and why."""
+    """A dead letter that could not be requeued, and why."""
 
     id: str
     message: str
 
 
 class DeadLettersHandled(msgspec.Struct, frozen=True, kw_only=True):
-    """How many messages of a page were settled, and which ones were not. Ask again with `next` until it is null."""
+    """How many dead letters of a page were requeued or dropped, and which were not. Repeat with `next` until null."""
 
     settled: int
     refusals: list[Refusal]
@@ -97,21 +97,21 @@ class DeadLettersHandled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dead_letter_summary(message: DeadLetter) -> DeadLetterSummary:
-    """A message as a list shows it."""
+    """Return a dead letter as lists show it."""
     return DeadLetterSummary(**_summary_fields(message))
 
 
-def dead_letter_body(found: Explained) -> DeadLetterBody:
-    """A message as it is shown alone."""
-    message = found.message
+def dead_letter_body(resolved: ResolvedDeadLetter) -> DeadLetterBody:
+    """Return a dead letter with its body and resolution."""
+    message = resolved.message
     return DeadLetterBody(
         **_summary_fields(message),
         body=message.body,
         is_binary=message.is_binary,
         is_truncated=message.is_truncated,
-        conversion_now=None if found.conversion is None else _now(found.conversion),
-        outlook=found.outlook,
-        advice=found.advice,
+        conversion_now=None if resolved.conversion is None else _now(resolved.conversion),
+        resolution=resolved.resolution,
+        advice=resolved.advice,
     )
 
 
@@ -139,5 +139,5 @@ def _now(conversion: Conversion) -> ConversionNow:
         error_code=code,
         error_message=message,
         owner=conversion.owner,
-        wakeup_due_at=conversion.publish_due,
+        message_due_at=conversion.publish_due,
     )

@@ -1,20 +1,17 @@
-"""Servers in memory with one set of sweeps, and a clock that a test moves."""
+"""In-memory stores, bus and object store with one set of sweeps, and a clock that the test moves."""
 
 from typing import Any
 
-import msgspec
-
-from converto_core.conversion.record import Conversion, Lane, Output, Status, Step
+from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
-from file_service.housekeeping.retention.removal import RemovedThing
+from file_service.housekeeping.retention.removal import Removed
 from file_service.housekeeping.sweeps import Sweeps
+from tests.unit.file_service.housekeeping.records import OWNER, a_conversion, a_file, an_output
 
-OWNER = "anna"
 DAY_S = 86400.0
 SETTINGS = Settings(
     lease_s=20,
@@ -28,8 +25,8 @@ SETTINGS = Settings(
 )
 
 
-class Yard:
-    """Servers in memory, one set of sweeps, and a clock that the test moves."""
+class MemoryServers:
+    """The memory adapters with one set of sweeps; `passed_s` moves the clock."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.settings = settings
@@ -58,40 +55,16 @@ class Yard:
         self.confirmed.append(file_id)
 
     async def add(self, status: Status, **fields: Any) -> Conversion:
-        record = Conversion(
-            id=new_id(),
-            owner=OWNER,
-            file_id=new_id(),
-            target_format="pdf",
-            source_format="txt",
-            plan=(Step("fake", "txt", "pdf"),),
-            family=Family.OFFICE,
-            status=status,
-            created_at=self.now_ms(),
-            updated_at=self.now_ms(),
-        )
-        record = msgspec.structs.replace(record, **fields)
+        record = a_conversion(status, now_ms=self.now_ms(), **fields)
         await self.stores.conversions.insert(record)
         return record
 
     async def add_file(self, status: FileStatus, **fields: Any) -> File:
-        file_id = new_id()
-        file = File(
-            id=file_id,
-            owner=OWNER,
-            filename="a.txt",
-            extension="txt",
-            size_bytes=3,
-            key=source_key(OWNER, file_id, 1),
-            status=status,
-            created_at=self.now_ms(),
-            updated_at=self.now_ms(),
-        )
-        file = msgspec.structs.replace(file, **fields)
+        file = a_file(status, now_ms=self.now_ms(), **fields)
         await self.stores.files.insert(file)
         return file
 
-    async def look(self, record: Conversion) -> Conversion:
+    async def reload(self, record: Conversion) -> Conversion:
         found = await self.stores.conversions.get(record.id)
         assert found is not None
         return found
@@ -106,20 +79,17 @@ class Yard:
         """A completed conversion with its one result in the object store."""
         record_id = new_id()
         key = f"t/{OWNER}/out/{record_id}/{token}/result.pdf"
-        output = Output(
-            key=key, filename="a.pdf", content_type="application/pdf", size_bytes=6, sha256="0" * 64, sha512="0" * 128
-        )
         await self.objects.put(key, b"result", content_type="application/pdf")
-        start = {"id": record_id, "token": token, "outputs": (output,), "completed_at": self.now_ms()}
+        start = {"id": record_id, "token": token, "outputs": (an_output(key),), "completed_at": self.now_ms()}
         return await self.add(Status.COMPLETED, **{**start, **fields})
 
     async def sweep(self, name: str) -> int:
-        """Run one rule for real."""
+        """Run one rule."""
         return await self.sweeps.retention[name].sweep()
 
-    async def told(self, name: str) -> list[RemovedThing]:
-        """What one rule would let go."""
-        return [leaving async for one in self.sweeps.retention[name].departures() for leaving in one.leaving]
+    async def listed(self, name: str) -> list[Removed]:
+        """What a dry run of one rule lists."""
+        return [removed async for one in self.sweeps.retention[name].removals() for removed in one.removed]
 
     def waiting(self, lane: Lane = Lane.NORMAL) -> int:
         return self.bus.waiting(Family.OFFICE, lane)

@@ -1,0 +1,61 @@
+"""Applies changes with their live event, and publishes the broker message of a pending conversion."""
+
+from collections.abc import Callable
+
+from converto_core import ids
+from converto_core.conversion.change import Change
+from converto_core.conversion.record import Conversion
+from converto_core.conversion.transitions import cancel_waiting, published
+from converto_core.events import conversion_created, conversion_event
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
+
+MAX_DOUBLINGS = 32
+
+
+class Sender:
+    """Publishes events and messages for requests (through `Dispatch`), the outbox and the sweeps."""
+
+    def __init__(
+        self,
+        conversions: ConversionStore,
+        bus: EventBus,
+        *,
+        republish_after_s: float,
+        republish_max_s: float,
+        now_ms: Callable[[], int] = ids.now_ms,
+    ) -> None:
+        """An unclaimed message is due again after `republish_after_s`, doubled each time up to `republish_max_s`."""
+        self._conversions = conversions
+        self._bus = bus
+        self._republish_after_s, self._republish_max_s = republish_after_s, republish_max_s
+        self._now_ms = now_ms
+
+    async def apply(self, change: Change) -> Conversion | None:
+        """Apply a change and publish its event; returns None when a condition of the change did not hold."""
+        after = await self._conversions.apply(change)
+        if after is not None:
+            await self.publish_event(after)
+        return after
+
+    async def publish_event(self, conversion: Conversion) -> None:
+        """Publish the conversion's current state as a live event; a lost event costs live clients a short delay."""
+        await self._bus.publish_event(conversion_event(conversion))
+
+    async def send(self, conversion: Conversion) -> bool:
+        """Publish the message and record the confirmation; returns False when there was nothing left to send.
+
+        A cancel request that arrived while the worker gave up is completed instead: no worker claims such a conversion.
+        Raises `BusUnavailable` and `StoreUnavailable`.
+        """
+        if conversion.cancel_requested:
+            cancel = cancel_waiting(conversion.id, owner=conversion.owner, now_ms=self._now_ms())
+            return await self.apply(cancel) is not None
+        await self._bus.publish(conversion_created(conversion))
+        next_due_ms = self._now_ms() + self._republish_after_ms(conversion)
+        await self._conversions.apply(published(conversion, next_due_ms=next_due_ms))
+        return True
+
+    def _republish_after_ms(self, conversion: Conversion) -> int:
+        doublings = min(conversion.published, MAX_DOUBLINGS)
+        return int(1000 * min(self._republish_after_s * 2.0**doublings, self._republish_max_s))

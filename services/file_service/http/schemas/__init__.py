@@ -1,0 +1,1 @@
+"""Request and response bodies exactly as clients see them, one noun per file."""

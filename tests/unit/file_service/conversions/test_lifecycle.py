@@ -1,0 +1,103 @@
+"""Cancel, retry and delete conversions (M3)."""
+
+import pytest
+
+from converto_core.conversion.processing import fail
+from converto_core.ids import now_ms
+from tests.unit.file_service.conftest import PNG, System, problem
+
+ADDRESS = "/api/v1/conversions"
+
+
+async def test_cancel_when_it_waits_then_cancelled_at_once(system: System) -> None:
+    conversion_id = await system.pending()
+
+    answer = await system.api.post(f"{ADDRESS}/{conversion_id}/cancel")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "cancelled"
+    assert (await system.record(conversion_id)).publish_due is None
+
+
+async def test_cancel_when_it_runs_then_worker_is_asked(system: System) -> None:
+    conversion_id = await system.pending()
+    await system.claimed(conversion_id)
+
+    answer = await system.api.post(f"{ADDRESS}/{conversion_id}/cancel")
+
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "processing"
+    assert answer.json()["cancel_requested"] is True
+
+
+async def test_cancel_when_it_has_ended_then_409(system: System) -> None:
+    conversion_id = await system.pending()
+    await system.completed(conversion_id)
+
+    problem(await system.api.post(f"{ADDRESS}/{conversion_id}/cancel"), 409, "conflict")
+
+
+async def test_retry_of_failed_is_pending_with_fresh_attempt_count(system: System) -> None:
+    conversion_id = await system.pending()
+    running = await system.claimed(conversion_id)
+    await system.apply(fail(running, code="engine_crashed", message="crashed", now_ms=now_ms()))
+
+    answer = await system.api.post(f"{ADDRESS}/{conversion_id}/retry")
+
+    body = answer.json()
+    assert answer.status_code == 202
+    assert (body["status"], body["attempt"], body["error"]) == ("pending", 0, None)
+    assert (await system.record(conversion_id)).token == running.token
+    assert len(body["errors"]) == 1
+
+
+@pytest.mark.parametrize("state", ["awaiting_upload", "pending", "processing", "completed"])
+async def test_retry_when_it_has_not_failed_then_409(system: System, state: str) -> None:
+    if state == "awaiting_upload":
+        conversion_id = (await system.announced(PNG, "a.png", "webp"))["conversion"]["id"]
+    else:
+        conversion_id = await system.pending()
+    if state == "processing":
+        await system.claimed(conversion_id)
+    if state == "completed":
+        await system.completed(conversion_id)
+
+    problem(await system.api.post(f"{ADDRESS}/{conversion_id}/retry"), 409, "conflict")
+
+
+async def test_retry_without_source_is_409_with_advice(system: System) -> None:
+    conversion_id = await system.pending()
+    await system.api.post(f"{ADDRESS}/{conversion_id}/cancel")
+    await system.api.delete(f"/api/v1/files/{(await system.record(conversion_id)).file_id}")
+
+    answer = await system.api.post(f"{ADDRESS}/{conversion_id}/retry")
+
+    assert "upload it again" in problem(answer, 409, "conflict")["detail"]
+
+
+async def test_retry_when_the_source_never_came_then_409(system: System) -> None:
+    conversion_id = (await system.announced(PNG, "a.png", "webp"))["conversion"]["id"]
+    await system.api.post(f"{ADDRESS}/{conversion_id}/cancel")
+
+    problem(await system.api.post(f"{ADDRESS}/{conversion_id}/retry"), 409, "conflict")
+
+
+async def test_delete_when_ended_then_record_and_results_are_gone(system: System) -> None:
+    """M3: delete an entry."""
+    conversion_id = await system.pending()
+    await system.completed(conversion_id, b"one", b"two")
+
+    answer = await system.api.delete(f"{ADDRESS}/{conversion_id}")
+
+    assert answer.status_code == 204
+    assert await system.objects.list_keys("t/anna/out/") == []
+    problem(await system.api.get(f"{ADDRESS}/{conversion_id}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_delete_when_it_is_alive_then_409(system: System, is_running: bool) -> None:
+    conversion_id = await system.pending()
+    if is_running:
+        await system.claimed(conversion_id)
+
+    problem(await system.api.delete(f"{ADDRESS}/{conversion_id}"), 409, "conflict")
