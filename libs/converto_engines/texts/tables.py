@@ -20,7 +20,7 @@ class JsonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = True
     numbers: Annotated[
         bool,
-        Meta(description="Write cells such as 12 and -3.50 as numbers; 007 stays text. Default: all cells are text"),
+        Meta(description="Write cells such as 12 and -3.50 as numbers, but 007 as text; default: all as text"),
     ] = False
 
 

@@ -424,7 +424,7 @@ async def test_animation_when_the_target_stands_still_then_the_first_frame(
     products = await run_job(pictures, animation(tmp_path / "a.gif"), "gif", "png", note=told.append)
 
     assert is_near(colour_at(opened(products[0].path), 0.5, 0.5), RED)
-    assert told == ["One of 3 pages or frames was taken; the option page chooses another"]
+    assert told == ["Only one of 3 pages or frames was converted; the option page selects another"]
 
 
 async def test_page_when_chosen_then_just_that_frame(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Programs of this family that run inside the sandbox; they import `sandboxed` packages and named third-party ones only."""
+"""Programs of this family that run in the sandbox: they import `sandboxed` packages and named third-party ones only."""

@@ -1,6 +1,6 @@
 """Checks the number and nesting of elements before slow programs read a page.
 
-libxml2 parses 100 MB in seconds, where laying out the page would take hours. The parser keeps no tree and loads nothing.
+libxml2 parses 100 MB in seconds, where laying out the page would take hours. No tree is kept and nothing is loaded.
 """
 
 from typing import Any
@@ -36,9 +36,7 @@ class _Counter:
         self._elements += 1
         self._depth += name not in _VOID_ELEMENTS
         if self._elements > MAX_ELEMENTS:
-            raise Refused(
-                "too_large", f"The page has more than {MAX_ELEMENTS:,} elements. Split it and convert the parts"
-            )
+            raise Refused("too_large", f"The page has more than {MAX_ELEMENTS:,} elements. Convert it in parts")
         if self._depth > MAX_DEPTH:
             raise Refused("too_large", f"The page's elements are nested more than {MAX_DEPTH} deep")
 

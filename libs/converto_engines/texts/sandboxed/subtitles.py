@@ -41,9 +41,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     output.write_text(formatted(cues, request["to"]), encoding="utf-8", errors="replace", newline="")
     written = read(output.read_text(encoding="utf-8"), request["to"])
     if [(cue.start_ms, cue.end_ms) for cue in written] != [(cue.start_ms, cue.end_ms) for cue in cues]:
-        raise Refused(
-            "output", f"The times of {len(cues):,} subtitles differ in the result ({len(written):,} subtitles)"
-        )
+        raise Refused("output", f"The times of {len(cues):,} subtitles differ from the {len(written):,} written")
     return {"cues": len(cues)}
 
 
