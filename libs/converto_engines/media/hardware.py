@@ -1,5 +1,6 @@
 """Finds a hardware encoder that works: the device files give the candidates, a tiny encode tests each."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,10 @@ class HardwareEncoder(msgspec.Struct, frozen=True, kw_only=True):
     quality: str = "global_quality"
 
 
+Candidates = Callable[[str], list[HardwareEncoder]]
+"""Returns the hardware encoders to try for a codec."""
+
+
 def candidates_for(codec: str) -> list[HardwareEncoder]:
     """Return the encoders that this machine's device files suggest."""
     name, candidates = PROBED_NAMES[codec], []
@@ -47,9 +52,9 @@ def candidates_for(codec: str) -> list[HardwareEncoder]:
 class Hardware:
     """Finds a hardware encoder once per codec and caches the result."""
 
-    def __init__(self, program: Ffmpeg) -> None:
-        """`program` runs the test encodes."""
-        self._ffmpeg = program
+    def __init__(self, program: Ffmpeg, candidates: Candidates) -> None:
+        """`program` runs the test encodes of the candidates."""
+        self._ffmpeg, self._candidates = program, candidates
         self._known: dict[str, HardwareEncoder | None] = {}
 
     async def find(self, codec: str, job: Job) -> HardwareEncoder | None:
@@ -59,7 +64,7 @@ class Hardware:
         return self._known[codec]
 
     async def _first_that_works(self, codec: str, job: Job) -> HardwareEncoder | None:
-        for hardware in candidates_for(codec):
+        for hardware in self._candidates(codec):
             upload = ("-vf", ",".join(hardware.upload)) if hardware.upload else ()
             arguments = [*hardware.before, *_TINY_VIDEO, *upload, "-c:v", hardware.encoder, "-f", "null", "-"]
             try:

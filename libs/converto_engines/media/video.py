@@ -14,7 +14,7 @@ from converto_engines.media import check, ffmpeg, hardware, video_encoding, vide
 from converto_engines.media.check import CompletedRun
 from converto_engines.media.ffmpeg import FfmpegFailed
 from converto_engines.media.ffmpeg_converter import FfmpegConverter
-from converto_engines.media.hardware import Hardware
+from converto_engines.media.hardware import Candidates, Hardware, candidates_for
 from converto_engines.media.probe import Probe
 from converto_engines.media.video_options import VideoOptions, choice_of, encoding_settings, window_of
 from converto_engines.media.video_plan import Choice, Plan
@@ -48,10 +48,10 @@ class Video(FfmpegConverter):
         Loss(text="more than 8 bits per colour, unless video_codec is h265, vp9 or av1", targets=("mp4", "mkv", "mov")),
     )
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        """Take the sandbox that runs ffmpeg."""
+    def __init__(self, sandbox: Sandbox, *, hardware_candidates: Candidates = candidates_for) -> None:
+        """Take the sandbox that runs ffmpeg, and the source of hardware encoders to try."""
         super().__init__(sandbox)
-        self._hardware = Hardware(self._ffmpeg)
+        self._hardware = Hardware(self._ffmpeg, hardware_candidates)
         self.targets: tuple[str, ...] = tuple(_CONTAINERS)
         self._encoders: frozenset[str] = frozenset(video_encoding.ENCODERS.values())
 

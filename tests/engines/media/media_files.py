@@ -40,34 +40,34 @@ async def probed(path: Path) -> dict[str, Any]:
     command = ["ffprobe", "-v", "error", *shown, str(path)]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     answer, _ = await process.communicate()
-    told: dict[str, Any] = json.loads(answer)
-    return told
+    probe: dict[str, Any] = json.loads(answer)
+    return probe
 
 
-def streams(told: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [stream for stream in told["streams"] if stream["codec_type"] == kind]
+def streams(probe: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [stream for stream in probe["streams"] if stream["codec_type"] == kind]
 
 
 def frame_times(path: Path) -> list[float]:
     """When each frame of the first video track is shown."""
     shown = ["-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]
-    told = subprocess.run(["ffprobe", "-v", "error", *shown, str(path)], check=True, capture_output=True).stdout
-    return [float(line.strip(b",")) for line in told.split()]
+    output = subprocess.run(["ffprobe", "-v", "error", *shown, str(path)], check=True, capture_output=True).stdout
+    return [float(line.strip(b",")) for line in output.split()]
 
 
 def colour(path: Path, at_s: float, x: float, y: float) -> tuple[int, ...]:
     """The colour at a moment and a place in parts of width and height, a little blurred."""
     shrunk = "scale=16:16:flags=area"
-    told = ffmpeg("-i", path, "-ss", at_s, "-frames:v", 1, "-vf", shrunk, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    output = ffmpeg("-i", path, "-ss", at_s, "-frames:v", 1, "-vf", shrunk, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     start = (int(y * 16) * 16 + int(x * 16)) * 3
-    return tuple(told[start : start + 3])
+    return tuple(output[start : start + 3])
 
 
 def samples(path: Path, track: int = 0, rate: int = 48000) -> list[int]:
     """The sound as one channel of 16 bits."""
     arguments = ["-map", f"0:a:{track}", "-f", "s16le", "-ac", 1, "-ar", rate, "-"]
-    told = ffmpeg("-i", path, *arguments)
-    return list(struct.unpack(f"<{len(told) // 2}h", told))
+    output = ffmpeg("-i", path, *arguments)
+    return list(struct.unpack(f"<{len(output) // 2}h", output))
 
 
 def pitch(path: Path, track: int = 0, start_s: float = 0.25) -> float:
@@ -94,3 +94,9 @@ def loudness(path: Path) -> float:
 def decoded_hash(path: Path, sample_format: str) -> bytes:
     """A hash of every sample as it is."""
     return ffmpeg("-i", path, "-map", "0:a:0", "-c:a", sample_format, "-f", "md5", "-")
+
+
+QUICK = {"preset": "ultrafast"}
+
+
+SOUND = ("-c:a", "aac")

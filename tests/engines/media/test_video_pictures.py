@@ -56,7 +56,7 @@ def middle(picture: Image.Image) -> Any:
 
 @pytest.mark.parametrize("target", FORMATS)
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "mov", "ts", *CODECS])
-async def test_frame_when_taken_then_a_picture_of_that_size_and_moment(
+async def test_frame_has_the_size_and_content_of_its_time(
     frame: VideoFrame, run_job: RunJob, shelf: Path, kind: str, target: str
 ) -> None:
     (product,) = await run_job(frame, film(shelf, kind), kind, target)
@@ -66,26 +66,24 @@ async def test_frame_when_taken_then_a_picture_of_that_size_and_moment(
     assert middle(seen(product.path)) == pytest.approx(RED, abs=20)
 
 
-async def test_frame_when_a_moment_is_chosen_then_that_one(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
+async def test_frame_of_the_chosen_time_is_taken(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
     (product,) = await run_job(frame, film(shelf), "mp4", "png", at_s=1.5)
     (last,) = await run_job(frame, film(shelf), "mp4", "png", at_s=1.96)
 
     assert middle(seen(product.path)) == pytest.approx(BLUE, abs=12)
     assert middle(seen(last.path)) == pytest.approx(BLUE, abs=12)
-    with pytest.raises(BadOptions, match="past the end"):
+    with pytest.raises(BadOptions, match="after the end"):
         await run_job(frame, film(shelf), "mp4", "png", at_s=3.0)
 
 
-async def test_width_when_chosen_then_in_shape(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
+async def test_chosen_width_keeps_proportions(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
     (product,) = await run_job(frame, film(shelf), "mp4", "jpg", width=48)
 
     assert seen(product.path).size == (48, 32)
 
 
 @pytest.mark.parametrize("target", ["jpg", "webp"])
-async def test_quality_when_lower_then_the_file_is_smaller(
-    frame: VideoFrame, run_job: RunJob, shelf: Path, target: str
-) -> None:
+async def test_lower_quality_makes_a_smaller_file(frame: VideoFrame, run_job: RunJob, shelf: Path, target: str) -> None:
     path = shelf / "busy.mp4"
     ffmpeg(*lavfi("testsrc2=s=320x240:r=5:d=1,noise=alls=40"), *FAST, "-crf", 5, path)
 
@@ -95,9 +93,7 @@ async def test_quality_when_lower_then_the_file_is_smaller(
     assert coarse.path.stat().st_size < fine.path.stat().st_size / 2
 
 
-async def test_frame_when_pixels_are_not_square_or_the_camera_was_turned_then_as_it_is_seen(
-    frame: VideoFrame, run_job: RunJob, shelf: Path
-) -> None:
+async def test_frame_is_upright_with_square_pixels(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
     ffmpeg(*lavfi("color=red:s=96x64:r=25:d=1"), "-vf", "setsar=2", *FAST, shelf / "wide.mp4")
     ffmpeg("-i", film(shelf), "-c", "copy", "-metadata:s:v:0", "rotate=90", shelf / "turned.mp4")
 
@@ -108,9 +104,7 @@ async def test_frame_when_pixels_are_not_square_or_the_camera_was_turned_then_as
     assert seen(turned.path).size == (64, 96)
 
 
-async def test_frame_when_the_film_is_for_bright_screens_then_made_for_common_ones(
-    frame: VideoFrame, run_job: RunJob, shelf: Path
-) -> None:
+async def test_hdr_frame_is_tone_mapped(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
     path = shelf / "hdr.mkv"
     colours = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
     params = "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
@@ -124,9 +118,7 @@ async def test_frame_when_the_film_is_for_bright_screens_then_made_for_common_on
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "mov", "ts", *CODECS])
-async def test_gif_when_made_then_moves_as_long_and_shows_the_same(
-    gif: VideoGif, run_job: RunJob, shelf: Path, kind: str
-) -> None:
+async def test_gif_keeps_length_and_content(gif: VideoGif, run_job: RunJob, shelf: Path, kind: str) -> None:
     (product,) = await run_job(gif, film(shelf, kind), kind, "gif")
 
     with Image.open(product.path) as picture:
@@ -142,7 +134,7 @@ async def test_gif_when_made_then_moves_as_long_and_shows_the_same(
     assert colours[-1] == pytest.approx(BLUE, abs=25)
 
 
-async def test_gif_when_part_width_and_rate_are_chosen_then_so(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
+async def test_gif_uses_chosen_part_width_and_rate(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
     path = shelf / "moving.mp4"
     ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=3"), *FAST, path)
 
@@ -152,7 +144,7 @@ async def test_gif_when_part_width_and_rate_are_chosen_then_so(gif: VideoGif, ru
         assert (picture.size, getattr(picture, "n_frames", 1)) == ((48, 32), 10)
 
 
-async def test_gif_when_too_long_then_said_before_work(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
+async def test_too_long_gif_is_refused(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
     path = shelf / "long.mp4"
     ffmpeg(*lavfi("color=red:s=64x48:r=2:d=70"), *FAST, path)
 
@@ -162,18 +154,18 @@ async def test_gif_when_too_long_then_said_before_work(gif: VideoGif, run_job: R
     assert product.path.stat().st_size > 0
 
 
-async def test_picture_when_there_is_none_then_said(
+async def test_source_without_picture_is_refused(
     gif: VideoGif, frame: VideoFrame, run_job: RunJob, shelf: Path
 ) -> None:
     ffmpeg(*lavfi(tone(440)), "-c:a", "aac", shelf / "blind.mp4")
 
     for converter, target in ((gif, "gif"), (frame, "png")):
-        with pytest.raises(BadSource, match="no picture"):
+        with pytest.raises(BadSource, match="no readable video"):
             await run_job(converter, shelf / "blind.mp4", "mp4", target)
 
 
 @pytest.mark.parametrize("content", [b"", b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n", b"\0" * 5000])
-async def test_source_when_broken_then_refused(
+async def test_broken_source_is_refused(
     gif: VideoGif, frame: VideoFrame, run_job: RunJob, tmp_path: Path, content: bytes
 ) -> None:
     """I13."""
@@ -184,9 +176,7 @@ async def test_source_when_broken_then_refused(
             await run_job(converter, tmp_path / "a.mp4", "mp4", target)
 
 
-async def test_source_when_its_frames_are_too_large_then_refused(
-    frame: VideoFrame, run_job: RunJob, shelf: Path
-) -> None:
+async def test_too_large_frames_are_refused(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
     """I13."""
     with pytest.raises(SourceTooLarge, match="96 × 64"):
         await run_job(frame, film(shelf), "mp4", "png", limits=Limits(wall_s=60, cpu_s=60, pixels=1000))

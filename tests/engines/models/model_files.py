@@ -84,16 +84,16 @@ def _gltf(uri: str | None, *, scale: float = 0.001, colour: tuple[float, ...] = 
 
 def gltf(uri: str = "") -> bytes:
     """With its numbers inside, or at a place of somebody else's."""
-    told, body = _gltf(uri or "data:application/octet-stream;base64,")
+    message, body = _gltf(uri or "data:application/octet-stream;base64,")
     if not uri:
-        told["buffers"][0]["uri"] += base64.b64encode(body).decode()
-    return json.dumps(told).encode()
+        message["buffers"][0]["uri"] += base64.b64encode(body).decode()
+    return json.dumps(message).encode()
 
 
 def glb(**changes: object) -> bytes:
     """`changes` replace top-level parts of the description."""
-    told, body = _gltf(None)
-    head = json.dumps(told | changes).encode()
+    message, body = _gltf(None)
+    head = json.dumps(message | changes).encode()
     head += b" " * (-len(head) % 4)
     size = 28 + len(head) + len(body)
     chunks = struct.pack("<I4s", len(head), b"JSON") + head + struct.pack("<I4s", len(body), b"BIN\0") + body
