@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done || true)
 BIN := .venv/bin
-LOCKS := server worker cli local dev
+LOCKS := server worker cli local motor dev
 SHELL_SCRIPTS = $(shell git ls-files .ci 'deploy/*.sh')
 DOCKERFILES = $(wildcard deploy/docker/*Dockerfile*)
 # Give an argument to pytest: make test PYTEST="-k lease -x"
@@ -61,7 +61,8 @@ check: setup-dev ## Format, lint, types, import rules, shell, containers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@PYTHONPATH=libs:services $(BIN)/lint-imports
+	@PYTHONPATH=libs:services:. $(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/house
 	@$(BIN)/shellcheck $(SHELL_SCRIPTS)
 	@$(if $(DOCKERFILES),$(BIN)/hadolint $(DOCKERFILES),true)
 

@@ -71,7 +71,7 @@ async def ours(sandbox: Sandbox, source: Path, folder: Path) -> float:
 
 def bare(command: list[str], sandbox: Sandbox, folder: Path) -> float:
     """Seconds of the very same ffmpeg call without sandbox and checks."""
-    inside = sandbox.inside(folder, folder)
+    inside = sandbox.path_inside(folder, folder)
     here = [word.replace(f"file:{inside}/", f"file:{folder}/") for word in command]
     started = time.perf_counter()
     subprocess.run(here, check=True, capture_output=True)

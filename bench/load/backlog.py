@@ -17,8 +17,9 @@ from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
 from bench.figures import keep, percentile, show, verdict
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Conversion, Lane, Status, Step
-from converto_core.conversion.transitions import claim, confirm
+from converto_core.conversion.transitions import confirm
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms

@@ -72,11 +72,11 @@ class FixedWork(JobRunner):
 class TellingBus(RabbitEventBus):
     """Notes the moment at which a conversion is shown as completed: what a webhook would be sent for."""
 
-    async def announce(self, event: ConversionEvent) -> None:
+    async def publish_event(self, event: ConversionEvent) -> None:
         """Note it, then announce."""
         if event.status is Status.COMPLETED:
             note(EFFECT, event.id)
-        await super().announce(event)
+        await super().publish_event(event)
 
 
 async def serve(settings: Settings, *, is_fixed: bool) -> None:

@@ -1,4 +1,4 @@
-"""What can be converted: offers that workers publish and the file service plans over. It knows no program."""
+"""What can be converted: the offers that workers publish and the file service plans with."""
 
 from typing import Any
 
@@ -8,22 +8,22 @@ from converto_core.formats import Family
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a conversion does not keep, in a person's words; for these formats only where some are named."""
+    """Something that a conversion does not preserve, in words for users; limited to the named formats, if any."""
 
     text: str
     sources: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
 
     def concerns(self, source: str, target: str) -> bool:
-        """Whether a step from this format to that one has it."""
+        """True when a step from `source` to `target` has this loss."""
         return source in (self.sources or (source,)) and target in (self.targets or (target,))
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """One converter as a worker has it installed: every source format to every target format with these options.
+    """A converter installed on a worker: it converts every source format to every target format.
 
-    `options_schema` is the JSON Schema (2020-12) of the options this converter understands. `loss` (0 keeps everything,
-    1 keeps little) and `seconds` (typical run) are the planner's cost. `joins`: it appends further files of the same
+    `options_schema` is the JSON Schema (2020-12) of its options. `loss` (0 keeps everything, 1 keeps little) and
+    `seconds` (typical run time) are costs for the planner. `joins` means that it can append further files of the same
     format to the first.
     """
 
@@ -42,7 +42,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion that a worker runs at this moment (behaviour M15)."""
+    """A job that a worker is running now (behaviour M15)."""
 
     conversion_id: str
     started_at: int
@@ -50,7 +50,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker process: what it offers, what it runs, and when it was last heard of (ms since the epoch, UTC)."""
+    """A worker process: its offers, its running jobs and its last report (`seen_at`, ms since the epoch, UTC)."""
 
     id: str
     host: str

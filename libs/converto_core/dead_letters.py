@@ -1,7 +1,7 @@
-"""Parked messages: what the broker set aside, kept as a record that tells why, and what the database said then.
+"""Dead letters: messages that the broker gave up on, kept as records with the reason and the conversion's state.
 
-Nothing in here is trusted: a message may be rubbish, as large as the broker allows, and made by anyone. A record is
-never needed to finish a conversion, because the outbox sends its wake-up again anyhow.
+Message contents are untrusted: anyone may have written them, and they may be as large as the broker allows. No
+conversion depends on these records, because the outbox publishes its message again anyway.
 """
 
 import base64
@@ -14,13 +14,13 @@ import msgspec
 from converto_core.conversion.record import Conversion, Status
 from converto_core.events import ConversionCreated, Event, UnreadableEvent, decode
 
-BODY_KEPT_BYTES = 64 * 1024  # a wake-up has less than 1 KiB; more than this helps nobody to understand a message
-LONGEST_NAME = 255  # the protocol's own limit for routing keys and queue names
+BODY_KEPT_BYTES = 64 * 1024  # a valid message has less than 1 KiB; more than this explains nothing
+LONGEST_NAME = 255  # the limit of AMQP for routing keys and queue names
 LONGEST_ID = 64
 
 
 class Reason(StrEnum):
-    """Why a message was set aside."""
+    """Why a message became a dead letter."""
 
     UNREADABLE = "unreadable"
     REJECTED = "rejected"
@@ -31,10 +31,10 @@ class Reason(StrEnum):
 
 
 class DeadLetteredMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as the broker hands it over from the parked queue. `died_at` is the broker's time, in ms.
+    """A message as delivered from the dead letter queue. `died_at` is by the broker's clock (ms).
 
-    `verdict` is the broker's own word for why; `queue` is where the message was before. Both are None when somebody
-    published straight to the exchange of dead letters. `deliveries` is 0 when the broker does not say.
+    `verdict` is the broker's own term for the reason, `queue` the queue it came from. Both are None when somebody
+    published directly to the dead letter exchange. `deliveries` is 0 when the broker does not report it.
     """
 
     body: bytes
@@ -48,9 +48,9 @@ class DeadLetteredMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The same for each delivery of this dead letter, and no other's: a UUIDv7 of its time and its whole content.
+        """A UUIDv7 of its time and content: the same for each delivery of this dead letter and for no other.
 
-        So a record that was stored just before its process died is not stored twice.
+        So a process that dies between storing and acknowledging it does not cause a second record.
         """
         content = (self.routing_key, self.message_id, self.queue, self.verdict, self.deaths, self.died_at)
         digest = hashlib.sha256(msgspec.json.encode(content) + b"\n" + self.body).digest()
@@ -60,11 +60,11 @@ class DeadLetteredMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter as the database keeps it. Times are milliseconds since the epoch, UTC.
+    """A dead letter as stored. Times are milliseconds since the epoch, UTC.
 
-    `explanation` says in words why it was set aside. `body` is text, or base64 where `is_binary`; of a large message
-    only the beginning is kept (`is_truncated`). `status`, `token` and the error are what the conversion's record said
-    when the message was found; all of them are None when there was no such conversion.
+    `explanation` is the reason in words. `body` is text, or base64 if `is_binary`; only the beginning of a large
+    message is kept (`is_truncated`). `status`, `token` and the error fields are copies from the conversion at the time
+    of storing; all are None when the conversion did not exist.
     """
 
     id: str
@@ -89,14 +89,14 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     error_message: str | None = None
 
     def original(self) -> bytes | None:
-        """The message as it was, byte by byte; None when only its beginning was kept."""
+        """The original message body; None when only its beginning was kept."""
         if self.is_truncated:
             return None
         return base64.b64decode(self.body) if self.is_binary else self.body.encode()
 
 
 def conversion_id_in(letter: DeadLetteredMessage) -> str | None:
-    """Which conversion a message speaks of, also when it is of a newer version that cannot be read whole."""
+    """The conversion that a message names, even if the message is of a newer version and otherwise unreadable."""
     try:
         named = _named_decoder.decode(letter.body).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -104,16 +104,16 @@ def conversion_id_in(letter: DeadLetteredMessage) -> str | None:
     return named if 0 < len(named) <= LONGEST_ID and named.isascii() and named.isprintable() else None
 
 
-def parked(letter: DeadLetteredMessage, conversion: Conversion | None, *, now_ms: int) -> DeadLetter:
-    """The record of a dead letter; `conversion` is what it speaks of, as it is now."""
-    event, trouble = _read(letter.body)
+def dead_letter_record(letter: DeadLetteredMessage, conversion: Conversion | None, *, now_ms: int) -> DeadLetter:
+    """The record of a dead letter; `conversion` is the current record of the conversion that it names."""
+    event, problem = _read(letter.body)
     reason = Reason.UNREADABLE if event is None else _reason(letter.verdict)
     text, is_binary = _kept(letter.body)
     error_code, error_message = (None, None) if conversion is None else conversion.last_error
     return DeadLetter(
         id=letter.id,
         reason=reason,
-        explanation=trouble or _explanation(reason, letter),
+        explanation=problem or _explanation(reason, letter),
         routing_key=_clean(letter.routing_key, LONGEST_NAME),
         stored_at=now_ms,
         died_at=letter.died_at or now_ms,
@@ -135,7 +135,7 @@ def parked(letter: DeadLetteredMessage, conversion: Conversion | None, *, now_ms
 
 
 class _Named(msgspec.Struct, frozen=True):
-    """The one field that every event has had and will have."""
+    """The one field that events of every version have."""
 
     id: str
 
@@ -148,7 +148,7 @@ def _read(body: bytes) -> tuple[Event | None, str]:
         event = decode(body)
     except UnreadableEvent as error:
         return None, _clean(f"The message cannot be read: {error}", 500)
-    return event, "" if isinstance(event, ConversionCreated) else "It is a fact for live displays, not a wake-up"
+    return event, "" if isinstance(event, ConversionCreated) else "It is a live event, not a message for workers"
 
 
 def _reason(verdict: str | None) -> Reason:
@@ -162,14 +162,14 @@ def _explanation(reason: Reason, letter: DeadLetteredMessage) -> str:
     times = f"{letter.deliveries} times" if letter.deliveries else "too often"
     return {
         Reason.REJECTED: "A worker rejected it",
-        Reason.DELIVERY_LIMIT: f"It was delivered {times} and never acknowledged: workers died over it",
-        Reason.EXPIRED: "It lay in its queue for longer than an administrator allows there",
-        Reason.MAXLEN: "Its queue held more messages than an administrator allows there",
-    }.get(reason, "The broker did not say why")
+        Reason.DELIVERY_LIMIT: f"It was delivered {times} and never acknowledged: workers died while handling it",
+        Reason.EXPIRED: "It stayed in its queue longer than the time to live that an administrator set",
+        Reason.MAXLEN: "Its queue exceeded the maximum length that an administrator set",
+    }.get(reason, "The broker did not report a reason")
 
 
 def _kept(body: bytes) -> tuple[str, bool]:
-    """The beginning of a body as text, or as base64 when it is none; a cut in the middle of a letter is no reason."""
+    """The beginning of a body as text, else as base64; a character cut in half at the end still counts as text."""
     head = body[:BODY_KEPT_BYTES]
     text = _as_text(head, is_cut=len(body) > BODY_KEPT_BYTES)
     return (base64.b64encode(head).decode(), True) if text is None else (text, False)
@@ -182,9 +182,9 @@ def _as_text(head: bytes, *, is_cut: bool) -> str | None:
         if not is_cut or error.start < len(head) - 3:
             return None
         text = head[: error.start].decode()
-    return None if "\0" in text else text  # not every database keeps a NUL inside a text
+    return None if "\0" in text else text  # not every database can store NUL in text
 
 
 def _clean(untrusted_text: str, longest: int) -> str:
-    """Text that every database can keep."""
+    """Text that every database can store."""
     return untrusted_text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:longest]

@@ -1,35 +1,35 @@
-"""The one tree of errors: what failed, why, and what to do, with a stable code that never changes its meaning.
+"""The tree of errors: each has a stable code, an HTTP status and a text that tells its reader what to do.
 
 ConvertoError
-├── RequestError                  the caller can mend it
-│   ├── InvalidRequest            422 invalid_request
-│   ├── NotFound                  404 not_found
-│   ├── Unauthorized              401 unauthorized
-│   ├── Forbidden                 403 forbidden
-│   ├── Conflict                  409 conflict
-│   │   ├── UploadIncomplete      409 upload_incomplete
-│   │   └── RequestInFlight       409 request_in_flight
-│   ├── IdempotencyMismatch       422 idempotency_mismatch
-│   ├── TooLarge                  413 too_large
-│   ├── UnsupportedConversion     422 unsupported_conversion
-│   ├── UploadRefused             422 upload_refused (size_mismatch, checksum_mismatch, empty_file)
-│   └── TooManyPending            429 too_many_pending
-├── Overloaded                    503 overloaded: more requests at once than this server takes
-├── DependencyUnavailable         503: a server we need is away; worth another try
+├── RequestError                  bad_request: the caller has to change the request
+│   ├── InvalidRequest            invalid_request
+│   ├── NotFound                  not_found
+│   ├── Unauthorized              unauthorized
+│   ├── Forbidden                 forbidden
+│   ├── Conflict                  conflict
+│   │   ├── UploadIncomplete      upload_incomplete
+│   │   └── RequestInFlight       request_in_flight
+│   ├── IdempotencyMismatch       idempotency_mismatch
+│   ├── TooLarge                  too_large
+│   ├── UnsupportedConversion     unsupported_conversion
+│   ├── UploadRefused             upload_refused (or size_mismatch, checksum_mismatch, empty_file)
+│   └── TooManyPending            too_many_pending
+├── Overloaded                    overloaded: this server is at its limit of concurrent requests
+├── DependencyUnavailable         dependency_unavailable: a required server is down; retry later
 │   ├── StoreUnavailable          database_unavailable
 │   ├── BusUnavailable            broker_unavailable
 │   └── ObjectStoreUnavailable    object_store_unavailable
-├── DuplicateKey                  a unique value is taken (never leaves the service)
-├── ForbiddenTransition           a status change that the table does not know: a bug
-└── ConversionError               why one conversion failed
-    ├── BadSource                 the file is at fault; trying again cannot help
+├── DuplicateKey                  duplicate_key: a unique value is taken (never leaves the service)
+├── ForbiddenTransition           forbidden_transition: a status change that is not in the table; a bug
+└── ConversionError               conversion_failed: why one conversion failed
+    ├── BadSource                 source_invalid: the file is at fault; a retry cannot help
     │   ├── CorruptSource         source_corrupt
     │   ├── EncryptedSource       source_encrypted
     │   ├── MislabelledSource     source_type_mismatch
     │   ├── SourceTooLarge        source_too_large (pages, pixels, bytes)
     │   └── SourceGone            source_gone
     ├── BadOptions                options_invalid
-    └── EngineError               the program is at fault; another try may help
+    └── EngineError               engine_failed: the program is at fault; a retry may help
         ├── EngineMissing         engine_missing
         ├── EngineCrashed         engine_crashed
         ├── EngineTimeout         engine_timeout
@@ -37,282 +37,231 @@ ConvertoError
         └── OutputInvalid         output_invalid
 """
 
-from typing import ClassVar
+from typing import ClassVar, TypedDict, Unpack
+
+
+class _Traits(TypedDict, total=False):
+    """Class keywords of an error; a keyword left out is inherited."""
+
+    code: str
+    http_status: int
+    title: str
+    retryable: bool
 
 
 class ConvertoError(Exception):
-    """Base of all errors that a user may see; `str(error)` is the public text, free of paths and secrets."""
+    """Base of all errors that users may see; `str(error)` is the public text, free of paths and secrets."""
 
     code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "Something went wrong on our side"
     http_status: ClassVar[int] = 500
+    title: ClassVar[str] = "An internal error occurred"
     retryable: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **traits: Unpack[_Traits]) -> None:
+        """Set the class attributes given as class keywords."""
+        super().__init_subclass__()
+        for name, value in traits.items():
+            setattr(cls, name, value)
+
     def __init__(self, message: str | None = None, *, code: str | None = None, detail: str = "") -> None:
-        """`message` is for the user, `code` narrows the class's code, `detail` is for the log only."""
+        """`message` is the public text (default: `title`), `code` a narrower code, `detail` goes to the log only."""
         super().__init__(message or self.title)
         self.public_message = message or self.title
         self.stable_code = code or self.code
         self.detail = detail
 
 
-class RequestError(ConvertoError):
-    """Raised when the request itself has to change before it can succeed."""
-
-    code = "bad_request"
-    title = "The request cannot be served"
-    http_status = 400
+class RequestError(ConvertoError, code="bad_request", http_status=400, title="The request cannot be processed"):
+    """Raised when the request has to change before it can succeed."""
 
 
-class InvalidRequest(RequestError):
+class InvalidRequest(RequestError, code="invalid_request", http_status=422, title="The request is invalid"):
     """Raised when a field is missing, unknown, of the wrong type or out of range."""
 
-    code = "invalid_request"
-    title = "The request is not valid"
-    http_status = 422
+
+class NotFound(RequestError, code="not_found", http_status=404, title="No record with this id was found"):
+    """Raised when no record with this id belongs to the caller."""
 
 
-class NotFound(RequestError):
-    """Raised when nothing with this id belongs to the caller."""
-
-    code = "not_found"
-    title = "Nothing with this id was found"
-    http_status = 404
+class Unauthorized(RequestError, code="unauthorized", http_status=401, title="A valid API key is required"):
+    """Raised when the API key is missing or unknown."""
 
 
-class Unauthorized(RequestError):
-    """Raised when the API key is missing or not known."""
-
-    code = "unauthorized"
-    title = "A valid API key is needed"
-    http_status = 401
+class Forbidden(RequestError, code="forbidden", http_status=403, title="This API key does not permit the request"):
+    """Raised when the API key is valid but lacks the permission."""
 
 
-class Forbidden(RequestError):
-    """Raised when the API key is known but may not do this."""
-
-    code = "forbidden"
-    title = "This API key may not do this"
-    http_status = 403
+class Conflict(RequestError, code="conflict", http_status=409, title="The current status does not allow this request"):
+    """Raised when the current status of the record does not allow the request."""
 
 
-class Conflict(RequestError):
-    """Raised when the record's present status does not allow the request."""
-
-    code = "conflict"
-    title = "The present status does not allow this"
-    http_status = 409
-
-
-class UploadIncomplete(Conflict):
+class UploadIncomplete(
+    Conflict, code="upload_incomplete", retryable=True, title="The upload is not complete yet; confirm it again later"
+):
     """Raised when an upload is confirmed before its bytes have arrived."""
 
-    code = "upload_incomplete"
-    title = "The upload has not arrived yet"
-    retryable = True
+
+class RequestInFlight(
+    Conflict, code="request_in_flight", retryable=True, title="The same request is still being processed; retry later"
+):
+    """Raised while another request with the same idempotency key is being processed."""
 
 
-class RequestInFlight(Conflict):
-    """Raised when the same idempotency key is being served at this moment."""
-
-    code = "request_in_flight"
-    title = "The same request is being served right now"
-    retryable = True
-
-
-class IdempotencyMismatch(RequestError):
-    """Raised when an idempotency key comes back with another body."""
-
-    code = "idempotency_mismatch"
-    title = "This Idempotency-Key was used for a different request"
-    http_status = 422
+class IdempotencyMismatch(
+    RequestError,
+    code="idempotency_mismatch",
+    http_status=422,
+    title="This Idempotency-Key was used for a different request; send a new key",
+):
+    """Raised when an idempotency key is reused with a different body."""
 
 
-class TooLarge(RequestError):
-    """Raised when a body or a declared file is over its limit."""
-
-    code = "too_large"
-    title = "The file is too large"
-    http_status = 413
+class TooLarge(RequestError, code="too_large", http_status=413, title="The file is too large"):
+    """Raised when a body or the declared size of a file exceeds its limit."""
 
 
-class UnsupportedConversion(RequestError):
-    """Raised when no chain of converters leads from the source to the target."""
-
-    code = "unsupported_conversion"
-    title = "This conversion is not supported"
-    http_status = 422
+class UnsupportedConversion(
+    RequestError, code="unsupported_conversion", http_status=422, title="This conversion is not supported"
+):
+    """Raised when no chain of converters leads from the source format to the target format."""
 
 
-class UploadRefused(RequestError):
-    """Raised when the uploaded bytes are not what was declared."""
-
-    code = "upload_refused"
-    title = "The upload is not what was declared"
-    http_status = 422
+class UploadRefused(
+    RequestError, code="upload_refused", http_status=422, title="The uploaded bytes differ from what was declared"
+):
+    """Raised when the uploaded bytes differ from what was declared."""
 
 
-class TooManyPending(RequestError):
-    """Raised when an owner has as many conversions waiting for a worker as one may have."""
+class TooManyPending(
+    RequestError,
+    code="too_many_pending",
+    http_status=429,
+    retryable=True,
+    title="You have reached the limit of pending conversions. Please retry when some of them have finished",
+):
+    """Raised when an owner has reached the limit of pending conversions."""
 
-    code = "too_many_pending"
-    title = "Too many of your conversions are waiting already; please go on when some have ended"
-    http_status = 429
-    retryable = True
     retry_after_s: float = 10.0
 
 
-class Overloaded(ConvertoError):
-    """Raised instead of serving a request when as many are being served as this server takes at once."""
+class Overloaded(
+    ConvertoError, code="overloaded", http_status=503, retryable=True, title="The server is busy. Please retry shortly"
+):
+    """Raised instead of processing a request when the server has reached its concurrency limit."""
 
-    code = "overloaded"
-    title = "The server is busy; please try again shortly"
-    http_status = 503
-    retryable = True
     retry_after_s: float = 1.0
 
 
-class DependencyUnavailable(ConvertoError):
-    """Raised when a server that converto needs does not answer in time; `retry_after_s` is when a try may succeed."""
+class DependencyUnavailable(
+    ConvertoError,
+    code="dependency_unavailable",
+    http_status=503,
+    retryable=True,
+    title="A service that converto depends on is not reachable. Please retry shortly",
+):
+    """Raised when a required server misses its deadline; `retry_after_s` is when a retry may succeed."""
 
-    code = "dependency_unavailable"
-    title = "A service that converto needs is not reachable; please try again shortly"
-    http_status = 503
-    retryable = True
     retry_after_s: float = 1.0
 
 
-class StoreUnavailable(DependencyUnavailable):
-    """Raised when the database does not answer in time."""
+class StoreUnavailable(
+    DependencyUnavailable, code="database_unavailable", title="The database is not reachable. Please retry shortly"
+):
+    """Raised when the database misses its deadline."""
 
-    code = "database_unavailable"
-    title = "The database is not reachable; please try again shortly"
 
-
-class BusUnavailable(DependencyUnavailable):
+class BusUnavailable(
+    DependencyUnavailable, code="broker_unavailable", title="The message broker is not reachable. Please retry shortly"
+):
     """Raised when the broker does not confirm in time."""
 
-    code = "broker_unavailable"
-    title = "The message broker is not reachable; please try again shortly"
+
+class ObjectStoreUnavailable(
+    DependencyUnavailable,
+    code="object_store_unavailable",
+    title="The object store is not reachable. Please retry shortly",
+):
+    """Raised when the object store misses its deadline."""
 
 
-class ObjectStoreUnavailable(DependencyUnavailable):
-    """Raised when the object store does not answer in time."""
-
-    code = "object_store_unavailable"
-    title = "The object store is not reachable; please try again shortly"
+class DuplicateKey(ConvertoError, code="duplicate_key", http_status=409):
+    """Raised by a store when a unique value is taken."""
 
 
-class DuplicateKey(ConvertoError):
-    """Raised by a store when a unique value is already taken."""
-
-    code = "duplicate_key"
-    http_status = 409
+class ForbiddenTransition(ConvertoError, code="forbidden_transition"):
+    """Raised when code asks for a status change that the transition table does not allow."""
 
 
-class ForbiddenTransition(ConvertoError):
-    """Raised when code asks for a status change that the table of transitions does not allow."""
-
-    code = "forbidden_transition"
+class ConversionError(ConvertoError, code="conversion_failed", http_status=422, title="The conversion failed"):
+    """Base of the reasons why one conversion fails."""
 
 
-class ConversionError(ConvertoError):
-    """Base of the reasons for which one conversion fails."""
-
-    code = "conversion_failed"
-    title = "The conversion failed"
-    http_status = 422
+class BadSource(ConversionError, code="source_invalid", title="The file cannot be converted"):
+    """Raised when the source file cannot be converted and no retry can help."""
 
 
-class BadSource(ConversionError):
-    """Raised when the source file cannot be converted, however often we try."""
-
-    code = "source_invalid"
-    title = "The file cannot be converted"
-
-
-class CorruptSource(BadSource):
+class CorruptSource(
+    BadSource,
+    code="source_corrupt",
+    title="The file is damaged or incomplete. Please check that it opens on your computer and upload it again",
+):
     """Raised when the file is damaged, truncated or empty."""
 
-    code = "source_corrupt"
-    title = "The file is damaged or incomplete. Please check that it opens on your computer and upload it again"
 
-
-class EncryptedSource(BadSource):
+class EncryptedSource(
+    BadSource,
+    code="source_encrypted",
+    title="The file is password-protected. Please remove the password and upload it again",
+):
     """Raised when the file needs a password."""
 
-    code = "source_encrypted"
-    title = "The file is password protected. Please remove the password and upload it again"
+
+class MislabelledSource(
+    BadSource, code="source_type_mismatch", title="The content of the file does not match its name"
+):
+    """Raised when the content is of another type than the file name claims."""
 
 
-class MislabelledSource(BadSource):
-    """Raised when the content is not of the type that the file's name claims."""
-
-    code = "source_type_mismatch"
-    title = "The file's content is not what its name says"
+class SourceTooLarge(BadSource, code="source_too_large", title="The file has more pages or pixels than allowed"):
+    """Raised when the file has more pages, pixels or bytes than allowed."""
 
 
-class SourceTooLarge(BadSource):
-    """Raised when the file has more pages, pixels or bytes than is allowed."""
-
-    code = "source_too_large"
-    title = "The file has more pages or pixels than is allowed"
-
-
-class SourceGone(BadSource):
+class SourceGone(BadSource, code="source_gone", title="The source file no longer exists. Please upload it again"):
     """Raised when the source is no longer in the object store."""
 
-    code = "source_gone"
-    title = "The source file is no longer there. Please upload it again"
 
-
-class BadOptions(ConversionError):
+class BadOptions(ConversionError, code="options_invalid", title="The options do not fit this file"):
     """Raised when an option does not fit this file, such as a page range past its end."""
 
-    code = "options_invalid"
-    title = "The options do not fit this file"
+
+class EngineError(
+    ConversionError, code="engine_failed", retryable=True, title="The conversion program failed on this file"
+):
+    """Base of failures of the conversion program itself; a retry may succeed."""
 
 
-class EngineError(ConversionError):
-    """Base of failures of the conversion program itself; another attempt may succeed."""
-
-    code = "engine_failed"
-    title = "The conversion program failed on this file"
-    retryable = True
-
-
-class EngineMissing(EngineError):
+class EngineMissing(EngineError, code="engine_missing", title="The conversion program is not installed on this worker"):
     """Raised when the program is not installed on this worker."""
 
-    code = "engine_missing"
-    title = "The conversion program is not installed on this worker"
+
+class EngineCrashed(EngineError, code="engine_crashed", title="The conversion program crashed on this file"):
+    """Raised when the program was killed by a signal or exited with a status that it uses for crashes."""
 
 
-class EngineCrashed(EngineError):
-    """Raised when the program ended by a signal or with an exit status it gives for crashes."""
-
-    code = "engine_crashed"
-    title = "The conversion program crashed on this file"
-
-
-class EngineTimeout(EngineError):
-    """Raised when the program did not end within its wall-clock limit."""
-
-    code = "engine_timeout"
-    title = "The conversion took longer than is allowed for one file"
-    retryable = False
+class EngineTimeout(
+    EngineError, code="engine_timeout", retryable=False, title="The conversion took longer than is allowed for one file"
+):
+    """Raised when the program exceeded its wall-clock limit."""
 
 
-class LimitExceeded(EngineError):
-    """Raised when the program ran into its limit of CPU seconds, memory or output size."""
+class LimitExceeded(
+    EngineError,
+    code="engine_limit_exceeded",
+    retryable=False,
+    title="The conversion needed more memory, CPU time or disk space than is allowed for one file",
+):
+    """Raised when the program exceeded its limit of CPU seconds, memory or output size."""
 
-    code = "engine_limit_exceeded"
-    title = "The conversion needed more memory, time or disk than is allowed for one file"
-    retryable = False
 
-
-class OutputInvalid(EngineError):
-    """Raised when the program said it succeeded but its output does not pass the check."""
-
-    code = "output_invalid"
-    title = "The conversion program produced an unusable result"
+class OutputInvalid(EngineError, code="output_invalid", title="The conversion program produced an unusable result"):
+    """Raised when the program reported success but its output fails verification."""

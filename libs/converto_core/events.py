@@ -1,6 +1,6 @@
-"""What travels through the broker: one wake-up for workers, small facts for whoever listens. Encoding and routing keys.
+"""What the broker carries: messages for workers and live events for displays, with their encoding and routing keys.
 
-A message is only a wake-up or a hint; the record in the database is the truth. Bodies stay under 1 KiB.
+Both are only hints: the record in the database is the truth. Bodies stay under 1 KiB.
 """
 
 from typing import Annotated
@@ -17,19 +17,17 @@ DEAD_EXCHANGE = "converto.dead"
 DEAD_LETTER_QUEUE = "conversions.parked"
 VERSION = 1
 
-# What comes out of a queue may be made by anyone: no larger id than we make, no larger token than a database can hold.
+# Anyone may have written a message in a queue: accept no longer id than ours and no larger token than a database holds.
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 Token = Annotated[int, Meta(ge=0, le=2**53)]
 
 
-class UnreadableEvent(ConvertoError):
-    """Raised when a message body is not an event of a version we know."""
-
-    code = "event_unreadable"
+class UnreadableEvent(ConvertoError, code="event_unreadable"):
+    """Raised when a message body is not an event, or is of a newer version."""
 
 
 class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_created"):
-    """There is work: whoever is free may try to claim this conversion with this token."""
+    """The message that a conversion is pending: a free worker may try to claim it with this token."""
 
     id: Id
     token: Token
@@ -40,7 +38,7 @@ class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, tag="conversi
 
     @property
     def message_id(self) -> str:
-        """The same for each repetition of the same wake-up."""
+        """The same each time the message is published again."""
         return f"{self.id}:{self.token}"
 
     @property
@@ -50,7 +48,7 @@ class ConversionCreated(msgspec.Struct, frozen=True, kw_only=True, tag="conversi
 
 
 class ConversionEvent(msgspec.Struct, frozen=True, kw_only=True, tag="conversion_fact"):
-    """A conversion is now like this: for live displays, never for decisions."""
+    """A live event: the state of a conversion after a change. For displays only, never for decisions."""
 
     id: str
     owner: str
@@ -66,7 +64,7 @@ class ConversionEvent(msgspec.Struct, frozen=True, kw_only=True, tag="conversion
 
     @property
     def routing_key(self) -> str:
-        """`conversion_started`, `_progressed`, `_completed`, `_failed`, `_cancelled` and so on, by status."""
+        """`conversion_<word>`, with the past-tense word of the status, such as `conversion_completed`."""
         return f"conversion_{_EVENT_WORD[self.status]}"
 
 
@@ -87,12 +85,12 @@ _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode(event: Event) -> bytes:
-    """JSON bytes of an event."""
+    """The JSON of an event."""
     return _encoder.encode(event)
 
 
 def decode(body: bytes) -> Event:
-    """The event in a message body; raises `UnreadableEvent` for anything else, newer versions included."""
+    """The event in a message body; raises `UnreadableEvent` for anything else, including newer versions."""
     try:
         event = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -108,9 +106,9 @@ def queue_name(family: Family, lane: Lane) -> str:
 
 
 def conversion_created(conversion: Conversion) -> ConversionCreated:
-    """The wake-up for a pending conversion; its family is known from the plan."""
+    """The message for a pending conversion; raises `ValueError` if it has no plan, and therefore no family, yet."""
     if conversion.family is None:
-        raise ValueError(f"conversion {conversion.id} has no plan yet")
+        raise ValueError(f"conversion {conversion.id} has no plan yet, so its queue is unknown")
     return ConversionCreated(
         id=conversion.id,
         token=conversion.token,
@@ -120,8 +118,8 @@ def conversion_created(conversion: Conversion) -> ConversionCreated:
     )
 
 
-def fact(conversion: Conversion) -> ConversionEvent:
-    """The fact that tells the present state of a conversion."""
+def conversion_event(conversion: Conversion) -> ConversionEvent:
+    """The live event with the current state of a conversion."""
     return ConversionEvent(
         id=conversion.id,
         owner=conversion.owner,

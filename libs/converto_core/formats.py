@@ -1,4 +1,4 @@
-"""The one table of file formats: name, extensions, MIME type and family. It knows nothing of what can be converted."""
+"""The table of file formats: name, MIME type, family and extensions."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Family(StrEnum):
-    """The kinds of work; each has its own queues, so a long video never waits in front of a small picture."""
+    """The families of formats; each has its own queues, so a small picture never waits behind a long video."""
 
     OFFICE = "office"
     PDF = "pdf"
@@ -17,7 +17,7 @@ class Family(StrEnum):
 
 
 class Format(msgspec.Struct, frozen=True):
-    """One file format. `name` is how converto writes it everywhere: in the API, in file names, in queues."""
+    """One file format. `name` identifies it in the API and in file names."""
 
     name: str
     title: str
@@ -121,12 +121,12 @@ def extension_of(filename: str) -> str:
 
 
 def format_of_name(filename: str) -> Format | None:
-    """What a file name claims to be; None when its extension is not in the table."""
+    """The format that a file name claims; None when its extension is not in the table."""
     return _BY_EXTENSION.get(extension_of(filename))
 
 
 def format_named(name: str) -> Format | None:
-    """The format a user means by `pdf`, `.PDF`, `jpeg` or `tif`; None when unknown."""
+    """The format for user input such as `pdf`, `.PDF`, `jpeg` or `tif`; None when unknown."""
     lowered = name.lower().strip().lstrip(".")
     return BY_NAME.get(lowered) or _BY_EXTENSION.get(lowered)
 

@@ -1,4 +1,4 @@
-"""Ids and time: UUIDv7 text (sorts by creation) and milliseconds since the epoch."""
+"""Ids (UUIDv7 text, which sorts by creation time) and times (milliseconds since the epoch)."""
 
 import time
 
@@ -11,5 +11,5 @@ def new_id() -> str:
 
 
 def now_ms() -> int:
-    """Wall clock, milliseconds since the epoch, UTC. For records only: no lease and no deadline is measured with it."""
+    """Wall clock (ms since the epoch, UTC). For records only: leases and deadlines use a monotonic clock."""
     return time.time_ns() // 1_000_000

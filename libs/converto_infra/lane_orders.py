@@ -1,4 +1,4 @@
-"""In which order a slot looks at the lanes; an order for each look, one after the other. It knows no broker."""
+"""The order in which a worker slot asks the lanes for messages; a new order for each round."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ _ORDINARY = (Lane.HIGH, Lane.NORMAL, Lane.BULK)
 
 
 def lane_orders(*, quarantine: bool) -> Sequence[Sequence[Lane]]:
-    """Strict lanes. Suspects come before ordinary work at every second look: neither of them waits for ever."""
+    """Strict priority of lanes. Quarantine comes before ordinary work in every second round, so neither starves."""
     if not quarantine:
         return (_ORDINARY,)
     return (*_ORDINARY, Lane.QUARANTINE), (Lane.HIGH, Lane.QUARANTINE, Lane.NORMAL, Lane.BULK)

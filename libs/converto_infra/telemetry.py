@@ -1,4 +1,4 @@
-"""Logs: one JSON object (or one coloured line) per event on stderr, with the ids of the request, without secrets."""
+"""Logging: one JSON object (or coloured line) per event on stderr, with request ids and without secrets."""
 
 import logging
 import re
@@ -20,7 +20,7 @@ SECRET_TEXTS = (
     (re.compile(r"\b(cvt_[0-9A-Za-z]+_)[0-9A-Za-z]+"), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^:/@\s]+:)[^@\s]+(?=@)"), rf"\1{HIDDEN}"),
 )
-# These tell each reconnection with a traceback; our own breaker and bus events tell the same in one line.
+# These log a traceback for each reconnection; our own breaker and bus events report it in one line.
 NOISY_LOGGERS = {
     "aio_pika": logging.CRITICAL,
     "aiormq": logging.CRITICAL,
@@ -32,7 +32,7 @@ NOISY_LOGGERS = {
 
 
 def configure_logging(settings: Settings, *, service: str) -> None:
-    """Set up structlog and the standard library's logging for this process; called once by an `app.py`."""
+    """Set up structlog and the standard library's logging; each process calls this once, when it starts."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -56,18 +56,18 @@ def configure_logging(settings: Settings, *, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for name, least in NOISY_LOGGERS.items():
-        logging.getLogger(name).setLevel(least)
+    for name, level in NOISY_LOGGERS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def context(**ids: str | None) -> AbstractContextManager[None]:
-    """Put ids (`request_id`, `conversion_id`) on every event logged inside this block, child tasks included."""
+    """Add ids (`request_id`, `conversion_id`) to every event logged inside this block, child tasks included."""
     present = {name: value for name, value in ids.items() if value is not None}
     return structlog.contextvars.bound_contextvars(**present)
 
 
 def redact(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Hide keys, signatures and passwords wherever they stand in an event."""
+    """Mask keys, signatures and passwords anywhere in an event."""
     return {name: _redacted(name, value) for name, value in event.items()}
 
 

@@ -5,16 +5,9 @@ from typing import Protocol
 import msgspec
 
 from converto_core.ports.bus import EventBus
+from converto_core.ports.dead_letters import DeadLetterStore
 from converto_core.ports.objects import ObjectStore
-from converto_core.ports.stores import (
-    AccessStore,
-    CacheStore,
-    ConversionStore,
-    DeadLetterStore,
-    FileStore,
-    HistoryStore,
-    WorkerStore,
-)
+from converto_core.ports.stores import AccessStore, CacheStore, ConversionStore, FileStore, HistoryStore, WorkerStore
 from converto_infra.settings import Settings
 from file_service.conversions.offers import Offers
 from file_service.conversions.pending_limit import PendingLimit
@@ -49,7 +42,7 @@ class Stores(Protocol):
     @property
     def access(self) -> AccessStore: ...
     @property
-    def parked(self) -> DeadLetterStore: ...
+    def dead_letters(self) -> DeadLetterStore: ...
     async def identity(self) -> str:
         """An id that the database gave itself and keeps."""
 
@@ -120,7 +113,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
             pending=PendingLimit(stores.conversions, most=settings.max_pending_per_owner),
         ),
         plans=Plans(stores.conversions, files=files, offers=offers),
-        parked=DeadLetters(stores.parked, stores.conversions, dispatch),
+        parked=DeadLetters(stores.dead_letters, stores.conversions, dispatch),
         notifications=Notifications(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
         doctor=HealthCheck({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
     )

@@ -70,7 +70,7 @@ class Ear:
     async def run(self) -> None:
         """Until cancelled; facts that are sent while the broker is away are not heard."""
         try:
-            async with self._bus.facts() as facts:
+            async with self._bus.subscribe() as facts:
                 async for fact in facts:
                     if fact.status is Status.COMPLETED:
                         self._completions[fact.id].add(fact.token)

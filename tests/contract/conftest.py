@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 import aio_pika
@@ -22,6 +23,10 @@ from converto_infra.settings import MIB, Settings
 from tests.servers import Servers
 
 TWINS = ("memory", "real")
+DRIVERS = (
+    "pymongo",
+    pytest.param("motor", marks=pytest.mark.skipif(find_spec("motor") is None, reason="Motor is not installed")),
+)
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +49,15 @@ def server_settings(servers: Servers) -> Callable[..., Settings]:
     return make
 
 
-@pytest.fixture(params=TWINS)
+@pytest.fixture(params=("memory", *DRIVERS))
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStores | MongoStores]:
     """The stores of one database, empty."""
     if request.param == "memory":
         yield MemoryStores()
         return
-    real = MongoStores.connect(request.getfixturevalue("server_settings")())
-    await real.ensure_indexes()
+    real = MongoStores.connect(request.getfixturevalue("server_settings")(mongodb_driver=request.param))
+    if request.param == "pymongo":  # the tests of Motor stay quick without indexes; one test makes them
+        await real.ensure_indexes()
     yield real
     await real.close()
 

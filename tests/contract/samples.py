@@ -73,14 +73,14 @@ def a_file(**fields: Any) -> File:
     return File(**{**start, **fields})
 
 
-def a_wakeup(
+def a_message(
     conversion_id: str, *, family: Family = Family.OFFICE, lane: Lane = Lane.NORMAL, token: int = 0
 ) -> ConversionCreated:
     """The event that work is there."""
     return ConversionCreated(id=conversion_id, token=token, family=family, lane=lane, trace="00-abc-def-01")
 
 
-def a_fact(conversion_id: str, *, percent: float = 0.0) -> ConversionEvent:
+def an_event(conversion_id: str, *, percent: float = 0.0) -> ConversionEvent:
     """The event that a conversion goes on."""
     return ConversionEvent(
         id=conversion_id,

@@ -14,7 +14,7 @@ from converto_core.formats import Family
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
 from tests.contract.conftest import purge
-from tests.contract.samples import a_fact, a_wakeup
+from tests.contract.samples import a_message, an_event
 from tests.proxy import Proxy, proxy_to
 
 SOON_S = 20.0
@@ -50,7 +50,7 @@ async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> No
     async with asyncio.timeout(SOON_S):
         while True:
             try:
-                await bus.publish(a_wakeup(conversion_id))
+                await bus.publish(a_message(conversion_id))
             except BusUnavailable:
                 await asyncio.sleep(0.05)
             else:
@@ -86,7 +86,7 @@ async def test_slot_when_the_broker_refuses_for_a_while_then_goes_on(bus: Rabbit
         await asyncio.wait({waiting}, timeout=0.3)
         await proxy.stop()
         with pytest.raises(BusUnavailable):
-            await bus.publish(a_wakeup("never"))
+            await bus.publish(a_message("never"))
         await proxy.start()
         await publish_until_confirmed(bus, "one")
 
@@ -105,7 +105,7 @@ async def test_publish_when_the_network_is_a_black_hole_then_fails_in_time_and_m
 
     started = asyncio.get_running_loop().time()
     with pytest.raises(BusUnavailable):
-        await bus.publish(a_wakeup("one"))
+        await bus.publish(a_message("one"))
     assert asyncio.get_running_loop().time() - started < 3
 
     proxy.resume()
@@ -115,7 +115,7 @@ async def test_publish_when_the_network_is_a_black_hole_then_fails_in_time_and_m
 async def test_wakeup_when_the_channel_died_before_it_was_accepted_then_delivered_again(
     bus: RabbitEventBus, proxy: Proxy
 ) -> None:
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
     async with bus.open_slot([Family.OFFICE]) as slot:
         wakeup = await asyncio.wait_for(slot.next(), SOON_S)
         proxy.cut()
@@ -135,9 +135,9 @@ async def test_publish_when_no_queue_takes_it_then_unavailable_and_the_queue_com
     await admin.queue_delete(queue_name(Family.OFFICE, Lane.NORMAL))
 
     with pytest.raises(BusUnavailable):
-        await bus.publish(a_wakeup("one"))
+        await bus.publish(a_message("one"))
 
-    await bus.publish(a_wakeup("two"))
+    await bus.publish(a_message("two"))
 
 
 async def test_backlog_when_the_queue_is_gone_then_unavailable_and_the_next_publish_makes_it_anew(
@@ -149,7 +149,7 @@ async def test_backlog_when_the_queue_is_gone_then_unavailable_and_the_next_publ
     with pytest.raises(BusUnavailable):
         await bus.backlog(Family.OFFICE, Lane.NORMAL)
 
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
     assert await bus.backlog(Family.OFFICE, Lane.NORMAL) in (0, 1)
 
 
@@ -177,7 +177,7 @@ async def test_message_when_unreadable_then_parked_and_the_next_one_is_served(
     await bus.ping()
     events = await admin.get_exchange(EVENTS_EXCHANGE, ensure=False)
     await events.publish(aio_pika.Message(body), f"conversion_created.{Lane.NORMAL}.{Family.OFFICE}")
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
 
     async with bus.open_slot([Family.OFFICE]) as slot:
         wakeup = await asyncio.wait_for(slot.next(), SOON_S)
@@ -195,7 +195,7 @@ async def test_wakeup_when_published_then_persistent_and_small(
     bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel
 ) -> None:
     """C4: it survives a restart of the broker."""
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
 
     queue = await admin.get_queue(queue_name(Family.OFFICE, Lane.NORMAL))
     message = await queue.get()
@@ -208,14 +208,14 @@ async def test_wakeup_when_published_then_persistent_and_small(
 
 
 async def test_facts_when_the_connection_is_cut_then_flow_again(bus: RabbitEventBus, proxy: Proxy) -> None:
-    async with bus.facts() as facts:
-        await bus.announce(a_fact("one"))
+    async with bus.subscribe() as facts:
+        await bus.publish_event(an_event("one"))
         assert (await asyncio.wait_for(anext(facts), SOON_S)).id == "one"
         proxy.cut()
 
         async def announce_for_ever() -> None:
             while True:
-                await bus.announce(a_fact("two"))
+                await bus.publish_event(an_event("two"))
                 await asyncio.sleep(0.1)
 
         announcing = asyncio.create_task(announce_for_ever())
@@ -228,9 +228,9 @@ async def test_two_buses_when_one_announces_then_the_other_hears_and_works(
 ) -> None:
     """The file service and the worker are two processes with a bus each."""
     other = RabbitEventBus.connect(server_settings())
-    async with other.facts() as facts, other.open_slot([Family.OFFICE]) as slot:
-        await rabbit.publish(a_wakeup("one"))
-        await rabbit.announce(a_fact("one"))
+    async with other.subscribe() as facts, other.open_slot([Family.OFFICE]) as slot:
+        await rabbit.publish(a_message("one"))
+        await rabbit.publish_event(an_event("one"))
 
         assert (await asyncio.wait_for(slot.next(), SOON_S)).event.id == "one"
         assert (await asyncio.wait_for(anext(facts), SOON_S)).id == "one"

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from converto_core.conversion import transitions as changes
-from converto_core.conversion.record import Attempt, Lane, Status
+from converto_core.conversion import processing, transitions
+from converto_core.conversion.change import Change
+from converto_core.conversion.record import Attempt, Conversion, Lane, Status
 from converto_core.conversion.transitions import transition
 from converto_core.errors import DuplicateKey
 from converto_core.formats import Family
@@ -70,7 +71,7 @@ async def test_claim_when_fifty_workers_try_at_once_then_one_wins(stores: Stores
 
     results = await asyncio.gather(
         *(
-            stores.conversions.apply(changes.claim(waiting.id, token=0, worker=f"w{number}", now_ms=NOW_MS))
+            stores.conversions.apply(processing.claim(waiting.id, token=0, worker=f"w{number}", now_ms=NOW_MS))
             for number in range(50)
         )
     )
@@ -85,7 +86,7 @@ async def test_change_when_the_status_is_not_expected_then_nothing_changes(store
     done = a_running_conversion(status=Status.COMPLETED)
     await stores.conversions.insert(done)
 
-    refused = await stores.conversions.apply(changes.beat(done.id, token=1, now_ms=NOW_MS + 1, percent=50))
+    refused = await stores.conversions.apply(processing.beat(done.id, token=1, now_ms=NOW_MS + 1, percent=50))
 
     assert refused is None
     assert await stores.conversions.get(done.id) == done
@@ -95,7 +96,7 @@ async def test_change_when_the_token_is_old_then_nothing_changes(stores: Stores)
     running = a_running_conversion(token=2)
     await stores.conversions.insert(running)
 
-    fenced = await stores.conversions.apply(changes.beat(running.id, token=1, now_ms=NOW_MS + 1))
+    fenced = await stores.conversions.apply(processing.beat(running.id, token=1, now_ms=NOW_MS + 1))
 
     assert fenced is None
     assert await stores.conversions.get(running.id) == running
@@ -104,7 +105,7 @@ async def test_change_when_the_token_is_old_then_nothing_changes(stores: Stores)
 async def test_change_when_the_record_is_unknown_then_none_and_nothing_is_made(stores: Stores) -> None:
     unknown = new_id()
 
-    assert await stores.conversions.apply(changes.claim(unknown, token=0, worker="w", now_ms=NOW_MS)) is None
+    assert await stores.conversions.apply(processing.claim(unknown, token=0, worker="w", now_ms=NOW_MS)) is None
     assert await stores.conversions.get(unknown) is None
 
 
@@ -113,7 +114,7 @@ async def test_condition_when_it_asks_for_none_then_only_an_unset_field_fits(sto
     await stores.conversions.insert(unset)
     await stores.conversions.insert(assigned)
 
-    def only_unset(conversion_id: str) -> changes.Change:
+    def only_unset(conversion_id: str) -> Change:
         return transition(conversion_id, {Status.PENDING}, Status.PENDING, where={"worker": None})
 
     assert await stores.conversions.apply(only_unset(unset.id)) is not None
@@ -148,7 +149,7 @@ async def test_percent_when_beats_arrive_in_any_order_then_only_grows(stores: St
     await stores.conversions.insert(running)
 
     for percent in (10.0, 60.0, 30.0):
-        await stores.conversions.apply(changes.beat(running.id, token=1, now_ms=NOW_MS, percent=percent))
+        await stores.conversions.apply(processing.beat(running.id, token=1, now_ms=NOW_MS, percent=percent))
 
     after = await stores.conversions.get(running.id)
     assert after is not None
@@ -212,8 +213,8 @@ async def test_woken_when_asked_then_pending_ones_of_the_queue_with_a_confirmed_
     ):
         await stores.conversions.insert(other)
 
-    of_one = await stores.conversions.woken(Family.OFFICE, Lane.NORMAL, changed_before_ms=NOW_MS + 10, limit=9)
-    of_all = await stores.conversions.woken(None, None, changed_before_ms=NOW_MS + 10, limit=9)
+    of_one = await stores.conversions.published(Family.OFFICE, Lane.NORMAL, changed_before_ms=NOW_MS + 10, limit=9)
+    of_all = await stores.conversions.published(None, None, changed_before_ms=NOW_MS + 10, limit=9)
 
     assert of_one == [lost]
     assert len(of_all) == 3
@@ -261,36 +262,36 @@ async def test_whole_life_when_each_change_is_applied_then_every_step_is_taken(s
     start = a_conversion()
     await store.insert(start)
 
-    async def apply(change: changes.Change) -> changes.Conversion:
+    async def apply(change: Change) -> Conversion:
         after = await store.apply(change)
         assert after is not None, f"{change.to} was refused"
         return after
 
-    now = await apply(changes.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
-    now = await apply(changes.published(now, next_due_ms=NOW_MS + 60_000))
-    now = await apply(changes.claim(now.id, token=now.token, worker="w1", now_ms=NOW_MS))
-    now = await apply(changes.lost(now, now_ms=NOW_MS))
+    now = await apply(transitions.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(transitions.published(now, next_due_ms=NOW_MS + 60_000))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w1", now_ms=NOW_MS))
+    now = await apply(processing.worker_lost(now, now_ms=NOW_MS))
     assert (now.lane, now.attempt, now.lost) == (Lane.HIGH, 0, 1)
-    now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
-    now = await apply(changes.try_again(now, code="engine_crashed", message="crashed", wait_ms=5, now_ms=NOW_MS))
-    now = await apply(changes.put_off(now, due_ms=NOW_MS + 5))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
+    now = await apply(processing.retry_later(now, code="engine_crashed", message="crashed", wait_ms=5, now_ms=NOW_MS))
+    now = await apply(transitions.schedule_publish(now, due_ms=NOW_MS + 5))
     assert (now.publish_due, now.wait_ms) == (NOW_MS + 5, None)
-    now = await apply(changes.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
-    now = await apply(changes.hand_back(now, now_ms=NOW_MS))
-    now = await apply(changes.claim(now.id, token=now.token, worker="w3", now_ms=NOW_MS))
-    now = await apply(changes.fail(now, code="source_corrupt", message="damaged", now_ms=NOW_MS))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w2", now_ms=NOW_MS))
+    now = await apply(processing.hand_back(now, now_ms=NOW_MS))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w3", now_ms=NOW_MS))
+    now = await apply(processing.fail(now, code="source_corrupt", message="damaged", now_ms=NOW_MS))
     assert [error.code for error in now.errors] == ["engine_crashed", "source_corrupt"]
-    now = await apply(changes.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
-    now = await apply(changes.cancel_waiting(now.id, owner="ann", now_ms=NOW_MS))
-    now = await apply(changes.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
-    now = await apply(changes.claim(now.id, token=now.token, worker="w4", now_ms=NOW_MS))
-    now = await apply(changes.request_cancel(now.id, owner="ann", now_ms=NOW_MS))
-    now = await apply(changes.cancel_running(now, now_ms=NOW_MS))
-    now = await apply(changes.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
-    now = await apply(changes.claim(now.id, token=now.token, worker="w5", now_ms=NOW_MS))
-    now = await apply(changes.complete(now, outputs=(OUTPUT,), engine_versions={"lo": "7.4"}, now_ms=NOW_MS))
+    now = await apply(transitions.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(transitions.cancel_waiting(now.id, owner="ann", now_ms=NOW_MS))
+    now = await apply(transitions.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w4", now_ms=NOW_MS))
+    now = await apply(transitions.request_cancel(now.id, owner="ann", now_ms=NOW_MS))
+    now = await apply(processing.cancel_running(now, now_ms=NOW_MS))
+    now = await apply(transitions.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w5", now_ms=NOW_MS))
+    now = await apply(processing.complete(now, outputs=(OUTPUT,), engine_versions={"lo": "7.4"}, now_ms=NOW_MS))
     assert (now.status, now.outputs, now.token) == (Status.COMPLETED, (OUTPUT,), 6)
-    now = await apply(changes.expire_result(now, now_ms=NOW_MS))
+    now = await apply(transitions.expire_result(now, now_ms=NOW_MS))
     assert (now.status, now.outputs) == (Status.EXPIRED, ())
 
 
@@ -298,7 +299,7 @@ async def test_flag_when_changed_and_changed_back_then_conditions_see_it(stores:
     pending = a_pending_conversion()
     await stores.conversions.insert(pending)
 
-    def set_flag(*, expected: bool, to: bool) -> changes.Change:
+    def set_flag(*, expected: bool, to: bool) -> Change:
         return transition(
             pending.id,
             {Status.PENDING},
@@ -312,7 +313,7 @@ async def test_flag_when_changed_and_changed_back_then_conditions_see_it(stores:
     assert await stores.conversions.apply(set_flag(expected=False, to=True)) is None
     lowered = await stores.conversions.apply(set_flag(expected=True, to=False))
     assert lowered is not None and lowered.cancel_requested is False
-    assert await stores.conversions.apply(changes.claim(pending.id, token=0, worker="w", now_ms=NOW_MS)) is not None
+    assert await stores.conversions.apply(processing.claim(pending.id, token=0, worker="w", now_ms=NOW_MS)) is not None
 
 
 async def test_pending_when_as_many_as_asked_for_then_true_for_this_owner_only(stores: Stores) -> None:
@@ -349,11 +350,11 @@ async def test_follow_and_wake_when_applied_then_each_condition_holds(stores: St
     start = a_running_conversion()
     await stores.conversions.insert(start)
 
-    follows = await stores.conversions.apply(changes.follow(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
+    follows = await stores.conversions.apply(processing.wait_for_leader(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
     assert follows is not None
     elsewhere = msgspec.structs.replace(follows, waits_for="another")
-    refused = await stores.conversions.apply(changes.wake(elsewhere, wait_ms=9, now_ms=NOW_MS))
-    woken = await stores.conversions.apply(changes.wake(follows, wait_ms=9, now_ms=NOW_MS))
+    refused = await stores.conversions.apply(transitions.end_wait(elsewhere, wait_ms=9, now_ms=NOW_MS))
+    woken = await stores.conversions.apply(transitions.end_wait(follows, wait_ms=9, now_ms=NOW_MS))
 
     assert refused is None
     assert woken == msgspec.structs.replace(follows, lane=Lane.HIGH)

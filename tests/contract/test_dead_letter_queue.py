@@ -20,14 +20,14 @@ from converto_core.events import (
 )
 from converto_core.formats import Family
 from converto_core.ids import now_ms
-from converto_core.ports.bus import DeadLetterQueue, EventBus
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.bus import EventBus
+from converto_core.ports.dead_letters import DeadLetterFilter, DeadLetterQueue
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
-from converto_infra.rabbitmq.connection import DELIVERY_LIMIT
+from converto_infra.rabbitmq.topology import DELIVERY_LIMIT
 from converto_infra.settings import Settings
 from file_service.dead_letters.collector import DeadLetterCollector
-from tests.contract.samples import a_pending_conversion, a_wakeup
+from tests.contract.samples import a_message, a_pending_conversion
 
 KEY = f"conversion_created.{Lane.NORMAL}.{Family.OFFICE}"
 QUEUE = queue_name(Family.OFFICE, Lane.NORMAL)
@@ -47,7 +47,7 @@ def stores() -> MemoryStores:
 
 
 def parking(stores: MemoryStores, bus: EventBus) -> DeadLetterCollector:
-    return DeadLetterCollector(stores.parked, stores.conversions, bus, retention_s=3600, now_ms=now_ms)
+    return DeadLetterCollector(stores.dead_letters, stores.conversions, bus, retention_s=3600, now_ms=now_ms)
 
 
 async def publish(
@@ -86,17 +86,17 @@ async def work_until(bus: RabbitEventBus, name: str) -> None:
 
 
 async def records(stores: MemoryStores) -> list[DeadLetter]:
-    return await stores.parked.find(DeadLetterFilter(limit=1000))
+    return await stores.dead_letters.find(DeadLetterFilter(limit=1000))
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
         (b"not json", "not an event"),
-        (encode(msgspec.structs.replace(a_wakeup("one"), v=99)), "version 99 is newer than 1"),
+        (encode(msgspec.structs.replace(a_message("one"), v=99)), "version 99 is newer than 1"),
         (b"x" * 1_000_000, "not an event"),
         (b'{"type":"conversion_created","x":' + b"[" * 100_000, "not an event"),
-        (encode(a_wakeup("one", token=2**70)), "not an event"),
+        (encode(a_message("one", token=2**70)), "not an event"),
     ],
     ids=["text", "newer version", "a megabyte", "nested", "counts too far"],
 )
@@ -104,7 +104,7 @@ async def test_message_when_no_worker_can_read_it_then_a_record_says_why(
     rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores, body: bytes, words: str
 ) -> None:
     await publish(admin, body)
-    await rabbit.publish(a_wakeup("next"))
+    await rabbit.publish(a_message("next"))
     before_ms = now_ms()
     await work_until(rabbit, "next")
     await until_parked(admin, 1)
@@ -149,24 +149,24 @@ async def test_process_when_it_dies_between_storing_and_acknowledging_then_one_r
     server_settings: Callable[..., Settings],
 ) -> None:
     await publish(admin, b"not json")
-    await rabbit.publish(a_wakeup("next"))
+    await rabbit.publish(a_message("next"))
     await work_until(rabbit, "next")
     await until_parked(admin, 1)
     dying = RabbitEventBus.connect(server_settings())
-    insert, stored = stores.parked.insert, asyncio.Event()
+    insert, stored = stores.dead_letters.insert, asyncio.Event()
 
     async def insert_and_hang(message: DeadLetter) -> None:
         await insert(message)
         stored.set()
         await asyncio.Event().wait()
 
-    stores.parked.insert = insert_and_hang  # type: ignore[method-assign]
+    stores.dead_letters.insert = insert_and_hang  # type: ignore[method-assign]
     sweeping = asyncio.create_task(parking(stores, dying).sweep())
     await asyncio.wait_for(stored.wait(), SOON_S)
     await dying.close()
     sweeping.cancel()
     await asyncio.wait({sweeping})
-    stores.parked.insert = insert  # type: ignore[method-assign]
+    stores.dead_letters.insert = insert  # type: ignore[method-assign]
     await until_parked(admin, 1)
 
     assert await parking(stores, rabbit).sweep() == 1
@@ -179,7 +179,7 @@ async def test_message_when_published_straight_to_the_dead_letters_then_kept_wit
     rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
 ) -> None:
     """Its headers are a stranger's, and lie."""
-    await publish(admin, encode(a_wakeup("one")), exchange=DEAD_EXCHANGE, key="anything")
+    await publish(admin, encode(a_message("one")), exchange=DEAD_EXCHANGE, key="anything")
     await until_parked(admin, 1)
 
     assert await parking(stores, rabbit).sweep() == 1
@@ -205,7 +205,7 @@ async def test_queue_when_an_administrator_deleted_it_then_it_is_made_again(
 
 async def park(bus: EventBus, admin: aio_pika.abc.AbstractChannel | None, body: bytes, waiting: int) -> None:
     if isinstance(bus, MemoryEventBus):
-        bus.park(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
+        bus.add_dead_letter(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
     elif admin is not None:
         await publish(admin, body, exchange=DEAD_EXCHANGE)
         await until_parked(admin, waiting)

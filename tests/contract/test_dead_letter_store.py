@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from converto_core.conversion.record import Status
-from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason, parked
+from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason, dead_letter_record
 from converto_core.errors import DuplicateKey
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.memory.stores import MemoryStores
 from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import NOW_MS, a_running_conversion
@@ -18,68 +18,68 @@ Stores = MemoryStores | MongoStores
 
 def a_message(body: bytes = b"rubbish", *, died_at: int = NOW_MS, stored_at: int = NOW_MS, **more: Any) -> DeadLetter:
     letter = DeadLetteredMessage(body=body, routing_key="k", queue="q", verdict="rejected", deaths=1, died_at=died_at)
-    return parked(letter, more.get("conversion"), now_ms=stored_at)
+    return dead_letter_record(letter, more.get("conversion"), now_ms=stored_at)
 
 
 async def test_message_when_stored_then_comes_back_whole_and_only_once(stores: Stores) -> None:
     running = a_running_conversion(error_code="engine_crashed", error_message="It crashed – twice")
     message = a_message(b'{"id":"one"}' + "ü".encode() * 70_000, conversion=running)
 
-    await stores.parked.insert(message)
+    await stores.dead_letters.insert(message)
 
-    assert await stores.parked.get(message.id) == message
+    assert await stores.dead_letters.get(message.id) == message
     assert (message.status, message.is_truncated) == (Status.PROCESSING, True)
     with pytest.raises(DuplicateKey):
-        await stores.parked.insert(message)
-    assert await stores.parked.get("never was") is None
+        await stores.dead_letters.insert(message)
+    assert await stores.dead_letters.get("never was") is None
 
 
 async def test_bodies_when_binary_or_odd_then_come_back_byte_by_byte(stores: Stores) -> None:
     for body in (b"\xff\x00\x01", b"nul\0", b"", "$set \u2028 \U0001f600 '\"".encode()):
         message = a_message(body)
-        await stores.parked.insert(message)
-        found = await stores.parked.get(message.id)
+        await stores.dead_letters.insert(message)
+        found = await stores.dead_letters.get(message.id)
         assert found is not None and found.original() == body
 
 
 async def test_message_when_inserted_by_twenty_at_once_then_one_is_the_first(stores: Stores) -> None:
     message = a_message()
 
-    done = await asyncio.gather(*(stores.parked.insert(message) for _ in range(20)), return_exceptions=True)
+    done = await asyncio.gather(*(stores.dead_letters.insert(message) for _ in range(20)), return_exceptions=True)
 
     assert [result for result in done if not isinstance(result, DuplicateKey)] == [None]
-    assert await stores.parked.find(DeadLetterFilter()) == [message]
+    assert await stores.dead_letters.find(DeadLetterFilter()) == [message]
 
 
 async def test_messages_when_listed_then_the_last_that_died_first_and_filtered(stores: Stores) -> None:
     rubbish = [a_message(died_at=NOW_MS + number) for number in range(4)]
     one, other = (a_message(b'{"type":"conversion_created","id":"%s"}' % name) for name in (b"one", b"other"))
     for message in (*rubbish, one, other):
-        await stores.parked.insert(message)
+        await stores.dead_letters.insert(message)
 
-    first = await stores.parked.find(DeadLetterFilter(limit=2))
-    rest = await stores.parked.find(DeadLetterFilter(limit=3, after=first[-1].id))
+    first = await stores.dead_letters.find(DeadLetterFilter(limit=2))
+    rest = await stores.dead_letters.find(DeadLetterFilter(limit=3, after=first[-1].id))
 
     assert [message.id for message in first] == [rubbish[3].id, rubbish[2].id]
     assert rest[0].id == rubbish[1].id
-    assert await stores.parked.find(DeadLetterFilter(conversion_id="one")) == [one]
-    assert len(await stores.parked.find(DeadLetterFilter(reason=Reason.UNREADABLE))) == 6
-    assert await stores.parked.find(DeadLetterFilter(reason=Reason.EXPIRED)) == []
+    assert await stores.dead_letters.find(DeadLetterFilter(conversion_id="one")) == [one]
+    assert len(await stores.dead_letters.find(DeadLetterFilter(reason=Reason.UNREADABLE))) == 6
+    assert await stores.dead_letters.find(DeadLetterFilter(reason=Reason.EXPIRED)) == []
 
 
 async def test_message_when_deleted_then_gone_and_the_second_time_false(stores: Stores) -> None:
     message = a_message()
-    await stores.parked.insert(message)
+    await stores.dead_letters.insert(message)
 
-    assert await stores.parked.delete(message.id) is True
-    assert await stores.parked.delete(message.id) is False
-    assert await stores.parked.get(message.id) is None
+    assert await stores.dead_letters.delete(message.id) is True
+    assert await stores.dead_letters.delete(message.id) is False
+    assert await stores.dead_letters.get(message.id) is None
 
 
 async def test_messages_when_old_then_found_oldest_first(stores: Stores) -> None:
     old, older = a_message(b"1", stored_at=NOW_MS - 1), a_message(b"2", stored_at=NOW_MS - 2)
     for message in (old, older, a_message(b"3")):
-        await stores.parked.insert(message)
+        await stores.dead_letters.insert(message)
 
-    assert await stores.parked.stored_before(NOW_MS, limit=10) == [older, old]
-    assert await stores.parked.stored_before(NOW_MS, limit=1) == [older]
+    assert await stores.dead_letters.stored_before(NOW_MS, limit=10) == [older, old]
+    assert await stores.dead_letters.stored_before(NOW_MS, limit=1) == [older]

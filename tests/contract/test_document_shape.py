@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pymongo import AsyncMongoClient, monitoring
 
 import converto_infra.mongo.stores
@@ -13,6 +14,7 @@ from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
+from tests.contract.conftest import DRIVERS
 from tests.contract.samples import a_pending_conversion
 
 # What MongoDB 8, Amazon DocumentDB 5 and the small server over SQLite do alike.
@@ -56,11 +58,13 @@ async def test_document_when_a_newer_version_added_fields_then_still_readable(
     await stores.close()
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
 async def test_indexes_when_made_twice_then_all_questions_have_one(
     server_settings: Callable[..., Settings],
+    driver: str,
 ) -> None:
     """I3: indexed by (file, target format)."""
-    settings = server_settings()
+    settings = server_settings(mongodb_driver=driver)
     stores = MongoStores.connect(settings)
 
     await stores.ensure_indexes()
@@ -122,8 +126,8 @@ async def test_questions_when_many_records_lie_there_then_an_index_leads_each_of
             await stores.conversions.find(query)
         await stores.conversions.due(now_ms=0, limit=1)
         await stores.conversions.processing(limit=1)
-        await stores.conversions.woken(None, None, changed_before_ms=0, limit=1)
-        await stores.conversions.woken(Family.PDF, Lane.HIGH, changed_before_ms=0, limit=1)
+        await stores.conversions.published(None, None, changed_before_ms=0, limit=1)
+        await stores.conversions.published(Family.PDF, Lane.HIGH, changed_before_ms=0, limit=1)
         await stores.conversions.awaiting_upload(created_before_ms=0, limit=1)
         indexes = await client[settings.mongodb_database]["conversions"].index_information()
         keys = [[name for name, _ in index["key"]] for index in indexes.values()]

@@ -9,7 +9,7 @@ from converto_core.conversion.record import Lane
 from converto_core.events import ConversionEvent
 from converto_core.formats import Family
 from converto_core.ports.bus import Consumer, Delivery, EventBus
-from tests.contract.samples import a_fact, a_wakeup
+from tests.contract.samples import a_message, an_event
 
 FAMILIES = (Family.OFFICE, Family.PDF)
 SOON_S = 10.0
@@ -27,7 +27,7 @@ async def take(slot: Consumer) -> str:
 
 async def test_wakeup_when_published_then_arrives_whole(bus: EventBus) -> None:
     """C4: what the worker gets is what was published."""
-    event = a_wakeup("one", family=Family.PDF, token=7)
+    event = a_message("one", family=Family.PDF, token=7)
     await bus.publish(event)
 
     async with bus.open_slot(FAMILIES) as slot:
@@ -43,7 +43,7 @@ async def test_slot_when_nothing_is_there_then_waits_until_something_is(bus: Eve
             waiting = asyncio.create_task(next_of(slot))
             done, _ = await asyncio.wait({waiting}, timeout=0.3)
             assert not done
-            await bus.publish(a_wakeup(str(number), family=FAMILIES[number % 2]))
+            await bus.publish(a_message(str(number), family=FAMILIES[number % 2]))
             wakeup = await waiting
             await wakeup.accept()
             assert wakeup.event.id == str(number)
@@ -52,7 +52,7 @@ async def test_slot_when_nothing_is_there_then_waits_until_something_is(bus: Eve
 async def test_lanes_when_all_have_work_then_high_before_normal_before_bulk(bus: EventBus) -> None:
     for lane in (Lane.BULK, Lane.NORMAL, Lane.HIGH):
         for family in FAMILIES:
-            await bus.publish(a_wakeup(f"{lane}-{family}", lane=lane, family=family))
+            await bus.publish(a_message(f"{lane}-{family}", lane=lane, family=family))
 
     async with bus.open_slot(FAMILIES) as slot:
         order = [await take(slot) for _ in range(6)]
@@ -62,9 +62,9 @@ async def test_lanes_when_all_have_work_then_high_before_normal_before_bulk(bus:
 
 async def test_families_when_one_has_a_backlog_then_the_other_takes_turns(bus: EventBus) -> None:
     for number in range(4):
-        await bus.publish(a_wakeup(f"office-{number}", family=Family.OFFICE))
+        await bus.publish(a_message(f"office-{number}", family=Family.OFFICE))
     for number in range(2):
-        await bus.publish(a_wakeup(f"pdf-{number}", family=Family.PDF))
+        await bus.publish(a_message(f"pdf-{number}", family=Family.PDF))
 
     async with bus.open_slot(FAMILIES) as slot:
         order = [(await take(slot)).partition("-")[0] for _ in range(6)]
@@ -73,8 +73,8 @@ async def test_families_when_one_has_a_backlog_then_the_other_takes_turns(bus: E
 
 
 async def test_slot_when_it_names_families_then_gets_no_other(bus: EventBus) -> None:
-    await bus.publish(a_wakeup("pictures", family=Family.IMAGE))
-    await bus.publish(a_wakeup("office"))
+    await bus.publish(a_message("pictures", family=Family.IMAGE))
+    await bus.publish(a_message("office"))
 
     async with bus.open_slot([Family.OFFICE]) as slot:
         assert await take(slot) == "office"
@@ -87,8 +87,8 @@ async def test_slot_when_it_names_families_then_gets_no_other(bus: EventBus) -> 
 async def test_quarantine_when_there_is_a_backlog_then_suspects_and_ordinary_work_take_turns(bus: EventBus) -> None:
     """Promise 3; found by the chaos suite: a suspect waited for as long as there was ordinary work."""
     for number in range(4):
-        await bus.publish(a_wakeup(f"ordinary-{number}"))
-        await bus.publish(a_wakeup(f"suspect-{number}", lane=Lane.QUARANTINE))
+        await bus.publish(a_message(f"ordinary-{number}"))
+        await bus.publish(a_message(f"suspect-{number}", lane=Lane.QUARANTINE))
 
     async with bus.open_slot(FAMILIES, quarantine=True) as slot:
         first_four = [await take(slot) for _ in range(4)]
@@ -97,8 +97,8 @@ async def test_quarantine_when_there_is_a_backlog_then_suspects_and_ordinary_wor
 
 
 async def test_quarantine_when_not_asked_for_then_left_to_who_asks(bus: EventBus) -> None:
-    await bus.publish(a_wakeup("suspect", lane=Lane.QUARANTINE))
-    await bus.publish(a_wakeup("harmless", lane=Lane.BULK))
+    await bus.publish(a_message("suspect", lane=Lane.QUARANTINE))
+    await bus.publish(a_message("harmless", lane=Lane.BULK))
 
     async with bus.open_slot(FAMILIES) as slot, bus.open_slot(FAMILIES, quarantine=True) as guarded:
         assert await take(slot) == "harmless"
@@ -106,7 +106,7 @@ async def test_quarantine_when_not_asked_for_then_left_to_who_asks(bus: EventBus
 
 
 async def test_wakeup_when_released_then_another_slot_gets_it(bus: EventBus) -> None:
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
 
     async with bus.open_slot(FAMILIES) as first, bus.open_slot(FAMILIES) as second:
         await (await next_of(first)).release()
@@ -115,7 +115,7 @@ async def test_wakeup_when_released_then_another_slot_gets_it(bus: EventBus) -> 
 
 async def test_wakeup_when_the_slot_closes_before_it_was_settled_then_redelivered(bus: EventBus) -> None:
     """M14: what a stopping worker has not accepted is for others."""
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
 
     async with bus.open_slot(FAMILIES) as slot:
         await next_of(slot)
@@ -125,7 +125,7 @@ async def test_wakeup_when_the_slot_closes_before_it_was_settled_then_redelivere
 
 
 async def test_wakeup_when_left_unsettled_then_given_back_at_the_next(bus: EventBus) -> None:
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
 
     async with bus.open_slot(FAMILIES) as slot:
         await next_of(slot)
@@ -133,17 +133,17 @@ async def test_wakeup_when_left_unsettled_then_given_back_at_the_next(bus: Event
 
 
 async def test_wakeup_when_accepted_then_never_comes_again(bus: EventBus) -> None:
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
     async with bus.open_slot(FAMILIES) as slot:
         await take(slot)
 
     async with bus.open_slot(FAMILIES) as slot:
-        await bus.publish(a_wakeup("two"))
+        await bus.publish(a_message("two"))
         assert await take(slot) == "two"
 
 
 async def test_wakeup_when_settled_after_its_slot_closed_then_silently_fine(bus: EventBus) -> None:
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
     async with bus.open_slot(FAMILIES) as slot:
         wakeup = await next_of(slot)
 
@@ -163,7 +163,7 @@ async def test_next_when_cancelled_while_waiting_then_no_wakeup_is_lost(bus: Eve
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
-        await bus.publish(a_wakeup("one"))
+        await bus.publish(a_message("one"))
         assert await take(slot) == "one"
 
 
@@ -180,26 +180,26 @@ async def test_slots_when_several_wait_then_each_wakeup_goes_to_one_and_none_wai
         for _ in range(4):
             slots.create_task(work(5))
         for number in range(20):
-            await bus.publish(a_wakeup(str(number), family=FAMILIES[number % 2]))
+            await bus.publish(a_message(str(number), family=FAMILIES[number % 2]))
 
     assert sorted(seen, key=int) == [str(number) for number in range(20)]
 
 
 async def test_facts_when_announced_then_every_listener_gets_them_in_order(bus: EventBus) -> None:
-    async with bus.facts() as first, bus.facts() as second:
+    async with bus.subscribe() as first, bus.subscribe() as second:
         for percent in (1.0, 2.0, 3.0):
-            await bus.announce(a_fact("one", percent=percent))
+            await bus.publish_event(an_event("one", percent=percent))
 
         for listener in (first, second):
             got: list[ConversionEvent] = [await asyncio.wait_for(anext(listener), SOON_S) for _ in range(3)]
-            assert got == [a_fact("one", percent=percent) for percent in (1.0, 2.0, 3.0)]
+            assert got == [an_event("one", percent=percent) for percent in (1.0, 2.0, 3.0)]
 
 
 async def test_facts_when_the_reader_is_slow_then_the_oldest_are_lost_and_nobody_is_blocked(bus: EventBus) -> None:
     total = 1100
-    async with bus.facts() as listener, bus.facts() as fast:
+    async with bus.subscribe() as listener, bus.subscribe() as fast:
         for percent in range(total):
-            await bus.announce(a_fact("one", percent=float(percent)))
+            await bus.publish_event(an_event("one", percent=float(percent)))
             if percent % 100 == 99:  # keep the fast one level, so that all have arrived when the test goes on
                 last = 0.0
                 while last < percent:
@@ -211,13 +211,13 @@ async def test_facts_when_the_reader_is_slow_then_the_oldest_are_lost_and_nobody
 
 
 async def test_facts_when_nobody_listens_then_announcing_is_fine(bus: EventBus) -> None:
-    await bus.announce(a_fact("one"))
+    await bus.publish_event(an_event("one"))
     await bus.ping()
 
 
 async def test_backlog_when_wakeups_lie_in_a_queue_then_counted_until_they_are_handed_out(bus: EventBus) -> None:
     for number in range(2):
-        await bus.publish(a_wakeup(str(number)))
+        await bus.publish(a_message(str(number)))
 
     async def backlog() -> int:
         return await bus.backlog(Family.OFFICE, Lane.NORMAL)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from converto_core.conversion import transitions as changes
+from converto_core.conversion import processing
 from converto_core.conversion.history import Entry, entry_of, history_of
 from converto_core.conversion.record import Conversion, HistoryEvent
 from converto_infra.memory.stores import MemoryStores
@@ -25,12 +25,12 @@ async def entries(stores: AnyStores, conversion_id: str, wanted: Callable[[list[
 async def test_history_when_a_conversion_ran_through_then_each_event_once_and_in_order(stores: AnyStores) -> None:
     before = a_pending_conversion()
     await stores.conversions.insert(before)
-    await stores.conversions.apply(changes.claim(before.id, token=0, worker="w1", now_ms=NOW_MS + 1))
-    await stores.conversions.apply(changes.beat(before.id, token=1, now_ms=NOW_MS + 2, percent=50))
+    await stores.conversions.apply(processing.claim(before.id, token=0, worker="w1", now_ms=NOW_MS + 1))
+    await stores.conversions.apply(processing.beat(before.id, token=1, now_ms=NOW_MS + 2, percent=50))
     running = await stores.conversions.get(before.id)
     assert running is not None
     done = await stores.conversions.apply(
-        changes.complete(running, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS + 3)
+        processing.complete(running, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS + 3)
     )
     assert done is not None
     written = await entries(stores, before.id, lambda found: len(found) == 2)
@@ -46,8 +46,8 @@ async def test_history_when_a_change_did_not_hold_then_nothing_is_told(stores: A
     before = a_pending_conversion()
     await stores.conversions.insert(before)
 
-    assert await stores.conversions.apply(changes.claim(before.id, token=7, worker="w1", now_ms=NOW_MS)) is None
-    await stores.conversions.apply(changes.claim(before.id, token=0, worker="w2", now_ms=NOW_MS))
+    assert await stores.conversions.apply(processing.claim(before.id, token=7, worker="w1", now_ms=NOW_MS)) is None
+    await stores.conversions.apply(processing.claim(before.id, token=0, worker="w2", now_ms=NOW_MS))
     found = await entries(stores, before.id, bool)
 
     assert [entry.worker for entry in found] == ["w2"]
@@ -55,7 +55,7 @@ async def test_history_when_a_change_did_not_hold_then_nothing_is_told(stores: A
 
 async def test_history_when_another_owner_asks_then_nothing(stores: AnyStores) -> None:
     before = a_pending_conversion()
-    stores.history.tell(entry_of(before))
+    stores.history.record(entry_of(before))
     await entries(stores, before.id, bool)
 
     assert await stores.history.of(before.id, owner="bob") == []
@@ -64,7 +64,7 @@ async def test_history_when_another_owner_asks_then_nothing(stores: AnyStores) -
 async def test_history_when_the_same_entry_is_told_twice_then_one(stores: AnyStores) -> None:
     before, other = a_pending_conversion(), a_pending_conversion()
     for entry in (entry_of(before), entry_of(before), entry_of(other)):
-        stores.history.tell(entry)
+        stores.history.record(entry)
     await entries(stores, other.id, bool)
 
     assert len(await stores.history.of(before.id, owner="ann")) == 1
@@ -73,7 +73,7 @@ async def test_history_when_the_same_entry_is_told_twice_then_one(stores: AnySto
 async def test_history_when_more_than_a_batch_is_told_then_all_is_written(stores: AnyStores) -> None:
     before = a_pending_conversion()
     for number in range(1, BATCH + 52):
-        stores.history.tell(entry_of(changes_numbered(before.id, number)))
+        stores.history.record(entry_of(changes_numbered(before.id, number)))
 
     assert len(await entries(stores, before.id, lambda found: len(found) == BATCH + 51)) == BATCH + 51
 
@@ -83,7 +83,7 @@ async def test_history_when_old_then_dropped_in_batches_oldest_first(stores: Any
     old = [a_pending_conversion(updated_at=NOW_MS - number) for number in (3, 2, 1)]
     kept = a_pending_conversion(updated_at=NOW_MS)
     for one in (*old, kept):
-        stores.history.tell(entry_of(one))
+        stores.history.record(entry_of(one))
     await entries(stores, kept.id, bool)
 
     batch = await stores.history.old_entries.older_than(from_ms=0, before_ms=NOW_MS, limit=2)

@@ -146,7 +146,7 @@ async def test_answer_when_given_back_then_the_next_claim_has_the_same_new_ids(s
     first = an_answer(new_id(), claim="c1", new_ids=NewIds("conversion-1", "file-1"))
     await stores.access.claim_answer(first, stale_before_ms=0)
 
-    await stores.access.give_answer_back(first)
+    await stores.access.release_answer(first)
     second = an_answer(first.id, claim="c2", new_ids=NewIds("conversion-2", "file-2"))
     kept = await stores.access.claim_answer(second, stale_before_ms=1)
 
@@ -160,7 +160,7 @@ async def test_answer_when_given_back_by_one_that_was_taken_over_then_the_new_on
     quick = an_answer(slow.id, claimed_at=NOW_MS + 10, claim="c2")
     await stores.access.claim_answer(quick, stale_before_ms=NOW_MS + 1)
 
-    await stores.access.give_answer_back(slow)
+    await stores.access.release_answer(slow)
     kept = await stores.access.claim_answer(an_answer(slow.id, claim="c3"), stale_before_ms=1)
 
     assert kept.claim == "c2"

@@ -1,1 +1,1 @@
-"""Conversions: the record, its transitions, its history, the cache key of its result, and estimates."""
+"""Conversions: the record, its transitions, their history, cache keys and time estimates."""

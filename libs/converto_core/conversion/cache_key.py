@@ -1,6 +1,6 @@
-"""Same content, same request: the key under which a result is found again, and the entry that says who makes it.
+"""The cache key of a result, and the entry that names the conversion which makes it.
 
-It knows no store. A key is made of hashes that converto has seen for itself, never of one that a client only declared.
+Keys contain only hashes that converto has computed itself, never one that a client declared.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from converto_core.ids import new_id
 from converto_core.object_keys import output_key
 
 GENERATION = 1
-"""Part of every key. Raise it when our own converters make something else of the same bytes with the same programs."""
+"""Part of every key. Increment it when our converters produce other output from the same bytes and programs."""
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Who makes, or made, the result of a key: this conversion under this token. `id` is the key."""
+    """The conversion, with its token, that makes or made the result of a key. `id` is the key."""
 
     id: str
     conversion_id: str
@@ -27,16 +27,16 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
 
     def is_of(self, conversion: Conversion) -> bool:
-        """True for the conversion that stands here, under the token it has now."""
+        """True when the entry names this conversion with its current token."""
         return (self.conversion_id, self.token) == (conversion.id, conversion.token)
 
 
 def cache_key(
     conversion: Conversion, *, contents: Sequence[str], offers: Iterable[Offer], is_for_all_owners: bool = False
 ) -> str | None:
-    """SHA-256 (hex) over all that decides about the result; None when an offer for a step of the plan is not known.
+    """SHA-256 (hex) of everything that affects the result; None when no offer is known for a step of the plan.
 
-    `contents` are the SHA-256 of the source and of each file that is joined to it, in order.
+    `contents` holds the SHA-256 of the source and of each appended file, in order.
     """
     known = {offer.converter: offer for offer in offers}
     if not conversion.plan or any(step.converter not in known for step in conversion.plan):
@@ -55,21 +55,21 @@ def cache_key(
 
 
 def has_result(entry: CacheEntry, maker: Conversion | None) -> bool:
-    """True when the conversion that the entry names has completed under the entry's token and still has its outputs."""
+    """True when the conversion named by the entry completed with that token and still has its outputs."""
     return maker is not None and entry.is_of(maker) and maker.status is Status.COMPLETED and bool(maker.outputs)
 
 
-def adopted(conversion: Conversion, outputs: Iterable[Output]) -> tuple[Output, ...]:
-    """Another conversion's outputs as this one's own: own keys, and names that follow from its own source.
+def copied_outputs(conversion: Conversion, outputs: Iterable[Output]) -> tuple[Output, ...]:
+    """Another conversion's outputs as outputs of this one: with its own keys, and named after its own source.
 
-    The keys are new at each call: a copy that was given up may still arrive, and must not hit anything else.
+    Each call makes new keys, so a copy that was given up and still completes later overwrites nothing.
     """
-    made, place = tuple(outputs), new_id()
+    made, folder = tuple(outputs), new_id()
     pages = max((output.page or 0 for output in made), default=0)
     return tuple(
         msgspec.structs.replace(
             output,
-            key=output_key(conversion, f"{place}-{output.key.rpartition('/')[2]}"),
+            key=output_key(conversion, f"{folder}-{output.key.rpartition('/')[2]}"),
             filename=readable_name(conversion.filename, conversion.target_format, output.page, pages),
         )
         for output in made

@@ -1,24 +1,21 @@
-"""How long something takes, said as a range that one can rely on rather than as one number. Pure arithmetic.
-
-All values are seconds.
-"""
+"""Estimates of how long a conversion takes, as ranges in seconds: a range is reliable where one number is not."""
 
 from collections.abc import Sequence
 
 import msgspec
 
 _ENOUGH = 5
-"""Fewer earlier runs than this say too little to be called experience."""
+"""Fewer earlier runs than this are too small a sample."""
 _LEAST_PERCENT, _LEAST_ELAPSED_S = 12.0, 1.0
-"""Before this the program itself has hardly begun: the first tenth is the download."""
+"""Until then the program has hardly started: the first tenth is the download."""
 _UNEVEN = 2.0
-"""The rest of a conversion may run half as fast, or twice as fast, as what is done: scenes and pages differ so."""
+"""The rest may run half or twice as fast as the part that is done: scenes and pages differ that much."""
 _UNTRIED = 5.0
-"""A program's typical time, written down by its converter, is right within this factor."""
+"""The typical run time that a converter declares is accurate within this factor."""
 
 
 class SecondsRange(msgspec.Struct, frozen=True, kw_only=True):
-    """Between `low_s` and `high_s`; `based_on` is the number of earlier runs it rests on, 0 for none."""
+    """Between `low_s` and `high_s` seconds; `based_on` is the number of earlier runs used, 0 for none."""
 
     low_s: float
     high_s: float
@@ -26,7 +23,7 @@ class SecondsRange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expected(durations_s: Sequence[float], typical_s: float) -> SecondsRange:
-    """How long such a conversion takes: four of five earlier ones took that long, or what its converters tell."""
+    """The time of the middle 80 % of earlier runs, or the typical time of the converters if there are too few runs."""
     if len(durations_s) < _ENOUGH:
         return SecondsRange(low_s=_rounded(typical_s / _UNTRIED), high_s=_rounded(typical_s * _UNTRIED))
     ordered = sorted(durations_s)
@@ -35,7 +32,7 @@ def expected(durations_s: Sequence[float], typical_s: float) -> SecondsRange:
 
 
 def remaining(percent: float, elapsed_s: float) -> SecondsRange | None:
-    """How long a running conversion still takes, judged by its own pace; None while nobody can know."""
+    """The remaining time of a running conversion, from its own pace; None while it is too early to tell."""
     if percent < _LEAST_PERCENT or elapsed_s < _LEAST_ELAPSED_S:
         return None
     even_s = elapsed_s * max(100.0 - percent, 0.0) / percent
@@ -43,10 +40,10 @@ def remaining(percent: float, elapsed_s: float) -> SecondsRange | None:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    place = (len(ordered) - 1) * share
-    below = int(place)
+    position = (len(ordered) - 1) * share
+    below = int(position)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
 def _rounded(seconds: float) -> float:

@@ -1,7 +1,7 @@
-"""The history of a conversion: one entry for each thing that happened to it. Pure; it knows no database.
+"""The history of a conversion: one entry per event.
 
-Entries are made from the record as it is after a change, and numbered by it. They are written beside the record, not
-with it, so a process that is killed in between can leave a number without an entry: the gap is visible and said.
+An entry is made from the record after the change, which also numbers it. Record and entry are written separately, so a
+process that is killed in between leaves a number without an entry; `History.missing` reports such gaps.
 """
 
 import msgspec
@@ -10,7 +10,7 @@ from converto_core.conversion.record import Conversion, HistoryEvent, Lane, Stat
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened. `number` counts from 1 within a conversion; `at` is in milliseconds since 1970, UTC."""
+    """One event. `number` counts from 1 within a conversion; `at` is milliseconds since the epoch, UTC."""
 
     id: str
     conversion_id: str
@@ -29,14 +29,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """All that is known of a conversion's way, oldest first, and how many entries are missing in between."""
+    """The known entries of a conversion, oldest first, and how many are missing between them."""
 
     entries: tuple[Entry, ...]
     missing: int
 
 
 def entry_of(after: Conversion) -> Entry:
-    """The entry for what has just happened, from the record after it."""
+    """The entry of the latest event, from the record after the change."""
     code, message = _reason(after)
     return Entry(
         id=f"{after.id}:{after.changes:06d}",
@@ -57,7 +57,7 @@ def entry_of(after: Conversion) -> Entry:
 
 
 def history_of(conversion: Conversion, written: list[Entry]) -> History:
-    """The written entries, with the first and the newest one made from the record itself where they are not there."""
+    """The written entries; where the first or the latest is missing, it is made from the record."""
     known = {entry.number: entry for entry in written}
     known.setdefault(1, _created(conversion))
     known.setdefault(conversion.changes, entry_of(conversion))
@@ -78,7 +78,7 @@ def _created(conversion: Conversion) -> Entry:
 
 
 def _reason(after: Conversion) -> tuple[str | None, str | None]:
-    """Why: of a failed attempt the newest error, else what the record says."""
+    """Code and message of the event: of a failed attempt its own error, else those of the record."""
     if after.last_event is HistoryEvent.ATTEMPT_FAILED and after.errors:
         return after.errors[-1].code, after.errors[-1].message
     return after.error_code, after.error_message

@@ -1,6 +1,5 @@
-"""A conversion and its states: pure data, no clock, no database. What may happen to it is in `changes.py`."""
+"""The record of a conversion and its states. Every change is in `transitions.py` and `processing.py`."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -10,7 +9,7 @@ from converto_core.formats import Family
 
 
 class Status(StrEnum):
-    """Where a conversion stands; the words users see."""
+    """The status of a conversion, as users see it."""
 
     AWAITING_UPLOAD = "awaiting_upload"
     PENDING = "pending"
@@ -23,23 +22,9 @@ class Status(StrEnum):
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
-TRANSITIONS: Mapping[Status, frozenset[Status]] = {
-    Status.AWAITING_UPLOAD: frozenset(
-        {Status.PENDING, Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.PENDING: frozenset({Status.PENDING, Status.PROCESSING, Status.CANCELLED}),
-    Status.PROCESSING: frozenset(
-        {Status.PROCESSING, Status.PENDING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
-    ),
-    Status.COMPLETED: frozenset({Status.EXPIRED}),
-    Status.FAILED: frozenset({Status.PENDING}),
-    Status.CANCELLED: frozenset({Status.PENDING}),
-    Status.EXPIRED: frozenset({Status.PENDING}),
-}
-
 
 class HistoryEvent(StrEnum):
-    """What can happen to a conversion, in the past tense; beats and wake-ups are no events."""
+    """What can happen to a conversion; heartbeats and published messages are not part of the history."""
 
     CREATED = "created"
     QUEUED = "queued"
@@ -59,7 +44,7 @@ class HistoryEvent(StrEnum):
 
 
 class Lane(StrEnum):
-    """How soon a conversion is taken: recovered ones, then users' normal work, then bulk. Suspects wait apart."""
+    """Priority: `high` for recovered conversions, then `normal`, then `bulk`; conversions in `quarantine` run alone."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -68,7 +53,7 @@ class Lane(StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One link of a plan: this converter turns that format into the next."""
+    """One step of a plan: a converter turns one format into the next."""
 
     converter: str
     source_format: str
@@ -76,14 +61,14 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Appended(msgspec.Struct, frozen=True):
-    """A further file that is joined to the end of the source, in the version that was there."""
+    """A further file to append to the source, in the version at the time of the request."""
 
     file_id: str
     file_version: int
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """One result file; `page` counts from 1 and is None when the conversion has a single result."""
+    """One result file; `page` counts from 1 and is None when the conversion has only one output."""
 
     key: str
     filename: str
@@ -95,7 +80,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """How one failed attempt ended (behaviour M4: a record lists its errors)."""
+    """The error of one failed attempt (behaviour M4: a record lists its errors)."""
 
     attempt: int
     code: str
@@ -105,18 +90,18 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
-    """One source to be turned into one target format (behaviour I3). Times are milliseconds since the epoch, UTC.
+    """The conversion of one source to one target format (behaviour I3). Times are milliseconds since the epoch, UTC.
 
-    `token` is the fencing token: it grows with each claim, stands in every update filter of a worker and in every
-    output key. `beat` is the lease: it grows while a worker lives. `publish_due` is the outbox: set means that a
-    wake-up has to leave for the broker at that time, and with `wait_ms` only that long after somebody saw it (workers
-    write waits and no dates, because their clocks may be wrong). `attempt` counts engine failures, `lost` vanished
-    workers.
-    `notes` tell what the results do not hold of this very source, such as a track that the target cannot carry.
-    `changes` numbers what happened to it (behind each number stands a history entry), `last_event` is the newest of it.
-    `cache_key` is the key of its result (see `cache.py`), `waits_for` that of a result which another one makes now,
-    `cached_from` the conversion whose outputs were copied; `followers` counts those that began to wait for this one.
-    `is_hopeless` failed in a way in which the same content would fail again.
+    - `token` is the fencing token: it grows with each claim and is part of every update filter of a worker and of every
+      output key. `beat` is the lease: it grows while the worker is alive.
+    - `publish_due` is the outbox: a message has to be published at that time. With `wait_ms` it is due that long after
+      the outbox has seen it: workers write waits instead of times, because their clocks may be wrong.
+    - `attempt` counts attempts that failed in the engine, `lost` counts workers that vanished.
+    - `notes` name what the outputs lack of this source, such as a track that the target format cannot hold.
+    - `changes` numbers the history entries; `last_event` is the latest one.
+    - `cache_key` is the key of its result, `waits_for` the key of a result that a leader is making now, `cached_from`
+      the conversion whose outputs were copied. `followers` counts the waiters of this conversion.
+    - `is_hopeless` marks a failure that the same content would cause again.
     """
 
     id: str
@@ -168,19 +153,19 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_terminal(self) -> bool:
-        """True when nothing will happen to it any more unless a user asks."""
+        """True when only a user or retention can still change the conversion."""
         return self.status in TERMINAL
 
     @property
     def last_error(self) -> tuple[str | None, str | None]:
-        """Code and message of what went wrong last, also while it is tried again; None and None when nothing did."""
+        """Code and message of the latest error, also while a retry is pending; both None when there was none."""
         if self.error_code is None and self.errors:
             return self.errors[-1].code, self.errors[-1].message
         return self.error_code, self.error_message
 
 
 def readable_name(filename: str, target_format: str, page: int | None = None, pages: int | None = None) -> str:
-    """`deck.pptx` becomes `deck.pdf`; pages get a number wide enough to sort, `deck-007.png`."""
+    """The file name of an output: `deck.pdf` from `deck.pptx`, or `deck-007.png`, zero-padded so that pages sort."""
     stem = filename.rpartition(".")[0] or filename or "converted"
     if page is None:
         return f"{stem}.{target_format}"

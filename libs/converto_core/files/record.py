@@ -1,4 +1,4 @@
-"""A file: an uploaded source, its versions, and what is known of its bytes. It knows nothing of conversions."""
+"""The record of an uploaded source."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class FileStatus(StrEnum):
-    """`awaiting_upload` until its bytes were seen in the object store, then `uploaded`, at the end `deleted`."""
+    """`awaiting_upload` until the object store has the bytes, then `uploaded`, finally `deleted`."""
 
     AWAITING_UPLOAD = "awaiting_upload"
     UPLOADED = "uploaded"
@@ -16,8 +16,8 @@ class FileStatus(StrEnum):
 class File(msgspec.Struct, frozen=True, kw_only=True):
     """One uploaded source (behaviour I2). Times are milliseconds since the epoch, UTC.
 
-    `declared_type` is the MIME type the client named, `detected_type` the one its content has. Both hashes are hex
-    and are filled when the bytes first pass through converto: at once for small form uploads, otherwise by the worker.
+    `declared_type` is the MIME type that the client named, `detected_type` the one found in the content. The hashes
+    (hex) are set when the bytes first pass through converto: at once for small form uploads, otherwise by the worker.
     """
 
     id: str

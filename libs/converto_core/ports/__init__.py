@@ -1,5 +1,6 @@
-"""The ports: what converto needs of a database, an object store and a broker. Two implementations of each must agree.
+"""The ports: what converto needs from a database, an object store and a broker.
 
-Every method may raise the port's own `DependencyUnavailable` error (StoreUnavailable, ObjectStoreUnavailable,
-BusUnavailable) and has its own deadline: no caller ever waits forever. Reads see the newest acknowledged write.
+Each port has two implementations that pass one contract suite. Every method has its own deadline and may raise the
+`DependencyUnavailable` error of its port (StoreUnavailable, ObjectStoreUnavailable, BusUnavailable), so no caller waits
+forever. Reads see the newest acknowledged write.
 """

@@ -8,7 +8,7 @@ import msgspec
 
 
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the object store knows of an object; `sha256` in hex only where the store has verified it itself."""
+    """Metadata of an object; `sha256` (hex) only when the store itself has verified it."""
 
     size_bytes: int
     etag: str
@@ -17,7 +17,7 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a listing; `modified_at` is milliseconds since the epoch by the store's clock."""
+    """One object in a listing; `modified_at` is by the store's clock (ms)."""
 
     key: str
     size_bytes: int
@@ -25,14 +25,14 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a listing in order of keys; `after` leads to the next page and is None on the last one."""
+    """One page of a listing, ordered by key; `after` is the cursor to the next page, None on the last one."""
 
     objects: tuple[StoredObject, ...]
     after: str | None = None
 
 
 class OpenUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """A multipart upload that was begun and neither completed nor aborted; `started_at` by the store's clock (ms)."""
+    """A multipart upload that is neither completed nor aborted; `started_at` is by the store's clock (ms)."""
 
     key: str
     upload_id: str
@@ -40,14 +40,14 @@ class OpenUpload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UploadPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of unfinished uploads; `after` (key, upload id) leads to the next page and is None on the last one."""
+    """One page of open uploads; `after` (key, upload id) is the cursor to the next page, None on the last one."""
 
     uploads: tuple[OpenUpload, ...]
     after: tuple[str, str] | None = None
 
 
 class UploadedPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a multipart upload that has arrived."""
+    """A part that the store has received."""
 
     part_number: int
     etag: str
@@ -55,7 +55,7 @@ class UploadedPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PresignedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that whoever holds it may send until `expires_at` (ms): this method, URL and headers."""
+    """A signed request that its holder may send until `expires_at` (ms) with exactly this method, URL and headers."""
 
     method: str
     url: str
@@ -64,7 +64,7 @@ class PresignedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True):
-    """Size and both hashes (hex) of bytes that were seen in one streaming pass."""
+    """Size and hashes (hex), computed in one streaming pass."""
 
     size_bytes: int
     sha256: str
@@ -72,25 +72,25 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectStore(Protocol):
-    """Objects by key. Uploads and downloads of users go by presigned requests and never pass through a service."""
+    """Objects by key. Users upload and download with presigned requests; their bytes never pass through a service."""
 
     async def ensure_bucket(self) -> None:
-        """Create the bucket if it is missing (laptop and tests; in production Terraform makes it)."""
+        """Create the bucket if it is missing (laptop and tests; Terraform creates it in production)."""
 
     async def ping(self) -> None:
-        """Raise unless the store answers."""
+        """Raise `ObjectStoreUnavailable` unless the store answers."""
 
     async def now_ms(self) -> int:
-        """The store's own wall clock (ms), by which its objects are dated; may lag by the second it is told in."""
+        """The store's own wall clock (ms), which dates its objects; may lag by up to its resolution of one second."""
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """What is known of the object; None when it is not there."""
+        """Metadata of the object; None when it does not exist."""
 
     async def read_range(self, key: str, *, start: int, length: int) -> bytes:
-        """Bytes of a small range, fewer at the end; raises `SourceGone` when the object is not there."""
+        """Read a small range, shorter at the end of the object; raises `SourceGone` when the object does not exist."""
 
     async def download(self, key: str, path: Path) -> Digest:
-        """Stream an object into a file and hash it on the way; raises `SourceGone`."""
+        """Stream an object into a file and hash it in the same pass; raises `SourceGone`."""
 
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Stream a file into an object (multipart when large) and hash it in the same pass."""
@@ -98,44 +98,44 @@ class ObjectStore(Protocol):
     async def copy(
         self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
     ) -> None:
-        """Copy an object of this size inside the store, under a readable name of its own; raises `SourceGone`."""
+        """Copy an object of this size inside the store; `filename` names the copy in downloads. Raises `SourceGone`."""
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Store a small object whole."""
+        """Write a small object in one request."""
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects; those not there count as deleted."""
+        """Delete objects; missing ones count as deleted."""
 
     async def list_keys(self, prefix: str) -> list[str]:
-        """All keys below a prefix: of one conversion or file, never of everything."""
+        """All keys below the prefix of one conversion or file, never of the whole bucket."""
 
     async def list_page(self, prefix: str, *, after: str | None, limit: int) -> ObjectPage:
-        """At most `limit` (to 1,000) objects below a prefix, in order of keys, those after the key `after`."""
+        """At most `limit` (up to 1,000) objects below a prefix, ordered by key, after the key `after`."""
 
     async def list_uploads(self, prefix: str, *, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
-        """At most `limit` (to 1,000) unfinished multipart uploads; None when this store cannot list them."""
+        """At most `limit` (up to 1,000) open multipart uploads; None when this store cannot list them."""
 
     async def presign_put(
         self, key: str, *, size_bytes: int, content_type: str, sha256: str | None
     ) -> PresignedRequest:
-        """A PUT of exactly this size and type; other sizes are refused by the store."""
+        """A PUT of exactly this size and type; the store refuses other sizes."""
 
     async def presign_get(
         self, key: str, *, filename: str, content_type: str, inline: bool = False
     ) -> PresignedRequest:
-        """A GET that downloads under a readable name."""
+        """A GET that downloads the object as `filename`."""
 
     async def start_multipart(self, key: str, *, content_type: str) -> str:
-        """Begin a multipart upload; its upload id."""
+        """Start a multipart upload; returns its upload id."""
 
     async def presign_parts(self, key: str, upload_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
-        """One PUT for each part number (1 to 10,000)."""
+        """One PUT per part number (1 to 10,000)."""
 
     async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """Parts that have arrived, by number; empty when the upload is unknown."""
+        """The received parts by number; empty when the upload is unknown."""
 
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
-        """Join the parts; raises `UploadRefused` when one is missing or its ETag differs. Safe to repeat."""
+        """Join the parts; raises `UploadRefused` when one is missing or its ETag differs. Idempotent."""
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Drop an unfinished upload; unknown ones are fine."""
+        """Abort an open upload; does nothing when the upload is unknown."""

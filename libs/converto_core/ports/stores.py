@@ -8,16 +8,15 @@ import msgspec
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.catalogue import Worker
 from converto_core.conversion.cache_key import CacheEntry
+from converto_core.conversion.change import Change
 from converto_core.conversion.history import Entry
 from converto_core.conversion.record import Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
-from converto_core.dead_letters import DeadLetter, Reason
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 
 
 class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which conversions to list, newest first: all conditions hold; `after` is the id the last page ended with."""
+    """Which conversions to list, newest first: all conditions hold; `after` is the last id of the previous page."""
 
     owner: str | None = None
     statuses: tuple[Status, ...] = ()
@@ -30,207 +29,179 @@ class ConversionFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgedRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record of any kind as far as its age goes; `since` is the time (ms) from which its retention counts."""
+    """The id and age of a record of any kind; its retention period starts at `since` (ms)."""
 
     id: str
     since: int
 
 
 class AgedRecords(Protocol):
-    """Records that only have to go when they are old enough, whatever they are."""
+    """Records of any kind that are deleted by age alone."""
 
     async def older_than(self, *, from_ms: int, before_ms: int, limit: int) -> list[AgedRecord]:
-        """Those whose time lies in this time, oldest first."""
+        """Records dated within this period, oldest first."""
 
     async def delete_older(self, ids: Sequence[str], *, before_ms: int) -> int:
-        """Remove those of these records that are still older than the given time; how many were removed."""
+        """Delete those of these records that are still older than `before_ms`; returns how many."""
 
 
 class ConversionStore(Protocol):
-    """Conversions; their status changes only by `apply`."""
+    """Conversions; their status changes only through `apply`."""
 
     async def insert(self, conversion: Conversion) -> None:
         """Store a new record durably; raises `DuplicateKey` when the id is taken."""
 
     async def get(self, conversion_id: str, *, owner: str | None = None) -> Conversion | None:
-        """The record, or None when it is not there or not this owner's."""
+        """The record, or None when it does not exist or belongs to another owner."""
 
     async def find(self, query: ConversionFilter) -> list[Conversion]:
-        """Newest first (ids are UUIDv7, so by id), at most `query.limit`."""
+        """Matching conversions, newest first (by id, a UUIDv7), at most `query.limit`."""
 
     async def apply(self, change: Change) -> Conversion | None:
         """Apply one conditional update atomically; the record after it, or None when a condition did not hold.
 
-        A change with an event is also told to the history, which is written soon after and never waited for.
+        A change with an event is also recorded in the history, which is written in the background shortly after.
         """
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
-        """Pending conversions whose `publish_due` is at or before `now_ms`, longest due first."""
+        """Pending conversions whose `publish_due` has passed, longest overdue first."""
 
-    async def woken(
+    async def published(
         self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
     ) -> list[Conversion]:
-        """Pending conversions of one queue (None: of any) whose wake-up was confirmed, unchanged since before then."""
+        """Pending conversions of one queue (None: any) with a confirmed message, unchanged since the given time."""
 
     async def processing(self, *, limit: int) -> list[Conversion]:
-        """Conversions being processed, for the reaper."""
+        """Conversions in status `processing`."""
 
     async def awaiting_upload(
         self, *, created_before_ms: int, limit: int, created_from_ms: int = 0
     ) -> list[Conversion]:
-        """Conversions that still wait for their bytes and were created in this time, oldest first."""
+        """Conversions in status `awaiting_upload` created within this period, oldest first."""
 
     async def ended(
         self, status: Status, *, from_ms: int, before_ms: int, limit: int, error_code: str | None = None
     ) -> list[Conversion]:
-        """Conversions of a terminal status whose `completed_at` lies in this time, oldest first."""
+        """Conversions of a terminal status whose `completed_at` is within this period, oldest first."""
 
     async def get_many(self, conversion_ids: Sequence[str]) -> list[Conversion]:
-        """Those of these records that are there, in any order; for a page of a few hundred ids."""
+        """The existing records among these ids (a few hundred), in any order."""
 
     async def count_by_file(self, file_ids: Sequence[str], statuses: Iterable[Status]) -> dict[str, int]:
-        """How many conversions in these statuses each of these files has; files without any are left out."""
+        """How many conversions in these statuses each file has; files without any are left out."""
 
     async def has_pending(self, owner: str, *, at_least: int) -> bool:
-        """True when this many conversions of an owner, or more, wait for a worker. It costs no more than `at_least`."""
+        """True when the owner has at least this many pending conversions; reads no more than `at_least` of them."""
 
     async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
-        """Pending conversions that wait for the result of this key, oldest first, after this id."""
+        """Pending conversions that wait for the result of this cache key, oldest first, after this id."""
 
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
-        """Remove a record in a terminal status; False when it is not there, not this owner's or still alive."""
+        """Delete a record in a terminal status; False when it does not exist, is not terminal or not this owner's."""
 
     async def delete_unchanged(self, conversion: Conversion) -> bool:
-        """Remove a record in a terminal status if nothing has happened to it since it was read (housekeeping)."""
+        """Delete a record in a terminal status unless it has changed since it was read."""
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
-        """How many conversions are in each status; statuses without any are left out."""
+        """How many conversions each status has; statuses without any are left out."""
 
 
 class HistoryStore(Protocol):
-    """What happened to conversions; entries are only ever added, and dropped when they are old."""
+    """The history of conversions: insert-only, deleted by age."""
 
     @property
     def old_entries(self) -> AgedRecords:
-        """Entries by the time at which they happened."""
+        """Entries by the time of their event."""
 
-    def tell(self, entry: Entry) -> None:
-        """Write it soon. Never waits and never fails: while the database is away the newest entries are kept."""
+    def record(self, entry: Entry) -> None:
+        """Write the entry in the background. Never blocks or raises; keeps the newest while the database is down."""
 
     async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
         """All entries of a conversion, oldest first."""
 
 
 class FileStore(Protocol):
-    """Files and what is known of their bytes."""
+    """Uploaded sources."""
 
     async def insert(self, file: File) -> None:
         """Store a new record durably; raises `DuplicateKey` when the id is taken."""
 
     async def get(self, file_id: str, *, owner: str | None = None) -> File | None:
-        """The record, or None when it is not there or not this owner's."""
+        """The record, or None when it does not exist or belongs to another owner."""
 
     async def update(
         self, file_id: str, *, version: int, expected: Iterable[FileStatus], assign: dict[str, Any]
     ) -> File | None:
-        """Set fields if version and status are as expected; the record after it, or None."""
+        """Set fields if version and status are as expected; the record after the update, or None."""
 
     async def find(self, *, owner: str, after: str | None, limit: int) -> list[File]:
-        """Files that are not deleted, newest first."""
+        """Files that are not deleted, newest first, after this id."""
 
     async def abandoned(self, *, created_before_ms: int, limit: int, created_from_ms: int = 0) -> list[File]:
-        """Files still awaiting their upload that were created in this time, oldest first."""
+        """Files in status `awaiting_upload` created within this period, oldest first."""
 
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
-        """Files of a status whose `updated_at` lies in this time, longest unchanged first."""
+        """Files of a status whose `updated_at` is within this period, longest unchanged first."""
 
     async def get_many(self, file_ids: Sequence[str]) -> list[File]:
-        """Those of these records that are there, deleted ones too, in any order; for a page of a few hundred ids."""
+        """The existing records among these ids (a few hundred), deleted files included, in any order."""
 
     async def delete_unchanged(self, file: File) -> bool:
-        """Remove the record of a deleted file if nothing has happened to it since it was read."""
+        """Delete the record of a deleted file unless it has changed since it was read."""
 
 
 class CacheStore(Protocol):
-    """Who makes, or made, the result of a cache key: at most one conversion at any time."""
+    """The leader of each cache key: the one conversion that makes, or made, its result."""
 
     @property
     def old_entries(self) -> AgedRecords:
-        """Entries by the time at which they were made."""
+        """Entries by the time of their creation."""
 
     async def lead(self, entry: CacheEntry) -> bool:
-        """Store the entry if there is none for its key; False when there is one."""
+        """Insert the entry; False when its key already has one."""
 
     async def get(self, key: str) -> CacheEntry | None:
         """The entry, or None."""
 
     async def take_over(self, known: CacheEntry, entry: CacheEntry) -> bool:
-        """Replace the entry if it is still the known one; False when it is not, or is gone."""
+        """Replace the entry if it is still `known`; False when it has changed or is gone."""
 
 
 class WorkerStore(Protocol):
-    """Which workers there are, what they offer and what they run."""
+    """The worker registry: which workers exist, what they offer and which jobs they run."""
 
     async def put(self, worker: Worker) -> None:
-        """Store the whole record, replacing what was there."""
+        """Insert the record, or replace the one with the same id."""
 
     async def seen_since(self, since_ms: int) -> list[Worker]:
-        """Workers heard of at or after the given time."""
+        """Workers whose `seen_at` is at or after the given time."""
 
     async def remove(self, worker_id: str) -> None:
-        """Forget a worker."""
+        """Delete the record of a worker."""
 
 
 class AccessStore(Protocol):
-    """API keys and remembered answers."""
+    """API keys, and the answers remembered under idempotency keys."""
 
     @property
     def old_answers(self) -> AgedRecords:
-        """Remembered answers by the time at which they expire."""
+        """Remembered answers by the time of their expiry."""
 
     async def put_key(self, key: ApiKey) -> None:
-        """Store a key, replacing one with the same id."""
+        """Insert a key, or replace the one with the same id."""
 
     async def get_key(self, key_id: str) -> ApiKey | None:
         """The key, or None."""
 
     async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer:
-        """Reserve an idempotency key; what is kept for it now. It is ours when it has our `claim`.
+        """Reserve an idempotency key; returns what is stored for it now, which is ours if it has our `claim`.
 
-        An expired answer, or a reservation made before `stale_before_ms` whose server died, is taken over, the latter
-        with its `new_ids`.
+        Takes over an expired answer, and a reservation made before `stale_before_ms`, whose server must have died. The
+        reservation passes on its `new_ids`.
         """
 
     async def remember_answer(self, answer: RememberedAnswer) -> None:
-        """Store the finished answer."""
+        """Store the answer under its reservation."""
 
-    async def give_answer_back(self, answer: RememberedAnswer) -> None:
-        """Let the next one serve the request, with the same `new_ids`: serving failed in a way that may pass."""
-
-
-class DeadLetterFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which parked messages to list, the last that died first: all conditions hold; `after` as for conversions."""
-
-    reason: Reason | None = None
-    conversion_id: str | None = None
-    after: str | None = None
-    limit: int = 50
-
-
-class DeadLetterStore(Protocol):
-    """Messages that the broker set aside."""
-
-    async def insert(self, message: DeadLetter) -> None:
-        """Store a new record durably; raises `DuplicateKey` when this very dead letter is stored already."""
-
-    async def get(self, message_id: str) -> DeadLetter | None:
-        """The record, or None."""
-
-    async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
-        """The last that died first (by id), at most `query.limit`."""
-
-    async def delete(self, message_id: str) -> bool:
-        """Remove a record; False when it is not there."""
-
-    async def stored_before(self, before_ms: int, *, limit: int) -> list[DeadLetter]:
-        """Records that were stored before the given time, oldest first."""
+    async def release_answer(self, answer: RememberedAnswer) -> None:
+        """Release the reservation after a transient failure; the next request gets the same `new_ids`."""

@@ -13,7 +13,7 @@ from converto_core.errors import BadSource, ConversionError, CorruptSource, Engi
 from converto_engines.converter import Job, Limits, Report
 from converto_engines.media import source_checks
 from converto_engines.media.probe import Probe, read_first_frame, read_probe
-from converto_engines.runtime.process import Finished, Sandbox
+from converto_engines.runtime.process import ProcessResult, Sandbox
 from converto_engines.runtime.sandbox import PROGRAM_PATH
 
 VIDEO_SOURCES = ("mp4", "mkv", "webm", "mov", "avi", "ts", "mpg", "flv", "wmv")
@@ -83,7 +83,7 @@ class Ffmpeg:
         """Return the tracks of a file; raises `CorruptSource` when it is not of that format."""
         answer = job.folder / "probe.json"
         reading = self.reading(job, path, format_name)
-        shown = ("-show_entries", _PROBED_FIELDS, "-of", "json", "-o", self.sandbox.inside(job.folder, answer))
+        shown = ("-show_entries", _PROBED_FIELDS, "-of", "json", "-o", self.sandbox.path_inside(job.folder, answer))
         limits = msgspec.structs.replace(job.limits, wall_s=_PROBE_WALL_S, cpu_s=_PROBE_CPU_S)
         argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown]
         finished = await self.sandbox.run(argv, folder=job.folder, limits=limits)
@@ -118,11 +118,11 @@ class Ffmpeg:
         more = ("-enable_drefs", "0", "-use_absolute_path", "0") if demuxer == "mov" else ()
         probing = _DEEP_PROBE if format_name in {"ts", "mpg", "flv"} else ()
         allowed = ("-protocol_whitelist", "file,pipe", "-format_whitelist", names)
-        return [*allowed, *more, *probing, "-f", demuxer, "-i", f"file:{self.sandbox.inside(job.folder, path)}"]
+        return [*allowed, *more, *probing, "-f", demuxer, "-i", f"file:{self.sandbox.path_inside(job.folder, path)}"]
 
     def writing(self, job: Job, path: Path) -> str:
         """Return the argument for an output."""
-        return f"file:{self.sandbox.inside(job.folder, path)}"
+        return f"file:{self.sandbox.path_inside(job.folder, path)}"
 
     async def run(
         self,
@@ -152,7 +152,7 @@ class Ffmpeg:
         answer = job.folder / "first-frame.json"
         reading = self.reading(job, job.source, job.source_format)
         shown = ["-select_streams", str(track), "-read_intervals", "%+#1", "-show_entries", "frame_side_data"]
-        written = ["-of", "json", "-o", self.sandbox.inside(job.folder, answer)]
+        written = ["-of", "json", "-o", self.sandbox.path_inside(job.folder, answer)]
         argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown, *written]
         await self.sandbox.run(argv, folder=job.folder, limits=job.limits)
         return await asyncio.to_thread(read_first_frame, answer)
@@ -190,7 +190,7 @@ class FfmpegFailed(EngineError):
     """ffmpeg or ffprobe ended with a non-zero exit status; `detail` holds the end of its log."""
 
 
-def _failure(finished: Finished) -> FfmpegFailed:
+def _failure(finished: ProcessResult) -> FfmpegFailed:
 
     return FfmpegFailed(detail=f"exit status {finished.exit_code}: {finished.stderr_tail[-2000:]}")
 

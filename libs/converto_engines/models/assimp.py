@@ -15,7 +15,7 @@ _EXPORTERS = {"stl": "stlb", "glb": "glb2"}
 async def export(sandbox: Sandbox, job: Job, source: Path, target: str) -> Path:
     """Export a mesh beside its source and return the path; raises `CorruptSource` when assimp cannot read it."""
     output = source.with_name(f"{source.name}.{target}")
-    argv = ["assimp", "export", sandbox.inside(job.folder, source), sandbox.inside(job.folder, output)]
+    argv = ["assimp", "export", sandbox.path_inside(job.folder, source), sandbox.path_inside(job.folder, output)]
     finished = await sandbox.run([*argv, f"-f{_EXPORTERS[target]}"], folder=job.folder, limits=job.limits)
     if finished.exit_code != 0 or not await asyncio.to_thread(output.is_file):
         raise CorruptSource(detail=finished.stdout.decode(errors="replace")[-1000:])

@@ -19,8 +19,9 @@ from converto_engines.converter import Job, Limits, Product, ignore_report
 from converto_engines.models import figures
 from converto_engines.models.figures import Figures
 from converto_engines.models.meshes import Meshes, MeshOptions, Unit
-from converto_engines.runtime import answers
-from converto_engines.runtime.prestarted import Prestarted, Ready, bring
+from converto_engines.runtime import responses
+from converto_engines.runtime.link import link_or_copy
+from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedProgram
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
@@ -88,17 +89,17 @@ class Cad:
     )
 
     def __init__(self, sandbox: Sandbox, meshes: Meshes, *, scratch: Path | None = None) -> None:
-        """`meshes` writes the formats the kernel cannot write; `scratch` as in `Prestarted`."""
+        """`meshes` writes the formats the kernel cannot write; `scratch` as in `PrestartedProgram`."""
         self._sandbox, self._meshes = sandbox, meshes
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.cad", modules=("OCP", "numpy"))
-        self._prestarted = Prestarted(self._program.start, scratch=scratch)
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.cad", packages=("OCP", "numpy"))
+        self._prestarted = PrestartedProgram(self._program.start, scratch=scratch)
         self._measurer = figures.MeshMeasurer(sandbox)
 
     async def version(self) -> str | None:
         """Return the kernel's version, or None when it or the mesh converter is missing."""
         if not self._program.is_installed or await self._meshes.version() is None:
             return None
-        answer = await self._program.ask_waiting(_ASK_LIMITS)
+        answer = await self._program.probe_over_stdin(_ASK_LIMITS)
         return None if answer is None else str(answer["version"])
 
     async def convert(self, job: Job) -> list[Product]:
@@ -107,7 +108,7 @@ class Cad:
             raise BadOptions("units: glTF is always in metres. Remove units or set it to m")
         written = "stl" if job.target_format in _VIA_STL else job.target_format
         product = job.folder / f"cad.{written}"
-        async with self._prestarted.lent(job.limits) as ready:
+        async with self._prestarted.acquire(job.limits) as ready:
             answer = await self._run(job, ready, product)
         if answer["faces"] is not None:
             await self._check(job, answer, product)
@@ -119,19 +120,19 @@ class Cad:
         """Stop the prestarted process."""
         await self._prestarted.aclose()
 
-    async def _run(self, job: Job, ready: Ready, product: Path) -> dict[str, Any]:
+    async def _run(self, job: Job, ready: PrestartedProcess, product: Path) -> dict[str, Any]:
         source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
-        await asyncio.to_thread(bring, job.source, source)
+        await asyncio.to_thread(link_or_copy, job.source, source)
         request = {
-            "source": self._sandbox.inside(ready.folder, source),
+            "source": self._sandbox.path_inside(ready.folder, source),
             "source_format": job.source_format,
-            "output": self._sandbox.inside(ready.folder, output),
+            "output": self._sandbox.path_inside(ready.folder, output),
             "target_format": job.target_format,
             "options": msgspec.to_builtins(job.options),
             "faces": job.limits.faces,
         }
-        answer = await ready.child.ask(request, timeout_s=job.limits.wall_s, report=job.report)
-        done = answers.done(answer, ready.child.stderr_tail)
+        answer = await ready.child.request(request, timeout_s=job.limits.wall_s, report=job.report)
+        done = responses.result_of(answer, ready.child.stderr_tail)
         if job.target_format not in _EXACT and not done["surfaces"]:
             raise BadSource("The model has no surface to mesh, only edges, wires or points", code="source_empty")
         if done["faces"] == 0:

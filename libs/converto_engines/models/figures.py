@@ -69,7 +69,7 @@ class MeshMeasurer:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that both programs run in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.figures", modules=("numpy",))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.figures", packages=("numpy",))
 
     @property
     def is_installed(self) -> bool:
@@ -82,7 +82,7 @@ class MeshMeasurer:
         Format `stlb` is binary STL, `stl` may be ASCII.
         """
         plain = [await self._measurable(job, path, kind) for path, kind in meshes.items()]
-        request = {"sources": [(self._sandbox.inside(job.folder, path), kind) for path, kind in plain]}
+        request = {"sources": [(self._sandbox.path_inside(job.folder, path), kind) for path, kind in plain]}
         answer = await self._program.run(request, folder=job.folder, limits=job.limits)
         return msgspec.convert(answer["figures"], list[Figures | None])
 

@@ -74,12 +74,12 @@ class Meshes:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that runs all programs."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.meshes", modules=("trimesh", "numpy", "lxml"))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.meshes", packages=("trimesh", "numpy", "lxml"))
         self._measurer = figures.MeshMeasurer(sandbox)
 
     async def version(self) -> str | None:
         """Return the versions of trimesh and assimp, or None when one of them is missing."""
-        answer = await self._program.ask() if self._program.is_installed else None
+        answer = await self._program.probe() if self._program.is_installed else None
         assimp_version = await assimp.version(self._sandbox, _ASK_LIMITS)
         return f"{answer['version']}, {assimp_version}" if answer and assimp_version else None
 
@@ -108,11 +108,11 @@ class Meshes:
 
     def _request(self, job: Job, source: Path, kind: str, product: Path) -> dict[str, Any]:
         return {
-            "source": self._sandbox.inside(job.folder, source),
+            "source": self._sandbox.path_inside(job.folder, source),
             "source_format": kind,
             # The GLB from assimp has the coordinates of its source; only COLLADA is converted to metres.
             "is_in_metres": job.source_format in {"glb", "gltf", "dae"},
-            "output": self._sandbox.inside(job.folder, product),
+            "output": self._sandbox.path_inside(job.folder, product),
             "target_format": job.target_format,
             "options": msgspec.to_builtins(job.options),
             "limits": {

@@ -60,14 +60,14 @@ class ModelPreview:
     def __init__(self, sandbox: Sandbox, meshes: Meshes, cad: Cad) -> None:
         """`meshes` and `cad` write the GLB to draw; their owner closes them."""
         self._sandbox, self._meshes, self._cad = sandbox, meshes, cad
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.preview", modules=("f3d", "PIL"))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.preview", packages=("f3d", "PIL"))
 
     async def version(self) -> str | None:
         """Return f3d's version, or None when it, off-screen rendering or the mesh converter is missing."""
         if not self._program.is_installed or await self._meshes.version() is None:
             return None
         try:
-            answer = await self._program.ask()
+            answer = await self._program.probe()
         except ConversionError:  # f3d is installed, but the library for off-screen rendering is not
             return None
         has_cad = await self._cad.version() is not None
@@ -109,7 +109,7 @@ class ModelPreview:
 
     def _request(self, job: Job, model: Path, product: Path) -> dict[str, Any]:
         return {
-            "source": self._sandbox.inside(job.folder, model),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, model),
+            "output": self._sandbox.path_inside(job.folder, product),
             "options": msgspec.to_builtins(job.options),
         }

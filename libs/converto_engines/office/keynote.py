@@ -71,8 +71,8 @@ class Keynote:
     async def _look(self, job: Job, preview: Path) -> dict[str, Any]:
         job.report(None, "looking for a preview")
         request = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, preview),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, preview),
             "entries": job.limits.entries,
             "unpacked_bytes": job.limits.unpacked_bytes,
         }
@@ -88,7 +88,7 @@ class Keynote:
     async def _pages_in(self, result: Path, folder: Path) -> int | None:
         """Pages of a PDF as another program counts them; None when it does not open."""
         told = await self._sandbox.run(
-            ["pdfinfo", self._sandbox.inside(folder, result)], folder=folder, limits=_CHECK_LIMITS
+            ["pdfinfo", self._sandbox.path_inside(folder, result)], folder=folder, limits=_CHECK_LIMITS
         )
         count = _PAGES_LINE.search(told.stdout)
         return int(count[1]) if told.exit_code == 0 and count else None

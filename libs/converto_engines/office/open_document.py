@@ -15,7 +15,7 @@ from converto_core.errors import CorruptSource, EngineTimeout, OutputInvalid
 from converto_core.formats import BY_NAME
 from converto_engines.converter import Job
 from converto_engines.office.warm_office import WarmOffice
-from converto_engines.runtime.prestarted import bring
+from converto_engines.runtime.link import link_or_copy
 
 
 class OpenDocument:
@@ -30,10 +30,10 @@ class OpenDocument:
         """Load it as what it is said to be; `slides` and `visible` of a deck are in the answer."""
         source_format, limits = self._job.source_format, self._job.limits
         source = self.room / f"source.{source_format}"
-        await asyncio.to_thread(bring, self._job.source, source)
+        await asyncio.to_thread(link_or_copy, self._job.source, source)
         self._job.report(None, "opening")
         caps = {"entries": limits.entries, "unpacked_bytes": limits.unpacked_bytes}
-        return await self._ask("open", path=self._office.inside(source), source_format=source_format, **caps)
+        return await self._ask("open", path=self._office.path_inside(source), source_format=source_format, **caps)
 
     async def count(self) -> dict[str, Any]:
         """What it holds (`inside/office_contents.py`)."""
@@ -42,12 +42,12 @@ class OpenDocument:
     async def save(self, result: Path, **how: Any) -> None:
         """Write it to a file in the room; `how` is what the driver's command `save` takes."""
         self._job.report(None, "exporting")
-        await self._ask("save", path=self._office.inside(result), **how)
+        await self._ask("save", path=self._office.path_inside(result), **how)
 
     async def pages_of(self, pdf: Path) -> int:
         """Pages of a PDF in the room, as pdfium counts them; raises `OutputInvalid` when it does not open."""
         pdfium = str(self._office.pdfium)
-        pages = int((await self._ask("pages", path=self._office.inside(pdf), pdfium=pdfium))["pages"])
+        pages = int((await self._ask("pages", path=self._office.path_inside(pdf), pdfium=pdfium))["pages"])
         if pages < 1:
             raise OutputInvalid("LibreOffice wrote a PDF that does not open")
         return pages

@@ -80,7 +80,7 @@ class OfficeRewriting:
     async def _check(self, result: Path, there: dict[str, Any], job: Job) -> None:
         folder = result.parent
         request = {
-            "output": self._sandbox.inside(folder, result),
+            "output": self._sandbox.path_inside(folder, result),
             "target": job.target_format,
             **self.request(job.options),
         }

@@ -24,7 +24,7 @@ from converto_core.errors import (
 from converto_engines.converter import Limits
 from converto_engines.office import profile as office_profile
 from converto_engines.runtime import interpreter
-from converto_engines.runtime.process import Child, Sandbox
+from converto_engines.runtime.process import ChildProcess, Sandbox
 
 _PROGRAMS = ("/usr/lib/libreoffice/program", "/usr/lib64/libreoffice/program")
 _PYTHON = "/usr/bin/python3"  # the system's, because the package python3-uno belongs to it
@@ -32,6 +32,7 @@ _DRIVER = "office.sandboxed.driver"
 _RESTART_DOCUMENTS = 50  # measured: memory grows from 229 to 760 MB over 141 documents
 _RESTART_BYTES = 600 * 1024**2
 _START_S = 75.0  # the driver itself gives up after 60 s, with a better message
+_MOST_STARTS = 4  # LibreOffice ends once or twice while it prepares a fresh profile
 _PING_S = 5.0
 _CLOSE_S = 30.0  # closing a large sheet frees millions of cells
 _STOP_S = 10.0
@@ -53,7 +54,7 @@ class WarmOffice:
         self._sandbox, self._work_dir = sandbox, work_dir
         self._restart_documents, self._restart_bytes = restart_documents, restart_bytes
         self._slot: office_profile.SlotFolder | None = None
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._documents = 0
         self._version: str | None = None
         self.pdfium = _pdfium()
@@ -75,9 +76,9 @@ class WarmOffice:
             self._slot = await asyncio.to_thread(office_profile.SlotFolder.make, self._work_dir)
         return Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=self._slot.path))
 
-    def inside(self, path: Path) -> str:
+    def path_inside(self, path: Path) -> str:
         """How LibreOffice has to call a file in a room."""
-        return self._sandbox.inside(self._folder, path)
+        return self._sandbox.path_inside(self._folder, path)
 
     async def make_ready(self, limits: Limits) -> None:
         """See that LibreOffice runs; one that died while nobody looked is replaced."""
@@ -93,7 +94,7 @@ class WarmOffice:
         if self._child is None:
             raise EngineCrashed(detail="LibreOffice is not running")
         try:
-            answer = await self._child.ask({"command": command, **arguments}, timeout_s=timeout_s, limits=limits)
+            answer = await self._child.request({"command": command, **arguments}, timeout_s=timeout_s, limits=limits)
             _raise_refusal(answer)
         except (BadOptions, BadSource):
             raise
@@ -135,13 +136,13 @@ class WarmOffice:
             raise EngineCrashed(detail="no room was asked for")
         return self._slot.path
 
-    async def _answers(self, child: Child) -> bool:
+    async def _answers(self, child: ChildProcess) -> bool:
         try:
-            return child.is_alive and not (await child.ask({"command": "ping"}, timeout_s=_PING_S))
+            return child.is_alive and not (await child.request({"command": "ping"}, timeout_s=_PING_S))
         except ConversionError:
             return False
 
-    async def _start(self, limits: Limits) -> Child:
+    async def _start(self, limits: Limits) -> ChildProcess:
         ready = office_profile.ready_profile(await self.version() or "none", self._work_dir)
         if not ready.exists():
             await self._prepare(ready, limits)
@@ -156,12 +157,13 @@ class WarmOffice:
         await asyncio.to_thread(office_profile.write_settings, profile)
         child = await self._launch(profile, limits)
         await child.stop(grace_s=_STOP_S)  # it writes its settings when it leaves
+        await asyncio.to_thread(office_profile.remove_sockets, self._folder)
         await asyncio.to_thread(office_profile.keep_as_ready, profile, ready)
 
-    async def _launch(self, profile: Path, limits: Limits) -> Child:
+    async def _launch(self, profile: Path, limits: Limits) -> ChildProcess:
         program = _program()
         child = await self._sandbox.start(
-            interpreter.program(_DRIVER, python=_PYTHON),
+            interpreter.argv(_DRIVER, python=_PYTHON),
             folder=self._folder,
             limits=limits,
             readable=(self.pdfium.parent,) if self.pdfium else (),
@@ -170,11 +172,17 @@ class WarmOffice:
         start = {
             "command": "start",
             "program": str(program),
-            "profile": self.inside(profile),
+            "profile": self.path_inside(profile),
             "pipe": self._folder.name,
         }
         try:
-            _raise_refusal(await child.ask(start, timeout_s=_START_S))
+            answer = await child.request(start, timeout_s=_START_S)
+            for _ in range(_MOST_STARTS - 1):
+                if answer.get("error") != "start_again":
+                    break
+                await asyncio.to_thread(office_profile.remove_sockets, self._folder)
+                answer = await child.request(start, timeout_s=_START_S)
+            _raise_refusal(answer)
         except BaseException:
             await child.stop(grace_s=0)
             raise
@@ -182,7 +190,7 @@ class WarmOffice:
 
     async def _ask_version(self) -> str | None:
         """Ask the driver, so that a missing python3-uno shows here and not at the first conversion."""
-        argv = [*interpreter.program(_DRIVER, python=_PYTHON), "--version"]
+        argv = [*interpreter.argv(_DRIVER, python=_PYTHON), "--version"]
         with tempfile.TemporaryDirectory(prefix="converto-office-") as folder:
             try:
                 told = await self._sandbox.run([*argv, str(_program())], folder=Path(folder), limits=_VERSION_LIMITS)
@@ -193,7 +201,7 @@ class WarmOffice:
 
 def _pdfium() -> Path | None:
     """The library with which the driver reads what LibreOffice wrote: a process for that costs more than a letter."""
-    packages = interpreter.packages_with("pypdfium2_raw")
+    packages = interpreter.package_folders("pypdfium2_raw")
     library = packages[0] / "pypdfium2_raw" / "libpdfium.so" if packages else None
     return library if library is not None and library.is_file() else None
 
@@ -219,6 +227,6 @@ def _raise_refusal(answer: dict[str, Any]) -> None:
         raise BadOptions("None of the pages asked for is in this document")
     if word == "failed":
         raise EngineError("LibreOffice opened the document but could not write it in the new format", detail=detail)
-    if word == "start":
+    if word in {"start", "start_again"}:
         raise EngineError("LibreOffice did not start on this worker", detail=detail)
     raise EngineCrashed(detail=f"{word} {detail}")

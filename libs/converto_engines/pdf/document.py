@@ -77,14 +77,14 @@ class PdfDocument:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each document's process runs in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.document", modules=_MODULES)
+        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.document", packages=_MODULES)
 
     async def version(self) -> str | None:
         """Version of qpdf; None when the package pikepdf, pillow or pdfium is missing."""
         library = pdfium_library()
         if library is None or not self._program.is_installed:
             return None
-        able = await self._program.ask(pdfium=str(library))
+        able = await self._program.probe(pdfium=str(library))
         return None if able is None else str(able["version"])
 
     async def convert(self, job: Job) -> list[Product]:
@@ -110,8 +110,8 @@ class PdfDocument:
             raise EngineMissing("pdfium is not installed on this worker")
         return {
             "pdfium": str(library),
-            "sources": [self._sandbox.inside(job.folder, path) for path in (job.source, *job.more)],
-            "output": self._sandbox.inside(job.folder, job.folder / "document-%d.pdf"),
+            "sources": [self._sandbox.path_inside(job.folder, path) for path in (job.source, *job.more)],
+            "output": self._sandbox.path_inside(job.folder, job.folder / "document-%d.pdf"),
             "ranges": page_ranges.ends_of(options.pages),
             "rotate": options.rotate or (90 if options.rotate_pages else 0),
             "rotate_ranges": page_ranges.ends_of(options.rotate_pages),

@@ -43,12 +43,12 @@ class PdfDrawings:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each document's process runs in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.drawings", modules=("pypdfium2_raw",))
+        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.drawings", packages=("pypdfium2_raw",))
 
     async def version(self) -> str | None:
         """Version of poppler; None when it or pdfium, which counts and measures the pages, is missing."""
         library = pdfium_library()
-        able = await self._program.ask(pdfium=str(library)) if library is not None else None
+        able = await self._program.probe(pdfium=str(library)) if library is not None else None
         return None if able is None else str(able["version"])
 
     async def convert(self, job: Job) -> list[Product]:
@@ -59,8 +59,8 @@ class PdfDrawings:
         job.report(0, "opening the PDF")
         request = {
             "pdfium": str(library),
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, job.folder / "page-%d.svg"),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, job.folder / "page-%d.svg"),
             "ranges": page_ranges.ends_of(job.options.pages),
             "pages": job.limits.pages,
         }

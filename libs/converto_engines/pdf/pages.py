@@ -19,8 +19,9 @@ from converto_core.errors import EngineError
 from converto_core.formats import Family
 from converto_engines import page_ranges
 from converto_engines.converter import Job, Limits, Product
-from converto_engines.runtime import answers
-from converto_engines.runtime.prestarted import Prestarted, Ready, bring
+from converto_engines.runtime import responses
+from converto_engines.runtime.link import link_or_copy
+from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedProgram
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
@@ -67,17 +68,17 @@ class PdfPages:
     losses: tuple[Loss, ...] = (Loss(text="text becomes pixels; links are lost"),)
 
     def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
-        """Take the sandbox that each document's process runs in; `scratch` as in `Prestarted`."""
+        """Take the sandbox that each document's process runs in; `scratch` as in `PrestartedProgram`."""
         self._sandbox = sandbox
         self._program = SandboxedProgram(
-            sandbox, "pdf.sandboxed.pages", modules=("pypdfium2_raw",), environment=_ENVIRONMENT
+            sandbox, "pdf.sandboxed.pages", packages=("pypdfium2_raw",), environment=_ENVIRONMENT
         )
-        self._standby = Prestarted(self._program.start, scratch=scratch)
+        self._standby = PrestartedProgram(self._program.start, scratch=scratch)
 
     async def version(self) -> str | None:
         """Build number of pdfium, None when pdfium or libvips is missing."""
         library = pdfium_library()
-        if library is None or await self._program.ask_waiting(_ASK_LIMITS) is None:
+        if library is None or await self._program.probe_over_stdin(_ASK_LIMITS) is None:
             return None
         return _pdfium_version(library)
 
@@ -86,7 +87,7 @@ class PdfPages:
         options = job.options
         ranges = page_ranges.ends_of(options.pages)
         job.report(0, "opening the PDF")
-        async with self._standby.lent(job.limits) as ready:
+        async with self._standby.acquire(job.limits) as ready:
             count = await self._drawn(job, ready, ranges)
             pages = page_ranges.pages_of(options.pages) if options.pages else range(1, count + 1)
             await asyncio.to_thread(_bring_home, ready.folder, job, pages)
@@ -96,17 +97,17 @@ class PdfPages:
         """End the process that waits for the next document."""
         await self._standby.aclose()
 
-    async def _drawn(self, job: Job, ready: Ready, ranges: list[list[int]]) -> int:
+    async def _drawn(self, job: Job, ready: PrestartedProcess, ranges: list[list[int]]) -> int:
         """Draw all pages into the folder of the process; how many the document has."""
         source = ready.folder / "source.pdf"
-        await asyncio.to_thread(bring, job.source, source)
+        await asyncio.to_thread(link_or_copy, job.source, source)
         request = _request(job, ranges)
         request |= {
-            "source": self._sandbox.inside(ready.folder, source),
-            "output": self._sandbox.inside(ready.folder, ready.folder / f"page-%d.{job.target_format}"),
+            "source": self._sandbox.path_inside(ready.folder, source),
+            "output": self._sandbox.path_inside(ready.folder, ready.folder / f"page-%d.{job.target_format}"),
         }
-        answer = await ready.child.ask(request, timeout_s=job.limits.wall_s, report=job.report)
-        return int(answers.done(answer, ready.child.stderr_tail)["count"])
+        answer = await ready.child.request(request, timeout_s=job.limits.wall_s, report=job.report)
+        return int(responses.result_of(answer, ready.child.stderr_tail)["count"])
 
 
 def _request(job: Job, ranges: list[list[int]]) -> dict[str, Any]:

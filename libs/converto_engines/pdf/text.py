@@ -45,12 +45,12 @@ class PdfText:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that each document's process runs in."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.text", modules=("pypdfium2_raw",))
+        self._program = SandboxedProgram(sandbox, "pdf.sandboxed.text", packages=("pypdfium2_raw",))
 
     async def version(self) -> str | None:
         """Version of poppler; None when it or pdfium, which counts the pages, is missing."""
         library = pdfium_library()
-        able = await self._program.ask(pdfium=str(library)) if library is not None else None
+        able = await self._program.probe(pdfium=str(library)) if library is not None else None
         return None if able is None else str(able["version"])
 
     async def convert(self, job: Job) -> list[Product]:
@@ -62,8 +62,8 @@ class PdfText:
         product = job.folder / "text.txt"
         request = {
             "pdfium": str(library),
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
             "ranges": page_ranges.ends_of(job.options.pages),
             "layout": job.options.layout,
             "pages": job.limits.pages,

@@ -44,7 +44,7 @@ class PicturePage:
         """`pictures` makes the JPEG for the page; its owner closes it."""
         self._sandbox = sandbox
         self._pictures = pictures
-        self._program = SandboxedProgram(sandbox, "pictures.sandboxed.pdf_page", modules=("pypdfium2",))
+        self._program = SandboxedProgram(sandbox, "pictures.sandboxed.pdf_page", packages=("pypdfium2",))
         self.sources: tuple[str, ...] = pictures.sources
 
     async def version(self) -> str | None:
@@ -73,8 +73,8 @@ class PicturePage:
 
     async def _make_page(self, job: Job, jpeg: Path, product: Path) -> dict[str, Any]:
         request = {
-            "source": self._sandbox.inside(job.folder, jpeg),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, jpeg),
+            "output": self._sandbox.path_inside(job.folder, product),
             "dpi": _SCREEN_DPI,
         }
         return await self._program.run(request, folder=job.folder, limits=job.limits)

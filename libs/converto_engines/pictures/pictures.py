@@ -16,8 +16,9 @@ from converto_core.catalogue import Loss
 from converto_core.formats import Family
 from converto_engines.converter import Job, Limits, Product
 from converto_engines.pictures import sandboxed
-from converto_engines.runtime import answers, interpreter
-from converto_engines.runtime.prestarted import Prestarted, Ready, bring
+from converto_engines.runtime import interpreter, responses
+from converto_engines.runtime.link import link_or_copy
+from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedProgram
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
@@ -83,19 +84,19 @@ class Pictures:
     )
 
     def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
-        """Take the sandbox that runs each picture's process; `scratch` as in `Prestarted`."""
+        """Take the sandbox that runs each picture's process; `scratch` as in `PrestartedProgram`."""
         self._sandbox = sandbox
-        self._packages = interpreter.packages_with("PIL") or ()
+        self._packages = interpreter.package_folders("PIL") or ()
         self._program = SandboxedProgram(
             sandbox, "pictures.sandboxed.pictures", readable=self._packages, environment=_ENVIRONMENT
         )
-        self._prestarted = Prestarted(self._program.start, scratch=scratch)
+        self._prestarted = PrestartedProgram(self._program.start, scratch=scratch)
         self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
         self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
 
     async def version(self) -> str | None:
         """Return libvips' version, or None when it is missing; learn which formats it was built with."""
-        answer = await self._program.ask_waiting(_ASK_LIMITS, files=("probe",))
+        answer = await self._program.probe_over_stdin(_ASK_LIMITS, files=("probe",))
         if answer is None:
             return None
         self.sources, self.targets = tuple(answer["sources"]), tuple(answer["targets"])
@@ -105,7 +106,7 @@ class Pictures:
     async def convert(self, job: Job) -> list[Product]:
         """Convert one picture; several pages give one product, animated where the target supports it."""
         product = job.folder / f"picture.{job.target_format}"
-        async with self._prestarted.lent(job.limits) as ready:
+        async with self._prestarted.acquire(job.limits) as ready:
             answer = await self._run(job, ready, product)
         if answer["pages"] > answer["frames"]:
             job.note(f"Only one of {answer['pages']} pages or frames was converted; the option page selects another")
@@ -115,13 +116,13 @@ class Pictures:
         """Stop the prestarted process."""
         await self._prestarted.aclose()
 
-    async def _run(self, job: Job, ready: Ready, product: Path) -> dict[str, Any]:
+    async def _run(self, job: Job, ready: PrestartedProcess, product: Path) -> dict[str, Any]:
         source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
-        await asyncio.to_thread(bring, job.source, source)
+        await asyncio.to_thread(link_or_copy, job.source, source)
         job.report(None, "converting the picture")
         request = {
-            "source": self._sandbox.inside(ready.folder, source),
-            "output": self._sandbox.inside(ready.folder, output),
+            "source": self._sandbox.path_inside(ready.folder, source),
+            "output": self._sandbox.path_inside(ready.folder, output),
             "source_format": job.source_format,
             "target_format": job.target_format,
             "options": msgspec.to_builtins(job.options),
@@ -129,7 +130,7 @@ class Pictures:
             "frames": job.limits.pages,
             "packages": [str(path) for path in self._packages],
         }
-        answer = await ready.child.ask(request, timeout_s=job.limits.wall_s)
-        done = answers.done(answer, ready.child.stderr_tail)
+        answer = await ready.child.request(request, timeout_s=job.limits.wall_s)
+        done = responses.result_of(answer, ready.child.stderr_tail)
         await asyncio.to_thread(shutil.move, output, product)
         return done

@@ -1,7 +1,4 @@
-"""How to start our own programs inside the sandbox: the interpreter itself, without the virtual environment around it.
-
-It starts nothing; `process.py` does.
-"""
+"""Command lines and paths for running our own programs in the sandbox: the bare interpreter, no virtual environment."""
 
 import importlib.util
 import os
@@ -11,18 +8,18 @@ from pathlib import Path
 from converto_engines.runtime.sandbox import LAUNCHER
 
 
-def program(module: str, *, python: str | None = None) -> list[str]:
-    """The arguments that run `converto_engines.<module>`, isolated from the environment and from site-packages.
+def argv(module: str, *, python: str | None = None) -> list[str]:
+    """The command that runs `converto_engines.<module>`, isolated from the environment and from site-packages.
 
-    `python` is another interpreter than ours; it keeps its own site-packages.
+    `python` selects another interpreter, which keeps its own site-packages.
     """
     if python is not None:
         return [python, "-I", str(LAUNCHER), module]
     return [os.path.realpath(sys.executable), "-I", "-S", str(LAUNCHER), module]
 
 
-def packages_with(*modules: str) -> tuple[Path, ...] | None:
-    """The folders of installed packages that hold these modules, each once; None when one is not installed."""
+def package_folders(*modules: str) -> tuple[Path, ...] | None:
+    """The import folders of these installed modules without repeats; None when one of them is not installed."""
     found = [importlib.util.find_spec(module) for module in modules]
     if any(spec is None or not spec.origin for spec in found):
         return None
@@ -31,5 +28,5 @@ def packages_with(*modules: str) -> tuple[Path, ...] | None:
 
 
 def readable_folders() -> tuple[Path, ...]:
-    """What the interpreter itself needs to see inside the sandbox."""
+    """The folders that the interpreter itself reads."""
     return (Path(sys.base_prefix),)

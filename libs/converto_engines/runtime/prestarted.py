@@ -1,10 +1,9 @@
-"""One started, unused program waiting for the next job, so that a small job does not wait for a program to start.
+"""Keeps one process started ahead of need, so that a small job does not wait for a program to start.
 
-Each process serves one job and is thrown away: hostile content never meets another job's. It knows no converter.
+Each process serves one job and is discarded afterwards: hostile content never shares a process with another job.
 """
 
 import asyncio
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,83 +14,75 @@ import msgspec
 
 from converto_core.errors import ConversionError
 from converto_engines.converter import Limits
-from converto_engines.runtime.process import Child
+from converto_engines.runtime.process import ChildProcess
 
-Start = Callable[[Path, Limits], Awaitable[Child]]
-"""Starts the program with this job folder and these limits."""
+Start = Callable[[Path, Limits], Awaitable[ChildProcess]]
+"""Starts the program with the given job folder and limits."""
 
 
-class Ready(msgspec.Struct, frozen=True):
-    """A program that waits, the folder it sees, and the limits it was started with."""
+class PrestartedProcess(msgspec.Struct, frozen=True):
+    """An unused process, the job folder it sees, and the limits it was started with."""
 
-    child: Child
+    child: ChildProcess
     folder: Path
     limits: Limits
 
     def fits(self, limits: Limits) -> bool:
-        """Whether it may serve a job of these limits; the wall clock is counted per question."""
+        """Return whether it can serve a job with these limits; `wall_s` may differ because it applies per request."""
         return self.child.is_alive and msgspec.structs.replace(self.limits, wall_s=limits.wall_s) == limits
 
 
-class Prestarted:
-    """Keeps one program ready after the first job has shown that there is work for it."""
+class PrestartedProgram:
+    """Keeps one process of a program ready, from the end of the first job on."""
 
     def __init__(self, start: Start, *, scratch: Path | None = None) -> None:
-        """`scratch` holds the folders of waiting programs and is wiped by its owner; None: the system's own."""
+        """`scratch` is the parent of the job folders, cleared by its owner; None: the system's temporary folder."""
         self._start, self._scratch = start, scratch
-        self._coming: asyncio.Task[Ready | None] | None = None
+        self._next: asyncio.Task[PrestartedProcess | None] | None = None
 
     @asynccontextmanager
-    async def lent(self, limits: Limits) -> AsyncIterator[Ready]:
-        """A program for one job; whatever becomes of the job, it is thrown away then and the next one is started."""
+    async def acquire(self, limits: Limits) -> AsyncIterator[PrestartedProcess]:
+        """Yield a process for one job; afterwards it is discarded, whatever the result, and the next one is started."""
         ready = await self._take(limits)
         try:
             yield ready
         finally:
-            # Clearing away and starting anew both go on while the caller does.
-            self._coming = asyncio.create_task(self._renew(ready), name="standby")
+            # The clean-up and the next start run in the background, so the caller does not wait for them.
+            self._next = asyncio.create_task(self._replace(ready), name="standby")
 
     async def aclose(self) -> None:
-        """End the program that waits."""
-        coming, self._coming = self._coming, None
-        if coming is not None and (ready := await coming) is not None:
+        """Stop the waiting process."""
+        pending, self._next = self._next, None
+        if pending is not None and (ready := await pending) is not None:
             await _discard(ready)
 
-    async def _take(self, limits: Limits) -> Ready:
-        """The program that waits, or a new one when none does or it has other limits."""
-        coming, self._coming = self._coming, None
-        ready = await coming if coming is not None else None
+    async def _take(self, limits: Limits) -> PrestartedProcess:
+        """The waiting process, or a new one when there is none or its limits differ."""
+        pending, self._next = self._next, None
+        ready = await pending if pending is not None else None
         if ready is not None and ready.fits(limits):
             return ready
         if ready is not None:
             await _discard(ready)
-        return await self._begin(limits)
+        return await self._create(limits)
 
-    async def _renew(self, used: Ready) -> Ready | None:
+    async def _replace(self, used: PrestartedProcess) -> PrestartedProcess | None:
         await _discard(used)
-        with suppress(ConversionError, OSError):  # the next job starts its own and tells what is wrong
-            return await self._begin(used.limits)
+        with suppress(ConversionError, OSError):  # the next job starts its own process and raises the error
+            return await self._create(used.limits)
         return None
 
-    async def _begin(self, limits: Limits) -> Ready:
+    async def _create(self, limits: Limits) -> PrestartedProcess:
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="converto-standby-", dir=self._scratch))
         try:
-            return Ready(await self._start(folder, limits), folder, limits)
+            return PrestartedProcess(await self._start(folder, limits), folder, limits)
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
 
 
-async def _discard(ready: Ready) -> None:
+async def _discard(ready: PrestartedProcess) -> None:
     try:
         await ready.child.stop()
     finally:
         await asyncio.to_thread(shutil.rmtree, ready.folder, ignore_errors=True)
-
-
-def bring(source: Path, target: Path) -> None:
-    """Show a file under another name: a hard link costs nothing, another disk needs a copy. Blocks on the disk."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -1,6 +1,6 @@
-"""The only place that starts a program: inside the sandbox, with limits and a deadline, ended as a whole group.
+"""The only place that starts a program: in the sandbox, with limits and a deadline, killed as a whole process group.
 
-It knows no converter and no format. A non-zero exit status is an answer; a limit, a signal or a deadline is an error.
+A non-zero exit status is a result; a limit, a signal or a deadline is an error.
 """
 
 import asyncio
@@ -20,17 +20,15 @@ import msgspec
 from converto_core.errors import ConversionError, EngineCrashed, EngineMissing, LimitExceeded
 from converto_engines.converter import Limits
 from converto_engines.runtime import sandbox
-from converto_engines.runtime.child import Child
-from converto_engines.runtime.limit_watch import LimitWatch, deadline
+from converto_engines.runtime.child_process import ChildProcess
+from converto_engines.runtime.limit_monitor import LimitMonitor, deadline
 from converto_engines.runtime.output_tail import OutputTail
 from converto_engines.runtime.process_tree import descendants_of, programs_in
 from converto_engines.runtime.sandboxed import confine
 
-_LINE_BYTES = 16 * 1024**2  # one answer of a long-lived child
-_END_S = 5.0  # a killed group is gone long before; only a process stuck in the kernel takes longer
+_LINE_BYTES = 16 * 1024**2  # the longest response of a long-running program
+_KILL_S = 5.0  # a killed group exits much sooner; only a process stuck in the kernel takes longer
 _PROBE_LIMITS = Limits(wall_s=10, cpu_s=5, memory_bytes=512 * 1024**2, file_bytes=1024**2)
-
-
 _SOCKET_PROBE = """
 import socket, sys
 socket.socket(socket.AF_UNIX).close()
@@ -42,11 +40,11 @@ sys.exit(1)
 """
 
 
-__all__ = ["Child", "Finished", "Sandbox", "end_leftovers"]
+__all__ = ["ChildProcess", "ProcessResult", "Sandbox", "kill_orphans"]
 
 
-class Finished(msgspec.Struct, frozen=True):
-    """How a program ended: exit status, the tail of what it said (64 KiB at most each), wall-clock seconds."""
+class ProcessResult(msgspec.Struct, frozen=True):
+    """How a program ended: exit status, the last 64 KiB of each output stream, wall-clock seconds."""
 
     exit_code: int
     stdout: bytes
@@ -55,15 +53,15 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 class Sandbox:
-    """Starts programs confined in one way, chosen once per worker. `name` is bubblewrap, seccomp or off."""
+    """Starts confined programs. `name` is the mode, chosen once per worker: bubblewrap, seccomp or off."""
 
     def __init__(self, name: str) -> None:
-        """Take a mode as it is; `choose` is the way that proves it works here."""
+        """Use a mode without testing it; `choose` tests that it works on this machine."""
         self.name = name
 
     @classmethod
     async def choose(cls, mode: str) -> "Sandbox":
-        """The mode asked for, or with `auto` the best that works here, tried for real; raises `EngineMissing`."""
+        """Test the given mode, or with `auto` find the best one that works here; raises `EngineMissing`."""
         if mode == "off":
             return cls("off")
         for name in ("bubblewrap", "seccomp") if mode == "auto" else (mode,):
@@ -74,9 +72,9 @@ class Sandbox:
                 return candidate
         raise EngineMissing(_ADVICE[mode])
 
-    def inside(self, folder: Path, path: Path) -> str:
-        """The name by which a program has to call a file of its job folder."""
-        return sandbox.name_inside(self.name, folder, path)
+    def path_inside(self, folder: Path, path: Path) -> str:
+        """The path of a file in the job folder as the confined program sees it."""
+        return sandbox.path_inside(self.name, folder, path)
 
     async def run(
         self,
@@ -88,10 +86,10 @@ class Sandbox:
         devices: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], object] | None = None,
-    ) -> Finished:
-        """Run a program to its end; `on_line` sees each line of stdout. Cancelling kills the whole group.
+    ) -> ProcessResult:
+        """Run a program to its end and call `on_line` for each line of stdout. Cancelling kills the whole group.
 
-        `devices` are device files or folders of them that it may use, as far as they are there.
+        `devices` are device files or folders of them that the program may use; missing ones are ignored.
 
         Raises `EngineTimeout`, `EngineCrashed`, `LimitExceeded` or `EngineMissing`.
         """
@@ -104,15 +102,15 @@ class Sandbox:
             cpu_s=limits.cpu_s,
             devices=tuple(devices),
         )
-        watch = await LimitWatch.begin(folder, limits)
+        monitor = await LimitMonitor.create(folder, limits)
         async with self._running(plan, environment or {}) as process:
             stdout, stderr = OutputTail(on_line), OutputTail()
             with deadline(limits.wall_s):
                 async with asyncio.timeout(limits.wall_s):
-                    exit_code = await watch.over(_finish(process, stdout, stderr), process.pid)
+                    exit_code = await monitor.run(_finish(process, stdout, stderr), process.pid)
             _raise_for_signal(exit_code, limits)
             _raise_unless_confined(exit_code, stderr.text)
-        return Finished(exit_code, stdout.kept, stderr.text, time.monotonic() - started)
+        return ProcessResult(exit_code, stdout.kept, stderr.text, time.monotonic() - started)
 
     async def start(
         self,
@@ -122,15 +120,16 @@ class Sandbox:
         limits: Limits,
         readable: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
-    ) -> Child:
-        """Start a program that stays and speaks JSON lines; limits hold for each question. Raises `EngineMissing`."""
+    ) -> ChildProcess:
+        """Start a long-running program that speaks JSON lines; limits apply per request. Raises `EngineMissing`."""
         plan = _Plan(argv=tuple(argv), folder=folder, limits=limits, readable=tuple(readable), cpu_s=None)
-        holder = AsyncExitStack()
-        return Child(await holder.enter_async_context(self._running(plan, environment or {})), folder, limits, holder)
+        owned = AsyncExitStack()
+        process = await owned.enter_async_context(self._running(plan, environment or {}))
+        return ChildProcess(process, folder, limits, owned)
 
     @asynccontextmanager
     async def _running(self, plan: "_Plan", environment: Mapping[str, str]) -> AsyncIterator[Process]:
-        """A started program; whatever happens, at the end its whole group and its temporary folder are gone."""
+        """Start a program; on exit its whole process group and its temporary folder are always removed."""
         _require(plan.argv[0])
         temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=plan.folder))
         try:
@@ -138,18 +137,18 @@ class Sandbox:
             try:
                 yield process
             finally:
-                await asyncio.shield(_end(process))
+                await asyncio.shield(_kill(process))
         finally:
             await asyncio.to_thread(shutil.rmtree, temporary, ignore_errors=True)
 
     async def _spawn(self, plan: "_Plan", environment: Mapping[str, str], temporary: Path) -> Process:
-        enclosure = sandbox.Enclosure(
+        files = sandbox.VisibleFiles(
             folder=plan.folder, temporary=temporary, readable=plan.readable, devices=plan.devices
         )
         inner = "/tmp" if self.name == "bubblewrap" else str(temporary)  # noqa: S108 -- the sandbox's own
-        variables = sandbox.environment_of(inner, environment)
+        variables = sandbox.environment(inner, environment)
         descriptor = _filter_descriptor() if self.name == "bubblewrap" else None
-        argv = [*sandbox.limiting(plan.limits, cpu_s=plan.cpu_s), *self._prefix(enclosure, variables, descriptor)]
+        argv = [*sandbox.limits_argv(plan.limits, cpu_s=plan.cpu_s), *self._prefix(files, variables, descriptor)]
         try:
             return await asyncio.create_subprocess_exec(
                 *argv,
@@ -169,32 +168,32 @@ class Sandbox:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def _prefix(self, enclosure: sandbox.Enclosure, variables: Mapping[str, str], descriptor: int | None) -> list[str]:
+    def _prefix(self, files: sandbox.VisibleFiles, variables: Mapping[str, str], descriptor: int | None) -> list[str]:
         if descriptor is not None:
-            return sandbox.bubblewrap(enclosure, variables, filter_descriptor=descriptor)
-        return sandbox.launcher(enclosure) if self.name == "seccomp" else []
+            return sandbox.bubblewrap_argv(files, variables, filter_descriptor=descriptor)
+        return sandbox.confine_argv(files) if self.name == "seccomp" else []
 
     async def _works(self) -> bool:
         own_python = (Path(sys.prefix), Path(sys.base_prefix))
         argv = ["/usr/bin/true"] if self.name == "bubblewrap" else [sys.executable, "-I", "-c", _SOCKET_PROBE]
         with tempfile.TemporaryDirectory(prefix="converto-probe-") as folder:
             try:
-                ended = await self.run(argv, folder=Path(folder), limits=_PROBE_LIMITS, readable=own_python)
+                probe = await self.run(argv, folder=Path(folder), limits=_PROBE_LIMITS, readable=own_python)
             except (ConversionError, OSError):
                 return False
-        return ended.exit_code == 0
+        return probe.exit_code == 0
 
 
-def end_leftovers(folder: Path) -> int:
-    """End programs that were started for something in this folder by a process that is gone; how many.
+def kill_orphans(folder: Path) -> int:
+    """Kill the programs that a dead worker process left running for this folder; return how many there were.
 
-    Usually they end with it. A process that is killed just after it has started one leaves it behind, because the
-    program has not yet asked the kernel to be told of its parent's death.
+    Programs normally die with their parent. A parent that is killed right after a start leaves an orphan, because the
+    program has not yet asked the kernel for its parent-death signal.
     """
-    left = programs_in(folder)
-    for pid in left:
+    orphans = programs_in(folder)
+    for pid in orphans:
         _kill_group(pid)
-    return len(left)
+    return len(orphans)
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,10 +211,10 @@ async def _finish(process: Process, stdout: OutputTail, stderr: OutputTail) -> i
             group.create_task(stdout.fill(process.stdout))
             group.create_task(stderr.fill(process.stderr))
             await _exit_of(process.pid)
-            _kill_group(process.pid)  # what the program left behind would hold the pipes open, and `wait` with them
+            _kill_group(process.pid)  # descendants left behind would keep the pipes open and block `wait`
             return await process.wait()
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors  # whatever a listener of lines raised, as itself
+        raise errors.exceptions[0] from errors  # an error of `on_line`, unwrapped
 
 
 async def _exit_of(pid: int) -> None:
@@ -233,7 +232,7 @@ async def _exit_of(pid: int) -> None:
 
 
 def _raise_for_signal(exit_code: int, limits: Limits) -> None:
-    """Both ways of confining say 128 + signal, a program started bare says minus the signal."""
+    """Both sandboxes exit with 128 + signal; without a sandbox the exit code is minus the signal."""
     number = -exit_code if exit_code < 0 else exit_code - 128
     if number == signal.SIGXCPU:
         raise LimitExceeded(f"The conversion needed more than {limits.cpu_s} s of computing time")
@@ -244,24 +243,24 @@ def _raise_for_signal(exit_code: int, limits: Limits) -> None:
 
 
 def _raise_unless_confined(exit_code: int, stderr: str) -> None:
-    """When the sandbox itself failed the program never ran, and the file is not to blame."""
+    """A failure of the sandbox itself is not the fault of the file: the program never ran."""
     by_bubblewrap = exit_code == 1 and stderr.startswith("bwrap: ")
     by_launcher = exit_code == confine.EXIT_NOT_CONFINED and stderr.startswith(confine.NOT_CONFINED)
     if by_bubblewrap or by_launcher:
         raise EngineMissing("The sandbox of this worker could not start the conversion program", detail=stderr)
 
 
-async def _end(process: Process) -> None:
-    """Kill the group and wait until nothing of it is left."""
-    family = descendants_of(process.pid) if process.returncode is None else []
+async def _kill(process: Process) -> None:
+    """Kill the process group and all descendants, and wait until they are gone."""
+    tree = descendants_of(process.pid) if process.returncode is None else []
     _kill_group(process.pid)
-    for pid in family:  # without a sandbox some may have left the group
+    for pid in tree:  # without a sandbox some may have left the group
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
     with suppress(TimeoutError):
-        async with asyncio.timeout(_END_S):
+        async with asyncio.timeout(_KILL_S):
             await process.wait()
-            while any(_is_running(pid) for pid in family):  # noqa: ASYNC110 -- the kernel tells only of our own child
+            while any(_is_running(pid) for pid in tree):  # noqa: ASYNC110 -- the kernel notifies us only of our own child
                 await asyncio.sleep(0.005)
 
 
@@ -277,7 +276,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _filter_descriptor() -> int:
-    """The system call filter in a nameless file, read from its start by the one who inherits it."""
+    """An anonymous file with the system call filter, positioned at its start for the process that inherits it."""
     descriptor = os.memfd_create("filter")
     os.write(descriptor, confine.filter_program(keep_group=False))
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -290,7 +289,7 @@ def _require(program: str) -> None:
 
 
 _ADVICE = {
-    "auto": "No sandbox works on this machine. Install the package bubblewrap and allow user namespaces; or set "
+    "auto": "No sandbox works on this machine. Install the package bubblewrap and allow user namespaces, or set "
     "CONVERTO_SANDBOX=off if you accept that conversion programs run unprotected",
     "bubblewrap": "bubblewrap does not work on this machine. Install the package bubblewrap and allow user namespaces, "
     "or set CONVERTO_SANDBOX=auto",

@@ -1,4 +1,4 @@
-"""What a running program and all its descendants use, read from /proc. It starts and ends nothing."""
+"""Reads from /proc what a program and all its descendants use."""
 
 import os
 from collections import defaultdict
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-FIRST_TO_GO = 1000
-"""How the kernel is told that a program goes first when memory runs out; everything we start has it."""
+OOM_SCORE_ADJ = 1000
+"""The kernel kills these processes first when memory runs out; every program that we start has this value."""
 
 _PROC = Path("/proc")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -17,7 +17,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Sums over a process tree; `cpu_s` includes children that have already ended."""
+    """Totals of a process tree; `cpu_s` includes children that have already exited."""
 
     processes: int
     resident_bytes: int
@@ -32,7 +32,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 def usage_of(pid: int) -> Usage:
-    """What `pid` and everything below it uses now; zeros when it is gone."""
+    """Current usage of `pid` and its descendants; zeros when the process is gone."""
     tree = list(_tree(pid))
     return Usage(
         processes=len(tree),
@@ -42,33 +42,33 @@ def usage_of(pid: int) -> Usage:
 
 
 def descendants_of(pid: int) -> list[int]:
-    """`pid` and everything below it, as numbers of this process namespace."""
+    """`pid` and its descendants, numbered as in this process namespace."""
     return [entry.pid for entry in _tree(pid)]
 
 
 def programs_in(folder: Path) -> list[int]:
-    """Programs of ours that were started for something in this folder, whoever their parent is by now.
+    """Processes that we started for a path below this folder, whichever process is their parent now.
 
-    The command that confines a program names its folder. Ours are marked by `choom`, so that nobody who only reads a
-    file there is taken for one.
+    The sandbox command line contains the job folder. `choom` marks our programs with `OOM_SCORE_ADJ`, so an unrelated
+    program that only reads a file there does not match.
     """
-    inside = os.fsencode(folder)
-    return [pid for pid in _pids() if _names(pid, inside) and _is_first_to_go(pid)]
+    prefix = os.fsencode(folder) + b"/"
+    return [pid for pid in _pids() if _mentions(pid, prefix) and _has_our_oom_score(pid)]
 
 
 def folder_bytes(folder: Path) -> int:
-    """Bytes of all regular files below a folder; what vanishes while it is counted counts as nothing."""
-    total, open_folders = 0, [str(folder)]
-    while open_folders:
-        with suppress(OSError), os.scandir(open_folders.pop()) as entries:
+    """Total size of all regular files below a folder; files that disappear meanwhile count as zero."""
+    total, pending = 0, [str(folder)]
+    while pending:
+        with suppress(OSError), os.scandir(pending.pop()) as entries:
             for entry in entries:
-                total += _size_or_descend(entry, open_folders)
+                total += _size_or_descend(entry, pending)
     return total
 
 
-def _size_or_descend(entry: "os.DirEntry[str]", open_folders: list[str]) -> int:
+def _size_or_descend(entry: "os.DirEntry[str]", pending: list[str]) -> int:
     if entry.is_dir(follow_symlinks=False):
-        open_folders.append(entry.path)
+        pending.append(entry.path)
         return 0
     with suppress(OSError):
         return entry.stat(follow_symlinks=False).st_size
@@ -76,18 +76,17 @@ def _size_or_descend(entry: "os.DirEntry[str]", open_folders: list[str]) -> int:
 
 
 def _tree(root: int) -> Iterator[_Entry]:
-    # The kernel's own list of children (/proc/…/children) is a build option that some kernels lack, so all are read.
+    # /proc/PID/task/TID/children is a kernel build option that some kernels lack, so every process is read.
     children: dict[int, list[_Entry]] = defaultdict(list)
-    first: list[_Entry] = []
+    pending: list[_Entry] = []
     for entry in _all():
         children[entry.parent].append(entry)
         if entry.pid == root:
-            first = [entry]
-    waiting = first
-    while waiting:
-        entry = waiting.pop()
+            pending = [entry]
+    while pending:
+        entry = pending.pop()
         yield entry
-        waiting.extend(children[entry.pid])
+        pending.extend(children[entry.pid])
 
 
 def _all() -> Iterator[_Entry]:
@@ -102,21 +101,20 @@ def _pids() -> Iterator[int]:
             yield int(name)
 
 
-def _names(pid: int, folder: bytes) -> bool:
+def _mentions(pid: int, prefix: bytes) -> bool:
     with suppress(OSError):
-        command = (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b"/")
-        return folder + b"/" in command
+        return prefix in (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b"/")
     return False
 
 
-def _is_first_to_go(pid: int) -> bool:
+def _has_our_oom_score(pid: int) -> bool:
     with suppress(OSError):
-        return (_PROC / str(pid) / "oom_score_adj").read_text().strip() == str(FIRST_TO_GO)
+        return (_PROC / str(pid) / "oom_score_adj").read_text().strip() == str(OOM_SCORE_ADJ)
     return False
 
 
 def _read(pid: int) -> _Entry:
     text = (_PROC / str(pid) / "stat").read_text(errors="replace")
-    fields = text[text.rindex(")") + 2 :].split()  # a program's name may hold spaces and brackets
+    fields = text[text.rindex(")") + 2 :].split()  # a program's name may contain spaces and brackets
     ticks = sum(int(value) for value in fields[11:15])
     return _Entry(pid=pid, parent=int(fields[1]), ticks=ticks, pages=max(0, int(fields[21])))

@@ -1,4 +1,4 @@
-"""Reads the lines by which one of our own programs tells how far it is. What they say is not trusted further."""
+"""Parses the progress lines that sandboxed programs print. Their content is untrusted, so values are clamped."""
 
 import json
 
@@ -7,13 +7,13 @@ from converto_engines.converter import Report
 _STAGE_CHARACTERS = 80
 
 
-def pass_on(line: str | bytes, report: Report) -> bool:
-    """Report the progress that a line tells, and say whether it was such a line."""
+def forward(line: str | bytes, report: Report) -> bool:
+    """Report the progress in a line; return False when it is not a progress line."""
     try:
-        told = json.loads(line)
-        percent, stage = told["percent"], str(told["stage"])
-        share = None if percent is None else min(max(float(percent), 0.0), 100.0)
+        message = json.loads(line)
+        percent, stage = message["percent"], str(message["stage"])
+        clamped = None if percent is None else min(max(float(percent), 0.0), 100.0)
     except (ValueError, KeyError, TypeError):
         return False
-    report(share, stage[:_STAGE_CHARACTERS])
+    report(clamped, stage[:_STAGE_CHARACTERS])
     return True

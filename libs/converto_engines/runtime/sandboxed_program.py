@@ -1,103 +1,99 @@
-"""Runs one of our own programs of `inside/` in the sandbox: a request in, progress on the way, an answer out.
+"""Runs one of our programs from a `sandboxed/` package: sends it a request, forwards progress, returns its result.
 
-It knows no converter; `inside/answering.py` is the other end.
+`sandboxed/protocol.py` is the other end.
 """
 
 import functools
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from converto_core.errors import EngineMissing
 from converto_engines.converter import Limits, Report, ignore_report
-from converto_engines.runtime import answers, interpreter, progress_lines
-from converto_engines.runtime.process import Child, Sandbox
+from converto_engines.runtime import interpreter, progress_lines, responses
+from converto_engines.runtime.process import ChildProcess, Sandbox
 
-_ASK_LIMITS = Limits(wall_s=30, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
+_PROBE_LIMITS = Limits(wall_s=30, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 
 
 class SandboxedProgram:
-    """One program of `inside/` with the installed Python packages that it needs; starts a fresh process per request."""
+    """One program and the installed Python packages that it needs; every request gets a fresh process."""
 
     def __init__(
         self,
         sandbox: Sandbox,
-        name: str,
+        module: str,
         *,
-        modules: Sequence[str] = (),
+        packages: Sequence[str] = (),
         readable: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`name` is the file in `inside/`; `modules` are Python packages of ours, `readable` more that it may see."""
-        self._sandbox, self._name, self._modules = sandbox, name, tuple(modules)
+        """`module` is relative to `converto_engines`; `packages` are import names; `readable` are further paths."""
+        self._sandbox, self._module, self._package_names = sandbox, module, tuple(packages)
         self._readable, self._environment = tuple(readable), dict(environment or {})
 
     @property
     def is_installed(self) -> bool:
-        """Whether its Python packages are there."""
-        return interpreter.packages_with(*self._modules) is not None
+        """Whether its Python packages are installed."""
+        return interpreter.package_folders(*self._package_names) is not None
 
     async def run(
         self, request: Mapping[str, Any], *, folder: Path, limits: Limits, report: Report = ignore_report
     ) -> dict[str, Any]:
-        """The answer to one request; paths in it must be named as the sandbox sees them.
+        """Return the result of one request; paths in it must be those of `Sandbox.path_inside`.
 
-        Raises what the program refuses with (`answers.py`), or what ends it (`Sandbox.run`).
+        Raises the error of a refusal (`responses.py`) and whatever `Sandbox.run` raises.
         """
         packages = self._packages()
-        whole = json.dumps({**request, "packages": [str(path) for path in packages]})
-        finished = await self._sandbox.run(
-            [*interpreter.program(self._name), whole],
+        argument = json.dumps({**request, "packages": [str(path) for path in packages]})
+        run = await self._sandbox.run(
+            [*interpreter.argv(self._module), argument],
             folder=folder,
             limits=limits,
             readable=self._visible(packages),
             environment=self._environment,
-            on_line=functools.partial(progress_lines.pass_on, report=report),
+            on_line=functools.partial(progress_lines.forward, report=report),
         )
-        return answers.last_line(finished)
+        return responses.result_of_run(run)
 
-    async def ask(self, **more: Any) -> dict[str, Any] | None:
-        """What it says of itself (the request `{"ask": "able", …}`); None when something it needs is missing."""
-        with tempfile.TemporaryDirectory(prefix="converto-") as folder:
-            try:
-                return await self.run({"ask": "able", **more}, folder=Path(folder), limits=_ASK_LIMITS)
-            except EngineMissing:
-                return None
-
-    async def start(self, folder: Path, limits: Limits) -> Child:
-        """A process that waits for its request on stdin (`serve_line`); its packages are its arguments."""
+    async def start(self, folder: Path, limits: Limits) -> ChildProcess:
+        """Start a process that waits for its request on stdin (`serve_stdin`); its arguments are its packages."""
         packages = self._packages()
         return await self._sandbox.start(
-            [*interpreter.program(self._name), *map(str, packages)],
+            [*interpreter.argv(self._module), *map(str, packages)],
             folder=folder,
             limits=limits,
             readable=self._visible(packages),
             environment=self._environment,
         )
 
-    async def ask_waiting(self, limits: Limits, *, files: Sequence[str] = ()) -> dict[str, Any] | None:
-        """Like `ask`, of a program that takes its request on stdin; each of `files` names a path it may write to."""
-        with tempfile.TemporaryDirectory(prefix="converto-") as name:
+    async def probe(self, **parameters: Any) -> dict[str, Any] | None:
+        """Return what the program reports about itself (`{"ask": "able", …}`), None when something is missing."""
+        with tempfile.TemporaryDirectory(prefix="converto-") as folder, suppress(EngineMissing):
+            return await self.run({"ask": "able", **parameters}, folder=Path(folder), limits=_PROBE_LIMITS)
+        return None
+
+    async def probe_over_stdin(self, limits: Limits, *, files: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Like `probe` for a program that reads its request from stdin; `files` are sent as paths it may write to."""
+        with tempfile.TemporaryDirectory(prefix="converto-") as name, suppress(EngineMissing):
             folder = Path(name)
-            paths = {file: self._sandbox.inside(folder, folder / file) for file in files}
+            paths = {file: self._sandbox.path_inside(folder, folder / file) for file in files}
+            child = await self.start(folder, limits)
             try:
-                child = await self.start(folder, limits)
-            except EngineMissing:
-                return None
-            try:
-                answer = await child.ask({"ask": "able", **paths}, timeout_s=limits.wall_s)
-                return answers.done(answer, child.stderr_tail)
-            except EngineMissing:
-                return None
+                response = await child.request({"ask": "able", **paths}, timeout_s=limits.wall_s)
+                return responses.result_of(response, child.stderr_tail)
             finally:
                 await child.stop()
+        return None
 
     def _packages(self) -> tuple[Path, ...]:
-        packages = interpreter.packages_with(*self._modules)
+        packages = interpreter.package_folders(*self._package_names)
         if packages is None:
-            raise EngineMissing(f"One of {', '.join(self._modules)} is not installed on this worker")
+            names = ", ".join(self._package_names)
+            raise EngineMissing(f"One of the Python packages {names} is not installed on this worker")
         return packages
 
     def _visible(self, packages: tuple[Path, ...]) -> tuple[Path, ...]:

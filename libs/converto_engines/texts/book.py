@@ -21,7 +21,7 @@ class Book(TextConverter):
         Loss(text="the book's own typefaces and styles; drawings inside the text; sound and film"),
     )
     program = "book"
-    modules = ("lxml", "nh3")
+    packages = ("lxml", "nh3")
     distribution = "lxml"
     content = "book"
     max_source_bytes = MAX_PAGE_BYTES

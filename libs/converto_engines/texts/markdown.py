@@ -14,7 +14,7 @@ class Markdown(TextConverter):
     loss = 0.0
     losses: tuple[Loss, ...] = (Loss(text="scripts, styles, frames and forms in HTML inside the text"),)
     program = "markdown_page"
-    modules = ("markdown_it", "mdit_py_plugins", "mdurl", "linkify_it", "nh3", "lxml")
+    packages = ("markdown_it", "mdit_py_plugins", "mdurl", "linkify_it", "nh3", "lxml")
     distribution = "markdown-it-py"
     content = "text"
     max_source_bytes = 16 * 1024**2

@@ -25,7 +25,7 @@ class TextConverter:
 
     program: ClassVar[str]
     """Module in `texts/sandboxed/`."""
-    modules: ClassVar[tuple[str, ...]] = ()
+    packages: ClassVar[tuple[str, ...]] = ()
     """Python packages that the program imports."""
     distribution: ClassVar[str | None] = None
     """Installed distribution whose version is the engine's; None for the standard library."""
@@ -36,10 +36,10 @@ class TextConverter:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that runs each job's process."""
         self._sandbox = sandbox
-        self._program = SandboxedProgram(sandbox, f"texts.sandboxed.{self.program}", modules=self.modules)
+        self._program = SandboxedProgram(sandbox, f"texts.sandboxed.{self.program}", packages=self.packages)
 
     async def version(self) -> str | None:
-        """Return the engine's version, or None when one of the modules is missing."""
+        """Return the engine's version, or None when one of the packages is missing."""
         if not self._program.is_installed:
             return None
         return importlib.metadata.version(self.distribution) if self.distribution else platform.python_version()
@@ -52,8 +52,8 @@ class TextConverter:
         job.report(0, f"reading the {self.content}")
         product = job.folder / f"{self.content}.{job.target_format}"
         request = {
-            "source": self._sandbox.inside(job.folder, job.source),
-            "output": self._sandbox.inside(job.folder, product),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "output": self._sandbox.path_inside(job.folder, product),
             **self.request_options(job),
         }
         await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)

@@ -49,13 +49,13 @@ class WebPage(TextConverter):
         Loss(text="scripts, and pictures, styles and fonts that are not inside the file; forms cannot be filled in"),
     )
     program = "web_page"
-    modules = ("weasyprint", "lxml", "pypdfium2")
+    packages = ("weasyprint", "lxml", "pypdfium2")
     content = "page"
     max_source_bytes = MAX_PAGE_BYTES
 
     async def version(self) -> str | None:
         """Return WeasyPrint's version, or None when it or Pango is missing."""
-        answer = await self._program.ask()
+        answer = await self._program.probe()
         return None if answer is None else str(answer["version"])
 
     def request_options(self, job: Job) -> dict[str, Any]:

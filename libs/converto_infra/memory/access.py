@@ -30,9 +30,9 @@ class MemoryAccessStore:
         """Reserve an idempotency key; what is kept for it now."""
         await self._server.answer()
         known = self._answers.get(answer.id)
-        if known is not None and not known.is_given_up(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
+        if known is not None and not known.is_abandoned(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
             return known
-        successor = answer if known is None else answer.succeeding(known)
+        successor = answer if known is None else answer.replacing(known)
         self._answers.replace(successor)
         return successor
 
@@ -41,7 +41,7 @@ class MemoryAccessStore:
         await self._server.answer()
         self._answers.replace(answer)
 
-    async def give_answer_back(self, answer: RememberedAnswer) -> None:
+    async def release_answer(self, answer: RememberedAnswer) -> None:
         """Let the next one serve the request."""
         await self._server.answer()
         if self._answers.get(answer.id) == answer:

@@ -66,7 +66,7 @@ class MemoryEventBus:
             raise BusUnavailable(detail=f"there is no queue for {family} and {lane}")
         return self.waiting(family, lane)
 
-    async def announce(self, event: ConversionEvent) -> None:
+    async def publish_event(self, event: ConversionEvent) -> None:
         """Hand a fact to all listeners; lost while the bus is away."""
         await asyncio.sleep(0)
         if not self._is_away:
@@ -92,7 +92,7 @@ class MemoryEventBus:
             source.close()
 
     @asynccontextmanager
-    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
         """All facts from now on; a slow reader loses the oldest."""
         listener = EventBuffer()
         self._listeners.add(listener)
@@ -101,12 +101,12 @@ class MemoryEventBus:
         finally:
             self._listeners.discard(listener)
 
-    def park(self, letter: DeadLetteredMessage) -> None:
+    def add_dead_letter(self, letter: DeadLetteredMessage) -> None:
         """Set a message aside, as a broker does with one that was rejected, for tests."""
         self._dead.append(letter)
 
     @property
-    def parked(self) -> int:
+    def dead_letter_count(self) -> int:
         """How many dead letters lie in their queue, for tests."""
         return len(self._dead)
 

@@ -75,11 +75,11 @@ class Collection(Generic[Record]):
         self._documents[record_id].update(_plain(values))
         return self._record(self._documents[record_id])
 
-    def increase(self, record_id: str, amounts: Mapping[str, int]) -> None:
+    def increase(self, record_id: str, amounts: Mapping[str, Any]) -> None:
         document = self._documents[record_id]
         document.update({name: (document.get(name) or 0) + amount for name, amount in amounts.items()})
 
-    def raise_to(self, record_id: str, floors: Mapping[str, float]) -> None:
+    def raise_to(self, record_id: str, floors: Mapping[str, Any]) -> None:
         document = self._documents[record_id]
         document.update({name: max(document.get(name) or 0, floor) for name, floor in floors.items()})
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.history import entry_of
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
 from converto_infra.memory.collection import Collection, MemoryServer, owned
@@ -53,7 +53,7 @@ class MemoryConversionStore:
         self._conversions.raise_to(change.id, change.raise_to)
         after = self._conversions.assign(change.id, {**change.assign, "status": change.to})
         if change.event is not None:
-            self._history.tell(entry_of(after))
+            self._history.record(entry_of(after))
         return after
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
@@ -62,7 +62,7 @@ class MemoryConversionStore:
         found = self._conversions.select(lambda one: one.status is Status.PENDING and _due(one) <= now_ms)
         return sorted(found, key=_due)[:limit]
 
-    async def woken(
+    async def published(
         self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
     ) -> list[Conversion]:
         """Pending conversions of one queue (None: of any) whose wake-up was confirmed."""

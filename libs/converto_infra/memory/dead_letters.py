@@ -1,7 +1,7 @@
 """In-memory twin of `DeadLetterStore`."""
 
 from converto_core.dead_letters import DeadLetter
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.memory.collection import Collection, MemoryServer
 
 
@@ -10,22 +10,22 @@ class MemoryDeadLetterStore:
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
-        self._parked = Collection(DeadLetter)
+        self._dead_letters = Collection(DeadLetter)
 
     async def insert(self, message: DeadLetter) -> None:
         """Store a new record; raises `DuplicateKey`."""
         await self._server.answer()
-        self._parked.insert(message)
+        self._dead_letters.insert(message)
 
     async def get(self, message_id: str) -> DeadLetter | None:
         """The record, or None."""
         await self._server.answer()
-        return self._parked.get(message_id)
+        return self._dead_letters.get(message_id)
 
     async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
         """The last that died first, at most `query.limit`."""
         await self._server.answer()
-        found = self._parked.select(
+        found = self._dead_letters.select(
             lambda one: (
                 query.reason in (None, one.reason)
                 and query.conversion_id in (None, one.conversion_id)
@@ -37,12 +37,12 @@ class MemoryDeadLetterStore:
     async def delete(self, message_id: str) -> bool:
         """Remove a record; False when it is not there."""
         await self._server.answer()
-        is_there = self._parked.get(message_id) is not None
-        self._parked.delete(message_id)
+        is_there = self._dead_letters.get(message_id) is not None
+        self._dead_letters.delete(message_id)
         return is_there
 
     async def stored_before(self, before_ms: int, *, limit: int) -> list[DeadLetter]:
         """Records that were stored before the given time, oldest first."""
         await self._server.answer()
-        found = self._parked.select(lambda one: one.stored_at < before_ms)
+        found = self._dead_letters.select(lambda one: one.stored_at < before_ms)
         return sorted(found, key=lambda one: one.stored_at)[:limit]

@@ -13,7 +13,7 @@ class MemoryHistoryStore:
         self._entries = Collection(Entry)
         self.old_entries = MemoryAgedRecords(server, self._entries, since="at")
 
-    def tell(self, entry: Entry) -> None:
+    def record(self, entry: Entry) -> None:
         """Write it."""
         self._entries.replace(entry)
 

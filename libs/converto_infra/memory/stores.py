@@ -30,7 +30,7 @@ class MemoryStores(MemoryServer):
         self.files = MemoryFileStore(self)
         self.cache = MemoryCacheStore(self)
         self.workers = MemoryWorkerStore(self)
-        self.parked = MemoryDeadLetterStore(self)
+        self.dead_letters = MemoryDeadLetterStore(self)
         self.access = MemoryAccessStore(self)
         self._identity = new_id()
 

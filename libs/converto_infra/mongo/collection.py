@@ -1,94 +1,115 @@
-"""One collection of MongoDB behind its guard, and documents from structs and back. It knows no record and no rule.
+"""One collection of MongoDB behind its guard, and the conversion of records to documents and back.
 
-It uses only what MongoDB 8, Amazon DocumentDB and the small server over SQLite do alike: string ids, times as int64
-milliseconds, single-document updates, plain and fully unique indexes.
+It uses only what MongoDB 8, Amazon DocumentDB and the small server over SQLite have in common: string ids, times as
+int64 milliseconds, single-document updates, plain and fully unique indexes.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from pymongo import ReturnDocument
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from converto_core.errors import DuplicateKey, StoreUnavailable
+from converto_infra.mongo.driver import Document, awaited
 from converto_infra.resilience import Guard
 
-Document = dict[str, Any]
 T = TypeVar("T")
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 DUPLICATE_KEY = 11000  # the server's code
-# What PyMongo 4.20 says instead of a cancellation that comes while it waits for a server under its own lock (before
-# Python 3.12): the lock is given back by who does not hold it. Nothing was sent.
+# What PyMongo 4.20 raises instead of a cancellation that arrives while it waits for a server under its own lock (before
+# Python 3.12): it releases a lock that it does not hold. Nothing was sent.
 CONFUSED_LOCK = ("Lock is not acquired", "cannot wait on un-acquired lock")
 
 
-class Collection:
-    """One collection behind the guard, in documents; every driver error leaves it as one of ours."""
+class Collection(Generic[Record]):
+    """The records of one collection; raises only `DuplicateKey` and `StoreUnavailable`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
-        self._collection, self._guard = collection, guard
+    def __init__(self, collection: AsyncCollection[Document], kind: type[Record], guard: Guard) -> None:
+        self._collection, self._kind, self._guard = collection, kind, guard
 
-    async def insert(self, document: Document) -> None:
+    async def insert(self, record: Record) -> None:
+        """Insert a record; raises `DuplicateKey` when its id is taken."""
+        await self.insert_document(document_of(record))
+
+    async def insert_document(self, document: Document) -> None:
         await self._write(lambda: self._collection.insert_one(document))
 
-    async def replace(self, document: Document, *, where: Document | None = None) -> bool:
-        """Replace the document with this id; without `where` it is stored even when it was not there."""
-        found = await self._write(
-            lambda: self._collection.replace_one(
-                {"_id": document["_id"], **(where or {})}, document, upsert=where is None
-            )
-        )
+    async def insert_many(self, records: Iterable[Record]) -> None:
+        """Insert the records that do not exist yet; one that fails does not stop the others."""
+        documents = [document_of(record) for record in records]
+        with suppress(DuplicateKey):
+            await self._write(lambda: self._collection.insert_many(documents, ordered=False))
+
+    async def replace(self, record: Record, *, where: Document | None = None) -> bool:
+        """Replace the record with this id if it matches `where`; without `where`, insert it when it is missing."""
+        document = document_of(record)
+        condition = {"_id": document["_id"], **(where or {})}
+        found = await self._write(lambda: self._collection.replace_one(condition, document, upsert=where is None))
         return found.matched_count > 0
 
-    async def update(self, where: Document, effects: Document) -> Document | None:
-        return await self._write(
+    async def update(self, where: Document, effects: Document) -> Record | None:
+        """Update one record; returns it as it is afterwards, or None when none matches."""
+        document = await self._write(
             lambda: self._collection.find_one_and_update(where, effects, return_document=ReturnDocument.AFTER)
         )
+        return None if document is None else record_of(document, self._kind)
 
     async def delete(self, where: Document) -> bool:
         found = await self._write(lambda: self._collection.delete_one(where))
         return found.deleted_count > 0
 
-    async def insert_many(self, documents: list[Document]) -> None:
-        """Store all that are not there yet, whatever becomes of each other one."""
-        with suppress(DuplicateKey):
-            await self._write(lambda: self._collection.insert_many(documents, ordered=False))
-
     async def delete_many(self, where: Document) -> int:
-        """Remove all that match; how many."""
+        """Delete all matching records; returns how many."""
         found = await self._write(lambda: self._collection.delete_many(where))
         return found.deleted_count
 
-    async def get(self, where: Document) -> Document | None:
+    async def get(self, record_id: str, *, owner: str | None = None) -> Record | None:
+        """The record with this id, if it belongs to `owner` where one is given."""
+        document = await self.get_document({"_id": record_id} if owner is None else {"_id": record_id, "owner": owner})
+        return None if document is None else record_of(document, self._kind)
+
+    async def get_document(self, where: Document) -> Document | None:
         return await self._read(lambda: self._collection.find_one(where))
 
-    async def select(
-        self, where: Document, *, order: list[tuple[str, int]], limit: int = 0, skip: int = 0
-    ) -> list[Document]:
-        return await self._read(lambda: self._cursor(where, order, limit).skip(skip).to_list())
+    async def get_many(self, ids: Sequence[str]) -> list[Record]:
+        return await self.select({"_id": {"$in": list(ids)}}) if ids else []
 
-    async def get_many(self, ids: Sequence[str]) -> list[Document]:
-        return await self.select({"_id": {"$in": list(ids)}}, order=[]) if ids else []
+    async def select(
+        self, where: Document, *, oldest_by: str | None = None, newest_by: str | None = None, limit: int = 0
+    ) -> list[Record]:
+        """Matching records, ordered by at most one field; `limit` 0 means all."""
+        field, direction = (oldest_by, ASCENDING) if newest_by is None else (newest_by, DESCENDING)
+
+        def find() -> Awaitable[list[Document]]:
+            cursor = self._collection.find(where)
+            return (cursor.sort(field, direction) if field else cursor).limit(limit).to_list()
+
+        return [record_of(document, self._kind) for document in await self._read(find)]
+
+    async def has_at_least(self, number: int, where: Document, *, order: str) -> bool:
+        """True when at least this many records match; walks along the index on `order`, no further than needed."""
+        cursor = self._collection.find
+        found = await self._read(lambda: cursor(where).sort(order, DESCENDING).skip(number - 1).limit(1).to_list())
+        return bool(found)
 
     async def count_by(self, field: str, where: Document) -> dict[str, int]:
+        """The number of matching records for each value of a field."""
         stages: list[Document] = [{"$match": where}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}]
 
-        async def call() -> list[Document]:
-            cursor = await self._collection.aggregate(stages)
+        async def count() -> list[Document]:
+            cursor = await awaited(self._collection.aggregate(stages))
             return await cursor.to_list()
 
-        return {row["_id"]: row["count"] for row in await self._read(call)}
+        return {row["_id"]: row["count"] for row in await self._read(count)}
 
     async def ensure_index(self, *fields: tuple[str, int]) -> None:
         await self._write(lambda: self._collection.create_index(list(fields)))
-
-    def _cursor(self, where: Document, order: list[tuple[str, int]], limit: int) -> AsyncCursor[Document]:
-        cursor = self._collection.find(where)
-        return (cursor.sort(order) if order else cursor).limit(limit)
 
     async def _read(self, call: Callable[[], Awaitable[T]]) -> T:
         return await self._guard.run_repeatable(lambda: translating(call))
@@ -98,12 +119,14 @@ class Collection:
 
 
 async def translating(call: Callable[[], Awaitable[T]]) -> T:
+    """Await a driver call and translate its errors."""
     with translated():
         return await call()
 
 
 @contextmanager
 def translated() -> Iterator[None]:
+    """Translate driver errors to `DuplicateKey` or `StoreUnavailable`; a bug in our own code passes unchanged."""
     try:
         yield
     except DuplicateKeyError as error:
@@ -120,37 +143,40 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(detail=f"the driver lost its lock: {error}") from error
 
 
-def plain(values: Mapping[str, Any]) -> Document:
-    plain: Document = msgspec.to_builtins(values, str_keys=True)
-    return plain
-
-
 def document_of(record: msgspec.Struct) -> Document:
-    """A document from a struct. It has the id twice: the small server cannot keep an index over `_id` and a field."""
+    """A document from a record. It holds the id twice: the small server cannot index `_id` together with a field."""
     document: Document = msgspec.to_builtins(record, str_keys=True)
     return {"_id": document["id"], **document}
 
 
-def exactly(value: Any) -> Document:
-    """Equality that may use an index on every server; for fields that never hold an array.
+def record_of(document: Document, kind: type[Record]) -> Record:
+    """A record from a document; ignores fields that a newer version has added.
 
-    The small server takes a plain `{field: value}` to mean "or an array with this value in it" and reads the whole
-    collection for it, unless the name of some index happens to end with the field. It does the same for `$in`.
-    """
-    return {"$eq": value}
-
-
-def identity(record_id: str, owner: str | None) -> Document:
-    return {"_id": record_id} if owner is None else {"_id": record_id, "owner": owner}
-
-
-def record_of(document: Document, kind: type[T]) -> T:
-    """A struct from a document; fields that a newer version has added are passed over.
-
-    Not strict, because the small server hands a flag that was set by an update back as 0 or 1.
+    Not strict, because the small server returns a flag that an update has set as 0 or 1.
     """
     return msgspec.convert(document, kind, strict=False)
 
 
-def record_or_none(document: Document | None, kind: type[T]) -> T | None:
-    return None if document is None else record_of(document, kind)
+def plain(values: Mapping[str, Any]) -> Document:
+    """Field values as they are stored."""
+    stored: Document = msgspec.to_builtins(values, str_keys=True)
+    return stored
+
+
+def exactly(value: str | Enum) -> Document:
+    """Equality that can use an index on every server; for fields that never hold an array.
+
+    The small server takes a plain `{field: value}` to mean "or an array that contains this value" and scans the whole
+    collection, unless the name of some index happens to end with the field. It does the same for `$in`.
+    """
+    return {"$eq": value.value if isinstance(value, Enum) else value}
+
+
+def one_of(values: Iterable[Enum]) -> Document:
+    """Any of these values."""
+    return {"$in": [value.value for value in values]}
+
+
+def between(from_ms: int, before_ms: int) -> Document:
+    """A time at or after `from_ms` and before `before_ms`."""
+    return {"$gte": from_ms, "$lt": before_ms}

@@ -1,4 +1,4 @@
-"""`HistoryStore` on MongoDB: entries are written in batches by a task of its own, so that no change waits for them."""
+"""`HistoryStore` on MongoDB; a background task writes entries in batches, so that no change waits for them."""
 
 import asyncio
 from collections import deque
@@ -10,14 +10,15 @@ from pymongo.asynchronous.collection import AsyncCollection
 from converto_core.conversion.history import Entry
 from converto_core.errors import StoreUnavailable
 from converto_infra.mongo.aged import MongoAgedRecords
-from converto_infra.mongo.collection import Collection, Document, document_of, exactly, record_of
+from converto_infra.mongo.collection import Collection, exactly
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 BATCH = 200
-MOST_WAITING = 10_000  # of a long outage the newest are kept
-GATHER_S = 0.1  # several changes of a busy moment share one write
-AGAIN_S = 1.0
-FAREWELL_S = 2.0
+MAX_WAITING = 10_000  # during a long outage the oldest entries are dropped
+GATHER_S = 0.1  # changes that follow each other quickly share one write
+RETRY_S = 1.0
+CLOSE_TIMEOUT_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -26,18 +27,18 @@ class MongoHistoryStore:
     """`HistoryStore` on the collection `history`."""
 
     def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
-        self._entries = Collection(collection, guard)
+        self._entries = Collection(collection, Entry, guard)
         self.old_entries = MongoAgedRecords(self._entries, since="at")
-        self._waiting: deque[Entry] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Entry] = deque(maxlen=MAX_WAITING)
         self._writing: asyncio.Task[None] | None = None
 
     async def ensure_indexes(self) -> None:
-        """For the history of one conversion and for the sweep of old entries."""
+        """For the history of one conversion and for deleting old entries."""
         await self._entries.ensure_index(("conversion_id", ASCENDING), ("number", ASCENDING))
         await self.old_entries.ensure_indexes()
 
-    def tell(self, entry: Entry) -> None:
-        """Write it soon."""
+    def record(self, entry: Entry) -> None:
+        """Write the entry in the background."""
         self._waiting.append(entry)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all())
@@ -45,14 +46,13 @@ class MongoHistoryStore:
     async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:
         """All entries of a conversion, oldest first."""
         where = {"conversion_id": exactly(conversion_id), "owner": owner}
-        found = await self._entries.select(where, order=[("number", ASCENDING)])
-        return [record_of(document, Entry) for document in found]
+        return await self._entries.select(where, oldest_by="number")
 
     async def close(self) -> None:
-        """Write what is left if that is quick; then stop."""
+        """Write the remaining entries, for at most `CLOSE_TIMEOUT_S`, then stop."""
         if self._writing is None:
             return
-        await asyncio.wait((self._writing,), timeout=FAREWELL_S)
+        await asyncio.wait((self._writing,), timeout=CLOSE_TIMEOUT_S)
         self._writing.cancel()
         await asyncio.wait((self._writing,))
         if self._waiting:
@@ -63,10 +63,10 @@ class MongoHistoryStore:
             await asyncio.sleep(GATHER_S)
             batch = list(self._waiting)[:BATCH]
             try:
-                # One that was written before its answer was lost is found to be there, which is as good.
-                await self._entries.insert_many([document_of(entry) for entry in batch])
+                # Safe to repeat after a lost answer: entries that exist already are skipped.
+                await self._entries.insert_many(batch)
             except StoreUnavailable:
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_S)
                 continue
             written = {entry.id for entry in batch}
             while self._waiting and self._waiting[0].id in written:

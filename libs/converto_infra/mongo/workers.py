@@ -4,7 +4,8 @@ from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.catalogue import Worker
-from converto_infra.mongo.collection import Collection, Document, document_of, record_of
+from converto_infra.mongo.collection import Collection
+from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 
@@ -12,21 +13,20 @@ class MongoWorkerStore:
     """`WorkerStore` on the collection `workers`."""
 
     def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
-        self._workers = Collection(collection, guard)
+        self._workers = Collection(collection, Worker, guard)
 
     async def ensure_indexes(self) -> None:
-        """For the question who is alive."""
+        """For finding the workers that are alive."""
         await self._workers.ensure_index(("seen_at", ASCENDING))
 
     async def put(self, worker: Worker) -> None:
-        """Store the whole record, replacing what was there."""
-        await self._workers.replace(document_of(worker))
+        """Store the whole record, replacing an earlier one."""
+        await self._workers.replace(worker)
 
     async def seen_since(self, since_ms: int) -> list[Worker]:
-        """Workers heard of at or after the given time."""
-        found = await self._workers.select({"seen_at": {"$gte": since_ms}}, order=[])
-        return [record_of(document, Worker) for document in found]
+        """Workers seen at or after the given time."""
+        return await self._workers.select({"seen_at": {"$gte": since_ms}})
 
     async def remove(self, worker_id: str) -> None:
-        """Forget a worker."""
+        """Delete a worker's record."""
         await self._workers.delete({"_id": worker_id})

@@ -1,7 +1,4 @@
-"""The event bus on RabbitMQ (3.10 to 4.x, Amazon MQ). Only the files named rabbitmq import aio-pika.
-
-It decides nothing about conversions: a wake-up that gets lost here is sent again by the outbox.
-"""
+"""The event bus on RabbitMQ (3.10 to 4.x, Amazon MQ); the outbox repeats a message that is lost here."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -13,11 +10,13 @@ from converto_core.conversion.record import Lane
 from converto_core.events import ConversionCreated, ConversionEvent, encode, queue_name
 from converto_core.formats import Family
 from converto_infra.lane_orders import lane_orders
-from converto_infra.rabbitmq.connection import Link, Outlet, Topology, end_task
+from converto_infra.rabbitmq.connection import Connection, end_task
 from converto_infra.rabbitmq.dead_letters import RabbitDeadLetterQueue
 from converto_infra.rabbitmq.empty_queues import EmptyQueues
 from converto_infra.rabbitmq.live_events import LiveEventReader, LiveEventSender
+from converto_infra.rabbitmq.publisher import Publisher
 from converto_infra.rabbitmq.slot import RabbitSlot
+from converto_infra.rabbitmq.topology import Topology
 from converto_infra.resilience import broker_guard
 from converto_infra.settings import Settings
 
@@ -25,37 +24,38 @@ from converto_infra.settings import Settings
 class RabbitEventBus:
     """`EventBus` with one connection for publishing and one for consuming.
 
-    Two, because a broker under memory or disk alarm stops reading from connections that publish, and a worker must be
-    able to take and acknowledge work all the same.
+    A broker under memory or disk alarm stops reading from connections that publish. With a second connection a worker
+    can still take and acknowledge messages.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.guard = broker_guard(settings)
-        self._deadline_s = settings.rabbitmq_timeout_s + 1  # the link's own deadline comes first: it mends the link
+        # The connection's own, shorter deadline has to pass first, because it also drops the connection.
+        self._deadline_s = settings.rabbitmq_timeout_s + 1
         topology = Topology()
-        self._publishing = Link(settings, topology, purpose="publish")
-        self._consuming = Link(settings, topology, purpose="consume")
-        self._wakeups = Outlet(self._publishing, is_confirmed=True)
-        self._lull = EmptyQueues()
-        self._facts = LiveEventSender(Outlet(self._publishing, is_confirmed=False))
+        self._publishing = Connection(settings, topology, purpose="publish")
+        self._consuming = Connection(settings, topology, purpose="consume")
+        self._publisher = Publisher(self._publishing, is_confirmed=True)
+        self._empty_queues = EmptyQueues()
+        self._live_events = LiveEventSender(Publisher(self._publishing, is_confirmed=False))
 
     @classmethod
     def connect(cls, settings: Settings) -> "RabbitEventBus":
-        """Make the bus; connections are opened when they are first needed and again after the broker was away."""
+        """Create the bus; it connects on first use and reconnects after an outage."""
         return cls(settings)
 
     async def close(self) -> None:
-        """End the connections; unsettled wake-ups go back to their queues."""
-        await self._facts.close()
+        """Close the connections; unacknowledged messages return to their queues."""
+        await self._live_events.close()
         await self._publishing.close()
         await self._consuming.close()
 
     async def ping(self) -> None:
         """Raise `BusUnavailable` unless the broker answers."""
-        await self.guard.run(self._wakeups.ping, timeout_s=self._deadline_s)
+        await self.guard.run(self._publisher.ping, timeout_s=self._deadline_s)
 
     async def publish(self, event: ConversionCreated) -> None:
-        """Publish a wake-up and wait for the confirmation; raises `BusUnavailable` also when no queue takes it."""
+        """Publish a message and wait for the confirmation; raises `BusUnavailable`, also when no queue takes it."""
         message = aio_pika.Message(
             encode(event),
             content_type="application/json",
@@ -63,21 +63,21 @@ class RabbitEventBus:
             message_id=event.message_id,
             headers={} if event.trace is None else {"traceparent": event.trace},
         )
-        await self.guard.run(lambda: self._wakeups.send(message, event.routing_key), timeout_s=self._deadline_s)
+        await self.guard.run(lambda: self._publisher.send(message, event.routing_key), timeout_s=self._deadline_s)
 
     async def backlog(self, family: Family, lane: Lane) -> int:
-        """How many wake-ups lie in a queue that nobody was handed yet."""
+        """How many messages of a queue are ready for delivery."""
         name = queue_name(family, lane)
-        return await self.guard.run(lambda: self._wakeups.count(name), timeout_s=self._deadline_s)
+        return await self.guard.run(lambda: self._publisher.count(name), timeout_s=self._deadline_s)
 
-    async def announce(self, event: ConversionEvent) -> None:
-        """Hand a fact to the sender and go on; never raises, never waits for the broker."""
-        self._facts.put(event)
+    async def publish_event(self, event: ConversionEvent) -> None:
+        """Queue a live event for sending in the background; never raises and never waits for the broker."""
+        self._live_events.put(event)
 
     @asynccontextmanager
     async def open_slot(self, families: Sequence[Family], *, quarantine: bool = False) -> AsyncIterator["RabbitSlot"]:
-        """One slot's view of the queues, on a channel of its own."""
-        slot = RabbitSlot(self._consuming, families, lane_orders(quarantine=quarantine), self._lull)
+        """The consumer of one worker slot, on a channel of its own."""
+        slot = RabbitSlot(self._consuming, families, lane_orders(quarantine=quarantine), self._empty_queues)
         try:
             yield slot
         finally:
@@ -86,15 +86,15 @@ class RabbitEventBus:
     @asynccontextmanager
     async def dead_letters(self) -> AsyncIterator["RabbitDeadLetterQueue"]:
         """The queue of dead letters, on a channel of its own."""
-        source = RabbitDeadLetterQueue(self._consuming)
+        queue = RabbitDeadLetterQueue(self._consuming)
         try:
-            yield source
+            yield queue
         finally:
-            await source.close()
+            await queue.close()
 
     @asynccontextmanager
-    async def facts(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
-        """All facts from now on; goes on by itself after the broker was away."""
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
+        """All live events from now on; resumes after the broker was down."""
         reader = LiveEventReader(self._consuming)
         reading = asyncio.create_task(reader.run())
         try:

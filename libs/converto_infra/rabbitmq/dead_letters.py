@@ -1,6 +1,6 @@
-"""Takes dead letters off the parked queue of RabbitMQ, one at a time. It knows nothing of conversions and of records.
+"""Takes dead letters from their queue on RabbitMQ, one at a time.
 
-What the broker writes into a message's headers is read with care: the sender of a message can write there too.
+The broker describes a dead letter in the message's headers. They are untrusted: the sender can set them too.
 """
 
 import functools
@@ -14,55 +14,56 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from converto_core.dead_letters import DeadLetteredMessage
 from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_LETTER_QUEUE
-from converto_infra.rabbitmq.connection import DELIVERY_LIMIT, TOPOLOGY_TIMEOUT_S, Link, get_one
+from converto_infra.rabbitmq.connection import Connection, get_one
+from converto_infra.rabbitmq.topology import DELIVERY_LIMIT, TOPOLOGY_TIMEOUT_S
 
-# The broker takes messages of up to 128 MiB from anyone, and one that could not be fetched would block all behind it.
+# The broker accepts messages of up to 128 MiB, and one that cannot be fetched in time blocks all behind it.
 FETCH_TIMEOUT_S = 30.0
-MOST_COUNTED = 2**31
+MAX_COUNT = 2**31
 
 
 class RabbitDeadLetterQueue:
-    """`DeadLetterQueue`: closing its channel gives back what was not accepted."""
+    """`DeadLetterQueue`; closing its channel returns unaccepted letters to the queue."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._channel: AbstractChannel | None = None
 
     async def take(self) -> "RabbitDeadLetterDelivery | None":
-        """The next dead letter, or None when there is none; raises `BusUnavailable`."""
+        """The next dead letter, or None when the queue is empty; raises `BusUnavailable`."""
         if self._channel is None:
-            self._channel = await self._link.run(self._link.channel, timeout_s=TOPOLOGY_TIMEOUT_S)
+            self._channel = await self._connection.run(self._connection.channel, timeout_s=TOPOLOGY_TIMEOUT_S)
         fetch = functools.partial(get_one, self._channel, DEAD_LETTER_QUEUE)
-        message = await self._link.run(fetch, timeout_s=FETCH_TIMEOUT_S)
-        return None if message is None else RabbitDeadLetterDelivery(self._link, message)
+        message = await self._connection.run(fetch, timeout_s=FETCH_TIMEOUT_S)
+        return None if message is None else RabbitDeadLetterDelivery(self._connection, message)
 
     async def close(self) -> None:
-        """End the channel."""
+        """Close the channel."""
         channel, self._channel = self._channel, None
         if channel is not None and not channel.is_closed:
             with suppress(BusUnavailable):
-                await self._link.run(channel.close)
+                await self._connection.run(channel.close)
 
 
 class RabbitDeadLetterDelivery:
     """`DeadLetterDelivery` over one AMQP message."""
 
-    def __init__(self, link: Link, message: AbstractIncomingMessage) -> None:
-        self._link, self._message = link, message
+    def __init__(self, connection: Connection, message: AbstractIncomingMessage) -> None:
+        self._connection, self._message = connection, message
 
     @property
     def letter(self) -> DeadLetteredMessage:
-        """What was set aside."""
+        """The dead letter."""
         return dead_letter(self._message)
 
     async def accept(self) -> None:
         """Acknowledge."""
         with suppress(BusUnavailable):
-            await self._link.run(self._message.ack)
+            await self._connection.run(self._message.ack)
 
 
 def dead_letter(message: AbstractIncomingMessage) -> DeadLetteredMessage:
-    """A message with what the broker noted on it."""
+    """A message with what the broker's headers say about it."""
     death = _last_death(message.headers)
     verdict = _text(death.get("reason"))
     return DeadLetteredMessage(
@@ -72,14 +73,14 @@ def dead_letter(message: AbstractIncomingMessage) -> DeadLetteredMessage:
         queue=_text(death.get("queue")),
         verdict=verdict,
         deaths=_count(death.get("count")),
-        # The broker's own count begins anew in the parked queue, so the number is known for this verdict alone.
+        # The broker restarts its delivery count in the dead letter queue, so the number is known for this verdict only.
         deliveries=DELIVERY_LIMIT + 1 if verdict == "delivery_limit" else 0,
         died_at=_milliseconds(death.get("time")),
     )
 
 
 def _last_death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The newest entry stands first; without any, the message came straight to the exchange of dead letters."""
+    """The newest entry of `x-death`; empty when the message was published straight to the dead letter exchange."""
     deaths = headers.get("x-death")
     newest = deaths[0] if isinstance(deaths, list) and deaths else {}
     return newest if isinstance(newest, Mapping) else {}
@@ -92,7 +93,7 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and 0 <= value <= MOST_COUNTED else 0
+    return value if isinstance(value, int) and 0 <= value <= MAX_COUNT else 0
 
 
 def _milliseconds(value: Any) -> int:

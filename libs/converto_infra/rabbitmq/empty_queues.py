@@ -1,48 +1,47 @@
-"""What the slots of one process remember of their queues, so that not each of them asks each empty one again.
+"""What the slots of one process share about their queues, so that they do not all ask the same empty ones.
 
-It speaks to no broker. A memory may be wrong for `QUIET_S` at most; a slot without work listens to all queues.
+This memory can be wrong for at most `QUIET_S`; a slot without work consumes from all queues.
 """
 
 import time
 from collections.abc import Callable, Sequence
 
-# When a lower lane has a backlog, a new wake-up in a higher one is noticed this much later: nothing beside the running
-# conversion that it waits for anyway, and long enough to make asking eighteen queues cheap.
+# While a lower lane has a backlog, a new message in a higher one is noticed this much later: little beside the running
+# conversion that it waits for anyway, and enough to make asking eighteen queues cheap.
 QUIET_S = 0.25
-# In a burst the next wake-up is a moment away: asking one queue again costs less than listening to all of them.
+# During a burst the next message is moments away: asking one queue again costs less than consuming from all of them.
 BURST_S = 0.1
-BURST_LOOK_S = 0.01  # so often, and by one slot only, however many of them wait
+BURST_LOOK_S = 0.01  # the interval of asking during a burst, by one slot at a time, however many wait
 
 
 class EmptyQueues:
-    """Which queues were seen empty lately, and which one gave the last wake-up."""
+    """Which queues were empty a moment ago, and which delivered a message."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is known yet."""
         self._monotonic = monotonic
         self._empty_since: dict[str, float] = {}
-        self._gave_at: dict[str, float] = {}
+        self._delivered_at: dict[str, float] = {}
 
     def saw_empty(self, name: str) -> None:
-        """A queue had nothing."""
+        """Record that a queue was empty."""
         self._empty_since[name] = self._monotonic()
 
     def saw_message(self, name: str) -> None:
-        """A queue gave a message, so it is worth asking at once."""
+        """Record that a queue delivered a message, so it is worth asking at once."""
         self._empty_since.pop(name, None)
-        self._gave_at[name] = self._monotonic()
+        self._delivered_at[name] = self._monotonic()
 
     def worth_asking(self, names: Sequence[str]) -> list[str]:
-        """Those of the queues that were not seen empty a moment ago, in the same order."""
+        """The queues that were not empty within the last `QUIET_S`, in the same order."""
         return self._not_empty_for(names, QUIET_S)
 
     def in_burst(self, names: Sequence[str]) -> list[str]:
-        """Those of the queues that gave something within the last moment, in the same order."""
+        """The queues that delivered within the last `BURST_S`, in the same order."""
         since = self._monotonic() - BURST_S
-        return [name for name in names if self._gave_at.get(name, since) > since]
+        return [name for name in names if self._delivered_at.get(name, since) > since]
 
     def next_in_burst(self, names: Sequence[str]) -> list[str]:
-        """Those of the queues in burst that no slot has asked since the last look."""
+        """The queues in burst that no slot has asked within the last `BURST_LOOK_S`."""
         return self._not_empty_for(self.in_burst(names), BURST_LOOK_S)
 
     def _not_empty_for(self, names: Sequence[str], seconds: float) -> list[str]:

@@ -17,7 +17,8 @@ from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefus
 from converto_core.ids import now_ms
 from converto_core.ports.objects import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
 from converto_infra.resilience import object_store_guard
-from converto_infra.s3.bucket import Bucket, translated
+from converto_infra.s3.bucket import Bucket
+from converto_infra.s3.client import translated
 from converto_infra.settings import KIB, Settings
 
 T = TypeVar("T")
@@ -76,13 +77,13 @@ class S3ObjectStore:
         found = await self.head(key)
         if found is None:
             raise SourceGone(detail=key)
-        return await self._transfer(lambda bucket, stop: bucket.download(stop, key, path), found.size_bytes)
+        return await self._transfer(lambda bucket, stop: bucket.transfers.download(stop, key, path), found.size_bytes)
 
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Stream a file into an object, hash it in the same pass, and see that the store holds all of it."""
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
         how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
-        digest = await self._transfer(lambda bucket, stop: bucket.upload(stop, path, key, how), size_bytes)
+        digest = await self._transfer(lambda bucket, stop: bucket.transfers.upload(stop, path, key, how), size_bytes)
         await self._check_whole(key, digest.size_bytes)
         return digest
 
@@ -92,7 +93,7 @@ class S3ObjectStore:
         """Copy an object inside the store, in parts when it is large, and see that all of it has arrived."""
         how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
         await self._transfer(
-            lambda bucket, stop: bucket.copy(stop, source_key, target_key, size_bytes, how), size_bytes
+            lambda bucket, stop: bucket.transfers.copy(stop, source_key, target_key, size_bytes, how), size_bytes
         )
         await self._check_whole(target_key, size_bytes)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from conversion_worker.concurrency import all_of
 from conversion_worker.retry import DeadlineRetry
-from converto_core.conversion.cache_key import adopted
+from converto_core.conversion.cache_key import copied_outputs
 from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.formats import BY_NAME
 from converto_core.object_keys import output_key
@@ -46,7 +46,7 @@ class Results:
 
         Raises `SourceGone` or `ObjectStoreUnavailable` without trying again: the engine can still run.
         """
-        own = adopted(claimed, outputs)
+        own = copied_outputs(claimed, outputs)
         copies = [partial(self._copy_one, source, target) for source, target in zip(outputs, own, strict=True)]
         await all_of(copies, at_once=UPLOADS_AT_ONCE)
         return own

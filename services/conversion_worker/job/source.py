@@ -11,8 +11,8 @@ import msgspec
 from conversion_worker.clock import Clock
 from conversion_worker.job.workspace import Workspace
 from conversion_worker.retry import DeadlineRetry
+from converto_core.conversion.processing import record_source
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import know_source
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
 from converto_core.files.record import File, FileStatus
 from converto_core.object_keys import source_key
@@ -98,7 +98,7 @@ class Sources:
         self, claimed: Conversion, file: File, digest: Digest, patience: DeadlineRetry, *, cache_key: str | None
     ) -> None:
         """Store the hashes with the conversion and, when they are new, with the file (behaviours I2, I3)."""
-        source = know_source(claimed, source_sha256=digest.sha256, cache_key=cache_key, now_ms=self._clock.now_ms())
+        source = record_source(claimed, source_sha256=digest.sha256, cache_key=cache_key, now_ms=self._clock.now_ms())
         await patience.repeat(lambda: self._conversions.apply(source))
         if file.version != claimed.file_version or (file.sha256 and file.sha512):
             return

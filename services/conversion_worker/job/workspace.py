@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from converto_core.errors import ConvertoError
-from converto_engines.runtime.process import end_leftovers
+from converto_engines.runtime.process import kill_orphans
 
 PRIVATE = 0o700
 
@@ -118,7 +118,7 @@ def _if_free(lock: int, remove: Callable[[], None]) -> bool:
 
 
 def _remove(folder: Path, lock_path: Path) -> None:
-    ended = end_leftovers(folder)
+    ended = kill_orphans(folder)
     shutil.rmtree(folder, ignore_errors=True)
     lock_path.unlink(missing_ok=True)
     log.info("workspace.cleaned", left_by=folder.name, programs_ended=ended)

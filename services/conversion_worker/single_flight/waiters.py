@@ -9,8 +9,9 @@ import structlog
 
 from conversion_worker.clock import Clock
 from conversion_worker.concurrency import all_of
+from converto_core.conversion.processing import add_waiter
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import followed, wake
+from converto_core.conversion.transitions import end_wait
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created
 from converto_core.ports.bus import EventBus
@@ -57,12 +58,12 @@ class Waiters:
         In this order: its own record says already that it waits, so whoever ends after this finds it.
         """
         entry = await self._cache.get(key)
-        if entry is not None and await self._conversions.apply(followed(entry.conversion_id, token=entry.token)):
+        if entry is not None and await self._conversions.apply(add_waiter(entry.conversion_id, token=entry.token)):
             return
         await self._wake(settled)
 
     async def _wake(self, waiting: Conversion) -> bool:
-        change = wake(waiting, wait_ms=SENT_AGAIN_MS, now_ms=self._clock.now_ms())
+        change = end_wait(waiting, wait_ms=SENT_AGAIN_MS, now_ms=self._clock.now_ms())
         woken = await self._conversions.apply(change)
         if woken is not None:
             await self._bus.publish(conversion_created(woken))

@@ -14,19 +14,12 @@ from conversion_worker.job.result import Finished
 from conversion_worker.job.source import insufficient_storage
 from conversion_worker.single_flight.single_flight import LeaderRunning
 from conversion_worker.slot.lease import Ending, LeaseEnded
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import cancel_running, complete, fail, hand_back, retry_later, wait_for_leader
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import (
-    Change,
-    cancel_running,
-    cancel_waiting,
-    complete,
-    fail,
-    follow,
-    hand_back,
-    try_again,
-)
+from converto_core.conversion.transitions import cancel_waiting
 from converto_core.errors import ConversionError, DependencyUnavailable, EngineError, StoreUnavailable
-from converto_core.events import fact
+from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
@@ -68,7 +61,7 @@ def change_for(error: Exception, claimed: Conversion, *, settings: AttemptSettin
     if isinstance(error, LeaseEnded):
         return _after_lease(error.ending, claimed, now_ms)
     if isinstance(error, LeaderRunning):
-        return follow(claimed, cache_key=error.key, wait_ms=error.wait_ms, now_ms=now_ms)
+        return wait_for_leader(claimed, cache_key=error.key, wait_ms=error.wait_ms, now_ms=now_ms)
     if isinstance(error, DependencyUnavailable):
         return hand_back(claimed, now_ms=now_ms)
     reason = _public_reason(error)
@@ -76,7 +69,7 @@ def change_for(error: Exception, claimed: Conversion, *, settings: AttemptSettin
     if not reason.retryable or claimed.attempt >= settings.max_attempts:
         return fail(claimed, code=code, message=message, now_ms=now_ms, is_hopeless=not reason.retryable)
     wait_s = backoff_s(claimed.attempt, base_s=settings.retry_base_s, max_s=settings.retry_max_s)
-    return try_again(claimed, code=code, message=message, wait_ms=int(wait_s * 1000), now_ms=now_ms)
+    return retry_later(claimed, code=code, message=message, wait_ms=int(wait_s * 1000), now_ms=now_ms)
 
 
 def _after_lease(ending: Ending, claimed: Conversion, now_ms: int) -> Change | None:
@@ -121,7 +114,7 @@ class Completion:
             return None
         if record.status is Status.PENDING and record.cancel_requested:
             record = await self._cancel_instead(record)
-        await self._bus.announce(fact(record))
+        await self._bus.publish_event(conversion_event(record))
         return record
 
     async def _get_through(self, claimed: Conversion, change: Change) -> Conversion | None:

@@ -23,10 +23,11 @@ from conversion_worker.slot.completion import Completion, change_for, completion
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.slot.lease import Lease, LeaseEnded
 from conversion_worker.worker_registry import RunningJobs
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import beat, claim, hand_back
 from converto_core.conversion.record import Conversion, Lane, Status
-from converto_core.conversion.transitions import Change, beat, claim, hand_back
 from converto_core.errors import BusUnavailable, ConvertoError, ObjectStoreUnavailable, StoreUnavailable
-from converto_core.events import ConversionCreated, fact
+from converto_core.events import ConversionCreated, conversion_event
 from converto_core.formats import Family
 from converto_core.ports.bus import Consumer, Delivery, EventBus
 from converto_core.ports.objects import ObjectStore
@@ -182,7 +183,7 @@ class Slot:
         """
         self._around.board.start(claimed)
         log.info("conversion.started", conversion_id=claimed.id, attempt=claimed.attempt, token=claimed.token)
-        await self._around.bus.announce(fact(claimed))
+        await self._around.bus.publish_event(conversion_event(claimed))
         async with AsyncExitStack() as left_afterwards:
             try:
                 change = await self._run(claimed, left_afterwards)

@@ -14,10 +14,10 @@ import structlog
 
 from conversion_worker.clock import Clock, jittered_s
 from conversion_worker.concurrency import decisive_error
+from converto_core.conversion.processing import beat
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import beat
 from converto_core.errors import StoreUnavailable
-from converto_core.events import fact
+from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
@@ -129,7 +129,7 @@ class Lease:
         self._confirmed_at = sent_at
         self._beat_due = sent_at + jittered_s(self._interval_s)
         self.record = confirmed
-        await self._bus.announce(fact(confirmed))
+        await self._bus.publish_event(conversion_event(confirmed))
         if confirmed.cancel_requested:
             raise LeaseEnded(Ending.CANCEL_REQUESTED)
 

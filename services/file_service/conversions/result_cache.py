@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from converto_core.conversion.cache_key import adopted, cache_key, has_result
+from converto_core.conversion.cache_key import cache_key, copied_outputs, has_result
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion, Output
-from converto_core.conversion.transitions import Change, complete_from_cache
+from converto_core.conversion.transitions import complete_from_cache
 from converto_core.errors import DependencyUnavailable, SourceGone
 from converto_core.files.record import File
 from converto_core.ids import now_ms
@@ -59,7 +60,7 @@ class ResultCache:
         made = await self._made_before(conversion, file, plan)
         if made is None:
             return None
-        outputs = adopted(conversion, made.outputs)
+        outputs = copied_outputs(conversion, made.outputs)
         await self._copy(made.outputs, outputs)
         log.info("cache.hit", conversion_id=conversion.id, made_by=made.id)
         return complete_from_cache(

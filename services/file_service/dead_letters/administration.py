@@ -13,7 +13,8 @@ from converto_core.conversion.transitions import republish_now
 from converto_core.dead_letters import DeadLetter
 from converto_core.errors import Conflict, NotFound
 from converto_core.ids import now_ms
-from converto_core.ports.stores import ConversionStore, DeadLetterFilter, DeadLetterStore
+from converto_core.ports.dead_letters import DeadLetterFilter, DeadLetterStore
+from converto_core.ports.stores import ConversionStore
 from file_service.dead_letters.resolution import Explained, Resolution, explained
 from file_service.delivery.dispatch import Dispatch
 from file_service.http.dead_letter_bodies import DeadLettersHandled, Refusal

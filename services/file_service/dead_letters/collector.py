@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import structlog
 
-from converto_core.dead_letters import DeadLetteredMessage, conversion_id_in, parked
+from converto_core.dead_letters import DeadLetteredMessage, conversion_id_in, dead_letter_record
 from converto_core.errors import DuplicateKey
 from converto_core.ports.bus import EventBus
-from converto_core.ports.stores import ConversionStore, DeadLetterStore
+from converto_core.ports.dead_letters import DeadLetterStore
+from converto_core.ports.stores import ConversionStore
 
 BATCH = 200
 
@@ -61,7 +62,7 @@ class DeadLetterCollector:
     async def _store(self, letter: DeadLetteredMessage) -> None:
         conversion_id = conversion_id_in(letter)
         conversion = None if conversion_id is None else await self._conversions.get(conversion_id)
-        message = parked(letter, conversion, now_ms=self._now_ms())
+        message = dead_letter_record(letter, conversion, now_ms=self._now_ms())
         try:
             await self._parked.insert(message)
         except DuplicateKey:

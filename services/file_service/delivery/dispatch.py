@@ -7,10 +7,11 @@ import asyncio
 
 import structlog
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change, published
+from converto_core.conversion.transitions import published
 from converto_core.errors import BusUnavailable, StoreUnavailable
-from converto_core.events import conversion_created, fact
+from converto_core.events import conversion_created, conversion_event
 from converto_core.ids import now_ms
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
@@ -58,7 +59,7 @@ class Dispatch:
 
     async def _send(self, conversion: Conversion) -> None:
         try:
-            await self._bus.announce(fact(conversion))
+            await self._bus.publish_event(conversion_event(conversion))
             if conversion.publish_due is not None and conversion.family is not None:
                 await self._wake(conversion)
         finally:

@@ -90,7 +90,7 @@ class Notifications:
         """Hand out facts until cancelled; the bus comes back by itself, so does this loop."""
         while True:
             try:
-                async with self._bus.facts() as facts:
+                async with self._bus.subscribe() as facts:
                     async for fact in facts:
                         self._hand_out(fact)
             except BusUnavailable as error:

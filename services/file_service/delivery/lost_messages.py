@@ -48,7 +48,7 @@ class LostMessages:
 
     async def _woken(self, family: Family | None, lane: Lane | None, *, limit: int) -> list[Conversion]:
         before_ms = self._now_ms() - SETTLED_MS
-        return await self._conversions.woken(family, lane, changed_before_ms=before_ms, limit=limit)
+        return await self._conversions.published(family, lane, changed_before_ms=before_ms, limit=limit)
 
     async def _wake(self, conversion: Conversion) -> bool:
         return await self._conversions.apply(republish_now(conversion, now_ms=self._now_ms())) is not None

@@ -9,9 +9,9 @@ import msgspec
 import structlog
 
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import cancel_waiting, published, put_off
+from converto_core.conversion.transitions import cancel_waiting, published, schedule_publish
 from converto_core.errors import BusUnavailable
-from converto_core.events import conversion_created, fact
+from converto_core.events import conversion_created, conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
@@ -69,7 +69,7 @@ class Outbox:
         if conversion.cancel_requested:
             return await self._cancel(conversion)
         if conversion.wait_ms:
-            change = put_off(conversion, due_ms=self._now_ms() + conversion.wait_ms)
+            change = schedule_publish(conversion, due_ms=self._now_ms() + conversion.wait_ms)
             return await self._conversions.apply(change) is not None
         try:
             await self._bus.publish(conversion_created(conversion))
@@ -87,7 +87,7 @@ class Outbox:
         change = cancel_waiting(conversion.id, owner=conversion.owner, now_ms=self._now_ms())
         after = await self._conversions.apply(change)
         if after is not None:
-            await self._bus.announce(fact(after))
+            await self._bus.publish_event(conversion_event(after))
         return after is not None
 
     def _postpone(self, conversion: Conversion) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import cancel_running, fail, worker_lost
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change, cancel_running, fail, lost
-from converto_core.events import fact
+from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 from converto_infra.metrics import REAPED
@@ -79,7 +80,7 @@ class Reaper:
             return False  # it beat in the last moment, ended, or another reaper was quicker
         log.warning("conversion.reaped", conversion_id=after.id, worker=conversion.worker, status=after.status.value)
         REAPED.labels(after.status.value).inc()
-        await self._bus.announce(fact(after))
+        await self._bus.publish_event(conversion_event(after))
         return True
 
     def _verdict(self, conversion: Conversion) -> Change:
@@ -88,7 +89,7 @@ class Reaper:
             return cancel_running(conversion, now_ms=now_ms, beat_seen=conversion.beat)
         losses = conversion.lost + 1
         if losses < self._max_lost:
-            return lost(conversion, now_ms=now_ms)
+            return worker_lost(conversion, now_ms=now_ms)
         message = (
             f"The worker vanished {losses} times while it converted this file, so it was given up. "
             "The file probably needs more memory than a worker has"

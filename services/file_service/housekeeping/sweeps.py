@@ -88,7 +88,7 @@ class Sweeps:
         )
         self.uploads, self.results, self.workers = (self.retention[name] for name in ("uploads", "results", "workers"))
         self.parking = DeadLetterCollector(
-            stores.parked, stores.conversions, bus, retention_s=settings.parked_retention_s, now_ms=now_ms
+            stores.dead_letters, stores.conversions, bus, retention_s=settings.parked_retention_s, now_ms=now_ms
         )
         self._failing: set[str] = set()
         self._all = self._listed(settings)

@@ -114,7 +114,7 @@ class Idempotency:
 
     async def _give_back(self, claim: RememberedAnswer) -> None:
         try:
-            await self._access.give_answer_back(claim)
+            await self._access.release_answer(claim)
         except DependencyUnavailable:
             self._leave(claim)  # another server takes it over when it is stale
 

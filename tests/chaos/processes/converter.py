@@ -51,7 +51,7 @@ class ChaosConverter:
         if kind_of(content) == "poison":
             self._death.come("poison", run_of(job))
         product = job.folder / "result.json"
-        paths = [self._sandbox.inside(job.folder, path) for path in (job.source, product)]
+        paths = [self._sandbox.path_inside(job.folder, path) for path in (job.source, product)]
         finished = await self._sandbox.run(
             [os.path.realpath(sys.executable), "-I", "-S", str(ENGINE), *paths],
             folder=job.folder,

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion, HistoryEvent, Status
-from converto_core.conversion.transitions import Change
 from converto_core.events import ConversionCreated
 from tests.chaos.processes.death import Death
 from tests.chaos.report.journal import Journal

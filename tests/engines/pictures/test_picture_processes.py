@@ -13,7 +13,7 @@ from PIL import Image
 from converto_core.errors import EngineError
 from converto_engines.converter import Limits
 from converto_engines.pictures.pictures import Pictures
-from converto_engines.runtime.process import Child, Sandbox
+from converto_engines.runtime.process import ChildProcess, Sandbox
 from tests.engines.conftest import RunJob, until
 from tests.engines.pictures.small_pictures import (
     opened,
@@ -26,7 +26,7 @@ async def test_each_picture_has_a_fresh_process_and_folder(
     """Hostile content of one job never meets the content of another."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     pictures = _watched_pictures(sandbox, scratch, started)
 
     for _ in range(3):
@@ -41,7 +41,7 @@ async def test_each_picture_has_a_fresh_process_and_folder(
 async def test_killed_prestarted_process_is_replaced(
     sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
 ) -> None:
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     pictures = _watched_pictures(sandbox, tmp_path, started)
     await run_job(pictures, png, "png", "webp")
     await until(lambda: len(started) == 2)
@@ -57,7 +57,7 @@ async def test_killed_prestarted_process_is_replaced(
 async def test_other_limits_get_a_process_of_their_own(
     sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
 ) -> None:
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     pictures = _watched_pictures(sandbox, tmp_path, started)
     await run_job(pictures, png, "png", "tiff")
 
@@ -68,7 +68,7 @@ async def test_other_limits_get_a_process_of_their_own(
 
 async def test_cancelled_job_ends_its_process(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> None:
     Image.effect_noise((3000, 3000), 60).save(tmp_path / "large.png", compress_level=1)
-    started: list[Child] = []
+    started: list[ChildProcess] = []
     reported = asyncio.Event()
     pictures = _watched_pictures(sandbox, tmp_path, started)
     job = asyncio.create_task(
@@ -84,9 +84,9 @@ async def test_cancelled_job_ends_its_process(sandbox: Sandbox, run_job: RunJob,
     await pictures.aclose()
 
 
-def _watched_pictures(sandbox: Sandbox, scratch: Path, started: list[Child]) -> Pictures:
+def _watched_pictures(sandbox: Sandbox, scratch: Path, started: list[ChildProcess]) -> Pictures:
     class Watched(Sandbox):
-        async def start(self, argv: Sequence[str], **how: Any) -> Child:
+        async def start(self, argv: Sequence[str], **how: Any) -> ChildProcess:
             child = await super().start(argv, **how)
             started.append(child)
             return child

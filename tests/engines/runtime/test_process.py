@@ -14,14 +14,14 @@ import pytest
 
 from converto_core.errors import EngineCrashed, EngineMissing, EngineTimeout, LimitExceeded
 from converto_engines.converter import Limits
-from converto_engines.runtime.process import Finished, Sandbox
+from converto_engines.runtime.process import ProcessResult, Sandbox
 from converto_engines.runtime.process_tree import descendants_of, folder_bytes, usage_of
 
 MIB = 1024**2
 GENEROUS = Limits(wall_s=30, cpu_s=30, memory_bytes=1024 * MIB, file_bytes=64 * MIB)
 OWN_PYTHON = (Path(sys.prefix), Path(sys.base_prefix))
 
-Run = Callable[..., Awaitable[Finished]]
+Run = Callable[..., Awaitable[ProcessResult]]
 
 
 @pytest.fixture(params=["bubblewrap", "seccomp"])
@@ -39,7 +39,7 @@ def run(box: Sandbox, tmp_path: Path) -> Run:
     folder = tmp_path / "job"
     folder.mkdir()
 
-    async def run_in_folder(*argv: str, limits: Limits = GENEROUS, **more: object) -> Finished:
+    async def run_in_folder(*argv: str, limits: Limits = GENEROUS, **more: object) -> ProcessResult:
         return await box.run(argv, folder=folder, limits=limits, **more)  # type: ignore[arg-type]
 
     return run_in_folder
@@ -284,12 +284,12 @@ async def test_files_when_job_folder_is_used_then_names_inside_fit(box: Sandbox,
     folder = tmp_path / "job"
     (folder / "in").write_text("content")
 
-    finished = await run("cp", box.inside(folder, folder / "in"), box.inside(folder, folder / "out"))
+    finished = await run("cp", box.path_inside(folder, folder / "in"), box.path_inside(folder, folder / "out"))
 
     assert finished.exit_code == 0
     assert (folder / "out").read_text() == "content"
     with pytest.raises(ValueError, match="subpath"):
-        box.inside(folder, tmp_path / "elsewhere")
+        box.path_inside(folder, tmp_path / "elsewhere")
 
 
 async def test_temporary_folder_when_run_ends_then_it_is_gone(run: Run, tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ for line in sys.stdin:
 async def test_child_when_asked_twice_then_the_same_process_answers(box: Sandbox, tmp_path: Path) -> None:
     child = await box.start(python(ECHO), folder=tmp_path, limits=GENEROUS)
 
-    answers = [await child.ask({"number": number, "text": "ü" * 70_000}, timeout_s=20) for number in (1, 2)]
+    answers = [await child.request({"number": number, "text": "ü" * 70_000}, timeout_s=20) for number in (1, 2)]
     was_alive, resident = child.is_alive, child.resident_bytes()
     await child.stop()
 
@@ -379,7 +379,7 @@ async def test_child_when_it_dies_then_engine_crashed(box: Sandbox, tmp_path: Pa
     child = await box.start(python(ECHO), folder=tmp_path, limits=GENEROUS)
 
     with pytest.raises(EngineCrashed):
-        await child.ask({"die": True}, timeout_s=20)
+        await child.request({"die": True}, timeout_s=20)
 
     assert not child.is_alive
 
@@ -389,7 +389,7 @@ async def test_child_when_it_is_too_slow_then_engine_timeout_and_it_is_gone(box:
     family = descendants_of(child.pid)
 
     with pytest.raises(EngineTimeout):
-        await child.ask({"sleep": 30}, timeout_s=0.5)
+        await child.request({"sleep": 30}, timeout_s=0.5)
 
     assert not child.is_alive
     assert [pid for pid in family if is_running(pid)] == []
@@ -403,15 +403,15 @@ async def test_child_when_a_question_costs_too_much_then_limit_exceeded(
     limits = Limits(cpu_s=1, memory_bytes=128 * MIB)
 
     with pytest.raises(LimitExceeded, match=words):
-        await child.ask(question, timeout_s=30, limits=limits)
+        await child.request(question, timeout_s=30, limits=limits)
 
     assert not child.is_alive
 
 
 async def test_child_when_asker_is_cancelled_then_child_is_gone(box: Sandbox, tmp_path: Path) -> None:
     child = await box.start(python(ECHO), folder=tmp_path, limits=GENEROUS)
-    await child.ask({}, timeout_s=20)
-    asking = asyncio.create_task(child.ask({"sleep": 30}, timeout_s=60))
+    await child.request({}, timeout_s=20)
+    asking = asyncio.create_task(child.request({"sleep": 30}, timeout_s=60))
     await until(lambda: "asleep" in child.stderr_tail)
     family = descendants_of(child.pid)
 

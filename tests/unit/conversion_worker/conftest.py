@@ -155,7 +155,7 @@ class House:
         return await self.look(record)
 
     async def listen(self) -> None:
-        async with self.bus.facts() as facts:
+        async with self.bus.subscribe() as facts:
             async for fact in facts:
                 self.facts.append(fact)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from converto_core.catalogue import Loss
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
-from converto_core.conversion.transitions import Change
 from converto_core.errors import StoreUnavailable
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product

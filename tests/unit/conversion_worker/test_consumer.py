@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from structlog.typing import EventDict
 
+from converto_core.conversion.processing import claim, complete, worker_lost
 from converto_core.conversion.record import Lane, Status, Step
-from converto_core.conversion.transitions import claim, complete, lost, request_cancel
+from converto_core.conversion.transitions import request_cancel
 from converto_core.errors import BadOptions, CorruptSource, EngineCrashed, EngineTimeout, LimitExceeded
 from converto_core.events import ConversionCreated, conversion_created
 from converto_core.formats import Family
@@ -245,7 +246,7 @@ async def test_slot_when_fenced_then_its_result_is_never_visible(house: House) -
     record = await house.request()
     await house.open_slot()
     await gate.reached.wait()
-    reaped = await house.stores.conversions.apply(lost(await house.look(record), now_ms=1))
+    reaped = await house.stores.conversions.apply(worker_lost(await house.look(record), now_ms=1))
     assert reaped is not None
     other = await house.stores.conversions.apply(claim(record.id, token=reaped.token, worker="other", now_ms=2))
     gate.open.set()
@@ -262,7 +263,7 @@ async def test_slot_when_fenced_while_running_then_the_program_is_ended_at_the_n
     record = await house.request()
     await house.open_slot()
     await house.converter.behaviour.reached.wait()
-    await house.stores.conversions.apply(lost(await house.look(record), now_ms=1))
+    await house.stores.conversions.apply(worker_lost(await house.look(record), now_ms=1))
     await passing(house.clock, lambda: house.converter.cancelled == 1)
 
     assert (await house.look(record)).status is Status.PENDING
@@ -289,7 +290,7 @@ async def test_slot_when_another_worker_completed_meanwhile_then_its_result_stay
     record = await house.request()
     await house.open_slot()
     await gate.reached.wait()
-    reaped = await house.stores.conversions.apply(lost(await house.look(record), now_ms=1))
+    reaped = await house.stores.conversions.apply(worker_lost(await house.look(record), now_ms=1))
     assert reaped is not None
     other = await house.stores.conversions.apply(claim(record.id, token=reaped.token, worker="other", now_ms=2))
     assert other is not None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Status, Step
-from converto_core.conversion.transitions import claim
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.conftest import House

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Appended, Conversion
-from converto_core.conversion.transitions import claim
 from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.conftest import House

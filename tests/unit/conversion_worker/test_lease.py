@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from conversion_worker.slot.lease import Ending, Lease, LeaseEnded, spans
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.transitions import claim
 from converto_core.ids import new_id
 from converto_infra.memory.stores import MemoryEventBus
 from tests.unit.conversion_worker.conftest import SETTINGS
@@ -135,7 +135,7 @@ async def test_lease_when_nothing_is_reported_then_it_beats_within_the_interval(
 
 
 async def test_lease_when_it_beats_then_listeners_are_told(held: Held) -> None:
-    async with held.bus.facts() as facts:
+    async with held.bus.subscribe() as facts:
         lease = await held.begin()
         lease.report(12.0, "opening")
         await passing(held.clock, lambda: held.beats() >= 1)

@@ -8,8 +8,9 @@ import pytest
 from structlog.typing import EventDict
 
 from conversion_worker.single_flight.single_flight import FOLLOW_LONGEST_MS
+from converto_core.conversion.processing import worker_lost
 from converto_core.conversion.record import Appended, Conversion, Lane, Status, Step
-from converto_core.conversion.transitions import cancel_waiting, expire_result, lost, request_cancel, retry
+from converto_core.conversion.transitions import cancel_waiting, expire_result, request_cancel, retry
 from converto_core.errors import CorruptSource, EngineCrashed, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.events import conversion_created
 from converto_core.files.record import FileStatus
@@ -326,7 +327,7 @@ async def test_follower_when_the_leader_vanishes_then_it_looks_for_itself_takes_
     held = await house.look(leader)
     await house.open_slot(healthy)
     follower = await following(house, await house.request())
-    await house.stores.conversions.apply(lost(held, now_ms=house.clock.now_ms()))  # what the reaper does
+    await house.stores.conversions.apply(worker_lost(held, now_ms=house.clock.now_ms()))  # what the reaper does
     house.clock.advance(FOLLOW_LONGEST_MS / 1000)
     house.board.drop(leader.id)
     await outbox(house).sweep()  # makes a date of the follower's wait

@@ -59,4 +59,4 @@ def test_key_when_wrong_or_revoked_then_no_match() -> None:
 def test_answer_when_old_then_given_up(status: int, now_ms: int, stale_before_ms: int, given_up: bool) -> None:
     answer = RememberedAnswer(id="ann:1", body_sha256="", claimed_at=1000, expires_at=2000, status=status)
 
-    assert answer.is_given_up(now_ms=now_ms, stale_before_ms=stale_before_ms) is given_up
+    assert answer.is_abandoned(now_ms=now_ms, stale_before_ms=stale_before_ms) is given_up

@@ -1,4 +1,4 @@
-"""The key of the cache: all that decides about a result changes it and nothing else does; and adopted outputs."""
+"""The cache key: everything that affects a result changes it, and nothing else does; and copies of outputs."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from converto_core.catalogue import Offer
-from converto_core.conversion.cache_key import CacheEntry, adopted, cache_key, has_result
+from converto_core.conversion.cache_key import CacheEntry, cache_key, copied_outputs, has_result
 from converto_core.conversion.record import Status, Step
 from converto_core.formats import Family
-from converto_core.object_keys import OutputPlace, place_of
+from converto_core.object_keys import OutputKey, parse_key
 from tests.contract.samples import NOW_MS, OUTPUT, a_conversion, a_pending_conversion, a_running_conversion
 
 CONTENT = "a" * 64
@@ -113,7 +113,7 @@ def test_adopted_when_copied_then_own_keys_own_names_and_the_same_bytes() -> Non
     pages = [msgspec.structs.replace(OUTPUT, key=f"t/bob/out/9/1/page-{n:05d}.png", page=n) for n in range(1, 13)]
     own = a_conversion(filename="Plan B.pptx", target_format="png", token=4)
 
-    first, again = adopted(own, pages), adopted(own, pages)
+    first, again = copied_outputs(own, pages), copied_outputs(own, pages)
 
     assert [output.filename for output in first][:2] == ["Plan B-01.png", "Plan B-02.png"]
     assert [output.page for output in first] == list(range(1, 13))
@@ -127,6 +127,6 @@ def test_adopted_when_housekeeping_reads_the_key_then_it_knows_whose_it_is_and_u
     """I10: otherwise an orphaned copy stays for ever, and a copy under a newer token goes with what is older."""
     own = a_conversion(token=4)
 
-    (copied,) = adopted(own, [OUTPUT])
+    (copied,) = copied_outputs(own, [OUTPUT])
 
-    assert place_of(copied.key) == OutputPlace(owner="ann", conversion_id=own.id, token=4)
+    assert parse_key(copied.key) == OutputKey(owner="ann", conversion_id=own.id, token=4)

@@ -14,13 +14,13 @@ from converto_core.dead_letters import (
     DeadLetteredMessage,
     Reason,
     conversion_id_in,
-    parked,
+    dead_letter_record,
 )
 from converto_core.events import encode
 from converto_core.ids import new_id
-from tests.contract.samples import NOW_MS, a_fact, a_pending_conversion, a_wakeup
+from tests.contract.samples import NOW_MS, a_message, a_pending_conversion, an_event
 
-WAKEUP = encode(a_wakeup("one", token=3))
+WAKEUP = encode(a_message("one", token=3))
 
 
 def a_letter(body: bytes = b"rubbish", **fields: Any) -> DeadLetteredMessage:
@@ -35,7 +35,7 @@ def a_letter(body: bytes = b"rubbish", **fields: Any) -> DeadLetteredMessage:
 
 
 def stored(body: bytes, **fields: Any) -> DeadLetter:
-    return parked(a_letter(body, **fields), None, now_ms=NOW_MS + 5)
+    return dead_letter_record(a_letter(body, **fields), None, now_ms=NOW_MS + 5)
 
 
 def test_id_when_the_same_letter_comes_again_then_the_same_and_sorts_by_time() -> None:
@@ -61,14 +61,14 @@ def test_id_when_anything_differs_then_another(other: dict[str, Any]) -> None:
     [
         (b"rubbish", "rejected", Reason.UNREADABLE, "cannot be read: not an event"),
         (b"rubbish", "delivery_limit", Reason.UNREADABLE, "cannot be read"),
-        (encode(msgspec.structs.replace(a_wakeup("one"), v=99)), "rejected", Reason.UNREADABLE, "version 99 is newer"),
+        (encode(msgspec.structs.replace(a_message("one"), v=99)), "rejected", Reason.UNREADABLE, "version 99 is newer"),
         (WAKEUP, "rejected", Reason.REJECTED, "rejected it"),
-        (encode(a_fact("one")), "rejected", Reason.REJECTED, "not a wake-up"),
+        (encode(an_event("one")), "rejected", Reason.REJECTED, "not a message for workers"),
         (WAKEUP, "delivery_limit", Reason.DELIVERY_LIMIT, "delivered 21 times"),
         (WAKEUP, "expired", Reason.EXPIRED, "longer than"),
-        (WAKEUP, "maxlen", Reason.MAXLEN, "more messages"),
-        (WAKEUP, "invented_later", Reason.UNKNOWN, "did not say"),
-        (WAKEUP, None, Reason.UNKNOWN, "did not say"),
+        (WAKEUP, "maxlen", Reason.MAXLEN, "exceeded the maximum length"),
+        (WAKEUP, "invented_later", Reason.UNKNOWN, "did not report a reason"),
+        (WAKEUP, None, Reason.UNKNOWN, "did not report a reason"),
     ],
 )
 def test_reason_when_set_aside_then_said_in_a_word_and_in_a_sentence(
@@ -134,7 +134,7 @@ def test_conversion_when_known_then_its_status_token_and_last_error_are_kept() -
         id=new_id(), token=3, errors=(Attempt(attempt=1, code="engine_crashed", message="It crashed", at=NOW_MS),)
     )
 
-    record = parked(a_letter(encode(a_wakeup(waiting.id, token=3))), waiting, now_ms=NOW_MS)
+    record = dead_letter_record(a_letter(encode(a_message(waiting.id, token=3))), waiting, now_ms=NOW_MS)
 
     assert (record.status, record.token, record.wakeup_token) == (Status.PENDING, 3, 3)
     assert (record.error_code, record.error_message) == ("engine_crashed", "It crashed")

@@ -9,24 +9,24 @@ from converto_core.events import (
     ConversionCreated,
     UnreadableEvent,
     conversion_created,
+    conversion_event,
     decode,
     encode,
-    fact,
     queue_name,
 )
 from converto_core.formats import Family
-from tests.contract.samples import a_conversion, a_fact, a_pending_conversion, a_running_conversion, a_wakeup
+from tests.contract.samples import a_conversion, a_message, a_pending_conversion, a_running_conversion, an_event
 
 
-@pytest.mark.parametrize("event", [a_wakeup("one", token=3), a_fact("one", percent=12.5)])
+@pytest.mark.parametrize("event", [a_message("one", token=3), an_event("one", percent=12.5)])
 def test_event_when_encoded_and_decoded_then_the_same(event: ConversionCreated) -> None:
     assert decode(encode(event)) == event
 
 
 def test_event_when_a_newer_version_added_a_field_then_still_read() -> None:
-    body = encode(a_wakeup("one")).replace(b'"token":0', b'"token":0,"invented_later":[1]')
+    body = encode(a_message("one")).replace(b'"token":0', b'"token":0,"invented_later":[1]')
 
-    assert decode(body) == a_wakeup("one")
+    assert decode(body) == a_message("one")
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_event_when_a_newer_version_added_a_field_then_still_read() -> None:
         b'{"type":"conversion_created","id":"x"}',
         b'{"type":"conversion_created","id":"x","token":"1","family":"office","lane":"normal"}',
         b'{"type":"conversion_created","id":"x","token":1,"family":"opera","lane":"normal"}',
-        encode(msgspec.structs.replace(a_wakeup("one"), v=2)),
-        encode(a_wakeup("one", token=-1)),
-        encode(a_wakeup("one", token=2**64)),
-        encode(a_wakeup("x" * 65)),
-        encode(a_wakeup("one"))[:-1] + b',"invented_later":' + b"[" * 100_000,
+        encode(msgspec.structs.replace(a_message("one"), v=2)),
+        encode(a_message("one", token=-1)),
+        encode(a_message("one", token=2**64)),
+        encode(a_message("x" * 65)),
+        encode(a_message("one"))[:-1] + b',"invented_later":' + b"[" * 100_000,
     ],
 )
 def test_body_when_not_an_event_we_know_then_unreadable(body: bytes) -> None:
@@ -71,7 +71,7 @@ def test_wakeup_when_there_is_no_plan_then_refused() -> None:
 
 @pytest.mark.parametrize("status", Status)
 def test_fact_when_made_then_its_key_tells_the_status_and_is_listened_to(status: Status) -> None:
-    event = fact(a_running_conversion(status=status, stage="converting", client_id="pi"))
+    event = conversion_event(a_running_conversion(status=status, stage="converting", client_id="pi"))
 
     assert event.routing_key in EVENT_KEYS
     assert (event.status, event.stage, event.client_id) == (status, "converting", "pi")

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converto_core.conversion import transitions as changes
-from converto_core.conversion.record import TERMINAL, TRANSITIONS, Conversion, Lane, Status, readable_name
-from converto_core.conversion.transitions import AT_ONCE_MS, Change, transition
+from converto_core.conversion import processing, transitions
+from converto_core.conversion.change import Change
+from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status, readable_name
+from converto_core.conversion.transitions import AT_ONCE_MS, TRANSITIONS, transition
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
 from converto_core.object_keys import output_key
@@ -75,7 +76,7 @@ async def test_confirm_when_the_bytes_are_there_then_pending_and_due_at_once() -
     start = a_conversion()
 
     done = await after(
-        start, changes.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS + 5)
+        start, transitions.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS + 5)
     )
 
     assert (done.status, done.publish_due, done.source_format) == (Status.PENDING, NOW_MS + 5, "pptx")
@@ -85,7 +86,7 @@ async def test_confirm_when_the_bytes_are_there_then_pending_and_due_at_once() -
 async def test_confirm_when_repeated_then_changes_nothing() -> None:
     start = a_pending_conversion()
 
-    change = changes.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
+    change = transitions.confirm(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
 
     assert await applied(start, change) is None
 
@@ -96,7 +97,7 @@ async def test_refuse_when_the_file_is_unfit_then_failed_with_code_and_message()
 
     done = await after(
         start,
-        changes.refuse(start, code="source_type_mismatch", message="Not a deck", now_ms=NOW_MS, source_format=None),
+        transitions.refuse(start, code="source_type_mismatch", message="Not a deck", now_ms=NOW_MS, source_format=None),
     )
 
     assert (done.status, done.error_code, done.error_message) == (Status.FAILED, "source_type_mismatch", "Not a deck")
@@ -104,13 +105,13 @@ async def test_refuse_when_the_file_is_unfit_then_failed_with_code_and_message()
 
 
 async def test_expire_upload_when_nothing_came_then_expired() -> None:
-    done = await after(start := a_conversion(), changes.expire_upload(start, now_ms=NOW_MS))
+    done = await after(start := a_conversion(), transitions.expire_upload(start, now_ms=NOW_MS))
 
     assert (done.status, done.error_code) == (Status.EXPIRED, "upload_abandoned")
 
 
 async def test_published_when_confirmed_then_due_later_and_counted() -> None:
-    done = await after(start := a_pending_conversion(), changes.published(start, next_due_ms=NOW_MS + 60_000))
+    done = await after(start := a_pending_conversion(), transitions.published(start, next_due_ms=NOW_MS + 60_000))
 
     assert (done.status, done.publish_due, done.published) == (Status.PENDING, NOW_MS + 60_000, 1)
 
@@ -119,12 +120,14 @@ async def test_published_when_someone_else_was_faster_then_nothing_changes() -> 
     start = a_pending_conversion()
     seen_earlier = msgspec.structs.replace(start, publish_due=NOW_MS - 1)
 
-    assert await applied(start, changes.published(seen_earlier, next_due_ms=NOW_MS + 1)) is None
+    assert await applied(start, transitions.published(seen_earlier, next_due_ms=NOW_MS + 1)) is None
 
 
 async def test_claim_when_pending_then_processing_with_a_new_token() -> None:
     """I4: `processing` and its start time are stored before the work starts."""
-    done = await after(start := a_pending_conversion(), changes.claim(start.id, token=0, worker="w", now_ms=NOW_MS + 9))
+    done = await after(
+        start := a_pending_conversion(), processing.claim(start.id, token=0, worker="w", now_ms=NOW_MS + 9)
+    )
 
     assert (done.status, done.worker, done.started_at) == (Status.PROCESSING, "w", NOW_MS + 9)
     assert (done.token, done.attempt, done.beat, done.publish_due) == (1, 1, 1, None)
@@ -134,14 +137,14 @@ async def test_claim_when_pending_then_processing_with_a_new_token() -> None:
 async def test_claim_when_stale_or_cancelled_then_refused(fields: dict[str, Any]) -> None:
     start = a_pending_conversion(**fields)
 
-    assert await applied(start, changes.claim(start.id, token=0, worker="w", now_ms=NOW_MS)) is None
+    assert await applied(start, processing.claim(start.id, token=0, worker="w", now_ms=NOW_MS)) is None
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(-5.0, 20.0), (10.0, 20.0), (30.0, 30.0), (140.0, 100.0)])
 async def test_beat_when_it_tells_a_percent_then_kept_in_range_and_never_back(percent: float, expected: float) -> None:
     start = a_running_conversion(percent=20.0, stage="converting")
 
-    done = await after(start, changes.beat(start.id, token=1, now_ms=NOW_MS, percent=percent))
+    done = await after(start, processing.beat(start.id, token=1, now_ms=NOW_MS, percent=percent))
 
     assert (done.percent, done.beat, done.stage) == (expected, 2, "converting")
 
@@ -150,7 +153,7 @@ async def test_complete_when_the_token_holds_then_outputs_are_visible() -> None:
     start = a_running_conversion(cancel_requested=True, error_code="old", error_message="old")
 
     done = await after(
-        start, changes.complete(start, outputs=(OUTPUT,), engine_versions={"lo": "7"}, now_ms=NOW_MS + 1)
+        start, processing.complete(start, outputs=(OUTPUT,), engine_versions={"lo": "7"}, now_ms=NOW_MS + 1)
     )
 
     assert (done.status, done.outputs, done.percent) == (Status.COMPLETED, (OUTPUT,), 100.0)
@@ -162,14 +165,16 @@ async def test_complete_when_fenced_then_refused() -> None:
     start = a_running_conversion(token=3)
     zombie = msgspec.structs.replace(start, token=2)
 
-    assert await applied(start, changes.complete(zombie, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS)) is None
+    assert (
+        await applied(start, processing.complete(zombie, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS)) is None
+    )
 
 
 async def test_fail_when_given_up_then_every_attempt_is_listed() -> None:
     """M4: a record lists its errors."""
     start = a_running_conversion(attempt=2)
 
-    done = await after(start, changes.fail(start, code="engine_crashed", message="Crashed", now_ms=NOW_MS))
+    done = await after(start, processing.fail(start, code="engine_crashed", message="Crashed", now_ms=NOW_MS))
 
     assert (done.status, done.error_code, done.errors[-1].attempt) == (Status.FAILED, "engine_crashed", 2)
     assert done.errors[-1].worker == "w1"
@@ -179,7 +184,7 @@ async def test_try_again_when_the_engine_failed_then_pending_with_a_wait() -> No
     start = a_running_conversion()
 
     done = await after(
-        start, changes.try_again(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=NOW_MS)
+        start, processing.retry_later(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=NOW_MS)
     )
 
     assert (done.status, done.wait_ms, done.attempt) == (Status.PENDING, 10_000, 1)
@@ -190,9 +195,9 @@ async def test_worker_when_its_clock_is_ahead_then_no_date_of_its_own_delays_a_c
     """Promise 3: found by the chaos suite with a worker whose clock was an hour ahead."""
     start, ahead_ms = a_running_conversion(), NOW_MS + 3_600_000
     given_up = await after(
-        start, changes.try_again(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=ahead_ms)
+        start, processing.retry_later(start, code="engine_crashed", message="x", wait_ms=10_000, now_ms=ahead_ms)
     )
-    handed_back = await after(start, changes.hand_back(start, now_ms=ahead_ms))
+    handed_back = await after(start, processing.hand_back(start, now_ms=ahead_ms))
 
     assert given_up.publish_due is not None
     assert given_up.publish_due <= NOW_MS
@@ -204,21 +209,21 @@ async def test_worker_when_its_clock_is_ahead_then_no_date_of_its_own_delays_a_c
 async def test_claim_when_it_came_before_the_wait_was_over_then_no_wait_is_left() -> None:
     start = a_running_conversion(status=Status.PENDING, publish_due=0, wait_ms=10_000)
 
-    done = await after(start, changes.claim(start.id, token=start.token, worker="w2", now_ms=NOW_MS))
+    done = await after(start, processing.claim(start.id, token=start.token, worker="w2", now_ms=NOW_MS))
 
     assert done.wait_ms is None
 
 
 @pytest.mark.parametrize(("lane", "expected"), [(Lane.BULK, Lane.HIGH), (Lane.QUARANTINE, Lane.QUARANTINE)])
 async def test_hand_back_when_a_worker_stops_then_not_charged_and_soon_again(lane: Lane, expected: Lane) -> None:
-    done = await after(start := a_running_conversion(lane=lane), changes.hand_back(start, now_ms=NOW_MS))
+    done = await after(start := a_running_conversion(lane=lane), processing.hand_back(start, now_ms=NOW_MS))
 
     assert (done.status, done.attempt, done.lost, done.lane) == (Status.PENDING, 0, 0, expected)
 
 
 @pytest.mark.parametrize(("lost", "lane"), [(0, Lane.HIGH), (1, Lane.QUARANTINE), (4, Lane.QUARANTINE)])
 async def test_lost_when_a_worker_vanished_then_counted_apart_and_later_alone(lost: int, lane: Lane) -> None:
-    done = await after(start := a_running_conversion(lost=lost), changes.lost(start, now_ms=NOW_MS))
+    done = await after(start := a_running_conversion(lost=lost), processing.worker_lost(start, now_ms=NOW_MS))
 
     assert (done.status, done.attempt, done.lost, done.lane) == (Status.PENDING, 0, lost + 1, lane)
 
@@ -227,7 +232,7 @@ async def test_lost_when_a_beat_came_meanwhile_then_the_worker_keeps_it() -> Non
     start = a_running_conversion(beat=8)
     seen_earlier = msgspec.structs.replace(start, beat=7)
 
-    assert await applied(start, changes.lost(seen_earlier, now_ms=NOW_MS)) is None
+    assert await applied(start, processing.worker_lost(seen_earlier, now_ms=NOW_MS)) is None
 
 
 @pytest.mark.parametrize("lane", list(Lane))
@@ -235,7 +240,7 @@ async def test_follow_when_another_one_makes_the_same_then_it_waits_and_nothing_
     """I8: neither attempts nor losses, and the lane stays."""
     start = a_running_conversion(attempt=2, lost=1, lane=lane)
 
-    done = await after(start, changes.follow(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
+    done = await after(start, processing.wait_for_leader(start, cache_key="k", wait_ms=9, now_ms=NOW_MS))
 
     assert (done.status, done.waits_for, done.publish_due) == (Status.PENDING, "k", AT_ONCE_MS)
     assert (done.attempt, done.lost, done.lane, done.worker) == (1, 1, lane, None)
@@ -244,7 +249,7 @@ async def test_follow_when_another_one_makes_the_same_then_it_waits_and_nothing_
 async def test_followed_when_it_runs_then_counted_and_when_it_has_ended_then_refused() -> None:
     """Whoever writes last knows of the other one."""
     start = a_running_conversion()
-    change = changes.followed(start.id, token=1)
+    change = processing.add_waiter(start.id, token=1)
 
     assert (await after(start, change)).followers == 1
     for fields in ({"status": Status.COMPLETED}, {"token": 2}, {"status": Status.PENDING}):
@@ -255,7 +260,7 @@ async def test_followed_when_it_runs_then_counted_and_when_it_has_ended_then_ref
 async def test_wake_when_the_wait_is_over_then_due_and_in_front(lane: Lane, expected: Lane) -> None:
     start = a_pending_conversion(waits_for="k", publish_due=NOW_MS + 60_000, lane=lane)
 
-    done = await after(start, changes.wake(start, wait_ms=9, now_ms=NOW_MS))
+    done = await after(start, transitions.end_wait(start, wait_ms=9, now_ms=NOW_MS))
 
     assert (done.status, done.waits_for, done.lane) == (Status.PENDING, "k", expected)
     assert (done.publish_due, done.wait_ms) == (AT_ONCE_MS, 9)
@@ -265,7 +270,7 @@ async def test_wake_when_the_wait_is_over_then_due_and_in_front(lane: Lane, expe
 async def test_wake_when_it_does_not_wait_like_that_any_more_then_refused(fields: dict[str, Any]) -> None:
     start = a_pending_conversion(waits_for="k")
 
-    change = changes.wake(start, wait_ms=9, now_ms=NOW_MS)
+    change = transitions.end_wait(start, wait_ms=9, now_ms=NOW_MS)
 
     assert await applied(msgspec.structs.replace(start, **fields), change) is None
 
@@ -277,7 +282,7 @@ async def test_complete_from_cache_when_the_same_was_made_then_completed_without
         status=Status.COMPLETED, cache_key="k", source_sha256="a", notes=("n",), engine_versions={"lo": "7"}
     )
 
-    change = changes.complete_from_cache(
+    change = transitions.complete_from_cache(
         start, source_format="pptx", plan=PLAN, family=Family.OFFICE, outputs=(OUTPUT,), made=made, now_ms=NOW_MS + 1
     )
     done = await after(start, change)
@@ -292,21 +297,21 @@ async def test_complete_from_cache_when_the_same_was_made_then_completed_without
 async def test_failure_when_hopeless_then_it_says_so_until_the_user_tries_again() -> None:
     start = a_running_conversion(waits_for="k", cached_from="x")
 
-    failed = await after(start, changes.fail(start, code="c", message="m", now_ms=NOW_MS, is_hopeless=True))
+    failed = await after(start, processing.fail(start, code="c", message="m", now_ms=NOW_MS, is_hopeless=True))
     again = await after(
-        failed, changes.retry(failed, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
+        failed, transitions.retry(failed, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
     )
 
     assert (failed.is_hopeless, failed.waits_for) == (True, None)
     assert (again.is_hopeless, again.waits_for, again.cached_from) == (False, None, None)
 
 
-@pytest.mark.parametrize("ends", [changes.try_again, changes.complete], ids=["try again", "complete"])
+@pytest.mark.parametrize("ends", [processing.retry_later, processing.complete], ids=["retry later", "complete"])
 async def test_follower_when_it_ran_by_itself_then_it_waits_for_nobody(ends: Any) -> None:
     """Otherwise the end of another one would cut short its pause before the next attempt."""
     start = a_running_conversion(waits_for="k")
     fields: dict[str, Any] = {"code": "c", "message": "m", "wait_ms": 9}
-    if ends is changes.complete:
+    if ends is processing.complete:
         fields = {"outputs": (OUTPUT,), "engine_versions": {}}
 
     assert (await after(start, ends(start, now_ms=NOW_MS, **fields))).waits_for is None
@@ -315,18 +320,18 @@ async def test_follower_when_it_ran_by_itself_then_it_waits_for_nobody(ends: Any
 async def test_cancel_when_waiting_then_at_once_and_only_by_its_owner() -> None:
     start = a_pending_conversion()
 
-    assert await applied(start, changes.cancel_waiting(start.id, owner="bob", now_ms=NOW_MS)) is None
-    done = await after(start, changes.cancel_waiting(start.id, owner="ann", now_ms=NOW_MS))
+    assert await applied(start, transitions.cancel_waiting(start.id, owner="bob", now_ms=NOW_MS)) is None
+    done = await after(start, transitions.cancel_waiting(start.id, owner="ann", now_ms=NOW_MS))
     assert (done.status, done.publish_due) == (Status.CANCELLED, None)
 
 
 async def test_cancel_when_running_then_flagged_first_and_cancelled_by_the_worker() -> None:
     start = a_running_conversion()
 
-    flagged = await after(start, changes.request_cancel(start.id, owner="ann", now_ms=NOW_MS))
+    flagged = await after(start, transitions.request_cancel(start.id, owner="ann", now_ms=NOW_MS))
     assert (flagged.status, flagged.cancel_requested) == (Status.PROCESSING, True)
 
-    done = await after(flagged, changes.cancel_running(flagged, now_ms=NOW_MS, beat_seen=1))
+    done = await after(flagged, processing.cancel_running(flagged, now_ms=NOW_MS, beat_seen=1))
     assert (done.status, done.cancel_requested, done.worker) == (Status.CANCELLED, False, None)
 
 
@@ -335,7 +340,7 @@ async def test_retry_when_ended_badly_then_counters_start_anew_and_the_token_sta
     start = a_running_conversion(status=status, token=4, attempt=3, lost=2, lane=Lane.QUARANTINE, error_code="x")
 
     done = await after(
-        start, changes.retry(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
+        start, transitions.retry(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
     )
 
     assert (done.status, done.token, done.attempt, done.lost) == (Status.PENDING, 4, 0, 0)
@@ -345,7 +350,7 @@ async def test_retry_when_ended_badly_then_counters_start_anew_and_the_token_sta
 async def test_expire_result_when_retention_is_over_then_nothing_can_be_downloaded() -> None:
     start = a_running_conversion(status=Status.COMPLETED, outputs=(OUTPUT,))
 
-    done = await after(start, changes.expire_result(start, now_ms=NOW_MS))
+    done = await after(start, transitions.expire_result(start, now_ms=NOW_MS))
 
     assert (done.status, done.outputs) == (Status.EXPIRED, ())
 
@@ -422,16 +427,16 @@ async def test_interleaving_when_workers_act_on_what_they_last_saw_then_one_hold
 def change_for(name: str, view: Conversion, actor: int, current: Conversion) -> Change:
     """What an actor does: workers by their old view, claimers, the reaper and the user by the present record."""
     by_view: dict[str, Change] = {
-        "beat": changes.beat(view.id, token=view.token, now_ms=NOW_MS, percent=50),
-        "complete": changes.complete(view, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS),
-        "fail": changes.fail(view, code="x", message="x", now_ms=NOW_MS),
-        "try_again": changes.try_again(view, code="x", message="x", wait_ms=5, now_ms=NOW_MS),
-        "hand_back": changes.hand_back(view, now_ms=NOW_MS),
-        "follow": changes.follow(view, cache_key="k", wait_ms=9, now_ms=NOW_MS),
-        "wake": changes.wake(current, wait_ms=9, now_ms=NOW_MS),
-        "claim": changes.claim(current.id, token=current.token, worker=f"w{actor}", now_ms=NOW_MS),
-        "lost": changes.lost(current, now_ms=NOW_MS),
-        "cancel": changes.cancel_waiting(current.id, owner="ann", now_ms=NOW_MS),
-        "retry": changes.retry(current, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS),
+        "beat": processing.beat(view.id, token=view.token, now_ms=NOW_MS, percent=50),
+        "complete": processing.complete(view, outputs=(OUTPUT,), engine_versions={}, now_ms=NOW_MS),
+        "fail": processing.fail(view, code="x", message="x", now_ms=NOW_MS),
+        "try_again": processing.retry_later(view, code="x", message="x", wait_ms=5, now_ms=NOW_MS),
+        "hand_back": processing.hand_back(view, now_ms=NOW_MS),
+        "follow": processing.wait_for_leader(view, cache_key="k", wait_ms=9, now_ms=NOW_MS),
+        "wake": transitions.end_wait(current, wait_ms=9, now_ms=NOW_MS),
+        "claim": processing.claim(current.id, token=current.token, worker=f"w{actor}", now_ms=NOW_MS),
+        "lost": processing.worker_lost(current, now_ms=NOW_MS),
+        "cancel": transitions.cancel_waiting(current.id, owner="ann", now_ms=NOW_MS),
+        "retry": transitions.retry(current, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS),
     }
     return by_view[name]

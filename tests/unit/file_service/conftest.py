@@ -16,8 +16,9 @@ from litestar import Litestar
 
 from converto_core.access import ApiKey, hash_secret, new_key_text, split_key_text
 from converto_core.catalogue import Offer, Slot, Worker
+from converto_core.conversion.change import Change
+from converto_core.conversion.processing import claim, complete
 from converto_core.conversion.record import Conversion, Output
-from converto_core.conversion.transitions import Change, claim, complete
 from converto_core.formats import Family
 from converto_core.ids import now_ms
 from converto_core.object_keys import output_key
@@ -138,7 +139,7 @@ class World:
     def parking(self) -> DeadLetterCollector:
         """The sweep that stores dead letters."""
         return DeadLetterCollector(
-            self.stores.parked, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms
+            self.stores.dead_letters, self.stores.conversions, self.bus, retention_s=3600, now_ms=now_ms
         )
 
     async def put_worker(self, *slots: Slot) -> None:

@@ -8,7 +8,7 @@ from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.formats import Family
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
-from tests.contract.samples import a_conversion, a_fact, a_file, a_wakeup
+from tests.contract.samples import a_conversion, a_file, a_message, an_event
 
 
 async def test_stores_when_away_then_every_store_is_and_comes_back_with_its_records() -> None:
@@ -23,7 +23,7 @@ async def test_stores_when_away_then_every_store_is_and_comes_back_with_its_reco
         stores.files.insert(a_file()),
         stores.workers.seen_since(0),
         stores.access.get_key("k"),
-        stores.parked.get("m"),
+        stores.dead_letters.get("m"),
     ):
         with pytest.raises(StoreUnavailable):
             await call
@@ -71,12 +71,12 @@ async def test_put_when_the_sha256_differs_then_refused_as_s3_does() -> None:
 
 async def test_bus_when_away_then_publishing_fails_and_a_slot_goes_on_afterwards() -> None:
     bus = MemoryEventBus()
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
     bus.is_away = True
 
     with pytest.raises(BusUnavailable):
-        await bus.publish(a_wakeup("two"))
-    await bus.announce(a_fact("one"))
+        await bus.publish(a_message("two"))
+    await bus.publish_event(an_event("one"))
     async with bus.open_slot([Family.OFFICE]) as slot:
         waiting = asyncio.create_task(slot.next())
         done, _ = await asyncio.wait({waiting}, timeout=0.01)
@@ -93,12 +93,12 @@ async def test_bus_when_a_queue_is_dropped_then_publishing_to_it_fails() -> None
     bus.drop_queue(Family.OFFICE, Lane.NORMAL)
 
     with pytest.raises(BusUnavailable):
-        await bus.publish(a_wakeup("one"))
+        await bus.publish(a_message("one"))
 
 
 async def test_bus_when_purged_then_nothing_waits() -> None:
     bus = MemoryEventBus()
-    await bus.publish(a_wakeup("one"))
+    await bus.publish(a_message("one"))
     assert bus.waiting(Family.OFFICE, Lane.NORMAL) == 1
 
     bus.purge()

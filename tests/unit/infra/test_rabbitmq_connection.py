@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from converto_infra.rabbitmq.connection import Link, Topology
+from converto_infra.rabbitmq.connection import Connection
+from converto_infra.rabbitmq.topology import Topology
 from converto_infra.settings import Settings
 
 
 async def test_link_when_the_driver_swallows_a_cancellation_then_it_is_delivered_all_the_same() -> None:
-    link, asked = Link(Settings(), Topology(), purpose="consume"), asyncio.Event()
+    connection, asked = Connection(Settings(), Topology(), purpose="consume"), asyncio.Event()
 
     async def answer_instead_of_ending() -> str:
         asked.set()
@@ -19,7 +20,7 @@ async def test_link_when_the_driver_swallows_a_cancellation_then_it_is_delivered
             return "an answer"
         return "never"
 
-    running = asyncio.create_task(link.run(answer_instead_of_ending))
+    running = asyncio.create_task(connection.run(answer_instead_of_ending))
     async with asyncio.timeout(5):
         await asked.wait()
     running.cancel()

@@ -1,6 +1,6 @@
-"""The real actors, each as a process that can be frozen, killed and cut off: file service, housekeeping, workers.
+"""File service, housekeeper and worker as processes that a test can freeze, kill and cut off.
 
-They run the code that ships. Only the converting itself is played: an engine does what the test tells it.
+They run the production code. Only the conversion itself is scripted: an engine does what the test orders.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.worker_registry import RunningJobs
+from converto_core.conversion.processing import record_source
 from converto_core.conversion.record import Conversion, Lane, Output
-from converto_core.conversion.transitions import know_source
 from converto_core.errors import (
     BusUnavailable,
     ConvertoError,
@@ -35,8 +35,8 @@ from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, Memo
 from converto_infra.settings import Settings
 from file_service.housekeeping.sweeps import Sweep, Sweeps
 from file_service.wiring import Wiring, build_wiring
-from tests.unit.model.judge import API, HOUSEKEEPER, WORKER
-from tests.unit.model.network import ACTOR, Far, FarBus, FarStores, Line
+from tests.unit.model.links import ACTOR, Link, Remote, RemoteBus, RemoteStores
+from tests.unit.model.reference_model import API, HOUSEKEEPER, WORKER
 from tests.unit.model.stepped_loop import SteppedLoop
 
 GRACE_S = 3.0  # between the two requests to a worker to stop
@@ -57,11 +57,11 @@ class Servers:
     ) -> None:
         self.loop, self.stores, self.objects, self.bus = loop, stores, objects, bus
         self.settings, self.start_ms = settings, start_ms
-        self.complaints: list[str] = []
+        self.violations: list[str] = []
 
 
 class OwnClock(SystemClock):
-    """A process's clocks: neither agrees with anybody else's, and a frozen process does not hear them."""
+    """The clocks of one process: both differ from those of others, and no timer fires while it is frozen."""
 
     def __init__(self, process: "Process", offset_s: float) -> None:
         self._process, self._offset_s = process, offset_s
@@ -84,7 +84,7 @@ class OwnClock(SystemClock):
 
 
 class Process:
-    """Something that runs, with lines of its own to each server."""
+    """A running process with its own link to each server."""
 
     role = ""
 
@@ -92,13 +92,13 @@ class Process:
         self.servers, self.name, self.is_dead = servers, name, False
         self.lease_s = servers.settings.lease_s
         self.clock = OwnClock(self, offset_s)
-        self.database = Line(self, StoreUnavailable)
-        self.broker = Line(self, BusUnavailable)
-        self.storage = Line(self, ObjectStoreUnavailable)
-        self.lines = (self.database, self.broker, self.storage)
-        self.stores: Any = FarStores(servers.stores, self.database)
-        self.objects: Any = Far(servers.objects, self.storage)
-        self.bus: Any = FarBus(servers.bus, self.broker)
+        self.database = Link(self, StoreUnavailable)
+        self.broker = Link(self, BusUnavailable)
+        self.storage = Link(self, ObjectStoreUnavailable)
+        self.links = (self.database, self.broker, self.storage)
+        self.stores: Any = RemoteStores(servers.stores, self.database)
+        self.objects: Any = Remote(servers.objects, self.storage)
+        self.bus: Any = RemoteBus(servers.bus, self.broker)
         self._awake = asyncio.Event()
         self._awake.set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -111,11 +111,11 @@ class Process:
         return not self._awake.is_set()
 
     def freeze(self) -> None:
-        """As SIGSTOP does: time goes on, the process does not notice."""
+        """Like SIGSTOP: time goes on and the process does not notice."""
         self._awake.clear()
 
     def thaw(self) -> None:
-        """As SIGCONT does."""
+        """Like SIGCONT."""
         self._awake.set()
 
     async def awake(self) -> None:
@@ -123,7 +123,7 @@ class Process:
             await self._awake.wait()
 
     def kill(self) -> None:
-        """Nothing it does from now on reaches any server."""
+        """From now on, nothing it does reaches a server."""
         self.is_dead = True
         self.thaw()
         for task in self._tasks:
@@ -140,11 +140,11 @@ class Process:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and not self.is_dead and (error := task.exception()) is not None:
-            self.servers.complaints.append(f"{self.name} broke: {error!r}")
+            self.servers.violations.append(f"{self.name} raised {error!r}")
 
 
 class Api(Process):
-    """The file service without HTTP: the use cases that its routes call."""
+    """The file service without HTTP: the use cases behind its routes."""
 
     role = API
 
@@ -154,7 +154,7 @@ class Api(Process):
         self.spawn(self.wiring.dispatch.run(asyncio.Event()))
 
     def ask(self, request: Coroutine[Any, Any, Any]) -> None:
-        """A user's request; a refusal is an answer too."""
+        """Handle a user's request; an error response counts as an answer."""
         self.spawn(_answered(request))
 
 
@@ -166,7 +166,7 @@ async def _answered(request: Coroutine[Any, Any, Any]) -> None:
 
 
 class Housekeeper(Process):
-    """All sweeps, each in its own rhythm."""
+    """All sweeps, each at its own interval."""
 
     role = HOUSEKEEPER
 
@@ -192,7 +192,7 @@ class Housekeeper(Process):
             self.spawn(self._repeat(sweeps, sweep))
 
     def nudge(self) -> None:
-        """Sweep now instead of a little later."""
+        """Run all sweeps now."""
         for event in self._nudge.values():
             event.set()
 
@@ -223,7 +223,7 @@ class Engine:
 
 
 class Worker(Process):
-    """One worker with two slots, of which one takes the quarantine lane."""
+    """A worker with two slots, one of which consumes the quarantine lane."""
 
     role = WORKER
 
@@ -232,7 +232,7 @@ class Worker(Process):
     ) -> None:
         super().__init__(servers, name, offset_s=offset_s)
         self.engines: list[Engine] = []
-        self.is_willing = False
+        self.succeeds_always = False
         self.stop = Stop()
         around = WorkerContext(
             worker_id=name,
@@ -251,7 +251,7 @@ class Worker(Process):
             clock=self.clock,
         )
         running = [
-            self.spawn(Slot(around, _PlayedJobs(self), takes_quarantine=number == 0).run()) for number in range(slots)
+            self.spawn(Slot(around, _ScriptedJobs(self), takes_quarantine=number == 0).run()) for number in range(slots)
         ]
         self.spawn(self._live(running, on_end))
 
@@ -260,9 +260,9 @@ class Worker(Process):
         self.stop.stopping.set()
         self.servers.loop.call_later(GRACE_S, self.stop.give_back.set)
 
-    def work_willingly(self) -> None:
-        """Every engine succeeds from now on without being told."""
-        self.is_willing = True
+    def succeed_always(self) -> None:
+        """From now on, every engine succeeds without an order."""
+        self.succeeds_always = True
         for engine in self.engines:
             engine.finish()
 
@@ -271,30 +271,30 @@ class Worker(Process):
         on_end(self)
 
     def at_rest(self) -> None:
-        """A suspect runs alone in its worker."""
-        has_suspect = any(engine.claimed.lane is Lane.QUARANTINE for engine in self.engines)
-        if has_suspect and len(self.engines) > 1:
-            self.servers.complaints.append(f"{self.name} runs a suspect beside others")
+        """Check that a quarantined conversion runs alone in its worker."""
+        has_quarantined = any(engine.claimed.lane is Lane.QUARANTINE for engine in self.engines)
+        if has_quarantined and len(self.engines) > 1:
+            self.servers.violations.append(f"{self.name} runs a quarantined conversion beside others")
 
 
-class _PlayedJobs(JobRunner):
-    """Stands in for the steps of a job: it runs an engine that the test steers, and uploads what it made."""
+class _ScriptedJobs(JobRunner):
+    """Replaces the steps of a job: runs an engine that the test controls, then uploads its output."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
         worker = self._worker
-        patience = DeadlineRetry(worker.clock, seconds=worker.servers.settings.conversion_timeout_s)
+        retry = DeadlineRetry(worker.clock, seconds=worker.servers.settings.conversion_timeout_s)
         engine = Engine(claimed)
         worker.engines.append(engine)
         try:
-            if worker.is_willing:
+            if worker.succeeds_always:
                 engine.finish()
-            known = know_source(claimed, source_sha256="0" * 64, cache_key=None, now_ms=worker.clock.now_ms())
-            await patience.repeat(lambda: worker.stores.conversions.apply(known))
+            known = record_source(claimed, source_sha256="0" * 64, cache_key=None, now_ms=worker.clock.now_ms())
+            await retry.repeat(lambda: worker.stores.conversions.apply(known))
             await self._obey(engine, report)
-            return Finished(outputs=(await self._upload(claimed, patience),), engine_versions={"played": "1"})
+            return Finished(outputs=(await self._upload(claimed, retry),), engine_versions={"scripted": "1"})
         finally:
             worker.engines.remove(engine)
 
@@ -305,9 +305,9 @@ class _PlayedJobs(JobRunner):
                 raise order
             report(order, "converting")
 
-    async def _upload(self, claimed: Conversion, patience: DeadlineRetry) -> Output:
+    async def _upload(self, claimed: Conversion, retry: DeadlineRetry) -> Output:
         key = output_key(claimed, "result.pdf")
-        await patience.repeat(lambda: self._worker.objects.put(key, b"made", content_type="application/pdf"))
+        await retry.repeat(lambda: self._worker.objects.put(key, b"made", content_type="application/pdf"))
         return Output(
             key=key,
             filename="notes.pdf",
@@ -319,7 +319,7 @@ class _PlayedJobs(JobRunner):
 
 
 class _NoFolders(Workspace):
-    """A workspace with all room and no disk."""
+    """A workspace with unlimited room that touches no disk."""
 
     def __init__(self) -> None:
         self.folder = Path("nowhere")
@@ -333,5 +333,5 @@ class _NoFolders(Workspace):
 
 
 def crash() -> EngineError:
-    """What a program does that may succeed the next time."""
+    """An engine failure that a retry may overcome."""
     return EngineError("The program crashed", code="engine_crashed")

@@ -1,4 +1,4 @@
-"""An event loop whose time a test moves: it never waits, and it knows when nothing is left to do. No threads either."""
+"""An event loop in fake time: it never waits, runs no threads, and reports when it is idle."""
 
 import asyncio
 import selectors
@@ -6,31 +6,31 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-MOST_EVENTS = 20_000  # moments within one stretch of time; more means that somebody repeats without waiting
+MOST_EVENTS = 20_000  # timers within one `advance`; more means that some code loops without waiting
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
-    """Runs what is ready, then stands still. `advance` goes from timer to timer, as a simulation of events does."""
+    """Runs what is ready, then stops. `advance` jumps from timer to timer, like a discrete-event simulation."""
 
     def __init__(self) -> None:
-        """Time begins at some moment that is not zero."""
+        """Start at a time other than zero."""
         self._now = 1000.0
         self._never_waits = _NeverWaits(self.stop)
         super().__init__(self._never_waits)
         self.set_default_executor(_Inline())
 
     def time(self) -> float:
-        """Seconds, as far as they were advanced."""
+        """The fake time in seconds."""
         return self._now
 
     def settle(self) -> float | None:
-        """Run until everybody waits; seconds to the next timer, None without any."""
+        """Run until the loop is idle; returns the seconds to the next timer, or None without one."""
         self._never_waits.gap_s = None
         self.run_forever()
         return self._never_waits.gap_s
 
     def advance(self, seconds: float, at_rest: Callable[[], None]) -> None:
-        """Let that much time pass; `at_rest` is called each time when everybody waits."""
+        """Let time pass; `at_rest` is called each time the loop is idle."""
         end = self._now + seconds
         for _ in range(MOST_EVENTS):
             gap_s = self.settle()
@@ -39,16 +39,16 @@ class SteppedLoop(asyncio.SelectorEventLoop):
                 self._now = end
                 return
             self._now += gap_s
-        raise AssertionError(f"more than {MOST_EVENTS} moments within {seconds} s: somebody repeats without waiting")
+        raise AssertionError(f"more than {MOST_EVENTS} timers within {seconds} s: some code loops without waiting")
 
     def jump(self, seconds: float) -> None:
-        """Let all timers of a long stretch ring late and once, as after a machine slept."""
+        """Fire all timers of a long period late and once, as after the machine was suspended."""
         self._now += seconds
         self.settle()
 
 
 class _NeverWaits(selectors.DefaultSelector):
-    """Is asked to wait only when nothing is ready: that is the moment at which the loop rests."""
+    """Called with a timeout only when nothing is ready, which is when the loop is idle."""
 
     def __init__(self, rest: Callable[[], None]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _NeverWaits(selectors.DefaultSelector):
 
 
 class _Inline(ThreadPoolExecutor):
-    """Does at once what is meant for a thread, so that the order of events is the same each time."""
+    """Runs thread work inline, so that the order of events is deterministic."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         done: Future[Any] = Future()

@@ -7,8 +7,7 @@ import sys
 from typing import Any
 
 from converto_engines.models.sandboxed import figures
-from converto_engines.runtime.sandboxed import own_stdout
-from converto_engines.runtime.sandboxed.answering import Refused, serve_line, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_stdin
 
 MM_OF = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
 _EXACT = ("step", "iges", "brep")
@@ -18,10 +17,10 @@ _EXACT_TOLERANCE = 1e-4
 
 def main() -> None:
     """Load the kernel ahead of the request, because loading takes longer than converting most parts."""
-    own_stdout.keep_for_answers()
+    reserve_stdout()
     sys.path[:0] = sys.argv[1:]
     importlib.import_module("numpy")  # ahead of the request, like the kernel
-    serve_line(functools.partial(_serve, importlib.import_module("converto_engines.models.sandboxed.cad_files")))
+    serve_stdin(functools.partial(_serve, importlib.import_module("converto_engines.models.sandboxed.cad_files")))
 
 
 def _serve(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def _serve(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def convert(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Read the model, mesh it if the target is a mesh, write it; return the exact and the written figures."""
-    tell(5, "reading the model")
+    report_progress(5, "reading the model")
     target = request["target_format"]
     model = kernel.read(request["source"], request["source_format"], with_names=target in {"glb", "step", "iges"})
     if target in _EXACT:
@@ -38,13 +37,13 @@ def convert(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
     exact = model.figures()
     if exact["surfaces"] == 0:
         return {"surfaces": 0}
-    tell(30, "meshing the surface")
+    report_progress(30, "meshing the surface")
     deflection = _deflection(model.size(), request["options"])
     faces = model.mesh(deflection, math.radians(request["options"]["angle"]))
     if faces > request["faces"]:
         message = f"The mesh would have {faces:,} faces; {request['faces']:,} are allowed. Choose a coarser tolerance"
         raise Refused("too_large", message)
-    tell(80, "writing the model")
+    report_progress(80, "writing the model")
     result = _write_mesh(model, request) if faces else None
     return {"surfaces": exact["surfaces"], "faces": faces, "exact": exact, "deflection": deflection, "result": result}
 
@@ -67,9 +66,9 @@ def _write_mesh(model: Any, request: dict[str, Any]) -> dict[str, Any] | None:
 
 def _write_exact(kernel: Any, model: Any, request: dict[str, Any]) -> dict[str, Any]:
     exact, target = model.figures(), request["target_format"]
-    tell(50, "writing the model")
+    report_progress(50, "writing the model")
     factor = model.write_exact(request["output"], target, request["options"]["units"] or "mm")
-    tell(80, "checking the model")
+    report_progress(80, "checking the model")
     try:
         again = kernel.read(request["output"], target, with_names=False)
     except Refused as error:

@@ -35,7 +35,7 @@ from OCP.TopoDS import TopoDS, TopoDS_Compound, TopoDS_Shape
 from OCP.XCAFApp import XCAFApp_Application
 from OCP.XCAFDoc import XCAFDoc_DocumentTool
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _METRES_PER_MM = 0.001
 _MM_OF = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from converto_engines.models.sandboxed import glb_reader, ply_reader
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 HEADER_BYTES, FACE_BYTES = 84, 50
 _FACES_AT_ONCE = 1_000_000

@@ -5,7 +5,7 @@ import os
 import struct
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _MAX_JSON_BYTES = 512 * 1024**2
 _COMPRESSIONS = frozenset({"KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression"})

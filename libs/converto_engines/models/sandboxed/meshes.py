@@ -8,8 +8,7 @@ import sys
 from typing import Any
 
 from converto_engines.models.sandboxed import figures, gltf_parts, package_3mf
-from converto_engines.runtime.sandboxed import own_stdout
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
 _COLOURED = ("ply", "obj")
 """Formats with a colour per vertex; GLB keeps materials and textures, the others only the surface."""
@@ -24,7 +23,7 @@ _UNIT_NAMES = {"mm": "millimeter", "cm": "centimeter", "m": "meter", "inch": "in
 
 def main() -> None:
     """Serve the request given on the command line."""
-    own_stdout.keep_for_answers()
+    reserve_stdout()
     serve_argument(_serve)
 
 
@@ -44,7 +43,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         if external := gltf_parts.external_references(gltf):
             return {"foreign": external}
         gltf_parts.check(gltf, request["limits"]["faces"])
-    tell(5, "reading the model")
+    report_progress(5, "reading the model")
     stated, scene = _read(request)
     faces = _faces(scene)
     if faces == 0:
@@ -56,7 +55,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         raise Refused("corrupt", "The model has coordinates that are not numbers. Export it again")
     factor, unit = _scale(stated, request)
     _transform(scene, factor, request["options"]["up"])
-    tell(45, "writing the model")
+    report_progress(45, "writing the model")
     _write(scene, unit, request)
     return {"faces": faces, "source": source, "result": _figures(scene)}
 

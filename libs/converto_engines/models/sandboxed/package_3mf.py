@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _MAX_RATIO, _RATIO_FROM_BYTES = 200, 64 * 1024**2
 _MAX_DEPTH = 16

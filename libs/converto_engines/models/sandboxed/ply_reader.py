@@ -5,7 +5,7 @@ assimp cannot verify binary PLY: it misreads files whose first coordinate begins
 
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _TYPES = {"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8", "uchar": "u1", "uint8": "u1"}
 _HEADER_BYTES = 16 * 1024

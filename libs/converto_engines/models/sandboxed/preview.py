@@ -3,8 +3,7 @@
 import sys
 from typing import Any
 
-from converto_engines.runtime.sandboxed import own_stdout
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
 _CAMERA_POSITIONS = {
     "isometric": (1.0, 0.8, 1.25),
@@ -23,7 +22,7 @@ _MIN_CONTRAST = 3
 
 def main() -> None:
     """Serve the request given on the command line."""
-    own_stdout.keep_for_answers()
+    reserve_stdout()
     serve_argument(_serve)
 
 
@@ -41,7 +40,7 @@ def draw(request: dict[str, Any]) -> dict[str, Any]:
     """Draw the model and verify the picture."""
     import f3d  # noqa: PLC0415
 
-    tell(60, "drawing the model")
+    report_progress(60, "drawing the model")
     options = request["options"]
     engine = f3d.Engine.create_osmesa()
     engine.window.size = (options["width"], options["height"])

@@ -1,6 +1,6 @@
 """Runs in the sandbox: reads what LibreOffice wrote with readers of its own and says how much is in it.
 
-It speaks as `answering.py` says; a request has `output`, `target` and for tables `separator`. An answer has
+It speaks as `protocol.py` says; a request has `output`, `target` and for tables `separator`. An answer has
 `characters`, `slides`, `sheets` (name and cells) or `rows`, as far as the target has them. Standard library only.
 """
 
@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from converto_engines.office.sandboxed.rich_text import characters_of
 from converto_engines.office.sandboxed.xml_counters import Cells, Letters, Names, References, Tables
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 _RELATIONSHIPS = "officeDocument/2006/relationships"
 

@@ -27,7 +27,6 @@ from converto_engines.pdf.sandboxed.pdfium import Library
 _START_S = 60.0  # a fresh profile on a loaded machine; a ready-made one takes half a second
 _POLL_S = 0.02
 _START_AGAIN = (79, 81)  # LibreOffice's way to say: profile prepared, now start me again
-_STARTS = 4
 _END_S = 5.0
 _NO_LINK_UPDATE = _NEVER_RUN_MACROS = 0
 _SWITCHES = (
@@ -89,17 +88,20 @@ class Office:
             return {"error": "crashed" if self._has_died() else "failed", "detail": repr(error)[:2000]}
 
     def start(self, *, program: str, profile: str, pipe: str) -> dict[str, Any]:
-        """Start LibreOffice on this profile and wait until it answers."""
+        """Start LibreOffice on this profile and wait until it answers.
+
+        Refuses with `start_again` once the profile is prepared. The worker has to remove the sockets in between: where
+        Landlock confines this process, it may create sockets in /tmp but not delete them.
+        """
         resolver = _local("com.sun.star.bridge.UnoUrlResolver")
-        ends_at = time.monotonic() + _START_S
-        for _ in range(_STARTS):
-            self._process = _launch(program, profile, pipe)
-            self._context = self._connected(resolver, pipe, ends_at)
-            if self._context is not None:
-                return {"version": self._version()}
+        self._process = _launch(program, profile, pipe)
+        self._context = self._connected(resolver, pipe, time.monotonic() + _START_S)
+        if self._context is None:
             if self._process.poll() not in _START_AGAIN:
-                break
-        raise Refused("start")
+                raise Refused("start")
+            self._process = None
+            raise Refused("start_again")
+        return {"version": self._version()}
 
     def ping(self) -> None:
         """Ask LibreOffice for something small: a dying process may still look alive, its bridge does not."""

@@ -1,6 +1,6 @@
 """Runs in the sandbox: takes the PDF preview out of a Keynote file and says how many slides it has to show.
 
-It speaks as `answering.py` says; a request has `source`, `output`, `entries` and `unpacked_bytes`, an answer
+It speaks as `protocol.py` says; a request has `source`, `output`, `entries` and `unpacked_bytes`, an answer
 `has_preview` and the numbers `slides` and `shown` (None where only Keynote itself knows). Standard library only.
 """
 
@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 from xml.parsers import expat
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 _PREVIEW = re.compile(r"(?:.*/)?(?:quicklook/)?preview\.pdf", re.IGNORECASE)
 _OUTLINE = re.compile(r"(?:.*/)?index\.apxl(\.gz)?")

@@ -1,6 +1,6 @@
 """Writes a PDF anew from the pages of one or more PDFs, and checks what came out with another reader. Runs sandboxed.
 
-Started as `pdf_document.py REQUEST_JSON`; it speaks as `answering.py` says and answers with how many files it made.
+Started as `pdf_document.py REQUEST_JSON`; it speaks as `protocol.py` says and answers with how many files it made.
 qpdf (package pikepdf) writes, pdfium checks: what one of them gets wrong the other one sees.
 """
 
@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from converto_engines.pdf.sandboxed import page_choice, pdfium
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 
 _TOLERANCE_INCHES = 0.02
 _LOOK_PIXELS = 96  # of the longer side, when the first page is drawn to see that it can be
@@ -39,7 +39,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         _verify(library, path, [_swapped(known[page - 1], page in turned, request["rotate"]) for page in part])
         if request["linearize"]:
             rewriting.verify_linearized(path)
-        tell(50 + 50 * ordinal / len(parts), f"file {ordinal} of {len(parts)}")
+        report_progress(50 + 50 * ordinal / len(parts), f"file {ordinal} of {len(parts)}")
     return {"files": len(parts)}
 
 

@@ -1,14 +1,14 @@
 """Turns pages of a PDF into SVG drawings with poppler and checks each. Runs inside the sandbox, once per PDF.
 
-Started as `drawings.py REQUEST_JSON`; it speaks as `answering.py` says, and answers with the document's count of pages.
+Started as `drawings.py REQUEST_JSON`; it speaks as `protocol.py` says, and answers with the document's count of pages.
 """
 
 from typing import Any
 from xml.etree import ElementTree
 
 from converto_engines.pdf.sandboxed import page_choice, poppler
-from converto_engines.runtime.sandboxed import shared_work
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed import process_pool
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 
 _SVG = "{http://www.w3.org/2000/svg}svg"
 _POINTS_PER_INCH = 72
@@ -30,7 +30,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     def count(_page: int) -> None:
         nonlocal written
         written += 1
-        tell(100 * written / len(chosen), f"page {written} of {len(chosen)}")
+        report_progress(100 * written / len(chosen), f"page {written} of {len(chosen)}")
 
     def draw(page: int) -> None:
         path = request["output"] % page
@@ -38,7 +38,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         poppler.run("pdftocairo", "-svg", *only, request["source"], path)
         _verify(path, page, sizes[page])
 
-    shared_work.share_out(chosen, lambda: draw, min(shared_work.cores(), len(chosen)), count)
+    process_pool.run(chosen, lambda: draw, min(process_pool.cpu_count(), len(chosen)), count)
     return {"count": document.page_count}
 
 

@@ -6,7 +6,7 @@ It imports the standard library only.
 from typing import Any
 
 from converto_engines.pdf.sandboxed import pdfium
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 
 def opened(library: pdfium.Library, path: str) -> pdfium.Document:

@@ -1,6 +1,6 @@
 """Renders pages of a PDF with pdfium, encodes them with libvips and checks each. Runs inside the sandbox, once per PDF.
 
-Started as `pages.py PACKAGES`, ahead of need; it waits for its one request on stdin, speaks as `answering.py` says, and
+Started as `pages.py PACKAGES`, ahead of need; it waits for its one request on stdin, speaks as `protocol.py` says, and
 answers with the document's count of pages.
 pdfium serves one thread only, so several pages are shared out among processes, which are forked from this one.
 """
@@ -11,8 +11,8 @@ from typing import Any
 
 from converto_engines.pdf.sandboxed import page_choice, pdfium
 from converto_engines.pictures.sandboxed import libvips
-from converto_engines.runtime.sandboxed import shared_work
-from converto_engines.runtime.sandboxed.answering import Refused, serve_line, tell
+from converto_engines.runtime.sandboxed import process_pool
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_stdin
 
 _LONGEST_SIDE = 10_000  # pixels
 _PIXELS_AT_ONCE = 100_000_000
@@ -29,7 +29,7 @@ def main() -> None:
         libraries = libvips.Library(), pdfium.Library(f"{sys.argv[1]}/pypdfium2_raw/libpdfium.so")
     except OSError:
         libraries = None
-    serve_line(functools.partial(_served, libraries))
+    serve_stdin(functools.partial(_served, libraries))
 
 
 def _served(libraries: _Libraries | None, request: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def convert(libraries: _Libraries, request: dict[str, Any]) -> dict[str, Any]:
     def count(_page: int) -> None:
         nonlocal written
         written += 1
-        tell(100 * written / len(chosen), f"page {written} of {len(chosen)}")
+        report_progress(100 * written / len(chosen), f"page {written} of {len(chosen)}")
 
     processes = _process_count(sizes)
     if processes == 1:
@@ -59,7 +59,7 @@ def convert(libraries: _Libraries, request: dict[str, Any]) -> dict[str, Any]:
             count(page)
     else:
         # Each process opens the document anew: a file that is shared would have one reading position for all.
-        shared_work.share_out(chosen, lambda: _Pages(vips, library, sizes, request).draw, processes, count)
+        process_pool.run(chosen, lambda: _Pages(vips, library, sizes, request).draw, processes, count)
     return {"count": document.page_count}
 
 
@@ -80,7 +80,7 @@ class _Pages:
 def _process_count(sizes: dict[int, _Size]) -> int:
     largest = max(width * height for width, height in sizes.values())
     room = max(_PIXELS_AT_ONCE // largest, 1)
-    return min(shared_work.cores(), len(sizes), room, _MOST_PROCESSES)
+    return min(process_pool.cpu_count(), len(sizes), room, _MOST_PROCESSES)
 
 
 def _draw(vips: libvips.Library, document: pdfium.Document, page: int, size: _Size, request: dict[str, Any]) -> None:

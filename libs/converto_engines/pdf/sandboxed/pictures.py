@@ -11,7 +11,7 @@ from typing import Any
 import pikepdf
 from PIL import Image
 
-from converto_engines.runtime.sandboxed.answering import tell
+from converto_engines.runtime.sandboxed.protocol import report_progress
 
 Image.MAX_IMAGE_PIXELS = None  # the limit of the request is looked at instead
 _POINTS_PER_INCH = 72
@@ -37,7 +37,7 @@ def shrink(pdf: pikepdf.Pdf, indices: list[int], *, dpi: int, quality: int, most
             _shrink(picture, inches, dpi, quality, most_pixels)
         except (pikepdf.PdfError, OSError, ValueError, TypeError, SyntaxError, NotImplementedError):
             continue  # a picture that is hard to read stays as it is
-        tell(5 + 45 * number / len(shown.sizes), f"picture {number} of {len(shown.sizes)}")
+        report_progress(5 + 45 * number / len(shown.sizes), f"picture {number} of {len(shown.sizes)}")
 
 
 class _Shown:

@@ -6,8 +6,8 @@ It imports the standard library only.
 import re
 import subprocess
 
-from converto_engines.runtime.sandboxed import shared_work
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed import process_pool
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _LOG_BYTES = 4000
 
@@ -16,7 +16,7 @@ def run(*arguments: str) -> None:
     """Run it to its end. A limit that ends it ends this process in the same way; other failures blame the file."""
     ended = subprocess.run(arguments, check=False, stdin=subprocess.DEVNULL, capture_output=True)
     if ended.returncode < 0:
-        shared_work.die_of(-ended.returncode)
+        process_pool.exit_by_signal(-ended.returncode)
     if ended.returncode != 0:
         log = ended.stderr[-_LOG_BYTES:].decode(errors="replace")
         raise Refused("corrupt", "") from RuntimeError(f"{arguments[0]}: {ended.returncode}: {log}")

@@ -12,7 +12,7 @@ import pikepdf
 from converto_engines.pdf.sandboxed import bookmarks as pdf_bookmarks
 from converto_engines.pdf.sandboxed import cleaning as pdf_cleaning
 from converto_engines.pdf.sandboxed import pictures as pdf_pictures
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _INFORMATION_CHARACTERS = 2000
 

@@ -1,6 +1,6 @@
 """Takes the text out of pages of a PDF with poppler. Runs inside the sandbox, once per PDF.
 
-Started as `page_texts.py REQUEST_JSON`; it speaks as `answering.py` says, and answers with the count of pages that
+Started as `page_texts.py REQUEST_JSON`; it speaks as `protocol.py` says, and answers with the count of pages that
 were read and of characters that are no white space.
 """
 
@@ -8,8 +8,8 @@ import os
 from typing import Any
 
 from converto_engines.pdf.sandboxed import page_choice, poppler
-from converto_engines.runtime.sandboxed import shared_work
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed import process_pool
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 
 _PAGES_AT_ONCE = 40
 _PAGE_END = "\f"  # poppler ends each page with it
@@ -29,7 +29,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     def count(number: int) -> None:
         nonlocal read
         read += len(runs[number])
-        tell(100 * read / len(chosen), f"page {read} of {len(chosen)}")
+        report_progress(100 * read / len(chosen), f"page {read} of {len(chosen)}")
 
     def take(number: int) -> None:
         pages = runs[number]
@@ -38,7 +38,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         path = _part(request, number)
         poppler.run("pdftotext", "-enc", "UTF-8", "-eol", "unix", *layout, *ends, request["source"], path)
 
-    shared_work.share_out(range(len(runs)), lambda: take, min(shared_work.cores(), len(runs)), count)
+    process_pool.run(range(len(runs)), lambda: take, min(process_pool.cpu_count(), len(runs)), count)
     characters = _put_together([_part(request, number) for number in range(len(runs))], runs, request["output"])
     return {"pages": len(chosen), "characters": characters}
 

@@ -5,7 +5,7 @@ from typing import Any
 from converto_engines.pictures.sandboxed import icons, libvips
 from converto_engines.pictures.sandboxed.source import Source
 from converto_engines.pictures.sandboxed.transform import in_target_colours, on_background
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 
 def convert_to_icon(library: libvips.Library, source: Source, request: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import struct
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _COMPRESSION, _OLD_JPEG = 259, 6
 _ENTRY_BYTES = 12

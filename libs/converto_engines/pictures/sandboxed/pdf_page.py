@@ -6,7 +6,7 @@ Request: `source`, `output`, `packages`, `dpi`. Answer: `pages`, `objects`.
 import sys
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import serve_argument
+from converto_engines.runtime.sandboxed.protocol import serve_argument
 
 POINTS_PER_INCH = 72
 MAX_SIDE_POINTS = 14_400  # limit of PDF readers

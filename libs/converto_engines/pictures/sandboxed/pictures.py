@@ -14,7 +14,7 @@ from converto_engines.pictures.sandboxed.transform import (
     output_size,
     resized,
 )
-from converto_engines.runtime.sandboxed.answering import Refused, serve_line
+from converto_engines.runtime.sandboxed.protocol import Refused, serve_stdin
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         library = libvips.Library()
     except OSError:
         library = None
-    serve_line(functools.partial(_serve, library))
+    serve_stdin(functools.partial(_serve, library))
 
 
 def _serve(library: libvips.Library | None, request: dict[str, Any]) -> dict[str, Any]:

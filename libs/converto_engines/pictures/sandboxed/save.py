@@ -4,7 +4,7 @@ from typing import Any
 
 from converto_engines.pictures.sandboxed import libvips
 from converto_engines.pictures.sandboxed.source import UNSAFE_LOADERS, Size
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 SAVERS = {
     "png": "pngsave",

@@ -4,7 +4,7 @@ import sys
 from typing import Any, NoReturn
 
 from converto_engines.pictures.sandboxed import libvips, old_jpeg
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 ANIMATED = ("gif", "webp")
 UNSAFE_LOADERS = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from converto_engines.pictures.sandboxed import libvips
 from converto_engines.pictures.sandboxed.source import Size, Source
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _NO_ALPHA = ("jpg", "bmp")
 _NO_PROFILE = ("gif", "bmp", "jp2", "ico")

@@ -8,7 +8,7 @@ import zipfile
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _MOST_TIMES_PACKED = 200
 _RATIO_MATTERS_BYTES = 4 * 1024**2  # below it even a well packed member is harmless

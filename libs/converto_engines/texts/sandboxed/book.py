@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
 from converto_engines.runtime.sandboxed.archive import Archive
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 from converto_engines.texts.sandboxed.book_plan import ContentsEntry, Plan, read_contents, read_plan
 from converto_engines.texts.sandboxed.chapter import Chapters
 from converto_engines.texts.sandboxed.html_document import characters_of, whole_page
@@ -42,7 +42,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _chapter_body(chapters: Chapters, number: int, count: int) -> str:
-    tell(100 * number / count, f"chapter {number + 1} of {count}")
+    report_progress(100 * number / count, f"chapter {number + 1} of {count}")
     return chapters.body(number)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from converto_engines.runtime.sandboxed.answering import Refused
 from converto_engines.runtime.sandboxed.archive import Archive
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _CONTAINER = "META-INF/container.xml"
 _DRM_MEMBERS = ("META-INF/rights.xml", "META-INF/sinf.xml")

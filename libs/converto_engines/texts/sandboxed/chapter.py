@@ -6,8 +6,8 @@ import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from converto_engines.runtime.sandboxed.answering import Refused
 from converto_engines.runtime.sandboxed.archive import Archive
+from converto_engines.runtime.sandboxed.protocol import Refused
 from converto_engines.texts.sandboxed.decoding import decoded
 from converto_engines.texts.sandboxed.html_document import cleaned
 

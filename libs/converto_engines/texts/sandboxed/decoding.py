@@ -6,7 +6,7 @@ Text and sheets opened by LibreOffice follow the same rules, so a file reads the
 import re
 from pathlib import Path
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _DECLARED = re.compile(rb"charset|^\xff\xfe|^\xfe\xff|^\xef\xbb\xbf", re.IGNORECASE)

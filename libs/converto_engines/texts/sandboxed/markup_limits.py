@@ -5,7 +5,7 @@ libxml2 parses 100 MB in seconds, where laying out the page would take hours. No
 
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused
 
 MAX_ELEMENTS = 250_000  # about ten thousand pages of text
 MAX_DEPTH = 400  # browsers stop at 512; each level costs the layout a few calls

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from converto_engines.runtime.sandboxed.answering import Refused, serve_argument, tell
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 from converto_engines.texts.sandboxed.decoding import encoding_of_page
 from converto_engines.texts.sandboxed.markup_limits import check_size
 
@@ -59,7 +59,7 @@ def _write_pdf(request: dict[str, Any]) -> dict[str, Any]:
     content = Path(request["source"]).read_bytes()
     check_size(content)
     document = _layout(content, request)
-    tell(90, "writing the PDF")
+    report_progress(90, "writing the PDF")
     document.write_pdf(request["output"], zoom=request["zoom"])
     _verify(request["output"], document)
     return {"pages": len(document.pages)}
@@ -104,7 +104,7 @@ class _PageWatch(logging.Handler):
         if number > self._max_pages:
             raise Refused("too_large", f"The page would fill more than {self._max_pages:,} sheets of paper")
         if number == 1 or number % 10 == 0:
-            tell(None, f"laying out page {number}")
+            report_progress(None, f"laying out page {number}")
 
 
 def _verify(path: str, document: Any) -> None:

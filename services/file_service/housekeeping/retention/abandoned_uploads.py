@@ -11,7 +11,7 @@ import structlog
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_upload
 from converto_core.errors import RequestError
-from converto_core.events import fact
+from converto_core.events import conversion_event
 from converto_core.files.record import File, FileStatus
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
@@ -97,7 +97,7 @@ class AbandonedUploads:
         if after is None:
             return 0
         log.info("upload.expired", conversion_id=after.id, file_id=after.file_id)
-        await self._bus.announce(fact(after))
+        await self._bus.publish_event(conversion_event(after))
         return 1
 
     async def _is_wanted(self, file: File, before_ms: int) -> bool:

@@ -1,7 +1,7 @@
 """The objects of one conversion in the object store: listed for a departure, deleted after its record. No rule here."""
 
 from converto_core.conversion.record import Conversion
-from converto_core.object_keys import OutputPlace, place_of
+from converto_core.object_keys import OutputKey, parse_key
 from converto_core.ports.objects import ObjectStore, StoredObject
 from file_service.housekeeping.retention.removal import Kind, RemovedThing
 
@@ -40,5 +40,5 @@ def leaving_objects(objects: list[StoredObject], reason: str) -> list[RemovedThi
 
 
 def _token(key: str) -> int:
-    place = place_of(key)
-    return place.token if isinstance(place, OutputPlace) else 0
+    place = parse_key(key)
+    return place.token if isinstance(place, OutputKey) else 0

@@ -7,7 +7,7 @@ import structlog
 
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_result
-from converto_core.events import fact
+from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import StoredObject
 from converto_core.ports.stores import ConversionStore
@@ -40,7 +40,7 @@ class ResultExpiry:
         after = await self._conversions.apply(expire_result(conversion, now_ms=self._now_ms()))
         if after is None:
             return 0
-        await self._bus.announce(fact(after))
+        await self._bus.publish_event(conversion_event(after))
         await self._objects.delete(objects)
         log.info("results.deleted", conversion_id=conversion.id, count=len(objects))
         return 1

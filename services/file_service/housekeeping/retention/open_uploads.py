@@ -7,7 +7,7 @@ import structlog
 
 from converto_core.conversion.record import Status
 from converto_core.files.record import FileStatus
-from converto_core.object_keys import TENANTS, OutputPlace, SourcePlace, place_of
+from converto_core.object_keys import TENANTS, OutputKey, SourceKey, parse_key
 from converto_core.ports.objects import ObjectStore, OpenUpload
 from converto_core.ports.stores import ConversionStore, FileStore
 from file_service.housekeeping.retention.bucket_mark import BucketMark
@@ -56,11 +56,11 @@ class OpenUploads:
                 return
 
     async def _is_wanted(self, upload: OpenUpload) -> bool:
-        place = place_of(upload.key)
-        if isinstance(place, SourcePlace):
+        place = parse_key(upload.key)
+        if isinstance(place, SourceKey):
             file = await self._files.get(place.file_id, owner=place.owner)
             return file is not None and (file.status, file.upload_id) == (FileStatus.AWAITING_UPLOAD, upload.upload_id)
-        if isinstance(place, OutputPlace):
+        if isinstance(place, OutputKey):
             conversion = await self._conversions.get(place.conversion_id, owner=place.owner)
             return conversion is not None and conversion.status is Status.PROCESSING and place.token >= conversion.token
         return True  # not ours to judge

@@ -7,7 +7,7 @@ import structlog
 
 from converto_core.conversion.record import Conversion, Status
 from converto_core.files.record import File, FileStatus
-from converto_core.object_keys import TENANTS, OutputPlace, SourcePlace, place_of
+from converto_core.object_keys import TENANTS, OutputKey, SourceKey, parse_key
 from converto_core.ports.objects import ObjectStore, StoredObject
 from converto_core.ports.stores import ConversionStore, FileStore
 from file_service.housekeeping.retention.bucket_mark import BucketMark
@@ -58,25 +58,25 @@ class Orphans:
 
     async def _orphans(self, objects: list[StoredObject], before_ms: int) -> list[RemovedThing]:
         """The records are read after the listing: what was made since then has a newer token."""
-        places = {entry.key: place for entry in objects if (place := place_of(entry.key)) is not None}
+        places = {entry.key: place for entry in objects if (place := parse_key(entry.key)) is not None}
         conversions = await self._conversions_of(places.values())
         files = await self._files_of(places.values())
 
         def reason(key: str) -> str | None:
             place = places.get(key)
-            if isinstance(place, OutputPlace):
+            if isinstance(place, OutputKey):
                 return _why_output(key, place, conversions.get(place.conversion_id))
             return _why_source(place, files.get(place.file_id), before_ms) if place else None
 
         return [_leaving(entry, why) for entry in objects if (why := reason(entry.key)) is not None]
 
-    async def _conversions_of(self, places: Iterable[OutputPlace | SourcePlace]) -> dict[str, Conversion]:
-        ids = sorted({place.conversion_id for place in places if isinstance(place, OutputPlace)})
+    async def _conversions_of(self, places: Iterable[OutputKey | SourceKey]) -> dict[str, Conversion]:
+        ids = sorted({place.conversion_id for place in places if isinstance(place, OutputKey)})
         batches = [await self._conversions.get_many(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
         return {conversion.id: conversion for batch in batches for conversion in batch}
 
-    async def _files_of(self, places: Iterable[OutputPlace | SourcePlace]) -> dict[str, File]:
-        ids = sorted({place.file_id for place in places if isinstance(place, SourcePlace)})
+    async def _files_of(self, places: Iterable[OutputKey | SourceKey]) -> dict[str, File]:
+        ids = sorted({place.file_id for place in places if isinstance(place, SourceKey)})
         batches = [await self._files.get_many(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
         return {file.id: file for batch in batches for file in batch}
 
@@ -86,7 +86,7 @@ class Orphans:
         return len(keys)
 
 
-def _why_output(key: str, place: OutputPlace, conversion: Conversion | None) -> str | None:
+def _why_output(key: str, place: OutputKey, conversion: Conversion | None) -> str | None:
     if conversion is None or conversion.owner != place.owner:
         return "there is no such conversion"
     if place.token > conversion.token:
@@ -99,7 +99,7 @@ def _why_output(key: str, place: OutputPlace, conversion: Conversion | None) -> 
     return None if place.token == conversion.token else "a worker that had lost its lease left it"
 
 
-def _why_source(place: SourcePlace, file: File | None, before_ms: int) -> str | None:
+def _why_source(place: SourceKey, file: File | None, before_ms: int) -> str | None:
     if file is None or file.owner != place.owner:
         return "there is no such file"
     is_long_deleted = file.status is FileStatus.DELETED and file.updated_at < before_ms

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from converto_core.access import NewIds
 from converto_core.dead_letters import Reason
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from file_service.dead_letters.administration import DeadLetters
 from file_service.http.dead_letter_bodies import (
     ConversionId,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from converto_core.conversion.transitions import fail, hand_back, lost
+from converto_core.conversion.processing import fail, hand_back, worker_lost
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import World, problem
 
@@ -12,7 +12,7 @@ ADDRESS = "/api/v1/conversions"
 async def test_history_when_it_was_handed_back_lost_and_failed_then_all_of_it_is_told(world: World) -> None:
     conversion_id = await world.pending()
     await world.apply(hand_back(await world.claimed(conversion_id), now_ms=now_ms()))
-    await world.apply(lost(await world.claimed(conversion_id), now_ms=now_ms()))
+    await world.apply(worker_lost(await world.claimed(conversion_id), now_ms=now_ms()))
     running = await world.claimed(conversion_id)
     await world.apply(fail(running, code="source_corrupt", message="The file is damaged", now_ms=now_ms()))
 

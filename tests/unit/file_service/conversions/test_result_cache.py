@@ -195,7 +195,7 @@ async def test_form_when_the_results_are_many_then_a_worker_copies_them(world: W
 
 async def test_live_stream_when_completed_from_the_cache_then_the_fact_is_announced(world: World) -> None:
     await made(world)
-    async with world.bus.facts() as facts:
+    async with world.bus.subscribe() as facts:
         body = await form(world)
         fact = await anext(facts)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from converto_core.conversion.processing import beat, fail, hand_back
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import beat, fail, hand_back
 from converto_core.formats import Family
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import EXE, PDF, PNG, World, pptx, problem, running_world

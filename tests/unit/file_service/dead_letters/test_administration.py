@@ -5,13 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from converto_core.conversion.processing import fail
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import cancel_waiting, fail
+from converto_core.conversion.transitions import cancel_waiting
 from converto_core.dead_letters import BODY_KEPT_BYTES, DeadLetteredMessage
 from converto_core.events import conversion_created, encode
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
-from tests.contract.samples import a_fact, a_wakeup
+from tests.contract.samples import a_message, an_event
 from tests.unit.file_service.conftest import World, problem
 
 PLACE = "/api/v1/admin/parked"
@@ -23,10 +24,10 @@ async def parked(world: World, body: bytes, *, verdict: str = "rejected", died_a
         body=body, routing_key="conversion_created.normal.image", queue="conversions.image.normal", verdict=verdict,
         deaths=1, died_at=died_at or now_ms(),
     )  # fmt: skip
-    world.bus.park(letter)
+    world.bus.add_dead_letter(letter)
 
     async def is_stored() -> bool:
-        return await world.stores.parked.get(letter.id) is not None
+        return await world.stores.dead_letters.get(letter.id) is not None
 
     await world.parking().sweep()
     await world.until(is_stored)  # the service's own first sweep may have been quicker
@@ -171,10 +172,10 @@ async def test_requeue_when_the_wakeup_is_older_than_the_conversions_token_then_
     ("body", "outlook", "words"),
     [
         (b"rubbish", "unreadable", "cannot be read"),
-        (encode(msgspec.structs.replace(a_wakeup("one"), v=99)), "unreadable", "update this server"),
+        (encode(msgspec.structs.replace(a_message("one"), v=99)), "unreadable", "update this server"),
         (b" " * (BODY_KEPT_BYTES + 1), "unreadable", "no wake-up is that large"),
-        (encode(a_fact("one")), "no_wakeup", "wakes nobody"),
-        (encode(a_wakeup(new_id())), "gone", "deleted"),
+        (encode(an_event("one")), "no_wakeup", "wakes nobody"),
+        (encode(a_message(new_id())), "gone", "deleted"),
     ],
 )
 async def test_requeue_when_nothing_waits_for_it_then_409_says_why_and_the_message_stays(

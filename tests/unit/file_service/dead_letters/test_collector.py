@@ -8,7 +8,7 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason
 from converto_core.errors import StoreUnavailable
 from converto_core.events import conversion_created, encode
-from converto_core.ports.stores import DeadLetterFilter
+from converto_core.ports.dead_letters import DeadLetterFilter
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from file_service.dead_letters.collector import BATCH, DeadLetterCollector
 from tests.contract.samples import NOW_MS, a_pending_conversion
@@ -25,19 +25,20 @@ class Yard:
         self.parking = self.another_process()
 
     def another_process(self) -> DeadLetterCollector:
+        stores, retention_s = self.stores, 30 * DAY_S
         return DeadLetterCollector(
-            self.stores.parked, self.stores.conversions, self.bus, retention_s=30 * DAY_S, now_ms=lambda: self.now_ms
+            stores.dead_letters, stores.conversions, self.bus, retention_s=retention_s, now_ms=lambda: self.now_ms
         )
 
     def park(self, body: bytes, *, verdict: str = "rejected") -> DeadLetteredMessage:
         letter = DeadLetteredMessage(
             body=body, routing_key="k", queue="q", verdict=verdict, deaths=1, died_at=self.now_ms
         )
-        self.bus.park(letter)
+        self.bus.add_dead_letter(letter)
         return letter
 
     async def records(self) -> list[DeadLetter]:
-        return await self.stores.parked.find(DeadLetterFilter(limit=1000))
+        return await self.stores.dead_letters.find(DeadLetterFilter(limit=1000))
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ async def test_letters_when_parked_then_one_record_each_and_the_queue_is_empty(y
     first, second = await yard.parking.sweep(), await yard.parking.sweep()
     records = {record.reason: record for record in await yard.records()}
 
-    assert (first, second, yard.bus.parked) == (2, 0, 0)
+    assert (first, second, yard.bus.dead_letter_count) == (2, 0, 0)
     assert records[Reason.UNREADABLE].id == rubbish.id
     assert records[Reason.UNREADABLE].status is None
     known = records[Reason.DELIVERY_LIMIT]
@@ -81,21 +82,21 @@ async def test_process_when_it_dies_between_storing_and_acknowledging_then_there
     class Killed(BaseException):
         """What a test can see of kill -9."""
 
-    insert = yard.stores.parked.insert
+    insert = yard.stores.dead_letters.insert
 
     async def insert_and_die(message: DeadLetter) -> None:
         await insert(message)
         raise Killed
 
-    yard.stores.parked.insert = insert_and_die  # type: ignore[method-assign]
+    yard.stores.dead_letters.insert = insert_and_die  # type: ignore[method-assign]
     with pytest.raises(Killed):
         await yard.parking.sweep()
-    yard.stores.parked.insert = insert  # type: ignore[method-assign]
-    assert yard.bus.parked == 1
+    yard.stores.dead_letters.insert = insert  # type: ignore[method-assign]
+    assert yard.bus.dead_letter_count == 1
 
     assert await yard.another_process().sweep() == 1
     assert len(await yard.records()) == 1
-    assert yard.bus.parked == 0
+    assert yard.bus.dead_letter_count == 0
 
 
 async def test_database_when_away_then_no_letter_is_even_taken(yard: Yard) -> None:

@@ -4,8 +4,8 @@ import asyncio
 import json
 from typing import Any
 
-from converto_core.conversion.transitions import beat
-from converto_core.events import fact
+from converto_core.conversion.processing import beat
+from converto_core.events import conversion_event
 from converto_core.ids import now_ms
 from tests.unit.file_service.conftest import PNG, Events, World, running_world
 
@@ -49,7 +49,7 @@ async def test_follow_one_when_a_fact_arrives_then_told_without_waiting_for_the_
             await events.next()
             await events.next()
             running = await world.claimed(conversion_id)
-            await world.bus.announce(fact(running))
+            await world.bus.publish_event(conversion_event(running))
 
             while (news := parsed(await events.next()))[2]["status"] != "processing":
                 pass  # the fact of the creation itself may still be on its way
@@ -190,6 +190,6 @@ async def test_follow_when_listener_leaves_then_nothing_of_it_stays(world: World
 
 
 def _done(running: Any) -> Any:
-    from converto_core.conversion.transitions import complete
+    from converto_core.conversion.processing import complete
 
     return complete(running, outputs=(), engine_versions={}, now_ms=now_ms())

@@ -62,7 +62,7 @@ async def grow(yard: Yard, *, is_old: bool) -> None:
     name = "old" if is_old else "young"
     answer = RememberedAnswer(id=f"{OWNER}:{name}", body_sha256="0", claimed_at=now, expires_at=now + 9)
     await yard.stores.access.claim_answer(answer, stale_before_ms=0)
-    yard.stores.history.tell(entry_of(result))
+    yard.stores.history.record(entry_of(result))
     await yard.stores.cache.lead(CacheEntry(id=name, conversion_id=result.id, token=1, owner=OWNER, created_at=now))
     await yard.stores.workers.put(
         Worker(id=name, host="h", pid=1, started_at=now, seen_at=now, slots=1, sandbox="off", offers=())
@@ -144,7 +144,7 @@ async def test_rounds_when_five_processes_run_at_once_then_each_record_goes_once
     """I10: safe with several instances; nothing is done twice and nothing breaks."""
     before = held(yard)
     lines, _ = await told(yard)
-    async with yard.bus.facts() as facts:
+    async with yard.bus.subscribe() as facts:
         rounds = await asyncio.gather(*(process.once() for process in (yard.another_process() for _ in range(5))))
         heard = [await anext(aiter(facts)) for _ in range(sum(line.get("kind") == "results" for line in lines) + 1)]
     after = held(yard)

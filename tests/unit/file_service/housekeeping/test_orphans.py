@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Status
-from converto_core.conversion.transitions import claim
 from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
-from converto_core.object_keys import OutputPlace, SourcePlace, output_key, place_of, source_key
+from converto_core.object_keys import OutputKey, SourceKey, output_key, parse_key, source_key
 from converto_infra.memory.stores import MemoryStores
 from file_service.housekeeping.retention.bucket_mark import KEY
 from file_service.housekeeping.retention.orphans import PAGE, Orphans
@@ -37,9 +37,9 @@ async def put(yard: Yard, key: str) -> str:
 def test_place_when_a_key_is_ours_then_it_says_what_was_put_in() -> None:
     file_id, record_id = new_id(), new_id()
 
-    assert place_of(source_key("ann/b", file_id, 3)) == SourcePlace(owner="ann/b", file_id=file_id, version=3)
-    place = OutputPlace(owner="ann", conversion_id=record_id, token=2)
-    assert place_of(f"t/ann/out/{record_id}/2/page-00001.png") == place
+    assert parse_key(source_key("ann/b", file_id, 3)) == SourceKey(owner="ann/b", file_id=file_id, version=3)
+    place = OutputKey(owner="ann", conversion_id=record_id, token=2)
+    assert parse_key(f"t/ann/out/{record_id}/2/page-00001.png") == place
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_place_when_a_key_is_ours_then_it_says_what_was_put_in() -> None:
     ],
 )
 def test_place_when_a_key_has_another_shape_then_none(key: str) -> None:
-    assert place_of(key) is None
+    assert parse_key(key) is None
 
 
 # Results

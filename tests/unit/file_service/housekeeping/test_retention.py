@@ -268,12 +268,12 @@ async def test_history_when_a_month_old_then_entries_go_in_batches(yard: Yard) -
     """I10: old history."""
     old = [await yard.add(Status.FAILED, changes=number + 1) for number in range(BATCH + 3)]
     for record in old:
-        yard.stores.history.tell(entry_of(record))
+        yard.stores.history.record(entry_of(record))
     yard.passed_s += 30 * DAY_S
     early = await yard.sweep("history")
     yard.passed_s += 1
     young = await yard.add(Status.FAILED)
-    yard.stores.history.tell(entry_of(young))
+    yard.stores.history.record(entry_of(young))
 
     assert (early, await yard.sweep("history")) == (0, BATCH + 3)
     assert len(await yard.stores.history.of(young.id, owner=OWNER)) == 1

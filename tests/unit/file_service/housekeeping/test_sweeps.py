@@ -4,8 +4,9 @@ import pytest
 
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.cache_key import CacheEntry
+from converto_core.conversion.processing import beat, claim
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import beat, claim, request_cancel
+from converto_core.conversion.transitions import request_cancel
 from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, conversion_created
 from converto_core.files.record import FileStatus
@@ -243,7 +244,7 @@ async def test_reaper_when_a_cancel_was_asked_for_then_it_ends_cancelled(yard: Y
 
 async def test_reaper_when_it_reaps_then_listeners_are_told(yard: Yard) -> None:
     record = await yard.add(Status.PROCESSING, token=1, beat=1)
-    async with yard.bus.facts() as facts:
+    async with yard.bus.subscribe() as facts:
         await reap(yard)
         told = await anext(aiter(facts))
 

@@ -201,7 +201,7 @@ async def test_form_when_the_server_died_after_the_insert_then_a_repetition_goes
     assert len((await world.api.get(ADDRESS)).json()["conversions"]) == 1
 
 
-@pytest.mark.parametrize("lost", ["claim_answer", "give_answer_back", "remember_answer"])
+@pytest.mark.parametrize("lost", ["claim_answer", "release_answer", "remember_answer"])
 async def test_post_when_its_reservation_could_not_be_settled_then_a_repetition_is_served_at_once(
     world: World, lost: str
 ) -> None:
@@ -219,7 +219,7 @@ async def test_post_when_its_reservation_could_not_be_settled_then_a_repetition_
         raise StoreUnavailable(detail="out of breath")
 
     setattr(world.stores.access, lost, settle_in_vain)
-    if lost == "give_answer_back":
+    if lost == "release_answer":
         world.stores.files.insert = insert_in_vain  # type: ignore[method-assign]
     first = await world.api.post(ADDRESS, json=WANTED, headers=KEY)
 

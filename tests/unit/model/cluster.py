@@ -1,4 +1,4 @@
-"""Everything together: servers, one file service, two housekeepers, three workers, users, and the judge over all."""
+"""A whole installation in fake time: servers, file service, two housekeepers, three workers, users, reference model."""
 
 import asyncio
 import functools
@@ -18,9 +18,9 @@ from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
 from converto_infra.settings import Settings
 from file_service.http.schemas import NewConversion, NewFile
-from tests.unit.model.judge import Judge, WatchedConversions
-from tests.unit.model.network import Weather
+from tests.unit.model.links import Fault
 from tests.unit.model.processes import Api, Engine, Housekeeper, Process, Servers, Worker
+from tests.unit.model.reference_model import CheckedConversions, ReferenceModel
 from tests.unit.model.stepped_loop import SteppedLoop
 
 OWNER = "anna"
@@ -28,21 +28,21 @@ SOURCE = b"some words\n" * 8
 OF_ANOTHER_TYPE = b"\x89PNG\r\n\x1a\n".ljust(len(SOURCE), b"\0")
 OF_ANOTHER_SIZE = SOURCE * 2
 OFFER = Offer(
-    converter="played",
-    engine="played",
+    converter="scripted",
+    engine="scripted",
     engine_version="1",
     family=Family.OFFICE,
     sources=("txt",),
     targets=("pdf",),
     options_schema={"type": "object"},
 )
-LONG_S = 4 * 3600.0  # longer than any clock is wrong and than any wake-up waits
-FAIR_ROUNDS, FAIR_ROUND_S = 40, 5.0
+LONG_S = 4 * 3600.0  # longer than any clock is wrong and than any message is delayed
+RECOVERY_ROUNDS, RECOVERY_ROUND_S = 40, 5.0
 
 
 @functools.cache
 def settings() -> Settings:
-    """Short times, so that few moments of fake time cover a lease; limits that a short run can reach."""
+    """Short times, so that little fake time covers a lease, and limits that a short run can reach."""
     return Settings(
         beat_interval_s=2,
         lease_s=8,
@@ -60,18 +60,20 @@ def settings() -> Settings:
     )
 
 
-class World:
-    """One installation in fake time. Whoever dies is started anew at once, as a supervisor does it."""
+class Cluster:
+    """One installation in fake time. Killed processes are restarted at once, as a supervisor does."""
 
     def __init__(self, *, reaper_lease_s: float | None = None) -> None:
-        """With `reaper_lease_s` housekeepers believe in another lease than workers do."""
+        """`reaper_lease_s` gives the housekeepers another lease than the workers have."""
         start_ms = now_ms()
         self._reaper_lease_s = reaper_lease_s or settings().lease_s
         self.loop = SteppedLoop()
         asyncio.set_event_loop(self.loop)
-        self.stores, self.objects, self.bus = MemoryStores(), SeenObjects(), SeenBus()
-        self.judge = Judge(settings(), now=self.loop.time, has_object=self.objects.has, was_sent=self.bus.has_sent)
-        self.stores.conversions = WatchedConversions(self.stores, self.stores.history, self.judge)
+        self.stores, self.objects, self.bus = MemoryStores(), InspectableObjects(), RecordingBus()
+        self.model = ReferenceModel(
+            settings(), now=self.loop.time, has_object=self.objects.has, was_sent=self.bus.has_sent
+        )
+        self.stores.conversions = CheckedConversions(self.stores, self.stores.history, self.model)
         self.servers = Servers(
             loop=self.loop,
             stores=self.stores,
@@ -80,12 +82,12 @@ class World:
             settings=settings(),
             start_ms=start_ms,
         )
-        self._born: Counter[str] = Counter()
+        self._started: Counter[str] = Counter()
         self._offer(start_ms)
         self.api = Api(self.servers, "api", offset_s=50.0)
         self.housekeepers = [self._housekeeper() for _ in range(2)]
         self.workers = [self._worker() for _ in range(3)]
-        # The file service asks the system for the time; its clock is as wrong as anybody else's.
+        # The file service reads the system clock, which must be as wrong as the clock of its process.
         self._system_time = patch("time.time_ns", lambda: self.api.clock.now_ms() * 1_000_000)
         self._system_time.start()
         self.settle()
@@ -96,7 +98,7 @@ class World:
 
     @property
     def records(self) -> list[Conversion]:
-        return [account.record for account in self.judge.accounts.values()]
+        return [account.record for account in self.model.accounts.values()]
 
     @property
     def engines(self) -> list[Engine]:
@@ -107,12 +109,12 @@ class World:
         self.create_again()
 
     def create_again(self) -> None:
-        """The client repeats its last request, because it heard no answer."""
+        """The client repeats its last request, as after a lost answer."""
         new = NewConversion(target_format="pdf", file=NewFile(filename="notes.txt", size_bytes=len(SOURCE)))
         self.api.ask(self.api.wiring.conversions.create(OWNER, new, self._asked))
 
     def submit(self, body: bytes = SOURCE) -> None:
-        """The usual way: ask, upload, confirm."""
+        """The usual sequence: create, upload, confirm."""
         self.create()
         self.settle()
         waiting = [record for record in self.records if record.status is Status.AWAITING_UPLOAD]
@@ -130,11 +132,11 @@ class World:
         self.api.ask(self.api.wiring.conversions.retry(OWNER, record.id))
 
     def delete(self, record: Conversion) -> None:
-        self.judge.accounts[record.id].removal_asked = True
+        self.model.accounts[record.id].removal_asked = True
         self.api.ask(self.api.wiring.records.delete(OWNER, record.id))
 
     def upload(self, record: Conversion, body: bytes) -> None:
-        """The client's PUT, which no process of ours sees; with the object store away it fails."""
+        """The client's PUT, which bypasses our processes; it fails while the object store is down."""
         put = self.objects.put(source_key(OWNER, record.file_id, 1), body, content_type="text/plain")
         with suppress(ObjectStoreUnavailable):
             self.loop.run_until_complete(put)
@@ -157,40 +159,40 @@ class World:
             self._replace(process)
 
     def at_rest(self) -> None:
-        """What holds whenever everybody waits; see `Judge` for what holds of each change."""
-        self.judge.at_rest()
+        """Check what must hold whenever all processes wait; `ReferenceModel` checks each change."""
+        self.model.at_rest()
         for worker in self.workers:
             worker.at_rest()
         running = Counter(
             engine.claimed.id for worker in self.workers if not worker.is_frozen for engine in worker.engines
         )
         twice = [conversion_id for conversion_id, times in running.items() if times > 1]
-        wrong = self.judge.violations + self.servers.complaints
+        wrong = self.model.violations + self.servers.violations
         assert not twice, f"two engines run on {twice} at {self.loop.time()}"
         assert not wrong, "\n".join(wrong)
 
-    def heal(self) -> None:
-        """Everything works again and no engine fails any more."""
+    def repair(self) -> None:
+        """Remove all faults; from now on every engine succeeds."""
         self.stores.is_away = self.bus.is_away = self.objects.is_away = False
         for process in self.processes:
             process.clock.wrong_ms = 0
             process.thaw()
-            for line in process.lines:
-                line.turn(Weather.CLEAR)
+            for link in process.links:
+                link.set_fault(Fault.NONE)
         for worker in self.workers:
-            worker.work_willingly()
+            worker.succeed_always()
         self.settle()
 
-    def run_fairly(self) -> None:
-        """Let everybody work until each conversion has ended; fails when one of them is stuck."""
-        for number in range(FAIR_ROUNDS):
+    def run_to_end(self) -> None:
+        """Run until every conversion has ended; fails when one is stuck."""
+        for number in range(RECOVERY_ROUNDS):
             if all(record.is_terminal for record in self.records):
                 return
-            self.let_pass(FAIR_ROUND_S)
+            self.let_pass(RECOVERY_ROUND_S)
             for worker in self.workers:
-                worker.work_willingly()  # those that were started meanwhile too
+                worker.succeed_always()  # including those started since
             if number == 2:
-                self.loop.jump(LONG_S)  # wake-ups that a wrong clock dated hours ahead are due after this
+                self.loop.jump(LONG_S)  # messages that a wrong clock dated hours ahead are due after this
                 self.at_rest()
         stuck = [record for record in self.records if not record.is_terminal]
         assert not stuck, f"stuck: {stuck}"
@@ -219,23 +221,23 @@ class World:
         return Worker(self.servers, name, offset_s=offset_s, on_end=self._replace)
 
     def _name(self, kind: str) -> tuple[str, float]:
-        self._born[kind] += 1
-        return f"{kind}-{self._born[kind]}", 700.0 * self._born.total()
+        self._started[kind] += 1
+        return f"{kind}-{self._started[kind]}", 700.0 * self._started.total()
 
     def _replace(self, worker: Worker) -> None:
         if worker in self.workers:
             self.workers[self.workers.index(worker)] = self._worker()
 
 
-class SeenObjects(MemoryObjectStore):
-    """The object store's twin, which can be looked into."""
+class InspectableObjects(MemoryObjectStore):
+    """The object store in memory, with a look at its keys."""
 
     def has(self, key: str) -> bool:
         return key in self._objects
 
 
-class SeenBus(MemoryEventBus):
-    """The bus's twin, which remembers each wake-up, so that an old one can be delivered again."""
+class RecordingBus(MemoryEventBus):
+    """The bus in memory; it records each message, so that an old one can be delivered again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,9 +253,9 @@ class SeenBus(MemoryEventBus):
         return message_id in self._ids
 
     def repeat(self, event: ConversionCreated) -> None:
-        """Deliver it once more, as a broker may."""
+        """Deliver the message once more, as a broker may."""
         self.give_back(event)
 
     def lose_one(self) -> None:
-        """Drop the first wake-up there is."""
+        """Drop the first message in the queues."""
         self.pop([(family, lane) for family, lane in self._queues])

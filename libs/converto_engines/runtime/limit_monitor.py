@@ -1,6 +1,6 @@
-"""Watches what a running program uses and stops waiting for it when it passes a limit. It ends nothing itself.
+"""Monitors the resources that a running program uses and raises when it exceeds a limit. The caller kills the program.
 
-The kernel's limits hold for one process and one file; this looks at the whole tree and the whole folder.
+The kernel limits apply per process and per file; this module sums up the whole process tree and the whole job folder.
 """
 
 import asyncio
@@ -13,55 +13,55 @@ from converto_core.errors import EngineTimeout, LimitExceeded
 from converto_engines.converter import Limits
 from converto_engines.runtime.process_tree import Usage, folder_bytes, usage_of
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 _POLL_S = 0.25
-_LOOKS_PER_FOLDER_LOOK = 4  # a folder of ten thousand pages takes longer to add up
+_POLLS_PER_FOLDER_SCAN = 4  # summing up a folder of ten thousand pages takes longer
 _MAX_PROCESSES = 512  # more is a fork bomb; LibreOffice is one process, ffmpeg and vips use threads
 
 
 @contextmanager
 def deadline(wall_s: float) -> Iterator[None]:
-    """Say a passed deadline as `EngineTimeout`."""
+    """Raise a `TimeoutError` of the block as `EngineTimeout`."""
     try:
         yield
     except TimeoutError as error:
         raise EngineTimeout(f"The conversion took longer than the {wall_s:g} s allowed for one file") from error
 
 
-class LimitWatch:
-    """The limits of one run or one question, and how full the folder was before it."""
+class LimitMonitor:
+    """The limits of one run or one request, and the size of the job folder before it."""
 
     def __init__(self, folder: Path, limits: Limits, size_before: int) -> None:
-        """`begin` is the way in; it measures the folder."""
+        """Use `create`, which measures the folder."""
         self._folder, self._limits, self._size_before = folder, limits, size_before
 
     @classmethod
-    async def begin(cls, folder: Path, limits: Limits) -> "LimitWatch":
-        """To be called before the program can write anything."""
+    async def create(cls, folder: Path, limits: Limits) -> "LimitMonitor":
+        """Measure the folder; call it before the program can write anything."""
         return cls(folder, limits, await asyncio.to_thread(folder_bytes, folder))
 
-    async def over(self, work: Coroutine[Any, Any, _Answer], pid: int) -> _Answer:
-        """The result of `work`; raises `LimitExceeded` when the program passes a limit first."""
-        doing = asyncio.ensure_future(work)
-        watching = asyncio.create_task(self._look_until_passed(pid))
+    async def run(self, work: Coroutine[Any, Any, _Result], pid: int) -> _Result:
+        """Return the result of `work`; raises `LimitExceeded` when the tree of `pid` exceeds a limit first."""
+        working = asyncio.ensure_future(work)
+        polling = asyncio.create_task(self._poll(pid))
         try:
-            await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
-            if not doing.done():
-                watching.result()  # raises
-            return doing.result()
+            await asyncio.wait((working, polling), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                polling.result()  # raises
+            return working.result()
         finally:
-            doing.cancel()
-            watching.cancel()
-            await asyncio.gather(doing, watching, return_exceptions=True)
+            working.cancel()
+            polling.cancel()
+            await asyncio.gather(working, polling, return_exceptions=True)
 
-    async def _look_until_passed(self, pid: int) -> None:
-        before, looks = usage_of(pid), 0
+    async def _poll(self, pid: int) -> None:
+        before, polls = usage_of(pid), 0
         while True:
             await asyncio.sleep(_POLL_S)
-            looks += 1
+            polls += 1
             _check(usage_of(pid), before, self._limits)
-            if looks % _LOOKS_PER_FOLDER_LOOK == 0:
+            if polls % _POLLS_PER_FOLDER_SCAN == 0:
                 size = await asyncio.to_thread(folder_bytes, self._folder)
                 _check_written(size - self._size_before, self._limits)
 

@@ -1,7 +1,7 @@
-"""The whole state machine under random interleavings: the actors that ship, in fake time, against a plain model.
+"""The production code under random interleavings, in fake time, checked against a reference model.
 
-Promises 1 to 3, behaviours C4, C8, I4, I10, M14. Usually it takes the same fifteen hundred steps; with
-`HYPOTHESIS_PROFILE=long` it takes others each time, for hours unless it is interrupted.
+Promises 1 to 3, behaviours C4, C8, I4, I10, M14. By default it takes the same fifteen hundred steps each time; with
+`HYPOTHESIS_PROFILE=long` it takes new ones each time, for hours unless interrupted.
 """
 
 import os
@@ -22,87 +22,87 @@ from hypothesis.stateful import (
 
 from converto_core.conversion.record import TERMINAL, Conversion, Status
 from converto_core.errors import CorruptSource
-from tests.unit.model.network import Line, Weather
+from tests.unit.model.cluster import OF_ANOTHER_SIZE, OF_ANOTHER_TYPE, SOURCE, Cluster
+from tests.unit.model.links import Fault, Link
 from tests.unit.model.processes import Process, Worker, crash
-from tests.unit.model.world import OF_ANOTHER_SIZE, OF_ANOTHER_TYPE, SOURCE, World
 
 MOST_CONVERSIONS = 4
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-# The quick one takes under two seconds of one core; races that it may miss are told in `test_state_machine_races.py`.
+# The quick profile takes under two seconds of one core; races that it may miss have their own tests in `test_races.py`.
 QUICK = settings(max_examples=50, stateful_step_count=30, derandomize=True)
 LONG = settings(max_examples=20_000, stateful_step_count=60, print_blob=True)
 PROFILE = settings(LONG if IS_LONG else QUICK, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
-ANY = st.integers(0, 11)  # whom it meets: taken modulo the number of those there are
+ANY = st.integers(0, 11)  # which one is affected: taken modulo the number of candidates
 SECONDS = st.sampled_from([0.3, 1.0, 1.7, 3.0, 5.0, 9.0])
-BAD = [weather for weather in Weather if weather is not Weather.CLEAR]
-BAD_WEATHER, MOSTLY_CLEAR = st.sampled_from(BAD), st.sampled_from([Weather.CLEAR] * 4 + BAD)
+FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
+SOME_FAULT, MOSTLY_NONE = st.sampled_from(FAULTS), st.sampled_from([Fault.NONE] * 4 + FAULTS)
 BODY = st.sampled_from([SOURCE, SOURCE, SOURCE, OF_ANOTHER_TYPE, OF_ANOTHER_SIZE, None])
 
 
-class Installation(RuleBasedStateMachine):
-    """What may happen, in any order. Invariants are in `World.at_rest` and, for each change, in `Judge`."""
+class ClusterStateMachine(RuleBasedStateMachine):
+    """All that may happen, in any order. `Cluster.at_rest` and, per change, `ReferenceModel` check the invariants."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.cluster = Cluster()
 
     @initialize()
     def begin(self) -> None:
-        self.world.submit()
-        self.world.submit()
+        self.cluster.submit()
+        self.cluster.submit()
 
     # Users
 
-    @precondition(lambda self: len(self.world.records) < MOST_CONVERSIONS)
+    @precondition(lambda self: len(self.cluster.records) < MOST_CONVERSIONS)
     @rule(body=BODY, is_confirmed=st.booleans())
     def submit(self, body: bytes | None, is_confirmed: bool) -> None:
-        """A new conversion, with its bytes unless they are late."""
+        """A new conversion, with or without its upload."""
         if body is not None and is_confirmed:
-            self.world.submit(body)
+            self.cluster.submit(body)
             return
-        self.world.create()
-        self.world.settle()
+        self.cluster.create()
+        self.cluster.settle()
         if body is not None and (waiting := self.with_status(Status.AWAITING_UPLOAD)):
-            self.world.upload(waiting[-1], body)
+            self.cluster.upload(waiting[-1], body)
 
     @rule()
     def submit_again(self) -> None:
-        """The client did not hear the answer."""
-        self.world.create_again()
+        """The client did not get the answer."""
+        self.cluster.create_again()
 
     @precondition(lambda self: self.with_status(Status.AWAITING_UPLOAD))
     @rule(number=ANY)
     def confirm(self, number: int) -> None:
-        self.world.confirm(self.one(number, Status.AWAITING_UPLOAD))
+        self.cluster.confirm(self.one(number, Status.AWAITING_UPLOAD))
 
     @precondition(lambda self: self.with_status())
     @rule(number=ANY)
     def cancel(self, number: int) -> None:
-        self.world.cancel(self.one(number))
+        self.cluster.cancel(self.one(number))
 
     @precondition(lambda self: self.with_status(Status.FAILED, Status.CANCELLED, Status.EXPIRED))
     @rule(number=ANY)
     def retry(self, number: int) -> None:
-        self.world.retry(self.one(number, Status.FAILED, Status.CANCELLED, Status.EXPIRED))
+        self.cluster.retry(self.one(number, Status.FAILED, Status.CANCELLED, Status.EXPIRED))
 
     @precondition(lambda self: self.with_status(*TERMINAL))
     @rule(number=ANY)
     def delete(self, number: int) -> None:
-        self.world.delete(self.one(number, *TERMINAL))
+        self.cluster.delete(self.one(number, *TERMINAL))
 
     # Engines
 
-    @precondition(lambda self: self.world.engines)
+    @precondition(lambda self: self.cluster.engines)
     @rule(number=ANY, percent=st.sampled_from([5.0, 40.0, 90.0]))
     def progress(self, number: int, percent: float) -> None:
-        self.one_at_work(number).engines[0].progress(percent)
+        self.busy_worker(number).engines[0].progress(percent)
 
-    @precondition(lambda self: self.world.engines)
+    @precondition(lambda self: self.cluster.engines)
     @rule(
         number=ANY,
         error=st.sampled_from([None, None, crash, crash, CorruptSource]),
-        weather=MOSTLY_CLEAR,
+        fault=MOSTLY_NONE,
         is_once=st.booleans(),
         is_cancelled=st.sampled_from([False, False, True]),
     )
@@ -111,17 +111,17 @@ class Installation(RuleBasedStateMachine):
         number: int,
         *,
         error: Callable[[], Exception] | None,
-        weather: Weather,
+        fault: Fault,
         is_once: bool,
         is_cancelled: bool,
     ) -> None:
-        """An engine ends well or badly, maybe just when its user cancels, or when its last update meets a bad line."""
-        worker = self.one_at_work(number)
+        """An engine succeeds or fails, possibly while its user cancels or while its final update meets a fault."""
+        worker = self.busy_worker(number)
         engine = worker.engines[0]
-        worker.database.turn(weather, is_once=is_once)
+        worker.database.set_fault(fault, is_once=is_once)
         if is_cancelled:
-            self.world.cancel(engine.claimed)
-            self.world.settle()
+            self.cluster.cancel(engine.claimed)
+            self.cluster.settle()
         if error is None:
             engine.finish()
         else:
@@ -129,30 +129,30 @@ class Installation(RuleBasedStateMachine):
 
     # Processes
 
-    @precondition(lambda self: self.world.engines)
+    @precondition(lambda self: self.cluster.engines)
     @rule(
         number=ANY,
-        trouble=st.sampled_from(["freeze", "freeze", "kill", *BAD]),
+        trouble=st.sampled_from(["freeze", "freeze", "kill", *FAULTS]),
         seconds=st.sampled_from([3.0, 7.0, 9.5, 12.0]),
         is_over=st.booleans(),
     )
     def vanish(self, number: int, trouble: str, seconds: float, is_over: bool) -> None:
-        """One that works is not heard of for about a lease; then it may be back as if nothing had happened."""
-        worker = self.one_at_work(number)
+        """A busy worker is unreachable for about one lease; then it may come back as if nothing had happened."""
+        worker = self.busy_worker(number)
         self.make(worker, trouble)
-        self.world.let_pass(seconds)
+        self.cluster.let_pass(seconds)
         if is_over:
             worker.thaw()
-            worker.database.turn(Weather.CLEAR)
+            worker.database.set_fault(Fault.NONE)
 
     @rule(number=ANY, trouble=st.sampled_from(["freeze", "kill", "stop"]))
     def trouble(self, number: int, trouble: str) -> None:
         self.make(self.process(number), trouble)
 
-    @precondition(lambda self: any(process.is_frozen for process in self.world.processes))
+    @precondition(lambda self: any(process.is_frozen for process in self.cluster.processes))
     @rule(number=ANY)
     def thaw(self, number: int) -> None:
-        frozen = [process for process in self.world.processes if process.is_frozen]
+        frozen = [process for process in self.cluster.processes if process.is_frozen]
         frozen[number % len(frozen)].thaw()
 
     @rule(number=ANY, hours=st.sampled_from([-3, 0, 3]))
@@ -161,96 +161,96 @@ class Installation(RuleBasedStateMachine):
 
     # Network and servers
 
-    @rule(number=ANY, server=st.integers(0, 2), weather=BAD_WEATHER, is_once=st.booleans())
-    def disturb(self, number: int, server: int, weather: Weather, is_once: bool) -> None:
-        self.process(number).lines[server].turn(weather, is_once=is_once)
+    @rule(number=ANY, server=st.integers(0, 2), fault=SOME_FAULT, is_once=st.booleans())
+    def disturb(self, number: int, server: int, fault: Fault, is_once: bool) -> None:
+        self.process(number).links[server].set_fault(fault, is_once=is_once)
 
-    @rule(number=ANY, weather=BAD_WEATHER, is_once=st.booleans())
-    def disturb_updates(self, number: int, weather: Weather, is_once: bool) -> None:
-        """It reads what is there, and its update comes late, or ignore_report, or not at all."""
-        self.process(number).database.turn(weather, is_once=is_once, is_for_writes=True)
+    @rule(number=ANY, fault=SOME_FAULT, is_once=st.booleans())
+    def disturb_updates(self, number: int, fault: Fault, is_once: bool) -> None:
+        """Reads work, but an update arrives late, loses its answer, or never arrives."""
+        self.process(number).database.set_fault(fault, is_once=is_once, is_for_writes=True)
 
     @precondition(lambda self: self.disturbed())
     @rule(number=ANY)
     def clear(self, number: int) -> None:
-        lines = self.disturbed()
-        lines[number % len(lines)].turn(Weather.CLEAR)
+        links = self.disturbed()
+        links[number % len(links)].set_fault(Fault.NONE)
 
     @rule(server=st.integers(0, 2), is_away=st.booleans())
     def take_away(self, server: int, is_away: bool) -> None:
         if server == 0:
-            self.world.stores.is_away = is_away
+            self.cluster.stores.is_away = is_away
         elif server == 1:
-            self.world.bus.is_away = is_away
+            self.cluster.bus.is_away = is_away
         else:
-            self.world.objects.is_away = is_away
+            self.cluster.objects.is_away = is_away
 
     @rule(how=st.sampled_from(["purge", "lose", "repeat", "repeat"]), number=ANY)
-    def meddle_with_queues(self, how: str, number: int) -> None:
-        bus = self.world.bus
+    def disturb_queues(self, how: str, number: int) -> None:
+        bus = self.cluster.bus
         if how == "purge":
             bus.purge()
         elif how == "lose":
             bus.lose_one()
         elif bus.sent:
-            bus.repeat(bus.sent[-1 - number % len(bus.sent)])  # the same again, however old
+            bus.repeat(bus.sent[-1 - number % len(bus.sent)])  # the same message again, however old
 
     # Time
 
     @rule(seconds=SECONDS)
     def let_pass(self, seconds: float) -> None:
-        self.world.let_pass(seconds)
+        self.cluster.let_pass(seconds)
 
     @rule(number=ANY, seconds=SECONDS)
     def sweep_and_let_pass(self, number: int, seconds: float) -> None:
-        self.world.housekeepers[number % len(self.world.housekeepers)].nudge()
-        self.world.let_pass(seconds)
+        self.cluster.housekeepers[number % len(self.cluster.housekeepers)].nudge()
+        self.cluster.let_pass(seconds)
 
     @invariant()
     def nothing_is_wrong(self) -> None:
-        self.world.settle()
+        self.cluster.settle()
 
     def teardown(self) -> None:
-        """Nothing is stuck: when all is well again, everything ends."""
+        """Nothing is stuck: without faults, every conversion ends."""
         try:
-            self.world.heal()
-            self.world.run_fairly()
-            for seen in sorted(self.world.judge.seen):
+            self.cluster.repair()
+            self.cluster.run_to_end()
+            for seen in sorted(self.cluster.model.seen):
                 event(seen)
         finally:
-            self.world.close()
+            self.cluster.close()
 
     def make(self, process: Process, trouble: str) -> None:
         if trouble == "freeze":
             process.freeze()
         elif trouble == "kill":
-            self.world.kill(process)
+            self.cluster.kill(process)
         elif trouble == "stop" and isinstance(process, Worker):
             process.ask_to_stop()
-        elif trouble in BAD:
-            process.database.turn(Weather(trouble))
+        elif trouble in FAULTS:
+            process.database.set_fault(Fault(trouble))
 
     def with_status(self, *statuses: Status) -> list[Conversion]:
-        return [record for record in self.world.records if not statuses or record.status in statuses]
+        return [record for record in self.cluster.records if not statuses or record.status in statuses]
 
     def one(self, number: int, *statuses: Status) -> Conversion:
         found = self.with_status(*statuses)
         return found[number % len(found)]
 
     def process(self, number: int) -> Process:
-        return self.world.processes[number % len(self.world.processes)]
+        return self.cluster.processes[number % len(self.cluster.processes)]
 
-    def one_at_work(self, number: int) -> Worker:
-        busy = [worker for worker in self.world.workers if worker.engines]
+    def busy_worker(self, number: int) -> Worker:
+        busy = [worker for worker in self.cluster.workers if worker.engines]
         return busy[number % len(busy)]
 
-    def disturbed(self) -> list[Line]:
-        lines = [line for process in self.world.processes for line in process.lines]
-        return [line for line in lines if line.weather is not Weather.CLEAR]
+    def disturbed(self) -> list[Link]:
+        links = [link for process in self.cluster.processes for link in process.links]
+        return [link for link in links if link.fault is not Fault.NONE]
 
 
 @pytest.mark.timeout(0 if IS_LONG else 60)
-def test_state_machine_when_anything_happens_in_any_order_then_nothing_lost_stuck_or_done_twice() -> None:
+def test_nothing_is_lost_stuck_or_done_twice() -> None:
     """Two housekeepers, three workers, a file service, users, and a network that loses answers."""
     with structlog.testing.capture_logs():
-        run_state_machine_as_test(Installation, settings=PROFILE)
+        run_state_machine_as_test(ClusterStateMachine, settings=PROFILE)

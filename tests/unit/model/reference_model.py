@@ -1,24 +1,24 @@
-"""The model: what is true of a conversion whoever does what, checked at each change the database makes.
+"""The reference model: what must hold for a conversion, checked at each change in the database.
 
-It sees changes in the order of the database, and knows who made them and when. It believes no actor.
+It sees the changes in database order, with the process that made each and the true time, and trusts no process.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from converto_core.conversion.change import Change
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
-from converto_core.conversion.transitions import Change
 from converto_core.events import conversion_created
 from converto_core.ports.stores import HistoryStore
 from converto_infra.memory.collection import MemoryServer
 from converto_infra.memory.conversions import MemoryConversionStore
 from converto_infra.settings import Settings
-from tests.unit.model.network import ACTOR
+from tests.unit.model.links import ACTOR
 
 WORKER, HOUSEKEEPER, API = "worker", "housekeeper", "api"
 
-# By hand, so that a slip in the other table is seen.
+# Written by hand, so that a mistake in `TRANSITIONS` is found.
 A, PE, PR = Status.AWAITING_UPLOAD, Status.PENDING, Status.PROCESSING
 CO, FA, CA, EX = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED
 ALLOWED = {
@@ -32,23 +32,23 @@ ALLOWED = {
 
 
 class Account:
-    """What the model knows of one conversion since its user asked for it the last time."""
+    """The expected state of one conversion since its user last requested it."""
 
     def __init__(self, record: Conversion) -> None:
         self.record = record
-        self.holders: dict[int, Any] = {}  # by token: who claimed it
+        self.holders: dict[int, Any] = {}  # by token: the worker that claimed it
         self.beat_at = 0.0
         self.removal_asked = False
         self.start()
 
     def start(self) -> None:
-        """The user asks (again)."""
+        """Reset the counters: the user has requested it (again)."""
         self.failures, self.losses, self.published, self.completions = 0, 0, 0, 0
         self.cancel_asked = False
 
 
-class Judge:
-    """Keeps an account of each conversion and notes whatever must never happen."""
+class ReferenceModel:
+    """Keeps an account of each conversion and records every violation."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Judge:
         has_object: Callable[[str], bool],
         was_sent: Callable[[str], bool],
     ) -> None:
-        """`now` is the true time in seconds, which no actor knows; `was_sent` tells of a message id."""
+        """`now` is the true time in seconds, which no process has; `was_sent` takes a message id."""
         self.accounts: dict[str, Account] = {}
         self.violations: list[str] = []
         self.seen: Counter[str] = Counter()
@@ -70,7 +70,7 @@ class Judge:
 
     def deleted(self, conversion_id: str) -> None:
         account = self.accounts.pop(conversion_id)
-        self._holds(account.record.status in TERMINAL, account, "deleted while it was alive")
+        self._holds(account.record.status in TERMINAL, account, "deleted before it had ended")
 
     def changed(self, change: Change, after: Conversion) -> None:
         """Check one change against the account, then enter it."""
@@ -114,8 +114,8 @@ class Judge:
         self._holds(after.lost == account.losses, account, f"lost {after.lost}, reaped {account.losses}")
         self._holds(after.published == account.published, account, f"published {after.published}")
         self._holds(account.losses < 2 or after.lane is Lane.QUARANTINE, account, "lost twice and not in quarantine")
-        self._holds(after.attempt < self._settings.max_attempts, account, "tried again too often")
-        self._holds(after.lost < self._settings.max_lost, account, "lost too often and not given up")
+        self._holds(after.attempt < self._settings.max_attempts, account, "retried too often")
+        self._holds(after.lost < self._settings.max_lost, account, "lost too often and not failed")
 
     def _enter_processing(self, account: Account, after: Conversion) -> None:
         before = account.record
@@ -123,7 +123,9 @@ class Judge:
             self._holds(not account.cancel_asked, account, "claimed after its user cancelled it")
             self._holds(after.attempt == account.failures + 1, account, f"attempt {after.attempt} at claim")
             self._holds(
-                self._was_sent(conversion_created(before).message_id), account, "claimed by a wake-up of another time"
+                self._was_sent(conversion_created(before).message_id),
+                account,
+                "claimed with a message never sent",
             )
             account.holders[after.token] = ACTOR.get()
             account.published = 0
@@ -147,14 +149,14 @@ class Judge:
         if account.record.status is not PR:
             return
         if ACTOR.get().role == HOUSEKEEPER:
-            self._holds(account.losses + 1 == self._settings.max_lost, account, "given up before its last loss")
+            self._holds(account.losses + 1 == self._settings.max_lost, account, "failed before its last permitted loss")
         elif after.error_code != "source_corrupt":
             tries = account.failures + 1
             self._holds(tries == self._settings.max_attempts, account, f"failed after {tries} tries")
 
     def _enter_cancelled(self, account: Account, after: Conversion) -> None:
         asked = account.cancel_asked or ACTOR.get().role == API
-        self._holds(asked, account, "cancelled although nobody asked")
+        self._holds(asked, account, "cancelled without a request")
 
     def _enter_expired(self, account: Account, after: Conversion) -> None:
         self._holds(not after.outputs, account, "expired with outputs")
@@ -162,13 +164,13 @@ class Judge:
     def _always(self, account: Account) -> None:
         record = account.record
         is_waiting = record.status is PE
-        self._holds(not is_waiting or record.publish_due is not None, account, "pending and nothing will wake it")
+        self._holds(not is_waiting or record.publish_due is not None, account, "pending without a message that is due")
         self._holds(not is_waiting or record.family is not None, account, "pending without a plan")
         self._holds(0 <= record.attempt <= self._settings.max_attempts, account, f"attempt {record.attempt}")
         self._holds(0 <= record.lost <= self._settings.max_lost, account, f"lost {record.lost}")
 
     def at_rest(self) -> None:
-        """What holds whenever everybody waits: nobody is shown a result that is not there."""
+        """Check that every visible result exists; called whenever all processes wait."""
         for account in self.accounts.values():
             if account.record.status is CO and not account.removal_asked:
                 missing = [output.key for output in account.record.outputs if not self._has_object(output.key)]
@@ -179,25 +181,25 @@ class Judge:
             self.violations.append(f"{account.record.id} ({account.record.status}, {account.record.token}): {what}")
 
 
-class WatchedConversions(MemoryConversionStore):
-    """The twin of the database, with the judge looking at each change in the moment it is made."""
+class CheckedConversions(MemoryConversionStore):
+    """The database in memory; the model checks each change at the moment it is made."""
 
-    def __init__(self, server: MemoryServer, history: HistoryStore, judge: Judge) -> None:
+    def __init__(self, server: MemoryServer, history: HistoryStore, model: ReferenceModel) -> None:
         super().__init__(server, history)
-        self._judge = judge
+        self._model = model
 
     async def insert(self, conversion: Conversion) -> None:
         await super().insert(conversion)
-        self._judge.inserted(conversion)
+        self._model.inserted(conversion)
 
     async def apply(self, change: Change) -> Conversion | None:
         after = await super().apply(change)
         if after is not None:
-            self._judge.changed(change, after)
+            self._model.changed(change, after)
         return after
 
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
         was_there = await super().delete(conversion_id, owner=owner)
         if was_there:
-            self._judge.deleted(conversion_id)
+            self._model.deleted(conversion_id)
         return was_there

@@ -1,0 +1,54 @@
+"""Reads the response of a sandboxed program and translates a refusal into the matching error.
+
+The response is untrusted beyond its shape: the program that wrote it has read hostile files.
+"""
+
+import json
+from typing import Any
+
+from converto_core.errors import (
+    BadOptions,
+    ConversionError,
+    CorruptSource,
+    EncryptedSource,
+    EngineCrashed,
+    EngineError,
+    EngineMissing,
+    OutputInvalid,
+    SourceTooLarge,
+)
+from converto_engines.runtime.process import ProcessResult
+
+_ERRORS: dict[str, type[ConversionError]] = {
+    "corrupt": CorruptSource,
+    "encrypted": EncryptedSource,
+    "too_large": SourceTooLarge,
+    "options": BadOptions,
+    "output": OutputInvalid,
+    "missing": EngineMissing,
+    "engine": EngineError,
+}
+_SHOWN_CHARACTERS = 400
+_LOGGED_CHARACTERS = 2000
+
+
+def result_of_run(run: ProcessResult) -> dict[str, Any]:
+    """The result in the last line that a program printed; raises as `result_of`."""
+    lines = run.stdout.splitlines()
+    try:
+        response = json.loads(lines[-1]) if lines and run.exit_code == 0 else None
+    except ValueError:
+        response = None
+    return result_of(response, f"exit status {run.exit_code}: {run.stderr_tail}")
+
+
+def result_of(response: Any, log: str) -> dict[str, Any]:
+    """The result in a response; raises the error that it names, or `EngineCrashed` when it is not a response."""
+    log = log[-_LOGGED_CHARACTERS:]
+    if not isinstance(response, dict):
+        raise EngineCrashed(detail=log)
+    if isinstance(result := response.get("done"), dict):
+        return result
+    error = _ERRORS.get(str(response.get("refused")), EngineError)
+    message = str(response.get("message") or "")[:_SHOWN_CHARACTERS]
+    raise error(message or None, detail=f"{response.get('detail', '')} {log}".strip())

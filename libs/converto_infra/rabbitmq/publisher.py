@@ -1,0 +1,73 @@
+"""One channel that publishes to the events exchange."""
+
+import asyncio
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import PublishError
+
+from converto_core.errors import BusUnavailable
+from converto_core.events import EVENTS_EXCHANGE
+from converto_infra.rabbitmq.connection import Connection
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """Publishes on one channel, which is opened on first use and again when it is lost.
+
+    With `is_confirmed`, each publish waits until the broker has stored the message and raises when no queue takes it.
+    """
+
+    def __init__(self, connection: Connection, *, is_confirmed: bool) -> None:
+        self._connection, self._is_confirmed = connection, is_confirmed
+        self._lock = asyncio.Lock()
+        self._channel: AbstractChannel | None = None
+        self._generation = 0
+
+    async def send(self, message: aio_pika.Message, routing_key: str) -> None:
+        """Publish one message; raises `BusUnavailable`."""
+        await self._connection.run(lambda: self._send(message, routing_key))
+
+    async def ping(self) -> None:
+        """One round trip on the publishing connection; raises `BusUnavailable`."""
+
+        async def call() -> None:
+            channel = await self._open_channel()
+            await channel.get_exchange(EVENTS_EXCHANGE, ensure=True)
+
+        await self._connection.run(call)
+
+    async def count(self, queue: str) -> int:
+        """How many messages of a queue are ready for delivery; raises `BusUnavailable`, also for a missing queue."""
+
+        async def call() -> int:
+            channel = await self._connection.channel()  # a channel of its own, because a missing queue closes it
+            try:
+                found = await channel.declare_queue(queue, passive=True)
+            finally:
+                if not channel.is_closed:
+                    await channel.close()
+            return found.declaration_result.message_count or 0
+
+        return await self._connection.run(call)
+
+    async def _send(self, message: aio_pika.Message, routing_key: str) -> None:
+        channel = await self._open_channel()
+        exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
+        try:
+            await exchange.publish(message, routing_key, mandatory=self._is_confirmed)
+        except PublishError as error:
+            self._connection.forget_topology()  # so that the next attempt declares the missing queue
+            log.error("wakeup.unroutable", routing_key=routing_key, message_id=message.message_id)
+            raise BusUnavailable(detail=f"no queue takes {routing_key}") from error
+
+    async def _open_channel(self) -> AbstractChannel:
+        async with self._lock:
+            await self._connection.connected()
+            is_stale = self._generation != self._connection.generation
+            if self._channel is None or self._channel.is_closed or is_stale:
+                self._channel = await self._connection.channel(is_confirmed=self._is_confirmed)
+                self._generation = self._connection.generation
+            return self._channel

@@ -1,0 +1,104 @@
+"""Blocking transfers of whole objects, hashed on the way; boto3's transfer manager splits large ones into parts."""
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from boto3.s3.transfer import TransferConfig
+
+from converto_core.errors import ObjectStoreUnavailable
+from converto_core.ports.objects import Digest
+from converto_infra.settings import MIB
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK_BYTES = 1 * MIB
+COPY_IN_UPLOAD_PARTS = 4  # size of a copy without parts, and of a copy's parts: few calls, each within its deadline
+MAX_PARTS = 10_000  # the S3 API's limit
+
+
+class Transfers:
+    """Uploads, downloads and copies within one bucket.
+
+    Each blocks its thread, moves one part at a time and holds about two parts in memory. Each ends with
+    `ObjectStoreUnavailable` when `stop` is set; the transfer manager then aborts the multipart upload.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, *, part_size_bytes: int) -> None:
+        self._s3, self._bucket, self._part_size_bytes = client, bucket, part_size_bytes
+
+    def download(self, stop: threading.Event, key: str, path: Path) -> Digest:
+        """Stream an object into a file."""
+        with self._s3.get_object(Bucket=self._bucket, Key=key)["Body"] as body, path.open("wb") as target:
+            source = _HashingReader(body, stop)
+            while chunk := source.read(CHUNK_BYTES):
+                target.write(chunk)
+        return source.digest()
+
+    def upload(self, stop: threading.Event, path: Path, key: str, extra: dict[str, Any]) -> Digest:
+        """Stream a file into an object; `extra` holds the content type and the like."""
+        config = _config(self._part_size_bytes, path.stat().st_size)
+        with path.open("rb") as stream:
+            source = _HashingReader(stream, stop)
+            self._s3.upload_fileobj(source, self._bucket, key, ExtraArgs=extra, Config=config)  # type: ignore[arg-type]
+        return source.digest()
+
+    def copy(self, stop: threading.Event, source: str, key: str, size_bytes: int, extra: dict[str, Any]) -> None:
+        """Copy an object of this size inside the bucket."""
+        config = _config(COPY_IN_UPLOAD_PARTS * self._part_size_bytes, size_bytes)
+        replaced = {"MetadataDirective": "REPLACE", **extra}
+        place: Any = {"Bucket": self._bucket, "Key": source}
+        try:
+            self._s3.copy(
+                place, self._bucket, key, ExtraArgs=replaced, Config=config, Callback=lambda _: _raise_if(stop)
+            )
+        except KeyError:
+            # rclone copies no parts: it stores empty ones and answers without an ETag. So the bytes pass through here.
+            self._copy_through_memory(stop, source, key, size_bytes, extra)
+
+    def _copy_through_memory(
+        self, stop: threading.Event, source: str, key: str, size_bytes: int, extra: dict[str, Any]
+    ) -> None:
+        config = _config(self._part_size_bytes, size_bytes)
+        with self._s3.get_object(Bucket=self._bucket, Key=source)["Body"] as body:
+            stream: Any = _HashingReader(body, stop)
+            self._s3.upload_fileobj(stream, self._bucket, key, ExtraArgs=extra, Config=config)
+
+
+def _config(part_bytes: int, size_bytes: int) -> TransferConfig:
+    """Parts of this size, or larger ones where there would be too many. Without threads, parts are sent in order."""
+    part_bytes = max(part_bytes, -(-size_bytes // MAX_PARTS))
+    return TransferConfig(multipart_threshold=part_bytes, multipart_chunksize=part_bytes, use_threads=False)
+
+
+class _Readable(Protocol):
+    def read(self, amt: int = ..., /) -> bytes: ...
+
+
+class _HashingReader:
+    """A stream that hashes what is read from it.
+
+    It cannot seek on purpose: s3transfer then reads each byte once and in order, which one pass of hashing needs.
+    """
+
+    def __init__(self, stream: _Readable, stop: threading.Event) -> None:
+        self._stream, self._stop = stream, stop
+        self._sha256, self._sha512, self._size_bytes = hashlib.sha256(), hashlib.sha512(), 0
+
+    def read(self, size: int = -1) -> bytes:
+        _raise_if(self._stop)
+        chunk = self._stream.read(size)
+        self._sha256.update(chunk)
+        self._sha512.update(chunk)
+        self._size_bytes += len(chunk)
+        return chunk
+
+    def digest(self) -> Digest:
+        return Digest(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest(), sha512=self._sha512.hexdigest())
+
+
+def _raise_if(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise ObjectStoreUnavailable(detail="the transfer was cancelled")
