@@ -1,6 +1,7 @@
 """Small videos and sounds made by ffmpeg's own generators, and an independent look at what came out."""
 
 import asyncio
+import functools
 import json
 import math
 import struct
@@ -8,6 +9,8 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy
 
 SUBTITLES = "1\n00:00:00,200 --> 00:00:01,000\nHello there\n\n2\n00:00:01,100 --> 00:00:01,800\nSecond line\n"
 WORDS = (
@@ -72,15 +75,16 @@ def samples(path: Path, track: int = 0, rate: int = 48000) -> list[int]:
 
 def pitch(path: Path, track: int = 0, start_s: float = 0.25) -> float:
     """The frequency of a sine by how often it crosses zero upwards in half a second."""
-    heard = samples(path, track)[int(start_s * 48000) :][:24000]
-    crossings = sum(1 for before, after in pairwise(heard) if before < 0 <= after)
+    recorded = samples(path, track)[int(start_s * 48000) :][:24000]
+    crossings = sum(1 for before, after in pairwise(recorded) if before < 0 <= after)
     return crossings * 2.0
 
 
+@functools.cache
 def level_db(path: Path) -> float:
     """Mean power of the sound below full scale; silence is -120."""
-    heard = samples(path)
-    power = sum(sample * sample for sample in heard) / max(len(heard), 1)
+    output = ffmpeg("-i", path, "-map", "0:a:0", "-f", "s16le", "-ac", 1, "-ar", 48000, "-")
+    power = float(numpy.mean(numpy.square(numpy.frombuffer(output, "<i2").astype(float)))) if output else 0.0
     return 10 * math.log10(power / 32768**2) if power else -120.0
 
 

@@ -54,21 +54,21 @@ async def sound(sandbox: Sandbox) -> Sound:
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sounds")
 
 
 @pytest.fixture(scope="session")
-def wav(shelf: Path) -> Path:
-    path = shelf / "tone.wav"
+def wav(sample_folder: Path) -> Path:
+    path = sample_folder / "tone.wav"
     ffmpeg(*lavfi(tone(440)), path)
     return path
 
 
 @pytest.fixture(scope="session", params=MADE_WITH)
-def made(request: pytest.FixtureRequest, shelf: Path) -> tuple[str, Path]:
+def sample(request: pytest.FixtureRequest, sample_folder: Path) -> tuple[str, Path]:
     kind: str = request.param
-    path = shelf / f"source.{kind}"
+    path = sample_folder / f"source.{kind}"
     words = ["-metadata", "title=A song", "-metadata", "artist=Somebody"]
     ffmpeg(*lavfi(tone(440)), *MADE_WITH[kind], *words, path)
     return kind, path
@@ -76,10 +76,10 @@ def made(request: pytest.FixtureRequest, shelf: Path) -> tuple[str, Path]:
 
 @pytest.mark.parametrize("target", CODECS)
 async def test_converted_sound_keeps_pitch_length_and_metadata(
-    sound: Sound, run_job: RunJob, made: tuple[str, Path], target: str
+    sound: Sound, run_job: RunJob, sample: tuple[str, Path], target: str
 ) -> None:
     """M11: every kind of sound into every other."""
-    kind, path = made
+    kind, path = sample
     (product,) = await run_job(sound, path, kind, target)
 
     probe = await probed(product.path)
@@ -109,9 +109,9 @@ VIDEOS = {
 @pytest.mark.parametrize("target", ["mp3", "m4a", "wav"])
 @pytest.mark.parametrize("kind", VIDEOS)
 async def test_sound_of_a_video_is_extracted(
-    sound: Sound, run_job: RunJob, shelf: Path, kind: str, target: str
+    sound: Sound, run_job: RunJob, sample_folder: Path, kind: str, target: str
 ) -> None:
-    path = shelf / f"film.{kind}"
+    path = sample_folder / f"film.{kind}"
     if not path.exists():
         ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1", tone(440, seconds=1)), *VIDEOS[kind], path)
 
@@ -122,8 +122,10 @@ async def test_sound_of_a_video_is_extracted(
     assert pitch(product.path) == pytest.approx(440, abs=6)
 
 
-async def test_chosen_or_main_track_is_converted_and_others_noted(sound: Sound, run_job: RunJob, shelf: Path) -> None:
-    path, notes = shelf / "two.mkv", []
+async def test_chosen_or_main_track_is_converted_and_others_noted(
+    sound: Sound, run_job: RunJob, sample_folder: Path
+) -> None:
+    path, notes = sample_folder / "two.mkv", []
     inputs = lavfi("testsrc2=s=64x48:r=25:d=1", tone(440, seconds=1), tone(880, seconds=1))
     ffmpeg(*inputs, "-map", 0, "-map", 1, "-map", 2, *FAST, "-c:a", "flac", path)
 
@@ -150,10 +152,10 @@ DEPTHS = [
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 @pytest.mark.parametrize(("depth", "target", "codec"), DEPTHS)
 async def test_lossless_to_lossless_keeps_every_sample(
-    sound: Sound, run_job: RunJob, shelf: Path, depth: str, target: str, codec: str, rate: int
+    sound: Sound, run_job: RunJob, sample_folder: Path, depth: str, target: str, codec: str, rate: int
 ) -> None:
     """M11: depth and rate are kept exactly."""
-    path = shelf / f"{depth}-{rate}.wav"
+    path = sample_folder / f"{depth}-{rate}.wav"
     if not path.exists():
         noise = f"anoisesrc=d=0.5:r={rate}:c=pink:seed=1,aformat=sample_fmts=dbl:channel_layouts=stereo"
         ffmpeg(*lavfi(noise), "-c:a", depth, path)
@@ -166,8 +168,8 @@ async def test_lossless_to_lossless_keeps_every_sample(
     assert decoded_hash(product.path, as_float) == decoded_hash(path, as_float)
 
 
-async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, shelf: Path) -> None:
-    path = shelf / "deep.flac"
+async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, sample_folder: Path) -> None:
+    path = sample_folder / "deep.flac"
     ffmpeg(*lavfi("anoisesrc=d=0.5:r=48000:seed=2"), "-sample_fmt", "s32", path)
 
     (product,) = await run_job(sound, path, "flac", "wav")
@@ -177,8 +179,10 @@ async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, she
 
 
 @pytest.mark.parametrize("target", ["mp3", "m4a", "aac", "opus", "ogg"])
-async def test_lower_bitrate_makes_a_smaller_file(sound: Sound, run_job: RunJob, shelf: Path, target: str) -> None:
-    path = shelf / "noise.wav"
+async def test_lower_bitrate_makes_a_smaller_file(
+    sound: Sound, run_job: RunJob, sample_folder: Path, target: str
+) -> None:
+    path = sample_folder / "noise.wav"
     ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
 
     (low,) = await run_job(sound, path, "wav", target, bitrate_kbps=48)
@@ -189,8 +193,10 @@ async def test_lower_bitrate_makes_a_smaller_file(sound: Sound, run_job: RunJob,
 
 
 @pytest.mark.parametrize("target", ["mp3", "ogg"])
-async def test_lower_quality_makes_a_smaller_file(sound: Sound, run_job: RunJob, shelf: Path, target: str) -> None:
-    path = shelf / "pink.wav"
+async def test_lower_quality_makes_a_smaller_file(
+    sound: Sound, run_job: RunJob, sample_folder: Path, target: str
+) -> None:
+    path = sample_folder / "pink.wav"
     ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
 
     (low,) = await run_job(sound, path, "wav", target, quality=1)
@@ -210,9 +216,9 @@ async def test_chosen_rate_and_channels_are_used(sound: Sound, run_job: RunJob, 
 @pytest.mark.parametrize("target", CODECS)
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (96000, 1), (48000, 6)])
 async def test_unusual_rate_or_channels_become_the_nearest_supported(
-    sound: Sound, run_job: RunJob, shelf: Path, target: str, rate: int, channels: int
+    sound: Sound, run_job: RunJob, sample_folder: Path, target: str, rate: int, channels: int
 ) -> None:
-    path = shelf / f"unusual-{rate}-{channels}.flac"
+    path = sample_folder / f"unusual-{rate}-{channels}.flac"
     if not path.exists():
         layout = {1: "mono", 6: "5.1(side)"}[channels]
         ffmpeg(*lavfi(tone(440, seconds=1, rate=rate)), "-af", f"aformat=channel_layouts={layout}", path)
@@ -227,9 +233,9 @@ async def test_unusual_rate_or_channels_become_the_nearest_supported(
 @pytest.mark.parametrize("target", ["wav", "mp3", "opus"])
 @pytest.mark.parametrize("wanted", [-23.0, -14.0])
 async def test_chosen_loudness_is_measured_in_the_result(
-    sound: Sound, run_job: RunJob, shelf: Path, target: str, wanted: float
+    sound: Sound, run_job: RunJob, sample_folder: Path, target: str, wanted: float
 ) -> None:
-    path = shelf / "quiet.wav"
+    path = sample_folder / "quiet.wav"
     ffmpeg(*lavfi("anoisesrc=d=5:r=44100:c=pink:a=0.02"), path)
 
     (product,) = await run_job(sound, path, "wav", target, loudness=wanted)
@@ -240,8 +246,8 @@ async def test_chosen_loudness_is_measured_in_the_result(
     assert (await probed(product.path))["streams"][0]["sample_rate"] == rate
 
 
-async def test_loudness_leaves_silence_silent(sound: Sound, run_job: RunJob, shelf: Path) -> None:
-    path = shelf / "silence.wav"
+async def test_loudness_leaves_silence_silent(sound: Sound, run_job: RunJob, sample_folder: Path) -> None:
+    path = sample_folder / "silence.wav"
     ffmpeg(*lavfi("anullsrc=d=1:r=48000"), path)
 
     (product,) = await run_job(sound, path, "wav", "mp3", loudness=-16.0)
@@ -250,8 +256,8 @@ async def test_loudness_leaves_silence_silent(sound: Sound, run_job: RunJob, she
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "m4a"])
-async def test_only_the_chosen_part_is_converted(sound: Sound, run_job: RunJob, shelf: Path, kind: str) -> None:
-    path = shelf / f"halves.{kind}"
+async def test_only_the_chosen_part_is_converted(sound: Sound, run_job: RunJob, sample_folder: Path, kind: str) -> None:
+    path = sample_folder / f"halves.{kind}"
     two = lavfi(tone(440, seconds=1), tone(880, seconds=1))
     ffmpeg(*two, "-filter_complex", "[0][1]concat=v=0:a=1", *MADE_WITH[kind], path)
 
@@ -263,12 +269,16 @@ async def test_only_the_chosen_part_is_converted(sound: Sound, run_job: RunJob, 
 
 @pytest.mark.parametrize("target", ["mp3", "flac", "m4a"])
 @pytest.mark.parametrize("kind", ["mp3", "flac", "m4a"])
-async def test_cover_is_kept_or_stripped(sound: Sound, run_job: RunJob, shelf: Path, kind: str, target: str) -> None:
-    path = shelf / f"covered.{kind}"
+async def test_cover_is_kept_or_stripped(
+    sound: Sound, run_job: RunJob, sample_folder: Path, kind: str, target: str
+) -> None:
+    path = sample_folder / f"covered.{kind}"
     if not path.exists():
-        ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, shelf / "cover.jpg")
+        ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, sample_folder / "cover.jpg")
         maps = ["-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]
-        ffmpeg(*lavfi(tone(440)), "-i", shelf / "cover.jpg", *maps, *MADE_WITH[kind], "-metadata", "title=A", path)
+        ffmpeg(
+            *lavfi(tone(440)), "-i", sample_folder / "cover.jpg", *maps, *MADE_WITH[kind], "-metadata", "title=A", path
+        )
 
     (kept,) = await run_job(sound, path, kind, target)
     (stripped,) = await run_job(sound, path, kind, target, metadata="strip")
@@ -283,10 +293,12 @@ async def test_cover_is_kept_or_stripped(sound: Sound, run_job: RunJob, shelf: P
 
 
 @pytest.mark.parametrize("target", ["ogg", "wav"])
-async def test_cover_the_target_cannot_store_is_noted(sound: Sound, run_job: RunJob, shelf: Path, target: str) -> None:
-    path, notes = shelf / "album.mp3", []
-    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, shelf / "front.jpg")
-    ffmpeg(*lavfi(tone(440)), "-i", shelf / "front.jpg", "-map", 0, "-map", 1, "-c:v", "copy", path)
+async def test_cover_the_target_cannot_store_is_noted(
+    sound: Sound, run_job: RunJob, sample_folder: Path, target: str
+) -> None:
+    path, notes = sample_folder / "album.mp3", []
+    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, sample_folder / "front.jpg")
+    ffmpeg(*lavfi(tone(440)), "-i", sample_folder / "front.jpg", "-map", 0, "-map", 1, "-c:v", "copy", path)
 
     await run_job(sound, path, "mp3", target, note=notes.append)
 
@@ -314,11 +326,11 @@ async def test_unsuitable_options_are_refused(
         await run_job(sound, wav, "wav", target, **options)
 
 
-async def test_video_without_sound_is_refused(sound: Sound, run_job: RunJob, shelf: Path) -> None:
-    ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1"), *FAST, shelf / "mute.mp4")
+async def test_video_without_sound_is_refused(sound: Sound, run_job: RunJob, sample_folder: Path) -> None:
+    ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1"), *FAST, sample_folder / "mute.mp4")
 
     with pytest.raises(BadSource, match="no readable sound"):
-        await run_job(sound, shelf / "mute.mp4", "mp4", "mp3")
+        await run_job(sound, sample_folder / "mute.mp4", "mp4", "mp3")
 
 
 async def test_wav_of_unknown_size_is_converted_whole(sound: Sound, run_job: RunJob, wav: Path, tmp_path: Path) -> None:
@@ -336,9 +348,9 @@ async def test_wav_of_unknown_size_is_converted_whole(sound: Sound, run_job: Run
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "m4a"])
-async def test_truncated_sound_is_corrupt(sound: Sound, run_job: RunJob, shelf: Path, kind: str) -> None:
+async def test_truncated_sound_is_corrupt(sound: Sound, run_job: RunJob, sample_folder: Path, kind: str) -> None:
     """I13: nothing truncated."""
-    whole, cut = shelf / f"long.{kind}", shelf / f"cut.{kind}"
+    whole, cut = sample_folder / f"long.{kind}", sample_folder / f"cut.{kind}"
     ffmpeg(*lavfi("anoisesrc=d=8:r=44100"), *MADE_WITH[kind], whole)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
 

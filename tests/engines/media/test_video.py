@@ -26,14 +26,14 @@ from tests.engines.media.media_files import (
 
 
 @pytest.fixture(scope="session")
-def rich(shelf: Path) -> Path:
+def rich(sample_folder: Path) -> Path:
     """Two sound tracks with languages, subtitles, chapters, words, a font and a cover."""
-    path = shelf / "rich.mkv"
-    (shelf / "s.srt").write_text(SUBTITLES)
-    (shelf / "words.txt").write_text(WORDS)
-    (shelf / "font.ttf").write_bytes(b"\0\1\0\0" + bytes(range(256)))
-    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, shelf / "cover.jpg")
-    inputs = [*lavfi(PATTERN, tone(440), tone(880)), "-i", shelf / "s.srt", "-i", shelf / "words.txt"]
+    path = sample_folder / "rich.mkv"
+    (sample_folder / "s.srt").write_text(SUBTITLES)
+    (sample_folder / "words.txt").write_text(WORDS)
+    (sample_folder / "font.ttf").write_bytes(b"\0\1\0\0" + bytes(range(256)))
+    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, sample_folder / "cover.jpg")
+    inputs = [*lavfi(PATTERN, tone(440), tone(880)), "-i", sample_folder / "s.srt", "-i", sample_folder / "words.txt"]
     maps = ["-map", 0, "-map", 1, "-map", 2, "-map", 3, "-map_metadata", 4, "-map_chapters", 4]
     languages = [
         "-metadata:s:a:0",
@@ -43,8 +43,8 @@ def rich(shelf: Path) -> Path:
         "-metadata:s:s:0",
         "language=fra",
     ]
-    font = ["-attach", shelf / "font.ttf", "-metadata:s:t:0", "mimetype=application/x-truetype-font"]
-    cover = ["-attach", shelf / "cover.jpg", "-metadata:s:t:1", "mimetype=image/jpeg"]
+    font = ["-attach", sample_folder / "font.ttf", "-metadata:s:t:0", "mimetype=application/x-truetype-font"]
+    cover = ["-attach", sample_folder / "cover.jpg", "-metadata:s:t:1", "mimetype=image/jpeg"]
     ffmpeg(*inputs, *maps, *languages, *font, *cover, *FAST, *SOUND, "-c:s", "srt", path)
     return path
 
@@ -66,19 +66,19 @@ RESULTS = {"mp4": ("h264", "aac"), "mkv": ("h264", "aac"), "mov": ("h264", "aac"
 
 
 @pytest.fixture(scope="session", params=SOURCES)
-def made(request: pytest.FixtureRequest, shelf: Path) -> tuple[str, Path]:
+def sample(request: pytest.FixtureRequest, sample_folder: Path) -> tuple[str, Path]:
     kind: str = request.param
-    path = shelf / f"source.{kind}"
+    path = sample_folder / f"source.{kind}"
     ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=1", tone(440, seconds=1)), *SOURCES[kind], path)
     return kind, path
 
 
 @pytest.mark.parametrize("target", RESULTS)
 async def test_converted_video_keeps_picture_sound_and_length(
-    video: Video, run_job: RunJob, made: tuple[str, Path], target: str
+    video: Video, run_job: RunJob, sample: tuple[str, Path], target: str
 ) -> None:
     """M10: every kind of video into every container."""
-    kind, path = made
+    kind, path = sample
     (product,) = await run_job(video, path, kind, target, **QUICK)
 
     probe = await probed(product.path)
@@ -109,7 +109,7 @@ async def test_all_tracks_are_kept_or_noted_as_left_out(video: Video, run_job: R
 
 
 async def test_matroska_keeps_font_and_cover_bytes(
-    video: Video, run_job: RunJob, rich: Path, shelf: Path, tmp_path: Path
+    video: Video, run_job: RunJob, rich: Path, sample_folder: Path, tmp_path: Path
 ) -> None:
     """M10."""
     (product,) = await run_job(video, rich, "mkv", "mkv", **QUICK)
@@ -130,7 +130,7 @@ async def test_matroska_keeps_font_and_cover_bytes(
         "null",
         "-",
     )
-    assert (tmp_path / "font").read_bytes() == (shelf / "font.ttf").read_bytes()
+    assert (tmp_path / "font").read_bytes() == (sample_folder / "font.ttf").read_bytes()
 
 
 async def test_mp4_keeps_the_cover(video: Video, run_job: RunJob, rich: Path) -> None:

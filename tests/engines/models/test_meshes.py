@@ -104,9 +104,9 @@ async def test_converted_mesh_keeps_faces_box_and_volume(
 async def test_stl_corners_are_merged_to_a_closed_surface(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     (product,) = await run_job(meshes, written(tmp_path, "stl"), "stl", "ply")
 
-    made = loaded(product.path)
-    assert len(made.vertices) == 8
-    assert made.is_watertight
+    result = loaded(product.path)
+    assert len(result.vertices) == 8
+    assert result.is_watertight
 
 
 UNITS = [
@@ -158,11 +158,11 @@ async def test_up_rotates_without_mirroring(
 ) -> None:
     (product,) = await run_job(meshes, written(tmp_path, "stl"), "stl", "ply", up=up)
 
-    made = loaded(product.path)
+    result = loaded(product.path)
     expected = {"y_to_z": (0, -40, 0), "z_to_y": (0, 0, -30), "keep": (0, 0, 0)}[up]
-    assert made.extents == pytest.approx(size)
-    assert made.bounds[0] == pytest.approx(expected)
-    assert made.volume == pytest.approx(loaded(written(tmp_path, "stl")).volume, rel=1e-4)
+    assert result.extents == pytest.approx(size)
+    assert result.bounds[0] == pytest.approx(expected)
+    assert result.volume == pytest.approx(loaded(written(tmp_path, "stl")).volume, rel=1e-4)
 
 
 @pytest.mark.parametrize(("target", "start"), [("stl", b"solid"), ("ply", b"ply\nformat ascii")])

@@ -17,9 +17,9 @@ from tests.engines.conftest import RunJob
 @pytest.fixture
 async def converter(sandbox: Sandbox) -> AsyncIterator[PicturePage]:
     pictures = Pictures(sandbox)
-    made = PicturePage(sandbox, pictures)
-    assert await made.version() is not None
-    yield made
+    result = PicturePage(sandbox, pictures)
+    assert await result.version() is not None
+    yield result
     await pictures.aclose()
 
 

@@ -55,9 +55,9 @@ async def test_cover_keeps_the_middle(pictures: Pictures, run_job: RunJob, tmp_p
 
     products = await run_job(pictures, tmp_path / "stripes.png", "png", "png", width=50, height=50, fit="cover")
 
-    made = opened(products[0].path)
-    assert is_near(colour_at(made, 0.1, 0.5), GREEN)
-    assert is_near(colour_at(made, 0.9, 0.5), GREEN)
+    result = opened(products[0].path)
+    assert is_near(colour_at(result, 0.1, 0.5), GREEN)
+    assert is_near(colour_at(result, 0.9, 0.5), GREEN)
 
 
 async def test_svg_is_drawn_sharp_at_the_chosen_size(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ async def test_svg_is_drawn_sharp_at_the_chosen_size(pictures: Pictures, run_job
 
     products = await run_job(pictures, path, "svg", "png", width=1200)
 
-    made = opened(products[0].path).convert("RGB")
-    assert made.size == (1200, 800)
-    assert made.getpixel((596, 100)) == RED
-    assert made.getpixel((604, 100)) == BLUE
+    result = opened(products[0].path).convert("RGB")
+    assert result.size == (1200, 800)
+    assert result.getpixel((596, 100)) == RED
+    assert result.getpixel((604, 100)) == BLUE
 
 
 @pytest.mark.parametrize("target", ["jpg", "webp", "avif", "heic", "jp2", "jxl"])
@@ -93,8 +93,8 @@ async def test_lossless_keeps_every_pixel(
 
     products = await run_job(pictures, tmp_path / "noise.png", "png", target, lossless=True)
 
-    made = (drawn_by_ffmpeg if target == "jxl" else opened)(products[0].path).convert("RGB")
-    assert all(is_near(one, two, tolerance) for one, two in zip(_pixels(made), _pixels(source), strict=True))
+    result = (drawn_by_ffmpeg if target == "jxl" else opened)(products[0].path).convert("RGB")
+    assert all(is_near(one, two, tolerance) for one, two in zip(_pixels(result), _pixels(source), strict=True))
 
 
 def _pixels(picture: Image.Image) -> list[tuple[int, ...]]:
@@ -130,10 +130,10 @@ async def test_background_fills_transparent_parts(
 
     products = await run_job(pictures, tmp_path / "clear.png", "png", target, **options)
 
-    made = opened(products[0].path)
-    assert made.mode == "RGB"
-    assert is_near(colour_at(made, 0.1, 0.5), RED)
-    assert is_near(colour_at(made, 0.9, 0.5), expected)
+    result = opened(products[0].path)
+    assert result.mode == "RGB"
+    assert is_near(colour_at(result, 0.1, 0.5), RED)
+    assert is_near(colour_at(result, 0.9, 0.5), expected)
 
 
 @pytest.mark.parametrize("target", ["png", "webp", "avif", "tiff", "gif", "jp2", "jxl", "heic"])
@@ -164,11 +164,11 @@ async def test_rotated_picture_becomes_upright(
 
     products = await run_job(pictures, tmp_path / "turned.jpg", "jpg", target, **options)
 
-    made = opened(products[0].path)
-    assert made.size == ((40, 60) if options.get("width") else (80, 120))
-    assert is_near(colour_at(made, 0.75, 0.2), RED, 30)
-    assert is_near(colour_at(made, 0.25, 0.2), BLUE, 30)
-    assert made.getexif().get(0x0112, 1) == 1
+    result = opened(products[0].path)
+    assert result.size == ((40, 60) if options.get("width") else (80, 120))
+    assert is_near(colour_at(result, 0.75, 0.2), RED, 30)
+    assert is_near(colour_at(result, 0.25, 0.2), BLUE, 30)
+    assert result.getexif().get(0x0112, 1) == 1
 
 
 async def test_metadata_is_stripped_only_on_request(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ async def test_cmyk_converts_to_the_visible_colours(
 
     products = await run_job(pictures, path, source, target)
 
-    made = opened(products[0].path)
-    red, green, blue = colour_at(made, 0.5, 0.5)
-    assert made.mode == "RGB"
+    result = opened(products[0].path)
+    red, green, blue = colour_at(result, 0.5, 0.5)
+    assert result.mode == "RGB"
     assert red > 150
     assert max(green, blue) < 90
 
@@ -227,15 +227,15 @@ async def test_animation_keeps_every_frame_and_its_duration(
 
     products = await run_job(pictures, path, source, target, **options)
 
-    with Image.open(products[0].path) as made:
-        assert getattr(made, "n_frames", 1) == 3
+    with Image.open(products[0].path) as result:
+        assert getattr(result, "n_frames", 1) == 3
         wanted = {0: (60, 40), 1: (30, 20), 3: (20, 20)}[len(options)]
         for frame, colour, duration_ms in zip(range(3), (RED, GREEN, BLUE), (100, 200, 300), strict=True):
-            made.seek(frame)
-            made.load()
-            assert made.size == wanted
-            assert is_near(colour_at(made, 0.5, 0.5), colour, 16)
-            assert made.info["duration"] == duration_ms
+            result.seek(frame)
+            result.load()
+            assert result.size == wanted
+            assert is_near(colour_at(result, 0.5, 0.5), colour, 16)
+            assert result.info["duration"] == duration_ms
 
 
 async def test_still_target_takes_the_first_frame(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:
@@ -252,9 +252,9 @@ async def test_chosen_frame_is_converted(pictures: Pictures, run_job: RunJob, tm
 
     products = await run_job(pictures, path, "gif", "webp", page=3)
 
-    made = opened(products[0].path)
-    assert getattr(made, "n_frames", 1) == 1
-    assert is_near(colour_at(made, 0.5, 0.5), BLUE)
+    result = opened(products[0].path)
+    assert getattr(result, "n_frames", 1) == 1
+    assert is_near(colour_at(result, 0.5, 0.5), BLUE)
     with pytest.raises(BadOptions, match="page: the picture has only 3 pages, not 4"):
         await run_job(pictures, path, "gif", "webp", page=4)
 
@@ -285,9 +285,9 @@ async def test_sixteen_bits_keep_their_brightness(
 ) -> None:
     Image.new("I;16", (20, 20), 0x8000).save(tmp_path / "deep.png")
 
-    made = opened((await run_job(pictures, tmp_path / "deep.png", "png", target))[0].path)
+    result = opened((await run_job(pictures, tmp_path / "deep.png", "png", target))[0].path)
 
-    value = made.getpixel((10, 10)) if made.mode.startswith("I") else colour_at(made, 0.5, 0.5)[0]
+    value = result.getpixel((10, 10)) if result.mode.startswith("I") else colour_at(result, 0.5, 0.5)[0]
     assert isinstance(value, int)
     assert abs((value >> 8 if value > 255 else value) - 128) <= 6
 
@@ -304,8 +304,8 @@ async def test_sixteen_bits_keep_every_step_where_supported(
     products = await run_job(pictures, tmp_path / f"deep.{source}", source, target, **LOSSLESS.get(target, {}))
 
     path = products[0].path
-    made = drawn_by_ffmpeg(path) if target == "jxl" else opened(path)
-    assert len(set(made.tobytes()[index : index + 2] for index in range(0, 64 * 64 * 2, 2))) > 2000
+    result = drawn_by_ffmpeg(path) if target == "jxl" else opened(path)
+    assert len(set(result.tobytes()[index : index + 2] for index in range(0, 64 * 64 * 2, 2))) > 2000
 
 
 LOSSLESS: dict[str, dict[str, Any]] = {"jp2": {"lossless": True}, "jxl": {"lossless": True}}

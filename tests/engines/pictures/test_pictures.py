@@ -39,22 +39,22 @@ async def test_converted_picture_keeps_size_and_colours(
     products = await run_job(pictures, path, source, target)
 
     assert [product.page for product in products] == [None]
-    with Image.open(products[0].path) as made:
-        assert made.format == TARGETS[target]
-    made = opened(products[0].path)
-    assert made.size == (120, 80)
-    assert is_near(colour_at(made, 0.25, 0.25), RED, 30)
-    assert is_near(colour_at(made, 0.75, 0.75), BLUE, 30)
+    with Image.open(products[0].path) as result:
+        assert result.format == TARGETS[target]
+    result = opened(products[0].path)
+    assert result.size == (120, 80)
+    assert is_near(colour_at(result, 0.25, 0.25), RED, 30)
+    assert is_near(colour_at(result, 0.75, 0.75), BLUE, 30)
 
 
 async def test_jxl_keeps_size_and_colours_for_another_reader(pictures: Pictures, run_job: RunJob, png: Path) -> None:
     (product,) = await run_job(pictures, png, "png", "jxl")
     (back,) = await run_job(pictures, product.path, "jxl", "webp")
 
-    for made in (drawn_by_ffmpeg(product.path), opened(back.path)):
-        assert made.size == (120, 80)
-        assert is_near(colour_at(made, 0.25, 0.25), RED, 30)
-        assert is_near(colour_at(made, 0.75, 0.75), BLUE, 30)
+    for result in (drawn_by_ffmpeg(product.path), opened(back.path)):
+        assert result.size == (120, 80)
+        assert is_near(colour_at(result, 0.25, 0.25), RED, 30)
+        assert is_near(colour_at(result, 0.75, 0.75), BLUE, 30)
 
 
 async def test_heic_reads_back_the_same(pictures: Pictures, run_job: RunJob, png: Path) -> None:
@@ -63,10 +63,10 @@ async def test_heic_reads_back_the_same(pictures: Pictures, run_job: RunJob, png
 
     assert product.path.read_bytes()[4:12] == b"ftypheic"
     assert b"hvc1" in product.path.read_bytes()
-    made = opened(back.path)
-    assert made.size == (120, 80)
-    assert is_near(colour_at(made, 0.25, 0.25), RED, 30)
-    assert is_near(colour_at(made, 0.75, 0.75), BLUE, 30)
+    result = opened(back.path)
+    assert result.size == (120, 80)
+    assert is_near(colour_at(result, 0.25, 0.25), RED, 30)
+    assert is_near(colour_at(result, 0.75, 0.75), BLUE, 30)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ async def test_icon_has_all_usual_sizes_up_to_the_picture(
         assert icon.info["sizes"] == {(side, side) for side in sizes}
         for side in sizes:
             icon.size = (side, side)
-            made = icon.copy().convert("RGBA")
-            assert made.size == (side, side)
-            assert is_near(colour_at(made, 0.25, 0.4), RED, 40)
-            assert made.getpixel((side // 2, 0))[3] == 0  # type: ignore[index]
-            assert made.getpixel((side // 2, side // 2))[3] == 255  # type: ignore[index]
+            result = icon.copy().convert("RGBA")
+            assert result.size == (side, side)
+            assert is_near(colour_at(result, 0.25, 0.4), RED, 40)
+            assert result.getpixel((side // 2, 0))[3] == 0  # type: ignore[index]
+            assert result.getpixel((side // 2, side // 2))[3] == 255  # type: ignore[index]
 
 
 async def test_icon_over_256_pixels_is_refused(pictures: Pictures, run_job: RunJob, png: Path) -> None:
@@ -155,10 +155,10 @@ async def test_corpus_picture_has_the_size_pillow_sees(pictures: Pictures, run_j
             products = await run_job(pictures, source, format_name, "jpg", quality=50)
         except (CorruptSource, EngineError):
             continue  # some of these are broken on purpose
-        made = opened(products[0].path)
+        result = opened(products[0].path)
         if format_name not in {"svg", "heic", "avif", "psd", "ico"}:
             with Image.open(source) as original:
                 turned = original.getexif().get(0x0112, 1) >= 5
-                assert made.size == (original.size[::-1] if turned else original.size), source.name
+                assert result.size == (original.size[::-1] if turned else original.size), source.name
         checked += 1
     assert checked >= 24

@@ -45,13 +45,15 @@ def cues_of(text: str, kind: str) -> list[tuple[int, int, str]]:
 
 
 async def test_webvtt_has_the_same_times_and_text(to_vtt: Convert) -> None:
-    made = await to_vtt(captions())
-    assert made.startswith("WEBVTT\n\n1\n00:00:00.500 --> 00:00:02.750\n<i>The island")
+    result = await to_vtt(captions())
+    assert result.startswith("WEBVTT\n\n1\n00:00:00.500 --> 00:00:02.750\n<i>The island")
     expected = cues_of(captions().decode().replace("\r\n", "\n"), "srt")
-    found = [(start, end, text.replace("&amp;", "&").replace("&lt;", "<")) for start, end, text in cues_of(made, "vtt")]
+    found = [
+        (start, end, text.replace("&amp;", "&").replace("&lt;", "<")) for start, end, text in cues_of(result, "vtt")
+    ]
     assert len(found) == 5
     assert found == expected
-    assert "Tom &amp; Søren &lt; the sea" in made
+    assert "Tom &amp; Søren &lt; the sea" in result
 
 
 async def test_webvtt_and_back_gives_the_same_file(to_vtt: Convert, to_srt: Convert) -> None:
@@ -59,29 +61,29 @@ async def test_webvtt_and_back_gives_the_same_file(to_vtt: Convert, to_srt: Conv
 
 
 async def test_only_unsupported_tags_are_dropped(to_vtt: Convert) -> None:
-    made = await to_vtt(CUE + '<font color="red">Red</font> {\\an8}<B>bold</B> <s>x</s> <3 a<b>c\n')
-    assert made.endswith("\nRed <b>bold</b> x &lt;3 a<b>c\n")
+    result = await to_vtt(CUE + '<font color="red">Red</font> {\\an8}<B>bold</B> <s>x</s> <3 a<b>c\n')
+    assert result.endswith("\nRed <b>bold</b> x &lt;3 a<b>c\n")
 
 
 async def test_webvtt_notes_styles_and_settings_are_dropped(to_srt: Convert) -> None:
-    made = await to_srt(
+    result = await to_srt(
         "\ufeffWEBVTT - a title\nKind: captions\n\nNOTE 00:00.000 --> 00:09.000\nnot a cue --> really\n\n"
         "STYLE\n::cue { color: red }\n\nREGION\nid:bill\n\nintro\n00:01.234 --> 00:02.000 align:start position:10%\n"
         "<v Bob>Tom &amp; &lt;Ann&gt;</v> <c.red.big>red</c> <b>bye</b> <00:01.500><lang en>x</lang>\n\n"
         "NOTE between\n\n123:00:05.000 --> 123:00:06.007\n- one\n- two\n\n"
     )
-    assert made == (
+    assert result == (
         "1\n00:00:01,234 --> 00:00:02,000\nTom & <Ann> red <b>bye</b> x\n\n"
         "2\n123:00:05,000 --> 123:00:06,007\n- one\n- two\n\n"
     )
 
 
 async def test_careless_subrip_loses_nothing(to_vtt: Convert) -> None:
-    made = await to_vtt(
+    result = await to_vtt(
         "\r\n\r\n7\r\n00:00:01,5 --> 00:00:02.25  X1:10\r\nfirst\r\n\r\nafter a blank line\r\n1984\r\n\r\n"
         "9\r\n0:00:03,000-->0:00:04,000\r\n\r\n10\r\n00:00:05,000 --> 00:00:06,000\r\n2001"
     )
-    assert made == (
+    assert result == (
         "WEBVTT\n\n1\n00:00:01.500 --> 00:00:02.250\nfirst\nafter a blank line\n1984\n"
         "\n2\n00:00:03.000 --> 00:00:04.000\n\n3\n00:00:05.000 --> 00:00:06.000\n2001\n"
     )

@@ -31,9 +31,9 @@ Convert = Callable[..., Awaitable[Path]]
 
 @pytest.fixture(scope="module")
 async def pages(sandbox: Sandbox) -> WebPage:
-    made = WebPage(sandbox)
-    assert await made.version() is not None
-    return made
+    result = WebPage(sandbox)
+    assert await result.version() is not None
+    return result
 
 
 @pytest.fixture
