@@ -63,7 +63,7 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
 
 
 def make_samples(folder: Path) -> dict[str, Path]:
-    """Write all samples into a folder, made if missing, and return them by file name."""
+    """Write all samples into a folder, created if missing, and return them by file name."""
     folder.mkdir(parents=True, exist_ok=True)
     samples = {name: folder / name for name in MAKERS}
     for name, path in samples.items():
@@ -72,7 +72,7 @@ def make_samples(folder: Path) -> dict[str, Path]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the samples into the one folder named and list them; 2 when none is named."""
+    """Write the samples into the given folder and list them; return 2 without exactly one folder."""
     if len(arguments) != 1:
         sys.stderr.write("Name one folder: python -m tests.assets.make_samples DIR\n")
         return 2

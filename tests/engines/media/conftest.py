@@ -24,12 +24,12 @@ async def video(sandbox: Sandbox) -> Video:
 
 
 @pytest.fixture(scope="session")
-def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("videos")
 
 
 @pytest.fixture(scope="session")
-def plain(sample_folder: Path) -> Path:
-    path = sample_folder / "plain.mp4"
+def plain(folder: Path) -> Path:
+    path = folder / "plain.mp4"
     ffmpeg(*lavfi(PATTERN, tone(440)), *FAST, *SOUND, path)
     return path

@@ -1,4 +1,4 @@
-"""Small videos and sounds made by ffmpeg's own generators, and an independent look at what came out."""
+"""Small videos and sounds from ffmpeg's generators, and independent measurements of results."""
 
 import asyncio
 import functools
@@ -23,13 +23,13 @@ FAST = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
 def ffmpeg(*arguments: object) -> bytes:
-    """Run ffmpeg bare, for making and for looking at files."""
+    """Run ffmpeg without the sandbox, to make and to inspect files."""
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
 
 def lavfi(*sources: str) -> list[str]:
-    """Inputs that ffmpeg draws or plays itself."""
+    """Inputs from ffmpeg's own generators."""
     return [word for source in sources for word in ("-f", "lavfi", "-i", source)]
 
 
@@ -38,7 +38,7 @@ def tone(hertz: int, *, seconds: float = 2, rate: int = 48000) -> str:
 
 
 async def probed(path: Path) -> dict[str, Any]:
-    """All that ffprobe tells."""
+    """Everything ffprobe reports."""
     shown = ["-show_streams", "-show_format", "-show_chapters", "-of", "json"]
     command = ["ffprobe", "-v", "error", *shown, str(path)]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
@@ -52,14 +52,14 @@ def streams(probe: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 def frame_times(path: Path) -> list[float]:
-    """When each frame of the first video track is shown."""
+    """The timestamp of each frame of the first video track, in seconds."""
     shown = ["-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]
     output = subprocess.run(["ffprobe", "-v", "error", *shown, str(path)], check=True, capture_output=True).stdout
     return [float(line.strip(b",")) for line in output.split()]
 
 
 def colour(path: Path, at_s: float, x: float, y: float) -> tuple[int, ...]:
-    """The colour at a moment and a place in parts of width and height, a little blurred."""
+    """The slightly blurred colour at a time, and at a position in shares of width and height."""
     shrunk = "scale=16:16:flags=area"
     output = ffmpeg("-i", path, "-ss", at_s, "-frames:v", 1, "-vf", shrunk, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     start = (int(y * 16) * 16 + int(x * 16)) * 3
@@ -67,14 +67,14 @@ def colour(path: Path, at_s: float, x: float, y: float) -> tuple[int, ...]:
 
 
 def samples(path: Path, track: int = 0, rate: int = 48000) -> list[int]:
-    """The sound as one channel of 16 bits."""
+    """The samples of one track, mixed to one channel of 16 bits."""
     arguments = ["-map", f"0:a:{track}", "-f", "s16le", "-ac", 1, "-ar", rate, "-"]
     output = ffmpeg("-i", path, *arguments)
     return list(struct.unpack(f"<{len(output) // 2}h", output))
 
 
 def pitch(path: Path, track: int = 0, start_s: float = 0.25) -> float:
-    """The frequency of a sine by how often it crosses zero upwards in half a second."""
+    """The frequency of a sine, from its upward zero crossings in half a second."""
     recorded = samples(path, track)[int(start_s * 48000) :][:24000]
     crossings = sum(1 for before, after in pairwise(recorded) if before < 0 <= after)
     return crossings * 2.0
@@ -96,7 +96,7 @@ def loudness(path: Path) -> float:
 
 
 def decoded_hash(path: Path, sample_format: str) -> bytes:
-    """A hash of every sample as it is."""
+    """A hash of all samples, unmixed and unscaled."""
     return ffmpeg("-i", path, "-map", "0:a:0", "-c:a", sample_format, "-f", "md5", "-")
 
 

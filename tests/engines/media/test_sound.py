@@ -1,4 +1,4 @@
-"""Sound to sound with the real ffmpeg, listened to by pitch, level and loudness (behaviour M11, the part on sound)."""
+"""Sound to sound with the real ffmpeg, verified by pitch, level and loudness (behaviour M11, the part on sound)."""
 
 import struct
 from pathlib import Path
@@ -54,21 +54,21 @@ async def sound(sandbox: Sandbox) -> Sound:
 
 
 @pytest.fixture(scope="session")
-def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sounds")
 
 
 @pytest.fixture(scope="session")
-def wav(sample_folder: Path) -> Path:
-    path = sample_folder / "tone.wav"
+def wav(folder: Path) -> Path:
+    path = folder / "tone.wav"
     ffmpeg(*lavfi(tone(440)), path)
     return path
 
 
 @pytest.fixture(scope="session", params=MADE_WITH)
-def sample(request: pytest.FixtureRequest, sample_folder: Path) -> tuple[str, Path]:
+def sample(request: pytest.FixtureRequest, folder: Path) -> tuple[str, Path]:
     kind: str = request.param
-    path = sample_folder / f"source.{kind}"
+    path = folder / f"source.{kind}"
     words = ["-metadata", "title=A song", "-metadata", "artist=Somebody"]
     ffmpeg(*lavfi(tone(440)), *MADE_WITH[kind], *words, path)
     return kind, path
@@ -109,9 +109,9 @@ VIDEOS = {
 @pytest.mark.parametrize("target", ["mp3", "m4a", "wav"])
 @pytest.mark.parametrize("kind", VIDEOS)
 async def test_sound_of_a_video_is_extracted(
-    sound: Sound, run_job: RunJob, sample_folder: Path, kind: str, target: str
+    sound: Sound, run_job: RunJob, folder: Path, kind: str, target: str
 ) -> None:
-    path = sample_folder / f"film.{kind}"
+    path = folder / f"film.{kind}"
     if not path.exists():
         ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1", tone(440, seconds=1)), *VIDEOS[kind], path)
 
@@ -122,10 +122,8 @@ async def test_sound_of_a_video_is_extracted(
     assert pitch(product.path) == pytest.approx(440, abs=6)
 
 
-async def test_chosen_or_main_track_is_converted_and_others_noted(
-    sound: Sound, run_job: RunJob, sample_folder: Path
-) -> None:
-    path, notes = sample_folder / "two.mkv", []
+async def test_chosen_or_main_track_is_converted_and_others_noted(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    path, notes = folder / "two.mkv", []
     inputs = lavfi("testsrc2=s=64x48:r=25:d=1", tone(440, seconds=1), tone(880, seconds=1))
     ffmpeg(*inputs, "-map", 0, "-map", 1, "-map", 2, *FAST, "-c:a", "flac", path)
 
@@ -152,10 +150,10 @@ DEPTHS = [
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 @pytest.mark.parametrize(("depth", "target", "codec"), DEPTHS)
 async def test_lossless_to_lossless_keeps_every_sample(
-    sound: Sound, run_job: RunJob, sample_folder: Path, depth: str, target: str, codec: str, rate: int
+    sound: Sound, run_job: RunJob, folder: Path, depth: str, target: str, codec: str, rate: int
 ) -> None:
     """M11: depth and rate are kept exactly."""
-    path = sample_folder / f"{depth}-{rate}.wav"
+    path = folder / f"{depth}-{rate}.wav"
     if not path.exists():
         noise = f"anoisesrc=d=0.5:r={rate}:c=pink:seed=1,aformat=sample_fmts=dbl:channel_layouts=stereo"
         ffmpeg(*lavfi(noise), "-c:a", depth, path)
@@ -168,8 +166,8 @@ async def test_lossless_to_lossless_keeps_every_sample(
     assert decoded_hash(product.path, as_float) == decoded_hash(path, as_float)
 
 
-async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, sample_folder: Path) -> None:
-    path = sample_folder / "deep.flac"
+async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    path = folder / "deep.flac"
     ffmpeg(*lavfi("anoisesrc=d=0.5:r=48000:seed=2"), "-sample_fmt", "s32", path)
 
     (product,) = await run_job(sound, path, "flac", "wav")
@@ -179,10 +177,8 @@ async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, sam
 
 
 @pytest.mark.parametrize("target", ["mp3", "m4a", "aac", "opus", "ogg"])
-async def test_lower_bitrate_makes_a_smaller_file(
-    sound: Sound, run_job: RunJob, sample_folder: Path, target: str
-) -> None:
-    path = sample_folder / "noise.wav"
+async def test_lower_bitrate_makes_a_smaller_file(sound: Sound, run_job: RunJob, folder: Path, target: str) -> None:
+    path = folder / "noise.wav"
     ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
 
     (low,) = await run_job(sound, path, "wav", target, bitrate_kbps=48)
@@ -193,10 +189,8 @@ async def test_lower_bitrate_makes_a_smaller_file(
 
 
 @pytest.mark.parametrize("target", ["mp3", "ogg"])
-async def test_lower_quality_makes_a_smaller_file(
-    sound: Sound, run_job: RunJob, sample_folder: Path, target: str
-) -> None:
-    path = sample_folder / "pink.wav"
+async def test_lower_quality_makes_a_smaller_file(sound: Sound, run_job: RunJob, folder: Path, target: str) -> None:
+    path = folder / "pink.wav"
     ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
 
     (low,) = await run_job(sound, path, "wav", target, quality=1)
@@ -216,9 +210,9 @@ async def test_chosen_rate_and_channels_are_used(sound: Sound, run_job: RunJob, 
 @pytest.mark.parametrize("target", CODECS)
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (96000, 1), (48000, 6)])
 async def test_unusual_rate_or_channels_become_the_nearest_supported(
-    sound: Sound, run_job: RunJob, sample_folder: Path, target: str, rate: int, channels: int
+    sound: Sound, run_job: RunJob, folder: Path, target: str, rate: int, channels: int
 ) -> None:
-    path = sample_folder / f"unusual-{rate}-{channels}.flac"
+    path = folder / f"unusual-{rate}-{channels}.flac"
     if not path.exists():
         layout = {1: "mono", 6: "5.1(side)"}[channels]
         ffmpeg(*lavfi(tone(440, seconds=1, rate=rate)), "-af", f"aformat=channel_layouts={layout}", path)
@@ -233,9 +227,9 @@ async def test_unusual_rate_or_channels_become_the_nearest_supported(
 @pytest.mark.parametrize("target", ["wav", "mp3", "opus"])
 @pytest.mark.parametrize("wanted", [-23.0, -14.0])
 async def test_chosen_loudness_is_measured_in_the_result(
-    sound: Sound, run_job: RunJob, sample_folder: Path, target: str, wanted: float
+    sound: Sound, run_job: RunJob, folder: Path, target: str, wanted: float
 ) -> None:
-    path = sample_folder / "quiet.wav"
+    path = folder / "quiet.wav"
     ffmpeg(*lavfi("anoisesrc=d=5:r=44100:c=pink:a=0.02"), path)
 
     (product,) = await run_job(sound, path, "wav", target, loudness=wanted)
@@ -246,8 +240,8 @@ async def test_chosen_loudness_is_measured_in_the_result(
     assert (await probed(product.path))["streams"][0]["sample_rate"] == rate
 
 
-async def test_loudness_leaves_silence_silent(sound: Sound, run_job: RunJob, sample_folder: Path) -> None:
-    path = sample_folder / "silence.wav"
+async def test_loudness_leaves_silence_silent(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    path = folder / "silence.wav"
     ffmpeg(*lavfi("anullsrc=d=1:r=48000"), path)
 
     (product,) = await run_job(sound, path, "wav", "mp3", loudness=-16.0)
@@ -256,8 +250,8 @@ async def test_loudness_leaves_silence_silent(sound: Sound, run_job: RunJob, sam
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "m4a"])
-async def test_only_the_chosen_part_is_converted(sound: Sound, run_job: RunJob, sample_folder: Path, kind: str) -> None:
-    path = sample_folder / f"halves.{kind}"
+async def test_only_the_chosen_part_is_converted(sound: Sound, run_job: RunJob, folder: Path, kind: str) -> None:
+    path = folder / f"halves.{kind}"
     two = lavfi(tone(440, seconds=1), tone(880, seconds=1))
     ffmpeg(*two, "-filter_complex", "[0][1]concat=v=0:a=1", *MADE_WITH[kind], path)
 
@@ -269,16 +263,12 @@ async def test_only_the_chosen_part_is_converted(sound: Sound, run_job: RunJob, 
 
 @pytest.mark.parametrize("target", ["mp3", "flac", "m4a"])
 @pytest.mark.parametrize("kind", ["mp3", "flac", "m4a"])
-async def test_cover_is_kept_or_stripped(
-    sound: Sound, run_job: RunJob, sample_folder: Path, kind: str, target: str
-) -> None:
-    path = sample_folder / f"covered.{kind}"
+async def test_cover_is_kept_or_stripped(sound: Sound, run_job: RunJob, folder: Path, kind: str, target: str) -> None:
+    path = folder / f"covered.{kind}"
     if not path.exists():
-        ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, sample_folder / "cover.jpg")
+        ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, folder / "cover.jpg")
         maps = ["-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]
-        ffmpeg(
-            *lavfi(tone(440)), "-i", sample_folder / "cover.jpg", *maps, *MADE_WITH[kind], "-metadata", "title=A", path
-        )
+        ffmpeg(*lavfi(tone(440)), "-i", folder / "cover.jpg", *maps, *MADE_WITH[kind], "-metadata", "title=A", path)
 
     (kept,) = await run_job(sound, path, kind, target)
     (stripped,) = await run_job(sound, path, kind, target, metadata="strip")
@@ -293,12 +283,10 @@ async def test_cover_is_kept_or_stripped(
 
 
 @pytest.mark.parametrize("target", ["ogg", "wav"])
-async def test_cover_the_target_cannot_store_is_noted(
-    sound: Sound, run_job: RunJob, sample_folder: Path, target: str
-) -> None:
-    path, notes = sample_folder / "album.mp3", []
-    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, sample_folder / "front.jpg")
-    ffmpeg(*lavfi(tone(440)), "-i", sample_folder / "front.jpg", "-map", 0, "-map", 1, "-c:v", "copy", path)
+async def test_cover_the_target_cannot_store_is_noted(sound: Sound, run_job: RunJob, folder: Path, target: str) -> None:
+    path, notes = folder / "album.mp3", []
+    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, folder / "front.jpg")
+    ffmpeg(*lavfi(tone(440)), "-i", folder / "front.jpg", "-map", 0, "-map", 1, "-c:v", "copy", path)
 
     await run_job(sound, path, "mp3", target, note=notes.append)
 
@@ -326,15 +314,15 @@ async def test_unsuitable_options_are_refused(
         await run_job(sound, wav, "wav", target, **options)
 
 
-async def test_video_without_sound_is_refused(sound: Sound, run_job: RunJob, sample_folder: Path) -> None:
-    ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1"), *FAST, sample_folder / "mute.mp4")
+async def test_video_without_sound_is_refused(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1"), *FAST, folder / "mute.mp4")
 
     with pytest.raises(BadSource, match="no readable sound"):
-        await run_job(sound, sample_folder / "mute.mp4", "mp4", "mp3")
+        await run_job(sound, folder / "mute.mp4", "mp4", "mp3")
 
 
 async def test_wav_of_unknown_size_is_converted_whole(sound: Sound, run_job: RunJob, wav: Path, tmp_path: Path) -> None:
-    """A recorder that was switched off leaves -1 as the size."""
+    """An interrupted recorder leaves -1 as the size."""
     content = bytearray(wav.read_bytes())
     content[4:8] = b"\xff" * 4
     place = content.index(b"data") + 4
@@ -348,9 +336,9 @@ async def test_wav_of_unknown_size_is_converted_whole(sound: Sound, run_job: Run
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "m4a"])
-async def test_truncated_sound_is_corrupt(sound: Sound, run_job: RunJob, sample_folder: Path, kind: str) -> None:
+async def test_truncated_sound_is_corrupt(sound: Sound, run_job: RunJob, folder: Path, kind: str) -> None:
     """I13: nothing truncated."""
-    whole, cut = sample_folder / f"long.{kind}", sample_folder / f"cut.{kind}"
+    whole, cut = folder / f"long.{kind}", folder / f"cut.{kind}"
     ffmpeg(*lavfi("anoisesrc=d=8:r=44100"), *MADE_WITH[kind], whole)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
 

@@ -26,14 +26,14 @@ from tests.engines.media.media_files import (
 
 
 @pytest.fixture(scope="session")
-def rich(sample_folder: Path) -> Path:
-    """Two sound tracks with languages, subtitles, chapters, words, a font and a cover."""
-    path = sample_folder / "rich.mkv"
-    (sample_folder / "s.srt").write_text(SUBTITLES)
-    (sample_folder / "words.txt").write_text(WORDS)
-    (sample_folder / "font.ttf").write_bytes(b"\0\1\0\0" + bytes(range(256)))
-    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, sample_folder / "cover.jpg")
-    inputs = [*lavfi(PATTERN, tone(440), tone(880)), "-i", sample_folder / "s.srt", "-i", sample_folder / "words.txt"]
+def rich(folder: Path) -> Path:
+    """Two sound tracks with languages, subtitles, chapters, metadata, a font and a cover."""
+    path = folder / "rich.mkv"
+    (folder / "s.srt").write_text(SUBTITLES)
+    (folder / "words.txt").write_text(WORDS)
+    (folder / "font.ttf").write_bytes(b"\0\1\0\0" + bytes(range(256)))
+    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, folder / "cover.jpg")
+    inputs = [*lavfi(PATTERN, tone(440), tone(880)), "-i", folder / "s.srt", "-i", folder / "words.txt"]
     maps = ["-map", 0, "-map", 1, "-map", 2, "-map", 3, "-map_metadata", 4, "-map_chapters", 4]
     languages = [
         "-metadata:s:a:0",
@@ -43,8 +43,8 @@ def rich(sample_folder: Path) -> Path:
         "-metadata:s:s:0",
         "language=fra",
     ]
-    font = ["-attach", sample_folder / "font.ttf", "-metadata:s:t:0", "mimetype=application/x-truetype-font"]
-    cover = ["-attach", sample_folder / "cover.jpg", "-metadata:s:t:1", "mimetype=image/jpeg"]
+    font = ["-attach", folder / "font.ttf", "-metadata:s:t:0", "mimetype=application/x-truetype-font"]
+    cover = ["-attach", folder / "cover.jpg", "-metadata:s:t:1", "mimetype=image/jpeg"]
     ffmpeg(*inputs, *maps, *languages, *font, *cover, *FAST, *SOUND, "-c:s", "srt", path)
     return path
 
@@ -66,9 +66,9 @@ RESULTS = {"mp4": ("h264", "aac"), "mkv": ("h264", "aac"), "mov": ("h264", "aac"
 
 
 @pytest.fixture(scope="session", params=SOURCES)
-def sample(request: pytest.FixtureRequest, sample_folder: Path) -> tuple[str, Path]:
+def sample(request: pytest.FixtureRequest, folder: Path) -> tuple[str, Path]:
     kind: str = request.param
-    path = sample_folder / f"source.{kind}"
+    path = folder / f"source.{kind}"
     ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=1", tone(440, seconds=1)), *SOURCES[kind], path)
     return kind, path
 
@@ -109,7 +109,7 @@ async def test_all_tracks_are_kept_or_noted_as_left_out(video: Video, run_job: R
 
 
 async def test_matroska_keeps_font_and_cover_bytes(
-    video: Video, run_job: RunJob, rich: Path, sample_folder: Path, tmp_path: Path
+    video: Video, run_job: RunJob, rich: Path, folder: Path, tmp_path: Path
 ) -> None:
     """M10."""
     (product,) = await run_job(video, rich, "mkv", "mkv", **QUICK)
@@ -130,7 +130,7 @@ async def test_matroska_keeps_font_and_cover_bytes(
         "null",
         "-",
     )
-    assert (tmp_path / "font").read_bytes() == (sample_folder / "font.ttf").read_bytes()
+    assert (tmp_path / "font").read_bytes() == (folder / "font.ttf").read_bytes()
 
 
 async def test_mp4_keeps_the_cover(video: Video, run_job: RunJob, rich: Path) -> None:
@@ -153,7 +153,7 @@ LEFT_OUT = [
 async def test_unwanted_tracks_are_left_out(
     video: Video, run_job: RunJob, rich: Path, options: dict[str, str], part: Any, count: int
 ) -> None:
-    """M10: unless message otherwise."""
+    """M10: unless an option says otherwise."""
     (product,) = await run_job(video, rich, "mkv", "mkv", **QUICK, **options)
 
     assert len(part(await probed(product.path))) == count

@@ -28,10 +28,10 @@ from tests.engines.media.media_files import (
 
 @pytest.mark.parametrize("target", ["mp4", "mkv", "webm"])
 async def test_variable_rate_frames_keep_their_timestamps(
-    video: Video, run_job: RunJob, sample_folder: Path, target: str
+    video: Video, run_job: RunJob, folder: Path, target: str
 ) -> None:
     """M10: variable frame rate."""
-    path = sample_folder / "unsteady.mp4"
+    path = folder / "unsteady.mp4"
     ffmpeg(*lavfi("testsrc2=s=96x64:r=50:d=2"), "-vf", "select='not(mod(n*n,7))'", "-fps_mode", "vfr", *FAST, path)
 
     (product,) = await run_job(video, path, "mp4", target, **QUICK)
@@ -40,9 +40,9 @@ async def test_variable_rate_frames_keep_their_timestamps(
     assert frame_times(product.path) == pytest.approx(frame_times(path), abs=tolerance_s)
 
 
-async def test_rotated_video_becomes_upright(video: Video, run_job: RunJob, sample_folder: Path) -> None:
+async def test_rotated_video_becomes_upright(video: Video, run_job: RunJob, folder: Path) -> None:
     """M10: rotation."""
-    flat, path = sample_folder / "flat.mp4", sample_folder / "turned.mp4"
+    flat, path = folder / "flat.mp4", folder / "turned.mp4"
     ffmpeg(*lavfi("color=red:s=96x64:r=25:d=1"), "-vf", "drawbox=0:0:48:64:blue:fill", *FAST, flat)
     ffmpeg("-i", flat, "-c", "copy", "-metadata:s:v:0", "rotate=90", path)
 
@@ -56,10 +56,8 @@ async def test_rotated_video_becomes_upright(video: Video, run_job: RunJob, samp
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "vp9", "av1"])
-async def test_odd_size_repeats_one_row_and_loses_none(
-    video: Video, run_job: RunJob, sample_folder: Path, codec: str
-) -> None:
-    path = sample_folder / "odd.mkv"
+async def test_odd_size_repeats_one_row_and_loses_none(video: Video, run_job: RunJob, folder: Path, codec: str) -> None:
+    path = folder / "odd.mkv"
     ffmpeg(*lavfi("testsrc=s=97x65:r=25:d=1,drawbox=0:0:97:65:red:fill"), "-c:v", "ffv1", path)
 
     (product,) = await run_job(video, path, "mkv", "mkv", video_codec=codec, **QUICK)
@@ -70,9 +68,9 @@ async def test_odd_size_repeats_one_row_and_loses_none(
     assert tuple(pixels[-3:]) == pytest.approx((254, 0, 0), abs=16)
 
 
-async def test_hdr_metadata_and_ten_bits_stay(video: Video, run_job: RunJob, sample_folder: Path) -> None:
+async def test_hdr_metadata_and_ten_bits_stay(video: Video, run_job: RunJob, folder: Path) -> None:
     """M10: HDR metadata."""
-    path = sample_folder / "hdr.mkv"
+    path = folder / "hdr.mkv"
     screen = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
     named = "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
     params = f"{named}:master-display={screen}:max-cll=1000,400"
@@ -89,15 +87,13 @@ async def test_hdr_metadata_and_ten_bits_stay(video: Video, run_job: RunJob, sam
 
 
 def first_frame(path: Path) -> set[str]:
-    """What the first frame says of itself."""
+    """The side data of the first frame."""
     command = ["ffprobe", "-v", "error", "-read_intervals", "%+#1", "-show_frames", str(path)]
     return set(subprocess.run(command, check=True, capture_output=True).stdout.decode().split())
 
 
-async def test_interlaced_frames_are_deinterlaced_by_default(
-    video: Video, run_job: RunJob, sample_folder: Path
-) -> None:
-    path = sample_folder / "interlaced.mpg"
+async def test_interlaced_frames_are_deinterlaced_by_default(video: Video, run_job: RunJob, folder: Path) -> None:
+    path = folder / "interlaced.mpg"
     weave = "testsrc2=s=96x64:r=50:d=1,scroll=h=0.06,tinterlace=interleave_top,fieldorder=tff"
     ffmpeg(*lavfi(weave), "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-b:v", "2M", path)
 
@@ -109,7 +105,7 @@ async def test_interlaced_frames_are_deinterlaced_by_default(
 
 
 def combing(path: Path) -> float:
-    """How much neighbouring rows differ, more than rows two apart."""
+    """How much more adjacent rows differ than rows two apart; high for interlaced frames."""
     pixels = ffmpeg("-ss", 0.4, "-i", path, "-frames:v", 1, "-f", "rawvideo", "-pix_fmt", "gray", "-")
     rows = [pixels[start : start + 96] for start in range(0, len(pixels), 96)]
 
@@ -120,9 +116,9 @@ def combing(path: Path) -> float:
     return difference(1) / max(difference(2), 1)
 
 
-async def test_sound_that_starts_late_stays_in_sync(video: Video, run_job: RunJob, sample_folder: Path) -> None:
+async def test_sound_that_starts_late_stays_in_sync(video: Video, run_job: RunJob, folder: Path) -> None:
     """M10: start times other than zero."""
-    path = sample_folder / "late.mkv"
+    path = folder / "late.mkv"
     late = ["-itsoffset", "5", *lavfi(PATTERN), "-itsoffset", "5.5", *lavfi(tone(440, seconds=1))]
     ffmpeg(*late, *FAST, "-c:a", "flac", "-copyts", path)
 
@@ -137,8 +133,8 @@ async def test_sound_that_starts_late_stays_in_sync(video: Video, run_job: RunJo
     assert len(frame_times(product.path)) == 50
 
 
-async def test_rgb_source_keeps_its_colours_and_is_tagged(video: Video, run_job: RunJob, sample_folder: Path) -> None:
-    path = sample_folder / "rgb.avi"
+async def test_rgb_source_keeps_its_colours_and_is_tagged(video: Video, run_job: RunJob, folder: Path) -> None:
+    path = folder / "rgb.avi"
     ffmpeg(*lavfi("color=0x30a050:s=96x64:r=25:d=1"), "-c:v", "rawvideo", "-pix_fmt", "bgr24", path)
 
     (product,) = await run_job(video, path, "avi", "mp4", **QUICK)
@@ -148,8 +144,8 @@ async def test_rgb_source_keeps_its_colours_and_is_tagged(video: Video, run_job:
     assert colour(product.path, 0.5, 0.5, 0.5) == pytest.approx(colour(path, 0.5, 0.5, 0.5), abs=6)
 
 
-async def test_webm_keeps_transparency(video: Video, run_job: RunJob, sample_folder: Path) -> None:
-    path = sample_folder / "clear.mov"
+async def test_webm_keeps_transparency(video: Video, run_job: RunJob, folder: Path) -> None:
+    path = folder / "clear.mov"
     ffmpeg(*lavfi("color=red@0.0:s=96x64:r=25:d=1,format=rgba"), "-c:v", "qtrle", path)
 
     (product,) = await run_job(video, path, "mov", "webm", **QUICK)
@@ -162,13 +158,13 @@ async def test_webm_keeps_transparency(video: Video, run_job: RunJob, sample_fol
 
 
 async def test_picture_subtitles_stay_in_matroska_and_are_noted_elsewhere(
-    video: Video, run_job: RunJob, sample_folder: Path
+    video: Video, run_job: RunJob, folder: Path
 ) -> None:
-    path = sample_folder / "discs.mkv"
-    (sample_folder / "d.srt").write_text(SUBTITLES)
-    ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=2"), *FAST, sample_folder / "bare.mkv")
-    sub = _picture_subtitle(sample_folder)
-    ffmpeg("-i", sample_folder / "bare.mkv", "-i", sub, "-map", 0, "-map", 1, "-c", "copy", path)
+    path = folder / "discs.mkv"
+    (folder / "d.srt").write_text(SUBTITLES)
+    ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=2"), *FAST, folder / "bare.mkv")
+    sub = _picture_subtitle(folder)
+    ffmpeg("-i", folder / "bare.mkv", "-i", sub, "-map", 0, "-map", 1, "-c", "copy", path)
     notes: list[str] = []
 
     (kept,) = await run_job(video, path, "mkv", "mkv", **QUICK)
@@ -180,7 +176,7 @@ async def test_picture_subtitles_stay_in_matroska_and_are_noted_elsewhere(
 
 
 def _picture_subtitle(folder: Path) -> Path:
-    """A Blu-ray subtitle stream that shows nothing, twice: composition and end segments only."""
+    """A Blu-ray subtitle stream of two empty compositions."""
 
     def segment(at_s: float, kind: int, body: bytes) -> bytes:
         return b"PG" + struct.pack(">IIBH", int(at_s * 90000), 0, kind, len(body)) + body

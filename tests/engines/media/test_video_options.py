@@ -116,9 +116,9 @@ async def test_chosen_fps_gives_that_many_frames(video: Video, run_job: RunJob, 
 
 @pytest.mark.parametrize("kind", ["mp4", "ts"])
 async def test_only_frames_and_sound_of_the_chosen_part_remain(
-    video: Video, run_job: RunJob, sample_folder: Path, kind: str
+    video: Video, run_job: RunJob, folder: Path, kind: str
 ) -> None:
-    path = sample_folder / f"two-halves.{kind}"
+    path = folder / f"two-halves.{kind}"
     halves = ["color=red:s=96x64:r=25:d=1", "color=blue:s=96x64:r=25:d=1", tone(440, seconds=1), tone(880, seconds=1)]
     graph = "[0][1]concat[v];[2][3]concat=v=0:a=1[a]"
     ffmpeg(*lavfi(*halves), "-filter_complex", graph, "-map", "[v]", "-map", "[a]", *FAST, *SOUND, path)
@@ -131,8 +131,8 @@ async def test_only_frames_and_sound_of_the_chosen_part_remain(
     assert len(samples(product.path)) / 48000 == pytest.approx(0.8, abs=0.05)
 
 
-async def test_progress_only_grows_to_a_hundred(video: Video, run_job: RunJob, sample_folder: Path) -> None:
-    path, reports = sample_folder / "longer.mp4", []
+async def test_progress_only_grows_to_a_hundred(video: Video, run_job: RunJob, folder: Path) -> None:
+    path, reports = folder / "longer.mp4", []
     ffmpeg(*lavfi("testsrc2=s=320x240:r=30:d=20", tone(440, seconds=20)), *FAST, *SOUND, path)
 
     await run_job(
@@ -145,17 +145,15 @@ async def test_progress_only_grows_to_a_hundred(video: Video, run_job: RunJob, s
     assert sum(1 for percent in percents if 0 < percent < 95) >= 2
 
 
-async def test_mute_video_converts_and_sound_alone_is_refused(
-    video: Video, run_job: RunJob, sample_folder: Path
-) -> None:
-    ffmpeg(*lavfi(PATTERN), *FAST, sample_folder / "mute.mp4")
-    ffmpeg(*lavfi(tone(440)), *SOUND, sample_folder / "blind.mp4")
+async def test_mute_video_converts_and_sound_alone_is_refused(video: Video, run_job: RunJob, folder: Path) -> None:
+    ffmpeg(*lavfi(PATTERN), *FAST, folder / "mute.mp4")
+    ffmpeg(*lavfi(tone(440)), *SOUND, folder / "blind.mp4")
 
-    (product,) = await run_job(video, sample_folder / "mute.mp4", "mp4", "webm", **QUICK)
+    (product,) = await run_job(video, folder / "mute.mp4", "mp4", "webm", **QUICK)
 
     assert streams(await probed(product.path), "audio") == []
     with pytest.raises(BadSource, match="sound but no video"):
-        await run_job(video, sample_folder / "blind.mp4", "mp4", "mkv")
+        await run_job(video, folder / "blind.mp4", "mp4", "mkv")
 
 
 async def test_missing_hardware_falls_back_to_software_with_a_note(

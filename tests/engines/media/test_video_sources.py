@@ -47,8 +47,8 @@ async def test_source_over_a_limit_is_refused(
         await run_job(video, plain, "mp4", "mp4", limits=Limits(wall_s=60, cpu_s=60, **limit))
 
 
-async def test_unknown_length_is_measured_and_limited(video: Video, run_job: RunJob, sample_folder: Path) -> None:
-    path = sample_folder / "live.mkv"
+async def test_unknown_length_is_measured_and_limited(video: Video, run_job: RunJob, folder: Path) -> None:
+    path = folder / "live.mkv"
     path.write_bytes(ffmpeg(*lavfi(PATTERN), *FAST, "-live", 1, "-f", "matroska", "-"))
 
     (product,) = await run_job(video, path, "mkv", "mp4", **QUICK)
@@ -61,10 +61,10 @@ async def test_unknown_length_is_measured_and_limited(video: Video, run_job: Run
 @pytest.mark.parametrize("share", [0.3, 0.8])
 @pytest.mark.parametrize("kind", ["mp4", "fast.mp4", "mkv", "avi"])
 async def test_truncated_source_is_corrupt(
-    video: Video, run_job: RunJob, sample_folder: Path, kind: str, share: float
+    video: Video, run_job: RunJob, folder: Path, kind: str, share: float
 ) -> None:
     """I13: nothing truncated."""
-    whole, cut = sample_folder / f"ten.{kind}", sample_folder / f"cut-{share}.{kind}"
+    whole, cut = folder / f"ten.{kind}", folder / f"cut-{share}.{kind}"
     if not whole.exists():
         faststart = ["-movflags", "+faststart"] if kind == "fast.mp4" else []
         ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=10", tone(440, seconds=10)), *FAST, *SOUND, "-g", 25, *faststart, whole)
@@ -75,8 +75,8 @@ async def test_truncated_source_is_corrupt(
         await run_job(video, cut, kind.rpartition(".")[2], "mp4", **QUICK)
 
 
-async def test_slightly_damaged_source_converts_with_a_note(video: Video, run_job: RunJob, sample_folder: Path) -> None:
-    whole, path, notes = sample_folder / "eight.mp4", sample_folder / "scratched.mp4", []
+async def test_slightly_damaged_source_converts_with_a_note(video: Video, run_job: RunJob, folder: Path) -> None:
+    whole, path, notes = folder / "eight.mp4", folder / "scratched.mp4", []
     ffmpeg(*lavfi("testsrc2=s=160x120:r=25:d=8"), "-c:v", "libx264", "-g", 25, "-pix_fmt", "yuv420p", whole)
     content = bytearray(whole.read_bytes())
     middle = len(content) // 2
@@ -101,8 +101,8 @@ async def test_badly_damaged_source_is_refused(video: Video, run_job: RunJob, pl
         await run_job(video, path, "mp4", "mp4", **QUICK)
 
 
-async def test_copy_protected_source_is_refused(video: Video, run_job: RunJob, sample_folder: Path) -> None:
-    path = sample_folder / "protected.mp4"
+async def test_copy_protected_source_is_refused(video: Video, run_job: RunJob, folder: Path) -> None:
+    path = folder / "protected.mp4"
     key = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "0" * 32, "-encryption_kid", "1" * 32]
     ffmpeg(*lavfi(PATTERN), *FAST, *key, path)
 
@@ -112,7 +112,7 @@ async def test_copy_protected_source_is_refused(video: Video, run_job: RunJob, s
 
 @pytest.fixture
 def canary() -> Iterator[Canary]:
-    """Listens where hostile playlists point to."""
+    """The server that hostile playlists point to."""
     with listening() as canary:
         yield canary
 
@@ -188,8 +188,8 @@ async def test_hostile_corpus_file_is_refused_or_converted_whole(
     assert len(frame_times(product.path)) > 0
 
 
-async def test_cancelled_conversion_ends_ffmpeg(video: Video, run_job: RunJob, sample_folder: Path) -> None:
-    path = sample_folder / "endless.mp4"
+async def test_cancelled_conversion_ends_ffmpeg(video: Video, run_job: RunJob, folder: Path) -> None:
+    path = folder / "endless.mp4"
     ffmpeg(*lavfi("testsrc2=s=320x240:r=30:d=60"), *FAST, path)
     begun = asyncio.Event()
     before = running()
@@ -205,7 +205,7 @@ async def test_cancelled_conversion_ends_ffmpeg(video: Video, run_job: RunJob, s
 
 
 def running() -> set[int]:
-    """Every ffmpeg that writes a veryslow result of ours."""
+    """The ids of all processes with our veryslow preset."""
     found = set()
     for entry in Path("/proc").iterdir():
         try:

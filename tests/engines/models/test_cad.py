@@ -1,4 +1,4 @@
-"""Exact models to meshes and to each other, with the kernel itself as the maker of samples and trimesh as the reader.
+"""Exact models to meshes and to each other; the kernel makes the samples, trimesh reads the meshes.
 
 Behaviours C6 and I13.
 """
@@ -29,7 +29,7 @@ MESHES = ("stl", "obj", "glb", "ply", "3mf")
 EXACT = ("step", "iges", "brep")
 RADIUS, HEIGHT = 10.0, 30.0
 VOLUME = math.pi * RADIUS**2 * HEIGHT
-"""Of the cylinder that all tests convert; it stands on the origin, with its axis along z."""
+"""Volume of the cylinder that most tests convert; it stands on the origin with its axis along z."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ async def cad(sandbox: Sandbox) -> AsyncIterator[Cad]:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cylinder as STEP (also in inches), IGES and BREP; a wire without any surface; one that is inside out."""
+    """The cylinder as STEP (also in inches), IGES and BREP, inside out as BREP, and a wire without surface."""
     from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeEdge, BRepBuilderAPI_MakeWire
     from OCP.BRepPrimAPI import BRepPrimAPI_MakeCylinder
     from OCP.BRepTools import BRepTools

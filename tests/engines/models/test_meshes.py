@@ -1,4 +1,4 @@
-"""Meshes to meshes with the real programs, looked at with trimesh (behaviours C6, I13)."""
+"""Meshes to meshes with the real programs, read back with trimesh (behaviours C6, I13)."""
 
 import re
 import struct
@@ -32,9 +32,9 @@ SOURCES: dict[str, Callable[[], bytes]] = {
     "fbx": models.fbx,
 }
 METRES = {"glb", "gltf"}
-"""Sources whose box is a thousandth of what the others have; COLLADA's is message in centimetres."""
+"""Sources whose box is a thousandth of what the others have; COLLADA's is declared in centimetres."""
 TURNED = {"3ds"}
-"""Assimp stands it up: what is deep in 3D Studio is high in all formats that it writes."""
+"""assimp rotates it upright: the depth in 3D Studio becomes the height in all formats it writes."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def written(folder: Path, kind: str) -> Path:
 
 
 def loaded(path: Path) -> trimesh.Trimesh:
-    """The result as trimesh sees it; a 3MF is read here by hand, because trimesh needs more libraries for it."""
+    """Load a result with trimesh; a 3MF is parsed here, because trimesh needs more libraries for it."""
     if path.suffix == ".3mf":
         return package_read(path)[1]
     with path.open("rb") as file:
@@ -136,7 +136,7 @@ async def test_stated_or_chosen_units_scale_the_coordinates(
     factor: float,
     unit: str,
 ) -> None:
-    """C6: glTF is in metres, 3MF says its unit, the others keep their numbers."""
+    """C6: glTF is in metres, 3MF states its unit, the others keep their coordinates."""
     (product,) = await run_job(meshes, written(tmp_path, source), source, target, **options)
 
     assert is_box(loaded(product.path), factor)
@@ -222,7 +222,7 @@ async def test_parts_of_one_name_are_both_kept(meshes: Meshes, run_job: RunJob, 
 
 
 async def test_triangulated_concave_polygon_keeps_its_area(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
-    """A fan of triangles from the first corner would cover what is cut out."""
+    """A triangle fan from the first corner would cover the notch."""
     path = tmp_path / "corner.obj"
     path.write_text("v 2 0 0\nv 2 1 0\nv 1 1 0\nv 1 2 0\nv 0 2 0\nv 0 0 0\nf 1 2 3 4 5 6\n")
     (product,) = await run_job(meshes, path, "obj", "stl")
@@ -323,7 +323,7 @@ async def test_too_many_faces_are_refused(meshes: Meshes, run_job: RunJob, tmp_p
 
 
 async def test_component_bomb_is_too_large(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
-    """I13: ten of ten of ten of a box."""
+    """I13: each component holds ten of the next, down to a box."""
     levels = "".join(
         f'<object id="{n + 1}"><components>{f"<component objectid={chr(34)}{n}{chr(34)}/>" * 10}</components></object>'
         for n in range(1, 10)

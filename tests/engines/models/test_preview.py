@@ -1,4 +1,4 @@
-"""Pictures of models, drawn for real and looked at with Pillow (behaviours C6, I13)."""
+"""Pictures of models drawn with the real f3d, read back with Pillow (behaviours C6, I13)."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def drawn(path: Path) -> Image.Image:
 
 
 def box_of(picture: Image.Image, background: tuple[int, ...] = (255, 255, 255)) -> tuple[int, int]:
-    """Width and height of what is not background."""
+    """Width and height of the drawn model."""
     from PIL import ImageChops
 
     plain = Image.new("RGB", picture.size, background)
@@ -65,7 +65,7 @@ async def test_drawn_model_fills_a_picture_of_the_chosen_size(
 
 
 async def test_exact_model_is_drawn_with_z_up(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
-    """C6: a STEP part is drawn without a mesh file in between; the bracket has 60 along x and 30 along z."""
+    """C6: a STEP part is drawn in one step; the bracket measures 60 along x and 30 along z."""
     source = tmp_path / "bracket.step"
     source.write_bytes(bracket())
     (product,) = await run_job(preview, source, "step", "png", direction="front", **SMALL)

@@ -62,6 +62,6 @@ def animation(path: Path, **more: Any) -> Path:
 
 
 def drawn_by_ffmpeg(path: Path) -> Image.Image:
-    """A picture of a format that Pillow does not read."""
+    """A picture in a format that Pillow does not read."""
     argv = ["ffmpeg", "-v", "error", "-i", str(path), "-f", "image2pipe", "-c:v", "png", "-"]
     return Image.open(io.BytesIO(subprocess.run(argv, check=True, capture_output=True).stdout))

@@ -1,4 +1,4 @@
-"""Pictures on a page of a PDF, read back with pdfium as an independent reader of what was put there."""
+"""Pictures on a PDF page, read back with pdfium."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def page_of(path: Path) -> tuple[tuple[float, float], Image.Image]:
 async def test_page_has_the_shape_and_colour_of_the_picture(
     converter: PicturePage, run_job: RunJob, tmp_path: Path, kind: str
 ) -> None:
-    """M11 in part; the command of the README converts a photo to PDF."""
+    """M11 in part: the README's example converts a photo to PDF."""
     source = tmp_path / f"red.{kind}"
     Image.new("RGB", (192, 96), (200, 30, 30)).save(source, format="JPEG" if kind == "jpg" else None)
     (product,) = await run_job(converter, source, kind, "pdf")

@@ -23,7 +23,7 @@ from tests.engines.pictures.small_pictures import (
 async def test_each_picture_has_a_fresh_process_and_folder(
     sandbox: Sandbox, run_job: RunJob, png: Path, tmp_path: Path
 ) -> None:
-    """Hostile content of one job never meets the content of another."""
+    """Hostile content never shares a process with another job."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     started: list[ChildProcess] = []

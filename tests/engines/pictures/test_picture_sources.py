@@ -26,7 +26,7 @@ from tests.engines.pictures.small_pictures import (
 
 
 def lying_png(path: Path, width: int, height: int) -> Path:
-    """A PNG that claims a huge size and holds nearly nothing."""
+    """A PNG that declares a huge size and holds almost no data."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(kind + content))
@@ -147,7 +147,7 @@ async def test_svg_includes_no_other_file(pictures: Pictures, run_job: RunJob, t
 async def test_content_of_another_format_is_not_opened(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, disguise: str
 ) -> None:
-    """Only the loader of the format that was message is open; all unsafe ones else are blocked."""
+    """Only the loader of the declared format is enabled; all other unsafe ones are blocked."""
     path = tmp_path / "a"
     path.write_text(disguise)
 

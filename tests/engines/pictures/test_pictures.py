@@ -1,4 +1,4 @@
-"""Pictures to other formats with the real libvips, looked at with Pillow (behaviour M11)."""
+"""Pictures to other formats with the real libvips, read back with Pillow (behaviour M11)."""
 
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ async def test_grey_targa_stays_grey_and_opaque(
 
 
 async def test_svg_is_no_target(pictures: Pictures) -> None:
-    """Tracing a photo is no conversion."""
+    """Tracing a photo is not offered."""
     assert "svg" not in pictures.targets
 
 

@@ -1,4 +1,4 @@
-"""EPUB books to a page, to PDF and to text; and books that mean harm. Own books are made by code."""
+"""EPUB books to a page, to PDF and to text, and hostile books; code generates the samples."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Markdown to a page, to PDF and to text; and Markdown that means harm."""
+"""Markdown to a page, to PDF and to text, and hostile Markdown."""
 
 import re
 from collections.abc import Awaitable, Callable

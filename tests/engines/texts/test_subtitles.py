@@ -1,4 +1,4 @@
-"""SubRip to WebVTT and back, read back with pysubs2; and subtitles that are broken or too many."""
+"""SubRip to WebVTT and back, read back with pysubs2, and broken or too many subtitles."""
 
 import re
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""CSV to JSON and back, read back by the standard library; and tables that are broken or too large."""
+"""CSV to JSON and back, read back with the standard library, and broken or too large tables."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""HTML pages to PDF and to text, read back with pdfium; and pages that mean harm."""
+"""HTML pages to PDF and to text, read back with pdfium, and hostile pages."""
 
 import base64
 import struct
@@ -192,7 +192,7 @@ async def test_page_without_text_is_refused(to_text: Callable[..., Awaitable[str
 
 
 def traps(canary: str, secret: str) -> dict[str, str]:
-    """Each way by which a page may ask for something outside of it."""
+    """Each way in which a page can refer to something outside."""
     svg = f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{canary}/svg"/><use href="file://{secret}#x"/></svg>'
     inner = base64.b64encode(svg.encode()).decode()
     style = base64.b64encode(f"@import url({canary}/inner); p {{ background: url({canary}/b) }}".encode()).decode()
@@ -236,7 +236,7 @@ async def test_page_fetches_and_reads_nothing(to_pdf: Convert, canary: Canary, t
 
 
 async def test_control_unprotected_page_visits_the_canary(canary: Canary) -> None:
-    """The control: the same trap, WeasyPrint as it comes."""
+    """The same page in WeasyPrint with its default URL fetcher."""
     import weasyprint
 
     weasyprint.HTML(string=traps(canary.url, "")["picture"]).write_pdf()
