@@ -65,6 +65,14 @@ def wav(folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def noise(folder: Path) -> Path:
+    """Three seconds of pink noise, which compresses badly."""
+    path = folder / "noise.wav"
+    ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
+    return path
+
+
 @pytest.fixture(scope="session", params=MADE_WITH)
 def sample(request: pytest.FixtureRequest, folder: Path) -> tuple[str, Path]:
     kind: str = request.param
@@ -177,24 +185,18 @@ async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, fol
 
 
 @pytest.mark.parametrize("target", ["mp3", "m4a", "aac", "opus", "ogg"])
-async def test_lower_bitrate_makes_a_smaller_file(sound: Sound, run_job: RunJob, folder: Path, target: str) -> None:
-    path = folder / "noise.wav"
-    ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
-
-    (low,) = await run_job(sound, path, "wav", target, bitrate_kbps=48)
-    (high,) = await run_job(sound, path, "wav", target, bitrate_kbps=128)
+async def test_lower_bitrate_makes_a_smaller_file(sound: Sound, run_job: RunJob, noise: Path, target: str) -> None:
+    (low,) = await run_job(sound, noise, "wav", target, bitrate_kbps=48)
+    (high,) = await run_job(sound, noise, "wav", target, bitrate_kbps=128)
 
     assert low.path.stat().st_size < high.path.stat().st_size / 1.5
     assert high.path.stat().st_size * 8 / 3 == pytest.approx(128_000, rel=0.35)
 
 
 @pytest.mark.parametrize("target", ["mp3", "ogg"])
-async def test_lower_quality_makes_a_smaller_file(sound: Sound, run_job: RunJob, folder: Path, target: str) -> None:
-    path = folder / "pink.wav"
-    ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
-
-    (low,) = await run_job(sound, path, "wav", target, quality=1)
-    (high,) = await run_job(sound, path, "wav", target, quality=9)
+async def test_lower_quality_makes_a_smaller_file(sound: Sound, run_job: RunJob, noise: Path, target: str) -> None:
+    (low,) = await run_job(sound, noise, "wav", target, quality=1)
+    (high,) = await run_job(sound, noise, "wav", target, quality=9)
 
     assert low.path.stat().st_size < high.path.stat().st_size / 1.5
 

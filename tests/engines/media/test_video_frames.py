@@ -127,7 +127,7 @@ async def test_sound_that_starts_late_stays_in_sync(video: Video, run_job: RunJo
     recorded = ffmpeg(
         "-i", product.path, "-af", "aresample=async=1:first_pts=0", "-f", "s16le", "-ac", 1, "-ar", 48000, "-"
     )
-    loud = struct.unpack(f"<{len(heard) // 2}h", recorded)
+    loud = struct.unpack(f"<{len(recorded) // 2}h", recorded)
     first = next(place for place, sample in enumerate(loud) if abs(sample) > 500)
     assert first / 48000 == pytest.approx(0.5, abs=0.03)
     assert len(frame_times(product.path)) == 50

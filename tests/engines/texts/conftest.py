@@ -1,4 +1,4 @@
-"""Fixture of the text tests: convert content with one converter."""
+"""Fixtures of the text tests: convert content with one converter."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,6 +13,7 @@ from tests.engines.conftest import RunJob
 Content = str | bytes
 ConvertContent = Callable[..., Callable[..., Awaitable[Path]]]
 """Takes a converter, source and target format; returns a function from content and options to the product."""
+ConvertToText = Callable[..., Callable[..., Awaitable[str]]]
 
 
 @pytest.fixture
@@ -28,3 +29,18 @@ def convert_content(run_job: RunJob, tmp_path: Path) -> ConvertContent:
         return product.path
 
     return lambda *route: partial(convert, *route)
+
+
+@pytest.fixture
+def convert_to_text(convert_content: ConvertContent) -> ConvertToText:
+    """Like `convert_content`, but the result returns the text of the product."""
+
+    def bind(*route: Any) -> Callable[..., Awaitable[str]]:
+        step = convert_content(*route)
+
+        async def convert(content: Content, **options: Any) -> str:
+            return (await step(content, **options)).read_text(encoding="utf-8")
+
+        return convert
+
+    return bind

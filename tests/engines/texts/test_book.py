@@ -5,7 +5,6 @@ import re
 import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pypdfium2
 import pytest
@@ -21,7 +20,7 @@ from tests.assets.book import book
 from tests.engines.canary import listening
 from tests.engines.chains import run_chain
 from tests.engines.conftest import RunJob
-from tests.engines.texts.conftest import Content, ConvertContent
+from tests.engines.texts.conftest import ConvertToText
 
 CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile full-path="p.opf" '
@@ -49,14 +48,8 @@ def epub(chapter: str = "<html><body><p>Visible</p></body></html>", **parts: str
 
 
 @pytest.fixture
-def to_page(sandbox: Sandbox, convert_content: ConvertContent) -> ToPage:
-    step = convert_content(Book(sandbox), "epub", "html")
-
-    async def convert(content: Content, **options: Any) -> str:
-        path = await step(content, **options)
-        return path.read_text(encoding="utf-8")
-
-    return convert
+def to_page(sandbox: Sandbox, convert_to_text: ConvertToText) -> ToPage:
+    return convert_to_text(Book(sandbox), "epub", "html")
 
 
 async def test_page_has_chapters_links_and_pictures(to_page: ToPage) -> None:

@@ -18,20 +18,14 @@ from tests.assets.notes import notes
 from tests.engines.canary import listening
 from tests.engines.chains import run_chain
 from tests.engines.conftest import RunJob
-from tests.engines.texts.conftest import Content, ConvertContent
+from tests.engines.texts.conftest import ConvertToText
 
 ToPage = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-def to_page(sandbox: Sandbox, convert_content: ConvertContent) -> ToPage:
-    step = convert_content(Markdown(sandbox), "md", "html")
-
-    async def convert(content: Content) -> str:
-        path = await step(content)
-        return path.read_text(encoding="utf-8")
-
-    return convert
+def to_page(sandbox: Sandbox, convert_to_text: ConvertToText) -> ToPage:
+    return convert_to_text(Markdown(sandbox), "md", "html")
 
 
 async def test_page_has_every_kind_of_markup(to_page: ToPage) -> None:

@@ -10,7 +10,7 @@ from converto_core.errors import CorruptSource, SourceTooLarge
 from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.subtitles import SrtToVtt, VttToSrt
 from tests.assets.captions import captions
-from tests.engines.texts.conftest import Content, ConvertContent
+from tests.engines.texts.conftest import ConvertToText
 
 Convert = Callable[[str | bytes], Awaitable[str]]
 CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
@@ -18,25 +18,13 @@ CUE_VTT = "WEBVTT\n\n00:01.000 --> 00:02.000\n"
 
 
 @pytest.fixture
-def to_vtt(sandbox: Sandbox, convert_content: ConvertContent) -> Convert:
-    step = convert_content(SrtToVtt(sandbox), "srt", "vtt")
-
-    async def convert(content: Content) -> str:
-        path = await step(content)
-        return path.read_text(encoding="utf-8")
-
-    return convert
+def to_vtt(sandbox: Sandbox, convert_to_text: ConvertToText) -> Convert:
+    return convert_to_text(SrtToVtt(sandbox), "srt", "vtt")
 
 
 @pytest.fixture
-def to_srt(sandbox: Sandbox, convert_content: ConvertContent) -> Convert:
-    step = convert_content(VttToSrt(sandbox), "vtt", "srt")
-
-    async def convert(content: Content) -> str:
-        path = await step(content)
-        return path.read_text(encoding="utf-8")
-
-    return convert
+def to_srt(sandbox: Sandbox, convert_to_text: ConvertToText) -> Convert:
+    return convert_to_text(VttToSrt(sandbox), "vtt", "srt")
 
 
 def cues_of(text: str, kind: str) -> list[tuple[int, int, str]]:

@@ -19,7 +19,7 @@ from converto_engines.texts.page_text import PageText
 from converto_engines.texts.web_page import WebPage
 from tests.engines.canary import Canary, listening
 from tests.engines.conftest import SHORT, RunJob
-from tests.engines.texts.conftest import Content, ConvertContent
+from tests.engines.texts.conftest import ConvertContent, ConvertToText
 
 RED_DOT = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
@@ -42,14 +42,8 @@ def to_pdf(pages: WebPage, convert_content: ConvertContent) -> Convert:
 
 
 @pytest.fixture
-def to_text(sandbox: Sandbox, convert_content: ConvertContent) -> Callable[..., Awaitable[str]]:
-    step = convert_content(PageText(sandbox), "html", "txt")
-
-    async def convert(content: Content, **options: Any) -> str:
-        path = await step(content, **options)
-        return path.read_text(encoding="utf-8")
-
-    return convert
+def to_text(sandbox: Sandbox, convert_to_text: ConvertToText) -> Callable[..., Awaitable[str]]:
+    return convert_to_text(PageText(sandbox), "html", "txt")
 
 
 @pytest.fixture
