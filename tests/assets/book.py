@@ -2,7 +2,7 @@
 
 from xml.sax.saxutils import escape
 
-from tests.assets import picture_files, pictures
+from tests.assets.drawing import picture_files, pictures
 from tests.assets.packages import WRITTEN_AT, XML, zipped
 
 _TITLE = "The Keeper's Year"

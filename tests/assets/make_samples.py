@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.assets import picture_files, pictures
 from tests.assets.book import book
 from tests.assets.bracket import bracket
 from tests.assets.captions import captions
 from tests.assets.deck import deck
+from tests.assets.drawing import picture_files, pictures
 from tests.assets.film import clip, tone
 from tests.assets.letter import letter
 from tests.assets.notes import notes

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.assets import picture_files, pictures
+from tests.assets.drawing import picture_files, pictures
 
 AFTER_HEADER = 8 + 25  # signature and IHDR
 CHUNK = b"teSt"  # private, ancillary: every reader skips it

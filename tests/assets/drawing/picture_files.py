@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from tests.assets.canvas import Canvas, Colour
+from tests.assets.drawing.canvas import Canvas, Colour
 
 _PNG_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 _JPEG_QUALITY_STEP = 1.6  # growth of the quantisation with frequency; larger is smaller and coarser

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from tests.assets.canvas import Canvas, Colour, mixed
+from tests.assets.drawing.canvas import Canvas, Colour, mixed
 
 _ORBIT_STEPS = 24
 _HUES: Sequence[tuple[int, int, int]] = (
