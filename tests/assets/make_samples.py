@@ -1,7 +1,7 @@
 """Writes one real file of each kind that converto takes: `python -m tests.assets.make_samples DIR`.
 
-For the demo and the tests. Standard library only, no clock, no chance: the same samples everywhere, and nothing
-binary in the repository.
+For the demo and the tests. Generated with the standard library only, without clock or random numbers, so that the
+samples are the same everywhere and the repository holds no binary files.
 """
 
 import sys

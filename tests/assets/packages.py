@@ -1,7 +1,4 @@
-"""Zips parts into Office Open XML and OpenDocument packages that are the same bytes every time.
-
-It knows what both families share and no document.
-"""
+"""Zips parts into Office Open XML and OpenDocument packages with the same bytes every time."""
 
 import io
 import zipfile

@@ -1,6 +1,6 @@
 """Writes canvases as PNG, GIF, TIFF and JPEG with zlib only, so that samples need no picture library.
 
-It draws nothing; the same canvas always gives the same bytes.
+The same canvas always gives the same bytes.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""The content of the sample pictures: a lake at dusk, overlapping discs, an orbit, two scanned pages of music.
-
-It draws on canvases and knows no file format.
-"""
+"""The content of the sample pictures: a lake at dusk, overlapping discs, an orbit, two scanned pages of music."""
 
 import math
 from collections.abc import Iterator, Sequence
