@@ -1,7 +1,7 @@
-"""A file of 1 GB up and down by presigned URLs: the file service's memory must not notice.
+"""Uploads and downloads a file of 1 GB by presigned URLs; the file service's memory must not grow.
 
-Memory is read from /proc while the bytes flow, so this runs on the machine of the laptop stack, under Linux. Run it
-with `python -m bench.big_file`.
+Memory is read from /proc during the transfer, so it runs on the machine of the laptop stack, under Linux. Run it with
+`python -m bench.big_file`.
 """
 
 import argparse
@@ -19,20 +19,20 @@ from pathlib import Path
 import httpx2
 import msgspec
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_table, save_figures, verdict
 from bench.server import Server, running_server
 from converto_client import AsyncConverto, ClientError
 
 MIB = 1024 * 1024
 LIMIT_GROWTH_MIB = 20.0
-LOOK_EVERY_S = 0.05
+SAMPLE_INTERVAL_S = 0.05
 PIECE_BYTES = 4 * MIB
 TIMEOUT_S = 120.0
-_PIXELS_AT = 128  # behind the header and nine tags
+_PIXELS_AT = 128  # after the header and nine tags
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """Seconds and memory in MiB; `peak` is the highest that was seen while bytes flowed."""
+    """Seconds and memory in MiB; `peak` is the maximum during the transfer."""
 
     upload_s: float
     download_s: float
@@ -42,7 +42,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 def write_big_picture(path: Path, size_bytes: int) -> str:
-    """Write an uncompressed grey TIFF of about that size, noise repeated every 4 MiB; its SHA-256."""
+    """Write an uncompressed grey TIFF of about that size (noise repeated every 4 MiB) and return its SHA-256."""
     side = int(size_bytes**0.5)
     tags = (
         (256, side),
@@ -72,7 +72,7 @@ def _noise(size_bytes: int) -> Iterator[bytes]:
 
 
 def memory_mib(pid: int) -> float:
-    """Resident memory of a process and all its children, in MiB."""
+    """Return the resident memory of a process and all its children, in MiB."""
     return sum(_resident_kib(member) for member in (pid, *_descendants(pid))) / 1024
 
 
@@ -94,14 +94,14 @@ def _descendants(pid: int) -> list[int]:
 
 
 async def watched(pid: int, seen: list[float]) -> None:
-    """Note the memory of a process again and again until cancelled."""
+    """Append the memory of a process to `seen` repeatedly until cancelled."""
     while True:
         seen.append(await asyncio.to_thread(memory_mib, pid))
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(SAMPLE_INTERVAL_S)
 
 
 async def measured(server: Server, size_bytes: int) -> Measured:
-    """Upload, download, compare; raises SystemExit when the bytes differ."""
+    """Upload, download and compare. Exits if the bytes differ."""
     pid, seen = server.pids["api"], list[float]()
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         source = Path(name) / "big.tiff"
@@ -126,14 +126,14 @@ async def _there_and_back(server: Server, source: Path, sha256: str) -> tuple[fl
             downloaded = time.perf_counter()
             await client.delete_file(file.id)
     if digest != sha256:
-        sys.exit(f"The bytes that came back differ from those that went: {digest} instead of {sha256}.")
+        sys.exit(f"The downloaded file differs from the uploaded one: SHA-256 {digest} instead of {sha256}.")
     return uploaded - started, downloaded - uploaded
 
 
 async def _downloaded_sha256(server: Server, file_id: str) -> str:
     headers, digest = {"Authorization": f"Bearer {server.api_key}"}, hashlib.sha256()
     async with httpx2.AsyncClient(timeout=TIMEOUT_S) as client:
-        # The redirect is followed by hand: the key is for the file service and must not reach the object store.
+        # Follow the redirect by hand: the key must not be sent to the object store.
         redirect = await client.get(f"{server.url}/api/v1/files/{file_id}/content", headers=headers)
         async with client.stream("GET", redirect.headers["Location"]) as response:
             response.raise_for_status()
@@ -143,7 +143,7 @@ async def _downloaded_sha256(server: Server, file_id: str) -> str:
 
 
 def main() -> int:
-    """0 when the file service's memory grew by less than the limit, 1 otherwise."""
+    """Return 0 if the file service's memory grew by less than the limit, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mebibytes", type=int, default=1024)
     size_bytes: int = parser.parse_args().mebibytes * MIB
@@ -153,20 +153,20 @@ def main() -> int:
     try:
         result = asyncio.run(measured(server, size_bytes))
     except (ClientError, httpx2.HTTPError) as error:
-        sys.exit(f"The file did not go up and down: {error}")
+        sys.exit(f"The upload or download failed: {error}")
     mib = size_bytes / MIB
     rows = [
         ["upload", f"{result.upload_s:.1f} s", f"{mib / result.upload_s:.0f} MiB/s"],
         ["download", f"{result.download_s:.1f} s", f"{mib / result.download_s:.0f} MiB/s"],
         ["file service before", f"{result.before_mib:.1f} MiB", ""],
-        ["file service at most", f"{result.peak_mib:.1f} MiB", ""],
+        ["file service, maximum", f"{result.peak_mib:.1f} MiB", ""],
         ["file service after", f"{result.after_mib:.1f} MiB", ""],
     ]
-    show(f"One file of {mib:.0f} MiB up and down", ["", "", ""], rows)
+    print_table(f"One file of {mib:.0f} MiB up and down", ["", "", ""], rows)
     growth_mib = round(result.peak_mib - result.before_mib, 1)
-    is_kept = verdict("growth at the peak, MiB", growth_mib, LIMIT_GROWTH_MIB)
-    keep("big_file", {"size_bytes": size_bytes, "growth_mib": growth_mib, **msgspec.to_builtins(result)})
-    return 0 if is_kept else 1
+    is_met = verdict("growth at the peak, MiB", growth_mib, LIMIT_GROWTH_MIB)
+    save_figures("big_file", {"size_bytes": size_bytes, "growth_mib": growth_mib, **msgspec.to_builtins(result)})
+    return 0 if is_met else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prints a benchmark's figures as a small table and keeps them as JSON in `.converto/bench/`. It measures nothing."""
+"""Prints a benchmark's figures as a table and saves them as JSON in `.converto/bench/`."""
 
 import json
 import os
@@ -11,16 +11,16 @@ from typing import Any
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which that many percent of the values lie, by linear interpolation."""
+    """Return the percentile of the values, with linear interpolation."""
     ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    below = int(place)
+    position = (len(ordered) - 1) * percent / 100
+    below = int(position)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, 95th percentile, smallest and largest of the values."""
+    """Return the median, 95th percentile, minimum and maximum of the values."""
     return {
         "p50": round(statistics.median(values), 3),
         "p95": round(percentile(values, 95), 3),
@@ -29,8 +29,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table, first column to the left and numbers to the right."""
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table with the first column left-aligned and the others right-aligned."""
     cells = [[str(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(len(row[number]) for row in cells) for number in range(len(columns))]
     print(f"\n{title}")
@@ -39,15 +39,26 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
         print(f"  {row[0].ljust(widths[0])}  {rest}")
 
 
+def print_medians(
+    title: str, columns: Sequence[str], pairs: Mapping[str, Sequence[tuple[float, float]]], ratios: Mapping[str, float]
+) -> None:
+    """Print one row per name: the medians of both values of its pairs, and its ratio."""
+    rows = [
+        [name, *(f"{statistics.median(values):.2f}" for values in zip(*taken, strict=True)), f"{ratios[name]:.2f}"]
+        for name, taken in pairs.items()
+    ]
+    print_table(title, ["", *columns], rows)
+
+
 def verdict(name: str, value: float, limit: float, *, is_upper: bool = True) -> bool:
-    """Print whether a figure keeps its limit and return it."""
-    is_kept = value <= limit if is_upper else value >= limit
-    print(f"  {'kept  ' if is_kept else 'MISSED'}  {name}: {value:g} (limit: {'≤' if is_upper else '≥'} {limit:g})")
-    return is_kept
+    """Print whether a figure meets its limit, and return it."""
+    is_met = value <= limit if is_upper else value >= limit
+    print(f"  {'met   ' if is_met else 'MISSED'}  {name}: {value:g} (limit: {'≤' if is_upper else '≥'} {limit:g})")
+    return is_met
 
 
-def keep(name: str, figures: Mapping[str, Any]) -> Path:
-    """Write the figures with time and machine as `.converto/bench/<name>.json`, replacing the last run's."""
+def save_figures(name: str, figures: Mapping[str, Any]) -> Path:
+    """Write the figures with time and machine to `.converto/bench/<name>.json`, replacing the previous run."""
     folder = Path(os.environ.get("CONVERTO_HOME") or ".converto") / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"

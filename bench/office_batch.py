@@ -1,6 +1,6 @@
-"""24 office files to PDF: through the running stack, by one `soffice` call given all of them, by one cold call each.
+"""Converts 24 office files to PDF: through the running stack, by one `soffice` call, and by one cold call each.
 
-The three ways take turns within a round, and the ratios are made within a round, so that a machine that gets slower
+The three take turns within a round and the ratios are computed within a round, so that a machine that becomes slower
 does not decide the result. Run it with `python -m bench.office_batch CORPUS_FOLDER`.
 """
 
@@ -14,8 +14,15 @@ from pathlib import Path
 
 import msgspec
 
-from bench.figures import keep, show, verdict
-from bench.office_ways import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked, soffice
+from bench.figures import print_table, save_figures, verdict
+from bench.office_baseline import (
+    DEADLINE_S,
+    by_cold_calls,
+    by_one_call,
+    fresh_copies,
+    picked_files,
+    soffice,
+)
 from bench.server import Server, running_server
 from converto_client import AsyncConverto, ClientError
 
@@ -23,7 +30,7 @@ LIMIT_TO_ONE_CALL, LIMIT_TO_COLD_CALLS = 1.5, 4.0
 
 
 class Round(msgspec.Struct, frozen=True):
-    """Seconds of one round; the counts are how many PDFs each way gave."""
+    """Seconds of one round, and the number of PDFs from each."""
 
     stack_s: float
     stack_count: int
@@ -34,7 +41,7 @@ class Round(msgspec.Struct, frozen=True):
 
 
 async def through_the_stack(server: Server, files: list[Path], target: Path) -> int:
-    """Convert all at once and save the results; how many came."""
+    """Convert all files at the same time, save the results and return their number."""
     async with AsyncConverto(server.url, server.api_key, timeout_s=120) as client:
 
         async def one(path: Path) -> bool:
@@ -51,7 +58,7 @@ async def through_the_stack(server: Server, files: list[Path], target: Path) -> 
 
 
 def one_round(server: Server, files: list[Path], folder: Path, profile: Path) -> Round:
-    """All three ways over fresh copies of the same documents."""
+    """Convert fresh copies of the same documents in all three ways."""
     sources = fresh_copies(files, folder / "sources")
     (folder / "stack").mkdir()
     started = time.perf_counter()
@@ -72,7 +79,7 @@ def one_round(server: Server, files: list[Path], folder: Path, profile: Path) ->
 
 
 def all_rounds(server: Server, files: list[Path], count: int) -> list[Round]:
-    """The rounds, after one conversion that makes LibreOffice's profile, which no way shall pay for."""
+    """Run the rounds, after one uncounted conversion that creates LibreOffice's profile."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         folder = Path(name)
         profile = folder / "profile"
@@ -93,12 +100,12 @@ def _described(entry: Round) -> str:
 
 
 def main() -> int:
-    """0 when both median ratios keep their limits and every file was converted, 1 otherwise."""
+    """Return 0 if both median ratios meet their limits and every file was converted, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder with the folders pptx, docx, xlsx and odf")
+    parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    files = picked(arguments.corpus)
+    files = picked_files(arguments.corpus)
     rounds = all_rounds(running_server(), files, arguments.rounds)
     to_one_call = statistics.median(entry.stack_s / entry.one_call_s for entry in rounds)
     to_cold = statistics.median(entry.cold_s / entry.stack_s for entry in rounds)
@@ -111,16 +118,16 @@ def main() -> int:
         ],
         ["one cold call per file", f"{statistics.median(entry.cold_s for entry in rounds):.1f}", rounds[-1].cold_count],
     ]
-    show(f"{len(files)} office files to PDF, median of {len(rounds)} rounds", ["", "seconds", "PDFs"], rows)
-    are_kept = [
+    print_table(f"{len(files)} office files to PDF, median of {len(rounds)} rounds", ["", "seconds", "PDFs"], rows)
+    are_met = [
         verdict("stack / one call", round(to_one_call, 2), LIMIT_TO_ONE_CALL),
         verdict("cold calls / stack", round(to_cold, 2), LIMIT_TO_COLD_CALLS, is_upper=False),
         verdict("PDFs from the stack", min(entry.stack_count for entry in rounds), len(files), is_upper=False),
     ]
     ratios = {"stack_to_one_call": round(to_one_call, 3), "cold_calls_to_stack": round(to_cold, 3)}
     names = [path.name for path in files]
-    keep("office_batch", {"files": names, "rounds": msgspec.to_builtins(rounds), "ratios": ratios})
-    return 0 if all(are_kept) else 1
+    save_figures("office_batch", {"files": names, "rounds": msgspec.to_builtins(rounds), "ratios": ratios})
+    return 0 if all(are_met) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What converto adds to the engine: a small PNG to WebP through the idle stack, minus the bare `vips` command.
+"""Measures what converto adds to the engine: a small PNG to WebP through the idle stack, minus the `vips` command.
 
-Both are run in turn, so that a busy moment of the machine hits both. Run it with `python -m bench.path_overhead`.
+Both take turns, so that a busy moment of the machine affects both. Run it with `python -m bench.path_overhead`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.figures import keep, show, spread, verdict
+from bench.figures import print_table, save_figures, spread, verdict
 from bench.server import Server, running_server
 from converto_client import AsyncConverto, ClientError
 from tests.assets.drawing import picture_files, pictures
@@ -25,7 +25,7 @@ DEADLINE_S = 60.0
 
 
 class Round(msgspec.Struct, frozen=True):
-    """Milliseconds of one round. `ready` ends when the presigned URL of the result is in hand, `saved` on disk."""
+    """Milliseconds of one round: `ready` until the result's presigned URL is known, `saved` until it is on disk."""
 
     engine: float
     ready: float
@@ -33,14 +33,14 @@ class Round(msgspec.Struct, frozen=True):
 
 
 def picture(number: int) -> bytes:
-    """A PNG of 90 × 60 pixels that no other round has, so that no cache can answer for the engine."""
+    """Return a PNG of 90 × 60 pixels that is different in every round, so that no cache can answer."""
     canvas = pictures.overlapping_discs(90, 60)
     canvas.run(0, 0, 1, (number % 256, number // 256 % 256, number // 65536 % 256, 255))
     return picture_files.png(canvas)
 
 
 async def measured(client: AsyncConverto, folder: Path, number: int) -> Round:
-    """One conversion by the bare engine, then one through the stack."""
+    """Convert once with the bare engine and once through the stack."""
     source = folder / f"{time.time_ns()}.png"
     source.write_bytes(picture(time.time_ns()))
     engine_ms = await asyncio.to_thread(_bare_engine_ms, source, folder / f"{number}.webp")
@@ -61,7 +61,7 @@ def _bare_engine_ms(source: Path, target: Path) -> float:
 
 
 async def all_rounds(server: Server, count: int) -> list[Round]:
-    """The counted rounds, one after the other on an idle stack."""
+    """Run the warm-up rounds and return the counted ones."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         folder = Path(name)
         (folder / "out").mkdir()
@@ -72,16 +72,16 @@ async def all_rounds(server: Server, count: int) -> list[Round]:
 
 
 def main() -> int:
-    """0 when the median overhead keeps its limit, 1 otherwise."""
+    """Return 0 if the median overhead meets its limit, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     count: int = parser.parse_args().rounds
     if shutil.which("vips") is None:
-        sys.exit("The vips command is missing; on Debian: apt install libvips-tools")
+        sys.exit("The vips command is not installed. On Debian: apt install libvips-tools")
     try:
         rounds = asyncio.run(all_rounds(running_server(), count))
     except ClientError as error:
-        sys.exit(f"The stack did not convert a picture: {error}")
+        sys.exit(f"The stack could not convert a picture: {error}")
     figures = {
         "bare vips": spread([entry.engine for entry in rounds]),
         "POST to result ready": spread([entry.ready for entry in rounds]),
@@ -89,10 +89,10 @@ def main() -> int:
         "overhead (ready - vips)": spread([entry.ready - entry.engine for entry in rounds]),
     }
     rows = [[name, *(f"{value:.0f}" for value in figure.values())] for name, figure in figures.items()]
-    show(f"Small PNG to WebP, {count} rounds, milliseconds", ["", "p50", "p95", "min", "max"], rows)
-    is_kept = verdict("median overhead, ms", figures["overhead (ready - vips)"]["p50"], LIMIT_MS)
-    keep("path_overhead", {"rounds": count, "unit": "ms", "figures": figures, "limit_p50_ms": LIMIT_MS})
-    return 0 if is_kept else 1
+    print_table(f"Small PNG to WebP, {count} rounds, milliseconds", ["", "p50", "p95", "min", "max"], rows)
+    is_met = verdict("median overhead, ms", figures["overhead (ready - vips)"]["p50"], LIMIT_MS)
+    save_figures("path_overhead", {"rounds": count, "unit": "ms", "figures": figures, "limit_p50_ms": LIMIT_MS})
+    return 0 if is_met else 1
 
 
 if __name__ == "__main__":

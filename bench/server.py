@@ -1,6 +1,6 @@
-"""Which server a benchmark talks to: environment variables first, then the `stack.json` of the laptop stack.
+"""Finds the server to measure: environment variables first, then the `stack.json` of the laptop stack.
 
-It starts nothing; a benchmark of a stack that has just been started would measure its start.
+It does not start a stack, because a benchmark of a stack that has just started would measure the start.
 """
 
 import os
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Server(msgspec.Struct, frozen=True):
-    """Address and key of a running file service; `pids` only when it runs on this machine in the laptop stack."""
+    """Address and key of a running file service; `pids` only for the laptop stack on this machine."""
 
     url: str
     api_key: str
@@ -19,7 +19,7 @@ class Server(msgspec.Struct, frozen=True):
 
 
 def running_server() -> Server:
-    """The server to measure; ends the process with advice when there is none, and warns when the machine is busy."""
+    """Return the server to measure. Exits with advice if there is none, and warns if the machine is busy."""
     _warn_when_busy()
     url, api_key = os.environ.get("CONVERTO_SERVER_URL"), os.environ.get("CONVERTO_API_KEY")
     if url and api_key:
@@ -33,7 +33,7 @@ def running_server() -> Server:
 def _warn_when_busy() -> None:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores / 2:
-        print(f"The machine is busy (load {load:.1f} on {cores} cores): the figures of this run say little.")
+        print(f"The machine is busy (load {load:.1f} on {cores} cores); the figures of this run are not reliable.")
 
 
 def _stack_file() -> Path | None:

@@ -1,4 +1,4 @@
-"""All benchmarks of the converters, one after the other: `python -m bench.engines`. It measures nothing itself."""
+"""Runs all benchmarks of the converters: `python -m bench.engines`."""
 
 import subprocess
 import sys
@@ -17,12 +17,12 @@ ON_REAL_FILES = (
 
 
 def main() -> int:
-    """0 when every limit was kept."""
+    """Return 0 when every limit was kept."""
     found = corpus()
     if found is None:
-        print("Only made files are measured: CONVERTO_CORPUS names no folder with real ones.")
+        print("Measuring generated files only: set CONVERTO_CORPUS to a folder with real ones.")
     commands = [[name] for name in ALONE] + [[name, str(found)] for name in ON_REAL_FILES if found]
-    # Each in a process of its own, so that no benchmark inherits memory or warm programs of the one before.
+    # Each runs in its own process, so that none inherits memory or warm programs.
     statuses = [subprocess.run([sys.executable, "-m", *command], check=False).returncode for command in commands]
     return max(statuses)
 

@@ -1,7 +1,7 @@
-"""Exact models to STL: the converter (sandboxed, checked, kernel loaded ahead) against a bare process per file.
+"""Exact models to STL: the converter (sandboxed, verified, kernel preloaded) against a bare process per file.
 
-The bare process imports the kernel, reads, meshes and writes with the same tolerances, and checks nothing. Both take
-turns on each file. Run it with `python -m bench.engines.cad CORPUS_FOLDER`.
+The bare process imports the kernel, reads, meshes and writes with the same tolerances, without checks. Both take turns
+on each file. Run it with `python -m bench.engines.cad CORPUS_FOLDER`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_core.formats import format_of_name
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.models.cad import Cad, CadOptions
@@ -53,7 +53,7 @@ writer.Write(shape, target)
 
 
 def bare_s(path: Path, kind: str) -> float:
-    """Seconds of one bare process."""
+    """Return the seconds of one bare process."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as folder:
         started = time.perf_counter()
         command = [sys.executable, "-c", BARE, kind, str(path), f"{folder}/made.stl"]
@@ -62,7 +62,7 @@ def bare_s(path: Path, kind: str) -> float:
 
 
 async def ours_s(cad: Cad, path: Path, kind: str) -> float:
-    """Seconds of one conversion; the next process is waited for outside of the time, as between two jobs."""
+    """Return the seconds of one conversion; the start of the next process is not included, as between two jobs."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         folder = Path(name)
         source = folder / "source"
@@ -79,12 +79,12 @@ async def ours_s(cad: Cad, path: Path, kind: str) -> float:
         started = time.perf_counter()
         await cad.convert(job)
         taken = time.perf_counter() - started
-    await asyncio.sleep(2)  # the kernel of the next process is loaded by then
+    await asyncio.sleep(2)  # until the next process has loaded its kernel
     return taken
 
 
 async def measured(files: list[tuple[Path, str]], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Pairs of seconds, ours and bare, of each file; one conversion before them starts the waiting process."""
+    """Return pairs of seconds, ours and bare, per file; an unmeasured conversion before starts the process."""
     sandbox = await Sandbox.choose("auto")
     cad = Cad(sandbox, Meshes(sandbox))
     pairs: dict[str, list[tuple[float, float]]] = {path.name: [] for path, _ in files}
@@ -100,34 +100,26 @@ async def measured(files: list[tuple[Path, str]], rounds: int) -> dict[str, list
 
 
 def picked(corpus: Path) -> list[tuple[Path, str]]:
-    """Every exact model of the corpus with a surface in it, with its format; ends the process when there is none."""
+    """Return every CAD model of the corpus with a surface, and its format; exits when there is none."""
     found = [(path, format_of_name(path.name)) for path in sorted((corpus / "3d_cad").glob("*"))]
     files = [(path, kind.name) for path, kind in found if kind is not None and path.stat().st_size > SMALLEST_BYTES]
     files = [(path, kind) for path, kind in files if "edge" not in path.name]
-    return files or sys.exit(f"{corpus / '3d_cad'} holds no exact models")
+    return files or sys.exit(f"{corpus / '3d_cad'} contains no exact models")
 
 
 def main() -> int:
-    """0 when the median of the ratios keeps its limit, 1 otherwise."""
+    """Return 0 when the median ratio is within its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder with the folder 3d_cad")
+    parser.add_argument("corpus", type=Path, help="folder that contains 3d_cad")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     pairs = asyncio.run(measured(picked(arguments.corpus), arguments.rounds))
     ratios = {name: statistics.median(ours / bare for ours, bare in taken) for name, taken in pairs.items()}
-    rows = [
-        [
-            name,
-            f"{statistics.median(ours for ours, _ in taken):.2f}",
-            f"{statistics.median(bare for _, bare in taken):.2f}",
-            f"{ratios[name]:.2f}",
-        ]
-        for name, taken in pairs.items()
-    ]
-    show(f"Exact models to STL, median of {arguments.rounds} rounds", ["", "ours s", "bare s", "ratio"], rows)
+    title = f"Exact models to STL, median of {arguments.rounds} rounds"
+    print_medians(title, ["ours, s", "bare, s", "ratio"], pairs, ratios)
     ratio = round(statistics.median(ratios.values()), 2)
     is_kept = verdict("ours / bare kernel", ratio, LIMIT)
-    keep("engines_cad", {"seconds": pairs, "ratios": ratios, "ratio": ratio})
+    save_figures("engines_cad", {"seconds": pairs, "ratios": ratios, "ratio": ratio})
     return 0 if is_kept else 1
 
 

@@ -1,4 +1,4 @@
-"""Every file of the corpus to its family's main targets, in this process: how many convert, and why the others do not.
+"""Converts every file of the corpus to the main targets of its family, and reports failures with their reasons.
 
 Run it with `python -m bench.engines.corpus CORPUS_FOLDER [--family F]`. Hostile files have a bench of their own.
 """
@@ -14,7 +14,7 @@ import msgspec
 
 from bench.engines.runs import Engines, Run, decided
 from bench.engines.unreadable import reason_for
-from bench.figures import keep, show, verdict
+from bench.figures import print_table, save_figures, verdict
 from converto_core.errors import ConvertoError
 from converto_core.formats import Family, Format
 from converto_engines.converter import Limits
@@ -33,7 +33,7 @@ _HOSTILE = "hostile_"
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one file and one target; `reason` is empty when it converted."""
+    """The result for one file and one target; `reason` is empty on success."""
 
     folder: str
     run: Run
@@ -42,13 +42,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def files_of(corpus: Path) -> list[Path]:
-    """All files but the hostile ones, in a fixed order."""
+    """Return all files except the hostile ones, in a fixed order."""
     folders = sorted(path for path in corpus.iterdir() if path.is_dir() and not path.name.startswith(_HOSTILE))
     return [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
 
 
 async def converted(engines: Engines, file: Path, family: str | None) -> list[Found]:
-    """One file to each of its targets."""
+    """Convert one file to each of its targets."""
     try:
         source = decided(file)
     except ConvertoError as error:
@@ -60,14 +60,14 @@ async def converted(engines: Engines, file: Path, family: str | None) -> list[Fo
 
 
 def _targets(source: Format) -> Iterator[str]:
-    """The main targets but the format itself, which is no conversion."""
+    """Yield the main targets except the format itself."""
     yield from (target for target in TARGETS[source.family] if target != source.name)
 
 
 async def _one(engines: Engines, file: Path, source: Format, target: str) -> Found:
     steps = engines.plan(source.name, target)
     if steps is None:
-        missing = f"no installed converter leads from {source.name} to {target}"
+        missing = f"no installed converter makes {target} from {source.name}"
         return _found(file, Run(name=file.name, source=source.name, target=target, converters=(), code="no_route", message=missing))  # fmt: skip  # noqa: E501
     async with engines.run(file, steps) as (run, _):
         return _found(file, run)
@@ -80,7 +80,7 @@ def _found(file: Path, run: Run) -> Found:
 
 
 async def all_found(corpus: Path, family: str | None) -> list[Found]:
-    """Everything, one after the other, told while it goes on."""
+    """Convert all files sequentially and report progress."""
     found: list[Found] = []
     async with Engines.opened(LIMITS) as engines:
         print(f"  sandbox: {engines.sandbox.name}; {len(engines.offers)} converters")
@@ -97,7 +97,7 @@ def _line(entry: Found) -> str:
 
 
 def report(found: Sequence[Found]) -> bool:
-    """Print the counts per folder, every failure with its reason, and whether the share is reached."""
+    """Print the counts per folder, every failure with its reason, and the verdict."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for entry in found:
         row = rows[f"{entry.folder} → {entry.run.target}"]
@@ -105,12 +105,17 @@ def report(found: Sequence[Found]) -> bool:
         row[1] += entry.is_known and bool(entry.reason)
         row[2] += not entry.reason
         row[3] += bool(entry.reason) and not entry.is_known
-    show("The corpus", ["", "files", "unreadable", "converted", "failed"], [[name, *row] for name, row in rows.items()])
+    print_table(
+        "The corpus", ["", "files", "unreadable", "converted", "failed"], [[name, *row] for name, row in rows.items()]
+    )
     for title, chosen in (
-        ("No program here can read, so not counted", [entry for entry in found if entry.reason and entry.is_known]),
+        (
+            "Unreadable for every program here, so not counted",
+            [entry for entry in found if entry.reason and entry.is_known],
+        ),
         ("Failed", [entry for entry in found if entry.reason and not entry.is_known]),
         (
-            "Called unreadable, yet converted: the table is out of date",
+            "Listed as unreadable, but converted: the table is out of date",
             [e for e in found if not e.reason and e.is_known],
         ),
     ):
@@ -127,14 +132,16 @@ def report(found: Sequence[Found]) -> bool:
 
 
 def main() -> int:
-    """0 when enough of the readable files convert, 1 otherwise."""
+    """Return 0 when enough of the readable files convert; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder of folders of real files")
+    parser.add_argument("corpus", type=Path, help="folder with one folder of real files per kind")
     parser.add_argument("--family", choices=[str(family) for family in Family], help="only files of this family")
     arguments = parser.parse_args()
     found = asyncio.run(all_found(arguments.corpus, arguments.family))
     is_kept = report(found)
-    keep("engines_corpus" + (f"_{arguments.family}" if arguments.family else ""), {"runs": msgspec.to_builtins(found)})
+    save_figures(
+        "engines_corpus" + (f"_{arguments.family}" if arguments.family else ""), {"runs": msgspec.to_builtins(found)}
+    )
     return 0 if is_kept else 1
 
 

@@ -1,6 +1,6 @@
-"""Finds in a result what it can only have from a file that is not its source: lines of a password file, one colour.
+"""Detects content in a result that cannot come from its source: lines of a password file, or one secret colour.
 
-It opens what it looks at by libraries of its own, never by the converters that are judged.
+It opens results with independent libraries, not with the converters under test.
 """
 
 import io
@@ -15,29 +15,29 @@ from PIL import Image
 
 PASSWORDS = Path("/etc/passwd")
 SECRET_PICTURE = Path("/tmp/research/engines/corpus/hostile_made/secret.png")
-"""Where one of the hostile files looks for it; a square of one colour, which no other file has."""
+"""The path that one of the hostile files refers to; a square of one colour that no other file has."""
 SECRET_COLOUR = (255, 0, 255)
 _LEAST_PIXELS = 200
 _MOST_FRAMES = 5
-_LARGEST_LOOKED_AT_BYTES = 512 * 1024**2
+_LARGEST_SCANNED_BYTES = 512 * 1024**2
 
 
 def marks() -> tuple[bytes, ...]:
-    """Bytes that only the password file has: its first line as text, and its beginning as a mesh would hold it."""
+    """Return bytes that only the password file has: its first line, and its beginning as stored in a mesh."""
     content = PASSWORDS.read_bytes()
     return content.partition(b"\n")[0], content[:12]
 
 
 def lay_out_secret() -> None:
-    """Put the picture where the hostile files look for it."""
+    """Create the picture at the path that the hostile files read."""
     SECRET_PICTURE.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (100, 100), SECRET_COLOUR).save(SECRET_PICTURE)
 
 
 def foreign_in(product: Path) -> str:
-    """What of another file is in this result; empty when nothing is."""
-    if product.stat().st_size > _LARGEST_LOOKED_AT_BYTES:
-        return "too large to be looked through"
+    """Describe the foreign content in this result; empty when there is none."""
+    if product.stat().st_size > _LARGEST_SCANNED_BYTES:
+        return "too large to scan"
     for body in _bodies(product):
         if any(mark in body for mark in marks()):
             return f"{PASSWORDS} is in it"

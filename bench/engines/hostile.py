@@ -1,4 +1,4 @@
-"""Hostile files to every target that may be asked for: who was called, what was read, what died, what it cost.
+"""Hostile files to every possible target: connections, foreign reads, crashes and cost.
 
 Run it with `python -m bench.engines.hostile CORPUS_FOLDER`. The files name a port of this machine, where a canary
 listens; the same files are also given to the bare programs without a sandbox, which proves that the canary is heard.
@@ -17,7 +17,7 @@ import msgspec
 
 from bench.engines.foreign import PASSWORDS, SECRET_PICTURE, foreign_in, lay_out_secret
 from bench.engines.runs import Engines, Run, decided
-from bench.figures import keep, percentile, show, verdict
+from bench.figures import percentile, print_table, save_figures, verdict
 from converto_core.conversion.record import Step
 from converto_core.errors import ConvertoError
 from converto_core.formats import format_of_name
@@ -27,16 +27,16 @@ from converto_engines.sniffing import sniff
 from tests.engines.canary import listening
 
 PORT = 18_777
-"""The port that the hostile files of the corpus name."""
+"""The port that the hostile files of the corpus refer to."""
 FOLDERS = ("hostile_made", "hostile_found")
 LIMITS = Limits(wall_s=30, cpu_s=30, memory_bytes=2 * 1024**3, file_bytes=2 * 1024**3)
 _SPARE_S = 15.0  # looking into the file, ending what is killed, and checks of ours around each step
-_SPARE_BYTES = 512 * 1024**2  # memory is looked at four times a second
+_SPARE_BYTES = 512 * 1024**2  # memory is sniffed at four times a second
 _CONTROL_S = 60.0
 
 
 class Attack(msgspec.Struct, frozen=True, kw_only=True):
-    """One run and what it did beyond its own job."""
+    """One run and its violations."""
 
     run: Run
     visits: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def breaches(self) -> list[str]:
-        """Every promise that this run broke."""
+        """Return every promise that this run broke."""
         steps = max(len(self.run.converters), 1)
         wall_s = steps * (LIMITS.wall_s + _SPARE_S)
         found = [f"canary: {visit}" for visit in self.visits]
@@ -59,13 +59,13 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plans_of(file: Path, engines: Engines) -> Iterator[tuple[Step, ...]]:
-    """One plan per chain of programs, also for a file that is refused at the door: as what it is and what it claims.
+    """Return one plan per chain of programs, also for a file that sniffing rejects: by its content and by its name.
 
-    Two targets of the same programs are one attack; every program that could be made to read the file is there.
+    Two targets of the same programs count as one attack; every program that could read the file is included.
     """
-    looked = sniff.sniff_path(file)
+    sniffed = sniff.sniff_path(file)
     claimed = format_of_name(file.name)
-    for source in dict.fromkeys([looked.format, claimed.name if claimed else None]):
+    for source in dict.fromkeys([sniffed.format, claimed.name if claimed else None]):
         seen: set[tuple[str, ...]] = set()
         for target in planner.targets_of(source, engines.offers) if source else ():
             steps = engines.plan(source, target)
@@ -76,7 +76,7 @@ def plans_of(file: Path, engines: Engines) -> Iterator[tuple[Step, ...]]:
 
 
 async def attacks(folders: Sequence[Path]) -> tuple[list[Attack], list[str]]:
-    """All runs, and which files are already refused at the door."""
+    """Return all runs, and the files that sniffing rejects."""
     found, refused = [], []
     async with Engines.opened(LIMITS) as engines:
         print(f"  sandbox: {engines.sandbox.name}; {len(engines.offers)} converters")
@@ -88,7 +88,7 @@ async def attacks(folders: Sequence[Path]) -> tuple[list[Attack], list[str]]:
 
 
 async def _all_on(file: Path, engines: Engines) -> list[Attack]:
-    """Every chain of programs but those that begin with a step that has failed alone: it would only fail again."""
+    """Run every chain of programs except those whose first step already failed alone."""
     found: list[Attack] = []
     failed: set[Step] = set()
     for steps in plans_of(file, engines):
@@ -126,7 +126,7 @@ def _line(attack: Attack) -> str:
 
 
 def control(corpus: Path) -> tuple[list[str], list[str]]:
-    """The same traps with nothing around the programs: who called, and what was read."""
+    """Run the same traps without a sandbox; returns connections and foreign reads."""
     visits, foreign = [], []
     with tempfile.TemporaryDirectory(prefix="converto-control-") as name:
         folder = Path(name)
@@ -161,12 +161,12 @@ def _run_bare(command: list[str], folder: Path) -> None:
 
 
 def report(found: Sequence[Attack], refused: Sequence[str], controls: tuple[list[str], list[str]]) -> bool:
-    """Print what happened and whether every promise was kept."""
+    """Print the results and whether every promise was kept."""
     endings: dict[str, int] = {}
     for attack in found:
         endings[attack.run.code or "a result"] = endings.get(attack.run.code or "a result", 0) + 1
-    show("How the runs ended", ["", "runs"], sorted(endings.items(), key=lambda entry: -entry[1]))
-    print(f"\n{len(refused)} files are refused at the door before any program sees them:")
+    print_table("How the runs ended", ["", "runs"], sorted(endings.items(), key=lambda entry: -entry[1]))
+    print(f"\n{len(refused)} files are rejected before any program sees them:")
     print("\n".join(f"  {line}" for line in refused))
     for title, lines in zip(("Calls without a sandbox", "Reads without a sandbox"), controls, strict=True):
         print(f"\n{title}:\n" + "\n".join(f"  {line}" for line in lines))
@@ -186,16 +186,16 @@ def report(found: Sequence[Attack], refused: Sequence[str], controls: tuple[list
 
 
 def main() -> int:
-    """0 when nothing got out, nothing foreign got in, nothing died and every limit held; 1 otherwise."""
+    """Return 0 without connections, foreign reads, crashes and exceeded limits; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder with the folders hostile_made and hostile_found")
+    parser.add_argument("corpus", type=Path, help="folder that contains hostile_made and hostile_found")
     arguments = parser.parse_args()
     lay_out_secret()
-    print(f"  looked for in results: {PASSWORDS}, {SECRET_PICTURE}")
+    print(f"  sniffed for in results: {PASSWORDS}, {SECRET_PICTURE}")
     controls = control(arguments.corpus)
     found, refused = asyncio.run(attacks([arguments.corpus / folder for folder in FOLDERS]))
     is_kept = report(found, refused, controls)
-    keep("engines_hostile", {"runs": msgspec.to_builtins(found), "refused": refused, "control": controls})
+    save_figures("engines_hostile", {"runs": msgspec.to_builtins(found), "refused": refused, "control": controls})
     return 0 if is_kept else 1
 
 

@@ -1,9 +1,9 @@
-"""24 office files to PDF by the converter itself, against the bare `soffice` command and against unoserver.
+"""24 office files to PDF by the converter itself, against the bare `soffice` command and unoserver.
 
-Ours: two slots in parallel, each with one warm LibreOffice in the sandbox and every PDF checked; its start and end are
-included. One call: one `soffice` that is given all files. unoserver: its server with its own client in one process, its
-start included. Cold calls: one `soffice` per file. All four begin with a profile that is ready, and take turns within a
-round; ratios are made within a round. Run it with `python -m bench.engines.office CORPUS_FOLDER`.
+Ours: two slots in parallel, each with one warm LibreOffice in the sandbox, every PDF checked, start and end included.
+One call: one `soffice` for all files. unoserver: its server with its own client in one process, start included. Cold
+calls: one `soffice` per file. All four start with a prepared profile and take turns within a round; ratios are computed
+within a round. Run it with `python -m bench.engines.office CORPUS_FOLDER`.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.figures import keep, show, verdict
-from bench.office_ways import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked, soffice
+from bench.figures import print_table, save_figures, verdict
+from bench.office_baseline import DEADLINE_S, by_cold_calls, by_one_call, fresh_copies, picked_files, soffice
 from converto_core.errors import ConversionError
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.office.libreoffice import LibreOffice, OfficeOptions
@@ -35,7 +35,7 @@ from converto_engines.runtime.process import Sandbox
 SLOTS = 2
 LIMIT_TO_ONE_CALL, LIMIT_UNOSERVER, LIMIT_COLD_CALLS = 1.2, 2.0, 5.0
 LIMITS = Limits(wall_s=DEADLINE_S, cpu_s=int(DEADLINE_S))
-SYSTEM_PYTHON = "/usr/bin/python3"  # the one that has `uno`
+SYSTEM_PYTHON = "/usr/bin/python3"  # has the `uno` module
 _CLIENT = """
 import sys
 from unoserver.client import UnoClient
@@ -46,14 +46,14 @@ for source, target in zip(sys.argv[2::2], sys.argv[3::2]):
 
 
 class Way(msgspec.Struct, frozen=True):
-    """Seconds that one way took in one round, and how many PDFs it gave."""
+    """Seconds of one method in one round, and the number of PDFs it made."""
 
     seconds: float
     count: int
 
 
 class Places(msgspec.Struct, frozen=True):
-    """Profiles that were made ready before the first round."""
+    """Profiles created before the first round."""
 
     work_dir: Path
     soffice: Path
@@ -61,24 +61,24 @@ class Places(msgspec.Struct, frozen=True):
 
 
 def ours(files: list[Path], folder: Path, work_dir: Path) -> int:
-    """Two slots take files from one list; how many PDFs came."""
+    """Convert with two slots that take files from one list; returns the number of PDFs."""
     return asyncio.run(_by_slots(files, folder, work_dir))
 
 
 async def _by_slots(files: list[Path], folder: Path, work_dir: Path) -> int:
-    sandbox, waiting = await Sandbox.choose("auto"), list(enumerate(files))
+    sandbox, pending = await Sandbox.choose("auto"), list(enumerate(files))
     offices = [WarmOffice(sandbox, work_dir=work_dir) for _ in range(SLOTS)]
     try:
-        counts = await asyncio.gather(*(_slot(LibreOffice(office), waiting, folder) for office in offices))
+        counts = await asyncio.gather(*(_slot(LibreOffice(office), pending, folder) for office in offices))
     finally:
         await asyncio.gather(*(office.aclose() for office in offices))
     return sum(counts)
 
 
-async def _slot(converter: LibreOffice, waiting: list[tuple[int, Path]], folder: Path) -> int:
+async def _slot(converter: LibreOffice, pending: list[tuple[int, Path]], folder: Path) -> int:
     count = 0
-    while waiting:
-        number, source = waiting.pop(0)
+    while pending:
+        number, source = pending.pop(0)
         job_folder = folder / str(number)
         job_folder.mkdir(parents=True)
         try:
@@ -89,7 +89,7 @@ async def _slot(converter: LibreOffice, waiting: list[tuple[int, Path]], folder:
 
 
 def job_of(source: Path, folder: Path) -> Job:
-    """A conversion of this file to PDF with the default options."""
+    """Return a job that converts this file to PDF with the default options."""
     return Job(
         source=source,
         source_format=source.suffix[1:],
@@ -102,16 +102,16 @@ def job_of(source: Path, folder: Path) -> Job:
 
 
 def by_unoserver(files: list[Path], target: Path, profile: Path) -> int:
-    """Its server with its client for one file after the other; how many PDFs came.
+    """Convert file by file with the server and client of unoserver; returns the number of PDFs.
 
-    A file on which it ends is passed over and the server started again, as whoever runs it would have to.
+    A file that ends the server is skipped and the server restarted, as an operator would have to.
     """
     target.mkdir()
-    waiting = list(files)
-    while waiting:
-        _until_it_ends(waiting, target, profile)
-        done = sum((target / f"{source.name}.pdf").exists() for source in waiting)
-        waiting = waiting[done + 1 :]
+    pending = list(files)
+    while pending:
+        _until_it_ends(pending, target, profile)
+        done = sum((target / f"{source.name}.pdf").exists() for source in pending)
+        pending = pending[done + 1 :]
     return len(list(target.glob("*.pdf")))
 
 
@@ -133,7 +133,7 @@ def _until_it_ends(files: list[Path], target: Path, profile: Path) -> None:
 def _packages() -> str:
     found = find_spec("unoserver")
     if found is None or found.origin is None:
-        sys.exit("unoserver is missing; it is in deploy/requirements/dev.txt")
+        sys.exit("unoserver is not installed. Install deploy/requirements/dev.txt")
     return str(Path(found.origin).parent.parent)
 
 
@@ -155,7 +155,7 @@ def _wait_for(port: str) -> None:
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
-    """Its whole session: LibreOffice is a child of it."""
+    """Kill the whole session, which includes LibreOffice."""
     with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(10)
@@ -165,7 +165,7 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
 
 
 def one_round(files: list[Path], folder: Path, places: Places) -> dict[str, Way]:
-    """All ways over fresh copies of the same documents."""
+    """Run all methods over fresh copies of the same documents."""
     folder.mkdir()
     sources = fresh_copies(files, folder / "sources")
     return {
@@ -183,7 +183,7 @@ def _timed(convert: Callable[[], int]) -> Way:
 
 
 def all_rounds(files: list[Path], count: int) -> list[dict[str, Way]]:
-    """The rounds, after one conversion each that makes the profiles, which no way shall pay for."""
+    """Run the rounds, after one conversion each that creates the profiles and is not measured."""
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         folder = Path(name)
         places = Places(work_dir=folder / "work", soffice=folder / "profile", unoserver=folder / "unoserver")
@@ -200,12 +200,12 @@ def all_rounds(files: list[Path], count: int) -> list[dict[str, Way]]:
 
 
 def main() -> int:
-    """0 when the median ratios keep their limits and every file was converted, 1 otherwise."""
+    """Return 0 when the median ratios are within their limits and every file was converted; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder with the folders pptx, docx, xlsx and odf")
+    parser.add_argument("corpus", type=Path, help="folder that contains pptx, docx, xlsx and odf")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    files = picked(arguments.corpus)
+    files = picked_files(arguments.corpus)
     rounds = all_rounds(files, arguments.rounds)
     medians = {way: statistics.median(entry[way].seconds for entry in rounds) for way in rounds[0]}
     ratios = {
@@ -216,14 +216,14 @@ def main() -> int:
         statistics.median(entry["ours"].seconds / entry["one call"].seconds for entry in rounds), 2
     )
     rows = [[way, f"{seconds:.1f}", min(entry[way].count for entry in rounds)] for way, seconds in medians.items()]
-    show(f"{len(files)} office files to PDF, median of {len(rounds)} rounds", ["", "seconds", "PDFs"], rows)
+    print_table(f"{len(files)} office files to PDF, median of {len(rounds)} rounds", ["", "seconds", "PDFs"], rows)
     are_kept = [
         verdict("ours / one call", ratios["one call"], LIMIT_TO_ONE_CALL),
         verdict("unoserver / ours", ratios["unoserver"], LIMIT_UNOSERVER, is_upper=False),
         verdict("cold calls / ours", ratios["cold calls"], LIMIT_COLD_CALLS, is_upper=False),
         verdict("PDFs of ours", min(entry["ours"].count for entry in rounds), len(files), is_upper=False),
     ]
-    keep(
+    save_figures(
         "engines_office",
         {"files": [path.name for path in files], "rounds": msgspec.to_builtins(rounds), "ratios": ratios},
     )

@@ -1,6 +1,6 @@
 """Pages of PDFs to PNG at 150 dpi: our converter, called directly, against one `pdftoppm -r 150 -png`.
 
-Both take turns within a round; the ratio is made within a round. Run it with `python -m bench.engines.pages CORPUS`.
+Both alternate within a round, and the ratio is computed per round. Run it with `python -m bench.engines.pages CORPUS`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.pdf.pages import PageOptions, PdfPages
 from converto_engines.runtime.process import Sandbox
@@ -24,13 +24,13 @@ from tests.assets.plain_pdf import Page, make_pdf
 
 DPI = 150
 DECK_PAGES, TEXT_PAGES, REAL_FILES = 12, 10, 20
-PAUSE_S = 0.3  # the next process starts meanwhile, as in a worker that is not fully busy
+PAUSE_S = 0.3  # the next process starts in the meantime, as in a worker that is not fully busy
 LIMIT_TO_PDFTOPPM, LIMIT_ONE_PAGE = 1.7, 1.0
-SLOWEST_S = 3.0  # files of the corpus over which either way takes longer than this alone would decide everything
+SLOWEST_S = 3.0  # a file that takes longer than this would dominate the result
 
 
 def deck(folder: Path) -> Path | None:
-    """Our own sample deck as a PDF of twelve pages; None where LibreOffice is missing."""
+    """Return the sample deck as a PDF of twelve pages; None where LibreOffice is missing."""
     if shutil.which("soffice") is None:
         return None
     (folder / "deck.pptx").write_bytes(MAKERS["deck.pptx"]())
@@ -40,20 +40,20 @@ def deck(folder: Path) -> Path | None:
     slides, whole = folder / "deck.pdf", folder / "deck12.pdf"
     if not slides.is_file():
         return None
-    told = subprocess.run(["pdfinfo", slides], check=True, capture_output=True, text=True).stdout
-    count = int(told.partition("Pages:")[2].split()[0])
+    info = subprocess.run(["pdfinfo", slides], check=True, capture_output=True, text=True).stdout
+    count = int(info.partition("Pages:")[2].split()[0])
     copies = [str(slides)] * -(-DECK_PAGES // count)
     subprocess.run(["pdfunite", *copies, str(whole)], check=True, capture_output=True)
     return whole
 
 
 def text(folder: Path, pages: int) -> Path:
-    """A4 pages with a line of text each and a coloured half."""
+    """Write A4 pages, each with a line of text and a coloured half."""
     return make_pdf(folder / f"text-{pages}.pdf", [Page(595, 842, text=f"Page {number}") for number in range(pages)])
 
 
 def documents(corpus: Path, folder: Path) -> dict[str, list[Path]]:
-    """What is measured, by name; each entry is rendered file by file."""
+    """The documents by name of the case; each is rendered file by file."""
     found = {"one page": [text(folder, 1)], f"{TEXT_PAGES} pages": [text(folder, TEXT_PAGES)]}
     if (slides := deck(folder)) is not None:
         found[f"deck of {DECK_PAGES}"] = [slides]
@@ -98,7 +98,7 @@ def _by_pdftoppm(paths: list[Path], folder: Path) -> float:
 
 
 async def measure(found: Mapping[str, list[Path]], folder: Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of ours and of pdftoppm per round, after one round that warms the disk cache."""
+    """Return the seconds of our converter and of pdftoppm per round, after one warm-up round."""
     converter = PdfPages(await Sandbox.choose("auto"))
     assert await converter.version()
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
@@ -112,26 +112,22 @@ async def measure(found: Mapping[str, list[Path]], folder: Path, rounds: int) ->
 
 
 def main() -> int:
-    """0 when pages come quickly enough, also from a document of a single one; 1 otherwise."""
+    """Return 0 when rendering is fast enough, also for a single page; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="a folder with the folder pdf")
+    parser.add_argument("corpus", type=Path, help="folder that contains pdf")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
         found = documents(arguments.corpus, Path(name))
         spent = asyncio.run(measure(found, Path(name), arguments.rounds))
     ratios = {name: statistics.median(theirs / ours for ours, theirs in entries) for name, entries in spent.items()}
-    rows = [
-        [name, *(f"{statistics.median(entry[way] for entry in entries):.2f}" for way in (0, 1)), f"{ratios[name]:.2f}"]
-        for name, entries in spent.items()
-    ]
     title = f"PDF to PNG at {DPI} dpi on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
-    show(title, ["", "ours, s", "pdftoppm, s", "times faster"], rows)
+    print_medians(title, ["ours, s", "pdftoppm, s", "times faster"], spent, ratios)
     are_kept = [
         verdict(name, round(ratio, 2), LIMIT_ONE_PAGE if name == "one page" else LIMIT_TO_PDFTOPPM, is_upper=False)
         for name, ratio in ratios.items()
     ]
-    keep("pages", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
+    save_figures("pages", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
     return 0 if all(are_kept) else 1
 
 

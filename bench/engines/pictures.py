@@ -1,6 +1,6 @@
-"""Pictures to other formats: our converter, called directly with its process kept ready, against the `vips` command.
+"""Pictures to other formats: our converter, called directly with a prestarted process, against the `vips` command.
 
-Both are given the same encoder settings and take turns within a round; the ratio is made within a round. Run it with
+Both use the same encoder settings and alternate within a round; the ratio is computed per round. Run it with
 `python -m bench.engines.pictures`.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_medians, save_figures, verdict
 from converto_engines.converter import Job, Limits, ignore_report
 from converto_engines.pictures.pictures import PictureOptions, Pictures
 from converto_engines.runtime.process import Sandbox
@@ -28,7 +28,7 @@ LIMIT_TO_VIPS = 1.1
 
 
 class Case(msgspec.Struct, frozen=True):
-    """One conversion: ours by options, theirs by an operation of `vips` and what follows the names of the files."""
+    """One conversion: ours by options, theirs by a `vips` operation and the arguments after the file names."""
 
     source: str
     target: str
@@ -39,7 +39,7 @@ class Case(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Such as "jpg to webp 1280"."""
+        """A name such as "jpg to webp 1280"."""
         return f"{self.source} to {self.target} {self.options.get('width', '')}".strip()
 
 
@@ -53,7 +53,7 @@ CASES = (
 
 
 def photo(folder: Path) -> None:
-    """12 million pixels with slow changes, edges and grain, as JPEG and as TIFF."""
+    """Write 12 million pixels with gradients, edges and grain, as JPEG and as TIFF."""
     gradient = Image.linear_gradient("L").resize((WIDTH, HEIGHT))
     mandelbrot = Image.effect_mandelbrot((WIDTH // 4, HEIGHT // 4), (-2, -1.2, 1, 1.2), 40).resize((WIDTH, HEIGHT))
     noise = Image.effect_noise((WIDTH, HEIGHT), 20)
@@ -63,7 +63,7 @@ def photo(folder: Path) -> None:
 
 
 async def by_converter(converter: Pictures, case: Case, folder: Path) -> float:
-    """Seconds of one conversion; the next process is waiting when it starts, as in a worker with work to do."""
+    """Return the seconds of one conversion with a prestarted process, as in a busy worker."""
     job = Job(
         source=folder / f"photo.{case.source}",
         source_format=case.source,
@@ -77,12 +77,12 @@ async def by_converter(converter: Pictures, case: Case, folder: Path) -> float:
     (product,) = await converter.convert(job)
     spent_s = time.perf_counter() - started
     product.path.unlink()
-    await asyncio.sleep(1)  # the next process starts meanwhile; it must not run beside the other way
+    await asyncio.sleep(1)  # the next process starts in the meantime; it must not run beside `vips`
     return spent_s
 
 
 def by_command(case: Case, folder: Path) -> float:
-    """Seconds of one call of `vips`."""
+    """Return the seconds of one call of `vips`."""
     target = folder / f"theirs.{case.target}"
     command = ["vips", *case.operation, str(folder / f"photo.{case.source}"), f"{target}[{case.save}]", *case.after]
     started = time.perf_counter()
@@ -93,7 +93,7 @@ def by_command(case: Case, folder: Path) -> float:
 
 
 async def measure(folder: Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of ours and of `vips` per round, after one round that makes a process ready."""
+    """Return seconds of ours and of `vips` per round, after one round that prestarts a process."""
     converter = Pictures(await Sandbox.choose("auto"))
     assert await converter.version()
     spent: dict[str, list[tuple[float, float]]] = {case.name: [] for case in CASES}
@@ -107,7 +107,7 @@ async def measure(folder: Path, rounds: int) -> dict[str, list[tuple[float, floa
 
 
 def main() -> int:
-    """0 when no median ratio is over its limit, 1 otherwise."""
+    """Return 0 when no median ratio exceeds its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -115,14 +115,10 @@ def main() -> int:
         photo(Path(name))
         spent = asyncio.run(measure(Path(name), arguments.rounds))
     ratios = {name: statistics.median(ours / theirs for ours, theirs in entries) for name, entries in spent.items()}
-    rows = [
-        [name, *(f"{statistics.median(entry[way] for entry in entries):.2f}" for way in (0, 1)), f"{ratios[name]:.2f}"]
-        for name, entries in spent.items()
-    ]
     title = f"{WIDTH} × {HEIGHT} pixels on {len(os.sched_getaffinity(0))} cores, medians of {arguments.rounds} rounds"
-    show(title, ["", "ours, s", "vips, s", "ratio"], rows)
+    print_medians(title, ["ours, s", "vips, s", "ratio"], spent, ratios)
     are_kept = [verdict(name, round(ratio, 2), LIMIT_TO_VIPS) for name, ratio in ratios.items()]
-    keep("pictures", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
+    save_figures("pictures", {"seconds": spent, "ratios": {name: round(ratio, 3) for name, ratio in ratios.items()}})
     return 0 if all(are_kept) else 1
 
 

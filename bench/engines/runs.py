@@ -1,7 +1,4 @@
-"""One conversion in this process, as a worker does it: look into the file, plan, run step after step in the sandbox.
-
-It measures what that costs; it judges nothing.
-"""
+"""Runs one conversion in this process as a worker does (sniff, plan, sandboxed steps) and measures its cost."""
 
 import asyncio
 import contextlib
@@ -25,13 +22,13 @@ from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.process_tree import usage_of
 from converto_engines.sniffing import sniff
 
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """How one conversion went; `code` is empty when it gave products, and an error of our tree says the rest.
+    """The result of one conversion; `code` is empty on success, otherwise the stable code of the error.
 
-    `died` tells of anything but such an error: that is what would end a worker.
+    `died` describes any other exception, which would end a worker.
     """
 
     name: str
@@ -48,10 +45,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engines:
-    """All installed converters in a folder of their own, and the figures of what they run."""
+    """All installed converters in a private folder, and the measurements of their runs."""
 
     def __init__(self, sandbox: Sandbox, scratch: Path, limits: Limits) -> None:
-        """`opened` is the way in."""
+        """Use `opened`."""
         self.sandbox, self.limits, self._scratch = sandbox, limits, scratch
         self.converters: Sequence[Converter] = build_converters(sandbox, scratch=scratch)
         self.offers: tuple[Offer, ...] = ()
@@ -59,7 +56,7 @@ class Engines:
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(cls, limits: Limits, mode: str = "auto") -> AsyncIterator["Engines"]:
-        """Engines that end, and whose files go, with the context."""
+        """Yield engines; stops them and removes their files at the end."""
         with tempfile.TemporaryDirectory(prefix="converto-bench-") as folder:
             engines = cls(await Sandbox.choose(mode), Path(folder), limits)
             engines.offers = await offers_of(engines.converters)
@@ -70,7 +67,7 @@ class Engines:
                     await converter.aclose()
 
     def plan(self, source: str, target: str) -> tuple[Step, ...] | None:
-        """The steps, None when these converters have no way."""
+        """Return the steps; None when there is no route."""
         try:
             return planner.plan(source, target, self.offers)
         except ConvertoError:
@@ -78,12 +75,12 @@ class Engines:
 
     @contextlib.asynccontextmanager
     async def run(self, file: Path, steps: Sequence[Step]) -> AsyncIterator[tuple[Run, list[Path]]]:
-        """Convert a file; its products are there until the context ends."""
+        """Convert a file; its products exist until the context ends."""
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
         cost = _Cost()
         try:
             async with cost.watched():
-                outcome, products = await self._outcome(file, steps, folder)
+                error, products = await self._convert(file, steps, folder)
             run = Run(
                 name=file.name,
                 source=steps[0].source_format,
@@ -93,18 +90,18 @@ class Engines:
                 wall_s=round(cost.wall_s, 2),
                 cpu_s=round(cost.cpu_s, 2),
                 peak_bytes=cost.peak_bytes,
-                **outcome,
+                **error,
             )
             yield run, products
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _outcome(self, file: Path, steps: Sequence[Step], folder: Path) -> tuple[dict[str, str], list[Path]]:
+    async def _convert(self, file: Path, steps: Sequence[Step], folder: Path) -> tuple[dict[str, str], list[Path]]:
         try:
             products = await self._through(file, steps, folder)
         except ConvertoError as error:
             return {"code": error.stable_code, "message": error.public_message}, []
-        except Exception as error:  # noqa: BLE001 -- this is what the bench looks for
+        except Exception as error:  # noqa: BLE001 -- what this benchmark searches for
             return {"code": "died", "died": repr(error)[:300]}, []
         return {}, [product.path for product in products]
 
@@ -133,12 +130,12 @@ class Engines:
 
 
 def decided(file: Path) -> Format:
-    """What a file is converted as; raises what a person is told at the door."""
+    """Return the format a file is converted from; raises the error that a user would get."""
     return sniff.decide(file.name, sniff.sniff_path(file))
 
 
 class _Cost:
-    """Wall clock, computing time and memory of everything below this process."""
+    """Wall clock, CPU time and memory of all child processes."""
 
     def __init__(self) -> None:
         self.wall_s = self.cpu_s = 0.0
@@ -147,18 +144,18 @@ class _Cost:
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         started = time.monotonic()
-        looking = asyncio.create_task(self._look())
+        sampling = asyncio.create_task(self._sample())
         try:
             yield
         finally:
-            looking.cancel()
+            sampling.cancel()
             self.wall_s = time.monotonic() - started
 
-    async def _look(self) -> None:
-        """Adds up what grew between two looks: what a killed program had used is gone from the sum afterwards."""
+    async def _sample(self) -> None:
+        """Add up the growth between two samples, because the usage of an ended program vanishes from the total."""
         before = usage_of(os.getpid()).cpu_s
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
             usage = usage_of(os.getpid())
             self.cpu_s += max(usage.cpu_s - before, 0.0)
             self.peak_bytes = max(self.peak_bytes, usage.resident_bytes - _resident_bytes())

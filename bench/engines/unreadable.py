@@ -1,6 +1,6 @@
-"""Files of the corpus that cannot give the result asked for, whatever program is used, each with its reason.
+"""Files of the corpus that no program can convert to some target, each with its reason.
 
-They are test files of other projects that are broken, empty or locked on purpose. What is named here is left out of
+They are test files of other projects that are damaged, empty or encrypted on purpose. Files listed here are left out of
 the count, and the bench says so when one of them does convert, so that the table cannot hide anything.
 """
 
@@ -8,15 +8,15 @@ from typing import Final
 
 EVERY_TARGET: Final = "*"
 
-_NO_SURFACE: Final = "holds points or edges only, no surface"
-_NO_TEXT: Final = "holds no text, only pictures or drawings; pdftotext finds none either"
-_CUT_OFF: Final = "is cut off behind its header, 3 KB or less are left; Pillow and ffmpeg cannot read it either"
+_NO_SURFACE: Final = "contains points or edges only, no surface"
+_NO_TEXT: Final = "contains no text, only pictures or drawings; pdftotext finds none either"
+_CUT_OFF: Final = "is truncated after its header, with 3 KB or less left; Pillow and ffmpeg cannot read it either"
 
 REASONS: Final[dict[tuple[str, str], str]] = {
     ("occt__edge.brep", EVERY_TARGET): _NO_SURFACE,
     ("assimp__issue623.ply", EVERY_TARGET): _NO_SURFACE,
     ("trimesh__points_emptyface.ply", EVERY_TARGET): _NO_SURFACE,
-    ("assimp__BoxWithInfinites.glb", EVERY_TARGET): "has corners at infinity",
+    ("assimp__BoxWithInfinites.glb", EVERY_TARGET): "has vertices at infinity",
     ("tika__testAVIF.avif", EVERY_TARGET): _CUT_OFF,
     ("tika__testHEIC_livePhoto.heic", EVERY_TARGET): _CUT_OFF,
     ("pillow__timeout-c8efc3fded6426986ba867a399791bae544f59bc.psd", EVERY_TARGET): "was made broken by a fuzzer",
@@ -27,9 +27,9 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("pdf.js__issue1985.pdf", "txt"): _NO_TEXT,
     ("pdf.js__issue4706.pdf", "txt"): _NO_TEXT,
 }
-"""By file name and target: `EVERY_TARGET` where nothing can be made of it."""
+"""Reasons by file name and target; `EVERY_TARGET` for a file that cannot be converted at all."""
 
 
 def reason_for(name: str, target: str) -> str | None:
-    """Why this file cannot become that; None for all that should."""
+    """Return why this file cannot be converted to the target; None when it should be."""
     return REASONS.get((name, target)) or REASONS.get((name, EVERY_TARGET))

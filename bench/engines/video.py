@@ -1,7 +1,7 @@
 """A 1080p clip to MP4 (x264, medium): our converter with all its checks, against the bare ffmpeg call.
 
-Both take turns within a round, and the ratio is made within a round, so that a machine that gets slower does not decide
-the result. Run it with `python -m bench.engines.video`.
+Both take turns within a round, and the ratio is computed within a round, so that a machine that becomes slower does not
+decide the result. Run it with `python -m bench.engines.video`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from bench.figures import keep, show, spread, verdict
+from bench.figures import print_table, save_figures, spread, verdict
 from converto_engines.converter import Job, Limits
 from converto_engines.media.video import Video
 from converto_engines.media.video_options import VideoOptions
@@ -34,7 +34,7 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Recorded(Sandbox):
-    """A sandbox that remembers the longest call, which is the encode, as it would be typed by hand."""
+    """A sandbox that records the longest command line, which is the encode."""
 
     encode: list[str]
 
@@ -45,14 +45,14 @@ class Recorded(Sandbox):
 
 
 def make_clip(path: Path, seconds: int) -> None:
-    """The source: H.264 of high quality with one sound track."""
+    """Create the source: high-quality H.264 with one audio track."""
     inputs = ["-f", "lavfi", "-i", _SCENE, "-f", "lavfi", "-i", "sine=440:r=48000", "-t", str(seconds)]
     encode = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "18", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     subprocess.run(["ffmpeg", "-v", "error", "-y", *inputs, *encode, str(path)], check=True)
 
 
 async def ours(sandbox: Sandbox, source: Path, folder: Path) -> float:
-    """Seconds that the converter takes, look into the source and full check of the result included."""
+    """Return the seconds of the converter, including the probe of the source and the check of the result."""
     own = folder / "source.mp4"
     await asyncio.to_thread(folder.mkdir)
     await asyncio.to_thread(own.hardlink_to, source)
@@ -71,7 +71,7 @@ async def ours(sandbox: Sandbox, source: Path, folder: Path) -> float:
 
 
 def bare(command: list[str], sandbox: Sandbox, folder: Path) -> float:
-    """Seconds of the very same ffmpeg call without sandbox and checks."""
+    """Return the seconds of the same ffmpeg call without sandbox and checks."""
     inside = sandbox.path_inside(folder, folder)
     here = [word.replace(f"file:{inside}/", f"file:{folder}/") for word in command]
     started = time.perf_counter()
@@ -80,7 +80,7 @@ def bare(command: list[str], sandbox: Sandbox, folder: Path) -> float:
 
 
 async def all_rounds(seconds: int, count: int) -> list[Round]:
-    """The rounds; who goes first changes every time."""
+    """Run the rounds in alternating order."""
     chosen = await Sandbox.choose("auto")
     sandbox = Recorded(chosen.name)
     with tempfile.TemporaryDirectory(prefix="converto-bench-") as name:
@@ -102,7 +102,7 @@ async def all_rounds(seconds: int, count: int) -> list[Round]:
 
 
 def main() -> int:
-    """0 when the median ratio keeps its limit, 1 otherwise."""
+    """Return 0 when the median ratio is within its limit; 1 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="length of the clip")
@@ -111,9 +111,11 @@ def main() -> int:
     ratio = statistics.median(entry.ours_s / entry.bare_s for entry in rounds)
     figures = {"bare ffmpeg": [entry.bare_s for entry in rounds], "converter": [entry.ours_s for entry in rounds]}
     rows = [[name, *spread(values).values()] for name, values in figures.items()]
-    show(f"{arguments.seconds} s of 1080p to MP4, seconds", ["", "p50", "p95", "min", "max"], rows)
+    print_table(f"{arguments.seconds} s of 1080p to MP4, seconds", ["", "p50", "p95", "min", "max"], rows)
     is_kept = verdict("converter / bare ffmpeg", round(ratio, 3), LIMIT)
-    keep("video", {"seconds": arguments.seconds, "rounds": msgspec.to_builtins(rounds), "ratio": round(ratio, 3)})
+    save_figures(
+        "video", {"seconds": arguments.seconds, "rounds": msgspec.to_builtins(rounds), "ratio": round(ratio, 3)}
+    )
     return 0 if is_kept else 1
 
 

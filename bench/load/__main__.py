@@ -1,4 +1,4 @@
-"""Both benchmarks of load, one after the other: `python -m bench.load`. It measures nothing itself."""
+"""Runs both load benchmarks, one after the other: `python -m bench.load`."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ ALL = ("bench.load.backlog", "bench.load.burst")
 
 
 def main() -> int:
-    """0 when every limit was kept."""
-    # Each in a process of its own, so that none inherits connections or memory of the one before.
+    """Return 0 if every limit was met."""
+    # Each runs in its own process, so that none inherits memory or open connections.
     return max(subprocess.run([sys.executable, "-m", name], check=False).returncode for name in ALL)
 
 

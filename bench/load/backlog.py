@@ -1,7 +1,7 @@
-"""What a queue costs those who do not stand in it: 100,000 conversions that wait, against an empty database.
+"""Measures what 100,000 waiting conversions cost all other requests, compared with an empty database.
 
-Two databases on one server take turns, call by call, so that a busy moment of the machine hits both. It starts servers
-of its own. Run it with `python -m bench.load.backlog`.
+Two databases on one server take turns, call by call, so that a busy moment of the machine affects both. The benchmark
+starts its own server. Run it with `python -m bench.load.backlog`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import msgspec
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
-from bench.figures import keep, percentile, show, verdict
+from bench.figures import percentile, print_table, save_figures, verdict
 from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Conversion, Lane, Status, Step
 from converto_core.conversion.transitions import confirm
@@ -35,7 +35,7 @@ from tests.conftest import running_stack
 LIMIT = 2.0
 OWNER, STRANGER, CLIENT = "ann", "bob", "wall"
 PAGE = 250
-"""An "empty" system holds this many, so that both sides answer with pages of the same length."""
+"""The "empty" database holds this many, so that both answer with pages of the same length."""
 BATCH = 1000
 WARM_UP_ROUNDS = 5
 AN_HOUR_MS = 3_600_000
@@ -43,15 +43,15 @@ STEP = Step(converter="vips", source_format="png", target_format="webp")
 
 
 class LongQueues(MemoryEventBus):
-    """A broker that still has every wake-up it was given."""
+    """A broker that still has every message it was given."""
 
     async def backlog(self, family: Family, lane: Lane) -> int:
-        """Never empty."""
+        """Return a backlog that is never empty."""
         return 1
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One database with its stores, its sweeps, and the conversions that are there to be claimed."""
+    """One database with its stores, its sweeps and the conversions that may be claimed."""
 
     stores: MongoStores
     sweeps: Sweeps
@@ -63,7 +63,7 @@ Ask = Callable[[Side], Awaitable[Any]]
 
 
 def waiting(**fields: Any) -> Conversion:
-    """A conversion whose wake-up has left and will be repeated later, as nearly all of a backlog are."""
+    """Return a conversion whose message was published and is due again later, like nearly all of a backlog."""
     now = now_ms()
     start: dict[str, Any] = {
         "id": new_id(),
@@ -85,7 +85,7 @@ def waiting(**fields: Any) -> Conversion:
 
 
 def uploaded(conversion: Conversion) -> File:
-    """The file it is made of."""
+    """Return the source file of a conversion."""
     return File(
         id=conversion.file_id,
         owner=conversion.owner,
@@ -101,12 +101,12 @@ def uploaded(conversion: Conversion) -> File:
 
 
 async def filled(url: str, database: str, count: int, rounds: int) -> Side:
-    """A database with so many waiting conversions and files, written past the stores because that is quicker."""
+    """Fill a database with waiting conversions and their files; bypasses the stores, which is faster."""
     settings = Settings(
         mongodb_url=SecretStr(url),
         mongodb_database=database,
         mongodb_timeout_s=60,
-        lease_s=3600,  # nobody beats for what is claimed here
+        lease_s=3600,  # no worker renews the claims made here
     )
     stores = MongoStores.connect(settings)
     started = time.perf_counter()
@@ -115,7 +115,7 @@ async def filled(url: str, database: str, count: int, rounds: int) -> Side:
         for batch in (conversions[start : start + BATCH] for start in range(0, count, BATCH)):
             await client[database]["conversions"].insert_many([document_of(one) for one in batch], ordered=False)
             await client[database]["files"].insert_many([document_of(uploaded(one)) for one in batch], ordered=False)
-    await stores.ensure_indexes()  # only now: keeping twelve of them in order would double the time
+    await stores.ensure_indexes()  # last: maintaining twelve indexes during the inserts would double the time
     print(f"  {count} conversions and files written in {time.perf_counter() - started:.0f} s", flush=True)
     sweeps = Sweeps(settings, stores, MemoryObjectStore(), LongQueues())
     claimable = iter(one.id for one in conversions[-rounds:])
@@ -123,13 +123,13 @@ async def filled(url: str, database: str, count: int, rounds: int) -> Side:
 
 
 async def claim_one(side: Side) -> None:
-    """What a worker does with a wake-up."""
+    """Claim a conversion, as a worker does for each message."""
     after = await side.stores.conversions.apply(claim(next(side.claimable), token=0, worker="w", now_ms=now_ms()))
     assert after is not None
 
 
 async def create_one(side: Side) -> None:
-    """What the file service writes until a conversion waits."""
+    """Write what the file service writes until a conversion is pending."""
     conversion = waiting(status=Status.AWAITING_UPLOAD, publish_due=None, published=0)
     await side.stores.files.insert(uploaded(conversion))
     await side.stores.conversions.insert(conversion)
@@ -137,14 +137,14 @@ async def create_one(side: Side) -> None:
     assert await side.stores.conversions.apply(change) is not None
 
 
-async def look_at_all(side: Side) -> None:
-    """What a live stream of everything asks every two seconds."""
+async def poll_live_events(side: Side) -> None:
+    """Run the queries that a live stream of all conversions runs every two seconds."""
     await side.stores.conversions.find(ConversionFilter(owner=OWNER, statuses=LIVE, limit=MOST_LIVE))
     await side.stores.conversions.find(ConversionFilter(owner=OWNER, limit=NEWEST))
 
 
 def listing(**conditions: Any) -> Ask:
-    """One page of a list."""
+    """Return a query for one page of a list."""
     return lambda side: side.stores.conversions.find(ConversionFilter(**conditions))
 
 
@@ -162,12 +162,12 @@ QUESTIONS: dict[str, Ask] = {
     ),
     "status": lambda side: side.stores.conversions.get(side.known.id, owner=OWNER),
     "history": lambda side: side.stores.history.of(side.known.id, owner=OWNER),
-    "live stream's look": look_at_all,
+    "live stream poll": poll_live_events,
     "create": create_one,
-    "outbox sweep": lambda side: side.sweeps.outbox.sweep(),  # sends what `create` has just made
+    "outbox sweep": lambda side: side.sweeps.outbox.sweep(),  # publishes what `create` has just inserted
     "claim": claim_one,
     "reaper sweep": lambda side: side.sweeps.reaper.sweep(),
-    "lost wake-ups sweep": lambda side: side.sweeps.lost_wakeups.sweep(),
+    "lost messages sweep": lambda side: side.sweeps.lost_wakeups.sweep(),
     "uploads sweep": lambda side: side.sweeps.uploads.sweep(),
     "results sweep": lambda side: side.sweeps.results.sweep(),
     "earlier ones of a pair": listing(source_format="png", target_format="webp", statuses=(Status.COMPLETED,)),
@@ -175,14 +175,14 @@ QUESTIONS: dict[str, Ask] = {
 
 
 async def took_ms(ask: Ask, side: Side) -> float:
-    """One question, one answer."""
+    """Run one query and return its duration in milliseconds."""
     started = time.perf_counter()
     await ask(side)
     return (time.perf_counter() - started) * 1000
 
 
 async def block(empty: Side, full: Side, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
-    """Milliseconds of every question on both sides, in turn; which side goes first changes with each round."""
+    """Measure every query on both databases in turn, in milliseconds; the order alternates with each round."""
     measured: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in QUESTIONS}
     for number in range(rounds):
         for name, ask in QUESTIONS.items():
@@ -192,7 +192,7 @@ async def block(empty: Side, full: Side, rounds: int) -> dict[str, tuple[list[fl
 
 
 async def measure(url: str, size: int, blocks: int, rounds: int) -> dict[str, dict[str, float]]:
-    """The figures of each question: percentiles over all rounds, and the median over the blocks of their p99 ratio."""
+    """Return the figures of each query: percentiles over all rounds, and the median of the blocks' p99 ratios."""
     claims = blocks * rounds + WARM_UP_ROUNDS
     empty, full = await filled(url, "empty", max(PAGE, claims), claims), await filled(url, "full", size, claims)
     await block(empty, full, WARM_UP_ROUNDS)
@@ -200,7 +200,7 @@ async def measure(url: str, size: int, blocks: int, rounds: int) -> dict[str, di
     started = time.perf_counter()
     await full.stores.conversions.has_pending(OWNER, at_least=size)
     print(
-        f"  looking whether an owner has {size} waiting: {(time.perf_counter() - started) * 1000:.0f} ms, once a second"
+        f"  check whether an owner has {size} waiting: {(time.perf_counter() - started) * 1000:.0f} ms, once a second"
     )
     for side in (empty, full):
         await side.stores.close()
@@ -220,7 +220,7 @@ def _figures(blocks: list[tuple[list[float], list[float]]]) -> dict[str, float]:
 
 
 def main() -> int:
-    """0 when every question stays within its limit, 1 otherwise."""
+    """Return 0 if every query meets its limit, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--blocks", type=int, default=5)
@@ -230,12 +230,13 @@ def main() -> int:
         url = stack.environment["CONVERTO_MONGODB_URL"]
         figures = asyncio.run(measure(url, options.size, options.blocks, options.rounds))
     rows = [[name, *figure.values()] for name, figure in figures.items()]
-    show(f"{options.size} waiting conversions, milliseconds", ["", *next(iter(figures.values()))], rows)
-    are_kept = [
-        verdict(f"{name}, p99 to an empty system's", figure["p99 ratio"], LIMIT) for name, figure in figures.items()
+    print_table(f"{options.size} waiting conversions, milliseconds", ["", *next(iter(figures.values()))], rows)
+    are_met = [
+        verdict(f"{name}, p99 relative to an empty system", figure["p99 ratio"], LIMIT)
+        for name, figure in figures.items()
     ]
-    keep("load_backlog", {"options": vars(options), "figures": figures})
-    return 0 if all(are_kept) else 1
+    save_figures("load_backlog", {"options": vars(options), "figures": figures})
+    return 0 if all(are_met) else 1
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A converto worker process without conversion programs: real slots, leases and settlements on the real servers.
+"""A converto worker without conversion programs: real slots, leases and completions on the real servers.
 
-`nothing`: a job does nothing at all. Left out of a real worker are the source and the results (object store, hashing,
-the update that remembers the hash) and the programs; kept are wake-up, claim, acknowledgement, lease, private folder,
-facts, settlement and register. `fixed`: a job reads its source from the object store, waits for a child process of
-75 ms, and writes its result there.
+With `nothing`, a job does no work. It omits the source and the results (object store, hashing, the update that stores
+the hash) and the programs; it keeps message, claim, acknowledgement, lease, private folder, live events, completion and
+worker registry. With `fixed`, a job reads its source from the object store, waits for a child process of 75 ms, and
+writes its result there.
 """
 
 import asyncio
@@ -40,76 +40,80 @@ from converto_infra.telemetry import configure_logging
 
 
 class NoWork(JobRunner):
-    """Finishes at once, with nothing."""
+    """Returns immediately, without outputs."""
 
     def __init__(self) -> None:
-        """Needs nothing."""
+        """Create a runner that needs no sources or engines."""
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
-        """No outputs, as after a job."""
+        """Return a result without outputs."""
         return Finished(outputs=(), engine_versions={})
 
 
 class FixedWork(JobRunner):
-    """Reads, waits for a child process, writes."""
+    """Reads the source, waits for a child process, writes the result."""
 
     def __init__(self, objects: S3ObjectStore, settings: Settings) -> None:
-        """The object store is passed in."""
+        """Create a runner that reads from and writes to the object store."""
         self._objects, self._results, self._timeout_s = objects, Results(objects), settings.conversion_timeout_s
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
-        """The result is the source."""
+        """Return a copy of the source as the result."""
         note(RUN, claimed.id)
-        path, patience = folder / "source", DeadlineRetry(SystemClock(), seconds=self._timeout_s)
-        await patience.repeat(lambda: self._objects.download(source_key(claimed.id), path))
+        path, retry = folder / "source", DeadlineRetry(SystemClock(), seconds=self._timeout_s)
+        await retry.repeat(lambda: self._objects.download(source_key(claimed.id), path))
         child = await asyncio.create_subprocess_exec("sleep", str(WORK_S))
         if await child.wait() != 0:
             raise EngineError("The program ended too early")
-        outputs = await self._results.upload(claimed, [Product(path=path)], report, patience)
+        outputs = await self._results.upload(claimed, [Product(path=path)], report, retry)
         return Finished(outputs=outputs, engine_versions={})
 
 
-class TellingBus(RabbitEventBus):
-    """Notes the moment at which a conversion is shown as completed: what a webhook would be sent for."""
+class JournalingBus(RabbitEventBus):
+    """Records when a conversion becomes visible as completed, which is when a webhook would be sent."""
 
     async def publish_event(self, event: ConversionEvent) -> None:
-        """Note it, then announce."""
+        """Record the completion, then publish."""
         if event.status is Status.COMPLETED:
             note(EFFECT, event.id)
         await super().publish_event(event)
 
 
 async def serve(settings: Settings, *, is_fixed: bool) -> None:
-    """Take conversions until asked to stop."""
+    """Run conversions until asked to stop."""
     async with AsyncExitStack() as left_open:
-        stop, clock, board = Stop(), SystemClock(), RunningJobs()
+        stop, clock, running_jobs = Stop(), SystemClock(), RunningJobs()
         with_signals(stop, grace_s=settings.stop_grace_s)
         worker_id = f"bench-{os.getpid()}-{secrets.token_hex(3)}"
         stores, objects, bus, workspace = await left_open.enter_async_context(_opened(settings, worker_id, is_fixed))
-        around = WorkerContext(
+        context = WorkerContext(
             worker_id=worker_id,
             families=tuple(Family),
             conversions=stores.conversions,
             objects=objects,
             bus=bus,
             workspace=workspace,
-            board=board,
+            board=running_jobs,
             company=ExclusiveGate(),
             stop=stop,
             settings=settings,
             clock=clock,
         )
-        register = WorkerRegistry(
-            _record(worker_id, settings, clock), store=stores.workers, board=board, clock=clock, stopping=stop.stopping
+        registry = WorkerRegistry(
+            _record(worker_id, settings, clock),
+            store=stores.workers,
+            board=running_jobs,
+            clock=clock,
+            stopping=stop.stopping,
         )
         runners = [FixedWork(objects, settings) if is_fixed else NoWork() for _ in range(settings.slots)]
-        slots = [Slot(around, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
-        await _work(slots, register)
+        slots = [Slot(context, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
+        await _work(slots, registry)
 
 
-async def _work(slots: list[Slot], register: WorkerRegistry) -> None:
+async def _work(slots: list[Slot], registry: WorkerRegistry) -> None:
     async with asyncio.TaskGroup() as tasks:
-        registering = tasks.create_task(register.run())
+        registering = tasks.create_task(registry.run())
         await asyncio.wait([tasks.create_task(slot.run()) for slot in slots])
         registering.cancel()
 
@@ -133,7 +137,7 @@ async def _opened(
     settings: Settings, worker_id: str, is_fixed: bool
 ) -> AsyncIterator[tuple[MongoStores, S3ObjectStore, RabbitEventBus, Workspace]]:
     stores, objects = MongoStores.connect(settings), S3ObjectStore.connect(settings)
-    bus = TellingBus(settings) if is_fixed else RabbitEventBus(settings)
+    bus = JournalingBus(settings) if is_fixed else RabbitEventBus(settings)
     workspace = Workspace(Path(tempfile.gettempdir()) / f"converto-bare-{os.getuid()}", worker_id, reserve_bytes=0)
     workspace.open()
     workspace.clean_up()
@@ -147,7 +151,7 @@ async def _opened(
 
 
 def main() -> None:
-    """Serve; `nothing` or `fixed` is the only argument."""
+    """Run the worker; the only argument is `nothing` or `fixed`."""
     settings = load_settings()
     configure_logging(settings, service="bare_worker")
     asyncio.run(serve(settings, is_fixed=sys.argv[1] == "fixed"))

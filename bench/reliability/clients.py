@@ -1,7 +1,7 @@
-"""Clients of either side: each hands in one job after the other and repeats what was not accepted, until it is ended.
+"""Clients of either side: each submits one job after the other, and repeats what was not accepted, until it is stopped.
 
-`python -m bench.reliability.clients own|peer`. Both accept by a durable record; Celery also needs its message to get
-through, because nothing else would ever send it.
+`python -m bench.reliability.clients own|peer`. A job is accepted when its record is durable; with Celery its message
+must be confirmed as well, because nothing would send it later.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ CONFIRMED_WITHIN_S = 5
 
 
 async def own(settings: Settings) -> None:
-    """As the file service: the record is the acceptance, the wake-up may fail."""
+    """Submit like the file service: the record is the acceptance, publishing may fail."""
     stores, bus, stopping = MongoStores.connect(settings), RabbitEventBus.connect(settings), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
 
     async def client() -> None:
         while not stopping.is_set():
             conversion = pending()
-            await _insist(stores, conversion)
-            await _wake(stores, bus, conversion, settings)
+            await _submit_until_accepted(stores, conversion)
+            await _publish(stores, bus, conversion, settings)
             await asyncio.sleep(THINK_S)
 
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
@@ -49,8 +49,8 @@ async def own(settings: Settings) -> None:
     await stores.close()
 
 
-async def _insist(stores: MongoStores, conversion: Conversion) -> None:
-    while not await _accepted(stores, conversion):  # noqa: ASYNC110 - a client knows no event, it tries again
+async def _submit_until_accepted(stores: MongoStores, conversion: Conversion) -> None:
+    while not await _accepted(stores, conversion):  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(AGAIN_S)
 
 
@@ -59,24 +59,24 @@ async def _accepted(stores: MongoStores, conversion: Conversion) -> bool:
     try:
         await stores.conversions.insert(conversion)
     except DuplicateKey:
-        pass  # an earlier try got through, its answer did not
+        pass  # an earlier attempt succeeded, but its answer was lost
     except StoreUnavailable:
         return False
     note(ACCEPTED, conversion.id)
     return True
 
 
-async def _wake(stores: MongoStores, bus: RabbitEventBus, conversion: Conversion, settings: Settings) -> None:
+async def _publish(stores: MongoStores, bus: RabbitEventBus, conversion: Conversion, settings: Settings) -> None:
     try:
         await bus.publish(conversion_created(conversion))
         due_ms = now_ms() + int(settings.republish_after_s * 1000)
         await stores.conversions.apply(published(conversion, next_due_ms=due_ms))
     except (BusUnavailable, StoreUnavailable):
-        pass  # housekeeping sends it
+        pass  # housekeeping publishes it
 
 
 def peer() -> None:
-    """Record first, then the task under the same id, so that a repetition is the same job."""
+    """Submit to Celery: record first, then the task with the same id, so that a repetition is the same job."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     threads = [threading.Thread(target=_peer_client, args=(stopping.is_set,)) for _ in range(CLIENTS)]
@@ -111,7 +111,7 @@ def _peer_accepted(job_id: str) -> bool:
 
 
 def main() -> None:
-    """Hand in until SIGTERM."""
+    """Submit jobs until SIGTERM."""
     settings = load_settings()
     configure_logging(settings, service="clients")
     app.set_default()

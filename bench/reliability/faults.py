@@ -1,7 +1,7 @@
-"""The same job under the same faults on Celery and on converto, one after the other on the same servers, with a ledger.
+"""Runs the same job under the same faults on Celery and on converto, one after the other, and counts the results.
 
-Which programs run, what is done to them and in which words it is counted is told in the README of the benchmarks.
-Run it with `python -m bench.reliability.faults [--seconds N] [--seed S]`; the same seed does the same faults in order.
+The README of the benchmarks describes the programs, the faults and the terms of the ledger. Run it with
+`python -m bench.reliability.faults [--seconds N] [--seed S]`; the same seed repeats the order of the faults.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from pymongo import MongoClient
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_table, save_figures, verdict
 from bench.reliability import journal
-from bench.reliability.mischief import FAULTS, Scene
+from bench.reliability.fault_kinds import FAULTS, Site
 from bench.reliability.peer import source_key
 from bench.reliability.programs import LEASE_S, prepared
 from bench.reliability.servers import running_servers
@@ -25,23 +25,23 @@ from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 from deploy.local.stack.stack import Stack
 
-# name → side, and what Celery does with a task whose process is gone (its documentation names both settings)
+# name → side, and Celery's task_reject_on_worker_lost (its documentation describes both values)
 RUNS = {
     "Celery": ("peer", "no"),
     "Celery, reject on lost": ("peer", "yes"),
     "converto": ("own", ""),
 }
 GAP_S = (2.0, 5.0)
-# How long nothing may happen before what is left counts as lost: several times what either side needs to notice.
+# What is left counts as lost after this long without any event: several times what either side needs to react.
 QUIET_S = 6 * LEASE_S
 COLUMNS = ("attempted", "accepted", "completed", "wrongly failed", "lost", "stuck", "doubled", "executions")
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """One run in numbers.
+    """The counts of one run.
 
-    Lost: accepted, still waiting, and nothing will ever run it. Stuck: said to be in work, and nobody is at it.
-    Doubled: shown as completed twice.
+    Lost: accepted and waiting, but nothing will run it. Stuck: marked as processing, but nothing works on it.
+    Doubled: became visible as completed twice.
     """
 
     attempted: int
@@ -56,24 +56,24 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def broken(self) -> int:
-        """Everything that must be zero."""
+        """The sum of everything that must be zero."""
         return self.wrongly_failed + self.lost + self.stuck + self.doubled
 
 
 async def everything(seconds: float, seed: int, kinds: list[str]) -> dict[str, Ledger]:
-    """All three runs on one set of servers."""
+    """Run all three on one set of servers."""
     async with running_servers() as stack:
         await _put_sources(stack)
         return {name: await one_run(name, stack, seconds=seconds, seed=seed, kinds=kinds) for name in RUNS}
 
 
 async def one_run(name: str, stack: Stack, *, seconds: float, seed: int, kinds: list[str]) -> Ledger:
-    """Hand in work while faults happen, heal, wait until nothing happens any more, and count."""
+    """Submit work during faults, stop the faults, wait until nothing happens any more, and count."""
     side, reject_on_lost = RUNS[name]
     database, path = f"bench{time.time_ns()}", stack.home.root / f"{time.time_ns()}.journal"
     path.touch()
     async with prepared(stack, side, database=database, journal=path, reject_on_lost=reject_on_lost) as programs:
-        done = await _with_faults(Scene(stack, programs), kinds, seconds, random.Random(seed))
+        done = await _with_faults(Site(stack, programs), kinds, seconds, random.Random(seed))
         programs.stop_clients()
         records = _Records(stack, side, database, path)
         await _until_quiet(records)
@@ -81,8 +81,8 @@ async def one_run(name: str, stack: Stack, *, seconds: float, seed: int, kinds: 
         return await asyncio.to_thread(records.ledger, done)
 
 
-async def _with_faults(scene: Scene, kinds: list[str], seconds: float, chance: random.Random) -> dict[str, int]:
-    """Every kind of fault once in random order, then again; each is over before the next begins."""
+async def _with_faults(site: Site, kinds: list[str], seconds: float, chance: random.Random) -> dict[str, int]:
+    """Cause every kind of fault once in random order, then again; each ends before the next begins."""
     done = dict.fromkeys(kinds, 0)
     deadline, waiting = time.monotonic() + seconds, list[str]()
     while time.monotonic() < deadline:
@@ -90,12 +90,12 @@ async def _with_faults(scene: Scene, kinds: list[str], seconds: float, chance: r
         if not waiting:
             waiting = chance.sample(kinds, len(kinds))
         name = waiting.pop()
-        done[name] += await FAULTS[name](scene, chance)
+        done[name] += await FAULTS[name](site, chance)
     return done
 
 
 async def _until_quiet(records: "_Records") -> None:
-    """Return when all is done, or when nothing has happened for `QUIET_S`."""
+    """Return when all jobs are completed, or when nothing has happened for `QUIET_S`."""
     seen, since = -1, time.monotonic()
     while time.monotonic() - since < QUIET_S:
         left, lines = await asyncio.to_thread(records.progress)
@@ -107,7 +107,7 @@ async def _until_quiet(records: "_Records") -> None:
 
 
 class _Records:
-    """What the database and the journal say of one run."""
+    """The database and the journal of one run."""
 
     def __init__(self, stack: Stack, side: str, database: str, path: Path) -> None:
         client = MongoClient[dict[str, Any]](stack.environment["CONVERTO_MONGODB_URL"])
@@ -116,25 +116,25 @@ class _Records:
         self._results = client[f"{database}_peer"]["celery_taskmeta"]
 
     def progress(self) -> tuple[int, int]:
-        """How many accepted ones are not shown as completed, and how much was written to the journal."""
-        said = journal.read(self._path)
-        left = set(said[journal.ACCEPTED]) - set(said[journal.EFFECT])
-        return len(left), sum(said[journal.RUN].values())
+        """Return how many accepted jobs are not visible as completed, and how many executions were recorded."""
+        counts = journal.read(self._path)
+        left = set(counts[journal.ACCEPTED]) - set(counts[journal.EFFECT])
+        return len(left), sum(counts[journal.RUN].values())
 
     def ledger(self, faults: dict[str, int]) -> Ledger:
-        """The count at the end."""
-        said = journal.read(self._path)
-        accepted = set(said[journal.ACCEPTED])
+        """Return the final counts."""
+        counts = journal.read(self._path)
+        accepted = set(counts[journal.ACCEPTED])
         ends = [self._end_of(job_id) for job_id in accepted]
         return Ledger(
-            attempted=sum(said[journal.ATTEMPTED].values()),
+            attempted=sum(counts[journal.ATTEMPTED].values()),
             accepted=len(accepted),
             completed=ends.count("completed"),
             wrongly_failed=ends.count("failed"),
             lost=ends.count("pending"),
             stuck=ends.count("processing"),
-            doubled=sum(1 for times in said[journal.EFFECT].values() if times > 1),
-            executions=sum(said[journal.RUN].values()),
+            doubled=sum(1 for times in counts[journal.EFFECT].values() if times > 1),
+            executions=sum(counts[journal.RUN].values()),
             faults=faults,
         )
 
@@ -161,22 +161,26 @@ async def _put_sources(stack: Stack) -> None:
 
 
 def main() -> int:
-    """0 when converto lost, stuck, doubled and failed nothing; what Celery did is told."""
+    """Return 0 if converto has no lost, stuck, doubled or wrongly failed job; Celery's counts are only printed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=90, help="time with faults, for each of the three runs")
+    parser.add_argument("--seconds", type=float, default=90, help="duration of the faults in each of the three runs")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--without", action="append", default=[], choices=FAULTS, help="leave this fault out")
+    parser.add_argument("--without", action="append", default=[], choices=FAULTS, help="omit this fault")
     chosen = parser.parse_args()
     kinds = sorted(set(FAULTS) - set(chosen.without))
     print(f"seed {chosen.seed}")
     ledgers = asyncio.run(everything(chosen.seconds, chosen.seed, kinds))
     rows = [[name, *(getattr(one, word.replace(" ", "_")) for word in COLUMNS)] for name, one in ledgers.items()]
-    show(f"The same job under the same faults, {chosen.seconds:.0f} s each, seed {chosen.seed}", ["", *COLUMNS], rows)
+    print_table(
+        f"The same job under the same faults, {chosen.seconds:.0f} s each, seed {chosen.seed}", ["", *COLUMNS], rows
+    )
     faults = [[name, *(one.faults[kind] for kind in kinds)] for name, one in ledgers.items()]
-    show("Faults", ["", *kinds], faults)
-    is_kept = verdict("converto: lost, stuck, doubled or wrongly failed", ledgers["converto"].broken, 0)
-    keep("reliability_faults", {"seed": chosen.seed, "seconds": chosen.seconds, "runs": msgspec.to_builtins(ledgers)})
-    return 0 if is_kept else 1
+    print_table("Faults", ["", *kinds], faults)
+    is_met = verdict("converto: lost, stuck, doubled or wrongly failed", ledgers["converto"].broken, 0)
+    save_figures(
+        "reliability_faults", {"seed": chosen.seed, "seconds": chosen.seconds, "runs": msgspec.to_builtins(ledgers)}
+    )
+    return 0 if is_met else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What really happened, line by line in one file that no fault touches. It judges nothing.
+"""Records what really happened, in one file that no fault touches.
 
-Every process appends whole short lines, which the kernel does not mix: `<word> <id>`.
+Every process appends whole short lines (`<word> <id>`), which the kernel does not interleave.
 """
 
 import os
@@ -20,9 +20,9 @@ def note(word: str, job_id: str) -> None:
 
 
 def read(path: Path) -> dict[str, Counter[str]]:
-    """How often each word was said of each id."""
-    said: dict[str, Counter[str]] = {word: Counter() for word in (ATTEMPTED, ACCEPTED, RUN, EFFECT)}
+    """Return how often each word was recorded for each id."""
+    counts: dict[str, Counter[str]] = {word: Counter() for word in (ATTEMPTED, ACCEPTED, RUN, EFFECT)}
     for line in path.read_text(encoding="ascii").splitlines():
         word, job_id = line.split()
-        said[word][job_id] += 1
-    return said
+        counts[word][job_id] += 1
+    return counts

@@ -1,7 +1,7 @@
-"""The peer: a Celery program as its documentation advises for work that must not get lost. It knows no converto.
+"""The peer: a Celery program, configured as its documentation advises for work that must not be lost.
 
-Started as `celery -A bench.reliability.peer worker`; all it needs to know comes by `PEER_…` variables, because the
-worker and its children are processes of their own.
+It is started as `celery -A bench.reliability.peer worker` and configured by `PEER_…` variables, because the worker and
+its children are separate processes.
 """
 
 import os
@@ -28,26 +28,26 @@ app = Celery("peer")
 app.conf.update(
     broker_url=os.environ.get("PEER_BROKER_URL", ""),
     result_backend=os.environ.get("PEER_RESULT_URL", ""),
-    # Publishing: it returns when the broker has stored the message, and is repeated when the broker did not answer.
+    # Publishing returns when the broker has stored the message, and is repeated if the broker did not answer.
     broker_transport_options={"confirm_publish": True},
     task_publish_retry=True,
     task_default_queue=os.environ.get("PEER_QUEUE", "peer"),
     task_default_exchange=f"{os.environ.get('PEER_QUEUE', 'peer')}.tasks",
-    task_default_exchange_type="topic",  # with quorum queues the broker itself delays retries only then
+    task_default_exchange_type="topic",  # with quorum queues, the broker delays retries only for topic exchanges
     task_default_routing_key=os.environ.get("PEER_QUEUE", "peer"),
-    # The same kind of queue as converto's, or the one that is its default.
+    # The same queue type as converto's, or Celery's default.
     task_default_queue_type=os.environ.get("PEER_QUEUE_TYPE", "quorum"),
-    # Taking: acknowledged after the work; given back, if so set, when the process that did the work is gone.
+    # Consuming: acknowledge after the work; optionally reject when the process that did the work is lost.
     task_acks_late=True,
     task_reject_on_worker_lost=os.environ.get("PEER_REJECT_ON_LOST", "yes") == "yes",
     worker_prefetch_multiplier=1,
     worker_cancel_long_running_tasks_on_connection_loss=True,
-    # Servers that are away: waited for, without end.
+    # Unavailable servers: wait for them without limit.
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_heartbeat=5,
     result_backend_always_retry=True,
-    # What nobody asked for costs nothing.
+    # Disable what this benchmark does not use.
     worker_send_task_events=False,
     task_send_sent_event=False,
     timezone="UTC",
@@ -56,13 +56,13 @@ app.conf.update(
 
 @app.task(name="peer.nothing")
 def nothing(number: int) -> int:
-    """A job that does nothing; Celery stores its result."""
+    """Do nothing; Celery stores the result."""
     return number
 
 
 @app.task(name="peer.nothing_once", ignore_result=True)
 def nothing_once(record_id: str) -> None:
-    """The same with a record of its own that is claimed before and completed after, as converto's is."""
+    """Do nothing, but claim a record before and complete it after, as converto does."""
     claimed = records().find_one_and_update(
         {"_id": record_id, "status": "pending"},
         {"$set": {"status": "processing", "started_at": time.time_ns() // 1_000_000}, "$inc": {"token": 1}},
@@ -77,7 +77,7 @@ def nothing_once(record_id: str) -> None:
 
 @app.task(name="peer.convert", autoretry_for=OUTAGES, retry_backoff=1, retry_backoff_max=10, max_retries=MOST_RETRIES)
 def convert(job_id: str) -> str:
-    """Reads, works, writes, shows the record as completed once: it may be repeated, as the documentation asks."""
+    """Read, work, write and complete the record once; safe to repeat, as the documentation asks."""
     note(RUN, job_id)
     found = records().find_one({"_id": job_id})
     if found is None or found["status"] == "completed":
@@ -95,13 +95,13 @@ def convert(job_id: str) -> str:
 
 
 def source_key(job_id: str) -> str:
-    """Where the small source of a job lies; all share sixteen."""
+    """Return the object key of a job's small source; all jobs share sixteen sources."""
     return f"bench/in/{int(job_id[-1], 16)}"
 
 
 @cache
 def bucket() -> Any:
-    """The object store, by a client of this process, with short deadlines and retries of its own."""
+    """Return this process's S3 client, with short deadlines and its own retries."""
     return boto3.client(
         "s3",
         endpoint_url=os.environ["CONVERTO_S3_ENDPOINT_URL"],
@@ -114,13 +114,13 @@ def bucket() -> Any:
 
 @cache
 def database() -> Any:
-    """The database of the results, by a client of this process."""
+    """Return the database of the results, through this process's client."""
     return MongoClient(
         os.environ["PEER_RESULT_URL"], serverSelectionTimeoutMS=3000, socketTimeoutMS=5000
     ).get_default_database()
 
 
 def records() -> "Collection[dict[str, Any]]":
-    """One document for each job of `nothing_once` and `convert`."""
+    """Return the collection with one document per job of `nothing_once` and `convert`."""
     found: Collection[dict[str, Any]] = database()["records"]
     return found

@@ -1,6 +1,6 @@
-"""One process that hands in work, for either side: reads how much, does it, writes the ids. It measures nothing.
+"""Submits work for either side: reads a count from stdin, submits that many jobs, and prints their ids.
 
-`python -m bench.reliability.producer own|peer|peer_once`; each line `COUNT` on its input is answered by a line of JSON.
+`python -m bench.reliability.producer own|peer|peer_once`; each input line `COUNT` is answered with one line of JSON.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import load_settings
 from converto_infra.telemetry import configure_logging
 
-AT_ONCE = 8  # requests under way in one process, on both sides
+AT_ONCE = 8  # concurrent requests in one process, on both sides
 
 
 def pending() -> Conversion:
-    """A conversion that is runnable, as after a confirmed upload."""
+    """Return a pending conversion, as after a confirmed upload."""
     now = now_ms()
     return Conversion(
         id=new_id(),
@@ -44,9 +44,9 @@ def pending() -> Conversion:
 
 
 async def serve_own() -> None:
-    """Durable record, confirmed wake-up, outbox cleared: what the file service does for a runnable conversion."""
+    """Submit like the file service: durable record, confirmed message, later outbox date."""
     settings = load_settings()
-    configure_logging(settings, service="producer")  # not to the output, which is for answers
+    configure_logging(settings, service="producer")  # logs must not go to stdout, which is for answers
     stores, bus = MongoStores.connect(settings), RabbitEventBus.connect(settings)
 
     async def one() -> str:
@@ -57,7 +57,7 @@ async def serve_own() -> None:
         await stores.conversions.apply(published(conversion, next_due_ms=due_ms))
         return conversion.id
 
-    await stores.ensure_indexes()  # as the file service does; each update pays for them
+    await stores.ensure_indexes()  # as the file service does; each update maintains them
     await one()
     while line := await asyncio.to_thread(sys.stdin.readline):
         answer(await _many(one, int(line)))
@@ -77,7 +77,7 @@ async def _many(one: Callable[[], Awaitable[str]], count: int) -> list[str]:
 
 
 def serve_peer(one: Callable[[], str]) -> None:
-    """The same number of requests under way, by threads: Celery has no other way of its own."""
+    """Submit to Celery with the same number of concurrent requests, by threads: Celery has no async client."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         one()
         while line := sys.stdin.readline():
@@ -85,12 +85,12 @@ def serve_peer(one: Callable[[], str]) -> None:
 
 
 def by_celery() -> str:
-    """A task, published and confirmed."""
+    """Publish a task and wait for the confirmation."""
     return str(nothing.delay(1).id)
 
 
 def by_celery_once() -> str:
-    """A durable record, then a task that names it."""
+    """Insert a durable record, then publish a task that names it."""
     record_id = new_id()
     now = time.time_ns() // 1_000_000
     records().insert_one({"_id": record_id, "status": "pending", "token": 0, "created_at": now})
@@ -99,12 +99,12 @@ def by_celery_once() -> str:
 
 
 def answer(ids: list[str]) -> None:
-    """Tell who asked."""
+    """Print the ids as one line of JSON."""
     print(json.dumps(ids), flush=True)
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until stdin ends."""
     side = sys.argv[1]
     if side == "own":
         asyncio.run(serve_own())

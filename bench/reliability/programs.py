@@ -1,4 +1,4 @@
-"""The programs of one side: clients, two workers, and converto's housekeeping. What ends is started again."""
+"""The programs of one side: clients, two workers, and converto's housekeeping. Workers that end are restarted."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.proxy import Proxy, proxy_to
 
 WORKERS, SLOTS = 2, 2
 LEASE_S = 5.0
-START_AGAIN_S = 1.0  # as a supervisor would
+RESTART_DELAY_S = 1.0  # like a supervisor
 SETTINGS = {
     "CONVERTO_BEAT_INTERVAL_S": "1",
     "CONVERTO_LEASE_S": str(LEASE_S),
@@ -33,10 +33,10 @@ WORKER = {
 
 
 class Programs:
-    """All programs of one side, under a small supervisor."""
+    """All programs of one side, with a small supervisor."""
 
     def __init__(self, side: str, environment: dict[str, str], logs: Path, broker_proxy: Proxy) -> None:
-        """Nothing is started yet."""
+        """Prepare the programs without starting them."""
         self._side, self._environment, self._logs, self.broker_proxy = side, environment, logs, broker_proxy
         self._clients: list[subprocess.Popen[bytes]] = []
         self._housekeeping: list[subprocess.Popen[bytes]] = []
@@ -44,27 +44,27 @@ class Programs:
         self._groups: set[int] = set()
 
     def start(self) -> None:
-        """Start all."""
+        """Start all programs."""
         self.workers = [self._worker(number) for number in range(WORKERS)]
         if self._side == "own":
             self._housekeeping = [self._start(["-m", "file_service.housekeeping"])]
         self._clients = [self._start(["-m", "bench.reliability.clients", self._side])]
 
     def stop_clients(self) -> None:
-        """No more work is handed in; what was begun is brought to its end."""
+        """Stop submitting work; what was submitted is still processed."""
         end(self._clients)
 
     def stop(self) -> None:
-        """End all, and whatever a killed one has left."""
+        """Stop all programs, and kill what a killed one has left behind."""
         end([*self._clients, *self._housekeeping, *self.workers])
         for group in self._groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
 
     async def keep_running(self) -> None:
-        """Start again what has ended, until cancelled."""
+        """Restart workers that have ended, until cancelled."""
         while True:
-            await asyncio.sleep(START_AGAIN_S)
+            await asyncio.sleep(RESTART_DELAY_S)
             for number, worker in enumerate(self.workers):
                 if worker.poll() is not None:
                     self.workers[number] = self._worker(number)
@@ -83,7 +83,7 @@ class Programs:
 async def prepared(
     stack: Stack, side: str, *, database: str, journal: Path, reject_on_lost: str
 ) -> AsyncIterator[Programs]:
-    """The programs of one side while they run; they reach the broker through a proxy that can cut them off."""
+    """Run the programs of one side; they reach the broker through a proxy that can cut connections."""
     broker = urlsplit(stack.environment["CONVERTO_RABBITMQ_URL"])
     async with proxy_to("127.0.0.1", broker.port or 0) as proxy:
         url = broker._replace(netloc=f"{broker.username}:{broker.password}@127.0.0.1:{proxy.port}").geturl()

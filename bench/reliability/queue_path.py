@@ -1,8 +1,8 @@
-"""Small no-op conversions per second through the queue path of converto and of Celery, on the same servers.
+"""Measures no-op conversions per second through the queue path of converto and of Celery, on the same servers.
 
-Both publish with confirmation and acknowledge late, from as many producers, into as many slots, with results in the
-same database. They take turns within a round; ratios are made within a round. What each side does for one conversion
-is told in the README of this folder. Run it with `python -m bench.reliability.queue_path`.
+Both publish with confirmation and acknowledge late, from as many producers into as many slots, with results in the
+same database. They take turns within a round, and ratios are computed within a round. `bench/README.md` lists what each
+side does for one conversion. Run it with `python -m bench.reliability.queue_path`.
 """
 
 import argparse
@@ -17,16 +17,16 @@ from typing import Any
 import msgspec
 from pymongo import MongoClient
 
-from bench.figures import keep, show, verdict
+from bench.figures import print_table, save_figures, verdict
 from bench.reliability.servers import end, environment_of, running_servers, started
 from converto_engines.runtime.process_tree import usage_of
 from deploy.local.stack.stack import Stack
 
 LIMIT = 2.0
 PRODUCERS, SLOTS = 2, 8
-LOOK_S, BATCH = 0.02, 50  # the database is asked for the oldest that are missing, a few at a time: that costs it little
+POLL_S, BATCH = 0.02, 50  # poll the oldest unfinished ids, a few at a time, which costs the database little
 DEADLINE_S = 120.0
-# The collection and the status that tell the end, by side.
+# By side: the collection and the status of a finished job.
 SIDES = {
     "own": ("conversions", "completed"),
     "peer": ("celery_taskmeta", "SUCCESS"),
@@ -36,17 +36,17 @@ TITLES = {"own": "converto", "peer": "Celery", "peer_once": "Celery, record clai
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One side in one round: conversions per second, and milliseconds of computing time for each conversion."""
+    """One side in one round: conversions per second, and CPU milliseconds per conversion by process."""
 
     per_s: float
     cpu_ms: dict[str, float]
 
 
 class Side:
-    """The producers and the worker of one side; they live through all rounds, so that no start is measured."""
+    """The producers and the worker of one side; they run through all rounds, so that no start is measured."""
 
     def __init__(self, name: str, stack: Stack, database: str, queue_type: str) -> None:
-        """Starts everything."""
+        """Start the worker and the producers."""
         self.name, self._stack = name, stack
         environment = environment_of(stack, database) | {
             "PEER_QUEUE": name,
@@ -65,7 +65,7 @@ class Side:
         self._found = MongoClient[dict[str, Any]](url)[database if name == "own" else f"{database}_peer"][collection]
 
     def turn(self, count: int) -> Turn:
-        """Hand in that many and wait for the last to end."""
+        """Submit `count` jobs and wait until the last has finished."""
         before, began = self._computed_s(), time.perf_counter()
         for producer in self.producers:
             assert producer.stdin is not None
@@ -78,7 +78,7 @@ class Side:
         return Turn(per_s=round(len(ids) / took_s, 1), cpu_ms=cpu_ms)
 
     def close(self) -> None:
-        """End everything."""
+        """Stop the worker and the producers."""
         end([*self.producers, *self.workers])
 
     def _wait_for(self, ids: list[str]) -> None:
@@ -88,9 +88,9 @@ class Side:
             done = {row["_id"] for row in self._found.find({"_id": {"$in": asked}, "status": self._done}, {"_id": 1})}
             ids = [one for one in ids if one not in done]
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.name}: {len(ids)} never ended")
+                raise TimeoutError(f"{self.name}: {len(ids)} jobs did not finish within {DEADLINE_S:.0f} s")
             if len(done) < len(asked):
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
 
     def _computed_s(self) -> dict[str, float]:
         pids = self._stack.pids
@@ -103,16 +103,16 @@ class Side:
 
 
 def worker_arguments(name: str) -> list[str]:
-    """How a side's worker is started."""
+    """Return the arguments that start a side's worker."""
     if name == "own":
         return ["-m", "bench.reliability.bare_worker", "nothing"]
     celery = ["-m", "celery", "--app", "bench.reliability.peer", "worker", "--concurrency", str(SLOTS)]
-    celery += ["--hostname", f"{name}@%h"]  # two nodes of one name would fight for its control queue
+    celery += ["--hostname", f"{name}@%h"]  # two nodes with the same name would share one control queue
     return [*celery, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
 
 
 async def measured(rounds: int, count: int, queue_type: str) -> list[dict[str, Turn]]:
-    """All rounds; the order of the sides changes from round to round."""
+    """Run all rounds; the order of the sides rotates."""
     async with running_servers() as stack:
         return await asyncio.to_thread(_all_rounds, stack, rounds, count, queue_type)
 
@@ -138,10 +138,10 @@ def _all_rounds(stack: Stack, rounds: int, count: int, queue_type: str) -> list[
 
 
 def main() -> int:
-    """0 when converto keeps its limit against the plain Celery program, 1 otherwise."""
+    """Return 0 if converto meets its limit against the plain Celery program, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=1000, help="conversions of each side in each round")
+    parser.add_argument("--count", type=int, default=1000, help="conversions per side and round")
     parser.add_argument("--peer-queue", choices=("quorum", "classic"), default="quorum")
     chosen = parser.parse_args()
     rounds = asyncio.run(measured(chosen.rounds, chosen.count, chosen.peer_queue))
@@ -150,18 +150,18 @@ def main() -> int:
         for name in SIDES
         if name != "own"
     }
-    show(
+    print_table(
         f"No-op conversions, {len(rounds)} rounds of {chosen.count}, {SLOTS} slots, Celery with {chosen.peer_queue}",
         ["", "per second", *(f"{part} ms" for part in rounds[0]["own"].cpu_ms), "all ms"],
         [[TITLES[name], *_medians([entry[name] for entry in rounds])] for name in SIDES],
     )
-    print("  ms: computing time for each conversion, which says more than seconds when the machine is busy")
-    is_kept = verdict("converto / Celery", ratios["peer"], LIMIT, is_upper=False)
-    print(f"  told    converto / Celery with a record that is claimed and completed: {ratios['peer_once']:g}")
-    keep(
+    print("  ms: CPU time per conversion, which is more reliable than seconds when the machine is busy")
+    is_met = verdict("converto / Celery", ratios["peer"], LIMIT, is_upper=False)
+    print(f"  info    converto / Celery with a record that is claimed and completed: {ratios['peer_once']:g}")
+    save_figures(
         "reliability_queue_path", {"rounds": msgspec.to_builtins(rounds), "ratios": ratios, "queue": chosen.peer_queue}
     )
-    return 0 if is_kept else 1
+    return 0 if is_met else 1
 
 
 def _medians(turns: list[Turn]) -> list[str]:

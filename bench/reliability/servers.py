@@ -1,4 +1,4 @@
-"""A broker, a database and an object store for one run, and the programs of both sides. It measures nothing."""
+"""Starts a broker, a database and an object store for one run, and the programs of both sides."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ END_WITHIN_S = 15
 
 @asynccontextmanager
 async def running_servers() -> AsyncIterator[Stack]:
-    """The three servers on free ports, in a folder that goes afterwards."""
+    """Run the three servers on free ports, in a temporary folder."""
     home = Home(Path(tempfile.mkdtemp(prefix="converto-bench-")))
     stack = Stack(home, ports=Ports.free(), workers=1)
     try:
@@ -32,7 +32,7 @@ async def running_servers() -> AsyncIterator[Stack]:
 
 
 def environment_of(stack: Stack, database: str) -> dict[str, str]:
-    """What a program of either side gets: the same servers, and results that are on disk before they are answered."""
+    """Return the environment of a program of either side: the same servers, and journaled writes for results."""
     settings = stack.environment
     known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {
@@ -43,14 +43,14 @@ def environment_of(stack: Stack, database: str) -> dict[str, str]:
         "PEER_RESULT_URL": f"{settings['CONVERTO_MONGODB_URL']}/{database}_peer?w=majority&journal=true",
         "PYTHONPATH": os.pathsep.join(str(REPOSITORY / folder) for folder in ("", "libs", "services")),
         "AWS_EC2_METADATA_DISABLED": "true",
-        "CONVERTO_STACK": str(stack.home.root),  # so that nothing outlives the stack, whatever happens here
+        "CONVERTO_STACK": str(stack.home.root),  # marks the process, so that nothing outlives the stack
     }
 
 
 def started(
     arguments: Sequence[str], environment: Mapping[str, str], log: Path, *, stdout: int | IO[bytes] | None = None
 ) -> "subprocess.Popen[bytes]":
-    """A Python program of either side, in a process group of its own; what it says goes to the log."""
+    """Start a Python program of either side in its own process group; its output goes to the log."""
     with log.open("ab") as stream:
         return subprocess.Popen(
             [sys.executable, *arguments],
@@ -64,7 +64,7 @@ def started(
 
 
 def end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Ask all to end, and kill with their children those that do not."""
+    """Terminate all processes, and kill those that do not end, with their children."""
     for process in processes:
         process.terminate()
     for process in processes:

@@ -1,4 +1,4 @@
-"""docker-compose.yml holds together: names, references, ports, limits; no Docker is needed to know (behaviour I14)."""
+"""docker-compose.yml is consistent: names, references, ports, limits; checked without Docker (behaviour I14)."""
 
 import os
 import re
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 WORKERS = ("worker-office", "worker-image", "worker-media", "worker-model")
-BUILT_ON_SETTINGS = ("file-service", *WORKERS)
+OUR_SERVICES = ("file-service", *WORKERS)
 REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:?[?-])([^}]*))?\}")
 SETTING_NAMES = {f"CONVERTO_{name.upper()}" for name in Settings.model_fields}
 
@@ -28,13 +28,13 @@ every_service = pytest.mark.parametrize("name", SERVICES)
 
 
 def example() -> dict[str, str]:
-    """What `write_env` puts into `.env`."""
+    """Return what `write_env` writes to `.env`."""
     lines = write_env.filled((ROOT / ".env.example").read_text()).splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def interpolated(text: str, values: dict[str, str]) -> str:
-    """As Compose does it: `${NAME:-default}` and `${NAME:?message}`; KeyError where Compose would stop."""
+    """Interpolate `${NAME:-default}` and `${NAME:?message}` like Compose; raises KeyError where Compose would stop."""
 
     def value(match: re.Match[str]) -> str:
         name, operator, rest = match.groups()
@@ -62,7 +62,7 @@ def environment(name: str) -> dict[str, str]:
     return {key: interpolated(value, values) for key, value in SERVICES[name]["environment"].items()}
 
 
-def test_compose_file_when_checked_then_it_follows_the_compose_specification() -> None:
+def test_compose_file_follows_the_compose_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     checked = subprocess.run(
         [*command, str(ROOT / "docker-compose.yml")], capture_output=True, text=True, check=False, timeout=60
@@ -70,7 +70,7 @@ def test_compose_file_when_checked_then_it_follows_the_compose_specification() -
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_environment_names_when_they_start_with_converto_then_they_are_settings() -> None:
+def test_converto_variables_are_settings() -> None:
     named = {key for service in SERVICES.values() for key in service.get("environment", {})}
     named |= set(example())
     dockerfiles = "".join(path.read_text() for path in (ROOT / "deploy/docker").glob("Dockerfile.*"))
@@ -80,10 +80,8 @@ def test_environment_names_when_they_start_with_converto_then_they_are_settings(
     assert ours <= SETTING_NAMES
 
 
-@pytest.mark.parametrize("name", BUILT_ON_SETTINGS)
-def test_environment_when_written_env_is_used_then_settings_accept_it(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", OUR_SERVICES)
+def test_settings_accept_the_written_env(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in [key for key in os.environ if key.startswith("CONVERTO_")]:
         monkeypatch.delenv(key)
     for key, value in environment(name).items():
@@ -97,7 +95,7 @@ def test_environment_when_written_env_is_used_then_settings_accept_it(
     assert hosts == {"mongodb", "rabbitmq", "object-store"}
 
 
-def test_references_when_resolved_then_each_has_a_value_in_the_example() -> None:
+def test_each_reference_has_a_value_in_the_example() -> None:
     values = example()
     referred = {match[0] for text in strings(COMPOSE) for match in REFERENCE.findall(text)}
     assert referred == set(values)
@@ -105,7 +103,7 @@ def test_references_when_resolved_then_each_has_a_value_in_the_example() -> None
         assert "${" not in interpolated(text, values)
 
 
-def test_secrets_when_env_is_missing_then_compose_stops_instead_of_using_a_default() -> None:
+def test_compose_has_no_default_for_a_secret() -> None:
     for text in strings(COMPOSE):
         for name, operator, message in REFERENCE.findall(text):
             if re.search(r"PASSWORD|SECRET|KEY", name):
@@ -113,7 +111,7 @@ def test_secrets_when_env_is_missing_then_compose_stops_instead_of_using_a_defau
                 assert "write_env.py" in message
 
 
-def test_written_secrets_when_made_twice_then_they_differ_and_fit_into_urls() -> None:
+def test_written_secrets_are_random_and_fit_into_urls() -> None:
     first, second = example(), example()
     secret = [name for name in first if re.search(r"PASSWORD|SECRET|KEY", name)]
     assert len(secret) >= 6
@@ -124,7 +122,7 @@ def test_written_secrets_when_made_twice_then_they_differ_and_fit_into_urls() ->
     assert split_key_text(first["CONVERTO_BOOTSTRAP_API_KEY"]) is not None
 
 
-def test_write_env_when_there_is_one_then_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_env_keeps_an_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env.example").write_text("NAME=\n")
     monkeypatch.setattr(write_env, "ROOT", tmp_path)
     assert write_env.main() == 0
@@ -135,7 +133,7 @@ def test_write_env_when_there_is_one_then_it_stays(tmp_path: Path, monkeypatch: 
 
 
 @every_service
-def test_service_when_it_names_others_then_they_are_there(name: str) -> None:
+def test_service_refers_only_to_what_exists(name: str) -> None:
     service = SERVICES[name]
     assert set(service["networks"]) <= set(COMPOSE["networks"])
     for needed, condition in service.get("depends_on", {}).items():
@@ -149,7 +147,7 @@ def test_service_when_it_names_others_then_they_are_there(name: str) -> None:
         assert (ROOT / service["build"]["dockerfile"]).is_file()
 
 
-def test_declared_names_when_counted_then_none_is_unused() -> None:
+def test_no_declared_network_or_volume_is_unused() -> None:
     networks = {network for service in SERVICES.values() for network in service["networks"]}
     volumes = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert set(COMPOSE["networks"]) == networks
@@ -157,7 +155,7 @@ def test_declared_names_when_counted_then_none_is_unused() -> None:
 
 
 @every_service
-def test_service_when_it_runs_then_it_comes_back_and_says_how_it_is(name: str) -> None:
+def test_service_restarts_and_reports_its_health(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"]["test"][0] == "CMD"
@@ -166,19 +164,19 @@ def test_service_when_it_runs_then_it_comes_back_and_says_how_it_is(name: str) -
 
 
 @every_service
-def test_service_when_it_is_broken_into_then_it_has_no_rights(name: str) -> None:
+def test_service_runs_without_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
     assert not {"privileged", "cap_add", "network_mode", "pid", "ipc"} & service.keys()
-    if "build" not in service:  # our own images name their user themselves
+    if "build" not in service:  # our own images set their user
         assert int(service["user"].split(":")[0]) > 0
 
 
 @every_service
-def test_ports_when_published_then_on_this_machine_only(name: str) -> None:
+def test_ports_are_published_on_loopback_only(name: str) -> None:
     values = example()
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", interpolated(port, values))
@@ -186,28 +184,28 @@ def test_ports_when_published_then_on_this_machine_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_worker_when_it_converts_then_it_has_no_way_out(name: str) -> None:
+def test_worker_has_no_outside_network(name: str) -> None:
     assert SERVICES[name]["networks"] == ["inside"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
 
 
 @every_service
-def test_image_when_pulled_then_its_version_is_named(name: str) -> None:
+def test_image_has_a_version(name: str) -> None:
     version = SERVICES[name]["image"].rpartition(":")[2]
     assert re.match(r"\d+\.\d+", version), SERVICES[name]["image"]
 
 
 @pytest.mark.parametrize("name", ["mongodb", "rabbitmq", "object-store"])
-def test_server_when_restarted_then_its_folder_is_a_volume(name: str) -> None:
+def test_server_data_is_on_a_volume(name: str) -> None:
     assert any(volume.split(":")[0] in COMPOSE["volumes"] for volume in SERVICES[name]["volumes"])
 
 
-def test_worker_when_stopped_then_docker_waits_longer_than_it_needs() -> None:
+def test_docker_waits_longer_than_a_worker_needs_to_stop() -> None:
     grace_s = Settings.model_fields["stop_grace_s"].default
     for name in WORKERS:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > grace_s
 
 
-def test_families_when_workers_are_added_up_then_each_is_taken_once() -> None:
+def test_each_family_has_exactly_one_worker() -> None:
     taken = [SERVICES[name]["environment"]["CONVERTO_FAMILIES"] for name in WORKERS]
     assert sorted(",".join(taken).split(",")) == sorted(Family)

@@ -1,4 +1,4 @@
-"""The Dockerfiles: clean by hadolint, pinned, without root; every path they copy is there and sent to the builder."""
+"""The Dockerfiles pass hadolint, are pinned and run without root; every copied path exists and reaches the builder."""
 
 import fnmatch
 import os
@@ -17,7 +17,7 @@ every_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path:
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
-    """Name and rest of each instruction, continued lines joined."""
+    """Return name and arguments of each instruction, with continued lines joined."""
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines() if line.strip()]
@@ -27,13 +27,13 @@ def hadolint() -> str:
     beside = Path(sys.executable).with_name("hadolint")
     found = str(beside) if beside.exists() else shutil.which("hadolint")
     if found is None and os.environ.get("CI"):
-        pytest.fail("hadolint is missing; it is in deploy/requirements/dev.txt")
+        pytest.fail("hadolint is not installed; install deploy/requirements/dev.txt")
     if found is None:
-        pytest.skip("hadolint is not installed; it is in deploy/requirements/dev.txt")
+        pytest.skip("hadolint is not installed; install deploy/requirements/dev.txt")
     return found
 
 
-def test_dockerfiles_when_looked_for_then_all_are_found() -> None:
+def test_all_dockerfiles_are_checked() -> None:
     assert [path.name for path in DOCKERFILES] == [
         "Dockerfile.file-service",
         "Dockerfile.object-store",
@@ -42,13 +42,13 @@ def test_dockerfiles_when_looked_for_then_all_are_found() -> None:
 
 
 @every_dockerfile
-def test_dockerfile_when_linted_then_hadolint_has_nothing_to_say(path: Path) -> None:
+def test_hadolint_finds_nothing(path: Path) -> None:
     linted = subprocess.run([hadolint(), str(path)], capture_output=True, text=True, check=False, timeout=60)
     assert (linted.returncode, linted.stdout) == (0, "")
 
 
 @every_dockerfile
-def test_base_image_when_named_then_by_full_version(path: Path) -> None:
+def test_base_image_has_a_full_version(path: Path) -> None:
     stages: set[str] = set()
     for name, rest in instructions(path):
         if name == "FROM":
@@ -58,14 +58,14 @@ def test_base_image_when_named_then_by_full_version(path: Path) -> None:
 
 
 @every_dockerfile
-def test_every_stage_that_runs_when_started_then_it_is_not_root(path: Path) -> None:
+def test_image_does_not_run_as_root(path: Path) -> None:
     user = {rest for name, rest in instructions(path) if name == "USER"}
     assert [rest for name, rest in instructions(path) if name == "USER"][-1] == "10001:10001"
     assert user <= {"10001:10001", "0:0"}
 
 
 @every_dockerfile
-def test_image_when_inspected_then_it_says_what_it_is_and_how_it_is(path: Path) -> None:
+def test_image_has_labels_and_a_health_check(path: Path) -> None:
     text = path.read_text()
     assert "org.opencontainers.image.title" in text
     assert "org.opencontainers.image.licenses" in text
@@ -73,7 +73,7 @@ def test_image_when_inspected_then_it_says_what_it_is_and_how_it_is(path: Path) 
 
 
 @every_dockerfile
-def test_copied_paths_when_built_then_they_exist_and_are_sent_to_the_builder(path: Path) -> None:
+def test_copied_paths_exist_and_reach_the_builder(path: Path) -> None:
     for name, rest in instructions(path):
         if name == "COPY" and not rest.startswith("--from"):
             for source in rest.split()[:-1]:
@@ -82,12 +82,12 @@ def test_copied_paths_when_built_then_they_exist_and_are_sent_to_the_builder(pat
 
 
 @pytest.mark.parametrize("path", [".env", ".git/config", ".converto/stack.json", "tests", ".venv"])
-def test_private_path_when_built_then_it_stays_here(path: str) -> None:
+def test_private_path_does_not_reach_the_builder(path: str) -> None:
     assert not is_sent(path)
 
 
 def is_sent(path: str) -> bool:
-    """What `.dockerignore` says: the last line that fits the path or a folder above it decides."""
+    """Return whether `.dockerignore` lets the path through; the last line that matches it or a parent decides."""
     sent = True
     above = [str(Path(path)), *map(str, Path(path).parents)][:-1]
     for line in (ROOT / ".dockerignore").read_text().splitlines():
@@ -98,27 +98,27 @@ def is_sent(path: str) -> bool:
 
 
 @pytest.mark.parametrize("name", ["server", "worker"])
-def test_requirements_when_installed_then_only_with_hashes(name: str) -> None:
+def test_requirements_are_installed_with_hashes(name: str) -> None:
     dockerfile = {"server": "Dockerfile.file-service", "worker": "Dockerfile.worker"}[name]
     text = (ROOT / "deploy/docker" / dockerfile).read_text()
     assert re.search(rf"--require-hashes --no-deps --only-binary :all: (--no-binary \w+ )?-r /tmp/{name}\.txt", text)
     assert "--hash=sha256:" in (ROOT / f"deploy/requirements/{name}.txt").read_text()
 
 
-def test_file_service_image_when_built_then_no_conversion_program_is_in_it() -> None:
+def test_file_service_image_has_no_conversion_program() -> None:
     text = (ROOT / "deploy/docker/Dockerfile.file-service").read_text()
     assert not re.search(r"libreoffice|vips|ffmpeg|poppler", text)
 
 
-def test_office_image_when_built_then_it_stands_on_the_image_one() -> None:
+def test_office_image_is_based_on_the_image_worker() -> None:
     stages = [rest for name, rest in instructions(ROOT / "deploy/docker/Dockerfile.worker") if name == "FROM"]
     assert stages[-1] == "image AS office"
 
 
-def test_worker_image_when_built_then_it_has_what_a_laptop_worker_needs() -> None:
+def test_worker_image_has_the_packages_of_a_laptop_worker() -> None:
     listed = (ROOT / "deploy/local/packages.txt").read_text().splitlines()
     needed = {line.split("|")[0].strip() for line in listed if line.strip() and not line.startswith("#")}
     installed = set(re.findall(r"[a-z0-9.+-]+", (ROOT / "deploy/docker/Dockerfile.worker").read_text()))
-    elsewhere = {"rabbitmq-server", "util-linux"}  # a container of its own; part of every Debian
+    elsewhere = {"rabbitmq-server", "util-linux"}  # RabbitMQ has its own container; every Debian has util-linux
     assert needed - elsewhere
     assert needed - elsewhere <= installed

@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows: where programs start, what no file may name, which ids are proved."""
+"""House rules that no linter checks: where programs start, what no file may name, which behaviours are proven."""
 
 import ast
 import functools
@@ -38,7 +38,7 @@ def is_inside_the_sandbox(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_driver_when_imported_then_only_in_its_one_adapter(driver: str) -> None:
+def test_driver_is_imported_only_in_its_adapter(driver: str) -> None:
     users = {
         path.relative_to(ROOT).as_posix()
         for path in SOURCES
@@ -48,7 +48,7 @@ def test_driver_when_imported_then_only_in_its_one_adapter(driver: str) -> None:
     assert {user for user in users if not user.startswith(DRIVERS[driver])} == set()
 
 
-def test_programs_when_started_then_only_by_process_py() -> None:
+def test_only_process_py_starts_programs() -> None:
     starters = re.compile(r"create_subprocess_|os\.(spawn|posix_spawn|exec|fork|popen|system)|subprocess\.")
     users = {
         path.relative_to(ROOT).as_posix()
@@ -59,30 +59,32 @@ def test_programs_when_started_then_only_by_process_py() -> None:
     assert users <= {"libs/converto_engines/runtime/process.py"}
 
 
-def test_every_module_when_read_then_says_what_it_is_for() -> None:
-    silent = [
+def test_every_module_has_a_docstring() -> None:
+    undocumented = [
         path.relative_to(ROOT).as_posix()
         for path in SOURCES
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
 
-    assert silent == []
+    assert undocumented == []
 
 
-def test_no_file_when_committed_names_an_index_host_or_a_path_of_a_machine() -> None:
+def test_no_file_names_an_index_host_or_machine_path() -> None:
     hosts = ("pypi" + ".org", "python" + "hosted.org", "registry.npm" + "js.org", "deb.debian" + ".org")
     paths = re.compile(r"(?<![\w.$}])/(?:work/main|home/[a-z]+|Users)/")
-    guilty = []
+    offending = []
     for path in committed_files():
         text = path.read_text(encoding="utf-8", errors="ignore")
         if any(host in text for host in hosts) or paths.search(text):
-            guilty.append(path.relative_to(ROOT).as_posix())
+            offending.append(path.relative_to(ROOT).as_posix())
 
-    assert guilty == []
+    assert offending == []
 
 
-def test_behaviour_ids_when_the_map_claims_a_proof_then_the_test_file_names_the_id() -> None:
-    rows = re.findall(r"^\| ([IMWC]\d+) \|.*\| (.+) \|$", (ROOT / "ARCHITECTURE.md").read_text("utf-8"), re.MULTILINE)
+def test_behaviour_ids_are_named_by_their_proofs() -> None:
+    rows = re.findall(
+        r"^\| ([IMWC]\d+) \|.*\| (.+) \|$", (ROOT / "docs/behaviours.md").read_text("utf-8"), re.MULTILINE
+    )
     wrong = []
     for behaviour, proofs in rows:
         for name in re.findall(r"`(tests/[\w/.]+\.py)`", proofs):
@@ -90,11 +92,11 @@ def test_behaviour_ids_when_the_map_claims_a_proof_then_the_test_file_names_the_
             if not path.exists() or not re.search(rf"\b{behaviour}\b", path.read_text(encoding="utf-8")):
                 wrong.append((behaviour, name))
 
-    assert rows, "ARCHITECTURE.md has no table of behaviours"
+    assert rows, "docs/behaviours.md has no table of behaviours"
     assert wrong == []
 
 
 def committed_files() -> list[Path]:
-    """What git tracks, without what is not text."""
+    """Return all files that git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]

@@ -1,4 +1,4 @@
-"""The samples are real files, the same on every machine; what they look like is judged by eye, not here."""
+"""The samples are valid files and the same on every machine; their looks are not tested."""
 
 import io
 import wave
@@ -30,7 +30,7 @@ def opened(body: bytes) -> Image.Image:
 
 
 def patterned(channels: int) -> Canvas:
-    """A small picture in which no two rows and few neighbours are equal."""
+    """Return a small picture in which no two rows and few neighbours are equal."""
     canvas = Canvas(48, 40, (255,) * channels)
     for row in range(canvas.height):
         for column in range(canvas.width):
@@ -40,7 +40,7 @@ def patterned(channels: int) -> Canvas:
 
 
 @pytest.mark.parametrize("name", OFFICE)
-def test_package_when_opened_then_every_part_is_sound_xml(name: str, office: dict[str, bytes]) -> None:
+def test_office_sample_contains_valid_xml(name: str, office: dict[str, bytes]) -> None:
     with zipfile.ZipFile(io.BytesIO(office[name])) as package:
         assert package.testzip() is None
         for part in package.namelist():
@@ -49,12 +49,12 @@ def test_package_when_opened_then_every_part_is_sound_xml(name: str, office: dic
 
 
 @pytest.mark.parametrize("name", [*OFFICE, "paper.pdf", "notes.md", "book.epub", "captions.srt", "bracket.step"])
-def test_document_when_made_twice_then_bytes_are_equal(name: str, office: dict[str, bytes]) -> None:
+def test_document_sample_is_reproducible(name: str, office: dict[str, bytes]) -> None:
     assert MAKERS[name]() == (office.get(name) or MAKERS[name]())
 
 
 @pytest.mark.parametrize("name", ["deck.pptx", "report.docx", "table.xlsx"])
-def test_package_when_it_points_to_a_part_then_the_part_is_there(name: str, office: dict[str, bytes]) -> None:
+def test_office_sample_refers_to_existing_parts(name: str, office: dict[str, bytes]) -> None:
     with zipfile.ZipFile(io.BytesIO(office[name])) as package:
         parts = set(package.namelist())
         types = ElementTree.fromstring(package.read("[Content_Types].xml"))
@@ -73,18 +73,18 @@ def resolved(folder: str, target: str) -> str:
     return "/".join(steps)
 
 
-def test_letter_when_read_from_the_start_then_its_type_comes_first_and_plain(office: dict[str, bytes]) -> None:
+def test_letter_starts_with_its_uncompressed_type(office: dict[str, bytes]) -> None:
     assert office["letter.odt"][30:77] == b"mimetypeapplication/vnd.oasis.opendocument.text"
 
 
 @pytest.mark.parametrize(("name", "kind"), TEXTS.items())
-def test_sample_when_looked_into_then_it_is_what_its_name_says(name: str, kind: str) -> None:
+def test_text_sample_is_sniffed_as_its_extension(name: str, kind: str) -> None:
     found = sniff.sniff(MAKERS[name](), filename=name)
     assert found.format == kind
     assert not found.is_truncated
 
 
-def test_book_when_opened_then_every_part_is_sound_xml_and_each_chapter_is_in_its_package() -> None:
+def test_book_contains_valid_xml_and_all_listed_chapters() -> None:
     with zipfile.ZipFile(io.BytesIO(MAKERS["book.epub"]())) as package:
         assert package.testzip() is None
         for part in package.namelist():
@@ -94,7 +94,7 @@ def test_book_when_opened_then_every_part_is_sound_xml_and_each_chapter_is_in_it
         assert {entry.attrib["href"] for entry in listed} <= set(package.namelist())
 
 
-def test_paper_when_offsets_are_followed_then_each_object_starts_there() -> None:
+def test_paper_offsets_point_to_their_objects() -> None:
     body = MAKERS["paper.pdf"]()
     table_at = int(body.rsplit(b"startxref\n", 1)[1].split(b"\n", 1)[0])
     head, _, *entries = body[table_at:].split(b"trailer", 1)[0].split(b"\n")[1:-1]
@@ -104,7 +104,7 @@ def test_paper_when_offsets_are_followed_then_each_object_starts_there() -> None
     assert body.count(b"/Type /Page ") == 4
 
 
-def test_bracket_when_its_lines_are_followed_then_each_number_is_there_before_it_is_spoken_of() -> None:
+def test_bracket_defines_each_number_before_its_use() -> None:
     body = MAKERS["bracket.step"]().decode("ascii")
     lines = [line for line in body.splitlines() if line.startswith("#")]
     for number, line in enumerate(lines, 1):
@@ -116,14 +116,14 @@ def test_bracket_when_its_lines_are_followed_then_each_number_is_there_before_it
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
-def test_png_when_decoded_then_every_pixel_is_as_drawn(channels: int, mode: str) -> None:
+def test_png_decodes_to_the_drawn_pixels(channels: int, mode: str) -> None:
     canvas = patterned(channels)
     picture = opened(picture_files.png(canvas))
     assert picture.mode == mode
     assert picture.tobytes() == canvas.pixels()
 
 
-def test_tiff_when_decoded_then_both_pages_are_as_drawn() -> None:
+def test_tiff_decodes_to_both_drawn_pages() -> None:
     pages = [patterned(1), patterned(1).halved()]
     picture = opened(picture_files.tiff(pages, 150))
     assert picture.info["dpi"] == (150, 150)
@@ -134,8 +134,8 @@ def test_tiff_when_decoded_then_both_pages_are_as_drawn() -> None:
         picture.seek(2)
 
 
-def test_gif_when_decoded_then_every_frame_is_as_drawn() -> None:
-    # Enough different pixels to fill the table of codes, so that it has to start anew within one frame.
+def test_gif_decodes_to_every_drawn_frame() -> None:
+    # Enough different pixels to fill the code table, so that it is reset within one frame.
     frames = [[bytes((x * x * (y + shift) + y) % 7 for x in range(200)) for y in range(160)] for shift in (1, 2)]
     picture = opened(picture_files.gif(frames, pictures.ORBIT_PALETTE, delay_cs=8))
     for number, frame in enumerate(frames):
@@ -145,7 +145,7 @@ def test_gif_when_decoded_then_every_frame_is_as_drawn() -> None:
     assert picture.info["duration"] == 80
 
 
-def test_jpeg_when_decoded_then_it_is_close_to_what_was_drawn() -> None:
+def test_jpeg_is_close_to_the_drawn_picture() -> None:
     canvas = pictures.lake_at_dusk(96, 64)
     drawn = Image.frombytes("RGB", (96, 64), canvas.pixels())
     difference = ImageChops.difference(opened(picture_files.jpeg(canvas)).convert("RGB"), drawn)
@@ -154,14 +154,14 @@ def test_jpeg_when_decoded_then_it_is_close_to_what_was_drawn() -> None:
     assert opened(picture_files.jpeg(canvas)).format == "JPEG"
 
 
-def test_pictures_when_made_twice_then_bytes_are_equal() -> None:
+def test_pictures_are_reproducible() -> None:
     def made() -> tuple[bytes, bytes]:
         return picture_files.jpeg(pictures.lake_at_dusk(96, 64)), picture_files.png(pictures.overlapping_discs(90, 60))
 
     assert made() == made()
 
 
-def test_film_when_read_chunk_by_chunk_then_every_frame_and_sound_lies_where_the_index_says() -> None:
+def test_film_index_points_to_every_frame_and_sound() -> None:
     body = MAKERS["clip.avi"]()
     assert body[:4] + body[8:12] == b"RIFFAVI "
     assert int.from_bytes(body[4:8], "little") == len(body) - 8
@@ -173,7 +173,7 @@ def test_film_when_read_chunk_by_chunk_then_every_frame_and_sound_lies_where_the
         assert body[place : place + 4] + body[place + 4 : place + 8] == entry[:4] + entry[12:]
 
 
-def test_tone_when_read_then_three_seconds_of_sound() -> None:
+def test_tone_is_three_seconds_long() -> None:
     with wave.open(io.BytesIO(MAKERS["tone.wav"]())) as sound:
         assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, film.RATE_HZ)
         assert sound.getnframes() == film.RATE_HZ * film.SECONDS
@@ -181,10 +181,10 @@ def test_tone_when_read_then_three_seconds_of_sound() -> None:
 
 
 @pytest.mark.parametrize("name", ["clip.avi", "tone.wav"])
-def test_sample_when_made_twice_then_bytes_are_equal(name: str) -> None:
+def test_media_sample_is_reproducible(name: str) -> None:
     assert MAKERS[name]() == MAKERS[name]()
 
 
-def test_command_when_no_folder_is_named_then_it_says_how(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_without_a_folder_prints_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "make_samples DIR" in capsys.readouterr().err

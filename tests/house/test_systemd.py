@@ -1,4 +1,4 @@
-"""The systemd units are such that systemd takes them, and start what is there."""
+"""The systemd units are valid and start programs that exist."""
 
 import importlib.util
 import shutil
@@ -12,10 +12,10 @@ UNITS = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
 PYTHON = "/opt/converto/.venv/bin/python"
 
 
-def test_units_when_systemd_looks_at_them_then_nothing_to_complain(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     """I10: housekeeping has its own entry point for a schedule."""
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not here")
+        pytest.skip("systemd-analyze is not installed")
     for unit in UNITS.iterdir():
         (tmp_path / unit.name).write_text(unit.read_text().replace(PYTHON, sys.executable))
     units = sorted(str(path) for path in tmp_path.iterdir())
@@ -26,7 +26,7 @@ def test_units_when_systemd_looks_at_them_then_nothing_to_complain(tmp_path: Pat
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_units_when_they_start_a_program_of_ours_then_it_exists() -> None:
+def test_units_start_an_existing_module() -> None:
     (line,) = [
         line for line in (UNITS / "converto-housekeeping.service").read_text().splitlines() if "ExecStart" in line
     ]
