@@ -17,14 +17,14 @@ from pathlib import Path
 
 from bench.reliability.journal import EFFECT, RUN, note
 from bench.reliability.peer import WORK_S, source_key
-from conversion_worker.app import with_signals
-from conversion_worker.clock import SystemClock
-from conversion_worker.job.results import Results
-from conversion_worker.job.steps import Finished, JobRunner
+from conversion_worker.app import stop_on_signals
+from conversion_worker.job.results import JobResult, Results
+from conversion_worker.job.steps import JobRunner, server_retry
 from conversion_worker.job.workspace import Workspace
-from conversion_worker.retry import DeadlineRetry
-from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
+from conversion_worker.single_flight.waiters import Waiters
+from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.slot.slot import Slot
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Worker
 from converto_core.conversion.record import Conversion, Status
@@ -32,6 +32,7 @@ from converto_core.errors import EngineError
 from converto_core.events import ConversionEvent
 from converto_core.formats import Family
 from converto_engines.converter import Product, Report
+from converto_infra.clock import Clock
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
@@ -45,9 +46,9 @@ class NoWork(JobRunner):
     def __init__(self) -> None:
         """Create a runner that needs no sources or engines."""
 
-    async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
-        """Return a result without outputs."""
-        return Finished(outputs=(), engine_versions={})
+    async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
+        """No outputs, as after a job."""
+        return JobResult(outputs=(), engine_versions={})
 
 
 class FixedWork(JobRunner):
@@ -57,16 +58,16 @@ class FixedWork(JobRunner):
         """Create a runner that reads from and writes to the object store."""
         self._objects, self._results, self._timeout_s = objects, Results(objects), settings.conversion_timeout_s
 
-    async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
-        """Return a copy of the source as the result."""
+    async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
+        """The result is the source."""
         note(RUN, claimed.id)
-        path, retry = folder / "source", DeadlineRetry(SystemClock(), seconds=self._timeout_s)
-        await retry.repeat(lambda: self._objects.download(source_key(claimed.id), path))
+        path, retry = folder / "source", server_retry(self._timeout_s, Clock())
+        await retry(lambda: self._objects.download(source_key(claimed.id), path))
         child = await asyncio.create_subprocess_exec("sleep", str(WORK_S))
         if await child.wait() != 0:
             raise EngineError("The program ended too early")
         outputs = await self._results.upload(claimed, [Product(path=path)], report, retry)
-        return Finished(outputs=outputs, engine_versions={})
+        return JobResult(outputs=outputs, engine_versions={})
 
 
 class JournalingBus(RabbitEventBus):
@@ -82,8 +83,8 @@ class JournalingBus(RabbitEventBus):
 async def serve(settings: Settings, *, is_fixed: bool) -> None:
     """Run conversions until asked to stop."""
     async with AsyncExitStack() as left_open:
-        stop, clock, running_jobs = Stop(), SystemClock(), RunningJobs()
-        with_signals(stop, grace_s=settings.stop_grace_s)
+        stop, clock, running_jobs = Stop(), Clock(), RunningJobs()
+        stop_on_signals(stop, grace_s=settings.stop_grace_s)
         worker_id = f"bench-{os.getpid()}-{secrets.token_hex(3)}"
         stores, objects, bus, workspace = await left_open.enter_async_context(_opened(settings, worker_id, is_fixed))
         context = WorkerContext(
@@ -92,23 +93,24 @@ async def serve(settings: Settings, *, is_fixed: bool) -> None:
             conversions=stores.conversions,
             objects=objects,
             bus=bus,
+            waiters=Waiters(conversions=stores.conversions, cache=stores.cache, bus=bus, clock=clock),
             workspace=workspace,
-            board=running_jobs,
-            company=ExclusiveGate(),
+            running_jobs=running_jobs,
+            gate=ExclusiveGate(),
             stop=stop,
             settings=settings,
             clock=clock,
         )
-        registry = WorkerRegistry(
+        register = WorkerRegistry(
             _record(worker_id, settings, clock),
             store=stores.workers,
-            board=running_jobs,
+            running_jobs=running_jobs,
             clock=clock,
             stopping=stop.stopping,
         )
         runners = [FixedWork(objects, settings) if is_fixed else NoWork() for _ in range(settings.slots)]
         slots = [Slot(context, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
-        await _work(slots, registry)
+        await _work(slots, register)
 
 
 async def _work(slots: list[Slot], registry: WorkerRegistry) -> None:
@@ -118,7 +120,7 @@ async def _work(slots: list[Slot], registry: WorkerRegistry) -> None:
         registering.cancel()
 
 
-def _record(worker_id: str, settings: Settings, clock: SystemClock) -> Worker:
+def _record(worker_id: str, settings: Settings, clock: Clock) -> Worker:
     now = clock.now_ms()
     return Worker(
         id=worker_id,

@@ -78,7 +78,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: int = 0
     message_id: str | None = None
     conversion_id: str | None = None
-    wakeup_token: int | None = None
+    message_token: int | None = msgspec.field(default=None, name="wakeup_token")  # the stored name
     size_bytes: int = 0
     body: str = ""
     is_binary: bool = False
@@ -122,7 +122,7 @@ def dead_letter_record(letter: DeadLetteredMessage, conversion: Conversion | Non
         deliveries=letter.deliveries,
         message_id=_clean(letter.message_id, LONGEST_NAME) if letter.message_id else None,
         conversion_id=conversion_id_in(letter),
-        wakeup_token=event.token if isinstance(event, ConversionCreated) else None,
+        message_token=event.token if isinstance(event, ConversionCreated) else None,
         size_bytes=len(letter.body),
         body=text,
         is_binary=is_binary,

@@ -110,11 +110,7 @@ def conversion_created(conversion: Conversion) -> ConversionCreated:
     if conversion.family is None:
         raise ValueError(f"conversion {conversion.id} has no plan yet, so its queue is unknown")
     return ConversionCreated(
-        id=conversion.id,
-        token=conversion.token,
-        family=conversion.family,
-        lane=conversion.lane,
-        trace=conversion.trace,
+        id=conversion.id, token=conversion.token, family=conversion.family, lane=conversion.lane, trace=conversion.trace
     )
 
 

@@ -1,1 +1,1 @@
-"""The worker: takes wake-ups, claims conversions, runs the real programs on them and stores what they make."""
+"""The worker: consumes messages, claims conversions, runs the conversion programs and uploads the outputs."""

@@ -1,4 +1,4 @@
-"""`python -m conversion_worker`: one worker process. Reads the settings, runs the worker, sets the exit status."""
+"""`python -m conversion_worker`: read the settings, run one worker, set the exit status."""
 
 import asyncio
 import sys
@@ -12,17 +12,17 @@ from converto_infra.metrics import serve_metrics
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 
-EXIT_BROKEN, EXIT_MISCONFIGURED = 1, 2
+EXIT_FAILED, EXIT_MISCONFIGURED = 1, 2
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Run until asked to stop; 0 after a stop in good order, 1 when something broke, 2 when a setting has to change."""
+    """Run until asked to stop; return 0 after an orderly stop, 1 after a failure, 2 when a setting has to change."""
     try:
         settings = load_settings()
     except ValidationError as error:
-        sys.stderr.write(f"The settings (environment variables CONVERTO_...) are not valid:\n{error}\n")
+        sys.stderr.write(f"Invalid settings. Correct these CONVERTO_... environment variables:\n{error}\n")
         return EXIT_MISCONFIGURED
     configure_logging(settings, service="conversion_worker")
     return _run(settings)
@@ -35,9 +35,9 @@ def _run(settings: Settings) -> int:
     except ConvertoError as error:
         log.error("worker.cannot_run", code=error.stable_code, message=error.public_message, detail=error.detail)
         return EXIT_MISCONFIGURED
-    except Exception:  # process entry: the last place that can say what happened
+    except Exception:  # process entry: the last place that can log the error
         log.exception("worker.broken")
-        return EXIT_BROKEN
+        return EXIT_FAILED
     return 0
 
 

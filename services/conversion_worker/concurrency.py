@@ -1,4 +1,4 @@
-"""Several coroutines side by side under one owner, with one plain error instead of a group. It knows no conversion."""
+"""Coroutines that run side by side under one owner and raise one plain error instead of an exception group."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -9,37 +9,37 @@ Work = Callable[[], Coroutine[Any, Any, Answer]]
 
 
 async def all_of(works: Sequence[Work[Answer]], *, at_once: int) -> list[Answer]:
-    """The answers of all works in order, at most `at_once` of them side by side; the first error ends the rest."""
-    gate = asyncio.Semaphore(at_once)
+    """Run all works, at most `at_once` at a time; return their answers in order. The first error cancels the rest."""
+    limit = asyncio.Semaphore(at_once)
 
-    async def gated(work: Work[Answer]) -> Answer:
-        async with gate:
+    async def limited(work: Work[Answer]) -> Answer:
+        async with limit:
             return await work()
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(gated(work)) for work in works]
+            running = [tasks.create_task(limited(work)) for work in works]
     except BaseExceptionGroup as group:
         raise decisive_error(group) from None
     return [task.result() for task in running]
 
 
 async def unless(event: asyncio.Event, work: Coroutine[Any, Any, Answer]) -> Answer | None:
-    """The answer of the work, or None when the event is set first; the work is cancelled then."""
+    """Return the answer of `work`; cancel it and return None when `event` is set first."""
     try:
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(work)
             watching = tasks.create_task(event.wait())
             await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
-            working.cancel()  # does nothing to work that is done
+            working.cancel()  # no effect on a task that is done
     except BaseExceptionGroup as group:
         raise decisive_error(group) from None
     return None if working.cancelled() else working.result()
 
 
 def decisive_error(group: BaseExceptionGroup[BaseException], first: type[BaseException] = Exception) -> BaseException:
-    """The one error of a group that tells what happened: one of class `first` if there is any, else the earliest."""
+    """Return the one error of a group to report: the earliest of class `first`, else the earliest."""
     errors = list(_flat(group))
     return next((error for error in errors if isinstance(error, first)), errors[0])
 

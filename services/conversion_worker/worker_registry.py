@@ -1,15 +1,15 @@
-"""Who this worker is and what it runs, told to the database every few seconds. It decides nothing."""
+"""What this worker runs, and its record in the database that shows it to others (behaviour M15)."""
 
 import asyncio
 
 import msgspec
 import structlog
 
-from conversion_worker.clock import Clock, jittered_s
 from converto_core.catalogue import Slot, Worker
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
 from converto_core.ports.stores import WorkerStore
+from converto_infra.clock import Clock, jittered_s
 
 INTERVAL_S = 5.0
 WRITE_GAP_S = 0.5  # short conversions come and go many times a second; a person cannot see more than this
@@ -19,29 +19,28 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class RunningJobs:
-    """What the slots of this worker hold at this moment (behaviour M15)."""
+    """The conversions that the slots of this worker hold."""
 
     def __init__(self) -> None:
-        """Empty."""
         self.changed = asyncio.Event()
-        self._held: set[str] = set()
+        self._reserved: set[str] = set()
         self._running: dict[str, Slot] = {}
 
-    def take(self, conversion_id: str) -> bool:
-        """Reserve a conversion for one slot; False when another slot of this worker has it already."""
-        if conversion_id in self._held:
+    def reserve(self, conversion_id: str) -> bool:
+        """Reserve a conversion for one slot; return False when another slot of this worker holds it."""
+        if conversion_id in self._reserved:
             return False
-        self._held.add(conversion_id)
+        self._reserved.add(conversion_id)
         return True
 
     def start(self, claimed: Conversion) -> None:
-        """Show it as running."""
+        """List a reserved conversion as running."""
         self._running[claimed.id] = Slot(conversion_id=claimed.id, started_at=claimed.started_at or 0)
         self.changed.set()
 
-    def drop(self, conversion_id: str) -> None:
-        """The slot is done with it."""
-        self._held.discard(conversion_id)
+    def release(self, conversion_id: str) -> None:
+        """Forget a conversion that its slot has finished with."""
+        self._reserved.discard(conversion_id)
         if self._running.pop(conversion_id, None) is not None:
             self.changed.set()
 
@@ -52,28 +51,28 @@ class RunningJobs:
 
 
 class WorkerRegistry:
-    """Keeps this worker's record fresh."""
+    """Keeps this worker's record in the database up to date."""
 
     def __init__(
-        self, worker: Worker, *, store: WorkerStore, board: RunningJobs, clock: Clock, stopping: asyncio.Event
+        self, worker: Worker, *, store: WorkerStore, running_jobs: RunningJobs, clock: Clock, stopping: asyncio.Event
     ) -> None:
-        """`worker` is the record without its moving parts."""
+        """`worker` is the record; time, running conversions and `is_stopping` are filled in at each write."""
         self._worker = worker
         self._store = store
-        self._board = board
+        self._running_jobs = running_jobs
         self._clock = clock
         self._stopping = stopping
 
     async def run(self) -> None:
-        """Write the record at once, at each change, and every few seconds; goes on while the database is away."""
+        """Write the record now, after each change and every few seconds; survives an unavailable database."""
         while True:
-            self._board.changed.clear()
+            self._running_jobs.changed.clear()
             await self._put()
             await self._clock.sleep(WRITE_GAP_S)
-            await self._clock.wait(self._board.changed, jittered_s(INTERVAL_S))
+            await self._clock.wait(self._running_jobs.changed, jittered_s(INTERVAL_S))
 
-    async def leave(self) -> None:
-        """Take the record away, unless nobody else offers what this worker did: offers outlive the last worker."""
+    async def deregister(self) -> None:
+        """Remove the record, unless no other worker offers the same: offers outlive the last worker."""
         try:
             if await self._others_offer_the_same():
                 await self._store.remove(self._worker.id)
@@ -98,6 +97,6 @@ class WorkerRegistry:
         return msgspec.structs.replace(
             self._worker,
             seen_at=self._clock.now_ms(),
-            running=self._board.running,
+            running=self._running_jobs.running,
             is_stopping=self._stopping.is_set(),
         )

@@ -17,6 +17,7 @@ from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
+from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 from file_service.housekeeping.schedule import run_housekeeping
 from file_service.http.authentication import Authentication, administrators_only
@@ -93,16 +94,9 @@ class FileService:
         )
 
     async def _prepare(self) -> None:
-        while True:
-            try:
-                await self._prepare_once()
-            except DependencyUnavailable as error:
-                log.warning("service.waits_for_dependency", code=error.stable_code, detail=error.detail)
-                await asyncio.sleep(PREPARE_AGAIN_S)
-            else:
-                self.wiring.doctor.is_prepared = True
-                log.info("service.prepared")
-                return
+        await Retry(first_s=PREPARE_AGAIN_S, longest_s=PREPARE_AGAIN_S, on_failure=_log_wait)(self._prepare_once)
+        self.wiring.doctor.is_prepared = True
+        log.info("service.prepared")
 
     async def _prepare_once(self) -> None:
         await self._patient_stores.ensure_indexes()
@@ -110,6 +104,10 @@ class FileService:
             await self._objects.ensure_bucket()
         if key := bootstrap_key(self._settings):
             await self._stores.access.put_key(key)
+
+
+def _log_wait(error: DependencyUnavailable, _failures: int) -> None:
+    log.warning("service.waits_for_dependency", code=error.stable_code, detail=error.detail)
 
 
 def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) -> Litestar:

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--seconds S] [--seed N] [--rate R]`: one run; 0 when its ledger is clean."""
+"""`python -m tests.chaos [--seconds S] [--seed N] [--rate R]`: one run; exits with 0 when its ledger is clean."""
 
 import argparse
 import asyncio
@@ -13,16 +13,16 @@ from tests.chaos.run import Plan, run
 
 
 def main() -> int:
-    """Run, print, judge."""
+    """Run, print the report, return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="tests.chaos", description="Break everything while conversions run, and count."
+        prog="tests.chaos", description="Inject faults while conversions run, and count what is lost."
     )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument(
-        "--seed", type=int, default=None, help="the same seed: the same sources, the same order of faults"
+        "--seed", type=int, default=None, help="the same seed gives the same sources and the same order of faults"
     )
-    parser.add_argument("--rate", type=float, default=5.0, help="new conversions each second")
-    parser.add_argument("--keep", action="store_true", help="keep logs and data also of a clean run")
+    parser.add_argument("--rate", type=float, default=5.0, help="new conversions per second")
+    parser.add_argument("--keep", action="store_true", help="keep logs and data of a clean run too")
     chosen = parser.parse_args()
     seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
     print(f"seed {seed}: python -m tests.chaos --seconds {chosen.seconds:g} --seed {seed}", flush=True)

@@ -1,6 +1,6 @@
-"""Seeds of the suite: each once found something, and may find it again if it comes back.
+"""Seeds that once found a bug and would find it again.
 
-A fault that is added or removed changes the order of all others behind every seed.
+Adding or removing a fault changes the order of all others for every seed.
 """
 
 import msgspec
@@ -21,5 +21,8 @@ SEEDS = (
     ),
     Seed(2, "a conversion in the quarantine lane waited for 45 s behind ordinary ones (recovery)"),
     Seed(12, "an engine whose worker was killed just after it had started it ran on for ever (engines left behind)"),
-    Seed(13, "a deadline that hit the database's driver while it held its lock was told as 500 (errors in the logs)"),
+    Seed(
+        13,
+        "a deadline that hit the database's driver while it held its lock was answered with 500 (errors in the logs)",
+    ),
 )

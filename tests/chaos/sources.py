@@ -1,6 +1,6 @@
-"""What clients send: small sources that each tell the engine how to behave, and how each of them has to end.
+"""Sources that tell the engine how to behave, and how each of them has to end.
 
-It knows no service. The same seed and number make the same source.
+The same seed and number make the same source.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ import msgspec
 from converto_core.conversion.record import Status
 
 ROUND = 400
-# Each round has one of each for sure. A poison takes five workers down, with a lease for each: it has to come early.
-SURE = {
+# Each round has one of each. A poison source crashes five workers, with a lease for each: it has to come early.
+FIXED = {
     2: "crash",
     4: "daemon",
     6: "flood",
@@ -37,7 +37,7 @@ WEIGHTS = {
     "hang": 6,
     "stubborn": 6,
 }
-CANCELLED = {"ok": 0.05, "slow": 0.3, "hang": 0.2}  # by this share of clients
+CANCELLED = {"ok": 0.05, "slow": 0.3, "hang": 0.2}  # by this share of the clients
 FAILS_WITH = {
     "crash": "engine_crashed",
     "greedy": "engine_limit_exceeded",
@@ -49,7 +49,7 @@ MARK = "chaos source"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to convert, and what its client does besides waiting."""
+    """One file to convert, and whether its client cancels or retries."""
 
     label: str
     kind: str
@@ -59,32 +59,32 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def filename(self) -> str:
-        """Its name, which also says its type."""
+        """The filename; its extension is the type."""
         return f"{self.label}.png" if self.kind == "picture" else f"{self.label}.txt"
 
     @property
     def target_format(self) -> str:
-        """What it is converted to."""
+        """The format to convert to."""
         return "webp" if self.kind == "picture" else "json"
 
     @property
     def fails_with(self) -> str | None:
-        """The error code that it has to end with; None when it has to complete."""
+        """The error code to end with; None when it has to complete."""
         return FAILS_WITH.get(self.kind)
 
     def is_result(self, output: bytes) -> bool:
-        """Whether these bytes are what this very source has to give."""
+        """Return whether these bytes are the expected output of this source."""
         if self.kind == "picture":
             return webp_size(output) == png_size(self.content)
         return output == result_of(self.content)
 
 
 def source(seed: int, number: int) -> Source:
-    """Source number `number` of a run."""
+    """Return source number `number` of a run."""
     chance = random.Random(f"{seed}-{number}")
     label = f"chaos-{seed}-{number:05d}"
     kind = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-    kind = SURE.get(number % ROUND, kind)
+    kind = FIXED.get(number % ROUND, kind)
     if kind == "picture":
         return Source(label=label, kind=kind, content=_png(16 + number % 97, 16 + number % 89))
     takes_ms = chance.randint(2000, 4000) if kind == "slow" else chance.randint(0, 150)
@@ -99,23 +99,23 @@ def source(seed: int, number: int) -> Source:
 
 
 def kind_of(content: bytes) -> str:
-    """The kind that a source's text names."""
+    """Return the kind named in a source's text."""
     return content.decode().partition("kind=")[2].partition("\n")[0]
 
 
 def result_of(content: bytes) -> bytes:
-    """What the chaos engine makes of a text: it names the bytes it was made from."""
+    """Return what the chaos engine makes of a text: it contains the hash of its source."""
     return json.dumps({"sha256": hashlib.sha256(content).hexdigest(), "text": content.decode()}).encode()
 
 
 def png_size(png: bytes) -> tuple[int, int]:
-    """Width and height in pixels."""
+    """Return width and height in pixels."""
     width, height = unpack_from(">II", png, 16)
     return width, height
 
 
 def webp_size(webp: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels of an extended WebP, which is what libvips writes; None for anything else."""
+    """Return width and height in pixels of an extended WebP, as libvips writes it; None for anything else."""
     if webp[:4] != b"RIFF" or webp[8:16] != b"WEBPVP8X":
         return None
     width, height = (int.from_bytes(webp[start : start + 3], "little") + 1 for start in (24, 27))
@@ -123,7 +123,7 @@ def webp_size(webp: bytes) -> tuple[int, int] | None:
 
 
 def right_endings(source: Source) -> set[tuple[Status, str | None]]:
-    """Every status, with its error code, that is right for this source."""
+    """Return every correct final status of this source, with its error code."""
     ending = (Status.COMPLETED, None) if source.fails_with is None else (Status.FAILED, source.fails_with)
     return {ending, (Status.CANCELLED, None)} if source.is_cancelled else {ending}
 

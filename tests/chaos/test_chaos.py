@@ -1,4 +1,4 @@
-"""A minute of chaos with a seed that once found something: nothing lost, stuck, doubled or wrongly failed.
+"""A minute of faults with a seed that once found a bug: nothing lost, stuck, doubled or wrongly failed.
 
 Proves promises 1 to 4 of the design on real servers: C8 and C11. `CONVERTO_CHAOS_SEEDS=all` runs every known seed.
 """
@@ -14,23 +14,23 @@ from tests.chaos.seeds import SEEDS, Seed
 from tests.conftest import skip_or_fail
 
 SECONDS, PER_SECOND = 60.0, 3.0
-LEAST_ACCEPTED, LEAST_FAULTS = 60, 12  # fewer of them would prove little
+LEAST_ACCEPTED, LEAST_FAULTS = 60, 12  # fewer would prove little
 
 chosen = SEEDS if os.environ.get("CONVERTO_CHAOS_SEEDS") == "all" else SEEDS[:1]
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", chosen, ids=lambda seed: str(seed.number))
-async def test_chaos_when_everything_breaks_for_a_minute_then_the_ledger_is_clean(seed: Seed) -> None:
+async def test_ledger_is_clean_after_a_minute_of_faults(seed: Seed) -> None:
     lines: list[str] = []
     try:
         outcome = await run(Plan(seconds=SECONDS, seed=seed.number, per_second=PER_SECOND), lines.append)
     except ProgramMissing as missing:
         skip_or_fail(str(missing))
-    told = "\n".join([*lines, report(outcome)])
-    print(told)
+    text = "\n".join([*lines, report(outcome)])
+    print(text)
 
-    assert outcome.ledger.is_clean, told
-    assert outcome.ledger.accepted >= LEAST_ACCEPTED, told
-    assert outcome.faults >= LEAST_FAULTS, told
-    assert outcome.ledger.executions_each <= 1.25, told
+    assert outcome.ledger.is_clean, text
+    assert outcome.ledger.accepted >= LEAST_ACCEPTED, text
+    assert outcome.faults >= LEAST_FAULTS, text
+    assert outcome.ledger.executions_each <= 1.25, text

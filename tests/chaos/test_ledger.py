@@ -1,4 +1,4 @@
-"""The account itself: each word of the ledger means what it says, and each can be caught. No network, milliseconds."""
+"""The ledger itself: each kind of failure is detected. No network, milliseconds."""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +7,13 @@ import msgspec
 import pytest
 
 from converto_core.conversion.record import Conversion, Output, Status
-from tests.chaos.conductor import Blow
-from tests.chaos.report.complaints import complaints
 from tests.chaos.report.figures import Probe, recoveries, seconds_to_success, spread
 from tests.chaos.report.journal import Entry
 from tests.chaos.report.ledger import Account, Findings, Ledger, ledger_of
-from tests.chaos.site import Outage
+from tests.chaos.report.unexpected_errors import unexpected_errors
+from tests.chaos.service import Interruption
 from tests.chaos.sources import Source, result_of, source
+from tests.chaos.system import Outage
 
 OK = Source(label="one", kind="ok", content=b"chaos source\nkind=ok\n")
 CRASH = Source(label="two", kind="crash", content=b"chaos source\nkind=crash\n")
@@ -40,7 +40,7 @@ def counted(accounts: list[Account], records: list[Conversion], **fields: Any) -
     return ledger_of(accounts, msgspec.structs.replace(findings, **fields))
 
 
-def test_ledger_when_all_went_well_then_clean() -> None:
+def test_flawless_run_is_clean() -> None:
     failed = record_of(CRASH, id="c2", status=Status.FAILED, error_code="engine_crashed", outputs=())
     ledger = counted([account_of(), account_of(CRASH, conversion_id="c2")], [record_of(), failed])
 
@@ -48,42 +48,42 @@ def test_ledger_when_all_went_well_then_clean() -> None:
     assert (ledger.attempted, ledger.accepted, ledger.completed, ledger.failed_as_expected) == (2, 2, 1, 1)
 
 
-def test_ledger_when_an_accepted_one_has_no_record_then_lost() -> None:
+def test_accepted_request_without_a_record_is_lost() -> None:
     assert counted([account_of()], []).lost == ("one",)
 
 
 @pytest.mark.parametrize("status", [Status.AWAITING_UPLOAD, Status.PENDING, Status.PROCESSING])
-def test_ledger_when_one_has_not_ended_then_stuck(status: Status) -> None:
+def test_conversion_that_has_not_ended_is_stuck(status: Status) -> None:
     ledger = counted([account_of()], [record_of(status=status, outputs=())])
 
     assert len(ledger.stuck) == 1
     assert ledger.wrongly_failed == ()
 
 
-def test_ledger_when_a_client_could_never_get_through_then_stuck() -> None:
+def test_client_that_was_never_accepted_is_stuck() -> None:
     ledger = counted([account_of(conversion_id=None)], [])
 
     assert (ledger.accepted, len(ledger.stuck), ledger.is_clean) == (0, 1, False)
 
 
-def test_ledger_when_one_request_has_two_records_then_doubled() -> None:
+def test_request_with_two_records_is_doubled() -> None:
     other = record_of(id="c9", status=Status.AWAITING_UPLOAD, outputs=())
 
     assert counted([account_of()], [record_of(), other]).doubled == ("one has 2 records",)
 
 
-def test_ledger_when_two_tokens_were_said_to_be_completed_then_doubled() -> None:
+def test_completion_under_two_tokens_is_doubled() -> None:
     ledger = counted([account_of()], [record_of()], completions={"c1": frozenset({1, 2})})
 
     assert ledger.doubled == ("one completed under tokens [1, 2]",)
 
 
-def test_ledger_when_outputs_are_of_a_fenced_run_then_doubled() -> None:
+def test_outputs_of_a_fenced_run_are_doubled() -> None:
     assert "tokens [1]" in counted([account_of()], [record_of(token=2)]).doubled[0]
 
 
 @pytest.mark.parametrize("output", [None, b"", result_of(b"chaos source\nof somebody else")])
-def test_ledger_when_the_output_is_not_that_of_its_source_then_doubled(output: bytes | None) -> None:
+def test_output_of_another_source_is_doubled(output: bytes | None) -> None:
     ledger = counted([account_of()], [record_of()], outputs={"c1": [output]})
 
     assert ledger.doubled == ("one has an output that is not what its source gives",)
@@ -99,14 +99,14 @@ def test_ledger_when_the_output_is_not_that_of_its_source_then_doubled(output: b
         (CRASH, {"status": Status.COMPLETED}),
     ],
 )
-def test_ledger_when_one_ended_otherwise_than_its_source_demands_then_wrong(given: Source, ending: Any) -> None:
+def test_ending_that_the_source_does_not_allow_is_wrong(given: Source, ending: Any) -> None:
     ledger = counted([account_of(given)], [record_of(given, outputs=(), **ending)])
 
     assert len(ledger.wrongly_failed) == 1
     assert not ledger.is_clean
 
 
-def test_ledger_when_a_client_cancelled_then_both_endings_are_right() -> None:
+def test_cancelled_conversion_may_complete_or_be_cancelled() -> None:
     given = msgspec.structs.replace(OK, is_cancelled=True)
     cancelled = record_of(status=Status.CANCELLED, outputs=())
 
@@ -114,7 +114,7 @@ def test_ledger_when_a_client_cancelled_then_both_endings_are_right() -> None:
     assert counted([account_of(given)], [record_of()]).is_clean
 
 
-def test_executions_when_counted_then_only_of_those_that_need_one_each() -> None:
+def test_executions_count_only_conversions_that_need_one() -> None:
     journal = [Entry(1.0, 1, "started", f"{run}", "") for run in ("c1-1", "c1-2", "c2-1", "c2-2", "c2-3")]
     failed = record_of(CRASH, id="c2", status=Status.FAILED, error_code="engine_crashed", outputs=())
     accounts = [account_of(), account_of(CRASH, conversion_id="c2")]
@@ -123,29 +123,29 @@ def test_executions_when_counted_then_only_of_those_that_need_one_each() -> None
     assert (ledger.executions, ledger.executed, ledger.executions_each) == (2, 1, 2.0)
 
 
-def test_recovery_when_a_worker_is_hit_then_time_until_what_it_held_is_claimed_again() -> None:
+def test_recovery_lasts_until_the_next_claim() -> None:
     journal = [
         Entry(1.0, 7, "claimed", "c1-1", ""),
         Entry(2.0, 7, "claimed", "c2-1", ""),
-        Entry(2.5, 7, "settled", "c2-1", ""),
+        Entry(2.5, 7, "ended", "c2-1", ""),
         Entry(3.0, 8, "claimed", "c3-1", ""),
         Entry(9.0, 9, "claimed", "c1-2", ""),
         Entry(9.5, 9, "claimed", "c2-2", ""),
-        Entry(10.0, 9, "died", "c1-2", "uploading"),
+        Entry(10.0, 9, "crashed", "c1-2", "uploading"),
         Entry(17.0, 8, "claimed", "c1-3", ""),
     ]
 
-    assert recoveries(journal, [Blow(3.5, 7)]) == [5.5, 7.0]
+    assert recoveries(journal, [Interruption(3.5, 7)]) == [5.5, 7.0]
 
 
-def test_recovery_when_a_dependency_was_away_meanwhile_then_it_counts_from_its_return() -> None:
+def test_recovery_counts_from_the_end_of_an_outage() -> None:
     journal = [Entry(1.0, 7, "claimed", "c1-1", ""), Entry(20.0, 9, "claimed", "c1-2", "")]
     outages = [Outage("broker", "refused", 4.0, 9.0), Outage("database", "refused", 8.0, 10.0)]
 
-    assert recoveries(journal, [Blow(5.0, 7)], outages) == [10.0]
+    assert recoveries(journal, [Interruption(5.0, 7)], outages) == [10.0]
 
 
-def test_success_when_a_dependency_heals_then_the_first_answer_through_it_counts() -> None:
+def test_first_success_after_an_outage_counts() -> None:
     outage = Outage("broker", "refused", 1.0, 5.0)
     well = frozenset({"broker"})
     probes = [
@@ -161,23 +161,23 @@ def test_success_when_a_dependency_heals_then_the_first_answer_through_it_counts
     assert [fault for _, fault in seconds_to_success([outage, next_one], probes)["broker"]] == ["kill -9"]
 
 
-def test_spread_when_asked_then_by_nearest_rank() -> None:
+def test_spread_uses_the_nearest_rank() -> None:
     values = [float(number) for number in range(1, 101)]
 
     assert msgspec.structs.astuple(spread(values)) == (100, 50.0, 99.0, 100.0)
     assert spread([]).count == 0
 
 
-def test_complaints_when_logs_are_read_then_only_what_nobody_foresaw_is_counted(tmp_path: Path) -> None:
+def test_only_unexpected_errors_are_counted(tmp_path: Path) -> None:
     (tmp_path / "api-1.log").write_text(
         '{"event":"slot.broker_away","level":"warning"}\n{"event":"job.broken","exception":"Traceback"}\n'
         'Traceback (most recent call last):\n{"event":"half of a li'
     )
 
-    assert complaints(tmp_path) == {"job.broken": 1, "traceback": 1}
+    assert unexpected_errors(tmp_path) == {"job.broken": 1, "traceback": 1}
 
 
-def test_source_when_made_twice_then_the_same_and_one_poison_comes_early() -> None:
+def test_sources_are_repeatable_with_one_early_poison() -> None:
     kinds = [source(7, number).kind for number in range(300)]
 
     assert [source(7, number) for number in range(50)] == [source(7, number) for number in range(50)]

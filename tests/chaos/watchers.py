@@ -1,4 +1,4 @@
-"""What looks at a run from outside while it goes on: a prober that asks the file services, an ear for facts."""
+"""Observers of a run: a prober that queries the file services, and a listener for events."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ DATABASE = "database"
 
 
 class Prober:
-    """Asks each file service for its health and for a list, several times a second, whether or not it has answered."""
+    """Requests health and a list from each file service several times a second, without waiting for earlier answers."""
 
     def __init__(self, urls: Sequence[str], api_key: str) -> None:
         self._urls = urls
@@ -28,7 +28,7 @@ class Prober:
         self.answers: list[Probe] = []
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Probe until cancelled."""
         async with self._http, asyncio.TaskGroup() as asking:
             while True:
                 for url in self._urls:
@@ -45,13 +45,13 @@ class Prober:
         self.health.append(Probe(url, started, time.monotonic() - started, answer.status_code, healthy))
 
     async def _ask_list(self, url: str) -> None:
-        """A question that needs the database."""
+        """Time a request that needs the database."""
         started, answer = time.monotonic(), await self._get(f"{url}/api/v1/conversions?limit=1")
         took_s = time.monotonic() - started
         if answer is not None:
             self.answers.append(Probe(url, started, took_s, answer.status_code))
         elif took_s > TIMEOUT_S / 2:
-            self.answers.append(Probe(url, started, took_s, 0))  # a connection that was refused is no answer time
+            self.answers.append(Probe(url, started, took_s, 0))  # a refused connection has no answer time
 
     async def _get(self, url: str) -> httpx2.Response | None:
         try:
@@ -60,20 +60,20 @@ class Prober:
             return None
 
 
-class Ear:
-    """Hears which conversions are said to be completed, and under which tokens."""
+class EventListener:
+    """Collects which conversions were announced as completed, and under which tokens."""
 
     def __init__(self, settings: Settings) -> None:
         self._bus = RabbitEventBus.connect(settings)
         self._completions: dict[str, set[int]] = defaultdict(set)
 
     async def run(self) -> None:
-        """Until cancelled; facts that are sent while the broker is away are not heard."""
+        """Listen until cancelled; events published while the broker is away are missed."""
         try:
-            async with self._bus.subscribe() as facts:
-                async for fact in facts:
-                    if fact.status is Status.COMPLETED:
-                        self._completions[fact.id].add(fact.token)
+            async with self._bus.subscribe() as events:
+                async for event in events:
+                    if event.status is Status.COMPLETED:
+                        self._completions[event.id].add(event.token)
         finally:
             await self._bus.close()
 

@@ -1,4 +1,4 @@
-"""Both twins of each port: the one in memory and the one on a real server, for one and the same suite."""
+"""Both implementations of each port, in memory and on a real server, for the same suite."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import MIB, Settings
 from tests.servers import Servers
 
-TWINS = ("memory", "real")
+IMPLEMENTATIONS = ("memory", "real")
 DRIVERS = (
     "pymongo",
     pytest.param("motor", marks=pytest.mark.skipif(find_spec("motor") is None, reason="Motor is not installed")),
@@ -31,7 +31,7 @@ DRIVERS = (
 
 @pytest.fixture(scope="session")
 def server_settings(servers: Servers) -> Callable[..., Settings]:
-    """Settings for the real servers, with a database of their own, and with what a test changes."""
+    """Builds settings for the real servers with a new database; keywords override fields."""
 
     def make(**changes: Any) -> Settings:
         start: dict[str, Any] = {
@@ -51,7 +51,7 @@ def server_settings(servers: Servers) -> Callable[..., Settings]:
 
 @pytest.fixture(params=("memory", *DRIVERS))
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStores | MongoStores]:
-    """The stores of one database, empty."""
+    """The stores of an empty database."""
     if request.param == "memory":
         yield MemoryStores()
         return
@@ -62,7 +62,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[MemoryStores |
     await real.close()
 
 
-@pytest.fixture(params=TWINS)
+@pytest.fixture(params=IMPLEMENTATIONS)
 def objects(request: pytest.FixtureRequest) -> ObjectStore:
     """An object store with its bucket."""
     if request.param == "memory":
@@ -73,14 +73,14 @@ def objects(request: pytest.FixtureRequest) -> ObjectStore:
 
 @pytest.fixture(scope="session")
 async def s3(server_settings: Callable[..., Settings]) -> AsyncIterator[S3ObjectStore]:
-    """The store on the real server; one for all tests, because making its clients takes a second."""
+    """The object store on the real server, shared by all tests because creating its clients takes a second."""
     store = S3ObjectStore.connect(server_settings())
     await store.ensure_bucket()
     yield store
     await store.close()
 
 
-@pytest.fixture(params=TWINS)
+@pytest.fixture(params=IMPLEMENTATIONS)
 def bus(request: pytest.FixtureRequest) -> EventBus:
     """An event bus whose queues are empty."""
     if request.param == "memory":
@@ -91,7 +91,7 @@ def bus(request: pytest.FixtureRequest) -> EventBus:
 
 @pytest.fixture
 async def rabbit(server_settings: Callable[..., Settings]) -> AsyncIterator[RabbitEventBus]:
-    """The bus on the real broker, its queues empty."""
+    """The bus on the real broker with empty queues."""
     settings = server_settings()
     await purge(settings)
     bus = RabbitEventBus.connect(settings)
@@ -101,8 +101,15 @@ async def rabbit(server_settings: Callable[..., Settings]) -> AsyncIterator[Rabb
     await purge(settings)
 
 
+@pytest.fixture
+async def admin(server_settings: Callable[..., Settings]) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    """A direct channel to the broker, for what an operator or a stranger does."""
+    async with await aio_pika.connect(server_settings().rabbitmq_url.get_secret_value()) as connection:
+        yield await connection.channel()
+
+
 async def purge(settings: Settings) -> None:
-    """Empty all queues: what an operator can do at any time, and what keeps tests apart."""
+    """Empty all queues, which an operator may do at any time and which isolates the tests."""
     names = [DEAD_LETTER_QUEUE, *(queue_name(family, lane) for family in Family for lane in Lane)]
     async with asyncio.timeout(30), await aio_pika.connect(settings.rabbitmq_url.get_secret_value()) as connection:
         for name in names:

@@ -1,4 +1,4 @@
-"""Records, events and presigned requests as the contract suites use them."""
+"""Sample records, messages and events, and a client for presigned requests."""
 
 from typing import Any
 
@@ -11,8 +11,10 @@ from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_core.ports.objects import ObjectStore, PresignedRequest
 from converto_infra.memory.objects import Answer
-from converto_infra.memory.stores import MemoryObjectStore
+from converto_infra.memory.stores import MemoryObjectStore, MemoryStores
+from converto_infra.mongo.stores import MongoStores
 
+Stores = MemoryStores | MongoStores
 NOW_MS = 1_760_000_000_000
 PLAN = (Step("libreoffice", "pptx", "pdf"), Step("pdfium", "pdf", "png"))
 OUTPUT = Output(
@@ -26,7 +28,7 @@ OUTPUT = Output(
 
 
 def a_conversion(**fields: Any) -> Conversion:
-    """A conversion that waits for its upload."""
+    """A conversion in status `awaiting_upload`."""
     start: dict[str, Any] = {
         "id": new_id(),
         "owner": "ann",
@@ -41,7 +43,7 @@ def a_conversion(**fields: Any) -> Conversion:
 
 
 def a_pending_conversion(**fields: Any) -> Conversion:
-    """A conversion whose wake-up is due."""
+    """A pending conversion whose message is due."""
     start: dict[str, Any] = {
         "status": Status.PENDING,
         "source_format": "pptx",
@@ -53,13 +55,13 @@ def a_pending_conversion(**fields: Any) -> Conversion:
 
 
 def a_running_conversion(**fields: Any) -> Conversion:
-    """A conversion that a worker holds with token 1."""
+    """A conversion that a worker is processing with token 1."""
     start: dict[str, Any] = {"status": Status.PROCESSING, "token": 1, "beat": 1, "attempt": 1, "worker": "w1"}
     return a_pending_conversion(**{**start, "publish_due": None, **fields})
 
 
 def a_file(**fields: Any) -> File:
-    """A file that waits for its upload."""
+    """A file in status `awaiting_upload`."""
     start: dict[str, Any] = {
         "id": new_id(),
         "owner": "ann",
@@ -76,12 +78,12 @@ def a_file(**fields: Any) -> File:
 def a_message(
     conversion_id: str, *, family: Family = Family.OFFICE, lane: Lane = Lane.NORMAL, token: int = 0
 ) -> ConversionCreated:
-    """The event that work is there."""
+    """The message for a pending conversion."""
     return ConversionCreated(id=conversion_id, token=token, family=family, lane=lane, trace="00-abc-def-01")
 
 
 def an_event(conversion_id: str, *, percent: float = 0.0) -> ConversionEvent:
-    """The event that a conversion goes on."""
+    """The event of a conversion in progress."""
     return ConversionEvent(
         id=conversion_id,
         owner="ann",
@@ -101,7 +103,7 @@ async def send(
     *,
     headers: dict[str, str] | None = None,
 ) -> Answer:
-    """Do what a client does with a presigned request: hand it to the server that its URL names."""
+    """Send a presigned request as a client does, to the server in its URL."""
     if isinstance(store, MemoryObjectStore):
         return await store.send(request, body, headers=headers)
     async with httpx2.AsyncClient(timeout=10) as client:

@@ -1,4 +1,4 @@
-"""What only a real broker can do to the bus: vanish, forget a queue, deliver rubbish."""
+"""What only a real broker does to the bus: disappear, lose a queue, deliver garbage."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -31,22 +31,15 @@ async def proxy(server_settings: Callable[..., Settings]) -> AsyncIterator[Proxy
 
 @pytest.fixture
 async def bus(server_settings: Callable[..., Settings], proxy: Proxy) -> AsyncIterator[RabbitEventBus]:
-    """A bus behind the proxy, impatient, and without a breaker that would answer in the broker's place."""
+    """A bus behind the proxy with a short timeout, and without a breaker that would answer in place of the broker."""
     url = URL(server_settings().rabbitmq_url.get_secret_value()).with_host("127.0.0.1").with_port(proxy.port)
     bus = RabbitEventBus.connect(server_settings(rabbitmq_url=str(url), rabbitmq_timeout_s=1.0, breaker_failures=1000))
     yield bus
     await bus.close()
 
 
-@pytest.fixture
-async def admin(server_settings: Callable[..., Settings]) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
-    """A channel past the proxy, for what an operator or a stranger does."""
-    async with await aio_pika.connect(server_settings().rabbitmq_url.get_secret_value()) as connection:
-        yield await connection.channel()
-
-
 async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> None:
-    """What the outbox does."""
+    """Publish again until confirmed, like the outbox."""
     async with asyncio.timeout(SOON_S):
         while True:
             try:
@@ -57,16 +50,14 @@ async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> No
                 return
 
 
-async def test_publish_when_the_broker_is_slow_to_declare_all_queues_then_it_gets_through_in_the_end(
-    bus: RabbitEventBus, proxy: Proxy
-) -> None:
-    """C8: connecting takes longer than one caller waits, so it must not begin anew with each of them."""
+async def test_publish_succeeds_though_the_broker_declares_queues_slowly(bus: RabbitEventBus, proxy: Proxy) -> None:
+    """C8: connecting takes longer than one caller waits, so callers must share one attempt."""
     proxy.slow(latency_s=0.03)  # two ways for each of some sixty calls: about four times the deadline of a caller
 
     await publish_until_confirmed(bus, "one")
 
 
-async def test_slot_when_connections_are_cut_while_it_waits_then_goes_on(bus: RabbitEventBus, proxy: Proxy) -> None:
+async def test_waiting_slot_survives_cut_connections(bus: RabbitEventBus, proxy: Proxy) -> None:
     """C8: automatic reconnection of the worker."""
     async with bus.open_slot([Family.OFFICE]) as slot:
         for number in range(3):
@@ -75,12 +66,12 @@ async def test_slot_when_connections_are_cut_while_it_waits_then_goes_on(bus: Ra
             proxy.cut()
             await publish_until_confirmed(bus, str(number))
 
-            wakeup = await asyncio.wait_for(waiting, SOON_S)
-            await wakeup.accept()
-            assert wakeup.event.id == str(number)
+            delivery = await asyncio.wait_for(waiting, SOON_S)
+            await delivery.accept()
+            assert delivery.event.id == str(number)
 
 
-async def test_slot_when_the_broker_refuses_for_a_while_then_goes_on(bus: RabbitEventBus, proxy: Proxy) -> None:
+async def test_slot_survives_refused_connections(bus: RabbitEventBus, proxy: Proxy) -> None:
     async with bus.open_slot([Family.OFFICE]) as slot:
         waiting = asyncio.create_task(slot.next())
         await asyncio.wait({waiting}, timeout=0.3)
@@ -90,16 +81,14 @@ async def test_slot_when_the_broker_refuses_for_a_while_then_goes_on(bus: Rabbit
         await proxy.start()
         await publish_until_confirmed(bus, "one")
 
-        wakeup = await asyncio.wait_for(waiting, SOON_S)
+        delivery = await asyncio.wait_for(waiting, SOON_S)
 
-        await wakeup.accept()
-        assert wakeup.event.id == "one"
+        await delivery.accept()
+        assert delivery.event.id == "one"
 
 
-async def test_publish_when_the_network_is_a_black_hole_then_fails_in_time_and_mends(
-    bus: RabbitEventBus, proxy: Proxy
-) -> None:
-    """C8: no call waits without end, and none needs a restart afterwards."""
+async def test_publish_into_a_silent_network_fails_in_time(bus: RabbitEventBus, proxy: Proxy) -> None:
+    """C8: no call waits forever, and recovery needs no restart."""
     await bus.ping()
     proxy.silence()
 
@@ -112,14 +101,12 @@ async def test_publish_when_the_network_is_a_black_hole_then_fails_in_time_and_m
     await publish_until_confirmed(bus, "two")
 
 
-async def test_wakeup_when_the_channel_died_before_it_was_accepted_then_delivered_again(
-    bus: RabbitEventBus, proxy: Proxy
-) -> None:
+async def test_message_is_redelivered_when_the_channel_dies_before_accept(bus: RabbitEventBus, proxy: Proxy) -> None:
     await bus.publish(a_message("one"))
     async with bus.open_slot([Family.OFFICE]) as slot:
-        wakeup = await asyncio.wait_for(slot.next(), SOON_S)
+        delivery = await asyncio.wait_for(slot.next(), SOON_S)
         proxy.cut()
-        await wakeup.accept()
+        await delivery.accept()
 
         again = await asyncio.wait_for(slot.next(), SOON_S)
 
@@ -127,7 +114,7 @@ async def test_wakeup_when_the_channel_died_before_it_was_accepted_then_delivere
         assert again.event.id == "one"
 
 
-async def test_publish_when_no_queue_takes_it_then_unavailable_and_the_queue_comes_back(
+async def test_unroutable_publish_fails_and_recreates_the_queue(
     bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel
 ) -> None:
     """C4: an unroutable event is noticed."""
@@ -140,7 +127,7 @@ async def test_publish_when_no_queue_takes_it_then_unavailable_and_the_queue_com
     await bus.publish(a_message("two"))
 
 
-async def test_backlog_when_the_queue_is_gone_then_unavailable_and_the_next_publish_makes_it_anew(
+async def test_backlog_of_a_missing_queue_is_unavailable(
     bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel
 ) -> None:
     await bus.ping()
@@ -153,25 +140,23 @@ async def test_backlog_when_the_queue_is_gone_then_unavailable_and_the_next_publ
     assert await bus.backlog(Family.OFFICE, Lane.NORMAL) in (0, 1)
 
 
-async def test_slot_when_a_queue_is_deleted_while_it_waits_then_goes_on(
-    bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel
-) -> None:
+async def test_waiting_slot_survives_a_deleted_queue(bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel) -> None:
     async with bus.open_slot([Family.OFFICE]) as slot:
         waiting = asyncio.create_task(slot.next())
         await asyncio.wait({waiting}, timeout=0.3)
         await admin.queue_delete(queue_name(Family.OFFICE, Lane.NORMAL))
         await publish_until_confirmed(bus, "one")
 
-        wakeup = await asyncio.wait_for(waiting, SOON_S)
+        delivery = await asyncio.wait_for(waiting, SOON_S)
 
-        await wakeup.accept()
-        assert wakeup.event.id == "one"
+        await delivery.accept()
+        assert delivery.event.id == "one"
 
 
 @pytest.mark.parametrize(
     "body", [b"not json", b'{"type":"conversion_created","v":99}', b"x" * 1_000_000], ids=["text", "version", "huge"]
 )
-async def test_message_when_unreadable_then_parked_and_the_next_one_is_served(
+async def test_unreadable_message_becomes_a_dead_letter(
     bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, body: bytes
 ) -> None:
     await bus.ping()
@@ -180,20 +165,18 @@ async def test_message_when_unreadable_then_parked_and_the_next_one_is_served(
     await bus.publish(a_message("one"))
 
     async with bus.open_slot([Family.OFFICE]) as slot:
-        wakeup = await asyncio.wait_for(slot.next(), SOON_S)
-        await wakeup.accept()
+        delivery = await asyncio.wait_for(slot.next(), SOON_S)
+        await delivery.accept()
 
-    assert wakeup.event.id == "one"
-    parked = await admin.get_queue(DEAD_LETTER_QUEUE)
-    async with asyncio.timeout(SOON_S), parked.iterator() as messages:
+    assert delivery.event.id == "one"
+    dead_letters = await admin.get_queue(DEAD_LETTER_QUEUE)
+    async with asyncio.timeout(SOON_S), dead_letters.iterator() as messages:
         message = await anext(messages)
         await message.ack()
     assert message.body == body
 
 
-async def test_wakeup_when_published_then_persistent_and_small(
-    bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel
-) -> None:
+async def test_message_is_persistent_and_small(bus: RabbitEventBus, admin: aio_pika.abc.AbstractChannel) -> None:
     """C4: it survives a restart of the broker."""
     await bus.publish(a_message("one"))
 
@@ -207,31 +190,31 @@ async def test_wakeup_when_published_then_persistent_and_small(
     assert len(message.body) < 1024
 
 
-async def test_facts_when_the_connection_is_cut_then_flow_again(bus: RabbitEventBus, proxy: Proxy) -> None:
-    async with bus.subscribe() as facts:
+async def test_events_flow_again_after_a_cut_connection(bus: RabbitEventBus, proxy: Proxy) -> None:
+    async with bus.subscribe() as events:
         await bus.publish_event(an_event("one"))
-        assert (await asyncio.wait_for(anext(facts), SOON_S)).id == "one"
+        assert (await asyncio.wait_for(anext(events), SOON_S)).id == "one"
         proxy.cut()
 
-        async def announce_for_ever() -> None:
+        async def publish_forever() -> None:
             while True:
                 await bus.publish_event(an_event("two"))
                 await asyncio.sleep(0.1)
 
-        announcing = asyncio.create_task(announce_for_ever())
-        assert (await asyncio.wait_for(anext(facts), SOON_S)).id == "two"
-        announcing.cancel()
+        publishing = asyncio.create_task(publish_forever())
+        assert (await asyncio.wait_for(anext(events), SOON_S)).id == "two"
+        publishing.cancel()
 
 
-async def test_two_buses_when_one_announces_then_the_other_hears_and_works(
+async def test_messages_and_events_reach_another_bus(
     rabbit: RabbitEventBus, server_settings: Callable[..., Settings]
 ) -> None:
     """The file service and the worker are two processes with a bus each."""
     other = RabbitEventBus.connect(server_settings())
-    async with other.subscribe() as facts, other.open_slot([Family.OFFICE]) as slot:
+    async with other.subscribe() as events, other.open_slot([Family.OFFICE]) as slot:
         await rabbit.publish(a_message("one"))
         await rabbit.publish_event(an_event("one"))
 
         assert (await asyncio.wait_for(slot.next(), SOON_S)).event.id == "one"
-        assert (await asyncio.wait_for(anext(facts), SOON_S)).id == "one"
+        assert (await asyncio.wait_for(anext(events), SOON_S)).id == "one"
     await other.close()

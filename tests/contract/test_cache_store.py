@@ -1,4 +1,4 @@
-"""What both twins of `CacheStore` promise (behaviour I8: at most one conversion makes a result at any time)."""
+"""The contract of `CacheStore` (behaviour I8: at most one conversion makes a result at any time)."""
 
 import asyncio
 from typing import Any
@@ -7,11 +7,7 @@ import msgspec
 
 from converto_core.conversion.cache_key import CacheEntry
 from converto_core.ids import new_id
-from converto_infra.memory.stores import MemoryStores
-from converto_infra.mongo.stores import MongoStores
-from tests.contract.samples import NOW_MS
-
-Stores = MemoryStores | MongoStores
+from tests.contract.samples import NOW_MS, Stores
 
 
 def an_entry(**fields: Any) -> CacheEntry:
@@ -25,7 +21,7 @@ def an_entry(**fields: Any) -> CacheEntry:
     return CacheEntry(**{**start, **fields})
 
 
-async def test_entry_when_led_then_found_whole_and_unknown_keys_are_none(stores: Stores) -> None:
+async def test_lead_stores_the_entry(stores: Stores) -> None:
     entry = an_entry()
 
     assert await stores.cache.lead(entry)
@@ -33,7 +29,7 @@ async def test_entry_when_led_then_found_whole_and_unknown_keys_are_none(stores:
     assert await stores.cache.get("never was") is None
 
 
-async def test_lead_when_twenty_want_it_at_once_then_one_gets_it(stores: Stores) -> None:
+async def test_only_one_of_twenty_concurrent_leads_succeeds(stores: Stores) -> None:
     wanted = [an_entry(id="the key") for _ in range(20)]
 
     got = await asyncio.gather(*(stores.cache.lead(entry) for entry in wanted))
@@ -42,7 +38,7 @@ async def test_lead_when_twenty_want_it_at_once_then_one_gets_it(stores: Stores)
     assert await stores.cache.get("the key") == wanted[got.index(True)]
 
 
-async def test_take_over_when_ten_want_it_at_once_then_one_gets_it(stores: Stores) -> None:
+async def test_only_one_of_ten_concurrent_takeovers_succeeds(stores: Stores) -> None:
     known = an_entry()
     await stores.cache.lead(known)
     wanted = [an_entry(id=known.id, created_at=NOW_MS + 1) for _ in range(10)]
@@ -53,7 +49,7 @@ async def test_take_over_when_ten_want_it_at_once_then_one_gets_it(stores: Store
     assert await stores.cache.get(known.id) == wanted[got.index(True)]
 
 
-async def test_take_over_when_the_entry_is_another_one_by_now_or_gone_then_refused(stores: Stores) -> None:
+async def test_takeover_of_a_changed_or_missing_entry_is_refused(stores: Stores) -> None:
     known = an_entry()
     mine = an_entry(id=known.id)
     assert not await stores.cache.take_over(known, mine)
@@ -66,7 +62,7 @@ async def test_take_over_when_the_entry_is_another_one_by_now_or_gone_then_refus
     assert await stores.cache.get(known.id) == known
 
 
-async def test_forget_when_old_then_gone_and_younger_ones_stay(stores: Stores) -> None:
+async def test_old_entries_are_deleted_and_young_ones_stay(stores: Stores) -> None:
     """I10."""
     old, young = an_entry(created_at=NOW_MS - 1), an_entry()
     for entry in (old, young):

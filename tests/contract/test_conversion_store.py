@@ -1,4 +1,4 @@
-"""What both twins of `ConversionStore` promise."""
+"""The contract of `ConversionStore`."""
 
 import asyncio
 from typing import Any
@@ -14,22 +14,19 @@ from converto_core.errors import DuplicateKey
 from converto_core.formats import Family
 from converto_core.ids import new_id
 from converto_core.ports.stores import ConversionFilter
-from converto_infra.memory.stores import MemoryStores
-from converto_infra.mongo.stores import MongoStores
 from tests.contract.samples import (
     NOW_MS,
     OUTPUT,
     PLAN,
+    Stores,
     a_conversion,
     a_pending_conversion,
     a_running_conversion,
 )
 
-Stores = MemoryStores | MongoStores
 
-
-async def test_record_when_stored_then_comes_back_whole(stores: Stores) -> None:
-    """I3: nothing of a record is lost or changed on the way, nested parts and big numbers included."""
+async def test_record_round_trips_unchanged(stores: Stores) -> None:
+    """I3: nothing of a record is lost or changed, including nested parts and large numbers."""
     whole = a_running_conversion(
         outputs=(OUTPUT,),
         errors=(Attempt(attempt=1, code="engine_crashed", message="Ups – nochmal", at=NOW_MS, worker="w"),),
@@ -44,7 +41,7 @@ async def test_record_when_stored_then_comes_back_whole(stores: Stores) -> None:
     assert await stores.conversions.get(whole.id) == whole
 
 
-async def test_insert_when_the_id_is_taken_then_duplicate_key_and_the_first_stays(stores: Stores) -> None:
+async def test_insert_with_a_taken_id_raises_duplicate_key(stores: Stores) -> None:
     first = a_conversion()
     await stores.conversions.insert(first)
 
@@ -54,7 +51,7 @@ async def test_insert_when_the_id_is_taken_then_duplicate_key_and_the_first_stay
     assert await stores.conversions.get(first.id) == first
 
 
-async def test_get_when_unknown_or_of_another_owner_then_none(stores: Stores) -> None:
+async def test_get_of_unknown_or_foreign_id_is_none(stores: Stores) -> None:
     """C12: another owner's id looks like an unknown one."""
     mine = a_conversion()
     await stores.conversions.insert(mine)
@@ -64,7 +61,7 @@ async def test_get_when_unknown_or_of_another_owner_then_none(stores: Stores) ->
     assert await stores.conversions.get(mine.id, owner="ann") == mine
 
 
-async def test_claim_when_fifty_workers_try_at_once_then_one_wins(stores: Stores) -> None:
+async def test_only_one_of_fifty_concurrent_claims_succeeds(stores: Stores) -> None:
     """I12: many workers in parallel, one execution."""
     waiting = a_pending_conversion()
     await stores.conversions.insert(waiting)
@@ -82,7 +79,7 @@ async def test_claim_when_fifty_workers_try_at_once_then_one_wins(stores: Stores
     assert await stores.conversions.get(waiting.id) == winners[0]
 
 
-async def test_change_when_the_status_is_not_expected_then_nothing_changes(stores: Stores) -> None:
+async def test_change_with_unexpected_status_changes_nothing(stores: Stores) -> None:
     done = a_running_conversion(status=Status.COMPLETED)
     await stores.conversions.insert(done)
 
@@ -92,7 +89,7 @@ async def test_change_when_the_status_is_not_expected_then_nothing_changes(store
     assert await stores.conversions.get(done.id) == done
 
 
-async def test_change_when_the_token_is_old_then_nothing_changes(stores: Stores) -> None:
+async def test_change_with_old_token_changes_nothing(stores: Stores) -> None:
     running = a_running_conversion(token=2)
     await stores.conversions.insert(running)
 
@@ -102,14 +99,14 @@ async def test_change_when_the_token_is_old_then_nothing_changes(stores: Stores)
     assert await stores.conversions.get(running.id) == running
 
 
-async def test_change_when_the_record_is_unknown_then_none_and_nothing_is_made(stores: Stores) -> None:
+async def test_change_of_an_unknown_record_creates_nothing(stores: Stores) -> None:
     unknown = new_id()
 
     assert await stores.conversions.apply(processing.claim(unknown, token=0, worker="w", now_ms=NOW_MS)) is None
     assert await stores.conversions.get(unknown) is None
 
 
-async def test_condition_when_it_asks_for_none_then_only_an_unset_field_fits(stores: Stores) -> None:
+async def test_none_condition_matches_only_an_unset_field(stores: Stores) -> None:
     unset, assigned = a_pending_conversion(worker=None), a_pending_conversion(worker="w1")
     await stores.conversions.insert(unset)
     await stores.conversions.insert(assigned)
@@ -121,7 +118,7 @@ async def test_condition_when_it_asks_for_none_then_only_an_unset_field_fits(sto
     assert await stores.conversions.apply(only_unset(assigned.id)) is None
 
 
-async def test_change_when_applied_then_sets_adds_and_raises_in_one_update(stores: Stores) -> None:
+async def test_one_update_assigns_increases_and_raises(stores: Stores) -> None:
     running = a_running_conversion(percent=40.0)
     await stores.conversions.insert(running)
     error = Attempt(attempt=1, code="engine_failed", message="no", at=NOW_MS)
@@ -144,7 +141,7 @@ async def test_change_when_applied_then_sets_adds_and_raises_in_one_update(store
     assert await stores.conversions.get(running.id) == after
 
 
-async def test_percent_when_beats_arrive_in_any_order_then_only_grows(stores: Stores) -> None:
+async def test_percent_never_decreases(stores: Stores) -> None:
     running = a_running_conversion()
     await stores.conversions.insert(running)
 
@@ -156,7 +153,7 @@ async def test_percent_when_beats_arrive_in_any_order_then_only_grows(stores: St
     assert (after.percent, after.beat) == (60.0, 4)
 
 
-async def test_find_when_filtered_then_newest_first_and_pages_join_without_gap(stores: Stores) -> None:
+async def test_find_filters_and_pages_newest_first(stores: Stores) -> None:
     """M3, C2: by client, by several statuses at once, page by page."""
     mine = [a_conversion(client_id="pi", status=Status.FAILED if n % 2 else Status.PENDING) for n in range(7)]
     others = [a_conversion(client_id="mac"), a_conversion(owner="bob", client_id="pi")]
@@ -173,7 +170,7 @@ async def test_find_when_filtered_then_newest_first_and_pages_join_without_gap(s
     assert seen == sorted((one.id for one in mine), reverse=True)
 
 
-async def test_find_when_by_file_and_target_then_only_those(stores: Stores) -> None:
+async def test_find_by_file_and_target_format(stores: Stores) -> None:
     """I3, I6: (file, target format) finds the conversions of that pair, the newest first."""
     file_id = new_id()
     pair = [a_conversion(file_id=file_id), a_conversion(file_id=file_id)]
@@ -185,8 +182,8 @@ async def test_find_when_by_file_and_target_then_only_those(stores: Stores) -> N
     assert [one.id for one in found] == [pair[1].id, pair[0].id]
 
 
-async def test_due_when_asked_then_pending_ones_up_to_now_longest_due_first(stores: Stores) -> None:
-    """C4: what the outbox has to send."""
+async def test_due_lists_overdue_pending_conversions_longest_first(stores: Stores) -> None:
+    """C4: the outbox reads what it has to publish."""
     late = a_pending_conversion(publish_due=NOW_MS - 10)
     later = a_pending_conversion(publish_due=NOW_MS)
     strangers = (
@@ -201,7 +198,7 @@ async def test_due_when_asked_then_pending_ones_up_to_now_longest_due_first(stor
     assert [one.id for one in await stores.conversions.due(now_ms=NOW_MS, limit=1)] == [late.id]
 
 
-async def test_woken_when_asked_then_pending_ones_of_the_queue_with_a_confirmed_wakeup(stores: Stores) -> None:
+async def test_published_lists_pending_conversions_with_a_confirmed_message(stores: Stores) -> None:
     lost = a_pending_conversion(published=1)
     for other in (
         lost,
@@ -220,7 +217,7 @@ async def test_woken_when_asked_then_pending_ones_of_the_queue_with_a_confirmed_
     assert len(of_all) == 3
 
 
-async def test_sweeps_when_asked_then_find_running_ones_and_abandoned_uploads(stores: Stores) -> None:
+async def test_processing_and_abandoned_uploads_are_found(stores: Stores) -> None:
     running, waiting = a_running_conversion(), a_conversion(created_at=NOW_MS - 2)
     older = a_conversion(created_at=NOW_MS - 3)
     for one in (running, waiting, older, a_conversion(created_at=NOW_MS)):
@@ -231,7 +228,7 @@ async def test_sweeps_when_asked_then_find_running_ones_and_abandoned_uploads(st
     assert [one.id for one in abandoned] == [older.id, waiting.id]
 
 
-async def test_delete_when_alive_or_not_mine_then_false_and_terminal_then_gone(stores: Stores) -> None:
+async def test_only_the_owner_deletes_a_terminal_conversion(stores: Stores) -> None:
     """M3: a user deletes an entry, but not one that is being worked on."""
     alive, ended = a_running_conversion(), a_conversion(status=Status.CANCELLED)
     await stores.conversions.insert(alive)
@@ -245,7 +242,7 @@ async def test_delete_when_alive_or_not_mine_then_false_and_terminal_then_gone(s
     assert await stores.conversions.get(alive.id) == alive
 
 
-async def test_count_when_by_status_then_leaves_out_the_empty_ones(stores: Stores) -> None:
+async def test_count_by_status_leaves_out_empty_statuses(stores: Stores) -> None:
     for one in (a_conversion(), a_conversion(), a_running_conversion(), a_conversion(owner="bob")):
         await stores.conversions.insert(one)
 
@@ -256,7 +253,7 @@ async def test_count_when_by_status_then_leaves_out_the_empty_ones(stores: Store
     assert (await stores.conversions.count_by_status())[Status.AWAITING_UPLOAD] == 3
 
 
-async def test_whole_life_when_each_change_is_applied_then_every_step_is_taken(stores: Stores) -> None:
+async def test_every_change_applies_in_a_whole_life(stores: Stores) -> None:
     """I4: from the upload over a lost worker, a retry and a cancelled run to a result that expires."""
     store = stores.conversions
     start = a_conversion()
@@ -295,7 +292,7 @@ async def test_whole_life_when_each_change_is_applied_then_every_step_is_taken(s
     assert (now.status, now.outputs) == (Status.EXPIRED, ())
 
 
-async def test_flag_when_changed_and_changed_back_then_conditions_see_it(stores: Stores) -> None:
+async def test_conditions_see_a_flag_set_and_cleared(stores: Stores) -> None:
     pending = a_pending_conversion()
     await stores.conversions.insert(pending)
 
@@ -316,7 +313,7 @@ async def test_flag_when_changed_and_changed_back_then_conditions_see_it(stores:
     assert await stores.conversions.apply(processing.claim(pending.id, token=0, worker="w", now_ms=NOW_MS)) is not None
 
 
-async def test_pending_when_as_many_as_asked_for_then_true_for_this_owner_only(stores: Stores) -> None:
+async def test_has_pending_counts_per_owner(stores: Stores) -> None:
     for one in (a_pending_conversion(), a_pending_conversion(), a_running_conversion(), a_conversion()):
         await stores.conversions.insert(one)
 
@@ -326,10 +323,10 @@ async def test_pending_when_as_many_as_asked_for_then_true_for_this_owner_only(s
     assert not await stores.conversions.has_pending("bob", at_least=1)
 
 
-async def test_waiting_for_when_asked_page_by_page_then_only_pending_ones_of_that_key_oldest_first(
+async def test_waiting_for_pages_waiters_of_a_key_oldest_first(
     stores: Stores,
 ) -> None:
-    """I8: whoever ends wakes those that wait for the same result."""
+    """I8: a leader that ends finds the waiters of its result."""
     waiting = [a_pending_conversion(waits_for="k") for _ in range(5)]
     others = [
         a_pending_conversion(),
@@ -346,7 +343,7 @@ async def test_waiting_for_when_asked_page_by_page_then_only_pending_ones_of_tha
     assert [*first, *rest] == waiting
 
 
-async def test_follow_and_wake_when_applied_then_each_condition_holds(stores: Stores) -> None:
+async def test_waiter_changes_check_their_conditions(stores: Stores) -> None:
     start = a_running_conversion()
     await stores.conversions.insert(start)
 
@@ -354,7 +351,7 @@ async def test_follow_and_wake_when_applied_then_each_condition_holds(stores: St
     assert follows is not None
     elsewhere = msgspec.structs.replace(follows, waits_for="another")
     refused = await stores.conversions.apply(transitions.end_wait(elsewhere, wait_ms=9, now_ms=NOW_MS))
-    woken = await stores.conversions.apply(transitions.end_wait(follows, wait_ms=9, now_ms=NOW_MS))
+    released = await stores.conversions.apply(transitions.end_wait(follows, wait_ms=9, now_ms=NOW_MS))
 
     assert refused is None
-    assert woken == msgspec.structs.replace(follows, lane=Lane.HIGH)
+    assert released == msgspec.structs.replace(follows, lane=Lane.HIGH)

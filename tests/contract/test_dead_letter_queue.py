@@ -1,7 +1,7 @@
-"""Dead letters on a real broker: what it notes on them, and that each becomes exactly one record (C4, C8)."""
+"""Dead letters on a real broker: their headers, and that each becomes exactly one record (C4, C8)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import aio_pika
 import msgspec
@@ -35,18 +35,11 @@ SOON_S = 20.0
 
 
 @pytest.fixture
-async def admin(server_settings: Callable[..., Settings]) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
-    """A channel for what an operator or a stranger does."""
-    async with await aio_pika.connect(server_settings().rabbitmq_url.get_secret_value()) as connection:
-        yield await connection.channel()
-
-
-@pytest.fixture
 def stores() -> MemoryStores:
     return MemoryStores()
 
 
-def parking(stores: MemoryStores, bus: EventBus) -> DeadLetterCollector:
+def collector(stores: MemoryStores, bus: EventBus) -> DeadLetterCollector:
     return DeadLetterCollector(stores.dead_letters, stores.conversions, bus, retention_s=3600, now_ms=now_ms)
 
 
@@ -57,8 +50,8 @@ async def publish(
     await (await admin.get_exchange(exchange, ensure=False)).publish(message, key)
 
 
-async def until_parked(admin: aio_pika.abc.AbstractChannel, count: int) -> None:
-    """Wait until the broker has moved this many messages: dead-lettering takes it a moment."""
+async def until_dead_letters(admin: aio_pika.abc.AbstractChannel, count: int) -> None:
+    """Wait until the queue holds this many dead letters: the broker moves them with a delay."""
     async with asyncio.timeout(SOON_S):
         while True:
             queue = await admin.declare_queue(DEAD_LETTER_QUEUE, passive=True)
@@ -68,7 +61,7 @@ async def until_parked(admin: aio_pika.abc.AbstractChannel, count: int) -> None:
 
 
 async def next_of(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
-    """The next message; one that was given back needs a moment until it can be had again."""
+    """The next message; a returned one takes a moment to become available again."""
     async with asyncio.timeout(SOON_S):
         while True:
             message = await queue.get(fail=False)
@@ -78,11 +71,11 @@ async def next_of(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractInc
 
 
 async def work_until(bus: RabbitEventBus, name: str) -> None:
-    """Be a worker until this wake-up comes; what is unreadable before it is set aside on the way."""
+    """Consume one message as a worker; unreadable ones before it become dead letters."""
     async with bus.open_slot([Family.OFFICE]) as slot:
-        wakeup = await asyncio.wait_for(slot.next(), SOON_S)
-        await wakeup.accept()
-        assert wakeup.event.id == name
+        delivery = await asyncio.wait_for(slot.next(), SOON_S)
+        await delivery.accept()
+        assert delivery.event.id == name
 
 
 async def records(stores: MemoryStores) -> list[DeadLetter]:
@@ -100,16 +93,16 @@ async def records(stores: MemoryStores) -> list[DeadLetter]:
     ],
     ids=["text", "newer version", "a megabyte", "nested", "counts too far"],
 )
-async def test_message_when_no_worker_can_read_it_then_a_record_says_why(
+async def test_unreadable_message_is_recorded_with_a_reason(
     rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores, body: bytes, words: str
 ) -> None:
     await publish(admin, body)
     await rabbit.publish(a_message("next"))
     before_ms = now_ms()
     await work_until(rabbit, "next")
-    await until_parked(admin, 1)
+    await until_dead_letters(admin, 1)
 
-    assert await parking(stores, rabbit).sweep() == 1
+    assert await collector(stores, rabbit).sweep() == 1
 
     (record,) = await records(stores)
     assert (record.reason, record.verdict) == (Reason.UNREADABLE, "rejected")
@@ -117,32 +110,32 @@ async def test_message_when_no_worker_can_read_it_then_a_record_says_why(
     assert (record.queue, record.routing_key, record.message_id) == (QUEUE, KEY, "by hand")
     assert record.size_bytes == len(body)
     assert abs(record.died_at - before_ms) < 60_000
-    await until_parked(admin, 0)
+    await until_dead_letters(admin, 0)
 
 
-async def test_wakeup_when_over_the_delivery_limit_then_a_record_with_count_and_the_conversion_still_waits(
+async def test_message_over_the_delivery_limit_is_recorded_with_its_count(
     rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
 ) -> None:
-    """Promise 3: the outbox sends the wake-up of a conversion that waits, whatever the broker did with the last one."""
+    """Promise 3: the outbox publishes for a pending conversion, whatever happened to the last message."""
     conversion = a_pending_conversion(token=1)
     await stores.conversions.insert(conversion)
     await rabbit.publish(conversion_created(conversion))
     queue = await admin.get_queue(QUEUE, ensure=False)
     for _ in range(DELIVERY_LIMIT + 1):
         await (await next_of(queue)).nack(requeue=True)
-    await until_parked(admin, 1)
+    await until_dead_letters(admin, 1)
 
-    assert await parking(stores, rabbit).sweep() == 1
+    assert await collector(stores, rabbit).sweep() == 1
 
     (record,) = await records(stores)
     assert (record.reason, record.verdict) == (Reason.DELIVERY_LIMIT, "delivery_limit")
-    assert (record.conversion_id, record.wakeup_token, record.queue) == (conversion.id, 1, QUEUE)
+    assert (record.conversion_id, record.message_token, record.queue) == (conversion.id, 1, QUEUE)
     assert (record.status, record.token) == (Status.PENDING, 1)
     assert record.deliveries == DELIVERY_LIMIT + 1
     assert await stores.conversions.due(now_ms=now_ms(), limit=10) == [conversion]
 
 
-async def test_process_when_it_dies_between_storing_and_acknowledging_then_one_record(
+async def test_death_between_storing_and_acknowledging_leaves_one_record(
     rabbit: RabbitEventBus,
     admin: aio_pika.abc.AbstractChannel,
     stores: MemoryStores,
@@ -151,7 +144,7 @@ async def test_process_when_it_dies_between_storing_and_acknowledging_then_one_r
     await publish(admin, b"not json")
     await rabbit.publish(a_message("next"))
     await work_until(rabbit, "next")
-    await until_parked(admin, 1)
+    await until_dead_letters(admin, 1)
     dying = RabbitEventBus.connect(server_settings())
     insert, stored = stores.dead_letters.insert, asyncio.Event()
 
@@ -161,54 +154,54 @@ async def test_process_when_it_dies_between_storing_and_acknowledging_then_one_r
         await asyncio.Event().wait()
 
     stores.dead_letters.insert = insert_and_hang  # type: ignore[method-assign]
-    sweeping = asyncio.create_task(parking(stores, dying).sweep())
+    sweeping = asyncio.create_task(collector(stores, dying).sweep())
     await asyncio.wait_for(stored.wait(), SOON_S)
     await dying.close()
     sweeping.cancel()
     await asyncio.wait({sweeping})
     stores.dead_letters.insert = insert  # type: ignore[method-assign]
-    await until_parked(admin, 1)
+    await until_dead_letters(admin, 1)
 
-    assert await parking(stores, rabbit).sweep() == 1
+    assert await collector(stores, rabbit).sweep() == 1
 
     assert len(await records(stores)) == 1
-    await until_parked(admin, 0)
+    await until_dead_letters(admin, 0)
 
 
-async def test_message_when_published_straight_to_the_dead_letters_then_kept_with_unknown_reason(
+async def test_message_published_to_the_dead_exchange_has_unknown_reason(
     rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
 ) -> None:
-    """Its headers are a stranger's, and lie."""
+    """Its headers come from a stranger and are false."""
     await publish(admin, encode(a_message("one")), exchange=DEAD_EXCHANGE, key="anything")
-    await until_parked(admin, 1)
+    await until_dead_letters(admin, 1)
 
-    assert await parking(stores, rabbit).sweep() == 1
+    assert await collector(stores, rabbit).sweep() == 1
 
     (record,) = await records(stores)
     assert (record.reason, record.verdict, record.queue, record.deliveries) == (Reason.UNKNOWN, None, None, 0)
     assert record.died_at == record.stored_at
 
 
-async def test_queue_when_an_administrator_deleted_it_then_it_is_made_again(
+async def test_deleted_dead_letter_queue_is_recreated(
     rabbit: RabbitEventBus, admin: aio_pika.abc.AbstractChannel, stores: MemoryStores
 ) -> None:
-    assert await parking(stores, rabbit).sweep() == 0
+    assert await collector(stores, rabbit).sweep() == 0
     await admin.queue_delete(DEAD_LETTER_QUEUE)
     with pytest.raises(BusUnavailable):
-        await parking(stores, rabbit).sweep()
+        await collector(stores, rabbit).sweep()
 
-    assert await parking(stores, rabbit).sweep() == 0
-
-
-# What both twins of the bus promise
+    assert await collector(stores, rabbit).sweep() == 0
 
 
-async def park(bus: EventBus, admin: aio_pika.abc.AbstractChannel | None, body: bytes, waiting: int) -> None:
+# The contract of the dead letter queue, for both implementations
+
+
+async def add_dead_letter(bus: EventBus, admin: aio_pika.abc.AbstractChannel | None, body: bytes, waiting: int) -> None:
     if isinstance(bus, MemoryEventBus):
         bus.add_dead_letter(DeadLetteredMessage(body=body, routing_key=KEY, died_at=1))
     elif admin is not None:
         await publish(admin, body, exchange=DEAD_EXCHANGE)
-        await until_parked(admin, waiting)
+        await until_dead_letters(admin, waiting)
 
 
 async def take(source: DeadLetterQueue) -> bytes | None:
@@ -218,18 +211,18 @@ async def take(source: DeadLetterQueue) -> bytes | None:
 
 @pytest.fixture
 def operator(bus: EventBus, request: pytest.FixtureRequest) -> aio_pika.abc.AbstractChannel | None:
-    """The broker's administrator, where there is a broker."""
+    """An administrator's channel to the broker; None for the memory bus."""
     if isinstance(bus, MemoryEventBus):
         return None
     channel: aio_pika.abc.AbstractChannel = request.getfixturevalue("admin")
     return channel
 
 
-async def test_letters_when_taken_then_in_order_and_only_the_accepted_ones_are_gone(
+async def test_letters_come_in_order_until_accepted(
     bus: EventBus, operator: aio_pika.abc.AbstractChannel | None
 ) -> None:
     for number, body in enumerate((b"1", b"2", b"3"), 1):
-        await park(bus, operator, body, number)
+        await add_dead_letter(bus, operator, body, number)
     async with bus.dead_letters() as letters:
         first = await letters.take()
         assert first is not None and first.letter.body == b"1"
@@ -237,16 +230,16 @@ async def test_letters_when_taken_then_in_order_and_only_the_accepted_ones_are_g
         assert [await take(letters) for _ in range(3)] == [b"2", b"3", None]
 
     if operator is not None:
-        await until_parked(operator, 2)
+        await until_dead_letters(operator, 2)
     async with bus.dead_letters() as letters:
         assert [await take(letters) for _ in range(3)] == [b"2", b"3", None]
 
 
-async def test_letters_when_two_readers_take_then_never_the_same(
+async def test_two_readers_never_get_the_same_letter(
     bus: EventBus, operator: aio_pika.abc.AbstractChannel | None
 ) -> None:
     for number, body in enumerate((b"1", b"2"), 1):
-        await park(bus, operator, body, number)
+        await add_dead_letter(bus, operator, body, number)
     async with bus.dead_letters() as one, bus.dead_letters() as other:
         assert {await take(one), await take(other)} == {b"1", b"2"}
         assert await take(one) is None

@@ -1,4 +1,4 @@
-"""What both twins of `DeadLetterStore` promise."""
+"""The contract of `DeadLetterStore`."""
 
 import asyncio
 from typing import Any
@@ -9,11 +9,7 @@ from converto_core.conversion.record import Status
 from converto_core.dead_letters import DeadLetter, DeadLetteredMessage, Reason, dead_letter_record
 from converto_core.errors import DuplicateKey
 from converto_core.ports.dead_letters import DeadLetterFilter
-from converto_infra.memory.stores import MemoryStores
-from converto_infra.mongo.stores import MongoStores
-from tests.contract.samples import NOW_MS, a_running_conversion
-
-Stores = MemoryStores | MongoStores
+from tests.contract.samples import NOW_MS, Stores, a_running_conversion
 
 
 def a_message(body: bytes = b"rubbish", *, died_at: int = NOW_MS, stored_at: int = NOW_MS, **more: Any) -> DeadLetter:
@@ -21,7 +17,7 @@ def a_message(body: bytes = b"rubbish", *, died_at: int = NOW_MS, stored_at: int
     return dead_letter_record(letter, more.get("conversion"), now_ms=stored_at)
 
 
-async def test_message_when_stored_then_comes_back_whole_and_only_once(stores: Stores) -> None:
+async def test_dead_letter_round_trips_and_is_stored_once(stores: Stores) -> None:
     running = a_running_conversion(error_code="engine_crashed", error_message="It crashed – twice")
     message = a_message(b'{"id":"one"}' + "ü".encode() * 70_000, conversion=running)
 
@@ -34,7 +30,7 @@ async def test_message_when_stored_then_comes_back_whole_and_only_once(stores: S
     assert await stores.dead_letters.get("never was") is None
 
 
-async def test_bodies_when_binary_or_odd_then_come_back_byte_by_byte(stores: Stores) -> None:
+async def test_binary_bodies_round_trip_unchanged(stores: Stores) -> None:
     for body in (b"\xff\x00\x01", b"nul\0", b"", "$set \u2028 \U0001f600 '\"".encode()):
         message = a_message(body)
         await stores.dead_letters.insert(message)
@@ -42,7 +38,7 @@ async def test_bodies_when_binary_or_odd_then_come_back_byte_by_byte(stores: Sto
         assert found is not None and found.original() == body
 
 
-async def test_message_when_inserted_by_twenty_at_once_then_one_is_the_first(stores: Stores) -> None:
+async def test_only_one_of_twenty_concurrent_inserts_succeeds(stores: Stores) -> None:
     message = a_message()
 
     done = await asyncio.gather(*(stores.dead_letters.insert(message) for _ in range(20)), return_exceptions=True)
@@ -51,7 +47,7 @@ async def test_message_when_inserted_by_twenty_at_once_then_one_is_the_first(sto
     assert await stores.dead_letters.find(DeadLetterFilter()) == [message]
 
 
-async def test_messages_when_listed_then_the_last_that_died_first_and_filtered(stores: Stores) -> None:
+async def test_list_is_latest_first_and_filtered(stores: Stores) -> None:
     rubbish = [a_message(died_at=NOW_MS + number) for number in range(4)]
     one, other = (a_message(b'{"type":"conversion_created","id":"%s"}' % name) for name in (b"one", b"other"))
     for message in (*rubbish, one, other):
@@ -67,7 +63,7 @@ async def test_messages_when_listed_then_the_last_that_died_first_and_filtered(s
     assert await stores.dead_letters.find(DeadLetterFilter(reason=Reason.EXPIRED)) == []
 
 
-async def test_message_when_deleted_then_gone_and_the_second_time_false(stores: Stores) -> None:
+async def test_second_delete_returns_false(stores: Stores) -> None:
     message = a_message()
     await stores.dead_letters.insert(message)
 
@@ -76,7 +72,7 @@ async def test_message_when_deleted_then_gone_and_the_second_time_false(stores: 
     assert await stores.dead_letters.get(message.id) is None
 
 
-async def test_messages_when_old_then_found_oldest_first(stores: Stores) -> None:
+async def test_old_dead_letters_are_found_oldest_first(stores: Stores) -> None:
     old, older = a_message(b"1", stored_at=NOW_MS - 1), a_message(b"2", stored_at=NOW_MS - 2)
     for message in (old, older, a_message(b"3")):
         await stores.dead_letters.insert(message)

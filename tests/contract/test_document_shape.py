@@ -1,4 +1,4 @@
-"""What the Mongo adapter may ask of a database, and that documents of other versions can be read."""
+"""Which database features the Mongo adapter uses, and that it reads documents of other versions."""
 
 import ast
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from converto_infra.settings import Settings
 from tests.contract.conftest import DRIVERS
 from tests.contract.samples import a_pending_conversion
 
-# What MongoDB 8, Amazon DocumentDB 5 and the small server over SQLite do alike.
+# Supported alike by MongoDB 8, Amazon DocumentDB 5 and the small server over SQLite.
 ALLOWED = {
     "$set", "$unset", "$inc", "$max", "$min", "$eq", "$in", "$lt", "$lte", "$gt", "$gte",
     "$match", "$group", "$sum", "$avg", "$count", "$sort", "$project", "$limit",
@@ -31,7 +31,7 @@ def operators(path: Path) -> set[str]:
     return {text for text in literals if text.startswith("$") and text[1:2].isalpha()}
 
 
-def test_operators_when_the_adapter_is_read_then_only_those_all_servers_know() -> None:
+def test_adapter_uses_only_portable_operators() -> None:
     adapter = Path(converto_infra.mongo.stores.__file__).parent.glob("*.py")
     used = set().union(*(operators(path) for path in adapter))
 
@@ -39,10 +39,10 @@ def test_operators_when_the_adapter_is_read_then_only_those_all_servers_know() -
     assert used <= ALLOWED
 
 
-async def test_document_when_a_newer_version_added_fields_then_still_readable(
+async def test_document_with_newer_fields_is_readable(
     server_settings: Callable[..., Settings],
 ) -> None:
-    """Mixed versions run beside each other during a deployment."""
+    """During a deployment, several versions run at once."""
     settings = server_settings()
     stores = MongoStores.connect(settings)
     known = a_pending_conversion()
@@ -59,7 +59,7 @@ async def test_document_when_a_newer_version_added_fields_then_still_readable(
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_indexes_when_made_twice_then_all_questions_have_one(
+async def test_ensure_indexes_is_idempotent(
     server_settings: Callable[..., Settings],
     driver: str,
 ) -> None:
@@ -81,17 +81,17 @@ async def test_indexes_when_made_twice_then_all_questions_have_one(
     await stores.close()
 
 
-class Asked(monitoring.CommandListener):
-    """Remembers what was asked of one collection: conditions and order."""
+class RecordedQueries(monitoring.CommandListener):
+    """Records the queries of one collection: filter and sort order."""
 
     def __init__(self, collection: str) -> None:
         self._collection = collection
-        self.questions: list[tuple[dict[str, Any], list[str]]] = []
+        self.queries: list[tuple[dict[str, Any], list[str]]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         command = event.command
         if command.get("find") == self._collection:
-            self.questions.append((dict(command["filter"]), list(command.get("sort", {}))))
+            self.queries.append((dict(command["filter"]), list(command.get("sort", {}))))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         """Not of interest."""
@@ -100,13 +100,13 @@ class Asked(monitoring.CommandListener):
         """Not of interest."""
 
 
-async def test_questions_when_many_records_lie_there_then_an_index_leads_each_of_them(
+async def test_an_index_serves_every_query(
     server_settings: Callable[..., Settings],
 ) -> None:
     """I15: 100,000 waiting conversions must not make a list slow. The small server follows an index only for `$eq`."""
-    settings, asked = server_settings(), Asked("conversions")
+    settings, recorded = server_settings(), RecordedQueries("conversions")
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        settings.mongodb_url.get_secret_value(), event_listeners=[asked]
+        settings.mongodb_url.get_secret_value(), event_listeners=[recorded]
     )
     async with client:
         stores = MongoStores(client, settings, name="database", timeout_s=None)
@@ -132,8 +132,8 @@ async def test_questions_when_many_records_lie_there_then_an_index_leads_each_of
         indexes = await client[settings.mongodb_database]["conversions"].index_information()
         keys = [[name for name, _ in index["key"]] for index in indexes.values()]
 
-    assert len(asked.questions) == 15
-    for where, order in asked.questions:
+    assert len(recorded.queries) == 15
+    for where, order in recorded.queries:
         exact = {name for name, value in where.items() if isinstance(value, dict) and "$eq" in value}
         wanted = [] if "file_id" in exact else order  # a file has few conversions: sorting them costs nothing
         assert any(

@@ -1,4 +1,4 @@
-"""The contract of `HistoryStore`, and what conversion stores tell it, on both twins."""
+"""The contract of `HistoryStore`, and the entries that conversion stores record."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,23 +6,19 @@ from collections.abc import Callable
 from converto_core.conversion import processing
 from converto_core.conversion.history import Entry, entry_of, history_of
 from converto_core.conversion.record import Conversion, HistoryEvent
-from converto_infra.memory.stores import MemoryStores
 from converto_infra.mongo.history import BATCH
-from converto_infra.mongo.stores import MongoStores
-from tests.contract.samples import NOW_MS, OUTPUT, a_pending_conversion
-
-AnyStores = MemoryStores | MongoStores
+from tests.contract.samples import NOW_MS, OUTPUT, Stores, a_pending_conversion
 
 
-async def entries(stores: AnyStores, conversion_id: str, wanted: Callable[[list[Entry]], bool]) -> list[Entry]:
-    """Look until the history is as wanted: it is written soon after, not with, the change."""
+async def entries(stores: Stores, conversion_id: str, wanted: Callable[[list[Entry]], bool]) -> list[Entry]:
+    """Wait until the entries satisfy the condition: they are written after the change, not with it."""
     async with asyncio.timeout(10):
         while not wanted(found := await stores.history.of(conversion_id, owner="ann")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return found
 
 
-async def test_history_when_a_conversion_ran_through_then_each_event_once_and_in_order(stores: AnyStores) -> None:
+async def test_history_has_each_event_once_in_order(stores: Stores) -> None:
     before = a_pending_conversion()
     await stores.conversions.insert(before)
     await stores.conversions.apply(processing.claim(before.id, token=0, worker="w1", now_ms=NOW_MS + 1))
@@ -42,7 +38,7 @@ async def test_history_when_a_conversion_ran_through_then_each_event_once_and_in
     assert history.missing == 0
 
 
-async def test_history_when_a_change_did_not_hold_then_nothing_is_told(stores: AnyStores) -> None:
+async def test_refused_change_leaves_no_entry(stores: Stores) -> None:
     before = a_pending_conversion()
     await stores.conversions.insert(before)
 
@@ -53,7 +49,7 @@ async def test_history_when_a_change_did_not_hold_then_nothing_is_told(stores: A
     assert [entry.worker for entry in found] == ["w2"]
 
 
-async def test_history_when_another_owner_asks_then_nothing(stores: AnyStores) -> None:
+async def test_history_is_hidden_from_other_owners(stores: Stores) -> None:
     before = a_pending_conversion()
     stores.history.record(entry_of(before))
     await entries(stores, before.id, bool)
@@ -61,7 +57,7 @@ async def test_history_when_another_owner_asks_then_nothing(stores: AnyStores) -
     assert await stores.history.of(before.id, owner="bob") == []
 
 
-async def test_history_when_the_same_entry_is_told_twice_then_one(stores: AnyStores) -> None:
+async def test_entry_recorded_twice_is_stored_once(stores: Stores) -> None:
     before, other = a_pending_conversion(), a_pending_conversion()
     for entry in (entry_of(before), entry_of(before), entry_of(other)):
         stores.history.record(entry)
@@ -70,7 +66,7 @@ async def test_history_when_the_same_entry_is_told_twice_then_one(stores: AnySto
     assert len(await stores.history.of(before.id, owner="ann")) == 1
 
 
-async def test_history_when_more_than_a_batch_is_told_then_all_is_written(stores: AnyStores) -> None:
+async def test_more_entries_than_a_batch_are_all_written(stores: Stores) -> None:
     before = a_pending_conversion()
     for number in range(1, BATCH + 52):
         stores.history.record(entry_of(changes_numbered(before.id, number)))
@@ -78,8 +74,8 @@ async def test_history_when_more_than_a_batch_is_told_then_all_is_written(stores
     assert len(await entries(stores, before.id, lambda found: len(found) == BATCH + 51)) == BATCH + 51
 
 
-async def test_history_when_old_then_dropped_in_batches_oldest_first(stores: AnyStores) -> None:
-    """I10: old history goes."""
+async def test_old_entries_are_deleted_in_batches_oldest_first(stores: Stores) -> None:
+    """I10: old history is deleted."""
     old = [a_pending_conversion(updated_at=NOW_MS - number) for number in (3, 2, 1)]
     kept = a_pending_conversion(updated_at=NOW_MS)
     for one in (*old, kept):
@@ -95,7 +91,7 @@ async def test_history_when_old_then_dropped_in_batches_oldest_first(stores: Any
     assert len(await stores.history.of(kept.id, owner="ann")) == 1
 
 
-def test_history_when_an_entry_was_lost_in_the_middle_then_the_gap_is_counted() -> None:
+def test_missing_entry_is_counted_as_a_gap() -> None:
     now = a_pending_conversion(changes=5, last_event=HistoryEvent.WORKER_LOST)
     written = [entry_of(changes_numbered(now.id, 2)), entry_of(changes_numbered(now.id, 3))]
     history = history_of(now, written)

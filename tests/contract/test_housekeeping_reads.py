@@ -1,4 +1,4 @@
-"""What both twins promise to housekeeping: records and objects by age, page by page, and conditional deletion."""
+"""The contract for housekeeping: records and objects by age, page by page, and conditional deletion."""
 
 import asyncio
 import os
@@ -16,14 +16,12 @@ from converto_core.conversion.record import Status
 from converto_core.files.record import FileStatus
 from converto_core.ids import new_id
 from converto_core.ports.objects import ObjectStore
-from converto_infra.memory.stores import MemoryObjectStore, MemoryStores
-from converto_infra.mongo.stores import MongoStores
+from converto_infra.memory.stores import MemoryObjectStore
 from converto_infra.s3.bucket import Bucket
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
-from tests.contract.samples import NOW_MS, a_conversion, a_file, a_running_conversion, send
+from tests.contract.samples import NOW_MS, Stores, a_conversion, a_file, a_running_conversion, send
 
-Stores = MemoryStores | MongoStores
 SKEW_MS = 5_000
 
 
@@ -31,8 +29,8 @@ def a_failed_conversion(completed_at: int, **fields: Any) -> Any:
     return a_conversion(status=Status.FAILED, completed_at=completed_at, updated_at=completed_at, **fields)
 
 
-async def test_ended_when_asked_for_a_time_then_only_those_of_the_status_oldest_first(stores: Stores) -> None:
-    """I10: retention asks for a range and never walks through everything."""
+async def test_ended_lists_one_status_of_a_period_oldest_first(stores: Stores) -> None:
+    """I10: retention reads a period and never scans everything."""
     old, older = a_failed_conversion(NOW_MS - 1), a_failed_conversion(NOW_MS - 2, error_code="x")
     others = (
         a_failed_conversion(NOW_MS),
@@ -51,7 +49,7 @@ async def test_ended_when_asked_for_a_time_then_only_those_of_the_status_oldest_
     assert (first, with_code) == ([older], [older])
 
 
-async def test_get_many_when_some_are_missing_then_the_others_come(stores: Stores) -> None:
+async def test_get_many_leaves_out_missing_records(stores: Stores) -> None:
     one, two, file = a_conversion(), a_conversion(), a_file(status=FileStatus.DELETED)
     await stores.conversions.insert(one)
     await stores.conversions.insert(two)
@@ -65,7 +63,7 @@ async def test_get_many_when_some_are_missing_then_the_others_come(stores: Store
     assert await stores.files.get_many([]) == []
 
 
-async def test_count_by_file_when_files_have_conversions_then_only_the_asked_statuses_count(stores: Stores) -> None:
+async def test_count_by_file_counts_only_the_given_statuses(stores: Stores) -> None:
     for file_id, status in (("a", Status.COMPLETED), ("a", Status.COMPLETED), ("a", Status.FAILED), ("b", "expired")):
         await stores.conversions.insert(a_conversion(file_id=file_id, status=Status(status)))
 
@@ -78,10 +76,8 @@ async def test_count_by_file_when_files_have_conversions_then_only_the_asked_sta
 @pytest.mark.parametrize(
     "since", [{"status": Status.PENDING}, {"token": 1}, {"updated_at": NOW_MS}], ids=["status", "token", "time"]
 )
-async def test_delete_unchanged_when_something_happened_since_then_the_record_stays(
-    stores: Stores, since: dict[str, Any]
-) -> None:
-    """I10: what a user's retry has brought back to life is never deleted."""
+async def test_delete_unchanged_keeps_a_changed_conversion(stores: Stores, since: dict[str, Any]) -> None:
+    """I10: housekeeping never deletes what a user has just retried."""
     seen = a_failed_conversion(NOW_MS - 2)
     now = msgspec.structs.replace(seen, **since)
     await stores.conversions.insert(now)
@@ -90,7 +86,7 @@ async def test_delete_unchanged_when_something_happened_since_then_the_record_st
     assert await stores.conversions.get(seen.id) == now
 
 
-async def test_delete_unchanged_when_ten_try_then_one_has_deleted_it(stores: Stores) -> None:
+async def test_only_one_of_ten_concurrent_deletes_succeeds(stores: Stores) -> None:
     """I10: safe with several instances."""
     ended, running = a_failed_conversion(NOW_MS - 2), a_running_conversion()
     await stores.conversions.insert(ended)
@@ -104,7 +100,7 @@ async def test_delete_unchanged_when_ten_try_then_one_has_deleted_it(stores: Sto
     assert await stores.conversions.get(running.id) == running
 
 
-async def test_files_unchanged_when_asked_for_a_time_then_longest_unchanged_first(stores: Stores) -> None:
+async def test_unchanged_files_come_longest_unchanged_first(stores: Stores) -> None:
     gone = {"status": FileStatus.DELETED}
     old, older = a_file(updated_at=NOW_MS - 1, **gone), a_file(updated_at=NOW_MS - 2, **gone)
     for one in (old, older, a_file(**gone), a_file(updated_at=NOW_MS - 1), a_file(updated_at=NOW_MS - 11, **gone)):
@@ -115,7 +111,7 @@ async def test_files_unchanged_when_asked_for_a_time_then_longest_unchanged_firs
     assert found == [older, old]
 
 
-async def test_file_delete_unchanged_when_it_lives_or_has_changed_then_it_stays(stores: Stores) -> None:
+async def test_delete_unchanged_keeps_a_live_or_changed_file(stores: Stores) -> None:
     living, deleted = a_file(status=FileStatus.UPLOADED), a_file(status=FileStatus.DELETED)
     for one in (living, deleted):
         await stores.files.insert(one)
@@ -127,8 +123,8 @@ async def test_file_delete_unchanged_when_it_lives_or_has_changed_then_it_stays(
     assert await stores.files.get(living.id) == living
 
 
-async def test_old_answers_when_expired_then_found_oldest_first_and_deleted_unless_renewed(stores: Stores) -> None:
-    """I10: remembered answers do not stay for ever."""
+async def test_expired_answers_are_deleted_unless_renewed(stores: Stores) -> None:
+    """I10: remembered answers are deleted after they expire."""
     for answer_id, expires_at in (("a:1", NOW_MS - 2), ("a:2", NOW_MS - 1), ("a:3", NOW_MS)):
         answer = RememberedAnswer(id=answer_id, body_sha256="0", claimed_at=NOW_MS - 9, expires_at=expires_at)
         assert await stores.access.claim_answer(answer, stale_before_ms=0) == answer
@@ -145,14 +141,14 @@ async def test_old_answers_when_expired_then_found_oldest_first_and_deleted_unle
     assert [one.id for one in await old.older_than(from_ms=0, before_ms=NOW_MS + 99, limit=1)] == ["a:3"]
 
 
-async def test_identity_when_asked_by_many_then_always_the_same(stores: Stores) -> None:
+async def test_identity_is_stable_under_concurrency(stores: Stores) -> None:
     answers = await asyncio.gather(*(stores.identity() for _ in range(10)))
 
     assert len(set(answers)) == 1
     assert answers[0]
 
 
-async def test_page_when_asked_one_after_another_then_every_object_once_with_size_and_time(
+async def test_pages_list_every_object_once(
     objects: ObjectStore,
 ) -> None:
     """I10: the bucket is walked page by page."""
@@ -172,7 +168,7 @@ async def test_page_when_asked_one_after_another_then_every_object_once_with_siz
     assert third.after is None
 
 
-async def test_page_when_nothing_lies_there_then_empty_and_last(objects: ObjectStore) -> None:
+async def test_page_below_an_empty_prefix_is_empty_and_last(objects: ObjectStore) -> None:
     folder = f"t/ann/out/{new_id()}/"
     await objects.put(f"{folder}a", b"x", content_type="a/b")
 
@@ -183,8 +179,8 @@ async def test_page_when_nothing_lies_there_then_empty_and_last(objects: ObjectS
         assert (page.objects, page.after) == ((), None)
 
 
-async def test_uploads_when_begun_then_listed_until_completed_or_aborted(objects: ObjectStore) -> None:
-    """I10, C7: multipart uploads that nobody finishes are found."""
+async def test_open_uploads_are_listed_until_completed_or_aborted(objects: ObjectStore) -> None:
+    """I10, C7: abandoned multipart uploads are found."""
     folder = f"t/ann/in/{new_id()}/"
     keys = [f"{folder}{number}/source" for number in (1, 2, 3)]
     begun = {key: await objects.start_multipart(key, content_type="a/b") for key in keys}
@@ -202,7 +198,7 @@ async def test_uploads_when_begun_then_listed_until_completed_or_aborted(objects
     assert [one.key for one in after.uploads] == [keys[1]]
 
 
-async def test_uploads_when_asked_in_pages_then_each_once(objects: ObjectStore) -> None:
+async def test_upload_pages_list_each_upload_once(objects: ObjectStore) -> None:
     folder = f"t/ann/in/{new_id()}/"
     for number in range(3):
         await objects.start_multipart(f"{folder}{number}/source", content_type="a/b")
@@ -218,14 +214,14 @@ async def test_uploads_when_asked_in_pages_then_each_once(objects: ObjectStore) 
     assert sorted(seen) == ["0/source", "1/source", "2/source"]
 
 
-async def test_uploads_when_the_store_cannot_list_them_then_none() -> None:
+async def test_uploads_are_none_if_the_store_cannot_list_them() -> None:
     store = MemoryObjectStore()
     store.can_list_uploads = False
 
     assert await store.list_uploads("t/", after=None, limit=10) is None
 
 
-async def test_uploads_when_the_bucket_never_had_one_then_an_empty_page(
+async def test_uploads_of_a_fresh_bucket_are_an_empty_page(
     server_settings: Callable[..., Settings],
 ) -> None:
     fresh = S3ObjectStore.connect(server_settings(s3_bucket=f"fresh-{new_id()}"))
@@ -239,7 +235,7 @@ async def test_uploads_when_the_bucket_never_had_one_then_an_empty_page(
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "MethodNotAllowed"])
-def test_uploads_when_the_server_refuses_the_list_then_none_and_other_errors_stay_errors(code: str) -> None:
+def test_only_a_refused_upload_listing_means_none(code: str) -> None:
     bucket = Bucket(Settings(s3_access_key_id="k", s3_secret_access_key=SecretStr("s")))
     with Stubber(bucket._s3) as server:
         server.add_client_error("list_multipart_uploads", service_error_code=code)

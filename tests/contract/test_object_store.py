@@ -1,4 +1,4 @@
-"""What both twins of `ObjectStore` promise (behaviours C7, M5: presigned, exact, resumable)."""
+"""The contract of `ObjectStore` (behaviours C7, M5: presigned, exact, resumable)."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ def digests(body: bytes) -> tuple[int, str, str]:
     return len(body), hashlib.sha256(body).hexdigest(), hashlib.sha512(body).hexdigest()
 
 
-async def test_put_when_exactly_as_declared_then_stored(objects: ObjectStore) -> None:
+async def test_put_as_declared_is_stored(objects: ObjectStore) -> None:
     key, body = a_key(), b"hello, screen"
     request = await objects.presign_put(key, size_bytes=len(body), content_type="text/plain", sha256=None)
 
@@ -37,7 +37,7 @@ async def test_put_when_exactly_as_declared_then_stored(objects: ObjectStore) ->
     assert found.etag
 
 
-async def test_put_when_the_sha256_is_declared_then_the_right_bytes_pass(objects: ObjectStore) -> None:
+async def test_put_with_the_declared_sha256_passes(objects: ObjectStore) -> None:
     key, body = a_key(), b"these very bytes"
     sha256 = hashlib.sha256(body).hexdigest()
 
@@ -49,7 +49,7 @@ async def test_put_when_the_sha256_is_declared_then_the_right_bytes_pass(objects
 
 
 @pytest.mark.parametrize("body", [b"", b"123", b"12345"], ids=["nothing", "too short", "too long"])
-async def test_put_when_the_size_differs_then_refused_and_nothing_stored(objects: ObjectStore, body: bytes) -> None:
+async def test_put_of_another_size_is_refused(objects: ObjectStore, body: bytes) -> None:
     key = a_key()
     request = await objects.presign_put(key, size_bytes=4, content_type="text/plain", sha256=None)
     headers = {**request.headers, "Content-Length": str(len(body))}
@@ -60,7 +60,7 @@ async def test_put_when_the_size_differs_then_refused_and_nothing_stored(objects
     assert await objects.head(key) is None
 
 
-async def test_put_when_the_type_differs_then_refused(objects: ObjectStore) -> None:
+async def test_put_of_another_type_is_refused(objects: ObjectStore) -> None:
     key = a_key()
     request = await objects.presign_put(key, size_bytes=4, content_type="text/plain", sha256=None)
 
@@ -70,7 +70,7 @@ async def test_put_when_the_type_differs_then_refused(objects: ObjectStore) -> N
     assert await objects.head(key) is None
 
 
-async def test_presigned_when_sent_to_another_key_then_refused(objects: ObjectStore) -> None:
+async def test_presigned_put_to_another_key_is_refused(objects: ObjectStore) -> None:
     key, other = a_key(), a_key()
     request = await objects.presign_put(key, size_bytes=4, content_type="text/plain", sha256=None)
     forged = type(request)(
@@ -87,8 +87,8 @@ async def test_presigned_when_sent_to_another_key_then_refused(objects: ObjectSt
 @pytest.mark.parametrize(
     "filename", ["deck.pdf", 'Präsentation "Q3"; final.pdf', "講演 100%.pdf", "a\\b.pdf", "line\nbreak.pdf"]
 )
-async def test_get_when_presigned_then_downloads_under_the_readable_name(objects: ObjectStore, filename: str) -> None:
-    """W3: a name with other letters and with quotes arrives as it was, and cannot break the header."""
+async def test_presigned_get_downloads_under_the_readable_name(objects: ObjectStore, filename: str) -> None:
+    """W3: a name with non-ASCII letters and quotes arrives unchanged and cannot break the header."""
     key, body = a_key(), b"%PDF-1.7"
     await objects.put(key, body, content_type="application/octet-stream")
 
@@ -104,7 +104,7 @@ async def test_get_when_presigned_then_downloads_under_the_readable_name(objects
     assert inline.headers["content-disposition"].startswith("inline;")
 
 
-async def test_range_when_past_the_end_then_fewer_bytes_and_missing_then_gone(objects: ObjectStore) -> None:
+async def test_range_is_shorter_at_the_end_of_the_object(objects: ObjectStore) -> None:
     key, empty = a_key(), a_key()
     await objects.put(key, b"0123456789", content_type="a/b")
     await objects.put(empty, b"", content_type="a/b")
@@ -118,9 +118,7 @@ async def test_range_when_past_the_end_then_fewer_bytes_and_missing_then_gone(ob
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, PART_BYTES, 2 * PART_BYTES + 17])
-async def test_transfer_when_up_and_down_then_same_bytes_and_both_hashes(
-    objects: ObjectStore, tmp_path: Path, size_bytes: int
-) -> None:
+async def test_upload_and_download_hash_the_same_bytes(objects: ObjectStore, tmp_path: Path, size_bytes: int) -> None:
     """I2: one streaming pass yields size, SHA-256 and SHA-512; large files go in parts."""
     key, body = a_key(), os.urandom(size_bytes)
     source, target = tmp_path / "source", tmp_path / "target"
@@ -135,10 +133,8 @@ async def test_transfer_when_up_and_down_then_same_bytes_and_both_hashes(
 
 
 @pytest.mark.parametrize("size_bytes", [0, 3, 4 * PART_BYTES, 9 * PART_BYTES + 17])
-async def test_copy_when_made_then_the_same_bytes_under_another_type_and_both_live_apart(
-    objects: ObjectStore, tmp_path: Path, size_bytes: int
-) -> None:
-    """I8: large objects go in parts; when one of the two is deleted the other one stays."""
+async def test_copy_is_independent_of_its_source(objects: ObjectStore, tmp_path: Path, size_bytes: int) -> None:
+    """I8: large objects are copied in parts; deleting the source keeps the copy."""
     source, target, body = a_key(), a_key(), os.urandom(size_bytes)
     (tmp_path / "body").write_bytes(body)
     await objects.upload(tmp_path / "body", source, content_type="a/b", filename="first.pdf")
@@ -153,7 +149,7 @@ async def test_copy_when_made_then_the_same_bytes_under_another_type_and_both_li
     assert (received.size_bytes, received.sha256, received.sha512) == digests(body)
 
 
-async def test_copy_when_the_source_is_missing_then_gone_and_nothing_is_stored(objects: ObjectStore) -> None:
+async def test_copy_of_a_missing_source_stores_nothing(objects: ObjectStore) -> None:
     target = a_key()
 
     for size_bytes in (1, 9 * PART_BYTES):
@@ -163,7 +159,7 @@ async def test_copy_when_the_source_is_missing_then_gone_and_nothing_is_stored(o
     assert await objects.head(target) is None
 
 
-async def test_copy_when_the_source_is_of_another_size_then_it_does_not_count(objects: ObjectStore) -> None:
+async def test_copy_of_a_source_of_another_size_fails(objects: ObjectStore) -> None:
     source = a_key()
     await objects.put(source, b"four", content_type="a/b")
 
@@ -171,13 +167,13 @@ async def test_copy_when_the_source_is_of_another_size_then_it_does_not_count(ob
         await objects.copy(source, a_key(), size_bytes=5, content_type="a/b", filename="x")
 
 
-async def test_download_when_the_object_is_missing_then_source_gone(objects: ObjectStore, tmp_path: Path) -> None:
+async def test_download_of_a_missing_object_raises_source_gone(objects: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(SourceGone):
         await objects.download(a_key(), tmp_path / "target")
 
 
-async def test_multipart_when_interrupted_then_resumes_with_what_is_missing(objects: ObjectStore) -> None:
-    """C7: a client that comes back asks what has arrived and sends the rest."""
+async def test_interrupted_multipart_upload_resumes(objects: ObjectStore) -> None:
+    """C7: a returning client asks which parts arrived and sends the rest."""
     key, first, second = a_key(), os.urandom(PART_BYTES), b"the end"
     upload_id = await objects.start_multipart(key, content_type="video/mp4")
     (request,) = await objects.presign_parts(key, upload_id, [1])
@@ -200,7 +196,7 @@ async def test_multipart_when_interrupted_then_resumes_with_what_is_missing(obje
     assert await objects.list_parts(key, upload_id) == []
 
 
-async def test_multipart_when_a_part_is_missing_or_differs_then_refused_and_can_be_mended(
+async def test_incomplete_multipart_upload_is_refused_and_can_be_completed(
     objects: ObjectStore,
 ) -> None:
     key = a_key()
@@ -219,7 +215,7 @@ async def test_multipart_when_a_part_is_missing_or_differs_then_refused_and_can_
     assert await objects.head(key) is not None
 
 
-async def test_multipart_when_aborted_then_gone_and_may_be_aborted_again(objects: ObjectStore) -> None:
+async def test_aborted_multipart_upload_can_be_aborted_again(objects: ObjectStore) -> None:
     key = a_key()
     upload_id = await objects.start_multipart(key, content_type="a/b")
     (request,) = await objects.presign_parts(key, upload_id, [1])
@@ -234,8 +230,8 @@ async def test_multipart_when_aborted_then_gone_and_may_be_aborted_again(objects
         await objects.complete_multipart(key, upload_id, [UploadedPart(part_number=1, etag='"x"')])
 
 
-async def test_delete_when_some_are_missing_then_all_are_gone_and_neighbours_stay(objects: ObjectStore) -> None:
-    """I10: clean-up may run twice."""
+async def test_delete_ignores_missing_objects_and_keeps_others(objects: ObjectStore) -> None:
+    """I10: clean-up is idempotent."""
     folder = f"t/ann/out/{new_id()}"
     for name in ("a", "b", "c"):
         await objects.put(f"{folder}/{name}", b"x", content_type="a/b")

@@ -1,4 +1,4 @@
-"""What both twins of `FileStore`, `WorkerStore` and `AccessStore` promise."""
+"""The contracts of `FileStore`, `WorkerStore` and `AccessStore`."""
 
 import asyncio
 from typing import Any
@@ -12,11 +12,7 @@ from converto_core.errors import DuplicateKey
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id
-from converto_infra.memory.stores import MemoryStores
-from converto_infra.mongo.stores import MongoStores
-from tests.contract.samples import NOW_MS, a_file
-
-Stores = MemoryStores | MongoStores
+from tests.contract.samples import NOW_MS, Stores, a_file
 
 
 def a_worker(worker_id: str, *, seen_at: int) -> Worker:
@@ -48,8 +44,8 @@ def an_answer(answer_id: str, **fields: Any) -> RememberedAnswer:
     return RememberedAnswer(id=answer_id, **{**start, **fields})
 
 
-async def test_file_when_stored_then_comes_back_whole_and_only_to_its_owner(stores: Stores) -> None:
-    """I2: the record keeps all that is known of a file."""
+async def test_file_round_trips_for_its_owner_only(stores: Stores) -> None:
+    """I2: the record keeps every field of a file."""
     file = a_file(declared_type="a/b", sha256="c" * 64, size_bytes=2**40, upload_id="u", part_size_bytes=16)
 
     await stores.files.insert(file)
@@ -60,7 +56,7 @@ async def test_file_when_stored_then_comes_back_whole_and_only_to_its_owner(stor
         await stores.files.insert(file)
 
 
-async def test_file_update_when_version_or_status_differ_then_none(stores: Stores) -> None:
+async def test_file_update_needs_the_expected_version_and_status(stores: Stores) -> None:
     file = a_file()
     await stores.files.insert(file)
     waiting = {FileStatus.AWAITING_UPLOAD}
@@ -74,7 +70,7 @@ async def test_file_update_when_version_or_status_differ_then_none(stores: Store
     assert again is None
 
 
-async def test_files_when_listed_then_newest_first_without_deleted_ones(stores: Stores) -> None:
+async def test_file_list_is_newest_first_without_deleted_files(stores: Stores) -> None:
     files = [a_file() for _ in range(4)]
     for one in (*files, a_file(status=FileStatus.DELETED), a_file(owner="bob")):
         await stores.files.insert(one)
@@ -85,7 +81,7 @@ async def test_files_when_listed_then_newest_first_without_deleted_ones(stores: 
     assert [one.id for one in (*first, *rest)] == [one.id for one in reversed(files)]
 
 
-async def test_files_when_abandoned_then_found_oldest_first(stores: Stores) -> None:
+async def test_abandoned_files_are_found_oldest_first(stores: Stores) -> None:
     old, older = a_file(created_at=NOW_MS - 1), a_file(created_at=NOW_MS - 2)
     for one in (old, older, a_file(), a_file(created_at=NOW_MS - 9, status=FileStatus.UPLOADED)):
         await stores.files.insert(one)
@@ -95,7 +91,7 @@ async def test_files_when_abandoned_then_found_oldest_first(stores: Stores) -> N
     assert [one.id for one in found] == [older.id, old.id]
 
 
-async def test_workers_when_put_again_then_replaced_and_removed_then_gone(stores: Stores) -> None:
+async def test_worker_is_replaced_by_put_and_removed(stores: Stores) -> None:
     """M15: what runs where is visible, offers with their option schemas included."""
     await stores.workers.put(a_worker("w1", seen_at=NOW_MS - 5))
     await stores.workers.put(a_worker("w1", seen_at=NOW_MS))
@@ -109,7 +105,7 @@ async def test_workers_when_put_again_then_replaced_and_removed_then_gone(stores
     assert [one.id for one in await stores.workers.seen_since(0)] == ["w2"]
 
 
-async def test_key_when_put_then_found_and_unknown_then_none(stores: Stores) -> None:
+async def test_api_key_is_found_by_id(stores: Stores) -> None:
     """M17: the store knows a key's hash, never its secret."""
     key = ApiKey(id="k1", owner="ann", secret_sha256=hash_secret("s"), created_at=NOW_MS, label="laptop", is_admin=True)
 
@@ -121,7 +117,7 @@ async def test_key_when_put_then_found_and_unknown_then_none(stores: Stores) -> 
     assert await stores.access.get_key("k2") is None
 
 
-async def test_answer_when_claimed_by_twenty_at_once_then_one_gets_it(stores: Stores) -> None:
+async def test_only_one_of_twenty_concurrent_answer_claims_succeeds(stores: Stores) -> None:
     claims = [an_answer("ann:at-once", claim=f"c{number}") for number in range(20)]
 
     kept = await asyncio.gather(
@@ -132,7 +128,7 @@ async def test_answer_when_claimed_by_twenty_at_once_then_one_gets_it(stores: St
     assert kept[0] in claims
 
 
-async def test_answer_when_remembered_then_given_back_with_all_it_holds(stores: Stores) -> None:
+async def test_remembered_answer_round_trips(stores: Stores) -> None:
     answer = an_answer(new_id(), claim="c1")
     finished = msgspec.structs.replace(answer, status=201, body='{"id": "x"}', location="/api/v1/x")
     assert await stores.access.claim_answer(answer, stale_before_ms=0) == answer
@@ -142,7 +138,7 @@ async def test_answer_when_remembered_then_given_back_with_all_it_holds(stores: 
     assert await stores.access.claim_answer(an_answer(answer.id, claim="c2"), stale_before_ms=0) == finished
 
 
-async def test_answer_when_given_back_then_the_next_claim_has_the_same_new_ids(stores: Stores) -> None:
+async def test_released_answer_passes_on_its_new_ids(stores: Stores) -> None:
     first = an_answer(new_id(), claim="c1", new_ids=NewIds("conversion-1", "file-1"))
     await stores.access.claim_answer(first, stale_before_ms=0)
 
@@ -154,7 +150,7 @@ async def test_answer_when_given_back_then_the_next_claim_has_the_same_new_ids(s
     assert kept.new_ids == first.new_ids
 
 
-async def test_answer_when_given_back_by_one_that_was_taken_over_then_the_new_one_stays(stores: Stores) -> None:
+async def test_release_after_a_takeover_changes_nothing(stores: Stores) -> None:
     slow = an_answer(new_id(), claim="c1")
     await stores.access.claim_answer(slow, stale_before_ms=0)
     quick = an_answer(slow.id, claimed_at=NOW_MS + 10, claim="c2")
@@ -166,7 +162,7 @@ async def test_answer_when_given_back_by_one_that_was_taken_over_then_the_new_on
     assert kept.claim == "c2"
 
 
-async def test_answer_when_expired_or_orphaned_then_taken_over_by_exactly_one(stores: Stores) -> None:
+async def test_expired_or_orphaned_answer_is_taken_over_once(stores: Stores) -> None:
     expired = an_answer(new_id(), status=201)
     orphaned = an_answer(new_id(), claimed_at=NOW_MS + 500)
     for old in (expired, orphaned):
@@ -178,7 +174,7 @@ async def test_answer_when_expired_or_orphaned_then_taken_over_by_exactly_one(st
         assert len({answer.claim for answer in kept}) == 1
 
 
-async def test_answer_when_another_request_takes_an_orphan_over_then_with_ids_of_its_own(stores: Stores) -> None:
+async def test_takeover_by_another_request_uses_its_own_ids(stores: Stores) -> None:
     orphaned = an_answer(new_id(), claim="c1", new_ids=NewIds("conversion-1", "file-1"))
     await stores.access.claim_answer(orphaned, stale_before_ms=0)
     other = an_answer(
@@ -190,7 +186,7 @@ async def test_answer_when_another_request_takes_an_orphan_over_then_with_ids_of
     assert kept.new_ids == other.new_ids
 
 
-async def test_reservation_when_young_then_not_taken_over(stores: Stores) -> None:
+async def test_young_reservation_is_not_taken_over(stores: Stores) -> None:
     young = an_answer(new_id(), claim="c1")
     assert await stores.access.claim_answer(young, stale_before_ms=0) == young
 

@@ -1,4 +1,4 @@
-"""A database or an object store that is away, silent or cut: an answer in time, and recovery without a restart (C8)."""
+"""Outages of the database and the object store: errors in time, and recovery without a restart (C8)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -62,7 +62,7 @@ async def objects(server_settings: Callable[..., Settings], objects_proxy: Proxy
 
 
 async def until_it_works(call: Callable[[], object]) -> None:
-    """What a caller does that comes back after `Retry-After`."""
+    """Call until it succeeds, like a caller that honours `Retry-After`."""
     async with asyncio.timeout(SOON_S):
         while True:
             try:
@@ -81,9 +81,7 @@ async def seconds_until_refused(call: Callable[[], object], error: type[Converto
     return clock.time() - started
 
 
-async def test_database_when_gone_then_refused_in_time_later_at_once_and_mends(
-    stores: MongoStores, database_proxy: Proxy
-) -> None:
+async def test_database_that_is_down_fails_fast_and_recovers(stores: MongoStores, database_proxy: Proxy) -> None:
     kept = a_conversion()
     await until_it_works(lambda: stores.conversions.insert(kept))
     await database_proxy.stop()
@@ -98,7 +96,7 @@ async def test_database_when_gone_then_refused_in_time_later_at_once_and_mends(
     assert await stores.conversions.get(kept.id) == kept
 
 
-async def test_database_when_silent_then_refused_in_time_and_mends(stores: MongoStores, database_proxy: Proxy) -> None:
+async def test_silent_database_times_out_and_recovers(stores: MongoStores, database_proxy: Proxy) -> None:
     await until_it_works(stores.ping)
     database_proxy.silence()
 
@@ -108,7 +106,7 @@ async def test_database_when_silent_then_refused_in_time_and_mends(stores: Mongo
     await until_it_works(stores.ping)
 
 
-async def test_database_when_silent_and_users_wait_then_each_of_many_is_refused_within_their_deadline(
+async def test_silent_database_fails_each_request_within_its_deadline(
     server_settings: Callable[..., Settings], database_proxy: Proxy
 ) -> None:
     """C8: the API answers within a second, whatever the driver does; sweeps have longer."""
@@ -126,9 +124,7 @@ async def test_database_when_silent_and_users_wait_then_each_of_many_is_refused_
     assert max(took_s) < 1.5
 
 
-async def test_database_when_a_connection_is_cut_then_reads_are_repeated_unseen(
-    stores: MongoStores, database_proxy: Proxy
-) -> None:
+async def test_reads_are_repeated_after_a_cut_connection(stores: MongoStores, database_proxy: Proxy) -> None:
     kept = a_conversion()
     await until_it_works(lambda: stores.conversions.insert(kept))
     database_proxy.cut()
@@ -136,7 +132,7 @@ async def test_database_when_a_connection_is_cut_then_reads_are_repeated_unseen(
     assert await stores.conversions.get(kept.id) == kept
 
 
-async def test_objects_when_gone_then_refused_in_time_later_at_once_and_mends(
+async def test_object_store_that_is_down_fails_fast_and_recovers(
     objects: S3ObjectStore, objects_proxy: Proxy, tmp_path: Path
 ) -> None:
     key = f"t/ann/in/{new_id()}/1/source"
@@ -152,7 +148,7 @@ async def test_objects_when_gone_then_refused_in_time_later_at_once_and_mends(
     assert (await objects.download(key, tmp_path / "x")).size_bytes == 5
 
 
-async def test_objects_when_silent_then_refused_in_time_and_mends(objects: S3ObjectStore, objects_proxy: Proxy) -> None:
+async def test_silent_object_store_times_out_and_recovers(objects: S3ObjectStore, objects_proxy: Proxy) -> None:
     objects_proxy.silence()
 
     assert await seconds_until_refused(lambda: objects.head("x"), ObjectStoreUnavailable) < 8 * TIMEOUT_S
@@ -161,7 +157,7 @@ async def test_objects_when_silent_then_refused_in_time_and_mends(objects: S3Obj
     await until_it_works(objects.ping)
 
 
-async def test_upload_when_cut_in_the_middle_then_unavailable_and_nothing_is_shown(
+async def test_interrupted_upload_leaves_no_object(
     objects: S3ObjectStore, objects_proxy: Proxy, tmp_path: Path
 ) -> None:
     source, key = tmp_path / "source", f"t/ann/out/{new_id()}/1/a"

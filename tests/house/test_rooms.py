@@ -22,9 +22,12 @@ BANNED_WORDS = frozenset(
     """.split()  # noqa: SIM905 - reads better than a list of quoted words
 )
 PUBLIC_NAMES = frozenset(
-    ["parked", "parked_message", "requeue_parked", "drop_parked", "requeue_many_parked", "drop_many_parked"]
+    [
+        *("parked", "parked_message", "requeue_parked", "drop_parked", "requeue_many_parked", "drop_many_parked"),
+        "parked_retention_s",
+    ]
 )
-"""Methods of the Python client: they mirror the path `/admin/parked`, which users rely on."""
+"""Methods of the Python client that mirror the path `/admin/parked`, and a setting: users rely on both."""
 
 FORMULAS = re.compile(
     r"\bknows? (no|nothing|neither|of no)\b|\bEverything is passed in\b|\bnothing is opened here\b"

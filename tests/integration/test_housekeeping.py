@@ -1,4 +1,4 @@
-"""Housekeeping on the real servers (behaviour I10): the dry run as users start it, several processes."""
+"""Housekeeping on the real servers (behaviour I10): the dry run as users start it, and several processes."""
 
 import asyncio
 import json
@@ -22,8 +22,8 @@ from converto_infra.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = "anna"
 DAY_MS = 86_400_000
-# What is older than two seconds is an orphan here, because nobody can put an object into the past.
-IMPATIENT = {
+# An object is an orphan after two seconds here, because the age of an object cannot be set.
+SHORT_TIMES = {
     "CONVERTO_CONVERSION_TIMEOUT_S": "1",
     "CONVERTO_MEDIA_TIMEOUT_S": "1",
     "CONVERTO_ORPHAN_AGE_S": "2",
@@ -32,8 +32,8 @@ IMPATIENT = {
 }
 
 
-class Site:
-    """Real servers with a database and a bucket of their own."""
+class System:
+    """Real servers with their own database and bucket, and what is expected to be removed or kept."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
@@ -45,7 +45,7 @@ class Site:
         self.staying: set[str] = set()
 
     async def add(self, status: Status, *, ended_ms: int, goes: bool, outputs: tuple[int, ...] = ()) -> Conversion:
-        """A conversion with an object under each of these tokens; the first of them is its result."""
+        """Store a conversion with an object under each of these tokens; the first one is its output."""
         record_id = new_id()
         start: dict[str, Any] = {"id": record_id, "owner": OWNER, "file_id": new_id(), "target_format": "pdf"}
         times = {"created_at": ended_ms, "updated_at": ended_ms, "completed_at": ended_ms}
@@ -82,7 +82,7 @@ class Site:
         (self.going if goes else self.staying).add(key)
 
     async def fill(self) -> None:
-        """One of each thing that goes, and its neighbours that stay."""
+        """Store one record or object of each kind that is removed, and similar ones that stay."""
         now = now_ms()
         old = now - 40 * DAY_MS
         await self.add(Status.FAILED, ended_ms=old, goes=True, outputs=(2, 1))
@@ -108,18 +108,18 @@ class Site:
         return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
 
     async def run(self, *arguments: str) -> tuple[int | None, str, str]:
-        """Exit status, what it wrote, what it logged."""
+        """Run to the end; return exit status, output and log."""
         process = await self.start(*arguments)
         out, log = await asyncio.wait_for(process.communicate(), 60)
         return process.returncode, out.decode(), log.decode()
 
-    async def told(self) -> set[str]:
+    async def listed(self) -> set[str]:
         status, out, log = await self.run("--dry-run", "--json")
         assert status == 0, log
         return {line["id"] for line in map(json.loads, out.splitlines()) if "id" in line}
 
-    async def held(self) -> dict[str, str]:
-        """Status of each record, and a word for each object and upload, by id or key."""
+    async def existing(self) -> dict[str, str]:
+        """Return the status of each record, and "there" for each object and upload, by id or key."""
         ids = sorted(self.going | self.staying)
         records = [*await self.stores.conversions.get_many(ids), *await self.stores.files.get_many(ids)]
         uploads = await self.objects.list_uploads("t/", after=None, limit=1000)
@@ -133,61 +133,61 @@ class Site:
 
 
 @pytest.fixture
-async def site(servers: Any) -> AsyncIterator[Site]:
+async def system(servers: Any) -> AsyncIterator[System]:
     name = secrets.token_hex(4)
     own = {"CONVERTO_MONGODB_DATABASE": f"keeping_{name}", "CONVERTO_S3_BUCKET": f"keeping-{name}"}
-    one = Site({**servers.environment, **IMPATIENT, **own})
+    one = System({**servers.environment, **SHORT_TIMES, **own})
     await one.objects.ensure_bucket()
     await one.stores.ensure_indexes()
     yield one
     await one.close()
 
 
-async def test_housekeeping_when_told_and_then_run_by_three_processes_then_exactly_that_has_gone(site: Site) -> None:
+async def test_three_processes_remove_exactly_what_the_dry_run_listed(system: System) -> None:
     """I10: dry run, several instances at once, records first, on the servers that users have."""
-    await site.fill()
-    before = await site.held()
+    await system.fill()
+    before = await system.existing()
     async with asyncio.timeout(60):
-        while (told := await site.told()) != site.going:
-            # The youngest orphans are not two seconds old yet; what is told never is more than what may go.
-            assert told < site.going, told - site.going
-    assert await site.held() == before
+        while (listed := await system.listed()) != system.going:
+            # The youngest orphans are not two seconds old yet; the dry run never lists more than what may go.
+            assert listed < system.going, listed - system.going
+    assert await system.existing() == before
 
-    ended = await asyncio.gather(*(site.run("--once") for _ in range(3)))
+    ended = await asyncio.gather(*(system.run("--once") for _ in range(3)))
 
     assert [status for status, _, _ in ended] == [0, 0, 0], ended
-    after = await site.held()
-    assert {name for name, status in before.items() if after.get(name) != status} == site.going
-    assert await site.told() == set()
+    after = await system.existing()
+    assert {name for name, status in before.items() if after.get(name) != status} == system.going
+    assert await system.listed() == set()
     done = [json.loads(line) for _, _, log in ended for line in log.splitlines() if "housekeeping.done" in line]
     for name, count in {"results": 1, "failures": 2, "records": 1, "files": 1, "sources": 1}.items():
         assert sum(entry[name] for entry in done) == count, (name, done)
 
 
-async def test_housekeeping_when_a_sweep_is_unknown_then_status_2_and_the_names(site: Site) -> None:
-    status, _, log = await site.run("--once", "--only", "failures,lunch")
+async def test_unknown_sweep_exits_with_status_2_and_the_names(system: System) -> None:
+    status, _, log = await system.run("--once", "--only", "failures,lunch")
 
     assert status == 2
     assert "There is no sweep lunch. There are: reaper, " in log
 
 
-async def test_housekeeping_when_the_database_is_away_then_status_1_for_the_schedule_to_see(site: Site) -> None:
-    site.environment |= {"CONVERTO_MONGODB_URL": "mongodb://127.0.0.1:9", "CONVERTO_MONGODB_TIMEOUT_S": "0.3"}
-    once, told = await site.run("--once", "--only", "failures"), await site.run("--dry-run", "--only", "failures")
+async def test_absent_database_exits_with_status_1(system: System) -> None:
+    system.environment |= {"CONVERTO_MONGODB_URL": "mongodb://127.0.0.1:9", "CONVERTO_MONGODB_TIMEOUT_S": "0.3"}
+    once, dry = await system.run("--once", "--only", "failures"), await system.run("--dry-run", "--only", "failures")
 
-    assert (once[0], told[0]) == (1, 1)
+    assert (once[0], dry[0]) == (1, 1)
     assert "sweep.waits" in once[2]
-    assert "The list is not complete: The database is not reachable" in told[2]
+    assert "The list is not complete: The database is not reachable" in dry[2]
 
 
-async def test_housekeeping_when_it_runs_with_another_database_then_the_bucket_is_left_alone(site: Site) -> None:
-    """An empty database, by a slip in a setting, must not empty the bucket."""
-    await site.fill()
-    assert (await site.run("--once", "--only", "orphans"))[0] == 0
-    before = await site.objects.list_keys("")
-    site.environment |= {"CONVERTO_MONGODB_DATABASE": f"wrong_{secrets.token_hex(4)}"}
-    status, _, log = await site.run("--once", "--only", "orphans,open_uploads")
+async def test_bucket_of_another_database_is_left_alone(system: System) -> None:
+    """An empty database, set by mistake, must not empty the bucket."""
+    await system.fill()
+    assert (await system.run("--once", "--only", "orphans"))[0] == 0
+    before = await system.objects.list_keys("")
+    system.environment |= {"CONVERTO_MONGODB_DATABASE": f"wrong_{secrets.token_hex(4)}"}
+    status, _, log = await system.run("--once", "--only", "orphans,open_uploads")
 
     assert status == 0
     assert "bucket.belongs_to_another_database" in log
-    assert await site.objects.list_keys("") == before
+    assert await system.objects.list_keys("") == before

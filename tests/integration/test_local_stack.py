@@ -1,4 +1,4 @@
-"""The laptop stack with its real servers: started, looked at, killed in parts, stopped, started again."""
+"""The laptop stack with its real servers: started, inspected, killed in parts, stopped, started again."""
 
 import os
 import re
@@ -31,7 +31,7 @@ UP_WITHIN_S = 60
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed() -> None:
-    """These tests are about the stack itself, so other servers are no substitute."""
+    """Skip where /proc is missing; these tests are about the stack itself, so other servers are no substitute."""
     if not Path("/proc/net/tcp").exists():
         skip_or_fail("the stack's sockets and leftovers are found through /proc")
 
@@ -43,7 +43,7 @@ def running() -> Iterator[Stack]:
 
 
 def wait_until(ask: Any, *, within_s: float = UP_WITHIN_S) -> Any:
-    """Ask again and again until the answer is true: the condition is the event, the clock only its deadline."""
+    """Poll until the answer is true, and return it; fail after the deadline."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if answer := ask():
@@ -63,13 +63,13 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def said(process: subprocess.Popen[str]) -> str:
-    """All it said, once it has ended."""
+def output_of(process: subprocess.Popen[str]) -> str:
+    """Wait for the end of the process and return its whole output."""
     return process.communicate(timeout=UP_WITHIN_S)[0]
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """What it said up to a line with these words."""
+    """Return the output up to a line with these words."""
     assert process.stdout is not None
     deadline = threading.Timer(UP_WITHIN_S, process.kill)  # the reading below then ends
     deadline.start()
@@ -81,12 +81,12 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
                 return lines
     finally:
         deadline.cancel()
-    raise AssertionError(f"ended without saying {words!r}:\n{lines}")
+    raise AssertionError(f"ended without {words!r}:\n{lines}")
 
 
 @contextmanager
 def foreground(home: Path, *only: str) -> Iterator[subprocess.Popen[str]]:
-    """`up` as a person runs it, healthy; whatever the test does, nothing of it stays."""
+    """Run `up` as a user does and wait until it is healthy; nothing of it is left afterwards."""
     process = command("up", "--home", str(home), "--ports", "auto", "--only", ",".join(only))
     try:
         read_until(process, "Ctrl-C stops everything")
@@ -94,34 +94,34 @@ def foreground(home: Path, *only: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-        said(command("down", "--home", str(home)))
+        output_of(command("down", "--home", str(home)))
 
 
-def test_stack_when_running_then_nothing_listens_beyond_loopback(running: Stack) -> None:
+def test_stack_listens_on_loopback_only(running: Stack) -> None:
     found = listeners(marked(running.home.root))
 
     assert {listener.program for listener in found} >= {"epmd", "beam.smp", "rclone"}
     assert {listener.address for listener in found} <= {"127.0.0.1", "::1"}
 
 
-def test_up_when_already_running_then_says_where_and_succeeds(running: Stack) -> None:
+def test_up_of_a_running_stack_prints_its_address(running: Stack) -> None:
     second = command("up", "--home", str(running.home.root))
 
-    assert f"already running at {running.url}" in said(second)
+    assert f"already running at {running.url}" in output_of(second)
     assert second.returncode == 0
 
 
-def test_status_when_running_then_names_every_part(running: Stack) -> None:
+def test_status_names_every_part(running: Stack) -> None:
     status = command("status", "--home", str(running.home.root))
-    text = said(status)
+    text = output_of(status)
 
     assert status.returncode == 0
     assert all(name in text for name in SERVERS)
 
 
 @pytest.mark.parametrize("name", ["rabbitmq", "mongo", "s3"])
-def test_server_when_killed_then_it_comes_back_by_itself(running: Stack, name: str) -> None:
-    """C8 in part: the broker, the database and the object store return without anyone's help."""
+def test_killed_server_is_restarted(running: Stack, name: str) -> None:
+    """C8 in part: broker, database and object store are restarted without intervention."""
     before = running.kill(name)
     after = wait_until(lambda: running.pids.get(name, before) != before and running.pids[name])
     run_apart(lambda: running.wait_healthy(name))
@@ -130,7 +130,7 @@ def test_server_when_killed_then_it_comes_back_by_itself(running: Stack, name: s
     assert running.pids[name] == after
 
 
-def test_stack_when_stopped_and_started_again_then_the_data_is_there(tmp_path: Path) -> None:
+def test_data_survives_a_restart(tmp_path: Path) -> None:
     stack = Stack(tmp_path, ports=Ports.free())
     run_apart(lambda: stack.start(STORES))
     try:
@@ -147,11 +147,11 @@ def test_stack_when_stopped_and_started_again_then_the_data_is_there(tmp_path: P
         run_apart(stack.stop)
 
 
-def test_interrupt_when_running_then_everything_ends_in_order(tmp_path: Path) -> None:
+def test_interrupt_stops_everything_in_order(tmp_path: Path) -> None:
     with foreground(tmp_path, *SERVERS) as up:
         pids = marked(tmp_path)
         up.send_signal(signal.SIGINT)
-        text = said(up)
+        text = output_of(up)
 
         assert up.returncode == 0
         assert "Everything is stopped" in text
@@ -160,17 +160,17 @@ def test_interrupt_when_running_then_everything_ends_in_order(tmp_path: Path) ->
         assert not (tmp_path / "stack.json").exists()
 
 
-def test_interrupt_when_still_starting_then_nothing_stays(tmp_path: Path) -> None:
+def test_interrupt_during_the_start_leaves_nothing(tmp_path: Path) -> None:
     up = command("up", "--home", str(tmp_path), "--ports", "auto", "--only", ",".join(SERVERS))
     read_until(up, "mongo")  # RabbitMQ takes seconds longer
     up.send_signal(signal.SIGINT)
 
-    assert "Stopped before it was up" in said(up)
+    assert "Stopped before it was up" in output_of(up)
     assert up.returncode == 130
     assert marked(tmp_path) == []
 
 
-def test_child_when_killed_under_up_then_one_line_names_it_and_its_log(tmp_path: Path) -> None:
+def test_one_line_names_a_killed_child_and_its_log(tmp_path: Path) -> None:
     with foreground(tmp_path, *STORES) as up:
         pid = Stack(tmp_path).kill("s3")
         line = read_until(up, f"s3 (pid {pid}) ended unexpectedly").splitlines()[-1]
@@ -178,7 +178,7 @@ def test_child_when_killed_under_up_then_one_line_names_it_and_its_log(tmp_path:
         assert str(tmp_path / "logs" / "s3.log") in line
 
 
-def test_up_when_killed_hard_then_the_stack_ends_too(tmp_path: Path) -> None:
+def test_stack_ends_when_up_is_killed(tmp_path: Path) -> None:
     with foreground(tmp_path, *STORES) as up:
         up.kill()
 
@@ -186,22 +186,22 @@ def test_up_when_killed_hard_then_the_stack_ends_too(tmp_path: Path) -> None:
         assert not (tmp_path / "stack.json").exists()
 
 
-def test_down_when_called_elsewhere_then_up_says_so_and_ends(tmp_path: Path) -> None:
+def test_down_from_another_terminal_ends_up(tmp_path: Path) -> None:
     with foreground(tmp_path, *STORES) as up:
         down = command("down", "--home", str(tmp_path))
 
-        assert "converto is stopped" in said(down)
-        assert "stopped from another terminal" in said(up)
+        assert "converto is stopped" in output_of(down)
+        assert "stopped from another terminal" in output_of(up)
 
 
-def test_down_when_nothing_runs_then_says_so(tmp_path: Path) -> None:
+def test_down_reports_that_nothing_runs(tmp_path: Path) -> None:
     down = command("down", "--home", str(tmp_path))
 
-    assert "was not running" in said(down)
+    assert "was not running" in output_of(down)
     assert down.returncode == 0
 
 
-def test_detached_stack_when_its_supervisor_was_killed_then_the_next_start_cleans_up(tmp_path: Path) -> None:
+def test_next_start_cleans_up_after_a_killed_supervisor(tmp_path: Path) -> None:
     stack = Stack(tmp_path, ports=Ports.free(), is_guarded=False)
     run_apart(lambda: stack.start(STORES))
     orphans = set(stack.pids.values())
@@ -216,7 +216,7 @@ def test_detached_stack_when_its_supervisor_was_killed_then_the_next_start_clean
     assert marked(tmp_path) == []
 
 
-def test_up_when_a_port_is_in_use_then_one_line_says_it_and_nothing_starts(tmp_path: Path) -> None:
+def test_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -224,14 +224,14 @@ def test_up_when_a_port_is_in_use_then_one_line_says_it_and_nothing_starts(tmp_p
         free = str(pick_free_ports(1)[0])
         variables = {"CONVERTO_S3_PORT": str(port), "CONVERTO_MONGODB_PORT": free}
         up = command("up", "--home", str(tmp_path), "--only", ",".join(STORES), **variables)
-        text = said(up)
+        text = output_of(up)
 
     assert up.returncode == 1
     assert re.search(rf"Port {port} for s3 is in use by .* \(pid {os.getpid()}\)\..*CONVERTO_S3_PORT=", text)
     assert marked(tmp_path) == []
 
 
-def test_service_when_a_setting_is_wrong_then_the_start_fails_with_its_log(tmp_path: Path) -> None:
+def test_wrong_setting_fails_the_start_with_its_log(tmp_path: Path) -> None:
     stack = Stack(tmp_path, ports=Ports.free(), settings={"CONVERTO_LEASE_S": "soon"})
     with pytest.raises(StartFailed) as failed:
         run_apart(lambda: stack.start(("api",)))

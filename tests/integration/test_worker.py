@@ -1,4 +1,4 @@
-"""The worker as a process of its own against real servers and real programs; housekeeping runs inside the test."""
+"""The worker process against real servers and programs; housekeeping runs inside the test."""
 
 import asyncio
 import contextlib
@@ -32,8 +32,8 @@ PICTURE = (Step("vips", "png", "webp"),)
 DOCUMENT = (Step("libreoffice", "txt", "pdf"),)
 
 
-class Site:
-    """Real servers, housekeeping, and workers that a test starts and ends."""
+class System:
+    """Real servers, housekeeping, and the worker processes that a test starts."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment, self.folder = environment, folder
@@ -56,7 +56,7 @@ class Site:
         return worker
 
     async def request(self, filename: str, content: bytes, plan: tuple[Step, ...], **fields: Any) -> Conversion:
-        """An uploaded file and a pending conversion; housekeeping sends the wake-up."""
+        """Store an uploaded file and a pending conversion; housekeeping publishes its message."""
         file_id, extension, now = new_id(), filename.rpartition(".")[2], now_ms()
         file = File(
             id=file_id,
@@ -88,17 +88,17 @@ class Site:
         await self.stores.conversions.insert(conversion)
         return conversion
 
-    async def look(self, conversion: Conversion) -> Conversion:
+    async def get(self, conversion: Conversion) -> Conversion:
         found = await self.stores.conversions.get(conversion.id)
         assert found is not None
         return found
 
-    async def reach(
+    async def wait_for(
         self, conversion: Conversion, wanted: Callable[[Conversion], bool], *, within_s: float = 60
     ) -> Conversion:
-        """Look until the record is as wanted; fails after a deadline, or at once when it has ended otherwise."""
+        """Wait until the record is as wanted; fail after the deadline, or at once when it has ended differently."""
         async with asyncio.timeout(within_s):
-            while not wanted(now := await self.look(conversion)):
+            while not wanted(now := await self.get(conversion)):
                 assert not now.is_terminal, (now.status, now.errors, self.logs())
                 await asyncio.sleep(0.05)
         return now
@@ -117,7 +117,7 @@ class Site:
 
 
 @pytest.fixture
-async def site(servers: Any, tmp_path: Path) -> AsyncIterator[Site]:
+async def system(servers: Any, tmp_path: Path) -> AsyncIterator[System]:
     environment = {
         **servers.environment,
         "CONVERTO_MONGODB_DATABASE": f"worker_{secrets.token_hex(4)}",
@@ -128,7 +128,7 @@ async def site(servers: Any, tmp_path: Path) -> AsyncIterator[Site]:
         "CONVERTO_SWEEP_INTERVAL_S": "0.2",
         "CONVERTO_STOP_GRACE_S": "60",
     }
-    one = Site(environment, tmp_path)
+    one = System(environment, tmp_path)
     await one.objects.ensure_bucket()
     housekeeping = asyncio.create_task(run_housekeeping(one.settings, one.stores, one.objects, one.bus))
     yield one
@@ -138,7 +138,7 @@ async def site(servers: Any, tmp_path: Path) -> AsyncIterator[Site]:
 
 
 def picture() -> bytes:
-    """A small PNG, made by hand."""
+    """Return a small PNG."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return pack(">I", len(body)) + kind + body + pack(">I", zlib.crc32(kind + body))
@@ -150,18 +150,18 @@ def picture() -> bytes:
 
 
 def long_text() -> bytes:
-    """Two hundred pages: seconds of work for LibreOffice."""
+    """Return text of two hundred pages: seconds of work for LibreOffice."""
     return b"".join(b"%06d the quick brown fox jumps over the lazy dog\n" % line for line in range(12_000))
 
 
-async def test_worker_when_woken_then_a_real_file_is_converted_and_described(site: Site) -> None:
-    """Behaviours C5, I2, I4: the real program runs and the record tells what came of it."""
-    await site.start_worker()
-    conversion = await site.request("picture.png", picture(), PICTURE, options={"quality": 80})
-    done = await site.reach(conversion, lambda now: now.status is Status.COMPLETED)
+async def test_message_converts_a_real_file_and_describes_the_result(system: System) -> None:
+    """Behaviours C5, I2, I4: the real program runs and the record describes its result."""
+    await system.start_worker()
+    conversion = await system.request("picture.png", picture(), PICTURE, options={"quality": 80})
+    done = await system.wait_for(conversion, lambda now: now.status is Status.COMPLETED)
     (output,) = done.outputs
-    body = await site.objects.read_range(output.key, start=0, length=output.size_bytes)
-    file = await site.stores.files.get(conversion.file_id)
+    body = await system.objects.read_range(output.key, start=0, length=output.size_bytes)
+    file = await system.stores.files.get(conversion.file_id)
 
     assert body[:4] + body[8:12] == b"RIFFWEBP"
     assert output.filename == "picture.webp"
@@ -171,34 +171,34 @@ async def test_worker_when_woken_then_a_real_file_is_converted_and_described(sit
     assert set(done.engine_versions) == {"libvips"}
 
 
-async def test_worker_when_running_then_it_is_registered_with_its_offers_and_what_it_runs(site: Site) -> None:
+async def test_worker_registers_its_offers_and_running_conversions(system: System) -> None:
     """Behaviour M15."""
-    worker = await site.start_worker()
-    conversion = await site.request("long.txt", long_text(), DOCUMENT)
-    await site.reach(conversion, lambda now: now.status is Status.PROCESSING)
+    worker = await system.start_worker()
+    conversion = await system.request("long.txt", long_text(), DOCUMENT)
+    await system.wait_for(conversion, lambda now: now.status is Status.PROCESSING)
 
     async def seen() -> bool:
-        known = await site.stores.workers.seen_since(0)
+        known = await system.stores.workers.seen_since(0)
         return any(slot.conversion_id == conversion.id for one in known for slot in one.running)
 
     await until(seen)
-    (known,) = await site.stores.workers.seen_since(0)
+    (known,) = await system.stores.workers.seen_since(0)
 
     assert known.pid == worker.pid
     assert {"libreoffice", "vips"} <= {offer.converter for offer in known.offers}
 
 
-async def test_worker_when_killed_mid_conversion_then_another_one_completes_it(site: Site) -> None:
+async def test_another_worker_completes_what_a_killed_one_ran(system: System) -> None:
     """Promises 1 and 3: kill -9 loses nothing and blocks nothing; the next worker also cleans up after the dead one."""
-    first = await site.start_worker()
-    conversion = await site.request("long.txt", long_text(), DOCUMENT)
-    await site.reach(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
+    first = await system.start_worker()
+    conversion = await system.request("long.txt", long_text(), DOCUMENT)
+    await system.wait_for(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
     os.kill(first.pid, signal.SIGKILL)
     await first.wait()
-    left_behind = [path.name for path in site.work_dir.iterdir() if path.is_dir()]
-    await site.start_worker()
-    done = await site.reach(conversion, lambda now: now.status is Status.COMPLETED, within_s=90)
-    remaining = {path.name for path in site.work_dir.iterdir()}
+    left_behind = [path.name for path in system.work_dir.iterdir() if path.is_dir()]
+    await system.start_worker()
+    done = await system.wait_for(conversion, lambda now: now.status is Status.COMPLETED, within_s=90)
+    remaining = {path.name for path in system.work_dir.iterdir()}
 
     assert (done.lost, done.attempt, done.token) == (1, 1, 2)
     assert done.outputs[0].key.endswith("/2/result.pdf")
@@ -206,66 +206,66 @@ async def test_worker_when_killed_mid_conversion_then_another_one_completes_it(s
     assert not remaining & set(left_behind)
 
 
-async def test_worker_when_told_to_stop_twice_then_it_hands_back_and_another_one_completes(site: Site) -> None:
+async def test_second_stop_signal_hands_back_to_another_worker(system: System) -> None:
     """Behaviour M14."""
-    first = await site.start_worker()
-    conversion = await site.request("long.txt", long_text(), DOCUMENT)
-    await site.reach(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
+    first = await system.start_worker()
+    conversion = await system.request("long.txt", long_text(), DOCUMENT)
+    await system.wait_for(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
     first.send_signal(signal.SIGTERM)
-    await site_says(site, "worker.stopping")
+    await wait_for_log(system, "worker.stopping")
     first.send_signal(signal.SIGTERM)
     status = await asyncio.wait_for(first.wait(), 10)
-    await site.start_worker()
-    done = await site.reach(conversion, lambda now: now.status is Status.COMPLETED)
+    await system.start_worker()
+    done = await system.wait_for(conversion, lambda now: now.status is Status.COMPLETED)
 
     assert status == 0
     assert (done.lost, done.attempt) == (0, 1)
 
 
-async def test_worker_when_cancel_is_requested_then_the_program_is_ended(site: Site) -> None:
-    await site.start_worker()
-    conversion = await site.request("long.txt", long_text(), DOCUMENT)
-    await site.reach(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
-    await site.stores.conversions.apply(request_cancel(conversion.id, owner=OWNER, now_ms=now_ms()))
-    cancelled = await site.reach(conversion, lambda now: now.status is Status.CANCELLED, within_s=10)
-    following = await site.request("picture.png", picture(), PICTURE)
-    await site.reach(following, lambda now: now.status is Status.COMPLETED)
+async def test_cancel_request_ends_the_program(system: System) -> None:
+    await system.start_worker()
+    conversion = await system.request("long.txt", long_text(), DOCUMENT)
+    await system.wait_for(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
+    await system.stores.conversions.apply(request_cancel(conversion.id, owner=OWNER, now_ms=now_ms()))
+    cancelled = await system.wait_for(conversion, lambda now: now.status is Status.CANCELLED, within_s=10)
+    following = await system.request("picture.png", picture(), PICTURE)
+    await system.wait_for(following, lambda now: now.status is Status.COMPLETED)
 
     assert cancelled.outputs == ()
 
 
-async def test_worker_when_a_server_is_not_there_yet_then_it_waits_says_so_and_can_be_stopped(site: Site) -> None:
-    worker = await site.start_worker(mongodb_url="mongodb://127.0.0.1:9", mongodb_timeout_s="0.5")
-    await site_says(site, "worker.waits_for_server")
+async def test_worker_waits_for_a_server_and_can_be_stopped(system: System) -> None:
+    worker = await system.start_worker(mongodb_url="mongodb://127.0.0.1:9", mongodb_timeout_s="0.5")
+    await wait_for_log(system, "worker.waits_for_server")
     worker.send_signal(signal.SIGTERM)
 
     assert await asyncio.wait_for(worker.wait(), 10) == 0
 
 
-async def test_worker_when_it_can_never_work_then_it_ends_and_names_the_setting(site: Site) -> None:
-    worker = await site.start_worker(families="gardening")
+async def test_worker_that_cannot_work_ends_and_names_the_setting(system: System) -> None:
+    worker = await system.start_worker(families="gardening")
 
     assert await asyncio.wait_for(worker.wait(), 30) == 2
-    assert "CONVERTO_FAMILIES" in site.logs()
+    assert "CONVERTO_FAMILIES" in system.logs()
 
 
-async def site_says(site: Site, event: str) -> None:
-    async def said() -> bool:
-        return event in site.logs()
+async def wait_for_log(system: System, event: str) -> None:
+    async def is_logged() -> bool:
+        return event in system.logs()
 
-    await until(said)
+    await until(is_logged)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 20) -> None:
-    """Look until the condition holds; fails after a deadline."""
+    """Wait until the condition holds; raise `TimeoutError` after the deadline."""
     async with asyncio.timeout(within_s):
         while not await condition():  # noqa: ASYNC110 - the condition is in another process
             await asyncio.sleep(0.02)
 
 
-async def test_housekeeping_when_run_once_by_itself_then_it_does_its_round_and_ends(site: Site) -> None:
+async def test_housekeeping_runs_once_as_its_own_process(system: System) -> None:
     """Behaviour I10: the sweeps do not need the API."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **site.environment}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services", **system.environment}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -274,8 +274,8 @@ async def test_housekeeping_when_run_once_by_itself_then_it_does_its_round_and_e
         env=environment,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await asyncio.wait_for(process.communicate(), 60)
+    _, log = await asyncio.wait_for(process.communicate(), 60)
 
     assert process.returncode == 0
-    assert b"housekeeping.done" in said
-    assert b"sweep.waits" not in said
+    assert b"housekeeping.done" in log
+    assert b"sweep.waits" not in log

@@ -192,11 +192,7 @@ def worker_lost(conversion: Conversion, *, now_ms: int) -> Change:
 def cancel_running(conversion: Conversion, *, now_ms: int, beat_seen: int | None = None) -> Change:
     """processing → cancelled: the worker killed its child process, or was lost after the cancel request."""
     return _from_processing(
-        conversion,
-        Status.CANCELLED,
-        beat_seen=beat_seen,
-        assign=_released(now_ms),
-        event=HistoryEvent.CANCELLED,
+        conversion, Status.CANCELLED, beat_seen=beat_seen, assign=_released(now_ms), event=HistoryEvent.CANCELLED
     )
 
 

@@ -1,1 +1,1 @@
-"""In-memory twins of the ports for tests; they pass the same contract suites as the real adapters."""
+"""In-memory twins of the ports for tests; they pass the same contract suite as the real adapters."""

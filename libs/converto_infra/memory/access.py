@@ -27,7 +27,7 @@ class MemoryAccessStore:
         return self._keys.get(key_id)
 
     async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer:
-        """Reserve an idempotency key; what is kept for it now."""
+        """Reserve an idempotency key; returns the answer or reservation that holds now."""
         await self._server.answer()
         known = self._answers.get(answer.id)
         if known is not None and not known.is_abandoned(now_ms=answer.claimed_at, stale_before_ms=stale_before_ms):
@@ -37,12 +37,12 @@ class MemoryAccessStore:
         return successor
 
     async def remember_answer(self, answer: RememberedAnswer) -> None:
-        """Store the finished answer."""
+        """Store the final answer."""
         await self._server.answer()
         self._answers.replace(answer)
 
     async def release_answer(self, answer: RememberedAnswer) -> None:
-        """Let the next one serve the request."""
+        """Release the reservation, so that the next request with this key is served."""
         await self._server.answer()
         if self._answers.get(answer.id) == answer:
             self._answers.replace(msgspec.structs.replace(answer, claimed_at=0))

@@ -1,6 +1,6 @@
-"""In-memory twin of the event bus: queues for each family and lane, and facts for listeners, within one process.
+"""In-memory twin of the event bus: a queue per family and lane, and live events for listeners, in one process.
 
-It keeps the promises of the port (strict lanes, redelivery when a slot closes, bounded facts) and no others.
+It keeps the promises of the port (strict lanes, redelivery when a slot closes, bounded live events) and no others.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class MemoryEventBus:
 
     @property
     def is_away(self) -> bool:
-        """True while the bus plays a broker that is gone."""
+        """True while the bus acts like a broker that is down."""
         return self._is_away
 
     @is_away.setter
@@ -45,13 +45,13 @@ class MemoryEventBus:
         """Raise `BusUnavailable` while `is_away` is set."""
         await asyncio.sleep(0)
         if self._is_away:
-            raise BusUnavailable(detail="the memory twin is set to be away")
+            raise BusUnavailable(detail="the in-memory twin is set to be unavailable")
 
     async def close(self) -> None:
-        """Nothing to close here."""
+        """Do nothing: there is no connection."""
 
     async def publish(self, event: ConversionCreated) -> None:
-        """Put a wake-up into its queue; raises `BusUnavailable` when there is none."""
+        """Put a message into its queue; raises `BusUnavailable` when the queue does not exist."""
         await self.ping()
         queue = self._queues.get((event.family, event.lane))
         if queue is None:
@@ -60,14 +60,14 @@ class MemoryEventBus:
         self._changed.set()
 
     async def backlog(self, family: Family, lane: Lane) -> int:
-        """How many wake-ups lie in a queue; raises `BusUnavailable` when there is none."""
+        """How many messages a queue holds; raises `BusUnavailable` when it does not exist."""
         await self.ping()
         if (family, lane) not in self._queues:
             raise BusUnavailable(detail=f"there is no queue for {family} and {lane}")
         return self.waiting(family, lane)
 
     async def publish_event(self, event: ConversionEvent) -> None:
-        """Hand a fact to all listeners; lost while the bus is away."""
+        """Send a live event to all listeners; it is lost while `is_away` is set."""
         await asyncio.sleep(0)
         if not self._is_away:
             for listener in self._listeners:
@@ -75,7 +75,7 @@ class MemoryEventBus:
 
     @asynccontextmanager
     async def open_slot(self, families: Sequence[Family], *, quarantine: bool = False) -> AsyncIterator["MemorySlot"]:
-        """One slot's view of the queues; what it has not settled goes back when it closes."""
+        """The consumer of one slot; an unsettled message returns to its queue when the consumer closes."""
         slot = MemorySlot(self, families, lane_orders(quarantine=quarantine))
         try:
             yield slot
@@ -84,7 +84,7 @@ class MemoryEventBus:
 
     @asynccontextmanager
     async def dead_letters(self) -> AsyncIterator["MemoryDeadLetterQueue"]:
-        """The queue of dead letters; what was not accepted goes back when it closes."""
+        """The queue of dead letters; unaccepted ones return when it closes."""
         source = MemoryDeadLetterQueue(self, self._dead)
         try:
             yield source
@@ -93,7 +93,7 @@ class MemoryEventBus:
 
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[AsyncIterator[ConversionEvent]]:
-        """All facts from now on; a slow reader loses the oldest."""
+        """All live events from now on; a slow reader loses the oldest."""
         listener = EventBuffer()
         self._listeners.add(listener)
         try:
@@ -102,48 +102,48 @@ class MemoryEventBus:
             self._listeners.discard(listener)
 
     def add_dead_letter(self, letter: DeadLetteredMessage) -> None:
-        """Set a message aside, as a broker does with one that was rejected, for tests."""
+        """Add a dead letter, as a broker does with a rejected message."""
         self._dead.append(letter)
 
     @property
     def dead_letter_count(self) -> int:
-        """How many dead letters lie in their queue, for tests."""
+        """How many dead letters their queue holds."""
         return len(self._dead)
 
     def waiting(self, family: Family, lane: Lane) -> int:
-        """How many wake-ups lie in a queue, for tests."""
+        """How many messages a queue holds; 0 when it does not exist."""
         return len(self._queues.get((family, lane), ()))
 
     def purge(self) -> None:
-        """Empty all queues, as an operator may do to a broker, for tests."""
+        """Empty all queues, as an operator can on a broker."""
         for queue in self._queues.values():
             queue.clear()
 
     def drop_queue(self, family: Family, lane: Lane) -> None:
-        """Delete a queue, so that its wake-ups cannot be routed any more, for tests."""
+        """Delete a queue, so that its messages cannot be routed any more."""
         self._queues.pop((family, lane), None)
 
     def make_queue(self, family: Family, lane: Lane) -> None:
-        """Make an empty queue where there is none, for tests."""
+        """Create an empty queue unless it exists."""
         self._queues.setdefault((family, lane), deque())
 
     def pop(self, keys: Sequence[QueueKey]) -> ConversionCreated | None:
-        """The first wake-up of the first queue that has one."""
+        """The first message of the first queue that has one, or None."""
         if self._is_away:
             return None
         return next((self._queues[key].popleft() for key in keys if self._queues.get(key)), None)
 
-    def give_back(self, event: ConversionCreated) -> None:
-        """Put an unsettled wake-up back where it was: at the head of its queue."""
+    def requeue(self, event: ConversionCreated) -> None:
+        """Return an unsettled message to the head of its queue."""
         queue = self._queues.get((event.family, event.lane))
         if queue is not None:
             queue.appendleft(event)
         self._changed.set()
 
-    async def pop_later(self, keys: Sequence[QueueKey]) -> ConversionCreated:
-        """Wait until one of the queues has a wake-up."""
+    async def wait_for_message(self, keys: Sequence[QueueKey]) -> ConversionCreated:
+        """Wait until one of the queues has a message."""
         while (event := self.pop(keys)) is None:
-            self._changed.clear()  # whoever waits already is woken by the next `set` all the same
+            self._changed.clear()  # other waiters still wake up at the next `set`
             await self._changed.wait()
         return event
 
@@ -156,16 +156,18 @@ class MemorySlot:
         self._held: MemoryDelivery | None = None
 
     async def next(self) -> "MemoryDelivery":
-        """Wait for the next wake-up, high lane first; one that was left unsettled goes back before."""
+        """Wait for the next message, high lane first; an unsettled one is released before."""
         await self.close()
         self._families.rotate(-1)
         self._orders.rotate(-1)
-        event = await self._bus.pop_later([(family, lane) for lane in self._orders[0] for family in self._families])
+        event = await self._bus.wait_for_message(
+            [(family, lane) for lane in self._orders[0] for family in self._families]
+        )
         self._held = MemoryDelivery(self._bus, event)
         return self._held
 
     async def close(self) -> None:
-        """Give back what is unsettled."""
+        """Release an unsettled message."""
         if self._held is not None:
             await self._held.release()
 
@@ -178,7 +180,7 @@ class MemoryDelivery:
 
     @property
     def event(self) -> ConversionCreated:
-        """What was delivered."""
+        """The event in the message."""
         return self._event
 
     async def accept(self) -> None:
@@ -186,10 +188,10 @@ class MemoryDelivery:
         self._is_settled = True
 
     async def release(self) -> None:
-        """Give it back to the queue."""
+        """Return the message to its queue."""
         if not self._is_settled:
             self._is_settled = True
-            self._bus.give_back(self._event)
+            self._bus.requeue(self._event)
 
 
 class MemoryDeadLetterQueue:
@@ -200,7 +202,7 @@ class MemoryDeadLetterQueue:
         self._taken: list[MemoryDeadLetterDelivery] = []
 
     async def take(self) -> "MemoryDeadLetterDelivery | None":
-        """The next dead letter, or None when there is none; raises `BusUnavailable`."""
+        """The next dead letter, or None when the queue is empty; raises `BusUnavailable`."""
         await self._bus.ping()
         if not self._dead:
             return None
@@ -209,7 +211,7 @@ class MemoryDeadLetterQueue:
         return delivery
 
     def close(self) -> None:
-        """Give back what was not accepted, in its order."""
+        """Return the unaccepted letters, in their order."""
         self._dead.extendleft(one.letter for one in reversed(self._taken) if not one.is_accepted)
 
 
@@ -221,7 +223,7 @@ class MemoryDeadLetterDelivery:
 
     @property
     def letter(self) -> DeadLetteredMessage:
-        """What was set aside."""
+        """The dead letter."""
         return self._letter
 
     async def accept(self) -> None:

@@ -14,7 +14,7 @@ class MemoryCacheStore:
         self.old_entries = MemoryAgedRecords(server, self._entries, since="created_at")
 
     async def lead(self, entry: CacheEntry) -> bool:
-        """Store the entry if there is none for its key."""
+        """Store the entry unless its key has one."""
         await self._server.answer()
         if self._entries.get(entry.id) is not None:
             return False

@@ -1,4 +1,4 @@
-"""In-memory twin of one collection, and of the server behind it: everything that goes in or out is a copy."""
+"""In-memory twin of a collection and of the server behind it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -20,25 +20,25 @@ Record = TypeVar("Record", bound=_Identified)
 
 
 class MemoryServer:
-    """A database server that a test can take away."""
+    """A database server that a test can take down or slow down."""
 
     def __init__(self) -> None:
         self.is_away = False
         self.waiting = 0
-        """Calls that have not been answered yet."""
+        """The number of calls that wait for an answer."""
         self._may_answer = asyncio.Event()
         self._may_answer.set()
 
     def hold(self) -> None:
-        """Answer nothing until `go_on`: as slow as a server can be without being away."""
+        """Answer no call until `resume`, like a server that is very slow but up."""
         self._may_answer.clear()
 
-    def go_on(self) -> None:
-        """Answer again, also what has waited."""
+    def resume(self) -> None:
+        """Answer all waiting calls and new ones."""
         self._may_answer.set()
 
     async def answer(self) -> None:
-        """Let other tasks run first, as a network call would; then raise if the database is away."""
+        """Let other tasks run, as a network call would; then raise `StoreUnavailable` while `is_away` is set."""
         self.waiting += 1
         try:
             await asyncio.sleep(0)
@@ -46,11 +46,11 @@ class MemoryServer:
         finally:
             self.waiting -= 1
         if self.is_away:
-            raise StoreUnavailable(detail="the memory twin is set to be away")
+            raise StoreUnavailable(detail="the in-memory twin is set to be unavailable")
 
 
 class Collection(Generic[Record]):
-    """Documents of one kind by id; everything that goes in or out is a copy."""
+    """Records of one kind by id; stores and returns copies."""
 
     def __init__(self, kind: type[Record]) -> None:
         self._kind = kind

@@ -15,7 +15,7 @@ class MemoryConversionStore:
     """Twin of `ConversionStore`."""
 
     def __init__(self, server: MemoryServer, history: HistoryStore) -> None:
-        """`history` hears of each change with an event."""
+        """`history` records each change that has an event."""
         self._server, self._history = server, history
         self._conversions = Collection(Conversion)
 
@@ -25,12 +25,12 @@ class MemoryConversionStore:
         self._conversions.insert(conversion)
 
     async def get(self, conversion_id: str, *, owner: str | None = None) -> Conversion | None:
-        """The record, or None when it is not there or not this owner's."""
+        """The record, or None when it does not exist or belongs to another owner."""
         await self._server.answer()
         return self._conversions.get(conversion_id, owned(owner))
 
     async def find(self, query: ConversionFilter) -> list[Conversion]:
-        """Newest first, at most `query.limit`."""
+        """Matching conversions, newest first, at most `query.limit`."""
         await self._server.answer()
         names = ("owner", "client_id", "file_id", "source_format", "target_format")
         equal = {name: value for name in names if (value := getattr(query, name))}
@@ -57,7 +57,7 @@ class MemoryConversionStore:
         return after
 
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
-        """Pending conversions whose wake-up is due, longest due first."""
+        """Pending conversions whose `publish_due` has passed, longest overdue first."""
         await self._server.answer()
         found = self._conversions.select(lambda one: one.status is Status.PENDING and _due(one) <= now_ms)
         return sorted(found, key=_due)[:limit]
@@ -65,7 +65,7 @@ class MemoryConversionStore:
     async def published(
         self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
     ) -> list[Conversion]:
-        """Pending conversions of one queue (None: of any) whose wake-up was confirmed."""
+        """Pending conversions of one queue (None: any) with a confirmed message."""
         await self._server.answer()
         return self._conversions.select(
             lambda one: (
@@ -78,14 +78,14 @@ class MemoryConversionStore:
         )[:limit]
 
     async def processing(self, *, limit: int) -> list[Conversion]:
-        """Conversions being processed."""
+        """Conversions in status `processing`."""
         await self._server.answer()
         return self._conversions.select(lambda one: one.status is Status.PROCESSING)[:limit]
 
     async def awaiting_upload(
         self, *, created_before_ms: int, limit: int, created_from_ms: int = 0
     ) -> list[Conversion]:
-        """Conversions without bytes created in this time, oldest first."""
+        """Conversions in status `awaiting_upload` created within this period, oldest first."""
         await self._server.answer()
         found = self._conversions.select(
             lambda one: one.status is Status.AWAITING_UPLOAD and created_from_ms <= one.created_at < created_before_ms
@@ -93,7 +93,7 @@ class MemoryConversionStore:
         return sorted(found, key=lambda one: one.created_at)[:limit]
 
     async def has_pending(self, owner: str, *, at_least: int) -> bool:
-        """True when this many conversions of an owner, or more, wait for a worker."""
+        """True when the owner has at least this many pending conversions."""
         await self._server.answer()
         waiting = self._conversions.select(lambda one: one.owner == owner and one.status is Status.PENDING)
         return len(waiting) >= at_least
@@ -101,7 +101,7 @@ class MemoryConversionStore:
     async def ended(
         self, status: Status, *, from_ms: int, before_ms: int, limit: int, error_code: str | None = None
     ) -> list[Conversion]:
-        """Conversions of a terminal status whose `completed_at` lies in this time, oldest first."""
+        """Conversions of a terminal status whose `completed_at` is within this period, oldest first."""
         await self._server.answer()
         found = self._conversions.select(
             lambda one: (
@@ -113,19 +113,19 @@ class MemoryConversionStore:
         return sorted(found, key=_completed_at)[:limit]
 
     async def get_many(self, conversion_ids: Sequence[str]) -> list[Conversion]:
-        """Those of these records that are there."""
+        """The existing records among these ids."""
         await self._server.answer()
         return [found for one in set(conversion_ids) if (found := self._conversions.get(one)) is not None]
 
     async def count_by_file(self, file_ids: Sequence[str], statuses: Iterable[Status]) -> dict[str, int]:
-        """How many conversions in these statuses each of these files has."""
+        """How many conversions in these statuses each file has."""
         await self._server.answer()
         wanted, files = frozenset(statuses), frozenset(file_ids)
         found = self._conversions.select(lambda one: one.file_id in files and one.status in wanted)
         return dict(Counter(one.file_id for one in found))
 
     async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
-        """Pending conversions that wait for the result of this key, oldest first."""
+        """Pending conversions that wait for the result of this cache key, oldest first."""
         await self._server.answer()
         found = self._conversions.select(
             lambda one: (
@@ -135,7 +135,7 @@ class MemoryConversionStore:
         return sorted(found, key=lambda one: one.id)[:limit]
 
     async def delete(self, conversion_id: str, *, owner: str) -> bool:
-        """Remove a record in a terminal status."""
+        """Delete a record in a terminal status."""
         await self._server.answer()
         found = self._conversions.get(conversion_id, {"owner": owner})
         if found is None or found.status not in TERMINAL:
@@ -144,7 +144,7 @@ class MemoryConversionStore:
         return True
 
     async def delete_unchanged(self, conversion: Conversion) -> bool:
-        """Remove a record in a terminal status if nothing has happened to it since it was read."""
+        """Delete a record in a terminal status unless it has changed since it was read."""
         await self._server.answer()
         seen = {"status": conversion.status, "token": conversion.token, "updated_at": conversion.updated_at}
         if not conversion.is_terminal or self._conversions.get(conversion.id, seen) is None:
@@ -153,12 +153,10 @@ class MemoryConversionStore:
         return True
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
-        """How many conversions are in each status."""
+        """How many conversions each status has."""
         await self._server.answer()
-        counts: dict[Status, int] = {}
-        for one in self._conversions.select(lambda one: owner is None or one.owner == owner):
-            counts[one.status] = counts.get(one.status, 0) + 1
-        return counts
+        found = self._conversions.select(lambda one: owner is None or one.owner == owner)
+        return dict(Counter(one.status for one in found))
 
 
 def _due(conversion: Conversion) -> float:

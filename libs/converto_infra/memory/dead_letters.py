@@ -23,7 +23,7 @@ class MemoryDeadLetterStore:
         return self._dead_letters.get(message_id)
 
     async def find(self, query: DeadLetterFilter) -> list[DeadLetter]:
-        """The last that died first, at most `query.limit`."""
+        """Matching records, the most recent first, at most `query.limit`."""
         await self._server.answer()
         found = self._dead_letters.select(
             lambda one: (
@@ -35,14 +35,14 @@ class MemoryDeadLetterStore:
         return sorted(found, key=lambda one: one.id, reverse=True)[: query.limit]
 
     async def delete(self, message_id: str) -> bool:
-        """Remove a record; False when it is not there."""
+        """Delete a record; False when it does not exist."""
         await self._server.answer()
         is_there = self._dead_letters.get(message_id) is not None
         self._dead_letters.delete(message_id)
         return is_there
 
     async def stored_before(self, before_ms: int, *, limit: int) -> list[DeadLetter]:
-        """Records that were stored before the given time, oldest first."""
+        """Records stored before the given time, oldest first."""
         await self._server.answer()
         found = self._dead_letters.select(lambda one: one.stored_at < before_ms)
         return sorted(found, key=lambda one: one.stored_at)[:limit]

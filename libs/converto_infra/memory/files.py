@@ -20,7 +20,7 @@ class MemoryFileStore:
         self._files.insert(file)
 
     async def get(self, file_id: str, *, owner: str | None = None) -> File | None:
-        """The record, or None when it is not there or not this owner's."""
+        """The record, or None when it does not exist or belongs to another owner."""
         await self._server.answer()
         return self._files.get(file_id, owned(owner))
 
@@ -55,18 +55,18 @@ class MemoryFileStore:
         return sorted(found, key=lambda one: one.created_at)[:limit]
 
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
-        """Files of a status whose `updated_at` lies in this time, longest unchanged first."""
+        """Files of a status whose `updated_at` is within this period, longest unchanged first."""
         await self._server.answer()
         found = self._files.select(lambda one: one.status is status and from_ms <= one.updated_at < before_ms)
         return sorted(found, key=lambda one: one.updated_at)[:limit]
 
     async def get_many(self, file_ids: Sequence[str]) -> list[File]:
-        """Those of these records that are there, deleted ones too."""
+        """The existing records among these ids, deleted files included."""
         await self._server.answer()
         return [found for one in set(file_ids) if (found := self._files.get(one)) is not None]
 
     async def delete_unchanged(self, file: File) -> bool:
-        """Remove the record of a deleted file if nothing has happened to it since it was read."""
+        """Delete the record of a deleted file unless it has changed since it was read."""
         await self._server.answer()
         seen = {"status": FileStatus.DELETED, "version": file.version, "updated_at": file.updated_at}
         if self._files.get(file.id, seen) is None:

@@ -6,7 +6,7 @@ from converto_infra.memory.collection import Collection, MemoryServer
 
 
 class MemoryHistoryStore:
-    """Twin of `HistoryStore`; it writes at once."""
+    """Twin of `HistoryStore` that writes at once."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
@@ -14,7 +14,7 @@ class MemoryHistoryStore:
         self.old_entries = MemoryAgedRecords(server, self._entries, since="at")
 
     def record(self, entry: Entry) -> None:
-        """Write it."""
+        """Write the entry."""
         self._entries.replace(entry)
 
     async def of(self, conversion_id: str, *, owner: str) -> list[Entry]:

@@ -1,8 +1,4 @@
-"""In-memory twin of the object store: keeps bytes, signs `memory://` requests, and answers them as a server would.
-
-It knows no network: whoever holds a presigned request hands it to `send`, which checks signature, expiry, size and
-type.
-"""
+"""In-memory twin of the object store. It signs `memory://` requests, and `send` answers them as a server would."""
 
 import asyncio
 import hashlib
@@ -29,7 +25,7 @@ from converto_core.ports.objects import (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server would answer to a presigned request."""
+    """A server's answer to a presigned request."""
 
     status: int
     headers: dict[str, str] = {}
@@ -51,15 +47,15 @@ class _Upload(msgspec.Struct, kw_only=True):
 
 
 class MemoryObjectStore:
-    """Twin of `ObjectStore`; `is_away` makes every call fail as if the server were gone.
+    """Twin of `ObjectStore`; while `is_away` is set, every call fails as if the server were down.
 
-    `can_list_uploads` is false for a server that does not know unfinished uploads by a list.
+    Set `can_list_uploads` to False to act like a server that cannot list unfinished uploads.
     """
 
     def __init__(
         self, *, upload_ttl_s: float = 900, download_ttl_s: float = 300, clock: Callable[[], int] = now_ms
     ) -> None:
-        """`clock` is the wall clock (ms) by which objects are dated."""
+        """`clock` is the wall clock (ms) that dates objects."""
         self.is_away = False
         self.can_list_uploads = True
         self._clock = clock
@@ -69,7 +65,7 @@ class MemoryObjectStore:
         self._uploads: dict[str, _Upload] = {}
 
     async def ensure_bucket(self) -> None:
-        """Nothing to create here."""
+        """Do nothing: there is always a bucket."""
         await self._answer()
 
     async def ping(self) -> None:
@@ -77,15 +73,15 @@ class MemoryObjectStore:
         await self._answer()
 
     async def close(self) -> None:
-        """Nothing to close here."""
+        """Do nothing: there is no connection."""
 
     async def now_ms(self) -> int:
-        """The clock by which objects are dated."""
+        """The clock that dates objects."""
         await self._answer()
         return self._clock()
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """What is known of the object; None when it is not there."""
+        """Size, type and ETag of an object; None when it does not exist."""
         await self._answer()
         found = self._objects.get(key)
         if found is None:
@@ -104,7 +100,7 @@ class MemoryObjectStore:
 
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Store a file's bytes."""
-        del filename  # the name is said in the presigned GET
+        del filename  # a presigned GET carries the name
         body = await asyncio.to_thread(path.read_bytes)
         await self.put(key, body, content_type=content_type)
         return _digest(body)
@@ -113,10 +109,10 @@ class MemoryObjectStore:
         self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
     ) -> None:
         """Copy an object; raises `SourceGone`."""
-        del filename  # the name is said in the presigned GET
+        del filename  # a presigned GET carries the name
         body = await self._body(source_key)
         if len(body) != size_bytes:
-            raise ObjectStoreUnavailable(detail=f"{source_key} is not of the size that it should have")
+            raise ObjectStoreUnavailable(detail=f"{source_key} has {len(body)} bytes, not {size_bytes}")
         self._store(target_key, body, content_type)
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
@@ -125,18 +121,18 @@ class MemoryObjectStore:
         self._store(key, body, content_type)
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects; those not there count as deleted."""
+        """Delete objects; missing ones count as deleted."""
         await self._answer()
         for key in keys:
             self._objects.pop(key, None)
 
     async def list_keys(self, prefix: str) -> list[str]:
-        """All keys below a prefix."""
+        """All keys with a prefix."""
         await self._answer()
         return sorted(key for key in self._objects if key.startswith(prefix))
 
     async def list_page(self, prefix: str, *, after: str | None, limit: int) -> ObjectPage:
-        """At most `limit` objects below a prefix, in order of keys, those after the key `after`."""
+        """At most `limit` objects with a prefix, in order of keys, after the key `after`."""
         keys = [key for key in await self.list_keys(prefix) if after is None or key > after]
         return ObjectPage(
             objects=tuple(self._stored(key) for key in keys[:limit]),
@@ -144,7 +140,7 @@ class MemoryObjectStore:
         )
 
     async def list_uploads(self, prefix: str, *, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
-        """At most `limit` unfinished multipart uploads; None when told that it cannot list them."""
+        """At most `limit` unfinished multipart uploads; None when `can_list_uploads` is False."""
         await self._answer()
         if not self.can_list_uploads:
             return None
@@ -168,7 +164,7 @@ class MemoryObjectStore:
     async def presign_get(
         self, key: str, *, filename: str, content_type: str, inline: bool = False
     ) -> PresignedRequest:
-        """A GET that downloads under a readable name."""
+        """A GET that downloads under this file name."""
         await self._answer()
         kind = "inline" if inline else "attachment"
         disposition = f"{kind}; filename*=UTF-8''{quote(filename, safe='')}"
@@ -182,12 +178,12 @@ class MemoryObjectStore:
         return upload_id
 
     async def presign_parts(self, key: str, upload_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
-        """One PUT for each part number."""
+        """One PUT per part number."""
         await self._answer()
         return [self._sign("PUT", key, {"upload": upload_id, "part": str(number)}, {}) for number in part_numbers]
 
     async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """Parts that have arrived, by number; empty when the upload is unknown."""
+        """Uploaded parts, by number; empty when the upload is unknown."""
         await self._answer()
         upload = self._uploads.get(upload_id)
         if upload is None or upload.key != key:
@@ -198,19 +194,21 @@ class MemoryObjectStore:
         ]
 
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
-        """Join the parts; raises `UploadRefused` when one is missing or differs."""
+        """Complete the upload; raises `UploadRefused` when a part is missing or differs."""
         await self._answer()
         upload = self._uploads.get(upload_id)
         if upload is None and key in self._objects:
             return
         if upload is None or not parts or any(_differs(upload, part) for part in parts):
-            raise UploadRefused("A part of the upload is missing or is not the one that was sent")
+            raise UploadRefused(
+                "A part of the upload is missing, or differs from the one that was uploaded. Upload the file again."
+            )
         ordered = sorted(parts, key=lambda part: part.part_number)
         self._store(key, b"".join(upload.parts[part.part_number] for part in ordered), upload.content_type)
         del self._uploads[upload_id]
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Drop an unfinished upload."""
+        """Abort an upload."""
         await self._answer()
         self._uploads.pop(upload_id, None)
 
@@ -281,9 +279,9 @@ class MemoryObjectStore:
         return self._objects[key].body
 
     async def _answer(self) -> None:
-        await asyncio.sleep(0)  # other tasks run, as they would during a network call
+        await asyncio.sleep(0)  # lets other tasks run, as a network call would
         if self.is_away:
-            raise ObjectStoreUnavailable(detail="the memory twin is set to be away")
+            raise ObjectStoreUnavailable(detail="the in-memory twin is set to be unavailable")
 
 
 def _differs(upload: _Upload, part: UploadedPart) -> bool:

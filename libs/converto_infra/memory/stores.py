@@ -1,8 +1,6 @@
-"""In-memory twins of the database ports, for unit tests and for trying things out; nothing survives the process.
+"""In-memory twins of the ports, for unit tests; one contract suite runs on them and on the real adapters.
 
-They keep plain documents, as a database does, and hold the same conditions as the Mongo adapter: one contract suite
-runs on both. `is_away` makes every call fail as if the server were gone. The twins of the object store and the bus
-are offered here too.
+They store plain documents, as a database does. `is_away` makes every call fail as if the server were down.
 """
 
 from converto_core.ids import new_id
@@ -21,7 +19,7 @@ __all__ = ["MemoryEventBus", "MemoryObjectStore", "MemoryStores"]
 
 
 class MemoryStores(MemoryServer):
-    """The stores of one database that lives in this process."""
+    """The stores of one database in this process."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,12 +37,12 @@ class MemoryStores(MemoryServer):
         await self.answer()
 
     async def ensure_indexes(self) -> None:
-        """Nothing to do here."""
+        """Do nothing: a dictionary needs no index and no closing."""
 
     async def identity(self) -> str:
-        """An id that this database keeps."""
+        """The id of this database."""
         await self.answer()
         return self._identity
 
     async def close(self) -> None:
-        """Nothing to do here."""
+        """Do nothing: a dictionary needs no index and no closing."""

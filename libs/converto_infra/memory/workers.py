@@ -17,11 +17,11 @@ class MemoryWorkerStore:
         self._workers.replace(worker)
 
     async def seen_since(self, since_ms: int) -> list[Worker]:
-        """Workers heard of at or after the given time."""
+        """Workers seen at or after the given time."""
         await self._server.answer()
         return self._workers.select(lambda one: one.seen_at >= since_ms)
 
     async def remove(self, worker_id: str) -> None:
-        """Forget a worker."""
+        """Delete a worker's record."""
         await self._server.answer()
         self._workers.delete(worker_id)

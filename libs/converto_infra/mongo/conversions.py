@@ -100,10 +100,8 @@ class MongoConversionStore:
         self, *, created_before_ms: int, limit: int, created_from_ms: int = 0
     ) -> list[Conversion]:
         """Conversions in status `awaiting_upload` created within this period, oldest first."""
-        where = {
-            "status": exactly(Status.AWAITING_UPLOAD),
-            "created_at": between(created_from_ms, created_before_ms),
-        }
+        created = between(created_from_ms, created_before_ms)
+        where = {"status": exactly(Status.AWAITING_UPLOAD), "created_at": created}
         return await self._conversions.select(where, oldest_by="created_at", limit=limit)
 
     async def ended(

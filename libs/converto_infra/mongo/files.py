@@ -41,10 +41,8 @@ class MongoFileStore:
 
     async def find(self, *, owner: str, after: str | None, limit: int) -> list[File]:
         """Files that are not deleted, newest first."""
-        where: Document = {
-            "owner": exactly(owner),
-            "status": one_of((FileStatus.AWAITING_UPLOAD, FileStatus.UPLOADED)),
-        }
+        alive = one_of((FileStatus.AWAITING_UPLOAD, FileStatus.UPLOADED))
+        where: Document = {"owner": exactly(owner), "status": alive}
         if after is not None:
             where["id"] = {"$lt": after}
         return await self._files.select(where, newest_by="id", limit=limit)

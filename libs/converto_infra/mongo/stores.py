@@ -10,7 +10,7 @@ from converto_core.errors import DuplicateKey
 from converto_core.ids import new_id
 from converto_infra.mongo.access import MongoAccessStore
 from converto_infra.mongo.cache import MongoCacheStore
-from converto_infra.mongo.collection import Collection, translated
+from converto_infra.mongo.collection import Collection, translating
 from converto_infra.mongo.conversions import MongoConversionStore
 from converto_infra.mongo.dead_letters import MongoDeadLetterStore
 from converto_infra.mongo.driver import Document, awaited, make_client
@@ -68,24 +68,12 @@ class MongoStores:
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` unless the database answers."""
-
-        async def call() -> None:
-            with translated():
-                await self._database.command("ping")
-
-        await self.guard.run(call)
+        await self.guard.run(lambda: translating(lambda: self._database.command("ping")))
 
     async def ensure_indexes(self) -> None:
         """Create the indexes that are missing; safe to repeat."""
-        for store in (
-            self.conversions,
-            self.history,
-            self.files,
-            self.cache,
-            self.workers,
-            self.dead_letters,
-            self.access,
-        ):
+        named = (self.conversions, self.history, self.files, self.cache, self.workers, self.dead_letters, self.access)
+        for store in named:
             await store.ensure_indexes()
 
     async def identity(self) -> str:

@@ -5,7 +5,6 @@ connection, channel and topology anew, and the jitter keeps a fleet from reconne
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -18,6 +17,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from converto_core.errors import BusUnavailable
 from converto_infra.deadline import CallAborted, within
 from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S, Topology
+from converto_infra.retry import Backoff
 from converto_infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -135,22 +135,17 @@ def _retrieve_exception(connecting: asyncio.Task[AbstractConnection]) -> None:
         connecting.exception()
 
 
-class BackOff:
-    """A pause that doubles each time, with full jitter."""
+class BackOff(Backoff):
+    """The pauses between attempts to reach the broker."""
 
     def __init__(self) -> None:
-        self._ceiling_s = BACK_OFF_FIRST_S
-
-    def reset(self) -> None:
-        """Start with the shortest pause again, after a success."""
-        self._ceiling_s = BACK_OFF_FIRST_S
+        super().__init__(first_s=BACK_OFF_FIRST_S, longest_s=BACK_OFF_LONGEST_S)
 
     async def wait(self, event: str, error: BusUnavailable) -> None:
-        """Sleep; log `event` with the reason once per outage."""
-        if self._ceiling_s == BACK_OFF_FIRST_S:
+        """Pause; log `event` with the reason once per outage."""
+        if self.failures == 0:
             log.warning(event, reason=error.detail)
-        await asyncio.sleep(random.uniform(0, self._ceiling_s))  # noqa: S311 - jitter, not a secret
-        self._ceiling_s = min(self._ceiling_s * 2, BACK_OFF_LONGEST_S)
+        await self.pause()
 
 
 async def get_one(channel: AbstractChannel, queue_name: str) -> AbstractIncomingMessage | None:

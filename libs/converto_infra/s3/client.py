@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 3
 CONNECTIONS = 24  # the number of threads that may call at the same time
 GONE = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
+PARTS_DIFFER = "A part of the upload is missing, or differs from the one that was uploaded. Upload the file again."
 REFUSED = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"}
 
 
@@ -60,7 +61,7 @@ def _translation(error: ClientError) -> ConvertoError:
     if code in GONE:
         return SourceGone(detail=detail)
     if code in REFUSED:
-        return UploadRefused("A part of the upload is missing or is not the one that was sent", detail=detail)
+        return UploadRefused(PARTS_DIFFER, detail=detail)
     return ObjectStoreUnavailable(detail=detail)
 
 

@@ -1,7 +1,7 @@
-"""The object store on anything that speaks the S3 API. It knows nothing of conversions.
+"""The object store on any server that speaks the S3 API.
 
-The driver blocks, so every call runs in a thread of a bounded pool: short calls and long transfers have pools of their
-own, so that a queue of uploads never holds up a health check.
+boto3 blocks, so every call runs in a thread of a bounded pool. Short calls and long transfers have separate pools, so
+that a queue of uploads never delays a health check.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from converto_core.ids import now_ms
 from converto_core.ports.objects import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
 from converto_infra.resilience import object_store_guard
 from converto_infra.s3.bucket import Bucket
-from converto_infra.s3.client import translated
+from converto_infra.s3.client import PARTS_DIFFER, translated
 from converto_infra.settings import KIB, Settings
 
 T = TypeVar("T")
 
 CALL_THREADS = 16
 TRANSFER_THREADS = 8
-SLOWEST_USEFUL_BYTES_PER_S = 256 * KIB  # a transfer slower than this is given up, so that none waits without end
+SLOWEST_USEFUL_BYTES_PER_S = 256 * KIB  # slower transfers are cancelled, so that none runs for ever
 KEYS_PER_DELETE = 1000  # the S3 API's limit
 
 
@@ -37,15 +37,17 @@ class S3ObjectStore:
         self.guard = object_store_guard(settings)
         self._calls = ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="s3-call")
         self._transfers = ThreadPoolExecutor(TRANSFER_THREADS, thread_name_prefix="s3-transfer")
-        self._bucket: Future[Bucket] = self._calls.submit(Bucket, settings)  # takes 0.3 s of CPU
+        self._bucket: Future[Bucket] = self._calls.submit(
+            Bucket, settings
+        )  # takes 0.3 s of CPU, so not in the event loop
 
     @classmethod
     def connect(cls, settings: Settings) -> "S3ObjectStore":
-        """Make the store; connections are opened when they are first needed."""
+        """Create the store; it connects on first use."""
         return cls(settings)
 
     async def close(self) -> None:
-        """End the threads; a transfer that still runs ends with its socket."""
+        """Stop the threads; a running transfer ends when it checks for cancellation or its socket times out."""
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._transfers.shutdown(wait=False, cancel_futures=True)
 
@@ -58,29 +60,29 @@ class S3ObjectStore:
         try:
             await self._once(lambda bucket: bucket.ping())
         except SourceGone as error:
-            raise ObjectStoreUnavailable(detail=f"there is no bucket {self._settings.s3_bucket}") from error
+            raise ObjectStoreUnavailable(detail=f"bucket {self._settings.s3_bucket} does not exist") from error
 
     async def now_ms(self) -> int:
-        """The store's own wall clock, told in whole seconds."""
+        """The object store's wall clock, in whole seconds."""
         return await self._repeatable(lambda bucket: bucket.now_ms())
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """What is known of the object; None when it is not there."""
+        """Size, type and checksum of an object; None when it does not exist."""
         return await self._repeatable(lambda bucket: bucket.head(key))
 
     async def read_range(self, key: str, *, start: int, length: int) -> bytes:
-        """Bytes of a small range, fewer at the end; raises `SourceGone`."""
+        """Bytes of a small range, fewer at the end of the object; raises `SourceGone`."""
         return await self._repeatable(lambda bucket: bucket.read_range(key, start, length))
 
     async def download(self, key: str, path: Path) -> Digest:
-        """Stream an object into a file and hash it on the way; raises `SourceGone`."""
+        """Stream an object into a file and hash it in the same pass; raises `SourceGone`."""
         found = await self.head(key)
         if found is None:
             raise SourceGone(detail=key)
         return await self._transfer(lambda bucket, stop: bucket.transfers.download(stop, key, path), found.size_bytes)
 
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
-        """Stream a file into an object, hash it in the same pass, and see that the store holds all of it."""
+        """Stream a file into an object, hash it in the same pass, and verify the stored size."""
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
         how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
         digest = await self._transfer(lambda bucket, stop: bucket.transfers.upload(stop, path, key, how), size_bytes)
@@ -90,7 +92,7 @@ class S3ObjectStore:
     async def copy(
         self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
     ) -> None:
-        """Copy an object inside the store, in parts when it is large, and see that all of it has arrived."""
+        """Copy an object inside the store, in parts when it is large, and verify the stored size."""
         how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
         await self._transfer(
             lambda bucket, stop: bucket.transfers.copy(stop, source_key, target_key, size_bytes, how), size_bytes
@@ -102,26 +104,26 @@ class S3ObjectStore:
         await self._repeatable(lambda bucket: bucket.put(key, body, content_type))
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete objects; those not there count as deleted."""
+        """Delete objects; missing ones count as deleted."""
         for start in range(0, len(keys), KEYS_PER_DELETE):
             await self._delete(keys[start : start + KEYS_PER_DELETE])
 
     async def list_keys(self, prefix: str) -> list[str]:
-        """All keys below a prefix."""
+        """All keys with a prefix."""
         return await self._repeatable(lambda bucket: bucket.list_keys(prefix))
 
     async def list_page(self, prefix: str, *, after: str | None, limit: int) -> ObjectPage:
-        """At most `limit` objects below a prefix, in order of keys, those after the key `after`."""
+        """At most `limit` objects with a prefix, in order of keys, after the key `after`."""
         return await self._repeatable(lambda bucket: bucket.list_page(prefix, after, limit))
 
     async def list_uploads(self, prefix: str, *, after: tuple[str, str] | None, limit: int) -> UploadPage | None:
-        """At most `limit` unfinished multipart uploads; None when this store cannot list them."""
+        """At most `limit` unfinished multipart uploads; None when the server cannot list them."""
         return await self._repeatable(lambda bucket: bucket.list_uploads(prefix, after, limit))
 
     async def presign_put(
         self, key: str, *, size_bytes: int, content_type: str, sha256: str | None
     ) -> PresignedRequest:
-        """A PUT of exactly this size and type (and, where the store checks it, with this SHA-256)."""
+        """A PUT of exactly this size and type and, where the server checks it, with this SHA-256."""
         signed: dict[str, Any] = {"ContentType": content_type, "ContentLength": size_bytes}
         headers = {"Content-Type": content_type, "Content-Length": str(size_bytes)}
         if sha256 is not None:
@@ -133,7 +135,7 @@ class S3ObjectStore:
     async def presign_get(
         self, key: str, *, filename: str, content_type: str, inline: bool = False
     ) -> PresignedRequest:
-        """A GET that downloads under a readable name."""
+        """A GET that downloads under this file name."""
         wanted = {
             "Key": key,
             "ResponseContentType": content_type,
@@ -143,38 +145,38 @@ class S3ObjectStore:
         return request
 
     async def start_multipart(self, key: str, *, content_type: str) -> str:
-        """Begin a multipart upload; its upload id."""
+        """Begin a multipart upload and return its upload id."""
         return await self._once(lambda bucket: bucket.start_multipart(key, content_type))
 
     async def presign_parts(self, key: str, upload_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
-        """One PUT for each part number."""
+        """One PUT per part number."""
         wanted = [{"Key": key, "UploadId": upload_id, "PartNumber": number} for number in part_numbers]
         return await self._presign("upload_part", wanted, {})
 
     async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """Parts that have arrived, by number; empty when the upload is unknown."""
+        """Uploaded parts, by number; empty when the upload is unknown."""
         return await self._repeatable(lambda bucket: bucket.list_parts(key, upload_id))
 
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
-        """Join the parts; raises `UploadRefused` when one is missing or its ETag differs. Safe to repeat.
+        """Complete the upload; raises `UploadRefused` when a part is missing or its ETag differs. Safe to repeat.
 
-        What has arrived is asked first: some servers drop the whole upload when they are sent a wrong list.
+        It compares with the uploaded parts first, because some servers drop the whole upload on a wrong list.
         """
         arrived = {part.part_number: part.etag.strip('"') for part in await self.list_parts(key, upload_id)}
         if not arrived and await self.head(key) is not None:
             return
         if not parts or any(arrived.get(part.part_number) != part.etag.strip('"') for part in parts):
-            raise UploadRefused("A part of the upload is missing or is not the one that was sent")
+            raise UploadRefused(PARTS_DIFFER)
         await self._repeatable(lambda bucket: bucket.complete_multipart(key, upload_id, parts))
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Drop an unfinished upload; unknown ones are fine."""
+        """Abort an upload; does nothing when it is unknown."""
         await self._repeatable(lambda bucket: bucket.abort_multipart(key, upload_id))
 
     async def _check_whole(self, key: str, size_bytes: int) -> None:
         stored = await self.head(key)
         if stored is None or stored.size_bytes != size_bytes:
-            raise ObjectStoreUnavailable(detail=f"{key} was not stored whole")
+            raise ObjectStoreUnavailable(detail=f"{key} was stored incompletely")
 
     async def _delete(self, keys: Sequence[str]) -> None:
         await self._repeatable(lambda bucket: bucket.delete(keys))
@@ -193,7 +195,7 @@ class S3ObjectStore:
         return await asyncio.get_running_loop().run_in_executor(self._calls, run)
 
     async def _transfer(self, call: Callable[[Bucket, threading.Event], T], size_bytes: int) -> T:
-        """Run a long call outside the breaker, which counts short ones, but not without a deadline."""
+        """Run a long call with a deadline of its own, outside the breaker, which judges short calls."""
         stop = threading.Event()
 
         def run() -> T:
@@ -205,21 +207,21 @@ class S3ObjectStore:
             async with asyncio.timeout(deadline_s):
                 return await asyncio.get_running_loop().run_in_executor(self._transfers, run)
         except TimeoutError as error:
-            raise ObjectStoreUnavailable(detail=f"no end of a transfer within {deadline_s:.0f} s") from error
+            raise ObjectStoreUnavailable(detail=f"the transfer did not finish within {deadline_s:.0f} s") from error
         finally:
-            stop.set()  # after a cancellation the thread must not go on moving bytes
+            stop.set()  # after a cancellation the thread must not keep transferring
 
     async def _presign(
-        self, operation: str, wanted: Sequence[dict[str, Any]], headers: dict[str, str]
+        self, operation: str, parameters: Sequence[dict[str, Any]], headers: dict[str, str]
     ) -> list[PresignedRequest]:
-        """Sign requests, in a thread, because a thousand parts take a second of arithmetic."""
+        """Sign requests in a thread, because a thousand take a second of CPU."""
         is_download = operation == "get_object"
         ttl_s = self._settings.download_url_ttl_s if is_download else self._settings.upload_url_ttl_s
         expires_at = now_ms() + ttl_s * 1000
 
         def sign() -> list[str]:
             bucket = self._bucket.result()
-            return [bucket.sign(operation, params, ttl_s) for params in wanted]
+            return [bucket.sign(operation, params, ttl_s) for params in parameters]
 
         urls = await asyncio.get_running_loop().run_in_executor(self._calls, sign)
         method = "GET" if is_download else "PUT"
@@ -227,7 +229,7 @@ class S3ObjectStore:
 
 
 def content_disposition(filename: str, *, inline: bool = False) -> str:
-    """`Content-Disposition` for any name: plain ASCII for old readers, the true name as RFC 6266 writes it."""
+    """`Content-Disposition` for any file name: an ASCII fallback, and the real name as in RFC 6266."""
     kind = "inline" if inline else "attachment"
     plain = "".join(sign if " " <= sign <= "~" and sign not in '"\\%;' else "_" for sign in filename)
     return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

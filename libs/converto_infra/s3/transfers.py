@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,21 +51,14 @@ class Transfers:
         config = _config(COPY_IN_UPLOAD_PARTS * self._part_size_bytes, size_bytes)
         replaced = {"MetadataDirective": "REPLACE", **extra}
         place: Any = {"Bucket": self._bucket, "Key": source}
+        check = partial(_raise_if, stop)
         try:
-            self._s3.copy(
-                place, self._bucket, key, ExtraArgs=replaced, Config=config, Callback=lambda _: _raise_if(stop)
-            )
+            self._s3.copy(place, self._bucket, key, ExtraArgs=replaced, Config=config, Callback=check)
         except KeyError:
             # rclone copies no parts: it stores empty ones and answers without an ETag. So the bytes pass through here.
-            self._copy_through_memory(stop, source, key, size_bytes, extra)
-
-    def _copy_through_memory(
-        self, stop: threading.Event, source: str, key: str, size_bytes: int, extra: dict[str, Any]
-    ) -> None:
-        config = _config(self._part_size_bytes, size_bytes)
-        with self._s3.get_object(Bucket=self._bucket, Key=source)["Body"] as body:
-            stream: Any = _HashingReader(body, stop)
-            self._s3.upload_fileobj(stream, self._bucket, key, ExtraArgs=extra, Config=config)
+            config = _config(self._part_size_bytes, size_bytes)
+            with self._s3.get_object(Bucket=self._bucket, Key=source)["Body"] as body:
+                self._s3.upload_fileobj(body, self._bucket, key, ExtraArgs=extra, Config=config, Callback=check)
 
 
 def _config(part_bytes: int, size_bytes: int) -> TransferConfig:
@@ -99,6 +93,6 @@ class _HashingReader:
         return Digest(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest(), sha512=self._sha512.hexdigest())
 
 
-def _raise_if(stop: threading.Event) -> None:
+def _raise_if(stop: threading.Event, _transferred_bytes: int = 0) -> None:
     if stop.is_set():
         raise ObjectStoreUnavailable(detail="the transfer was cancelled")

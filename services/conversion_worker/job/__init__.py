@@ -1,1 +1,1 @@
-"""The steps of one job: source, converters, results, and the private folder they use."""
+"""The steps of one job: source, converters, outputs, and the private folder they use."""

@@ -1,50 +1,62 @@
-"""The last half of a job: verified products from the job's folder into the object store. It changes no status."""
+"""Uploads a job's products, or copies another conversion's outputs, under keys that hold the fencing token."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+
+import msgspec
 
 from conversion_worker.concurrency import all_of
-from conversion_worker.retry import DeadlineRetry
 from converto_core.conversion.cache_key import copied_outputs
 from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.formats import BY_NAME
 from converto_core.object_keys import output_key
 from converto_core.ports.objects import ObjectStore
 from converto_engines.converter import Product, Report
+from converto_infra.retry import Retry
 
 UPLOADS_AT_ONCE = 4
-ALMOST_ALL = 99.0  # percent of this part: 100 belongs to the update that makes the results visible
+UPLOADED = 99.0  # percent of this part: 100 belongs to the update that makes the outputs visible
+
+
+class JobResult(msgspec.Struct, frozen=True):
+    """Verified outputs in the object store, the programs that made them, and notes on what they lack.
+
+    `cached_from` is the conversion whose outputs were copied, None when this job ran the programs itself.
+    """
+
+    outputs: tuple[Output, ...]
+    engine_versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+    cached_from: str | None = None
 
 
 class Results:
-    """Where results go."""
+    """Writes outputs to the object store."""
 
     def __init__(self, objects: ObjectStore) -> None:
-        """The object store is passed in."""
         self._objects = objects
 
     async def upload(
-        self, claimed: Conversion, products: Sequence[Product], report: Report, patience: DeadlineRetry
+        self, claimed: Conversion, products: Sequence[Product], report: Report, retry: Retry
     ) -> tuple[Output, ...]:
-        """Upload all products, a few side by side, under keys that hold the token; in order of the products."""
+        """Upload all products, a few at a time; return their outputs in the order of the products."""
         pages = max((product.page or 0 for product in products), default=0)
-        arrived = 0
+        uploaded = 0
 
         async def upload(product: Product) -> Output:
-            nonlocal arrived
-            output = await self._upload_one(claimed, product, pages, patience)
-            arrived += 1
-            report(ALMOST_ALL * arrived / len(products), "uploading the result")
+            nonlocal uploaded
+            output = await self._upload_one(claimed, product, pages, retry)
+            uploaded += 1
+            report(UPLOADED * uploaded / len(products), "uploading the result")
             return output
 
         report(0.0, "uploading the result")
-        return tuple(await all_of([_later(upload, product) for product in products], at_once=UPLOADS_AT_ONCE))
+        return tuple(await all_of([partial(upload, product) for product in products], at_once=UPLOADS_AT_ONCE))
 
     async def copy(self, claimed: Conversion, outputs: Sequence[Output]) -> tuple[Output, ...]:
-        """Copy another conversion's outputs, a few side by side, and make them this one's own.
+        """Copy another conversion's outputs, a few at a time; return the copies, which belong to `claimed`.
 
-        Raises `SourceGone` or `ObjectStoreUnavailable` without trying again: the engine can still run.
+        Raises `SourceGone` or `ObjectStoreUnavailable` without a retry: the engine can still run.
         """
         own = copied_outputs(claimed, outputs)
         copies = [partial(self._copy_one, source, target) for source, target in zip(outputs, own, strict=True)]
@@ -60,12 +72,12 @@ class Results:
             filename=target.filename,
         )
 
-    async def _upload_one(self, claimed: Conversion, product: Product, pages: int, patience: DeadlineRetry) -> Output:
+    async def _upload_one(self, claimed: Conversion, product: Product, pages: int, retry: Retry) -> Output:
         target = claimed.plan[-1].target_format
         name = f"result.{target}" if product.page is None else f"page-{product.page:05d}.{target}"
         key, content_type = output_key(claimed, name), BY_NAME[target].mime_type
         filename = readable_name(claimed.filename, target, product.page, pages)
-        digest = await patience.repeat(
+        digest = await retry(
             lambda: self._objects.upload(product.path, key, content_type=content_type, filename=filename)
         )
         return Output(
@@ -77,9 +89,3 @@ class Results:
             sha512=digest.sha512,
             page=product.page,
         )
-
-
-def _later(
-    upload: Callable[[Product], Coroutine[Any, Any, Output]], product: Product
-) -> Callable[[], Coroutine[Any, Any, Output]]:
-    return lambda: upload(product)

@@ -1,8 +1,8 @@
-"""The worker's private folders: one per worker, one per job, wiped afterwards. It knows nothing of queues or servers.
+"""The worker's private folders: one per worker and, inside it, one per job, wiped afterwards.
 
-A worker holds a lock on a file beside its folder as long as it lives. The kernel lets go of it when the process dies,
-however it dies, so a folder whose lock is free is what a crash left. Process ids were rejected for this: they are used
-again, above all in containers, where every worker has the same one.
+A worker locks a file beside its folder for its whole life. The kernel releases the lock when the process dies, however
+it dies, so a folder whose lock is free was left by a crash. Process ids were rejected for this: they are reused, above
+all in containers, where every worker has the same one.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ class WorkFolderRefused(ConvertoError):
 
 
 class Workspace:
-    """`<root>/<worker id>/`, mode 0700, and in it a folder for each job."""
+    """The folder `<root>/<worker id>/`, mode 0700, with one folder per job."""
 
     def __init__(self, root: Path, worker_id: str, *, reserve_bytes: int) -> None:
-        """Nothing is created before `open`."""
+        """`reserve_bytes` of the disk always stay free. `open` creates the folder."""
         self.root = root
         self.folder = root / worker_id
         self._lock_path = root / f"{worker_id}.lock"
@@ -43,15 +43,15 @@ class Workspace:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Make the worker's folder and lock it; raises `WorkFolderRefused` when the place is not ours."""
+        """Create the worker's folder and lock it; raise `WorkFolderRefused` when the root belongs to another user."""
         _make_private(self.root)
         self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
-        # The lock comes before the folder: a clean-up looks at folders only, so it never meets one that is not locked.
+        # The lock comes before the folder: a clean-up lists folders only, so it never finds one without its lock.
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.folder.mkdir(mode=PRIVATE)
 
     def close(self) -> None:
-        """Wipe everything of this worker."""
+        """Delete this worker's folder and release its lock."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self._lock_path.unlink(missing_ok=True)
         if self._lock is not None:
@@ -59,17 +59,17 @@ class Workspace:
             self._lock = None
 
     def clean_up(self) -> list[str]:
-        """Remove what dead workers left behind; their ids."""
+        """Remove the folders of dead workers; return their ids."""
         others = [path for path in self.root.iterdir() if path.is_dir() and path != self.folder]
         return [path.name for path in others if _remove_if_dead(path)]
 
     def has_room(self, needed_bytes: int = 0) -> bool:
-        """True when the disk takes that many bytes and the reserve stays free."""
+        """Return whether the disk has `needed_bytes` beyond the reserve."""
         return shutil.disk_usage(self.folder).free >= needed_bytes + self._reserve_bytes
 
     @asynccontextmanager
     async def job_folder(self, name: str) -> AsyncIterator[Path]:
-        """A private folder that is gone afterwards, whatever happens in between."""
+        """Create a private folder and delete it afterwards, also after an error."""
         folder = self.folder / name
         await asyncio.to_thread(folder.mkdir, mode=PRIVATE)
         try:
@@ -79,7 +79,7 @@ class Workspace:
 
 
 def default_root() -> Path:
-    """A folder of this user in the system's temp folder."""
+    """Return this user's folder in the system's temporary folder."""
     return Path(tempfile.gettempdir()) / f"converto-work-{os.getuid()}"
 
 
@@ -89,18 +89,18 @@ def _make_private(root: Path) -> None:
         found = root.lstat()
     except OSError as error:
         raise WorkFolderRefused(
-            f"The work folder {root} cannot be made: {error.strerror}. Set CONVERTO_WORK_DIR to a folder of your own."
+            f"Cannot create the work folder {root}: {error.strerror}. Set CONVERTO_WORK_DIR to a folder you own."
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise WorkFolderRefused(
-            f"The work folder {root} belongs to somebody else. Set CONVERTO_WORK_DIR to a folder of your own."
+            f"The work folder {root} is not a folder that this user owns. Set CONVERTO_WORK_DIR to a folder you own."
         )
 
 
 def _remove_if_dead(folder: Path) -> bool:
     lock_path = folder.with_name(f"{folder.name}.lock")
     if not lock_path.exists():
-        return False  # not a worker's folder: somebody else's business
+        return False  # not a worker's folder
     lock = os.open(lock_path, os.O_RDWR)
     try:
         return _if_free(lock, lambda: _remove(folder, lock_path))

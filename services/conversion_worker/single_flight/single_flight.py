@@ -1,31 +1,27 @@
-"""One engine run for the same content and the same request: a job leads, or it takes what another one makes or made.
-
-It changes no status. It knows no program and no message: what it returns or raises decides elsewhere.
-"""
+"""One engine run for the same content and the same request: a job leads, or it reuses the result of the leader."""
 
 from collections.abc import Sequence
 
 import structlog
 
-from conversion_worker.clock import Clock
-from conversion_worker.job.result import Finished
-from conversion_worker.job.results import Results
-from conversion_worker.retry import DeadlineRetry
+from conversion_worker.job.results import JobResult, Results
 from converto_core.catalogue import Offer
 from converto_core.conversion.cache_key import CacheEntry, cache_key, has_result
 from converto_core.conversion.record import Conversion, Status
 from converto_core.errors import BadSource, ObjectStoreUnavailable, SourceGone
 from converto_core.ports.stores import CacheStore, ConversionStore
+from converto_infra.clock import Clock
+from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 
-ROUNDS = 5  # an entry can change between two looks; who loses that often runs its engine without leading
-FOLLOW_FIRST_MS, FOLLOW_LONGEST_MS = 2_000, 60_000  # only for followers that nobody wakes
+ROUNDS = 5  # an entry can change between two reads; a job that loses this often runs its engine without leading
+FIRST_WAIT_MS, LONGEST_WAIT_MS = 2_000, 60_000  # only for waiters that get no message when their leader ends
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class LeaderRunning(Exception):
-    """Raised when another conversion makes the same result at this moment; look again after `wait_ms`."""
+    """Raised when another conversion is producing the same result; look again after `wait_ms`."""
 
     def __init__(self, key: str, *, wait_ms: int) -> None:
         """`key` is the cache key of the result."""
@@ -34,7 +30,7 @@ class LeaderRunning(Exception):
 
 
 class SingleFlight:
-    """Who makes which result, as the workers see it."""
+    """Decides whether a job leads, waits for a leader, or reuses a cached result."""
 
     def __init__(
         self,
@@ -45,7 +41,6 @@ class SingleFlight:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        """Everything is passed in; nothing is opened here."""
         self._cache = cache
         self._conversions = conversions
         self._results = results
@@ -54,30 +49,29 @@ class SingleFlight:
         self._clock = clock
 
     def key(self, claimed: Conversion, contents: Sequence[str], offers: Sequence[Offer]) -> str | None:
-        """The key of this job's result; None when nothing is shared."""
+        """Return the cache key of this job's result, None when the cache is off or an offer is unknown."""
         if not self._is_on:
             return None
         return cache_key(claimed, contents=contents, offers=offers, is_for_all_owners=self._across_owners)
 
-    async def look_again(self, claimed: Conversion, patience: DeadlineRetry) -> Finished | None:
-        """For a conversion that followed another one: what came of that, before any byte of the source is fetched.
+    async def reuse_awaited(self, claimed: Conversion, retry: Retry) -> JobResult | None:
+        """Return the result of the leader that this conversion waited for, before any byte of the source is fetched.
 
-        The other one's result, None when there is none; raises `LeaderRunning`, or how the other one failed if this
-        content can only fail.
+        None when there is no such result. Raises `LeaderRunning`, or the leader's error if this content can only fail.
         """
         key = claimed.waits_for
         if not self._is_on or key is None:
             return None
-        entry = await patience.repeat(lambda: self._cache.get(key))
+        entry = await retry(lambda: self._cache.get(key))
         if entry is None or entry.conversion_id == claimed.id:
             return None
-        return await self._taken_from(entry, claimed, patience)
+        return await self._reuse(entry, claimed, retry)
 
-    async def lead_or_take(self, claimed: Conversion, key: str | None, patience: DeadlineRetry) -> Finished | None:
-        """None when this job has to run its engine; else the result of another one. Raises `LeaderRunning`."""
+    async def lead_or_reuse(self, claimed: Conversion, key: str | None, retry: Retry) -> JobResult | None:
+        """Return None when this job has to run its engine, else a copied result. Raises `LeaderRunning`."""
         if key is None:
             return None
-        entry = CacheEntry(
+        own = CacheEntry(
             id=key,
             conversion_id=claimed.id,
             token=claimed.token,
@@ -85,45 +79,48 @@ class SingleFlight:
             created_at=self._clock.now_ms(),
         )
         for _ in range(ROUNDS):
-            # The insert comes first, so that an ordinary job costs one call. It may have got through unanswered before.
-            if await patience.repeat(lambda: self._cache.lead(entry)):
+            # The insert comes first, so that an ordinary job costs one call. An earlier one whose answer was lost may
+            # have stored our entry.
+            if await retry(lambda: self._cache.lead(own)):
                 return None
-            known = await patience.repeat(lambda: self._cache.get(key))
+            known = await retry(lambda: self._cache.get(key))
             if known is None:
                 continue
             if known.is_of(claimed):
                 return None
-            if not claimed.fresh and (finished := await self._taken_from(known, claimed, patience)):
-                return finished
-            if await self._take_over(known, entry, patience):
+            if not claimed.fresh and (reused := await self._reuse(known, claimed, retry)):
+                return reused
+            if await self._take_over(known, own, retry):
                 return None
         return None
 
-    async def _take_over(self, known: CacheEntry, entry: CacheEntry, patience: DeadlineRetry) -> bool:
-        return await patience.repeat(lambda: self._cache.take_over(known, entry))
+    async def _take_over(self, known: CacheEntry, own: CacheEntry, retry: Retry) -> bool:
+        return await retry(lambda: self._cache.take_over(known, own))
 
-    async def _taken_from(self, entry: CacheEntry, claimed: Conversion, patience: DeadlineRetry) -> Finished | None:
+    async def _reuse(self, entry: CacheEntry, claimed: Conversion, retry: Retry) -> JobResult | None:
         if entry.owner != claimed.owner and not self._across_owners:
             return None
-        maker = await patience.repeat(lambda: self._conversions.get(entry.conversion_id))
-        if maker is None or not entry.is_of(maker):
-            return None  # deleted, or its token is over: whoever held it works no more
-        if maker.status is Status.PROCESSING:
-            raise LeaderRunning(entry.id, wait_ms=self._wait_ms(maker))
-        if maker.is_hopeless and claimed.waits_for == entry.id:
-            raise BadSource(maker.error_message, code=maker.error_code, detail="as the one that it waited for")
-        return await self._copied(maker, claimed) if has_result(entry, maker) else None
+        leader = await retry(lambda: self._conversions.get(entry.conversion_id))
+        if leader is None or not entry.is_of(leader):
+            return None  # deleted, or its token is over: the worker that held it works on it no more
+        if leader.status is Status.PROCESSING:
+            raise LeaderRunning(entry.id, wait_ms=self._wait_ms(leader))
+        if leader.is_hopeless and claimed.waits_for == entry.id:
+            raise BadSource(leader.error_message, code=leader.error_code, detail="failed like its leader")
+        return await self._copy(leader, claimed) if has_result(entry, leader) else None
 
-    async def _copied(self, maker: Conversion, claimed: Conversion) -> Finished | None:
+    async def _copy(self, leader: Conversion, claimed: Conversion) -> JobResult | None:
         try:
-            outputs = await self._results.copy(claimed, maker.outputs)
+            outputs = await self._results.copy(claimed, leader.outputs)
         except (SourceGone, ObjectStoreUnavailable) as error:
-            log.warning("cache.copy_failed", conversion_id=claimed.id, made_by=maker.id, reason=error.detail)
+            log.warning("cache.copy_failed", conversion_id=claimed.id, made_by=leader.id, reason=error.detail)
             return None
-        log.info("cache.hit", conversion_id=claimed.id, made_by=maker.id)
-        return Finished(outputs=outputs, engine_versions=maker.engine_versions, notes=maker.notes, cached_from=maker.id)
+        log.info("cache.hit", conversion_id=claimed.id, made_by=leader.id)
+        return JobResult(
+            outputs=outputs, engine_versions=leader.engine_versions, notes=leader.notes, cached_from=leader.id
+        )
 
-    def _wait_ms(self, maker: Conversion) -> int:
-        """As long as it has run so far: each look without an answer doubles that."""
-        ran_ms = self._clock.now_ms() - (maker.started_at or 0)
-        return min(max(ran_ms, FOLLOW_FIRST_MS), FOLLOW_LONGEST_MS)
+    def _wait_ms(self, leader: Conversion) -> int:
+        """Wait as long as the leader has run so far: each look without a result doubles the wait."""
+        ran_ms = self._clock.now_ms() - (leader.started_at or 0)
+        return min(max(ran_ms, FIRST_WAIT_MS), LONGEST_WAIT_MS)

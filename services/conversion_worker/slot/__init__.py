@@ -1,1 +1,1 @@
-"""A slot: consume, claim under a lease, run exclusively where needed, complete the record."""
+"""A slot: consume a message, claim its conversion, run the job under a lease, complete the record."""

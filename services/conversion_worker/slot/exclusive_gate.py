@@ -1,4 +1,4 @@
-"""Who may work beside whom in one worker: ordinary jobs side by side, a suspect alone. It knows no conversion."""
+"""Ordinary jobs of a worker run side by side; a quarantined conversion runs alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,49 +6,48 @@ from contextlib import asynccontextmanager
 
 
 class ExclusiveGate:
-    """Places for jobs. A suspect waits until its neighbours are done, and nobody begins beside it.
+    """A shared/exclusive lock in which a waiting exclusive job keeps new shared jobs out.
 
-    A file that takes its worker down would otherwise take innocent neighbours with it, again and again, until one of
-    them is given up in its stead.
+    A file that kills its worker would otherwise take the jobs beside it down again and again, until one of those is
+    given up in its place.
     """
 
     def __init__(self) -> None:
-        """Empty."""
-        self._working = 0
-        self._open, self._deserted = asyncio.Event(), asyncio.Event()
+        self._shared_jobs = 0
+        self._open, self._idle = asyncio.Event(), asyncio.Event()
         self._open.set()
-        self._deserted.set()
+        self._idle.set()
 
     @property
     def is_closed(self) -> bool:
-        """True while a suspect runs or waits to run."""
+        """True while an exclusive job runs or waits to run."""
         return not self._open.is_set()
 
     async def wait_until_open(self) -> None:
-        """Return when ordinary jobs may begin."""
-        while self.is_closed:  # another suspect may have come between the event and our turn
+        """Return when shared jobs may start."""
+        while self.is_closed:  # another exclusive job may have closed it between the event and our turn
             await self._open.wait()
 
     @asynccontextmanager
-    async def beside_others(self) -> AsyncIterator[None]:
-        """A place for an ordinary job, as soon as no suspect is there."""
+    async def shared(self) -> AsyncIterator[None]:
+        """Run beside other shared jobs, once no exclusive job runs or waits."""
         await self.wait_until_open()
-        self._working += 1
-        self._deserted.clear()
+        self._shared_jobs += 1
+        self._idle.clear()
         try:
             yield
         finally:
-            self._working -= 1
-            if not self._working:
-                self._deserted.set()
+            self._shared_jobs -= 1
+            if not self._shared_jobs:
+                self._idle.set()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """A place for a suspect, as soon as its neighbours are done. Nobody begins from now on."""
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Close the gate to new jobs, wait for the running ones to end, then run alone."""
         await self.wait_until_open()
         self._open.clear()
         try:
-            await self._deserted.wait()
+            await self._idle.wait()
             yield
         finally:
             self._open.set()

@@ -1,18 +1,15 @@
-"""The lease on one claimed conversion: it beats while the work runs, carries progress, and tells why work must stop.
+"""The lease on one claimed conversion: beats while the work runs, writes progress, and ends work that must stop.
 
-It knows nothing of files or programs. Time is measured on the worker's own monotonic clock only.
+Time is measured on the worker's own monotonic clock only.
 """
 
 import asyncio
-import itertools
 from collections.abc import Coroutine
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
 import structlog
 
-from conversion_worker.clock import Clock, jittered_s
 from conversion_worker.concurrency import decisive_error
 from converto_core.conversion.processing import beat
 from converto_core.conversion.record import Conversion
@@ -20,15 +17,17 @@ from converto_core.errors import StoreUnavailable
 from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
+from converto_infra.clock import Clock, jittered_s
+from converto_infra.settings import Settings
 
-WRITE_GAP_S = 1.0  # at most one progress write per second, so that a chatty program costs the database nothing
+WRITE_GAP_S = 1.0  # at most one progress write per second, however often a program reports
 
 Answer = TypeVar("Answer")
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Ending(StrEnum):
-    """Why the work had to stop before its end."""
+    """Why a lease ended before its work did."""
 
     FENCED = "fenced"
     CANCEL_REQUESTED = "cancel_requested"
@@ -40,25 +39,13 @@ class LeaseEnded(Exception):
     """Raised by `Lease.hold` after the work was cancelled and has cleaned up."""
 
     def __init__(self, ending: Ending) -> None:
-        """`ending` tells what to do with the record."""
+        """`ending` decides which update the record gets."""
         super().__init__(ending.value)
         self.ending = ending
 
 
-class LeaseSettings(Protocol):
-    """The two settings of a lease, both in seconds."""
-
-    @property
-    def beat_interval_s(self) -> float:
-        """Longest time between two beats."""
-
-    @property
-    def lease_s(self) -> float:
-        """A reaper that sees no beat for this long gives the conversion to somebody else."""
-
-
 class Lease:
-    """One claimed conversion, as long as this worker may touch it."""
+    """This worker's right to work on one claimed conversion."""
 
     def __init__(
         self,
@@ -66,66 +53,66 @@ class Lease:
         *,
         store: ConversionStore,
         bus: EventBus,
-        settings: LeaseSettings,
+        settings: Settings,
         clock: Clock,
-        give_back: asyncio.Event,
+        hand_back: asyncio.Event,
     ) -> None:
-        """`give_back` is set when the worker has to go and cannot wait for the end of the work."""
+        """`hand_back` is set when the worker has to end and cannot wait for the work."""
         self.record = claimed
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._give_back = give_back
+        self._hand_back = hand_back
         self._interval_s = settings.beat_interval_s
         self._fence_s = settings.lease_s - min(5.0, settings.lease_s / 4)
         self._confirmed_at = clock.monotonic()
         self._beat_due = self._confirmed_at + jittered_s(self._interval_s)
         self._percent = claimed.percent
         self._stage = claimed.stage
-        self._news = asyncio.Event()
+        self._progressed = asyncio.Event()
 
     def report(self, percent: float | None, stage: str) -> None:
-        """Note how far the work is; it is written at the next occasion, never backwards."""
+        """Record progress for the next beat; percent never goes backwards."""
         if percent is not None:
             self._percent = max(self._percent, min(percent, 100.0))
         self._stage = stage
-        self._news.set()
+        self._progressed.set()
 
     async def hold(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """Do the work while beating; raises `LeaseEnded`, or what the work raises."""
+        """Run `work` while beating; raise `LeaseEnded`, or what the work raises."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                keepers = (tasks.create_task(self._keep()), tasks.create_task(self._watch_for_stop()))
+                watchers = (tasks.create_task(self._beat_until_ended()), tasks.create_task(self._watch_for_stop()))
                 answer = await work
-                for keeper in keepers:
-                    keeper.cancel()
+                for watcher in watchers:
+                    watcher.cancel()
         except BaseExceptionGroup as group:
-            # Work that is cancelled because the lease ended may raise on its way out; the lease is the reason.
+            # Work that is cancelled because the lease ended may raise while it cleans up; the lease is the reason.
             raise decisive_error(group, first=LeaseEnded) from None
         return answer
 
     async def _watch_for_stop(self) -> None:
-        await self._give_back.wait()
+        await self._hand_back.wait()
         raise LeaseEnded(Ending.STOPPING)
 
-    async def _keep(self) -> None:
+    async def _beat_until_ended(self) -> None:
         gap_s = min(WRITE_GAP_S, self._interval_s)
         while True:
             await self._clock.sleep(gap_s)
-            await self._clock.wait(self._news, self._beat_due - self._clock.monotonic())
+            await self._clock.wait(self._progressed, self._beat_due - self._clock.monotonic())
             await self._beat()
 
     async def _beat(self) -> None:
-        self._news.clear()
+        self._progressed.clear()
         sent_at = self._clock.monotonic()
         try:
             confirmed = await self._confirm(sent_at)
         except StoreUnavailable:
-            self._after_silence()
+            self._check_silence()
             return
         if confirmed is None:
             raise LeaseEnded(Ending.FENCED)
-        # Counted from before it was sent: the database may have seen it at any moment since, and never later.
+        # Counted from before the request was sent: the database cannot have applied the beat any earlier.
         self._confirmed_at = sent_at
         self._beat_due = sent_at + jittered_s(self._interval_s)
         self.record = confirmed
@@ -147,27 +134,9 @@ class Lease:
         except TimeoutError as error:
             raise LeaseEnded(Ending.OUT_OF_TOUCH) from error
 
-    def _after_silence(self) -> None:
+    def _check_silence(self) -> None:
         silent_s = self._clock.monotonic() - self._confirmed_at
         log.warning("lease.beat_unconfirmed", conversion_id=self.record.id, silent_s=round(silent_s, 1))
         if silent_s >= self._fence_s:
             raise LeaseEnded(Ending.OUT_OF_TOUCH)
-        self._news.set()  # try again after the shortest gap instead of a whole interval
-
-
-class Span(msgspec.Struct, frozen=True):
-    """A part of the whole, in percent of the whole: what a step reports as 0 to 100 lands between both ends."""
-
-    start: float
-    end: float
-
-    def at(self, percent: float | None) -> float | None:
-        """Percent of the whole for percent of this part; None stays None."""
-        return None if percent is None else self.start + (self.end - self.start) * min(max(percent, 0), 100) / 100
-
-
-def spans(weights: list[float], *, start: float, end: float) -> list[Span]:
-    """Share out the way from start to end by weight, in order."""
-    total = sum(weights) or 1.0
-    edges = [start + (end - start) * sum(weights[:number]) / total for number in range(len(weights) + 1)]
-    return [Span(low, high) for low, high in itertools.pairwise(edges)]
+        self._progressed.set()  # beat again after the shortest gap instead of a whole interval

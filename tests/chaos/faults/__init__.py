@@ -2,12 +2,12 @@
 
 from tests.chaos.faults import api, broker, disk, network, servers, workers
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 __all__ = ["Fault", "faults_for"]
 
 
-def faults_for(site: Site) -> list[Fault]:
-    """Every fault that this machine can make."""
-    small_disk = disk.FAULTS if site.small_disk is not None else ()
+def faults_for(system: System) -> list[Fault]:
+    """Return every fault that this machine can inject."""
+    small_disk = disk.FAULTS if system.small_disk is not None else ()
     return [*workers.FAULTS, *api.FAULTS, *servers.FAULTS, *network.faults(), *broker.FAULTS, *small_disk]

@@ -1,28 +1,28 @@
-"""Faults of the file service and of housekeeping: killed anywhere, killed at a named point."""
+"""Faults of the file service and of housekeeping: killed at any moment or at a crash point."""
 
 import functools
 
-from tests.chaos.faults.fault import Fault, die_at
-from tests.chaos.processes.death import API_POINTS
-from tests.chaos.site import Site
+from tests.chaos.faults.fault import Fault, crash_at
+from tests.chaos.processes.crash_points import API_POINTS
+from tests.chaos.system import System
 
 
-async def kill(site: Site) -> str:
-    """One of the two; the other one goes on."""
-    api = site.chance.choice(site.apis)
+async def kill(system: System) -> str:
+    """Kill one of the two file services; the other one goes on."""
+    api = system.chance.choice(system.apis)
     api.kill()
     return api.name
 
 
-async def kill_housekeeping(site: Site) -> None:
-    """The file services sweep too."""
-    if site.housekeeping is not None:
-        site.housekeeping.kill()
+async def kill_housekeeping(system: System) -> None:
+    """Kill housekeeping; the file services sweep too."""
+    if system.housekeeping is not None:
+        system.housekeeping.kill()
 
 
-async def kill_all_sweepers(site: Site) -> None:
-    """Both file services and housekeeping: nobody sweeps, nobody answers."""
-    for service in (*site.apis, site.housekeeping):
+async def kill_all_sweepers(system: System) -> None:
+    """Kill both file services and housekeeping: nothing sweeps, nothing answers."""
+    for service in (*system.apis, system.housekeeping):
         if service is not None:
             service.kill()
 
@@ -31,5 +31,5 @@ FAULTS = (
     Fault("api: kill -9", kill),
     Fault("housekeeping: kill -9", kill_housekeeping),
     Fault("api and housekeeping: kill -9 of all", kill_all_sweepers),
-    *(Fault(f"api: kill -9, {point}", functools.partial(die_at, point=point)) for point in API_POINTS),
+    *(Fault(f"api: kill -9, {point}", functools.partial(crash_at, point=point)) for point in API_POINTS),
 )

@@ -1,4 +1,4 @@
-"""Faults that only a broker can have: an alarm, a heavy-handed administrator, messages that nobody should send."""
+"""Faults of the broker: a memory alarm, an administrator's mistakes, and messages that nobody should publish."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 ALARM_S = 3.0
 COPIES = 20
@@ -24,55 +24,55 @@ FAMILIES = (Family.OFFICE, Family.IMAGE)
 UNREADABLE = (b"not json", b'{"type":"conversion_created","v":99}', b'{"type":"unknown"}', b"x" * 1_000_000)
 
 
-async def alarm(site: Site) -> None:
-    """Out of memory: it takes no message from anybody who publishes."""
-    with site.outage("broker", "memory alarm"):
-        await site.control_broker("set_vm_memory_high_watermark", NO_MEMORY)
+async def alarm(system: System) -> None:
+    """Raise the memory alarm: the broker accepts no publish."""
+    with system.outage("broker", "memory alarm"):
+        await system.control_broker("set_vm_memory_high_watermark", NO_MEMORY)
         try:
             await asyncio.sleep(ALARM_S)
         finally:
-            await site.control_broker("set_vm_memory_high_watermark", USUAL_WATERMARK)
+            await system.control_broker("set_vm_memory_high_watermark", USUAL_WATERMARK)
 
 
-async def purge(site: Site) -> None:
-    """Every wake-up that waits is thrown away."""
-    async with _channel(site) as channel:
+async def purge(system: System) -> None:
+    """Purge all queues of waiting messages."""
+    async with _channel(system) as channel:
         for name in _queues():
             await (await channel.get_queue(name, ensure=False)).purge()
 
 
-async def delete_queues(site: Site) -> None:
-    """The queues go, with all that waits in them and with their bindings."""
-    async with _channel(site) as channel:
+async def delete_queues(system: System) -> None:
+    """Delete the queues with their messages and bindings."""
+    async with _channel(system) as channel:
         for name in _queues():
             await channel.queue_delete(name)
 
 
-async def close_connections(site: Site) -> None:
-    """An administrator ends all connections."""
-    with site.outage("broker", "connections closed"):
-        await site.control_broker("close_all_connections", "chaos")
+async def close_connections(system: System) -> None:
+    """Close all connections, as an administrator would."""
+    with system.outage("broker", "connections closed"):
+        await system.control_broker("close_all_connections", "chaos")
 
 
-async def duplicate(site: Site) -> None:
-    """Wake-ups that were sent before come many times over, whatever has become of their conversions."""
-    async with _channel(site) as channel:
-        for conversion in await _recent(site):
+async def duplicate(system: System) -> None:
+    """Publish earlier messages many times, whatever state their conversions are in."""
+    async with _channel(system) as channel:
+        for conversion in await _recent(system):
             await _send(channel, conversion, copies=COPIES)
 
 
-async def stale(site: Site) -> None:
-    """Wake-ups of tokens that are over or not yet there, and of conversions that nobody knows."""
-    async with _channel(site) as channel:
-        for conversion in await _recent(site):
+async def stale(system: System) -> None:
+    """Publish messages with past and future tokens, and for unknown conversions."""
+    async with _channel(system) as channel:
+        for conversion in await _recent(system):
             for token in (conversion.token - 1, conversion.token + 1):
                 await _send(channel, msgspec.structs.replace(conversion, token=max(token, 0)))
             await _send(channel, msgspec.structs.replace(conversion, id=f"{conversion.id}x"))
 
 
-async def unreadable(site: Site) -> None:
-    """Not an event, one of a newer version, one of no kind we know, a megabyte of nothing."""
-    async with _channel(site) as channel:
+async def unreadable(system: System) -> None:
+    """Publish bodies that are no event, of a newer version, of an unknown type, and one megabyte long."""
+    async with _channel(system) as channel:
         exchange = await channel.get_exchange(EVENTS_EXCHANGE, ensure=False)
         for body in UNREADABLE:
             for family in FAMILIES:
@@ -91,16 +91,16 @@ FAULTS = (
 
 
 @asynccontextmanager
-async def _channel(site: Site) -> AsyncIterator[AbstractChannel]:
-    """A channel of the administrator, past the proxy."""
-    connection = await aio_pika.connect(site.settings.rabbitmq_url.get_secret_value(), timeout=10)
+async def _channel(system: System) -> AsyncIterator[AbstractChannel]:
+    """Open a channel directly to the broker, past the proxy."""
+    connection = await aio_pika.connect(system.settings.rabbitmq_url.get_secret_value(), timeout=10)
     async with connection:
         async with asyncio.timeout(10):
             yield await connection.channel(publisher_confirms=False)
 
 
-async def _recent(site: Site) -> list[Conversion]:
-    stores = MongoStores.connect(site.settings)
+async def _recent(system: System) -> list[Conversion]:
+    stores = MongoStores.connect(system.settings)
     try:
         found = await stores.conversions.find(ConversionFilter(limit=RECENT))
     finally:

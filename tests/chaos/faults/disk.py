@@ -1,27 +1,27 @@
-"""Faults of the disk that a worker converts on."""
+"""Faults of the disk with a worker's work folder."""
 
 import asyncio
 import errno
 from io import FileIO
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 FULL_S = 3.0
 PIECE_BYTES = 256 * 1024
 
 
-async def fill(site: Site) -> None:
-    """Not a byte is left; the worker's work folder is on this disk."""
-    if site.small_disk is None:
+async def fill(system: System) -> None:
+    """Fill the disk to the last byte for some seconds."""
+    if system.small_disk is None:
         return
-    hog = site.small_disk / "hog"
+    filler = system.small_disk / "filler"
     try:
-        with hog.open("wb", buffering=0) as file:
+        with filler.open("wb", buffering=0) as file:
             _fill(file)
         await asyncio.sleep(FULL_S)
     finally:
-        hog.unlink(missing_ok=True)
+        filler.unlink(missing_ok=True)
 
 
 def _fill(file: FileIO) -> None:

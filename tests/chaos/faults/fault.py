@@ -1,30 +1,30 @@
-"""What a fault is, and how a process is made to die at a named point."""
+"""What a fault is, and how a process is made to crash at a named point."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from tests.chaos.processes.death import DeathRequest
-from tests.chaos.site import Site
+from tests.chaos.processes.crash_points import CrashRequest
+from tests.chaos.system import System
 
 REACHED_WITHIN_S = 4.0
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One named way to break something. `strike` breaks it, mends it again and returns then.
+    """One named way to break something. `inject` breaks it, heals it and then returns.
 
-    What `strike` returns is told behind the name. One that is `beside` the others goes on while they strike.
+    What `inject` returns is printed after the name. A fault with `is_parallel` runs while others are injected.
     """
 
     name: str
-    strike: Callable[[Site], Awaitable[str | None]]
-    is_beside: bool = False
+    inject: Callable[[System], Awaitable[str | None]]
+    is_parallel: bool = False
 
 
-async def die_at(site: Site, point: str) -> str | None:
-    """Whoever reaches the point next dies there."""
-    request = DeathRequest(site.deaths, point)
+async def crash_at(system: System, point: str) -> str | None:
+    """Make the next process that reaches the point crash."""
+    request = CrashRequest(system.crashes, point)
     request.make()
     try:
         async with asyncio.timeout(REACHED_WITHIN_S):
@@ -32,5 +32,5 @@ async def die_at(site: Site, point: str) -> str | None:
                 await asyncio.sleep(0.02)
     except TimeoutError:
         request.withdraw()
-        return None if request.is_taken else "nobody came by"
+        return None if request.is_taken else "no process reached the point"
     return None

@@ -1,18 +1,18 @@
-"""Faults of the way to each server: refused, reset, black hole, slow, a reply lost after its write or cut short."""
+"""Network faults on the way to each server: refused, reset, black hole, slow, a reply lost after a write or cut."""
 
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 from tests.proxy import BOTH_WAYS, Way
 
 DEPENDENCIES = ("database", "broker", "object_store")
 AWAY_S, SILENT_S, SLOW_S = 3.0, 4.0, 3.0
 LATENCY_S, BYTES_PER_S = 0.15, 200_000.0
 SOON_S = 3.0
-# What a request holds that changes something on the server.
+# Bytes in the requests that change something on the server.
 WRITES = {
     "database": (b"findAndModify", b"insert"),
     "broker": (b"conversion_created",),
@@ -22,61 +22,61 @@ WRITES = {
 OneWay = tuple[Way, ...]
 
 
-async def refuse(site: Site, dependency: str) -> None:
-    """Nobody listens, and what was connected is reset."""
-    with site.outage(dependency, "refused"):
-        await site.proxies[dependency].stop()
+async def refuse(system: System, dependency: str) -> None:
+    """Refuse connections and reset the open ones."""
+    with system.outage(dependency, "refused"):
+        await system.proxies[dependency].stop()
         try:
             await asyncio.sleep(AWAY_S)
         finally:
-            await site.proxies[dependency].start()
+            await system.proxies[dependency].start()
 
 
-async def reset(site: Site, dependency: str) -> None:
-    """All connections at once, in the middle of whatever they do; new ones work."""
-    with site.outage(dependency, "reset"):
-        site.proxies[dependency].cut()
+async def reset(system: System, dependency: str) -> None:
+    """Reset all connections at once; new ones work."""
+    with system.outage(dependency, "reset"):
+        system.proxies[dependency].cut()
 
 
-async def silence(site: Site, dependency: str, ways: OneWay) -> None:
-    """A black hole, for connections of before and new ones."""
-    with site.outage(dependency, "black hole"):
-        site.proxies[dependency].silence(ways)
+async def silence(system: System, dependency: str, ways: OneWay) -> None:
+    """Swallow all bytes of old and new connections."""
+    with system.outage(dependency, "black hole"):
+        system.proxies[dependency].silence(ways)
         try:
             await asyncio.sleep(SILENT_S)
         finally:
-            site.proxies[dependency].resume()
+            system.proxies[dependency].resume()
 
 
-async def slow(site: Site, dependency: str) -> None:
-    """Late and thin."""
-    site.proxies[dependency].slow(latency_s=LATENCY_S, bytes_per_s=BYTES_PER_S)
+async def slow(system: System, dependency: str) -> None:
+    """Add latency and limit the bandwidth."""
+    system.proxies[dependency].slow(latency_s=LATENCY_S, bytes_per_s=BYTES_PER_S)
     try:
         await asyncio.sleep(SLOW_S)
     finally:
-        site.proxies[dependency].hurry()
+        system.proxies[dependency].hurry()
 
 
-async def lose_reply(site: Site, dependency: str) -> str | None:
-    """A write gets through, and its writer never hears of it."""
-    write = site.chance.choice(WRITES[dependency])
-    done = site.proxies[dependency].lose_reply_to(write)
+async def lose_reply(system: System, dependency: str) -> str | None:
+    """Let one write through and drop its reply."""
+    write = system.chance.choice(WRITES[dependency])
+    done = system.proxies[dependency].lose_reply_to(write)
     try:
         async with asyncio.timeout(SOON_S):
             await done.wait()
     except TimeoutError:
-        return f"{write.decode()}: none came by"
+        return f"{write.decode()}: no such request"
     return write.decode()
 
 
-async def cut(site: Site, dependency: str) -> None:
-    """One reply ends in the middle."""
-    site.proxies[dependency].cut_after(site.chance.randint(1, 2000))
+async def cut(system: System, dependency: str) -> None:
+    """Cut one reply in the middle."""
+    system.proxies[dependency].cut_after(system.chance.randint(1, 2000))
 
 
 def faults() -> list[Fault]:
-    """All of these for each of the three dependencies."""
-    manners: dict[str, Callable[..., Awaitable[str | None]]] = {
+    """Return all of these for each of the three dependencies."""
+    kinds: dict[str, Callable[..., Awaitable[str | None]]] = {
         "refused": refuse,
         "reset": reset,
         "black hole": functools.partial(silence, ways=BOTH_WAYS),
@@ -87,7 +87,7 @@ def faults() -> list[Fault]:
         "reply cut in the middle": cut,
     }
     return [
-        Fault(f"{dependency}: {manner}", functools.partial(strike, dependency=dependency))
+        Fault(f"{dependency}: {kind}", functools.partial(inject, dependency=dependency))
         for dependency in DEPENDENCIES
-        for manner, strike in manners.items()
+        for kind, inject in kinds.items()
     ]

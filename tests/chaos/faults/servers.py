@@ -1,30 +1,30 @@
-"""Faults of the servers themselves: killed, or stopped in the middle of whatever they do."""
+"""Faults of the servers themselves: killed or stopped."""
 
 import asyncio
 import functools
 import signal
 
 from tests.chaos.faults.fault import Fault
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 DEPENDENCY = {"rabbitmq": "broker", "mongo": "database", "s3": "object_store"}
 STOPPED_S = 4.0
 
 
-async def kill(site: Site, name: str) -> None:
-    """kill -9; it is back when its own supervisor has started it again."""
-    with site.outage(DEPENDENCY[name], "kill -9"):
-        await site.kill_server(name)
+async def kill(system: System, name: str) -> None:
+    """Kill the server with SIGKILL; its supervisor restarts it."""
+    with system.outage(DEPENDENCY[name], "kill -9"):
+        await system.kill_server(name)
 
 
-async def stop(site: Site, name: str) -> None:
-    """The kernel still takes connections for it, nobody answers."""
-    with site.outage(DEPENDENCY[name], "stopped"):
-        await site.signal_server(name, signal.SIGSTOP)
+async def stop(system: System, name: str) -> None:
+    """Stop the server with SIGSTOP: the kernel still accepts connections, nothing answers."""
+    with system.outage(DEPENDENCY[name], "stopped"):
+        await system.signal_server(name, signal.SIGSTOP)
         try:
             await asyncio.sleep(STOPPED_S)
         finally:
-            await site.signal_server(name, signal.SIGCONT)
+            await system.signal_server(name, signal.SIGCONT)
 
 
 FAULTS = (

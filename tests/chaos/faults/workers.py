@@ -1,50 +1,50 @@
-"""Faults of workers: killed anywhere, killed at a named point, stopped for longer than a lease, told to stop."""
+"""Faults of workers: killed at any moment or at a crash point, stopped beyond their lease, asked to stop."""
 
 import asyncio
 import functools
 import signal
 
-from tests.chaos.faults.fault import Fault, die_at
-from tests.chaos.processes.death import WORKER_POINTS
-from tests.chaos.site import LEASE_S, Site
+from tests.chaos.faults.fault import Fault, crash_at
+from tests.chaos.processes.crash_points import WORKER_POINTS
+from tests.chaos.system import LEASE_S, System
 
 ZOMBIE_S = LEASE_S + 3
 
 
-async def kill(site: Site) -> str:
-    """Whatever it does at this moment."""
-    worker = site.chance.choice(site.workers)
+async def kill(system: System) -> str:
+    """Kill one worker, whatever it is doing."""
+    worker = system.chance.choice(system.workers)
     worker.kill()
     return worker.name
 
 
-async def kill_all(site: Site) -> None:
-    """Nobody is left for a while."""
-    for worker in site.workers:
+async def kill_all(system: System) -> None:
+    """Kill all workers."""
+    for worker in system.workers:
         worker.kill()
 
 
-async def zombie(site: Site) -> str:
-    """Stopped for longer than its lease; afterwards it believes that it still holds what others have taken over."""
-    worker = site.chance.choice(site.workers)
+async def zombie(system: System) -> str:
+    """Stop a worker beyond its lease; when it continues, others have taken over what it held."""
+    worker = system.chance.choice(system.workers)
     worker.freeze()
     await asyncio.sleep(ZOMBIE_S)
     worker.signal(signal.SIGCONT)
     return worker.name
 
 
-async def pause(site: Site) -> str:
-    """Stopped for less than its lease."""
-    worker = site.chance.choice(site.workers)
+async def pause(system: System) -> str:
+    """Stop a worker for less than its lease."""
+    worker = system.chance.choice(system.workers)
     worker.signal(signal.SIGSTOP)
     await asyncio.sleep(LEASE_S / 4)
     worker.signal(signal.SIGCONT)
     return worker.name
 
 
-async def stop(site: Site) -> str:
-    """SIGTERM: finishes or gives back, and ends; the conductor starts another one."""
-    worker = site.chance.choice(site.workers)
+async def stop(system: System) -> str:
+    """Send SIGTERM: the worker finishes or hands back and ends; it is restarted."""
+    worker = system.chance.choice(system.workers)
     worker.signal(signal.SIGTERM)
     return worker.name
 
@@ -52,8 +52,8 @@ async def stop(site: Site) -> str:
 FAULTS = (
     Fault("worker: kill -9", kill),
     Fault("worker: kill -9 of all", kill_all),
-    Fault("worker: stopped for longer than the lease", zombie, is_beside=True),
-    Fault("worker: stopped for less than the lease", pause, is_beside=True),
+    Fault("worker: stopped for longer than the lease", zombie, is_parallel=True),
+    Fault("worker: stopped for less than the lease", pause, is_parallel=True),
     Fault("worker: told to stop", stop),
-    *(Fault(f"worker: kill -9, {point}", functools.partial(die_at, point=point)) for point in WORKER_POINTS),
+    *(Fault(f"worker: kill -9, {point}", functools.partial(crash_at, point=point)) for point in WORKER_POINTS),
 )

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.processes.api`: the real file service, with points at which it may die."""
+"""`python -m tests.chaos.processes.api`: the real file service with crash points."""
 
 import sys
 
@@ -6,15 +6,15 @@ import msgspec
 
 from converto_infra.settings import Settings
 from file_service.__main__ import Servers, main
-from tests.chaos.processes.ports import MortalBus, MortalStores
-from tests.chaos.processes.worker import death_here
+from tests.chaos.processes.ports import CrashingBus, CrashingStores
+from tests.chaos.processes.worker import crash_points_here
 
 
 def connect(settings: Settings) -> Servers:
-    """The real servers, with points of death around them."""
-    death, journal = death_here()
+    """The real servers, with crash points around the ports."""
+    crash_points, journal = crash_points_here()
     real = Servers.connect(settings)
-    stores, bus = MortalStores(real.stores, death, journal), MortalBus(real.bus, death)
+    stores, bus = CrashingStores(real.stores, crash_points, journal), CrashingBus(real.bus, crash_points)
     return msgspec.structs.replace(real, stores=stores, bus=bus)
 
 

@@ -1,4 +1,4 @@
-"""The converters of a mortal worker: one whose engine misbehaves as its source says, and real ones, all watched."""
+"""The converters of a worker under test: one whose engine misbehaves as its source says, and real ones."""
 
 import asyncio
 import os
@@ -14,16 +14,16 @@ from converto_engines.converter import Converter, Job, NoOptions, Product
 from converto_engines.pictures.pictures import Pictures
 from converto_engines.runtime import interpreter
 from converto_engines.runtime.process import Sandbox
-from tests.chaos.processes.death import Death
+from tests.chaos.processes.crash_points import CrashPoints
 from tests.chaos.report.journal import Journal
 from tests.chaos.sources import MARK, kind_of
 
 ENGINE = Path(__file__).with_name("engine.py")
-STARTED_S = 0.03  # by then a program runs
+STARTED_S = 0.03  # by then the program runs
 
 
 class ChaosConverter:
-    """Text to JSON, a pair that no real converter serves, by a program that may do anything."""
+    """Converts text to JSON, a pair that no real converter offers, with a program that may do anything."""
 
     name = "chaos"
     engine = "chaos"
@@ -36,20 +36,20 @@ class ChaosConverter:
     is_paged = False
     losses: tuple[Loss, ...] = ()
 
-    def __init__(self, sandbox: Sandbox, death: Death) -> None:
-        self._sandbox, self._death = sandbox, death
+    def __init__(self, sandbox: Sandbox, crash_points: CrashPoints) -> None:
+        self._sandbox, self._crash_points = sandbox, crash_points
 
     async def version(self) -> str | None:
-        """Always there."""
+        """Return a version: the engine is always installed."""
         return "1"
 
     async def convert(self, job: Job) -> list[Product]:
-        """Run the engine; a poison takes the whole worker down."""
+        """Run the engine; a poison source crashes the whole worker."""
         content = await asyncio.to_thread(job.source.read_bytes)
         if not content.startswith(MARK.encode()):
             raise CorruptSource()
         if kind_of(content) == "poison":
-            self._death.come("poison", run_of(job))
+            self._crash_points.crash("poison", run_of(job))
         product = job.folder / "result.json"
         paths = [self._sandbox.path_inside(job.folder, path) for path in (job.source, product)]
         finished = await self._sandbox.run(
@@ -65,27 +65,27 @@ class ChaosConverter:
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """Nothing is kept warm."""
+        """Nothing to close."""
 
 
 class Watched:
-    """A converter whose runs are written down, and in whose runs a worker may die."""
+    """A converter whose runs are recorded, with a crash point while its engine runs."""
 
-    def __init__(self, inner: Converter, journal: Journal, death: Death) -> None:
-        self._inner, self._journal, self._death = inner, journal, death
+    def __init__(self, inner: Converter, journal: Journal, crash_points: CrashPoints) -> None:
+        self._inner, self._journal, self._crash_points = inner, journal, crash_points
 
     def __getattr__(self, name: str) -> object:
-        """Everything else is the inner converter's."""
+        """Delegate everything else to the inner converter."""
         return getattr(self._inner, name)
 
     async def convert(self, job: Job) -> list[Product]:
-        """Note that an engine starts, then let it."""
+        """Record the start of the engine, then run it."""
         run = run_of(job)
         self._journal.note("started", run)
         running = asyncio.ensure_future(self._inner.convert(job))
         try:
             await asyncio.wait({running}, timeout=STARTED_S)
-            self._death.may_come("converting", run)
+            self._crash_points.crash_if_requested("converting", run)
             return await running
         finally:
             if not running.done():
@@ -93,18 +93,18 @@ class Watched:
                 await asyncio.wait({running})
 
 
-def build(sandbox: Sandbox, scratch: Path | None, *, journal: Journal, death: Death) -> list[Watched]:
-    """The converters of one slot."""
-    converters: list[Converter] = [ChaosConverter(sandbox, death), Pictures(sandbox, scratch=scratch)]
-    return [Watched(converter, journal, death) for converter in converters]
+def build(sandbox: Sandbox, scratch: Path | None, *, journal: Journal, crash_points: CrashPoints) -> list[Watched]:
+    """Return the converters of one slot."""
+    converters: list[Converter] = [ChaosConverter(sandbox, crash_points), Pictures(sandbox, scratch=scratch)]
+    return [Watched(converter, journal, crash_points) for converter in converters]
 
 
 def run_of(job: Job) -> str:
-    """`<conversion>-<token>`: the folder above a step's own is named so by the worker."""
+    """Return `<conversion>-<token>`: the worker names the folder above a step's own so."""
     return job.folder.parent.name
 
 
-def _failure(said: str) -> Exception:
-    if "No space left" in said:
+def _failure(output: str) -> Exception:
+    if "No space left" in output:
         return EngineError("The worker has too little free disk space for this file", code="insufficient_storage")
-    return EngineError(detail=said)
+    return EngineError(detail=output)

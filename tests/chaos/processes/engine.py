@@ -1,6 +1,6 @@
 """The program that the chaos converter runs in the sandbox: `engine.py SOURCE OUTPUT`. The source says what it does.
 
-Stdlib only: it runs isolated, as an engine does, and sees nothing of ours.
+Standard library only: it runs isolated, as an engine does.
 """
 
 import hashlib
@@ -11,45 +11,45 @@ import sys
 import time
 from pathlib import Path
 
-FOR_EVER_S = 3600
+FOREVER_S = 3600
 FLOOD_LINES = 200_000
 GREEDY_BYTES = 400 * 1024**2
 
 
 def crash() -> None:
-    """Die of a signal."""
+    """Die by a signal."""
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def hang() -> None:
     """Never end."""
-    time.sleep(FOR_EVER_S)
+    time.sleep(FOREVER_S)
 
 
 def stubborn() -> None:
-    """Never end, and ignore a polite request to."""
+    """Never end, and ignore SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(FOR_EVER_S)
+    time.sleep(FOREVER_S)
 
 
 def daemon() -> None:
     """Leave a process behind that holds the output pipes open, in a session of its own."""
     if os.fork() == 0:
         os.setsid()
-        time.sleep(FOR_EVER_S)
+        time.sleep(FOREVER_S)
 
 
 def flood() -> None:
-    """Say more than anybody wants to hear."""
+    """Write far too much output."""
     for number in range(FLOOD_LINES):
-        sys.stdout.write(f"line {number} of far too many\n")
+        sys.stdout.write(f"line {number} of too many\n")
 
 
 def greedy() -> None:
-    """Take far more memory than is allowed."""
-    hoard = bytearray(GREEDY_BYTES)
-    hoard[:: os.sysconf("SC_PAGE_SIZE")] = b"x" * len(hoard[:: os.sysconf("SC_PAGE_SIZE")])
-    time.sleep(FOR_EVER_S)
+    """Allocate far more memory than is allowed."""
+    memory = bytearray(GREEDY_BYTES)
+    memory[:: os.sysconf("SC_PAGE_SIZE")] = b"x" * len(memory[:: os.sysconf("SC_PAGE_SIZE")])
+    time.sleep(FOREVER_S)
 
 
 BEHAVIOURS = {each.__name__: each for each in (crash, hang, stubborn, daemon, flood, greedy)}
@@ -58,9 +58,9 @@ BEHAVIOURS = {each.__name__: each for each in (crash, hang, stubborn, daemon, fl
 def main(source: str, output: str) -> None:
     """Do what the source says, then write the result."""
     content = Path(source).read_bytes()
-    wishes = dict(line.split("=", 1) for line in content.decode().splitlines() if "=" in line)
-    time.sleep(int(wishes["takes_ms"]) / 1000)
-    BEHAVIOURS.get(wishes["kind"], lambda: None)()
+    orders = dict(line.split("=", 1) for line in content.decode().splitlines() if "=" in line)
+    time.sleep(int(orders["takes_ms"]) / 1000)
+    BEHAVIOURS.get(orders["kind"], lambda: None)()
     result = {"sha256": hashlib.sha256(content).hexdigest(), "text": content.decode()}
     Path(output).write_text(json.dumps(result))
 

@@ -1,20 +1,17 @@
-"""Figures of a run from what was written down: recovery after a killed worker, success after an outage, answer times.
-
-Pure: it measures nothing itself.
-"""
+"""Computes a run's measurements: recovery after a killed worker, success after an outage, answer times."""
 
 import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tests.chaos.conductor import Blow
 from tests.chaos.report.journal import Entry
-from tests.chaos.site import Outage
+from tests.chaos.service import Interruption
+from tests.chaos.system import Outage
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """One question to one file service: when, how long it took, what it said (0: no connection), who was well."""
+    """One request to one file service: time, duration, status (0: no connection) and the healthy dependencies."""
 
     url: str
     at_s: float
@@ -24,7 +21,7 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """Values in seconds by rank."""
+    """Count, median, 99th percentile and maximum, in seconds."""
 
     count: int
     p50_s: float
@@ -33,26 +30,28 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Median, 99th percentile (nearest rank) and maximum; zeros without any value."""
+    """Return median, 99th percentile (nearest rank) and maximum; zeros without values."""
     ordered = sorted(values)
     if not ordered:
         return Spread(0, 0.0, 0.0, 0.0)
     return Spread(len(ordered), _rank(ordered, 0.50), _rank(ordered, 0.99), ordered[-1])
 
 
-def recoveries(journal: Sequence[Entry], blows: Sequence[Blow], outages: Sequence[Outage] = ()) -> list[float]:
-    """For each run that a worker held when it was hit: seconds until the same conversion was claimed again.
+def recoveries(
+    journal: Sequence[Entry], interruptions: Sequence[Interruption], outages: Sequence[Outage] = ()
+) -> list[float]:
+    """Return, for each run that an interrupted worker held, the seconds until its conversion was claimed again.
 
-    Where one of `outages` lasted meanwhile, its end is the start: reapers that could not see the database give every
-    worker a whole lease again. What was never claimed again, because it had just ended or was cancelled, is left out:
-    that is the ledger's.
+    If one of `outages` lasted meanwhile, its end is the start: reapers that could not reach the database give every
+    worker a whole lease again. A conversion that was never claimed again, because it had just ended or was cancelled,
+    is left out: the ledger judges it.
     """
     claims: dict[str, list[Entry]] = {}
     for entry in journal:
         if entry.what == "claimed":
             claims.setdefault(entry.conversion, []).append(entry)
     found = []
-    for at_s, run in _held(journal, blows):
+    for at_s, run in _held(journal, interruptions):
         conversion, _, token = run.rpartition("-")
         later = [entry.at_s for entry in claims.get(conversion, []) if entry.token > int(token)]
         if later:
@@ -61,9 +60,9 @@ def recoveries(journal: Sequence[Entry], blows: Sequence[Blow], outages: Sequenc
 
 
 def seconds_to_success(outages: Sequence[Outage], probes: Sequence[Probe]) -> dict[str, list[tuple[float, str]]]:
-    """For each dependency: from healing until a file service has reached it again, with the fault, per outage.
+    """Return by dependency, for each outage, the seconds from healing to the first success, and its fault.
 
-    An outage that was followed by the next one before that is left out: nobody can tell.
+    An outage followed by another one before the first success is left out, because it cannot be measured.
     """
     found: dict[str, list[tuple[float, str]]] = {}
     for outage in outages:
@@ -74,27 +73,27 @@ def seconds_to_success(outages: Sequence[Outage], probes: Sequence[Probe]) -> di
 
 
 def answer_times(probes: Sequence[Probe], outages: Sequence[Outage], *, fault: str) -> list[float]:
-    """How long answers took that were asked for during such an outage; unanswered questions count with their wait."""
+    """Return the durations of requests made during such an outage; unanswered ones count with their wait."""
     during = [(one.began_s, one.healed_s) for one in outages if one.fault == fault]
     return [probe.took_s for probe in probes if any(began <= probe.at_s < healed for began, healed in during)]
 
 
 def _undisturbed_since(at_s: float, until_s: float, outages: Sequence[Outage]) -> float:
-    """The end of the last outage between two times, or the first of them."""
+    """Return the end of the last outage between two times, or the first time."""
     meanwhile = [one.healed_s for one in outages if one.began_s < until_s and at_s < one.healed_s]
     return min(max([at_s, *meanwhile]), until_s)
 
 
-def _held(journal: Sequence[Entry], blows: Sequence[Blow]) -> list[tuple[float, str]]:
-    """Time and run of everything that was in the hands of a worker when it was hit, or when it died by itself."""
-    hits = [*blows, *(Blow(entry.at_s, entry.pid) for entry in journal if entry.what == "died")]
-    return [(hit.at_s, run) for hit in hits for run in _running(journal, hit)]
+def _held(journal: Sequence[Entry], interruptions: Sequence[Interruption]) -> list[tuple[float, str]]:
+    """Return time and run of everything that a worker held when it was interrupted or crashed."""
+    crashes = [Interruption(entry.at_s, entry.pid) for entry in journal if entry.what == "crashed"]
+    return [(one.at_s, run) for one in (*interruptions, *crashes) for run in _running(journal, one)]
 
 
-def _running(journal: Sequence[Entry], hit: Blow) -> list[str]:
-    before = [entry for entry in journal if entry.pid == hit.pid and entry.at_s <= hit.at_s]
-    settled = {entry.run for entry in before if entry.what == "settled"}
-    return [entry.run for entry in before if entry.what == "claimed" and entry.run not in settled]
+def _running(journal: Sequence[Entry], interruption: Interruption) -> list[str]:
+    before = [entry for entry in journal if entry.pid == interruption.pid and entry.at_s <= interruption.at_s]
+    ended = {entry.run for entry in before if entry.what == "ended"}
+    return [entry.run for entry in before if entry.what == "claimed" and entry.run not in ended]
 
 
 def _is_followed(outage: Outage, outages: Sequence[Outage], *, until_s: float) -> bool:

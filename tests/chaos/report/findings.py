@@ -1,4 +1,4 @@
-"""Reads from database and object store, past all proxies, what has become of everything."""
+"""Reads the final records and outputs from database and object store, past all proxies."""
 
 import asyncio
 from collections import defaultdict
@@ -9,15 +9,15 @@ from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.store import S3ObjectStore
 from tests.chaos.report.ledger import Findings
-from tests.chaos.site import Site
+from tests.chaos.system import System
 
 PAGE = 200
 READS_AT_ONCE = 8
 
 
-async def read_findings(site: Site, completions: dict[str, frozenset[int]]) -> Findings:
-    """All records with the bytes of their outputs."""
-    stores, objects = MongoStores.connect(site.settings), S3ObjectStore.connect(site.settings)
+async def read_findings(system: System, completions: dict[str, frozenset[int]]) -> Findings:
+    """Return all records with the bytes of their outputs."""
+    stores, objects = MongoStores.connect(system.settings), S3ObjectStore.connect(system.settings)
     try:
         records = await _all_records(stores)
         outputs = await _all_outputs(objects, records)
@@ -27,7 +27,7 @@ async def read_findings(site: Site, completions: dict[str, frozenset[int]]) -> F
     by_label: dict[str, list[Conversion]] = defaultdict(list)
     for record in records:
         by_label[record.client_id or ""].append(record)
-    return Findings(records=by_label, outputs=outputs, completions=completions, journal=site.journal.read())
+    return Findings(records=by_label, outputs=outputs, completions=completions, journal=system.journal.read())
 
 
 async def _all_records(stores: MongoStores) -> list[Conversion]:
@@ -41,10 +41,10 @@ async def _all_records(stores: MongoStores) -> list[Conversion]:
 
 
 async def _all_outputs(objects: S3ObjectStore, records: list[Conversion]) -> dict[str, list[bytes | None]]:
-    gate = asyncio.Semaphore(READS_AT_ONCE)
+    limit = asyncio.Semaphore(READS_AT_ONCE)
 
     async def read(record: Conversion) -> tuple[str, list[bytes | None]]:
-        async with gate:
+        async with limit:
             return record.id, [await _read(objects, output.key, output.size_bytes) for output in record.outputs]
 
     return dict(await asyncio.gather(*(read(record) for record in records)))

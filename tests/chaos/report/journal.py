@@ -1,6 +1,6 @@
-"""What happened inside the processes of the suite, one line each, in one file that outlives all of them.
+"""A journal of what happened inside the processes of the suite, one line each, in one file that outlives them.
 
-Lines are appended with one write each (O_APPEND), so several processes may write and a killed one leaves whole lines.
+Each line is appended with one write (O_APPEND), so several processes may write and a killed one leaves whole lines.
 Times are of the machine's monotonic clock, which all processes share.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line. `what` is claimed, started (an engine), settled or died; `run` is `<conversion>-<token>`, or empty."""
+    """One line. `what` is claimed, started (an engine), ended or crashed; `run` is `<conversion>-<token>`, or empty."""
 
     at_s: float
     pid: int
@@ -32,7 +32,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """The file."""
+    """The journal file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,7 +47,7 @@ class Journal:
             os.close(descriptor)
 
     def read(self) -> list[Entry]:
-        """All lines so far, in the order of time."""
+        """Return all lines so far in order of time."""
         if not self._path.exists():
             return []
         lines = self._path.read_bytes().splitlines()

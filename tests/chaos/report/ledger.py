@@ -1,7 +1,7 @@
-"""The account of a run: what was promised to clients, what became of it, and what that is called. Pure: no network.
+"""The ledger of a run: what was promised to clients, what became of it, and how that counts.
 
 Words: *attempted* requests, of which *accepted* ones were answered by 2xx; each accepted one is *completed*, *failed as
-expected* or cancelled as its client wanted, or else it is *lost* (no record), *stuck* (not ended), *doubled* (more than
+expected* or cancelled as its client wanted, or else *lost* (no record), *stuck* (not ended), *doubled* (more than
 one record, completion or set of outputs, or another's output) or *wrongly failed* (ended otherwise than its source
 demands).
 """
@@ -18,25 +18,25 @@ from tests.chaos.sources import Source, right_endings
 
 @dataclass
 class Account:
-    """One client's side of it."""
+    """What one client sent and was promised."""
 
     source: Source
     attempted_s: float = 0.0
     conversion_id: str | None = None
     refusals: int = 0
     retries: int = 0
-    surprises: list[str] = field(default_factory=list)
+    unexpected_answers: list[str] = field(default_factory=list)
 
     def accept(self, conversion_id: str) -> None:
-        """The service has promised."""
+        """Record the service's promise."""
         self.conversion_id = conversion_id
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """The service's side of it, read from its servers when all is over.
+    """What the servers hold when the run is over.
 
     `records` by client label; `outputs` are the bytes of each completed conversion by its id; `completions` are the
-    tokens of all `completed` facts that were heard, by conversion id.
+    tokens of all `completed` events that were received, by conversion id.
     """
 
     records: Mapping[str, Sequence[Conversion]]
@@ -46,7 +46,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts; the names of what went wrong stand behind them."""
+    """The counts, and the names of what went wrong."""
 
     attempted: int
     accepted: int
@@ -62,17 +62,17 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_clean(self) -> bool:
-        """Nothing lost, nothing stuck, nothing done twice, nothing failed that had to succeed."""
+        """True when nothing is lost, stuck, doubled or wrongly failed."""
         return not (self.lost or self.stuck or self.doubled or self.wrongly_failed)
 
     @property
     def executions_each(self) -> float:
-        """Runs of an engine for each conversion that needed exactly one."""
+        """Engine runs per conversion that needed exactly one."""
         return self.executions / self.executed if self.executed else 0.0
 
 
 def ledger_of(accounts: Sequence[Account], findings: Findings) -> Ledger:
-    """Compare both sides."""
+    """Compare what was promised with what was found."""
     accepted = [account for account in accounts if account.conversion_id is not None]
     endings = [_record(account, findings) for account in accepted]
     pairs = list(zip(accepted, endings, strict=True))
@@ -84,9 +84,12 @@ def ledger_of(accounts: Sequence[Account], findings: Findings) -> Ledger:
         failed_as_expected=_count(pairs, Status.FAILED),
         cancelled=_count(pairs, Status.CANCELLED),
         lost=tuple(account.source.label for account, record in pairs if record is None),
-        stuck=(*(_told(account, record) for account, record in pairs if _is_stuck(record)), *_never_accepted(accounts)),
+        stuck=(
+            *(_describe(account, record) for account, record in pairs if _is_stuck(record)),
+            *_never_accepted(accounts),
+        ),
         doubled=tuple(why for account in accounts for why in _doublings(account, findings)),
-        wrongly_failed=tuple(_told(account, record) for account, record in pairs if _is_wrong(account, record)),
+        wrongly_failed=tuple(_describe(account, record) for account, record in pairs if _is_wrong(account, record)),
         executions=runs,
         executed=executed,
     )
@@ -108,7 +111,7 @@ def _is_stuck(record: Conversion | None) -> bool:
 
 
 def _never_accepted(accounts: Iterable[Account]) -> list[str]:
-    """All is healed and its client still asks: that is stuck too, though nothing was promised."""
+    """Return clients that still ask after everything is healed: stuck too, though nothing was promised."""
     return [f"{account.source.label} never accepted" for account in accounts if account.conversion_id is None]
 
 
@@ -146,7 +149,7 @@ def _is_right(output: bytes | None, source: Source) -> bool:
 
 
 def _executions(pairs: Sequence[tuple[Account, Conversion | None]], journal: Sequence[Entry]) -> tuple[int, int]:
-    """Runs of the conversions that need one run each, and how many of them ran at all."""
+    """Return the engine runs of conversions that need one run each, and how many of those ran at all."""
     healthy = {
         account.conversion_id
         for account, record in pairs
@@ -156,7 +159,7 @@ def _executions(pairs: Sequence[tuple[Account, Conversion | None]], journal: Seq
     return len(runs), len(set(runs))
 
 
-def _told(account: Account, record: Conversion | None) -> str:
+def _describe(account: Account, record: Conversion | None) -> str:
     if record is None:
         return account.source.label
     return (

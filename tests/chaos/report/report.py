@@ -1,4 +1,4 @@
-"""The outcome of a run as text."""
+"""Formats the outcome of a run as text."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ MOST_NAMES = 10
 
 
 def report(outcome: Outcome) -> str:
-    """The ledger in its fixed words, what is wrong by name, then the figures."""
+    """Return the ledger in its fixed words, the figures, then the names of what went wrong."""
     ledger = outcome.ledger
     lines = [
         f"attempted           {ledger.attempted}",
@@ -30,6 +30,6 @@ def report(outcome: Outcome) -> str:
         lines += [f"{word.replace('_', ' ')}: {name}" for name in names[:MOST_NAMES]]
     if outcome.kept_folder is not None:
         lines.append(f"logs and data        {outcome.kept_folder}")
-    told = Counter(outcome.surprises)
-    lines += [f"a client was told {count} times: {kind}" for kind, count in told.most_common(MOST_NAMES)]
+    answers = Counter(outcome.unexpected_answers)
+    lines += [f"unexpected answer, {count} times: {kind}" for kind, count in answers.most_common(MOST_NAMES)]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Stand-ins for time and for programs, so that a test decides what happens and when."""
+"""Fake converters and a database that loses answers."""
 
 import asyncio
 import os
@@ -15,73 +15,6 @@ from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_infra.memory.stores import MemoryStores
 
-START_MS = 1_790_000_000_000
-
-
-class FakeClock:
-    """Time that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self._now = 1000.0
-        self._sleepers: list[tuple[float, asyncio.Event]] = []
-
-    @property
-    def is_waited_for(self) -> bool:
-        return bool(self._sleepers)
-
-    def monotonic(self) -> float:
-        return self._now
-
-    def now_ms(self) -> int:
-        return START_MS + int(self._now * 1000)
-
-    async def sleep(self, seconds: float) -> None:
-        await self.wait(asyncio.Event(), seconds)
-
-    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
-        alarm = asyncio.Event()
-        sleeper = (self._now + max(seconds, 0), alarm)
-        self._sleepers.append(sleeper)
-        self._ring()
-        waiting = [asyncio.ensure_future(one.wait()) for one in (event, alarm)]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._sleepers.remove(sleeper)
-            for one in waiting:
-                one.cancel()
-        return event.is_set()
-
-    def advance(self, seconds: float) -> None:
-        self._now += seconds
-        self._ring()
-
-    def _ring(self) -> None:
-        for due, alarm in self._sleepers:
-            if due <= self._now:
-                alarm.set()
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 5.0) -> None:
-    """Let everything else run until the condition holds; fails after a deadline."""
-    async with asyncio.timeout(within_s):
-        while True:
-            held = condition()
-            if held if isinstance(held, bool) else await held:
-                return
-            await asyncio.sleep(0.001)
-
-
-async def passing(clock: FakeClock, condition: Callable[[], bool], *, step_s: float = 0.5) -> None:
-    """Let fake time pass step by step until the condition holds."""
-
-    def held() -> bool:
-        if not condition():
-            clock.advance(step_s)
-        return condition()
-
-    await until(held)
-
 
 class AnyOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Options of the fake converter."""
@@ -93,7 +26,7 @@ Behaviour = Callable[[Job], Awaitable[list[Product]]]
 
 
 class FakeConverter:
-    """A converter whose behaviour each test sets; it notes what it was given."""
+    """A converter whose behaviour each test sets; it records its jobs."""
 
     engine, loss, is_paged = "fake", 0.0, False
     losses: tuple[Loss, ...] = ()
@@ -131,11 +64,11 @@ class FakeConverter:
             raise
 
     async def aclose(self) -> None:
-        """Nothing is kept warm."""
+        """Nothing to close."""
 
 
 async def make_upper_case(job: Job) -> list[Product]:
-    """The usual behaviour: one product, whose content follows from the source."""
+    """Make one product: the source in upper case."""
     product = job.folder / f"made.{job.target_format}"
     product.write_bytes(job.source.read_bytes().upper())
     job.report(100.0, "written")
@@ -143,7 +76,7 @@ async def make_upper_case(job: Job) -> list[Product]:
 
 
 class Gate:
-    """A behaviour that waits until the test opens it."""
+    """A behaviour that waits until the test opens the gate."""
 
     def __init__(self) -> None:
         self.reached, self.open = asyncio.Event(), asyncio.Event()
@@ -155,7 +88,7 @@ class Gate:
 
 
 def failing_with(error: Exception) -> Behaviour:
-    """A behaviour that raises."""
+    """Return a behaviour that raises `error`."""
 
     async def behaviour(job: Job) -> list[Product]:
         raise error
@@ -164,7 +97,7 @@ def failing_with(error: Exception) -> Behaviour:
 
 
 class LossyStores(MemoryStores):
-    """A database whose answers can be lost: the update happens, the caller hears nothing."""
+    """A database whose answers can be lost: the update is applied, the caller gets an error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -184,5 +117,5 @@ class LossyStores(MemoryStores):
 
 
 def files_in(folder: Path) -> list[str]:
-    """Everything below a folder, for tests of wiping."""
+    """Return the relative paths of all files below a folder."""
     return sorted(str(Path(base, name).relative_to(folder)) for base, _, names in os.walk(folder) for name in names)

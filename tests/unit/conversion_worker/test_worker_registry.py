@@ -1,17 +1,17 @@
-"""What a worker tells about itself, and what stays when it leaves."""
+"""The worker's record: fresh while it runs, and what stays when it ends."""
 
 import asyncio
 from typing import Any
 
 import msgspec
 
-from conversion_worker.slot.consumer import Stop
+from conversion_worker.slot.context import Stop
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Offer, Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family
 from converto_infra.memory.stores import MemoryStores
-from tests.unit.conversion_worker.fakes import FakeClock, passing
+from tests.unit.fake_clock import FakeClock, advance_until
 
 
 def offer(converter: str) -> Offer:
@@ -39,23 +39,23 @@ def worker(worker_id: str, clock: FakeClock, *converters: str) -> Worker:
     )
 
 
-class Desk:
-    """A register over a memory store."""
+class Registered:
+    """A worker registry over an in-memory store."""
 
     def __init__(self) -> None:
-        self.clock, self.stores, self.board, self.stop = FakeClock(), MemoryStores(), RunningJobs(), Stop()
+        self.clock, self.stores, self.running_jobs, self.stop = FakeClock(), MemoryStores(), RunningJobs(), Stop()
         self.puts: list[Worker] = []
         put = self.stores.workers.put
 
-        async def noting(worker: Worker) -> None:
+        async def put_and_record(worker: Worker) -> None:
             await put(worker)
             self.puts.append(worker)
 
-        self.stores.workers.put = noting  # type: ignore[method-assign]
-        self.register = WorkerRegistry(
+        self.stores.workers.put = put_and_record  # type: ignore[method-assign]
+        self.registry = WorkerRegistry(
             worker("mine", self.clock, "office"),
             store=self.stores.workers,
-            board=self.board,
+            running_jobs=self.running_jobs,
             clock=self.clock,
             stopping=self.stop.stopping,
         )
@@ -69,65 +69,65 @@ def running(conversion_id: str) -> Conversion:
     return Conversion(id=conversion_id, status=Status.PROCESSING, started_at=7, **fields)
 
 
-async def test_register_when_running_then_the_record_is_fresh_and_shows_what_runs() -> None:
+async def test_record_is_fresh_and_lists_running_conversions() -> None:
     """Behaviour M15."""
-    desk = Desk()
-    task = asyncio.create_task(desk.register.run())
-    await passing(desk.clock, lambda: len(desk.puts) >= 1)
-    desk.board.take("c1")
-    desk.board.start(running("c1"))
-    await passing(desk.clock, lambda: bool(desk.puts[-1].running), step_s=0.1)
-    desk.board.drop("c1")
-    await passing(desk.clock, lambda: not desk.puts[-1].running, step_s=0.1)
-    shown = desk.puts[-2]
-    started = desk.clock.monotonic()
-    count = len(desk.puts)
-    await passing(desk.clock, lambda: len(desk.puts) > count)
+    registered = Registered()
+    task = asyncio.create_task(registered.registry.run())
+    await advance_until(registered.clock, lambda: len(registered.puts) >= 1)
+    registered.running_jobs.reserve("c1")
+    registered.running_jobs.start(running("c1"))
+    await advance_until(registered.clock, lambda: bool(registered.puts[-1].running), step_s=0.1)
+    registered.running_jobs.release("c1")
+    await advance_until(registered.clock, lambda: not registered.puts[-1].running, step_s=0.1)
+    shown = registered.puts[-2]
+    started = registered.clock.monotonic()
+    count = len(registered.puts)
+    await advance_until(registered.clock, lambda: len(registered.puts) > count)
     task.cancel()
 
     assert [(slot.conversion_id, slot.started_at) for slot in shown.running] == [("c1", 7)]
-    assert desk.clock.monotonic() - started <= 6
-    assert desk.puts[-1].seen_at > desk.puts[0].seen_at
+    assert registered.clock.monotonic() - started <= 6
+    assert registered.puts[-1].seen_at > registered.puts[0].seen_at
 
 
-async def test_register_when_the_database_goes_and_returns_then_the_record_is_written_again() -> None:
-    desk = Desk()
-    desk.stores.is_away = True
-    task = asyncio.create_task(desk.register.run())
-    await passing(desk.clock, lambda: desk.clock.monotonic() > 1020)
-    desk.stores.is_away = False
-    await passing(desk.clock, lambda: bool(desk.puts))
+async def test_record_is_written_when_the_database_returns() -> None:
+    registered = Registered()
+    registered.stores.is_away = True
+    task = asyncio.create_task(registered.registry.run())
+    await advance_until(registered.clock, lambda: registered.clock.monotonic() > 1020)
+    registered.stores.is_away = False
+    await advance_until(registered.clock, lambda: bool(registered.puts))
     task.cancel()
 
-    assert "mine" in await desk.known()
+    assert "mine" in await registered.known()
 
 
-async def test_register_when_leaving_and_others_offer_the_same_then_the_record_goes() -> None:
-    desk = Desk()
-    await desk.stores.workers.put(worker("mine", desk.clock, "office"))
-    await desk.stores.workers.put(worker("other", desk.clock, "office", "pdf"))
-    await desk.register.leave()
+async def test_worker_whose_offers_others_have_removes_its_record() -> None:
+    registered = Registered()
+    await registered.stores.workers.put(worker("mine", registered.clock, "office"))
+    await registered.stores.workers.put(worker("other", registered.clock, "office", "pdf"))
+    await registered.registry.deregister()
 
-    assert set(await desk.known()) == {"other"}
+    assert set(await registered.known()) == {"other"}
 
 
-async def test_register_when_the_last_one_leaves_then_its_offers_stay_and_it_is_marked_as_stopping() -> None:
+async def test_last_worker_keeps_its_offers_and_is_marked_stopping() -> None:
     """Scaling to zero must not make formats vanish."""
-    desk = Desk()
-    stopped = msgspec.structs.replace(worker("other", desk.clock, "office"), is_stopping=True)
-    await desk.stores.workers.put(stopped)
-    desk.stop.stopping.set()
-    await desk.register.leave()
-    mine = (await desk.known())["mine"]
+    registered = Registered()
+    stopped = msgspec.structs.replace(worker("other", registered.clock, "office"), is_stopping=True)
+    await registered.stores.workers.put(stopped)
+    registered.stop.stopping.set()
+    await registered.registry.deregister()
+    record = (await registered.known())["mine"]
 
-    assert mine.is_stopping
-    assert [one.converter for one in mine.offers] == ["office"]
+    assert record.is_stopping
+    assert [one.converter for one in record.offers] == ["office"]
 
 
-def test_board_when_one_slot_has_a_conversion_then_no_other_gets_it() -> None:
-    board = RunningJobs()
+def test_reserved_conversion_is_refused_to_other_slots() -> None:
+    running_jobs = RunningJobs()
 
-    assert board.take("c1")
-    assert not board.take("c1")
-    board.drop("c1")
-    assert board.take("c1")
+    assert running_jobs.reserve("c1")
+    assert not running_jobs.reserve("c1")
+    running_jobs.release("c1")
+    assert running_jobs.reserve("c1")

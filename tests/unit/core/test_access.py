@@ -10,7 +10,7 @@ def a_key(secret: str) -> ApiKey:
     return ApiKey(id="k", owner="ann", secret_sha256=hash_secret(secret), created_at=1)
 
 
-def test_key_when_made_then_splits_into_id_and_secret_and_matches() -> None:
+def test_new_key_splits_into_id_and_secret() -> None:
     text = new_key_text()
 
     split = split_key_text(text)
@@ -22,22 +22,22 @@ def test_key_when_made_then_splits_into_id_and_secret_and_matches() -> None:
     assert secret not in msgspec.json.encode(a_key(secret)).decode()
 
 
-def test_key_when_stored_before_there_were_administrators_then_it_is_none() -> None:
+def test_key_stored_without_is_admin_is_no_admin_key() -> None:
     old = {"id": "k", "owner": "ann", "secret_sha256": "0" * 64, "created_at": 1}
 
     assert msgspec.convert(old, ApiKey).is_admin is False
 
 
-def test_keys_when_made_then_never_the_same() -> None:
+def test_new_keys_are_unique() -> None:
     assert len({new_key_text() for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize("text", ["", "cvt", "cvt_", "cvt_id", "cvt_id_", "cvt__secret", "other_id_secret"])
-def test_key_when_malformed_then_none(text: str) -> None:
+def test_malformed_key_is_none(text: str) -> None:
     assert split_key_text(text) is None
 
 
-def test_key_when_wrong_or_revoked_then_no_match() -> None:
+def test_wrong_or_revoked_key_does_not_match() -> None:
     key = a_key("right")
 
     assert not key.matches("wrong")
@@ -46,7 +46,7 @@ def test_key_when_wrong_or_revoked_then_no_match() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "now_ms", "stale_before_ms", "given_up"),
+    ("status", "now_ms", "stale_before_ms", "abandoned"),
     [
         (0, 1500, 1000, False),
         (0, 1500, 1001, True),
@@ -54,9 +54,9 @@ def test_key_when_wrong_or_revoked_then_no_match() -> None:
         (201, 2000, 0, True),
         (0, 2000, 0, True),
     ],
-    ids=["being served", "its server died", "finished", "expired", "expired unfinished"],
+    ids=["in progress", "process died", "finished", "expired", "expired in progress"],
 )
-def test_answer_when_old_then_given_up(status: int, now_ms: int, stale_before_ms: int, given_up: bool) -> None:
+def test_old_answer_is_abandoned(status: int, now_ms: int, stale_before_ms: int, abandoned: bool) -> None:
     answer = RememberedAnswer(id="ann:1", body_sha256="", claimed_at=1000, expires_at=2000, status=status)
 
-    assert answer.is_abandoned(now_ms=now_ms, stale_before_ms=stale_before_ms) is given_up
+    assert answer.is_abandoned(now_ms=now_ms, stale_before_ms=stale_before_ms) is abandoned

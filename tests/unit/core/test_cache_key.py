@@ -35,7 +35,7 @@ def key_of(contents: tuple[str, ...] = (CONTENT,), offers: tuple[Offer, ...] = O
     return cache_key(a_pending_conversion(**{**start, **fields}), contents=contents, offers=offers)
 
 
-def test_key_when_only_names_ids_and_times_differ_then_the_same() -> None:
+def test_key_ignores_names_ids_and_times() -> None:
     """I8: also across files."""
     later = key_of(id="x", file_id="y", filename="other.pptx", client_id="foyer", created_at=NOW_MS + 1, token=3)
 
@@ -43,7 +43,7 @@ def test_key_when_only_names_ids_and_times_differ_then_the_same() -> None:
     assert later is not None and len(later) == 64
 
 
-def test_key_when_options_come_in_another_order_then_the_same() -> None:
+def test_key_ignores_the_order_of_options() -> None:
     assert key_of(options={"pages": "1-3", "quality": 82}) == key_of(options={"quality": 82, "pages": "1-3"})
 
 
@@ -64,16 +64,16 @@ def test_key_when_options_come_in_another_order_then_the_same() -> None:
     ],
     ids=str,
 )
-def test_key_when_something_differs_that_decides_about_the_result_then_another(fields: dict[str, Any]) -> None:
+def test_key_depends_on_all_that_affects_the_result(fields: dict[str, Any]) -> None:
     """I8: content, target, options, engine version, owner."""
     assert key_of(**fields) != key_of()
 
 
-def test_key_when_joined_files_change_places_then_another() -> None:
+def test_key_depends_on_the_order_of_appended_files() -> None:
     assert key_of(("a", "b", "c")) != key_of(("a", "c", "b"))
 
 
-def test_key_when_shared_by_all_owners_then_the_owner_does_not_matter() -> None:
+def test_key_for_all_owners_ignores_the_owner() -> None:
     ann, bob = a_pending_conversion(), a_pending_conversion(owner="bob")
 
     keys = {cache_key(one, contents=(CONTENT,), offers=OFFERS, is_for_all_owners=True) for one in (ann, bob)}
@@ -83,7 +83,7 @@ def test_key_when_shared_by_all_owners_then_the_owner_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"plan": ()}, {"offers": (an_offer("libreoffice"),)}], ids=str)
-def test_key_when_the_plan_or_an_engine_is_not_known_then_none(fields: dict[str, Any]) -> None:
+def test_key_is_none_without_plan_or_engine(fields: dict[str, Any]) -> None:
     assert key_of(**fields) is None
 
 
@@ -98,9 +98,7 @@ def test_key_when_the_plan_or_an_engine_is_not_known_then_none(fields: dict[str,
     ],
     ids=str,
 )
-def test_result_when_asked_for_then_only_of_a_completed_maker_under_that_token(
-    fields: dict[str, Any], expected: bool
-) -> None:
+def test_only_a_completed_conversion_with_that_token_has_a_result(fields: dict[str, Any], expected: bool) -> None:
     maker = a_running_conversion(**fields)
     entry = CacheEntry(id="k", conversion_id=maker.id, token=1, owner="ann", created_at=NOW_MS)
 
@@ -108,8 +106,8 @@ def test_result_when_asked_for_then_only_of_a_completed_maker_under_that_token(
     assert not has_result(entry, None)
 
 
-def test_adopted_when_copied_then_own_keys_own_names_and_the_same_bytes() -> None:
-    """I8: the second one's file is named after its own source, and no key is ever used twice."""
+def test_copied_outputs_get_own_keys_and_names() -> None:
+    """I8: the copy is named after its own source, and no key is ever used twice."""
     pages = [msgspec.structs.replace(OUTPUT, key=f"t/bob/out/9/1/page-{n:05d}.png", page=n) for n in range(1, 13)]
     own = a_conversion(filename="Plan B.pptx", target_format="png", token=4)
 
@@ -123,8 +121,8 @@ def test_adopted_when_copied_then_own_keys_own_names_and_the_same_bytes() -> Non
     assert len({output.key for output in (*first, *again)}) == 24
 
 
-def test_adopted_when_housekeeping_reads_the_key_then_it_knows_whose_it_is_and_under_which_token() -> None:
-    """I10: otherwise an orphaned copy stays for ever, and a copy under a newer token goes with what is older."""
+def test_key_of_a_copied_output_names_owner_and_token() -> None:
+    """I10: otherwise housekeeping would keep an orphaned copy forever, and delete one that is in use."""
     own = a_conversion(token=4)
 
     (copied,) = copied_outputs(own, [OUTPUT])

@@ -1,4 +1,4 @@
-"""Parked messages as records: which reason, which conversion, how much is kept, and one id per dead letter (C4)."""
+"""Dead letters as records: their reason, conversion, body and id (C4)."""
 
 import base64
 import uuid
@@ -20,7 +20,7 @@ from converto_core.events import encode
 from converto_core.ids import new_id
 from tests.contract.samples import NOW_MS, a_message, a_pending_conversion, an_event
 
-WAKEUP = encode(a_message("one", token=3))
+MESSAGE = encode(a_message("one", token=3))
 
 
 def a_letter(body: bytes = b"rubbish", **fields: Any) -> DeadLetteredMessage:
@@ -38,7 +38,7 @@ def stored(body: bytes, **fields: Any) -> DeadLetter:
     return dead_letter_record(a_letter(body, **fields), None, now_ms=NOW_MS + 5)
 
 
-def test_id_when_the_same_letter_comes_again_then_the_same_and_sorts_by_time() -> None:
+def test_id_is_stable_and_sorts_by_time() -> None:
     first, again, later = a_letter(), a_letter(), a_letter(died_at=NOW_MS + 1)
 
     assert first.id == again.id
@@ -52,7 +52,7 @@ def test_id_when_the_same_letter_comes_again_then_the_same_and_sorts_by_time() -
     [{"body": b"other"}, {"routing_key": "x"}, {"queue": None}, {"verdict": "expired"}, {"deaths": 2}],
     ids=lambda other: next(iter(other)),
 )
-def test_id_when_anything_differs_then_another(other: dict[str, Any]) -> None:
+def test_id_depends_on_the_whole_content(other: dict[str, Any]) -> None:
     assert a_letter(**other).id != a_letter().id
 
 
@@ -62,18 +62,16 @@ def test_id_when_anything_differs_then_another(other: dict[str, Any]) -> None:
         (b"rubbish", "rejected", Reason.UNREADABLE, "cannot be read: not an event"),
         (b"rubbish", "delivery_limit", Reason.UNREADABLE, "cannot be read"),
         (encode(msgspec.structs.replace(a_message("one"), v=99)), "rejected", Reason.UNREADABLE, "version 99 is newer"),
-        (WAKEUP, "rejected", Reason.REJECTED, "rejected it"),
+        (MESSAGE, "rejected", Reason.REJECTED, "rejected it"),
         (encode(an_event("one")), "rejected", Reason.REJECTED, "not a message for workers"),
-        (WAKEUP, "delivery_limit", Reason.DELIVERY_LIMIT, "delivered 21 times"),
-        (WAKEUP, "expired", Reason.EXPIRED, "longer than"),
-        (WAKEUP, "maxlen", Reason.MAXLEN, "exceeded the maximum length"),
-        (WAKEUP, "invented_later", Reason.UNKNOWN, "did not report a reason"),
-        (WAKEUP, None, Reason.UNKNOWN, "did not report a reason"),
+        (MESSAGE, "delivery_limit", Reason.DELIVERY_LIMIT, "delivered 21 times"),
+        (MESSAGE, "expired", Reason.EXPIRED, "longer than"),
+        (MESSAGE, "maxlen", Reason.MAXLEN, "exceeded the maximum length"),
+        (MESSAGE, "invented_later", Reason.UNKNOWN, "did not report a reason"),
+        (MESSAGE, None, Reason.UNKNOWN, "did not report a reason"),
     ],
 )
-def test_reason_when_set_aside_then_said_in_a_word_and_in_a_sentence(
-    body: bytes, verdict: str | None, reason: Reason, words: str
-) -> None:
+def test_reason_is_recorded_as_code_and_sentence(body: bytes, verdict: str | None, reason: Reason, words: str) -> None:
     record = stored(body, verdict=verdict, deliveries=21)
 
     assert (record.reason, record.verdict) == (reason, verdict)
@@ -83,7 +81,7 @@ def test_reason_when_set_aside_then_said_in_a_word_and_in_a_sentence(
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        (WAKEUP, "one"),
+        (MESSAGE, "one"),
         (b'{"type":"of_tomorrow","v":99,"id":"one","layout":[1]}', "one"),
         (b'{"id":7}', None),
         (b'{"id":"a\\u0000b"}', None),
@@ -94,12 +92,12 @@ def test_reason_when_set_aside_then_said_in_a_word_and_in_a_sentence(
         (b"rubbish", None),
     ],
 )
-def test_conversion_when_the_body_names_one_then_found_also_in_a_newer_version(body: bytes, found: str | None) -> None:
+def test_conversion_id_is_found_even_in_newer_versions(body: bytes, found: str | None) -> None:
     assert conversion_id_in(a_letter(body)) == found
 
 
-@pytest.mark.parametrize("body", [b"rubbish", "Grüße".encode(), b"\xff\x00\x01", b"with\0nul", b"", WAKEUP])
-def test_body_when_small_then_kept_whole(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"rubbish", "Grüße".encode(), b"\xff\x00\x01", b"with\0nul", b"", MESSAGE])
+def test_small_body_is_kept_whole(body: bytes) -> None:
     record = stored(body)
 
     assert record.original() == body
@@ -110,9 +108,9 @@ def test_body_when_small_then_kept_whole(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "is_binary"),
     [(b"x" * 1_000_000, False), (("x" + "ü" * 100_000).encode(), False), (b"\xff" * 1_000_000, True)],
-    ids=["text", "cut in a letter", "binary"],
+    ids=["text", "cut inside a character", "binary"],
 )
-def test_body_when_a_megabyte_then_only_its_beginning_is_kept(body: bytes, is_binary: bool) -> None:
+def test_only_the_beginning_of_a_large_body_is_kept(body: bytes, is_binary: bool) -> None:
     record = stored(body)
     kept = base64.b64decode(record.body) if record.is_binary else record.body.encode()
 
@@ -122,19 +120,20 @@ def test_body_when_a_megabyte_then_only_its_beginning_is_kept(body: bytes, is_bi
     assert BODY_KEPT_BYTES - 3 <= len(kept) <= BODY_KEPT_BYTES
 
 
-def test_names_when_hostile_then_short_and_without_nul() -> None:
+def test_hostile_names_are_cut_and_cleaned() -> None:
     record = stored(b"", routing_key="a\0b" * 1000, queue="q\0", message_id="m\0" * 1000, verdict="v\0")
 
     fields = (record.routing_key, record.queue, record.message_id, record.verdict)
     assert all(field is not None and "\0" not in field and len(field) <= 255 for field in fields)
 
 
-def test_conversion_when_known_then_its_status_token_and_last_error_are_kept() -> None:
+def test_known_conversion_adds_status_token_and_last_error() -> None:
     waiting = a_pending_conversion(
         id=new_id(), token=3, errors=(Attempt(attempt=1, code="engine_crashed", message="It crashed", at=NOW_MS),)
     )
 
     record = dead_letter_record(a_letter(encode(a_message(waiting.id, token=3))), waiting, now_ms=NOW_MS)
 
-    assert (record.status, record.token, record.wakeup_token) == (Status.PENDING, 3, 3)
+    assert (record.status, record.token, record.message_token) == (Status.PENDING, 3, 3)
+    assert msgspec.to_builtins(record)["wakeup_token"] == 3
     assert (record.error_code, record.error_message) == ("engine_crashed", "It crashed")

@@ -1,4 +1,4 @@
-"""The tree of errors: stable codes, sensible HTTP statuses, and a picture that tells the truth."""
+"""The tree of errors: stable codes, HTTP statuses, and a drawing that is complete."""
 
 import re
 from collections.abc import Iterator
@@ -15,20 +15,20 @@ def tree(root: type[ConvertoError] = ConvertoError) -> Iterator[type[ConvertoErr
             yield from tree(child)
 
 
-def test_tree_when_drawn_then_names_every_class() -> None:
+def test_drawn_tree_names_every_class() -> None:
     drawn = set(re.findall(r"[A-Z][A-Za-z]+", converto_core.errors.__doc__ or ""))
 
     assert {error.__name__ for error in tree()} <= drawn
 
 
-def test_codes_when_listed_then_each_is_a_word_and_stands_once() -> None:
+def test_codes_are_unique_words() -> None:
     codes = [error.code for error in tree()]
 
     assert len(codes) == len(set(codes))
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", code) for code in codes)
 
 
-def test_statuses_when_read_then_only_what_passes_by_itself_is_503_and_all_of_it_retryable() -> None:
+def test_only_outages_and_overload_are_503_and_retryable() -> None:
     for error in tree():
         if issubclass(error, DependencyUnavailable | Overloaded):
             assert (error.http_status, error.retryable) == (503, True)
@@ -36,7 +36,7 @@ def test_statuses_when_read_then_only_what_passes_by_itself_is_503_and_all_of_it
             assert error.http_status != 503
 
 
-def test_error_when_raised_then_shows_the_public_text_and_hides_the_detail() -> None:
+def test_error_shows_public_text_and_hides_detail() -> None:
     error = SourceGone(detail="t/ann/in/1/1/source")
 
     assert str(error) == error.public_message == SourceGone.title
@@ -44,12 +44,12 @@ def test_error_when_raised_then_shows_the_public_text_and_hides_the_detail() -> 
     assert error.detail == "t/ann/in/1/1/source"
 
 
-def test_error_when_narrowed_then_code_and_message_are_its_own() -> None:
+def test_error_accepts_a_narrower_code_and_message() -> None:
     error = BadSource("Page 3 is damaged", code="source_corrupt")
 
     assert (str(error), error.stable_code, error.code) == ("Page 3 is damaged", "source_corrupt", "source_invalid")
 
 
-def test_conversion_errors_when_sorted_then_a_bad_file_is_never_tried_again_and_a_crash_is() -> None:
+def test_bad_sources_are_not_retryable_but_engine_errors_are() -> None:
     assert not any(error.retryable for error in tree(BadSource))
     assert EngineError.retryable

@@ -1,4 +1,4 @@
-"""What travels through the broker: round trip, versions, sizes and names."""
+"""Messages and events: round trip, versions, sizes and names."""
 
 import msgspec
 import pytest
@@ -19,11 +19,11 @@ from tests.contract.samples import a_conversion, a_message, a_pending_conversion
 
 
 @pytest.mark.parametrize("event", [a_message("one", token=3), an_event("one", percent=12.5)])
-def test_event_when_encoded_and_decoded_then_the_same(event: ConversionCreated) -> None:
+def test_event_round_trips(event: ConversionCreated) -> None:
     assert decode(encode(event)) == event
 
 
-def test_event_when_a_newer_version_added_a_field_then_still_read() -> None:
+def test_event_with_an_unknown_field_is_readable() -> None:
     body = encode(a_message("one")).replace(b'"token":0', b'"token":0,"invented_later":[1]')
 
     assert decode(body) == a_message("one")
@@ -47,12 +47,12 @@ def test_event_when_a_newer_version_added_a_field_then_still_read() -> None:
         encode(a_message("one"))[:-1] + b',"invented_later":' + b"[" * 100_000,
     ],
 )
-def test_body_when_not_an_event_we_know_then_unreadable(body: bytes) -> None:
+def test_unknown_body_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableEvent):
         decode(body)
 
 
-def test_wakeup_when_made_then_carries_token_lane_and_family_of_the_record() -> None:
+def test_message_carries_token_lane_and_family() -> None:
     """C4: routing key by lane and family."""
     pending = a_pending_conversion(token=4, lane=Lane.HIGH, family=Family.PDF, trace="t")
 
@@ -64,13 +64,13 @@ def test_wakeup_when_made_then_carries_token_lane_and_family_of_the_record() -> 
     assert len(encode(event)) < 1024
 
 
-def test_wakeup_when_there_is_no_plan_then_refused() -> None:
+def test_message_needs_a_plan() -> None:
     with pytest.raises(ValueError, match="no plan"):
         conversion_created(a_conversion())
 
 
 @pytest.mark.parametrize("status", Status)
-def test_fact_when_made_then_its_key_tells_the_status_and_is_listened_to(status: Status) -> None:
+def test_routing_key_of_an_event_names_the_status(status: Status) -> None:
     event = conversion_event(a_running_conversion(status=status, stage="converting", client_id="pi"))
 
     assert event.routing_key in EVENT_KEYS
@@ -78,9 +78,9 @@ def test_fact_when_made_then_its_key_tells_the_status_and_is_listened_to(status:
     assert len(encode(event)) < 1024
 
 
-def test_keys_when_listed_then_each_status_has_its_own() -> None:
+def test_each_status_has_its_own_event_key() -> None:
     assert len(set(EVENT_KEYS)) == len(Status)
 
 
-def test_queue_name_when_made_then_family_before_lane() -> None:
+def test_queue_name_is_family_then_lane() -> None:
     assert queue_name(Family.OFFICE, Lane.QUARANTINE) == "conversions.office.quarantine"

@@ -1,11 +1,11 @@
-"""The one table of formats: unambiguous, and found by whatever people call a format."""
+"""The table of formats: unambiguous, and found by everyday names."""
 
 import pytest
 
 from converto_core.formats import BY_NAME, FORMATS, extension_of, format_named, format_of_mime_type, format_of_name
 
 
-def test_table_when_read_then_no_name_extension_or_type_stands_twice() -> None:
+def test_names_extensions_and_types_are_unique() -> None:
     names = [entry.name for entry in FORMATS]
     extensions = [extension for entry in FORMATS for extension in entry.extensions]
     types = [mime_type for entry in FORMATS for mime_type in (entry.mime_type, *entry.other_mime_types)]
@@ -14,7 +14,7 @@ def test_table_when_read_then_no_name_extension_or_type_stands_twice() -> None:
         assert len(values) == len(set(values))
 
 
-def test_table_when_read_then_each_format_has_its_own_name_as_an_extension_or_a_sibling() -> None:
+def test_each_format_has_extensions_and_is_found_by_name() -> None:
     for entry in FORMATS:
         assert entry.extensions, entry.name
         assert format_named(entry.name) is entry
@@ -32,23 +32,23 @@ def test_table_when_read_then_each_format_has_its_own_name_as_an_extension_or_a_
         ("", ""),
     ],
 )
-def test_extension_when_taken_from_a_name_then_lower_case_without_dot(filename: str, extension: str) -> None:
+def test_extension_is_lower_case_without_dot(filename: str, extension: str) -> None:
     assert extension_of(filename) == extension
 
 
 @pytest.mark.parametrize(
-    ("called", "name"), [("pdf", "pdf"), (".PDF", "pdf"), ("jpeg", "jpg"), (" tif ", "tiff"), ("stp", "step")]
+    ("query", "name"), [("pdf", "pdf"), (".PDF", "pdf"), ("jpeg", "jpg"), (" tif ", "tiff"), ("stp", "step")]
 )
-def test_format_when_called_by_an_everyday_name_then_found(called: str, name: str) -> None:
-    assert format_named(called) is BY_NAME[name]
+def test_format_is_found_by_everyday_names(query: str, name: str) -> None:
+    assert format_named(query) is BY_NAME[name]
 
 
-@pytest.mark.parametrize("called", ["", ".", "exe", "pdfx"])
-def test_format_when_unknown_then_none(called: str) -> None:
-    assert format_named(called) is None
+@pytest.mark.parametrize("query", ["", ".", "exe", "pdfx"])
+def test_unknown_format_is_none(query: str) -> None:
+    assert format_named(query) is None
 
 
-def test_format_when_named_by_file_or_mime_type_then_found() -> None:
+def test_format_is_found_by_file_name_and_mime_type() -> None:
     assert format_of_name("Holiday.JPEG") is BY_NAME["jpg"]
     assert format_of_name("what") is None
     assert format_of_mime_type("Text/Plain; charset=utf-8") is BY_NAME["txt"]

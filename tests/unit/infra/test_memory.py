@@ -1,4 +1,4 @@
-"""What the memory twins add to their ports: being away on demand, copies, expiry, and looking inside."""
+"""What the in-memory twins add to their ports: outages on demand, copies, expiry, and counts for tests."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, Memo
 from tests.contract.samples import a_conversion, a_file, a_message, an_event
 
 
-async def test_stores_when_away_then_every_store_is_and_comes_back_with_its_records() -> None:
+async def test_unavailable_stores_return_with_their_records() -> None:
     stores = MemoryStores()
     kept = a_conversion()
     await stores.conversions.insert(kept)
@@ -32,7 +32,7 @@ async def test_stores_when_away_then_every_store_is_and_comes_back_with_its_reco
     assert await stores.conversions.get(kept.id) == kept
 
 
-async def test_record_when_the_caller_changes_its_options_then_the_stored_one_stays() -> None:
+async def test_stored_record_is_a_copy() -> None:
     stores = MemoryStores()
     mine = a_conversion(options={"quality": 1})
     await stores.conversions.insert(mine)
@@ -43,7 +43,7 @@ async def test_record_when_the_caller_changes_its_options_then_the_stored_one_st
     assert stored is not None and stored.options == {"quality": 1}
 
 
-async def test_objects_when_away_then_unavailable() -> None:
+async def test_unavailable_object_store_raises() -> None:
     objects = MemoryObjectStore()
     objects.is_away = True
 
@@ -51,7 +51,7 @@ async def test_objects_when_away_then_unavailable() -> None:
         await objects.head("x")
 
 
-async def test_presigned_when_expired_or_tampered_then_refused() -> None:
+async def test_expired_or_foreign_presigned_requests_are_refused() -> None:
     objects = MemoryObjectStore(upload_ttl_s=-1)
     expired = await objects.presign_put("x", size_bytes=1, content_type="a/b", sha256=None)
     fresh = await MemoryObjectStore().presign_put("x", size_bytes=1, content_type="a/b", sha256=None)
@@ -60,7 +60,7 @@ async def test_presigned_when_expired_or_tampered_then_refused() -> None:
     assert (await objects.send(fresh, b"1")).status == 403  # signed by another store
 
 
-async def test_put_when_the_sha256_differs_then_refused_as_s3_does() -> None:
+async def test_put_with_another_sha256_is_refused() -> None:
     """M5: wrong checksum, no upload."""
     objects = MemoryObjectStore()
     request = await objects.presign_put("x", size_bytes=1, content_type="a/b", sha256="0" * 64)
@@ -69,7 +69,7 @@ async def test_put_when_the_sha256_differs_then_refused_as_s3_does() -> None:
     assert await objects.head("x") is None
 
 
-async def test_bus_when_away_then_publishing_fails_and_a_slot_goes_on_afterwards() -> None:
+async def test_unavailable_bus_refuses_messages_and_slots_resume_afterwards() -> None:
     bus = MemoryEventBus()
     await bus.publish(a_message("one"))
     bus.is_away = True
@@ -82,12 +82,12 @@ async def test_bus_when_away_then_publishing_fails_and_a_slot_goes_on_afterwards
         done, _ = await asyncio.wait({waiting}, timeout=0.01)
         assert not done
         bus.is_away = False
-        wakeup = await asyncio.wait_for(waiting, 1)
+        delivery = await asyncio.wait_for(waiting, 1)
 
-    assert wakeup.event.id == "one"
+    assert delivery.event.id == "one"
 
 
-async def test_bus_when_a_queue_is_dropped_then_publishing_to_it_fails() -> None:
+async def test_message_for_a_dropped_queue_is_refused() -> None:
     """C4: an unroutable event is noticed."""
     bus = MemoryEventBus()
     bus.drop_queue(Family.OFFICE, Lane.NORMAL)
@@ -96,7 +96,7 @@ async def test_bus_when_a_queue_is_dropped_then_publishing_to_it_fails() -> None
         await bus.publish(a_message("one"))
 
 
-async def test_bus_when_purged_then_nothing_waits() -> None:
+async def test_purge_empties_the_queues() -> None:
     bus = MemoryEventBus()
     await bus.publish(a_message("one"))
     assert bus.waiting(Family.OFFICE, Lane.NORMAL) == 1

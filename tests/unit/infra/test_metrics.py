@@ -1,4 +1,4 @@
-"""What a guard counts (C8): calls by outcome, the state of its breaker, each change of it."""
+"""The metrics of a guard (C8): calls by outcome, breaker state, and state changes."""
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,7 +11,7 @@ def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-async def test_guard_when_its_breaker_opens_and_closes_then_state_changes_and_outcomes_are_counted() -> None:
+async def test_guard_counts_outcomes_and_state_changes() -> None:
     now = [100.0]
     guard = Guard("metered", StoreUnavailable, timeout_s=1, failures=2, reset_s=2.0, clock=lambda: now[0])
 

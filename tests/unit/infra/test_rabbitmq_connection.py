@@ -1,4 +1,4 @@
-"""A cancellation gets through every exchange with the broker, also when the driver swallows it. Part of M14."""
+"""A cancellation is delivered from every exchange with the broker, even if the driver swallows it. Part of M14."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from converto_infra.rabbitmq.topology import Topology
 from converto_infra.settings import Settings
 
 
-async def test_link_when_the_driver_swallows_a_cancellation_then_it_is_delivered_all_the_same() -> None:
+async def test_cancellation_swallowed_by_the_driver_is_delivered() -> None:
     connection, asked = Connection(Settings(), Topology(), purpose="consume"), asyncio.Event()
 
     async def answer_instead_of_ending() -> str:

@@ -1,4 +1,4 @@
-"""The guard around each dependency (behaviour C8), case by case as asyncio makes them happen."""
+"""The guard around each dependency (behaviour C8), in the situations that asyncio creates."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,27 +8,13 @@ from prometheus_client import REGISTRY
 
 from converto_core.errors import BusUnavailable, DuplicateKey, StoreUnavailable
 from converto_infra.resilience import RECENT_CALLS, Guard
+from tests.unit.infra.conftest import ManualClock
 
 FAILURES, RESET_S = 3, 2.0
 
 
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def guard(clock: Clock, request: pytest.FixtureRequest) -> Guard:
+def guard(clock: ManualClock, request: pytest.FixtureRequest) -> Guard:
     """A guard with a name of its own, so that its metrics count this test alone."""
     return Guard(request.node.name, StoreUnavailable, timeout_s=0.2, failures=FAILURES, reset_s=RESET_S, clock=clock)
 
@@ -64,13 +50,13 @@ async def opened(guard: Guard) -> None:
     assert guard.state == "open"
 
 
-async def test_call_when_it_succeeds_then_its_answer() -> None:
+async def test_successful_call_returns_its_answer() -> None:
     guard = Guard("database", StoreUnavailable, timeout_s=1, failures=1, reset_s=1)
 
     assert await guard.run(succeed) == "answer"
 
 
-async def test_breaker_when_failures_follow_each_other_then_opens_and_refuses_without_calling(guard: Guard) -> None:
+async def test_failures_in_a_row_open_the_breaker_which_then_refuses(guard: Guard) -> None:
     calls: list[int] = []
 
     async def counted() -> None:
@@ -86,7 +72,7 @@ async def test_breaker_when_failures_follow_each_other_then_opens_and_refuses_wi
     assert metric("converto_breaker_changes_total", dependency=guard.name, to="open") == 1
 
 
-async def test_breaker_when_a_success_lies_between_then_stays_closed(guard: Guard) -> None:
+async def test_success_between_failures_keeps_the_breaker_closed(guard: Guard) -> None:
     await fail_often(guard, FAILURES - 1)
     await guard.run(succeed)
     await fail_often(guard, FAILURES - 1)
@@ -94,7 +80,7 @@ async def test_breaker_when_a_success_lies_between_then_stays_closed(guard: Guar
     assert guard.state == "closed"
 
 
-async def test_breaker_when_half_of_the_calls_fail_then_opens_though_never_in_a_row(guard: Guard) -> None:
+async def test_failure_rate_of_one_half_opens_the_breaker(guard: Guard) -> None:
     for _ in range(RECENT_CALLS // 2):
         assert guard.state == "closed"
         await guard.run(succeed)
@@ -103,7 +89,7 @@ async def test_breaker_when_half_of_the_calls_fail_then_opens_though_never_in_a_
     assert guard.state == "open"
 
 
-async def test_breaker_when_the_server_answers_with_an_error_of_its_own_then_counts_as_alive(guard: Guard) -> None:
+async def test_error_answered_by_the_server_counts_as_success(guard: Guard) -> None:
     async def duplicate() -> None:
         raise DuplicateKey("taken")
 
@@ -115,7 +101,7 @@ async def test_breaker_when_the_server_answers_with_an_error_of_its_own_then_cou
     assert guard.state == "closed"
 
 
-async def test_deadline_when_missed_then_counted_and_raised_as_the_ports_error(guard: Guard) -> None:
+async def test_missed_deadline_counts_as_failure(guard: Guard) -> None:
     for _ in range(FAILURES):
         with pytest.raises(StoreUnavailable):
             await guard.run(never, timeout_s=0.001)
@@ -123,7 +109,7 @@ async def test_deadline_when_missed_then_counted_and_raised_as_the_ports_error(g
     assert guard.state == "open"
 
 
-async def test_cancellation_when_it_hits_a_call_then_goes_on_and_counts_as_nothing(guard: Guard) -> None:
+async def test_cancelled_call_counts_as_nothing(guard: Guard) -> None:
     for _ in range(FAILURES + 1):
         call = asyncio.create_task(guard.run(never))
         await asyncio.sleep(0)
@@ -135,8 +121,8 @@ async def test_cancellation_when_it_hits_a_call_then_goes_on_and_counts_as_nothi
     assert calls_of(guard, "failed") == 0
 
 
-async def test_cancellation_when_a_driver_swallows_it_then_goes_on_all_the_same(guard: Guard) -> None:
-    """PyMongo loses a cancellation that comes together with the answer; work that was told to end would never end."""
+async def test_cancellation_swallowed_by_the_driver_is_delivered(guard: Guard) -> None:
+    """PyMongo loses a cancellation that arrives with the answer; a cancelled task would never end."""
     asked = asyncio.Event()
 
     async def deaf() -> str:
@@ -156,8 +142,8 @@ async def test_cancellation_when_a_driver_swallows_it_then_goes_on_all_the_same(
     assert guard.state == "closed"
 
 
-async def test_cancellation_when_a_driver_raises_an_error_instead_then_goes_on_all_the_same(guard: Guard) -> None:
-    """Found by the chaos suite: PyMongo confuses its lock when it is cancelled, and raises about that."""
+async def test_cancellation_replaced_by_a_driver_error_is_delivered(guard: Guard) -> None:
+    """Found by the chaos suite: a cancelled PyMongo call can raise an error about its own lock instead."""
     asked = asyncio.Event()
 
     async def confused() -> str:
@@ -176,7 +162,7 @@ async def test_cancellation_when_a_driver_raises_an_error_instead_then_goes_on_a
     assert calls_of(guard, "failed") == 0
 
 
-async def test_deadline_when_a_driver_swallows_it_then_its_answer_counts() -> None:
+async def test_answer_after_a_swallowed_deadline_counts() -> None:
     guard = Guard("database", StoreUnavailable, timeout_s=0.01, failures=1, reset_s=1)
 
     async def deaf() -> str:
@@ -189,7 +175,7 @@ async def test_deadline_when_a_driver_swallows_it_then_its_answer_counts() -> No
     assert await guard.run(deaf) == "late answer"
 
 
-async def test_cancellation_when_a_driver_made_it_up_then_a_failure(guard: Guard) -> None:
+async def test_cancellation_raised_by_the_driver_alone_is_a_failure(guard: Guard) -> None:
     async def lost_connection() -> None:
         raise asyncio.CancelledError
 
@@ -200,7 +186,7 @@ async def test_cancellation_when_a_driver_made_it_up_then_a_failure(guard: Guard
     assert guard.state == "open"
 
 
-async def test_half_open_when_fifty_call_at_once_then_exactly_one_gets_through(guard: Guard, clock: Clock) -> None:
+async def test_half_open_admits_exactly_one_of_fifty_callers(guard: Guard, clock: ManualClock) -> None:
     await opened(guard)
     clock.now_s += RESET_S
     started = 0
@@ -224,7 +210,7 @@ async def test_half_open_when_fifty_call_at_once_then_exactly_one_gets_through(g
     assert guard.state == "closed"
 
 
-async def test_half_open_when_the_probe_fails_then_open_for_another_pause(guard: Guard, clock: Clock) -> None:
+async def test_failed_probe_opens_the_breaker_again(guard: Guard, clock: ManualClock) -> None:
     await opened(guard)
     clock.now_s += RESET_S
 
@@ -237,7 +223,7 @@ async def test_half_open_when_the_probe_fails_then_open_for_another_pause(guard:
     assert refused.value.retry_after_s == RESET_S / 2
 
 
-async def test_half_open_when_the_probe_is_cancelled_then_the_next_caller_probes(guard: Guard, clock: Clock) -> None:
+async def test_cancelled_probe_leaves_the_next_caller_to_probe(guard: Guard, clock: ManualClock) -> None:
     await opened(guard)
     clock.now_s += RESET_S
     probe = asyncio.create_task(guard.run(never))
@@ -250,7 +236,7 @@ async def test_half_open_when_the_probe_is_cancelled_then_the_next_caller_probes
     assert guard.state == "closed"
 
 
-async def test_late_failure_when_it_began_before_the_recovery_then_ignored(guard: Guard, clock: Clock) -> None:
+async def test_failure_from_before_the_recovery_is_ignored(guard: Guard, clock: ManualClock) -> None:
     release = asyncio.Event()
 
     async def slow_failure() -> None:
@@ -268,7 +254,7 @@ async def test_late_failure_when_it_began_before_the_recovery_then_ignored(guard
     assert guard.state == "closed"
 
 
-async def test_late_success_when_it_began_before_the_outage_then_does_not_close(guard: Guard) -> None:
+async def test_success_from_before_the_outage_does_not_close(guard: Guard) -> None:
     release = asyncio.Event()
 
     async def slow_success() -> None:
@@ -284,7 +270,7 @@ async def test_late_success_when_it_began_before_the_outage_then_does_not_close(
 
 
 def failing(times: int) -> tuple[Callable[[], Awaitable[str]], list[int]]:
-    """A call that fails so many times before it succeeds, and the list of its tries."""
+    """A call that fails this many times before it succeeds, and the list of its attempts."""
     tries: list[int] = []
 
     async def call() -> str:
@@ -296,7 +282,7 @@ def failing(times: int) -> tuple[Callable[[], Awaitable[str]], list[int]]:
     return call, tries
 
 
-async def test_repeatable_when_it_fails_quickly_then_tried_again() -> None:
+async def test_quick_failure_is_retried() -> None:
     guard = Guard("database", StoreUnavailable, timeout_s=5, failures=10, reset_s=1)
     call, tries = failing(1)
 
@@ -304,27 +290,21 @@ async def test_repeatable_when_it_fails_quickly_then_tried_again() -> None:
     assert len(tries) == 2
 
 
-async def test_repeatable_when_it_keeps_failing_then_given_up_after_three() -> None:
-    guard = Guard("database", StoreUnavailable, timeout_s=5, failures=10, reset_s=1)
+@pytest.mark.parametrize(
+    ("failures", "attempts"),
+    [pytest.param(10, 3, id="attempts-used-up"), pytest.param(1, 1, id="breaker-open")],
+)
+async def test_retries_end_after_three_attempts_or_an_open_breaker(failures: int, attempts: int) -> None:
+    guard = Guard("database", StoreUnavailable, timeout_s=5, failures=failures, reset_s=1)
     call, tries = failing(99)
 
     with pytest.raises(StoreUnavailable):
         await guard.run_repeatable(call)
 
-    assert len(tries) == 3
+    assert len(tries) == attempts
 
 
-async def test_repeatable_when_the_breaker_opens_then_not_tried_again() -> None:
-    guard = Guard("database", StoreUnavailable, timeout_s=5, failures=1, reset_s=1)
-    call, tries = failing(99)
-
-    with pytest.raises(StoreUnavailable):
-        await guard.run_repeatable(call)
-
-    assert len(tries) == 1
-
-
-async def test_repeatable_when_the_deadline_is_used_up_then_not_tried_again() -> None:
+async def test_used_up_deadline_ends_retries() -> None:
     guard = Guard("database", StoreUnavailable, timeout_s=0.02, failures=10, reset_s=1)
     tries: list[int] = []
 
@@ -338,7 +318,7 @@ async def test_repeatable_when_the_deadline_is_used_up_then_not_tried_again() ->
     assert len(tries) == 1
 
 
-async def test_guard_when_another_ports_error_is_its_own_then_raises_that() -> None:
+async def test_guard_raises_the_error_of_its_own_port() -> None:
     guard = Guard("broker", BusUnavailable, timeout_s=0.001, failures=1, reset_s=1)
 
     with pytest.raises(BusUnavailable):

@@ -1,4 +1,4 @@
-"""Logs: no secret leaves the process, and the ids of a request stand on every event."""
+"""Logging: no secret is written, and every event carries the ids of its request."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ SECRETS = {
 
 @contextmanager
 def as_a_service() -> Iterator[None]:
-    """Logging as a service sets it up, undone afterwards."""
+    """Logging configured as in a service, restored afterwards."""
     root = logging.getLogger()
     handlers, level, structure = root.handlers[:], root.level, structlog.get_config()
     configure_logging(Settings(log_format="json"), service="test")
@@ -33,7 +33,7 @@ def as_a_service() -> Iterator[None]:
     structlog.configure(**structure)
 
 
-def test_event_when_it_holds_secrets_then_none_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_secrets_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
     with as_a_service():
         structlog.get_logger().info("upload.presigned", **SECRETS)
         logging.getLogger("a.library").warning("connecting to %s", SECRETS["broker"])
@@ -44,7 +44,7 @@ def test_event_when_it_holds_secrets_then_none_is_written(capsys: pytest.Capture
     assert "x=1" in written
 
 
-def test_event_when_inside_a_context_then_carries_its_ids(capsys: pytest.CaptureFixture[str]) -> None:
+def test_event_inside_a_context_carries_its_ids(capsys: pytest.CaptureFixture[str]) -> None:
     with as_a_service():
         with context(request_id="r1", conversion_id=None):
             structlog.get_logger().info("conversion.completed", percent=100.0)

@@ -254,7 +254,7 @@ class RecordingBus(MemoryEventBus):
 
     def repeat(self, event: ConversionCreated) -> None:
         """Deliver the message once more, as a broker may."""
-        self.give_back(event)
+        self.requeue(event)
 
     def lose_one(self) -> None:
         """Drop the first message in the queues."""

@@ -10,14 +10,13 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
-from conversion_worker.clock import SystemClock
-from conversion_worker.job.result import Finished
-from conversion_worker.job.steps import JobRunner
+from conversion_worker.job.results import JobResult
+from conversion_worker.job.steps import JobRunner, server_retry
 from conversion_worker.job.workspace import Workspace
-from conversion_worker.retry import DeadlineRetry
 from conversion_worker.single_flight.waiters import Waiters
-from conversion_worker.slot.consumer import Slot, Stop, WorkerContext
+from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.slot.slot import Slot
 from conversion_worker.worker_registry import RunningJobs
 from converto_core.conversion.processing import record_source
 from converto_core.conversion.record import Conversion, Lane, Output
@@ -31,7 +30,9 @@ from converto_core.errors import (
 from converto_core.formats import Family
 from converto_core.object_keys import output_key
 from converto_engines.converter import Report
+from converto_infra.clock import Clock
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 from file_service.housekeeping.sweeps import Sweep, Sweeps
 from file_service.wiring import Wiring, build_wiring
@@ -60,7 +61,7 @@ class Servers:
         self.violations: list[str] = []
 
 
-class OwnClock(SystemClock):
+class OwnClock(Clock):
     """The clocks of one process: both differ from those of others, and no timer fires while it is frozen."""
 
     def __init__(self, process: "Process", offset_s: float) -> None:
@@ -234,31 +235,32 @@ class Worker(Process):
         self.engines: list[Engine] = []
         self.succeeds_always = False
         self.stop = Stop()
-        around = WorkerContext(
+        context = WorkerContext(
             worker_id=name,
             families=tuple(Family),
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,
-            followers=Waiters(
+            waiters=Waiters(
                 conversions=self.stores.conversions, cache=self.stores.cache, bus=self.bus, clock=self.clock
             ),
             workspace=_NoFolders(),
-            board=RunningJobs(),
-            company=ExclusiveGate(),
+            running_jobs=RunningJobs(),
+            gate=ExclusiveGate(),
             stop=self.stop,
             settings=servers.settings,
             clock=self.clock,
         )
         running = [
-            self.spawn(Slot(around, _ScriptedJobs(self), takes_quarantine=number == 0).run()) for number in range(slots)
+            self.spawn(Slot(context, _ScriptedJobs(self), takes_quarantine=number == 0).run())
+            for number in range(slots)
         ]
         self.spawn(self._live(running, on_end))
 
     def ask_to_stop(self) -> None:
         """SIGTERM, and a second one after the grace period."""
         self.stop.stopping.set()
-        self.servers.loop.call_later(GRACE_S, self.stop.give_back.set)
+        self.servers.loop.call_later(GRACE_S, self.stop.hand_back.set)
 
     def succeed_always(self) -> None:
         """From now on, every engine succeeds without an order."""
@@ -274,7 +276,7 @@ class Worker(Process):
         """Check that a quarantined conversion runs alone in its worker."""
         has_quarantined = any(engine.claimed.lane is Lane.QUARANTINE for engine in self.engines)
         if has_quarantined and len(self.engines) > 1:
-            self.servers.violations.append(f"{self.name} runs a quarantined conversion beside others")
+            self.servers.violations.append(f"{self.name} runs a quarantined conversion next to others")
 
 
 class _ScriptedJobs(JobRunner):
@@ -283,18 +285,18 @@ class _ScriptedJobs(JobRunner):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    async def run(self, claimed: Conversion, folder: Path, report: Report) -> Finished:
+    async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
         worker = self._worker
-        retry = DeadlineRetry(worker.clock, seconds=worker.servers.settings.conversion_timeout_s)
+        retry = server_retry(worker.servers.settings.conversion_timeout_s, worker.clock)
         engine = Engine(claimed)
         worker.engines.append(engine)
         try:
             if worker.succeeds_always:
                 engine.finish()
             known = record_source(claimed, source_sha256="0" * 64, cache_key=None, now_ms=worker.clock.now_ms())
-            await retry.repeat(lambda: worker.stores.conversions.apply(known))
+            await retry(lambda: worker.stores.conversions.apply(known))
             await self._obey(engine, report)
-            return Finished(outputs=(await self._upload(claimed, retry),), engine_versions={"scripted": "1"})
+            return JobResult(outputs=(await self._upload(claimed, retry),), engine_versions={"scripted": "1"})
         finally:
             worker.engines.remove(engine)
 
@@ -305,9 +307,9 @@ class _ScriptedJobs(JobRunner):
                 raise order
             report(order, "converting")
 
-    async def _upload(self, claimed: Conversion, retry: DeadlineRetry) -> Output:
+    async def _upload(self, claimed: Conversion, retry: Retry) -> Output:
         key = output_key(claimed, "result.pdf")
-        await retry.repeat(lambda: self._worker.objects.put(key, b"made", content_type="application/pdf"))
+        await retry(lambda: self._worker.objects.put(key, b"made", content_type="application/pdf"))
         return Output(
             key=key,
             filename="notes.pdf",

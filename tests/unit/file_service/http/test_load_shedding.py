@@ -32,7 +32,7 @@ async def test_requests_when_the_database_is_slow_then_few_wait_and_the_rest_is_
             await world.until(excess_is_answered)
             assert world.stores.waiting - before <= 40
             assert (await world.api.get("/api/health/live")).status_code == 200
-            world.stores.go_on()
+            world.stores.resume()
             answers = await asyncio.gather(*asked)
 
         refused = [answer for answer in answers if answer.status_code != 200]
@@ -121,7 +121,7 @@ async def test_forms_when_all_places_are_taken_by_them_then_other_requests_go_on
         await world.until(form_is_held)
         problem(await world.api.post("/api/v1/conversions", **form), 503, "overloaded")
         listed = asyncio.create_task(world.api.get("/api/v1/conversions"))
-        world.stores.go_on()
+        world.stores.resume()
 
         assert (await listed).status_code == 200
         assert (await slow).status_code == 201

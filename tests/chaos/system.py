@@ -1,7 +1,4 @@
-"""The place of a run: real servers, a fault proxy before each, our services behind the proxies, all in one folder.
-
-It offers what faults need to break things and to mend them; which fault comes when is decided elsewhere.
-"""
+"""The system under test: real servers, a fault proxy before each, and our services behind them, in one folder."""
 
 import asyncio
 import os
@@ -26,18 +23,18 @@ from deploy.local.stack import programs
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
-from tests.chaos.conductor import Service, close_all
 from tests.chaos.report.journal import Journal
+from tests.chaos.service import Service, close_all
 from tests.proxy import Proxy, proxy_to
 
 LEASE_S = 6.0
 READY_WITHIN_S = 60.0
-CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts a machine of its own; half a second of work for a quiet core
+CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts an Erlang VM: half a second of work on an idle core
 FILE_SERVICES, WORKERS = 2, 3
 CLOCK_SKEWS_S = (0, 3600, -3600)  # of each worker
-LISTED_WORKERS = 2  # one whose clock is an hour behind is not taken for alive; it works all the same
+LISTED_WORKERS = 2  # the one whose clock is an hour behind is not listed as alive; it works all the same
 SMALL_DISK_BYTES = 20 * 1024**2
-IMPATIENT = {
+SHORT_TIMES = {
     "CONVERTO_LEASE_S": f"{LEASE_S:g}",
     "CONVERTO_BEAT_INTERVAL_S": "1",
     "CONVERTO_SWEEP_INTERVAL_S": "0.3",
@@ -47,8 +44,8 @@ IMPATIENT = {
     "CONVERTO_REPUBLISH_MAX_S": "10",
     "CONVERTO_STOP_GRACE_S": "2",
     "CONVERTO_WORKER_SLOTS": "2",
-    # Longer than any worker is stopped, as the real one is: a worker that was stopped takes that time for the engine's,
-    # and where the reapers have lost sight of the database meanwhile nobody else has taken its conversion over.
+    # Longer than any worker is stopped, as the real timeout is: a stopped worker counts that time as the engine's, and
+    # when the reapers could not reach the database meanwhile, no other worker has taken the conversion over.
     "CONVERTO_CONVERSION_TIMEOUT_S": "12",
     "CONVERTO_ENGINE_MEMORY_BYTES": str(192 * 1024**2),
     "CONVERTO_WORK_RESERVE_BYTES": str(2 * 1024**2),
@@ -57,7 +54,7 @@ IMPATIENT = {
 
 
 class Outage(msgspec.Struct, frozen=True):
-    """One dependency that was broken for a while, on the machine's monotonic clock."""
+    """A time during which one dependency was broken, on the machine's monotonic clock."""
 
     dependency: str
     fault: str
@@ -65,14 +62,14 @@ class Outage(msgspec.Struct, frozen=True):
     healed_s: float
 
 
-class Site:
-    """Everything that can be broken."""
+class System:
+    """Everything that a fault can break, and what is needed to heal it."""
 
     def __init__(self, stack: Stack, home: Home, environment: dict[str, str], *, seed: int) -> None:
         self.stack, self.home, self.environment = stack, home, environment
-        self.settings = settings_of(stack.environment)  # straight to the servers, past the proxies
+        self.settings = settings_of(stack.environment)  # directly to the servers, past the proxies
         self.chance = random.Random(f"{seed}-faults")
-        self.deaths = home.root / "deaths"
+        self.crashes = home.root / "crashes"
         self.small_disk: Path | None = None
         self.proxies: dict[str, Proxy] = {}
         self.apis: list[Service] = []
@@ -85,13 +82,13 @@ class Site:
 
     @property
     def services(self) -> list[Service]:
-        """All of ours."""
+        """All services of ours."""
         sweeping = [self.housekeeping] if self.housekeeping else []
         return [*self.workers, *self.apis, *sweeping]
 
     @contextmanager
     def outage(self, dependency: str, fault: str) -> Iterator[None]:
-        """Inside, the dependency cannot be reached; the time of healing is written down."""
+        """Record an outage that lasts as long as the `with` block."""
         began_s = time.monotonic()
         try:
             yield
@@ -111,12 +108,12 @@ class Site:
             stderr=subprocess.STDOUT,
         )
         async with asyncio.timeout(CONTROL_WITHIN_S):
-            said, _ = await process.communicate()
+            output, _ = await process.communicate()
         if process.returncode:
-            raise RuntimeError(f"rabbitmqctl {' '.join(command)}: {said.decode(errors='replace')[-500:]}")
+            raise RuntimeError(f"rabbitmqctl {' '.join(command)}: {output.decode(errors='replace')[-500:]}")
 
     async def kill_server(self, name: str) -> None:
-        """kill -9 of a server, and its return."""
+        """Kill a server with SIGKILL and wait until it is healthy again."""
         await asyncio.to_thread(self.stack.kill, name)
         await self.stack.wait_healthy(name)
 
@@ -126,114 +123,116 @@ class Site:
         os.kill(pids[name], number)
 
     async def heal(self) -> None:
-        """Take back whatever a fault left behind."""
+        """Undo whatever faults left behind."""
         for proxy in self.proxies.values():
             await proxy.heal()
         for service in self.services:
             service.signal(signal.SIGCONT)
-        for request in self.deaths.glob("*.wanted"):
+        for request in self.crashes.glob("*.wanted"):
             request.unlink(missing_ok=True)
         for name in SERVERS:
             await self.stack.wait_healthy(name)
 
 
 @asynccontextmanager
-async def running_site(seed: int) -> AsyncIterator[Site]:
-    """A site with everything started and healthy; nothing of it is left afterwards but the folder of a failed run."""
+async def running_system(seed: int) -> AsyncIterator[System]:
+    """Start a healthy system; afterwards only the folder of a failed run is left."""
     folder = REPOSITORY / ".converto" / "tests"
     folder.mkdir(parents=True, exist_ok=True)
     home = Home(Path(tempfile.mkdtemp(prefix="chaos-", dir=folder)))
     ports = Ports.free()
     stack = Stack(home, ports=ports)
     broker_environment = programs.rabbitmq(home, ports, home.secrets()).environment
-    site = Site(stack, home, broker_environment, seed=seed)
-    site.deaths.mkdir()
-    async with AsyncExitStack() as open_things:
-        open_things.callback(_remove_unless_kept, site)
-        open_things.push_async_callback(stack.stop)
+    system = System(stack, home, broker_environment, seed=seed)
+    system.crashes.mkdir()
+    async with AsyncExitStack() as resources:
+        resources.callback(_remove_unless_kept, system)
+        resources.push_async_callback(stack.stop)
         await stack.start(SERVERS)
-        await _open_proxies(site, open_things)
-        open_things.callback(_unmount, site)
-        _mount_small_disk(site)
-        _build_services(site)
-        open_things.push_async_callback(lambda: close_all(site.services))
-        for service in site.services:
+        await _open_proxies(system, resources)
+        resources.callback(_unmount, system)
+        _mount_small_disk(system)
+        _build_services(system)
+        resources.push_async_callback(lambda: close_all(system.services))
+        for service in system.services:
             service.start()
-        await _until_ready(site)
-        yield site
+        await _until_ready(system)
+        yield system
 
 
-def _remove_unless_kept(site: Site) -> None:
-    """A run that found something, or broke, leaves its logs and data."""
-    if not site.is_kept:
-        shutil.rmtree(site.home.root, ignore_errors=True)
+def _remove_unless_kept(system: System) -> None:
+    """Delete logs and data unless the run failed or found something."""
+    if not system.is_kept:
+        shutil.rmtree(system.home.root, ignore_errors=True)
 
 
 def settings_of(environment: dict[str, str]) -> Settings:
-    """Settings as a service would read them from this environment."""
+    """Return the settings that a service would read from this environment."""
     fields = {name.removeprefix("CONVERTO_").lower(): value for name, value in environment.items()}
     return Settings(**fields)  # type: ignore[arg-type]
 
 
-async def _open_proxies(site: Site, open_things: AsyncExitStack) -> None:
+async def _open_proxies(system: System, resources: AsyncExitStack) -> None:
     addresses = {
-        "database": site.settings.mongodb_url.get_secret_value(),
-        "broker": site.settings.rabbitmq_url.get_secret_value(),
-        "object_store": site.settings.s3_endpoint_url or "",
+        "database": system.settings.mongodb_url.get_secret_value(),
+        "broker": system.settings.rabbitmq_url.get_secret_value(),
+        "object_store": system.settings.s3_endpoint_url or "",
     }
     for name, url in addresses.items():
         parts = urlsplit(url)
-        site.proxies[name] = await open_things.enter_async_context(proxy_to("127.0.0.1", parts.port or 0))
+        system.proxies[name] = await resources.enter_async_context(proxy_to("127.0.0.1", parts.port or 0))
 
 
-def _build_services(site: Site) -> None:
+def _build_services(system: System) -> None:
     ports = pick_free_ports(FILE_SERVICES)
-    site.api_urls = [f"http://127.0.0.1:{port}" for port in ports]
-    base = _service_environment(site)
-    logs = site.home.logs
+    system.api_urls = [f"http://127.0.0.1:{port}" for port in ports]
+    base = _service_environment(system)
+    logs = system.home.logs
     for number, port in enumerate(ports, start=1):
         own = base | {"CONVERTO_PORT": str(port)}
         name = f"api-{number}"
-        site.apis.append(Service(name, "tests.chaos.processes.api", environment=own, log=logs / f"{name}.log"))
-    site.housekeeping = Service(
+        system.apis.append(Service(name, "tests.chaos.processes.api", environment=own, log=logs / f"{name}.log"))
+    system.housekeeping = Service(
         "housekeeping", "file_service.housekeeping", environment=base, log=logs / "housekeeping.log"
     )
     for number, skew_s in zip(range(1, WORKERS + 1), CLOCK_SKEWS_S, strict=True):
         own = base | {"CHAOS_SKEW_S": str(skew_s)}
-        if number == WORKERS and site.small_disk is not None:
-            own["CONVERTO_WORK_DIR"] = str(site.small_disk / "work")
+        if number == WORKERS and system.small_disk is not None:
+            own["CONVERTO_WORK_DIR"] = str(system.small_disk / "work")
         name = f"worker-{number}"
-        site.workers.append(Service(name, "tests.chaos.processes.worker", environment=own, log=logs / f"{name}.log"))
+        system.workers.append(Service(name, "tests.chaos.processes.worker", environment=own, log=logs / f"{name}.log"))
 
 
-def _service_environment(site: Site) -> dict[str, str]:
-    password = site.home.secrets().rabbitmq_password
-    ports = {name: proxy.port for name, proxy in site.proxies.items()}
+def _service_environment(system: System) -> dict[str, str]:
+    password = system.home.secrets().rabbitmq_password
+    ports = {name: proxy.port for name, proxy in system.proxies.items()}
     through_proxies = {
         "CONVERTO_MONGODB_URL": f"mongodb://127.0.0.1:{ports['database']}/?directConnection=true",
         "CONVERTO_RABBITMQ_URL": f"amqp://converto:{password}@127.0.0.1:{ports['broker']}/",
         "CONVERTO_S3_ENDPOINT_URL": f"http://127.0.0.1:{ports['object_store']}",
     }
-    settings = site.stack.environment | IMPATIENT | through_proxies
-    service = programs.service("any", "any", home=site.home, settings=settings)
+    settings = system.stack.environment | SHORT_TIMES | through_proxies
+    service = programs.service("any", "any", home=system.home, settings=settings)
     python_path = os.pathsep.join([service.environment["PYTHONPATH"], str(REPOSITORY)])
-    return service.environment | {"PYTHONPATH": python_path, "CHAOS_FOLDER": str(site.home.root)}
+    return service.environment | {"PYTHONPATH": python_path, "CHAOS_FOLDER": str(system.home.root)}
 
 
-async def _until_ready(site: Site) -> None:
-    """All services answer, and all workers have told what they offer."""
-    headers = {"Authorization": f"Bearer {site.stack.api_key}"}
+async def _until_ready(system: System) -> None:
+    """Wait until all services answer and enough workers are listed."""
+    headers = {"Authorization": f"Bearer {system.stack.api_key}"}
     try:
         async with asyncio.timeout(READY_WITHIN_S), httpx2.AsyncClient(headers=headers, trust_env=False) as http:
-            while not await _is_ready(site, http):  # noqa: ASYNC110 - other processes become ready
+            while not await _is_ready(system, http):  # noqa: ASYNC110 - other processes become ready
                 await asyncio.sleep(0.1)
     except TimeoutError as error:
-        raise RuntimeError(f"the services are not ready after {READY_WITHIN_S:.0f} s; see {site.home.logs}") from error
+        raise RuntimeError(
+            f"The services were not ready within {READY_WITHIN_S:.0f} s. Logs: {system.home.logs}"
+        ) from error
 
 
-async def _is_ready(site: Site, http: httpx2.AsyncClient) -> bool:
+async def _is_ready(system: System, http: httpx2.AsyncClient) -> bool:
     try:
-        for url in site.api_urls:
+        for url in system.api_urls:
             if (await http.get(f"{url}/api/health/ready")).status_code != 200:
                 return False
             workers = (await http.get(f"{url}/api/v1/workers")).json()["workers"]
@@ -244,18 +243,18 @@ async def _is_ready(site: Site, http: httpx2.AsyncClient) -> bool:
     return True
 
 
-def _mount_small_disk(site: Site) -> None:
-    """A disk of 20 MB for one worker, where this user may mount one."""
+def _mount_small_disk(system: System) -> None:
+    """Mount a disk of 20 MB for one worker, where this user may mount one."""
     if os.geteuid() != 0:
         return
-    place = site.home.root / f"disk-{secrets.token_hex(2)}"
-    place.mkdir()
+    folder = system.home.root / f"disk-{secrets.token_hex(2)}"
+    folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "chaos", str(place)], check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "chaos", str(folder)], check=False
     )
-    site.small_disk = place if mounted.returncode == 0 else None
+    system.small_disk = folder if mounted.returncode == 0 else None
 
 
-def _unmount(site: Site) -> None:
-    if site.small_disk is not None:
-        subprocess.run(["umount", "--lazy", str(site.small_disk)], check=False)
+def _unmount(system: System) -> None:
+    if system.small_disk is not None:
+        subprocess.run(["umount", "--lazy", str(system.small_disk)], check=False)

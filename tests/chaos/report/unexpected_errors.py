@@ -1,4 +1,4 @@
-"""What the services of a run wrote into their logs that nobody foresaw: errors with tracebacks."""
+"""Errors with tracebacks that the services of a run logged and that no fault explains."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 
 SERVICES = ("api-*.log", "worker-*.log", "housekeeping.log")
-# The driver of the database says so of each connection that broke while it looked after its pool.
-FORESEEN = ("MongoClient background task encountered an error:",)
+# The database driver logs this for each connection that breaks during its pool maintenance.
+EXPECTED = ("MongoClient background task encountered an error:",)
 
 
-def complaints(logs: Path) -> Counter[str]:
-    """How often each kind was written. A process that was killed in the middle of a line leaves half of one."""
+def unexpected_errors(logs: Path) -> Counter[str]:
+    """Count each kind of error. A process that was killed while writing leaves half a line, which is skipped."""
     found: Counter[str] = Counter()
     for pattern in SERVICES:
         for path in logs.glob(pattern):
@@ -28,4 +28,4 @@ def _kind(line: str) -> str | None:
     except msgspec.DecodeError:
         return None
     event = str(entry.get("event"))
-    return event if "exception" in entry and event not in FORESEEN else None
+    return event if "exception" in entry and event not in EXPECTED else None

@@ -6,21 +6,22 @@ from typing import Any
 
 import pytest
 
-from conversion_worker.slot.lease import Ending, Lease, LeaseEnded, spans
+from conversion_worker.slot.lease import Ending, Lease, LeaseEnded
 from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Conversion, Status
 from converto_core.ids import new_id
 from converto_infra.memory.stores import MemoryEventBus
-from tests.unit.conversion_worker.conftest import SETTINGS
-from tests.unit.conversion_worker.fakes import FakeClock, LossyStores, passing, until
+from tests.unit.conversion_worker.fakes import LossyStores
+from tests.unit.conversion_worker.harness import SETTINGS
+from tests.unit.fake_clock import FakeClock, advance_until, until
 
 
 class Held:
-    """One claimed conversion under a lease, with work that ends when the test says so."""
+    """One claimed conversion under a lease, with work that ends when the test wants it to."""
 
     def __init__(self) -> None:
         self.clock, self.stores, self.bus = FakeClock(), LossyStores(), MemoryEventBus()
-        self.done, self.give_back = asyncio.Event(), asyncio.Event()
+        self.done, self.hand_back = asyncio.Event(), asyncio.Event()
         self.percents: list[float] = []
 
     async def begin(self, before: Callable[[Lease], None] = lambda lease: None) -> Lease:
@@ -42,7 +43,7 @@ class Held:
             bus=self.bus,
             settings=SETTINGS,
             clock=self.clock,
-            give_back=self.give_back,
+            hand_back=self.hand_back,
         )
         self.held = asyncio.create_task(self.lease.hold(self.work()))
         return self.lease
@@ -64,7 +65,7 @@ def held() -> Held:
     return Held()
 
 
-async def test_lease_when_the_work_ends_then_its_answer_is_returned_and_beating_stops(held: Held) -> None:
+async def test_answer_is_returned_and_beating_stops(held: Held) -> None:
     await held.begin()
     answer = await held.end()
     beats = held.beats()
@@ -74,7 +75,7 @@ async def test_lease_when_the_work_ends_then_its_answer_is_returned_and_beating_
     assert held.beats() == beats
 
 
-async def test_lease_when_the_work_raises_then_that_very_error_is_raised(held: Held) -> None:
+async def test_error_of_the_work_is_raised(held: Held) -> None:
     async def failing() -> None:
         raise ValueError("the program is broken")
 
@@ -84,13 +85,13 @@ async def test_lease_when_the_work_raises_then_that_very_error_is_raised(held: H
         await lease.hold(failing())
 
 
-async def test_lease_when_progress_is_reported_backwards_then_percent_only_grows(held: Held) -> None:
+async def test_percent_only_grows(held: Held) -> None:
     lease = await held.begin()
     seen = []
     for percent, stage in ((40.0, "page 4"), (20.0, "page 2"), (None, "thinking"), (70.0, "page 7")):
         beats = held.beats()
         lease.report(percent, stage)
-        await passing(held.clock, lambda beats=beats: held.beats() > beats)  # type: ignore[misc]
+        await advance_until(held.clock, lambda beats=beats: held.beats() > beats)  # type: ignore[misc]
         _, record = held.stores.applied[-1]
         assert record is not None
         seen.append((record.percent, record.stage))
@@ -99,18 +100,18 @@ async def test_lease_when_progress_is_reported_backwards_then_percent_only_grows
     assert seen == [(40.0, "page 4"), (40.0, "page 2"), (40.0, "thinking"), (70.0, "page 7")]
 
 
-async def test_lease_when_two_reports_come_before_one_write_then_the_larger_percent_is_written(held: Held) -> None:
+async def test_larger_percent_of_two_reports_is_written(held: Held) -> None:
     lease = await held.begin()
     lease.report(40.0, "page 4")
     lease.report(20.0, "page 2")
-    await passing(held.clock, lambda: held.beats() >= 1)
+    await advance_until(held.clock, lambda: held.beats() >= 1)
     written, _ = held.stores.applied[-1]
     await held.end()
 
     assert written.raise_to == {"percent": 40.0}
 
 
-async def test_lease_when_a_program_reports_all_the_time_then_it_writes_once_a_second(held: Held) -> None:
+async def test_frequent_reports_are_written_once_a_second(held: Held) -> None:
     lease = await held.begin()
     started = held.clock.monotonic()
 
@@ -118,48 +119,48 @@ async def test_lease_when_a_program_reports_all_the_time_then_it_writes_once_a_s
         lease.report(50.0, "busy")
         return held.clock.monotonic() >= started + 10
 
-    await passing(held.clock, busy, step_s=0.05)
+    await advance_until(held.clock, busy, step_s=0.1)
     await held.end()
 
     assert 5 <= held.beats() <= 11
 
 
-async def test_lease_when_nothing_is_reported_then_it_beats_within_the_interval(held: Held) -> None:
+async def test_silent_work_beats_within_the_interval(held: Held) -> None:
     lease = await held.begin()
     started = held.clock.monotonic()
-    await passing(held.clock, lambda: held.clock.monotonic() >= started + 30, step_s=0.25)
+    await advance_until(held.clock, lambda: held.clock.monotonic() >= started + 30, step_s=0.25)
     await held.end()
 
     assert 6 <= held.beats() <= 8
     assert lease.record.beat == held.beats() + 1
 
 
-async def test_lease_when_it_beats_then_listeners_are_told(held: Held) -> None:
-    async with held.bus.subscribe() as facts:
+async def test_beat_publishes_an_event(held: Held) -> None:
+    async with held.bus.subscribe() as events:
         lease = await held.begin()
         lease.report(12.0, "opening")
-        await passing(held.clock, lambda: held.beats() >= 1)
-        told = await anext(aiter(facts))
+        await advance_until(held.clock, lambda: held.beats() >= 1)
+        event = await anext(aiter(events))
         await held.end()
 
-    assert (told.percent, told.stage, told.status) == (12.0, "opening", Status.PROCESSING)
+    assert (event.percent, event.stage, event.status) == (12.0, "opening", Status.PROCESSING)
 
 
-async def test_lease_when_one_beat_is_lost_then_work_goes_on(held: Held) -> None:
+async def test_work_survives_a_lost_beat(held: Held) -> None:
     await held.begin()
     held.stores.is_away = True
     held.clock.advance(6)
-    await passing(held.clock, lambda: held.clock.monotonic() >= 1010)
+    await advance_until(held.clock, lambda: held.clock.monotonic() >= 1010)
     held.stores.is_away = False
-    await passing(held.clock, lambda: held.beats() >= 1)
+    await advance_until(held.clock, lambda: held.beats() >= 1)
 
     assert await held.end() == "made"
 
 
-async def test_lease_when_no_beat_is_confirmed_in_time_then_it_ends(held: Held) -> None:
+async def test_unconfirmed_beats_end_the_lease_in_time(held: Held) -> None:
     await held.begin()
     held.stores.is_away = True
-    await passing(held.clock, held.held.done, step_s=0.25)
+    await advance_until(held.clock, held.held.done, step_s=0.25)
 
     with pytest.raises(LeaseEnded) as ended:
         held.held.result()
@@ -167,8 +168,8 @@ async def test_lease_when_no_beat_is_confirmed_in_time_then_it_ends(held: Held) 
     assert held.clock.monotonic() - 1000 < SETTINGS.lease_s
 
 
-async def test_lease_when_the_process_stood_still_beyond_the_lease_then_it_ends(held: Held) -> None:
-    """A stopped process that goes on must not believe that it still holds anything."""
+async def test_process_stopped_beyond_the_lease_ends_it(held: Held) -> None:
+    """A process that continues after SIGSTOP must not assume that it still holds its lease."""
     await held.begin()
     await until(lambda: held.clock.is_waited_for)
     held.stores.is_away = True
@@ -179,7 +180,7 @@ async def test_lease_when_the_process_stood_still_beyond_the_lease_then_it_ends(
         held.held.result()
 
 
-async def test_lease_when_the_work_raises_on_its_way_out_then_the_lease_is_the_reason(held: Held) -> None:
+async def test_error_during_clean_up_does_not_hide_the_lease(held: Held) -> None:
     lease = await held.begin()
     await held.end()
 
@@ -191,24 +192,15 @@ async def test_lease_when_the_work_raises_on_its_way_out_then_the_lease_is_the_r
 
     holding = asyncio.create_task(lease.hold(untidy()))
     await asyncio.sleep(0)
-    held.give_back.set()
+    held.hand_back.set()
     with pytest.raises(LeaseEnded):
         await holding
 
 
-async def test_lease_when_it_is_cancelled_from_outside_then_the_cancellation_goes_on(held: Held) -> None:
+async def test_cancellation_passes_through(held: Held) -> None:
     await held.begin()
     await asyncio.sleep(0)
     held.held.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await held.held
-
-
-def test_spans_when_weighted_then_they_share_the_way_without_gaps() -> None:
-    first, second = spans([3.0, 1.0], start=10, end=90)
-
-    assert (first.start, first.end, second.start, second.end) == (10, 70, 70, 90)
-    assert first.at(50) == 40
-    assert second.at(None) is None
-    assert second.at(250) == 90

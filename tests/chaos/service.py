@@ -1,7 +1,4 @@
-"""The services under test as processes of their own: started, started again when they die, killed, stopped.
-
-It knows how to treat processes, not what they do.
-"""
+"""A service under test as a process: started, restarted when it dies, killed, stopped."""
 
 import asyncio
 import os
@@ -15,59 +12,59 @@ from pathlib import Path
 
 import msgspec
 
-AGAIN_AFTER_S = 0.2  # a service that dies at once must not eat a core
+AGAIN_AFTER_S = 0.2  # a service that dies at once must not use up a core
 END_WITHIN_S = 15.0
 
 
-class Blow(msgspec.Struct, frozen=True):
-    """A process that was killed or stopped by us: from `at_s` on it does nothing."""
+class Interruption(msgspec.Struct, frozen=True):
+    """A kill or stop of a process: from `at_s` on it does nothing."""
 
     at_s: float
     pid: int
 
 
 class Service:
-    """One process, and the next one after it died."""
+    """One process, restarted each time it dies."""
 
     def __init__(self, name: str, module: str, *, environment: Mapping[str, str], log: Path) -> None:
         self.name, self._module, self._environment, self._log = name, module, dict(environment), log
-        self.blows: list[Blow] = []
+        self.interruptions: list[Interruption] = []
         self.starts = 0
         self._process: Process | None = None
         self._running: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
-        """Of the process that runs, or ran last."""
+        """The pid of the current or the last process."""
         return self._process.pid if self._process else 0
 
     @property
     def is_running(self) -> bool:
-        """Whether a process is there at this moment."""
+        """True while a process runs."""
         return self._process is not None and self._process.returncode is None
 
     def start(self) -> None:
-        """Run it from now on."""
+        """Start the process and keep it running."""
         self._running = asyncio.create_task(self._run(), name=self.name)
 
     def kill(self) -> None:
-        """kill -9; it is started again."""
-        self._note_blow()
+        """Kill the process with SIGKILL; it is restarted."""
+        self._record_interruption()
         self.signal(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop all of its threads in the middle of whatever they do."""
-        self._note_blow()
+        """Stop all threads of the process with SIGSTOP."""
+        self._record_interruption()
         self.signal(signal.SIGSTOP)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if it is there."""
+        """Send a signal to the process, if it runs."""
         if self.is_running:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     async def close(self) -> None:
-        """Stop it in good order, at last by force."""
+        """Stop the process gracefully, with SIGKILL after a deadline."""
         if self._running is None:
             return
         self._running.cancel()
@@ -81,9 +78,9 @@ class Service:
                 self.signal(signal.SIGKILL)
                 await self._process.wait()
 
-    def _note_blow(self) -> None:
+    def _record_interruption(self) -> None:
         if self.is_running:
-            self.blows.append(Blow(time.monotonic(), self.pid))
+            self.interruptions.append(Interruption(time.monotonic(), self.pid))
 
     async def _run(self) -> None:
         while True:
@@ -103,5 +100,5 @@ class Service:
 
 
 async def close_all(services: Sequence[Service]) -> None:
-    """Stop them side by side."""
+    """Stop all services concurrently."""
     await asyncio.gather(*(service.close() for service in services))

@@ -1,0 +1,78 @@
+"""The result cache never makes a request fail: results that are gone, copies refused, answers lost."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from converto_core.conversion.record import Status
+from converto_core.conversion.transitions import expire_result
+from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
+from tests.unit.conversion_worker.harness import OWNER, Harness
+from tests.unit.conversion_worker.single_flight.requests import ended
+from tests.unit.fake_clock import until
+
+
+@pytest.mark.parametrize("what", ["object", "record", "status"])
+async def test_missing_result_makes_the_next_request_lead(harness: Harness, what: str) -> None:
+    await harness.start_slot()
+    (first,) = await ended(harness, await harness.request())
+    if what == "object":
+        await harness.objects.delete([first.outputs[0].key])
+    elif what == "record":
+        await harness.stores.conversions.delete(first.id, owner=OWNER)
+    else:
+        await harness.stores.conversions.apply(expire_result(first, now_ms=harness.clock.now_ms()))
+    second, third = [(await ended(harness, await harness.request()))[0] for _ in range(2)]
+
+    assert (second.cached_from, third.cached_from) == (None, second.id)
+
+
+async def test_refused_copy_runs_the_engine(harness: Harness) -> None:
+    """The cache never makes a request fail."""
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise ObjectStoreUnavailable(detail="AccessDenied")
+
+    await harness.start_slot()
+    await ended(harness, await harness.request())
+    harness.objects.copy = refuse  # type: ignore[method-assign]
+    (second,) = await ended(harness, await harness.request())
+
+    assert (second.status, second.cached_from) == (Status.COMPLETED, None)
+
+
+async def test_lost_answer_to_the_entry_still_leads(harness: Harness) -> None:
+    """An unknown outcome is looked up: a leader must not wait for itself."""
+    lead, answers = harness.stores.cache.lead, 0
+
+    async def lead_without_answer(entry: Any) -> bool:
+        nonlocal answers
+        answers += 1
+        led = await lead(entry)
+        if answers == 1:
+            raise StoreUnavailable(detail="the answer was lost")
+        return led
+
+    harness.stores.cache.lead = lead_without_answer  # type: ignore[method-assign]
+    await harness.start_slot()
+    record = await harness.request()
+
+    async def done() -> bool:
+        harness.clock.advance(1)
+        return (await harness.get(record)).is_terminal
+
+    await until(done)
+    assert (answers, (await harness.get(record)).status) == (2, Status.COMPLETED)
+
+
+async def test_entry_of_another_owner_is_never_reused(harness: Harness) -> None:
+    """The key contains the owner already; this check is a second barrier."""
+    await harness.start_slot()
+    (first,) = await ended(harness, await harness.request())
+    known = await harness.stores.cache.get(first.cache_key or "")
+    assert known is not None
+    await harness.stores.cache.take_over(known, msgspec.structs.replace(known, owner="berta", token=known.token))
+    (second,) = await ended(harness, await harness.request())
+
+    assert second.cached_from is None
