@@ -1,6 +1,6 @@
-"""Many clients at once against a running stack: some convert pictures with our library, some are displays that poll.
+"""Many concurrent clients of a running stack: some convert pictures with the Python client, some poll like displays.
 
-It starts no stack and judges nothing: what was answered is in `Answers`, what became of the conversions is returned.
+`Answers` counts the responses; the functions return the final records of the conversions.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A TCP proxy that a test puts in front of a server to break the way to it, in one named manner after another.
 
-It knows no protocol. A manner holds for connections of before and after, until `heal` or its own opposite.
+It works below any protocol. A fault applies to open and new connections until `heal` or its opposite is called.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("libs", "services", "deploy", "tests", "bench")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-MOST_FILES = 16
+MOST_FILES = 15
 """Side by side in one folder, `__init__.py` not counted: what a reader takes in at a glance."""
 
 BANNED_WORDS = frozenset(

@@ -73,13 +73,11 @@ async def is_unanswered(call: Awaitable[bytes]) -> bool:
     return not done
 
 
-async def test_proxy_when_left_alone_then_passes_bytes_both_ways(opened: Opened) -> None:
+async def test_idle_proxy_passes_bytes_both_ways(opened: Opened) -> None:
     assert await ask(await opened()) == b"hello\n"
 
 
-async def test_stop_when_called_then_old_connections_are_reset_and_new_ones_refused_until_healed(
-    opened: Opened, proxy: Proxy
-) -> None:
+async def test_stopped_proxy_resets_and_refuses_connections_until_healed(opened: Opened, proxy: Proxy) -> None:
     streams = await opened()
     await ask(streams)
     await proxy.stop()
@@ -92,7 +90,7 @@ async def test_stop_when_called_then_old_connections_are_reset_and_new_ones_refu
     assert await ask(await opened()) == b"hello\n"
 
 
-async def test_cut_when_called_then_the_client_sees_a_reset_and_may_connect_again(opened: Opened, proxy: Proxy) -> None:
+async def test_cut_resets_the_client_which_may_reconnect(opened: Opened, proxy: Proxy) -> None:
     streams = await opened()
     await ask(streams)
     proxy.cut()
@@ -103,7 +101,7 @@ async def test_cut_when_called_then_the_client_sees_a_reset_and_may_connect_agai
 
 
 @pytest.mark.parametrize("way", Way)
-async def test_silence_when_in_one_direction_then_old_and_new_connections_hang_and_deliver_later(
+async def test_one_way_silence_delays_old_and_new_connections(
     opened: Opened, proxy: Proxy, echo: Echo, way: Way
 ) -> None:
     old = await opened()
@@ -121,9 +119,7 @@ async def test_silence_when_in_one_direction_then_old_and_new_connections_hang_a
 
 
 @pytest.mark.parametrize("how", [{"latency_s": 0.03}, {"bytes_per_s": 200.0}], ids=["latency", "rate"])
-async def test_slow_when_asked_then_an_answer_takes_its_time_until_hurried(
-    opened: Opened, proxy: Proxy, how: dict[str, float]
-) -> None:
+async def test_slow_proxy_delays_answers_until_healed(opened: Opened, proxy: Proxy, how: dict[str, float]) -> None:
     streams, clock = await opened(), asyncio.get_running_loop()
     proxy.slow(**how)
     started = clock.time()
@@ -137,9 +133,7 @@ async def test_slow_when_asked_then_an_answer_takes_its_time_until_hurried(
     assert clock.time() - started < took_s
 
 
-async def test_lost_reply_when_the_write_got_through_then_its_writer_is_cut_off_once(
-    opened: Opened, proxy: Proxy, echo: Echo
-) -> None:
+async def test_lost_reply_cuts_off_the_writer_once(opened: Opened, proxy: Proxy, echo: Echo) -> None:
     writing, reading = await opened(), await opened()
     lost = proxy.lose_reply_to(b"insert")
 
@@ -152,7 +146,7 @@ async def test_lost_reply_when_the_write_got_through_then_its_writer_is_cut_off_
     assert await ask(await opened(), b"insert two\n") == b"insert two\n"
 
 
-async def test_cut_after_when_that_many_bytes_came_back_then_the_rest_is_missing(opened: Opened, proxy: Proxy) -> None:
+async def test_cut_after_n_bytes_drops_the_rest(opened: Opened, proxy: Proxy) -> None:
     streams = await opened()
     proxy.cut_after(3)
     streams[1].write(b"hello\n")
