@@ -50,6 +50,7 @@ def set_up(lock: str) -> None:
     make_environment()
     install_locked(lock)
     install_project()
+    compile_engines()
 
 
 def install_packages() -> None:
@@ -102,6 +103,12 @@ def install_project() -> None:
     say("Installing converto in place")
     pip("--no-deps", "--no-index", "--no-build-isolation", "--editable", str(ROOT))
     stamp("project", digest)
+
+
+def compile_engines() -> None:
+    """Write the bytecode of code that runs in the sandbox, which cannot write it; saves about 15 % of every start."""
+    engines = ROOT / "libs" / "converto_engines"
+    subprocess.run([str(PYTHON), "-m", "compileall", "-q", str(engines)], check=True)
 
 
 def pip(*arguments: str) -> None:

@@ -1,7 +1,4 @@
-"""What a converter is, and what it is given: one local source file, checked options, a private folder, limits.
-
-It knows no program; each program has its own file beside this one.
-"""
+"""The converter interface: `Converter`, and the `Job` that it runs on a local source file."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -15,25 +12,25 @@ from converto_core.errors import BadOptions, ConversionError
 from converto_core.formats import Family
 
 Report = Callable[[float | None, str], None]
-"""Called with percent of this step (0 to 100, or None where the program gives no number) and a short stage name."""
+"""Progress callback: percent of this step (0 to 100; None when unknown) and a short stage name."""
 
 Note = Callable[[str], None]
-"""Called with a sentence about what the result does not hold of this very source; users see it with the result."""
+"""Callback for one sentence about what the result lacks of this source; users see it with the result."""
 
 
 def ignore_report(_percent: float | None, _stage: str) -> None:
-    """A `Report` to nobody."""
+    """A `Report` that discards progress."""
 
 
 def ignore_note(_text: str) -> None:
-    """A `Note` to nobody."""
+    """A `Note` that discards the text."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of a program may cost at most, and the largest source it is started for.
+    """The resource limits of one run of a program, and the largest source that it accepts.
 
-    `pages` counts pages, slides and frames, `pixels` one picture or video frame, `duration_s` and `streams` are of
-    video and sound, `faces` of models, `entries` and `unpacked_bytes` of what is inside a ZIP container.
+    `pages` also limits slides and frames, and `pixels` applies to one picture or video frame. `duration_s` and
+    `streams` are for video and audio, `faces` for models, `entries` and `unpacked_bytes` for ZIP containers.
     """
 
     wall_s: float = 900.0
@@ -50,9 +47,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One step to run. `folder` is private to this run; products are written into it under names of ours.
+    """One step to run. `folder` is private to this run; the converter writes its products there under its own names.
 
-    `more` holds further sources of the same format, for converters that join files; it is empty for all others.
+    `more` holds further sources of the same format for converters that join files; it is empty for all others.
     """
 
     source: Path
@@ -67,22 +64,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """One result file on disk, already verified; `page` counts from 1, None for a single result."""
+    """One verified result file on disk; `page` counts from 1 and is None for a single result."""
 
     path: Path
     page: int | None = None
 
 
 class Converter(Protocol):
-    """A plugin around one program: declared attributes and one method. One instance belongs to one slot.
+    """A plugin for one program: declared attributes and one method. One instance belongs to one slot.
 
-    `convert` raises from `converto_core.errors` only: `BadSource`, `BadOptions` or an `EngineError`. It verifies what
-    it made (opens it, counts pages, decodes pictures) before it returns. It runs one job at a time and cleans up when
-    cancelled.
+    `convert` only raises errors of `converto_core.errors`: `BadSource`, `BadOptions` or an `EngineError`. It verifies
+    its result (opens it, counts pages, decodes pictures) before it returns. It runs one job at a time and cleans up
+    when cancelled.
 
-    `loss` (0 keeps everything, 1 keeps little) and `seconds` (typical run) are the planner's cost; `losses` says in
-    words what is not kept. `is_paged`: one product per page, so that no other step can follow. A converter that appends
-    `job.more` to the source says so with a further attribute, `joins = True`.
+    `loss` (0 keeps everything, 1 keeps little) and `seconds` (typical run) are the planner's costs; `losses` describes
+    in words what is lost. `is_paged` means one product per page, so no other step can follow. A converter that appends
+    `job.more` to the source declares the additional attribute `joins = True`.
     """
 
     name: str
@@ -97,28 +94,28 @@ class Converter(Protocol):
     losses: tuple[Loss, ...]
 
     async def version(self) -> str | None:
-        """Version of the installed program; None when it is missing, so that the route is not offered."""
+        """Return the version of the installed program; None when it is missing, so its routes are not offered."""
 
     async def convert(self, job: Job) -> list[Product]:
         """Run one job and return its verified products in order."""
 
     async def aclose(self) -> None:
-        """End whatever is kept warm."""
+        """Stop the programs that are kept running."""
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For converters without any option."""
+    """Options of a converter that has none."""
 
 
 async def offers_of(converters: Sequence[Converter]) -> tuple[Offer, ...]:
-    """What the installed ones among these converters can do; their programs are asked side by side."""
+    """Return an offer for every converter whose program is installed; the programs are probed in parallel."""
     versions = await asyncio.gather(*(_version_of(converter) for converter in converters))
     found = zip(converters, versions, strict=True)
     return tuple(_offer(converter, version) for converter, version in found if version is not None)
 
 
 async def _version_of(converter: Converter) -> str | None:
-    """None also when the program is there but broken: the others are still worth offering."""
+    """Return None for a broken program too, so that the other converters are still offered."""
     try:
         return await converter.version()
     except ConversionError:
@@ -126,17 +123,17 @@ async def _version_of(converter: Converter) -> str | None:
 
 
 def options_for(converter: Converter, options: dict[str, Any]) -> msgspec.Struct:
-    """The part of a conversion's options that this converter declares, typed and checked; raises `BadOptions`.
+    """Return the options that this converter declares, typed and validated; raises `BadOptions`.
 
-    The other steps of a plan have options of their own, so names this converter does not know are passed over here; the
-    plan as a whole refuses names that no step knows (`planner.check_options`).
+    Other names are ignored because they may belong to other steps of the plan; `planner.check_options` rejects names
+    that no step declares.
     """
     known = {field.encode_name for field in msgspec.structs.fields(converter.options)}
     chosen = {name: value for name, value in options.items() if name in known}
     try:
         return msgspec.convert(chosen, converter.options)
     except msgspec.ValidationError as error:
-        raise BadOptions(f"The options do not fit: {error}") from error
+        raise BadOptions(f"The options are not valid: {error}") from error
 
 
 def _offer(converter: Converter, version: str) -> Offer:
@@ -157,7 +154,7 @@ def _offer(converter: Converter, version: str) -> Offer:
 
 
 def inline_schema(options: type[msgspec.Struct]) -> dict[str, Any]:
-    """JSON Schema of an options struct without `$ref`, so that it can be stored and shown on its own."""
+    """Return the JSON Schema of an options struct without `$ref`, so that it can be stored and shown on its own."""
     (schema,), components = msgspec.json.schema_components([options], ref_template="{name}")
     inlined: dict[str, Any] = _inlined(schema, components)
     return inlined

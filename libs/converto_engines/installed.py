@@ -1,4 +1,4 @@
-"""The one list of converters that this code base has. It knows which there are, not what they do."""
+"""The list of all converters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,9 +32,9 @@ from converto_engines.texts.web_page import WebPage
 
 
 def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch: Path | None = None) -> list[Converter]:
-    """A new instance of every converter, of these families only when some are named. Nothing is started yet.
+    """Create every converter, or only those of `families`; no program is started yet.
 
-    `scratch` is a folder that the caller wipes, also after a crash; None: the system's temporary folder.
+    `scratch` is a folder that the caller clears, also after a crash; None: the system's temporary folder.
     """
     converters = [
         *_office(sandbox),
@@ -48,7 +48,7 @@ def build_converters(sandbox: Sandbox, families: Sequence[str] = (), *, scratch:
 
 
 def _office(sandbox: Sandbox) -> list[Converter]:
-    """All of them share one LibreOffice, because a slot runs one conversion at a time."""
+    """They share one LibreOffice, because a slot runs one conversion at a time."""
     office = WarmOffice(sandbox)
     to_pdf = LibreOffice(office)
     rewriting = (OfficeDocuments, OfficeText, OfficeSlides, OfficeSheets, OfficeTable)

@@ -1,7 +1,7 @@
-"""Find the cheapest chain of steps from one format to another, and say which options such a chain understands.
+"""Finds the cheapest chain of steps from one format to another, and validates the options of such a chain.
 
-It plans over what workers offer, so it knows no program and imports no converter. Pages are an end: what turns a file
-into one picture per page is always the last step.
+It plans over the offers of the workers, so it must not import a converter. A paged step, which turns a file into one
+picture per page, is always the last step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from converto_core.conversion.record import Step
 from converto_core.errors import BadOptions, UnsupportedConversion
 from converto_core.formats import BY_NAME, Family
 
-_WORDLESS = frozenset({Family.IMAGE, Family.VIDEO, Family.AUDIO, Family.MODEL})
-"""Sources of these families hold no text and no drawing that a later step could find again on a page."""
+_WITHOUT_TEXT = frozenset({Family.IMAGE, Family.VIDEO, Family.AUDIO, Family.MODEL})
+"""Sources of these families hold no text and no vector drawing that a later step could extract from a page."""
 LOSS_COST_S = 100.0
-"""What losing everything is worth in seconds: a lossy short cut must save that much to be taken."""
+"""The cost in seconds of losing everything: a lossy shortcut must save this much time to be chosen."""
 _SHOWN_TARGETS = 15
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair of formats that can be served, with the steps that serve it; `cost` orders routes of one source."""
+    """The steps from one format to another; `cost` orders the routes of one source."""
 
     source: str
     target: str
@@ -33,16 +33,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvalidOptions(BadOptions):
-    """Raised when options do not fit a plan; `errors` holds pairs of JSON pointer (into the options) and message."""
+    """Options do not fit a plan; `errors` holds pairs of JSON pointer (into the options) and message."""
 
     def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
-        """Take at least one pair; the public text joins the messages."""
+        """`errors` needs at least one pair; the public text joins the messages."""
         super().__init__(". ".join(message for _, message in errors))
         self.errors = tuple(errors)
 
 
 def plan(source: str, target: str, offers: Sequence[Offer], *, max_steps: int = 3) -> tuple[Step, ...]:
-    """The cheapest chain between two format names; raises `UnsupportedConversion`, which names what is possible."""
+    """Return the cheapest chain between two formats; raises `UnsupportedConversion`, which lists possible targets."""
     reachable = _reachable(source, offers, max_steps)
     if target in reachable:
         return reachable[target].steps
@@ -50,23 +50,23 @@ def plan(source: str, target: str, offers: Sequence[Offer], *, max_steps: int = 
 
 
 def targets_of(source: str, offers: Sequence[Offer], *, max_steps: int = 3) -> tuple[str, ...]:
-    """Every target of a source, nearest first."""
+    """Return every target of a source, fewest steps first."""
     return tuple(route.target for route in _nearest_first(_reachable(source, offers, max_steps)))
 
 
 def routes(offers: Sequence[Offer], *, max_steps: int = 3) -> tuple[Route, ...]:
-    """Everything these offers can do, by source name, nearest target first."""
+    """Return all routes of these offers, by source name, fewest steps first."""
     sources = sorted({source for offer in offers for source in offer.sources})
     return tuple(route for source in sources for route in _nearest_first(_reachable(source, offers, max_steps)))
 
 
 def family_of(steps: Sequence[Step], offers: Sequence[Offer]) -> Family:
-    """The family whose queue a plan goes to: that of its first step."""
+    """Return the family whose queue a plan goes to: that of its first step."""
     return _offer_of(steps[0], offers).family
 
 
 def losses_of(steps: Sequence[Step], offers: Sequence[Offer]) -> tuple[str, ...]:
-    """What a plan does not keep, in words, each once, in the order of its steps."""
+    """Return descriptions of what a plan loses, without repeats, in the order of its steps."""
     found = [
         loss.text
         for step in steps
@@ -77,17 +77,17 @@ def losses_of(steps: Sequence[Step], offers: Sequence[Offer]) -> tuple[str, ...]
 
 
 def typical_s(steps: Sequence[Step], offers: Sequence[Offer]) -> float:
-    """Seconds that a plan takes by what its converters tell of themselves."""
+    """Return the typical duration of a plan in seconds, as declared by its converters."""
     return sum(_offer_of(step, offers).seconds for step in steps)
 
 
 def joins(steps: Sequence[Step], offers: Sequence[Offer]) -> bool:
-    """Whether a plan can append further files to its source: its first step has to do it."""
+    """Return whether a plan can append further files to its source, which its first step must support."""
     return _offer_of(steps[0], offers).joins
 
 
 def merged_schema(steps: Sequence[Step], offers: Sequence[Offer]) -> dict[str, Any]:
-    """One JSON Schema of all options of a plan; where two steps know the same name, the later step's meaning holds."""
+    """Return one JSON Schema of all options of a plan; a later step overrides an option of the same name."""
     properties: dict[str, Any] = {}
     for step in steps:
         properties |= _properties(step, offers)
@@ -95,13 +95,13 @@ def merged_schema(steps: Sequence[Step], offers: Sequence[Offer]) -> dict[str, A
 
 
 def check_options(options: Mapping[str, Any], steps: Sequence[Step], offers: Sequence[Offer]) -> None:
-    """Raise `InvalidOptions` (a `BadOptions`) when no step knows an option, or its value does not fit."""
+    """Raise `InvalidOptions` (a `BadOptions`) when no step declares an option, or its value is not valid."""
     schema = merged_schema(steps, offers)
     known = sorted(schema["properties"])
     errors = [(_pointer([name]), _unknown(name, known)) for name in options if name not in schema["properties"]]
     schema.pop("additionalProperties")
-    found = [_meant(error) for error in Draft202012Validator(schema).iter_errors(dict(options))]
-    errors += [(_pointer(error.absolute_path), _said(error.absolute_path, error.message)) for error in found]
+    found = [_relevant(error) for error in Draft202012Validator(schema).iter_errors(dict(options))]
+    errors += [(_pointer(error.absolute_path), _with_path(error.absolute_path, error.message)) for error in found]
     if errors:
         raise InvalidOptions(sorted(errors))
 
@@ -109,10 +109,10 @@ def check_options(options: Mapping[str, Any], steps: Sequence[Step], offers: Seq
 def options_of_step(
     options: Mapping[str, Any], position: int, steps: Sequence[Step], offers: Sequence[Offer]
 ) -> dict[str, Any]:
-    """The options meant for one step of a plan, counted from 0.
+    """Return the options of one step of a plan, counted from 0.
 
-    A name that a later step knows too belongs to the later one alone: pages "5-7" of a deck are rendered from the whole
-    PDF, not from a PDF that was already cut down to three pages.
+    An option that a later step declares too goes to the later step only: pages "5-7" of a deck are rendered from the
+    whole PDF, not from a PDF that was already reduced to three pages.
     """
     claimed = {name for step in steps[position + 1 :] for name in _properties(step, offers)}
     own = _properties(steps[position], offers)
@@ -120,7 +120,7 @@ def options_of_step(
 
 
 def _reachable(source: str, offers: Sequence[Offer], max_steps: int) -> dict[str, Route]:
-    """The cheapest route to each target, found by lengthening all chains one step at a time."""
+    """Return the cheapest route to each target, found by extending all chains one step at a time."""
     best: dict[str, Route] = {}
     open_ended: dict[str, Route] = {}
     ends = [Route(source=source, target=source, steps=(), cost=0.0)]
@@ -145,19 +145,19 @@ def _keep_cheaper(best: dict[str, Route], route: Route) -> bool:
 
 
 def _next(route: Route, offer: Offer) -> list[str]:
-    """Where an offer leads on from a route's end. Back to the source is a route only as a single step of its own."""
+    """Return the targets that an offer adds to a route; a route back to its source is allowed only as a single step."""
     if route.target not in offer.sources:
         return []
     passed = {step.source_format for step in route.steps} | {step.target_format for step in route.steps}
-    return [target for target in offer.targets if target not in passed and not _would_find_nothing(route, target)]
+    return [target for target in offer.targets if target not in passed and not _would_be_empty(route, target)]
 
 
-def _would_find_nothing(route: Route, target: str) -> bool:
-    """A photo put on a page of a PDF has no words to take from it again, and no shapes."""
-    source, found = BY_NAME.get(route.source), BY_NAME.get(target)
-    if not route.steps or source is None or found is None or source.family not in _WORDLESS:
+def _would_be_empty(route: Route, target: str) -> bool:
+    """Return whether the result would be empty: a photo placed on a PDF page has no text and no shapes to extract."""
+    source, result = BY_NAME.get(route.source), BY_NAME.get(target)
+    if not route.steps or source is None or result is None or source.family not in _WITHOUT_TEXT:
         return False
-    return found.family is Family.OFFICE or found.name == "svg"
+    return result.family is Family.OFFICE or result.name == "svg"
 
 
 def _extended(route: Route, offer: Offer, target: str) -> Route:
@@ -167,7 +167,7 @@ def _extended(route: Route, offer: Offer, target: str) -> Route:
 
 
 def _order(route: Route) -> tuple[float, int, tuple[str, ...]]:
-    """Cheapest, then shortest, then by name, so that every process plans the same."""
+    """Cheapest, then shortest, then by name, so that every process makes the same plan."""
     return route.cost, len(route.steps), tuple(f"{step.converter}:{step.target_format}" for step in route.steps)
 
 
@@ -182,7 +182,8 @@ def _refusal(source: str, target: str, reachable: Mapping[str, Route], offers: S
         known = f" It reads {', '.join(sources)}" if sources else " No worker offers any conversion yet"
         return f"converto cannot read {source} files here.{known}"
     more = f" and {len(names) - _SHOWN_TARGETS} more" if len(names) > _SHOWN_TARGETS else ""
-    return f"{source} cannot be converted to {target} here. Possible: {', '.join(names[:_SHOWN_TARGETS])}{more}"
+    shown = ", ".join(names[:_SHOWN_TARGETS])
+    return f"{source} cannot be converted to {target} here. Possible: {shown}{more}"
 
 
 def _offer_of(step: Step, offers: Sequence[Offer]) -> Offer:
@@ -190,7 +191,7 @@ def _offer_of(step: Step, offers: Sequence[Offer]) -> Offer:
         is_same = offer.converter == step.converter
         if is_same and step.source_format in offer.sources and step.target_format in offer.targets:
             return offer
-    raise UnsupportedConversion(f"No worker offers {step.source_format} to {step.target_format} any more")
+    raise UnsupportedConversion(f"No worker converts {step.source_format} to {step.target_format} any more")
 
 
 def _properties(step: Step, offers: Sequence[Offer]) -> dict[str, Any]:
@@ -198,18 +199,18 @@ def _properties(step: Step, offers: Sequence[Offer]) -> dict[str, Any]:
     return properties
 
 
-def _meant(error: ValidationError) -> ValidationError:
-    """An option that may be left out is `anyOf` with null: tell what is wrong with the value that was given."""
+def _relevant(error: ValidationError) -> ValidationError:
+    """An optional option is `anyOf` with null; return the error about the value that was given."""
     branches = [branch for branch in error.context or () if branch.schema != {"type": "null"}]
     return branches[0] if branches else error
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    possible = f"known: {', '.join(known)}" if known else "it has none"
+    possible = f"options: {', '.join(known)}" if known else "it has none"
     return f'This conversion has no option "{name}" ({possible})'
 
 
-def _said(path: Sequence[str | int], message: str) -> str:
+def _with_path(path: Sequence[str | int], message: str) -> str:
     where = ".".join(str(part) for part in path)
     return f"{where}: {message}" if where else message
 

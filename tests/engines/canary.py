@@ -1,4 +1,4 @@
-"""A listener on this machine that notes who comes: what must not be fetched is fetched from here or not at all."""
+"""A server on the loopback address that records requests, to prove that nothing is fetched."""
 
 import socket
 import threading
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 
 class Canary:
-    """Counts connections to a port of this machine and answers each with nothing."""
+    """Records every connection to a port of this machine and answers with 404."""
 
     def __init__(self, port: int = 0) -> None:
-        """Listen on this port of the loopback, on any free one by default."""
+        """Listen on this port of the loopback address, by default on any free one."""
         self._listener = socket.create_server(("127.0.0.1", port))
         self._listener.settimeout(0.2)
         self._is_over = threading.Event()
@@ -19,9 +19,15 @@ class Canary:
         self._thread.start()
 
     @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        """The address of the server."""
+        return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
         """Stop listening."""
@@ -46,7 +52,7 @@ class Canary:
 
 @contextmanager
 def listening(port: int = 0) -> Iterator[Canary]:
-    """A canary that is closed at the end."""
+    """Yield a canary and close it at the end."""
     canary = Canary(port)
     try:
         yield canary

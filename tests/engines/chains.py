@@ -1,4 +1,4 @@
-"""Runs a whole plan as a worker does: step after step, each with the options that are meant for it."""
+"""Runs a whole plan as the worker does: every step with its own options."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ async def run_chain(
     offers: Sequence[Offer] = (),
     **options: Any,
 ) -> Path:
-    """The last step's one product; `formats` are those of source and target. `offers` may be known already."""
+    """Return the single product of the last step; `formats` are source and target, `offers` avoids probing again."""
     offers = offers or await offers_of(converters)
     steps = planner.plan(*formats, offers)
     planner.check_options(options, steps, offers)

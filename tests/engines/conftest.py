@@ -1,9 +1,9 @@
-"""Fixtures of the engine tests: the sandbox, and one way to run a job through a converter as the worker does."""
+"""Fixtures of the engine tests: the sandbox, a canary, and a function that runs a job as the worker does."""
 
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from converto_core.errors import EngineMissing
 from converto_engines.converter import Converter, Job, Limits, Product, ignore_note, ignore_report, options_for
 from converto_engines.runtime.process import Sandbox
+from tests.engines.canary import Canary, listening
 
 SHORT = Limits(wall_s=60, cpu_s=60)
 
@@ -31,7 +32,7 @@ async def sandbox() -> Sandbox:
 
 @pytest.fixture
 def run_job(tmp_path: Path) -> RunJob:
-    """Copy a source into a private folder, check the options as the worker does, convert."""
+    """Copy a source into a private folder, validate the options as the worker does, and convert."""
 
     async def run(
         converter: Converter, source: Path, source_format: str, target_format: str, **chosen: Any
@@ -58,8 +59,15 @@ def run_job(tmp_path: Path) -> RunJob:
     return run
 
 
+@pytest.fixture
+def canary() -> Iterator[Canary]:
+    """A server that nothing may connect to."""
+    with listening() as server:
+        yield server
+
+
 async def until(condition: Callable[[], bool], *, deadline_s: float = 20) -> None:
-    """Wait for what only another process makes true."""
+    """Wait until another process makes the condition true."""
     async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 -- nobody tells us
+        while not condition():  # noqa: ASYNC110 -- other processes set no event here
             await asyncio.sleep(0.01)

@@ -3,7 +3,7 @@
 from deploy.local.formats_table import BEGIN, END, README, installed_offers, table, with_table
 
 
-async def test_readme_when_compared_with_the_converters_then_its_table_is_current() -> None:
+async def test_table_of_the_readme_is_current() -> None:
     text = README.read_text(encoding="utf-8")
 
     assert with_table(text, table(await installed_offers())) == text, "run: make readme"

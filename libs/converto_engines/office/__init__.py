@@ -1,1 +1,1 @@
-"""Office documents by one warm LibreOffice, and Keynote."""
+"""Office documents, converted by one warm LibreOffice per slot, and Keynote."""

@@ -1,12 +1,8 @@
-"""Text documents to other text documents, and to plain text, by LibreOffice."""
-
-from typing import Any
-
-import msgspec
+"""Text documents to other text documents and to plain text, with LibreOffice."""
 
 from converto_core.catalogue import Loss
-from converto_engines.converter import Job, NoOptions
-from converto_engines.office.rewriting import OfficeRewriting, check_characters, refuse_empty
+from converto_engines.converter import Job
+from converto_engines.office.rewriting import Counts, OfficeRewriting, empty_source
 
 _SOURCES = ("docx", "doc", "odt", "rtf", "txt")
 
@@ -14,23 +10,17 @@ _SOURCES = ("docx", "doc", "odt", "rtf", "txt")
 class OfficeDocuments(OfficeRewriting):
     """Converter of text documents; see `Converter` for what its attributes mean.
 
-    The same format as target has its use too: templates become documents, and macros are left behind.
+    Converting to the same format is useful too: templates become documents, and macros are removed.
     """
 
     name = "office-documents"
     sources: tuple[str, ...] = _SOURCES
     targets: tuple[str, ...] = ("docx", "odt", "rtf")
-    options: type[msgspec.Struct] = NoOptions
     loss = 0.08
     seconds = 1.0
     losses: tuple[Loss, ...] = (
-        Loss(text="macros, signatures and what only one of the two formats can say; line and page breaks may move"),
+        Loss(text="macros, signatures and features of only one of the two formats; line and page breaks may move"),
     )
-
-    def compare(self, there: dict[str, Any], made: dict[str, Any], job: Job) -> None:
-        """The text has to be there; a document of pictures may have none."""
-        del job
-        check_characters(there, made)
 
 
 class OfficeText(OfficeRewriting):
@@ -39,20 +29,18 @@ class OfficeText(OfficeRewriting):
     name = "office-text"
     sources: tuple[str, ...] = _SOURCES
     targets: tuple[str, ...] = ("txt",)
-    options: type[msgspec.Struct] = NoOptions
-    # High, so that no chain takes plain text as a short cut between two formats that hold more.
+    # High, so that no chain uses plain text as a shortcut between two richer formats.
     loss = 0.6
     seconds = 0.8
-    losses: tuple[Loss, ...] = (Loss(text="everything but the words: layout, pictures, headers and footers"),)
+    losses: tuple[Loss, ...] = (Loss(text="everything but the text: layout, pictures, headers and footers"),)
 
-    def filter_options(self, there: dict[str, Any], job: Job) -> str:
-        """Encoding, line ends, and the last word: no byte order mark."""
-        del there, job
+    def filter_options(self, expected: Counts, job: Job) -> str:
+        """Encoding, line ends and, as the last value, no byte order mark."""
+        del expected, job
         return "UTF8,LF,,,false"
 
-    def compare(self, there: dict[str, Any], made: dict[str, Any], job: Job) -> None:
-        """The text has to be there."""
-        del job
-        check_characters(there, made)
-        if made["characters"] == 0:
-            raise refuse_empty("text")
+    def compare(self, expected: Counts, found: Counts, job: Job) -> None:
+        """Compare the text, and raise `BadSource` when there is none."""
+        super().compare(expected, found, job)
+        if found["characters"] == 0:
+            raise empty_source("text")

@@ -1,6 +1,6 @@
-"""Keynote presentations to PDF: the preview that Keynote itself put into the file, else what LibreOffice understands.
+"""Keynote presentations to PDF: the preview that Keynote stored in the file, else LibreOffice.
 
-Keynote draws its preview with its own fonts and layouts, so it goes first wherever it shows every slide.
+Keynote renders its preview with its own fonts and layouts, so it is preferred wherever it shows every slide.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 KEYNOTE_ADVICE = (
-    "This Keynote file cannot be read here: it holds no complete preview, and its slides are in a form that only"
-    " Keynote understands. On a Mac open it in Keynote, choose File > Export To > PDF (or PowerPoint) and upload that"
+    "This Keynote file cannot be converted here: it contains no complete preview, and only Keynote can read its slides."
+    " On a Mac, open it in Keynote, choose File > Export To > PDF (or PowerPoint) and upload the exported file"
 )
-"""What to tell when nothing here can read a Keynote file."""
+"""The error text for a Keynote file that neither way can read."""
 _CHECK_LIMITS = Limits(wall_s=30, cpu_s=20)
 _PAGES_LINE = re.compile(rb"^Pages:\s+(\d+)$", re.MULTILINE)
 
@@ -41,34 +41,34 @@ class Keynote:
     seconds = 1.5
     is_paged = False
     losses: tuple[Loss, ...] = (
-        Loss(text="animations, movies and the means to edit"),
-        Loss(text="pictures may be coarse: a preview that Keynote stored in the file is taken where there is one"),
-        Loss(text="without a preview only simple slides come out, and not as in Keynote; export as PDF or PowerPoint"),
+        Loss(text="animations, movies and editability"),
+        Loss(text="pictures may be coarse: the preview that Keynote stored in the file is used where there is one"),
+        Loss(text="without a preview only simple slides are converted and look different; export as PDF or PowerPoint"),
     )
 
     def __init__(self, sandbox: Sandbox, to_pdf: LibreOffice) -> None:
-        """Take the sandbox, and the converter for files without a preview."""
+        """`to_pdf` converts files without a preview."""
         self._sandbox, self._to_pdf = sandbox, to_pdf
         self._program = SandboxedProgram(sandbox, "office.sandboxed.keynote_preview")
 
     async def version(self) -> str | None:
-        """Version of LibreOffice, which stands in where there is no preview; None when it or pdfinfo is missing."""
+        """Return the version of LibreOffice, used where there is no preview; None when it or pdfinfo is missing."""
         return await self._to_pdf.version() if shutil.which("pdfinfo") else None
 
     async def convert(self, job: Job) -> list[Product]:
-        """One page per slide that is shown."""
+        """Make a PDF of one page per visible slide."""
         preview = job.folder / "preview.pdf"
-        told = await self._look(job, preview)
-        if told["has_preview"] and await self._is_complete(preview, told, job):
+        counts = await self._extract_preview(job, preview)
+        if counts["has_preview"] and await self._is_complete(preview, counts, job):
             product = job.folder / "result.pdf"
             await asyncio.to_thread(shutil.move, preview, product)
             return [Product(path=product)]
         return await self._by_libreoffice(job)
 
     async def aclose(self) -> None:
-        """LibreOffice is ended by the converter that owns it."""
+        """Nothing to stop: the LibreOffice converter stops its program."""
 
-    async def _look(self, job: Job, preview: Path) -> dict[str, Any]:
+    async def _extract_preview(self, job: Job, preview: Path) -> dict[str, Any]:
         job.report(None, "looking for a preview")
         request = {
             "source": self._sandbox.path_inside(job.folder, job.source),
@@ -78,20 +78,20 @@ class Keynote:
         }
         return await self._program.run(request, folder=job.folder, limits=job.limits)
 
-    async def _is_complete(self, preview: Path, told: dict[str, Any], job: Job) -> bool:
-        """Whether the preview opens and shows every slide; nothing tells which slides a newer Keynote skips."""
+    async def _is_complete(self, preview: Path, counts: dict[str, Any], job: Job) -> bool:
+        """Return whether the preview opens and shows every slide; newer files do not say which slides are skipped."""
         pages = await self._pages_in(preview, job.folder)
         if pages is not None and pages > job.limits.pages:
             raise SourceTooLarge(f"The presentation has {pages} pages; at most {job.limits.pages} are allowed")
-        return pages is not None and pages in {told["slides"], told["shown"]} - {0}
+        return pages is not None and pages in {counts["slides"], counts["shown"]} - {0}
 
     async def _pages_in(self, result: Path, folder: Path) -> int | None:
-        """Pages of a PDF as another program counts them; None when it does not open."""
-        told = await self._sandbox.run(
+        """Count the pages of a PDF with pdfinfo; None when it does not open."""
+        run = await self._sandbox.run(
             ["pdfinfo", self._sandbox.path_inside(folder, result)], folder=folder, limits=_CHECK_LIMITS
         )
-        count = _PAGES_LINE.search(told.stdout)
-        return int(count[1]) if told.exit_code == 0 and count else None
+        count = _PAGES_LINE.search(run.stdout)
+        return int(count[1]) if run.exit_code == 0 and count else None
 
     async def _by_libreoffice(self, job: Job) -> list[Product]:
         try:

@@ -1,7 +1,4 @@
-"""Office documents to PDF by one warm LibreOffice per slot, with the proof that the PDF has the pages it should have.
-
-It knows no queue and no storage; `warm_office.py` keeps the program, the sandbox starts and ends it.
-"""
+"""Office documents to PDF with the warm LibreOffice of the slot; the page count of the PDF is verified."""
 
 import asyncio
 import shutil
@@ -12,48 +9,40 @@ import msgspec
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid, SourceTooLarge
 from converto_core.formats import Family
-from converto_engines import page_ranges
 from converto_engines.converter import Job, Limits, Product
 from converto_engines.office.open_document import OpenDocument, opened
 from converto_engines.office.warm_office import WarmOffice
+from converto_engines.page_ranges import PageRanges, pages_of
 
 _PDF_A_2B = 2
 _DECKS, _TABLES = ("pptx", "ppt", "odp", "key"), ("xlsx", "xls", "ods", "csv")
 
 
 class OfficeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the PDF is made."""
+    """Options of the PDF export."""
 
     pages: (
-        Annotated[
-            str,
-            msgspec.Meta(
-                pattern=page_ranges.PATTERN,
-                max_length=page_ranges.MAX_LENGTH,
-                description="Only these pages, counted from 1, such as 1-3,5.",
-            ),
-        ]
-        | None
+        Annotated[PageRanges, msgspec.Meta(description="Only these pages, counted from 1, such as 1-3,5.")] | None
     ) = None
     quality: Annotated[int, msgspec.Meta(ge=1, le=100, description="JPEG quality of pictures in the PDF.")] | None = (
         None
     )
     pdf_a: Annotated[bool, msgspec.Meta(description="Make PDF/A-2b, for archives.")] = False
     notes: Annotated[
-        bool, msgspec.Meta(description="Presentations: after the slides, a page with the speaker's notes for each.")
+        bool, msgspec.Meta(description="Presentations: append a page with the speaker notes of each slide.")
     ] = False
-    hidden_slides: Annotated[bool, msgspec.Meta(description="Presentations: show hidden slides too.")] = False
+    hidden_slides: Annotated[bool, msgspec.Meta(description="Presentations: include hidden slides.")] = False
     sheet_pages: Annotated[
         Literal["as_set", "fit_width", "one_page"],
         msgspec.Meta(
-            description="Workbooks: pages as set in the file; every sheet shrunk to the width of its pages, so that no"
-            " column is cut off; or each sheet whole on one page of its size."
+            description="Workbooks. as_set: page setup of the file; fit_width: every sheet scaled to the page width, so"
+            " that no column is cut off; one_page: each sheet on a single page of its own size."
         ),
     ] = "as_set"
 
 
 class LibreOffice:
-    """Converts office documents to PDF; the first conversion starts LibreOffice, later ones find it warm."""
+    """Converter of office documents to PDF; the first conversion starts LibreOffice, which later ones reuse."""
 
     name: str = "libreoffice"
     engine: str = "LibreOffice"
@@ -67,57 +56,57 @@ class LibreOffice:
     seconds: float = 1.0
     is_paged: bool = False
     losses: tuple[Loss, ...] = (
-        Loss(text="formulas, animations and the means to edit"),
-        Loss(text="typefaces that are not installed are replaced by ones of the same widths where there are such"),
+        Loss(text="formulas, animations and editability"),
+        Loss(text="fonts that are not installed are replaced, by fonts of the same widths where possible"),
     )
 
     def __init__(self, office: WarmOffice) -> None:
-        """Take the LibreOffice that the converters of this slot share."""
+        """`office` is shared by the converters of this slot."""
         self._office = office
 
     async def version(self) -> str | None:
-        """Version such as 7.4.7.2; None when LibreOffice, python3-uno or pdfium is missing."""
+        """Return a version such as 7.4.7.2; None when LibreOffice, python3-uno or pdfium is missing."""
         return await self._office.version() if self._office.pdfium is not None else None
 
     async def convert(self, job: Job) -> list[Product]:
-        """Make one PDF and prove that it opens with the pages it should have."""
-        chosen = page_ranges.pages_of(job.options.pages) if job.options.pages else []
+        """Make one PDF and check that it opens with the expected number of pages."""
+        chosen = pages_of(job.options.pages) if job.options.pages else []
         product = job.folder / "result.pdf"
-        async with opened(self._office, job) as (document, told):
+        async with opened(self._office, job) as (document, counts):
             if job.source_format == "key":
-                await _check_understood(document)
-            shown = _shown(told, job.options)
-            _check_choice(shown, chosen, job.limits)
-            result = document.room / "result.pdf"
+                await _check_imported(document)
+            visible = _visible(counts, job.options)
+            _check_choice(visible, chosen, job.limits)
+            result = document.folder / "result.pdf"
             is_fit = job.options.sheet_pages == "fit_width"
             is_table = job.source_format in _TABLES
-            settings = _settings(job.options, shown, chosen)
+            settings = _settings(job.options, visible, chosen)
             await document.save(result, target="pdf", settings=settings, fit_width=is_fit and is_table)
-            _check_count(await document.pages_of(result), shown, chosen, job)
+            _check_count(await document.pages_of(result), visible, chosen, job)
             await asyncio.to_thread(shutil.move, result, product)
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """End LibreOffice; the other converters of the slot start it again if they go on."""
+        """Stop LibreOffice; the other converters of the slot restart it when they need it."""
         await self._office.aclose()
 
 
-async def _check_understood(document: OpenDocument) -> None:
-    """The import of Keynote leaves out what it does not know, and opens a file of which it knows nothing too."""
+async def _check_imported(document: OpenDocument) -> None:
+    """Raise when nothing was imported: the Keynote filter skips what it does not support, even a whole file."""
     if (await document.count())["shapes"] == 0:
-        raise CorruptSource(detail="nothing on the slides was understood")
+        raise CorruptSource(detail="no shape was imported")
 
 
-def _shown(told: dict[str, Any], options: OfficeOptions) -> list[int] | None:
-    """The numbers of the slides that the PDF shows; None where only the layout knows pages."""
-    return list(range(1, told["slides"] + 1)) if told["slides"] and options.hidden_slides else told["visible"]
+def _visible(counts: dict[str, Any], options: OfficeOptions) -> list[int] | None:
+    """The numbers of the slides in the PDF; None for documents whose pages are known only after the layout."""
+    return list(range(1, counts["slides"] + 1)) if counts["slides"] and options.hidden_slides else counts["visible"]
 
 
-def _settings(options: OfficeOptions, shown: list[int] | None, chosen: list[int]) -> dict[str, Any]:
-    """The options in LibreOffice's words, which counts hidden slides where users count the pages they see."""
+def _settings(options: OfficeOptions, visible: list[int] | None, chosen: list[int]) -> dict[str, Any]:
+    """The export settings of LibreOffice, which counts hidden slides, whereas users count the pages they see."""
     settings: dict[str, Any] = {"ExportHiddenSlides": options.hidden_slides, "ExportNotesPages": options.notes}
     if chosen:
-        settings["PageRange"] = ",".join(str(shown[page - 1]) if shown else str(page) for page in chosen)
+        settings["PageRange"] = ",".join(str(visible[page - 1]) if visible else str(page) for page in chosen)
     if options.quality is not None:
         settings |= {"UseLosslessCompression": False, "Quality": options.quality}
     if options.pdf_a:
@@ -127,27 +116,30 @@ def _settings(options: OfficeOptions, shown: list[int] | None, chosen: list[int]
     return settings
 
 
-def _check_choice(shown: list[int] | None, chosen: list[int], limits: Limits) -> None:
-    """Refuse before the export what the document's model already tells."""
-    if shown is None:
+def _check_choice(visible: list[int] | None, chosen: list[int], limits: Limits) -> None:
+    """Raise before the export for a page choice or page count that is already known to be invalid."""
+    if visible is None:
         return
-    if not shown:
-        raise BadSource("Every slide of this presentation is hidden, so there is nothing to show", code="source_empty")
-    if chosen and chosen[-1] > len(shown):
-        raise BadOptions(f"Page {chosen[-1]} was asked for, but this document has {len(shown)}")
-    if not chosen and len(shown) > limits.pages:
-        raise SourceTooLarge(f"The document has {len(shown)} pages; at most {limits.pages} are allowed")
+    if not visible:
+        raise BadSource(
+            "All slides of this presentation are hidden, so the PDF would be empty. Set hidden_slides to include them",
+            code="source_empty",
+        )
+    if chosen and chosen[-1] > len(visible):
+        raise BadOptions(f"Page {chosen[-1]} was requested, but the document has {len(visible)} pages")
+    if not chosen and len(visible) > limits.pages:
+        raise SourceTooLarge(f"The document has {len(visible)} pages; at most {limits.pages} are allowed")
 
 
-def _check_count(pages: int, shown: list[int] | None, chosen: list[int], job: Job) -> None:
-    """Compare what the PDF has with what the document has, or with what was asked for."""
+def _check_count(pages: int, visible: list[int] | None, chosen: list[int], job: Job) -> None:
+    """Compare the page count of the PDF with that of the document or of the page choice."""
     limit = job.limits.pages
     if pages > limit:
         raise SourceTooLarge(f"The document has {pages} pages; at most {limit} are allowed")
-    if chosen and shown is None and pages < len(chosen):
-        raise BadOptions("Some of the pages asked for are past the end of this document")
-    expected = len(chosen) if chosen else shown and len(shown)
+    if chosen and visible is None and pages < len(chosen):
+        raise BadOptions("Some of the requested pages are beyond the end of this document")
+    expected = len(chosen) if chosen else visible and len(visible)
     if expected and job.options.notes and job.source_format in _DECKS:
         expected *= 2  # one page of notes for each slide
     if pages < 1 or (expected is not None and pages != expected):
-        raise OutputInvalid(f"The PDF has {pages} pages where {expected or 'at least 1'} were expected")
+        raise OutputInvalid(f"The PDF has {pages} pages instead of {expected or 'at least 1'}")

@@ -1,117 +1,127 @@
-"""Office files to other office files by the warm LibreOffice, each result read again and compared with its source.
-
-`OfficeRewriting` is the part that all such converters share; it knows no format.
-"""
+"""Base of the converters from office files to office files: LibreOffice saves, then the result is read and compared."""
 
 import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from converto_core.errors import BadSource, OutputInvalid
 from converto_core.formats import Family
-from converto_engines.converter import Job, Product
+from converto_engines.converter import Job, NoOptions, Product
 from converto_engines.office.open_document import OpenDocument, opened
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
-_SHARE_KEPT, _SPARED_CHARACTERS = 0.9, 20
-"""Fields and numbers may come out shorter: how much of the text has to be there, and by how much it may always lack."""
+_KEPT_SHARE, _TOLERATED_CHARACTERS = 0.9, 20
+"""The share of the text that must be kept, and what may always be missing: fields and numbers may become shorter."""
+
+Counts = dict[str, Any]
+"""What a document contains: `characters`, `slides` and `shapes`, or `sheets`, depending on its kind."""
 
 
 class OfficeRewriting:
-    """Opens a source, has it saved in the target format, and proves that what was in it is in the result."""
+    """Opens a source, saves it in the target format, and checks that the result contains what the source does."""
 
     engine = "LibreOffice"
     family = Family.OFFICE
+    options: type[msgspec.Struct] = NoOptions
     is_paged = False
 
     def __init__(self, sandbox: Sandbox, office: WarmOffice) -> None:
-        """Take the sandbox that reads results, and the LibreOffice that the converters of this slot share."""
+        """`sandbox` runs the reader of results; `office` is shared by the converters of this slot."""
         self._sandbox, self._office = sandbox, office
         self._reader = SandboxedProgram(sandbox, "office.sandboxed.counts")
 
     async def version(self) -> str | None:
-        """Version such as 7.4.7.2; None when LibreOffice or python3-uno is missing."""
+        """Return a version such as 7.4.7.2; None when LibreOffice or python3-uno is missing."""
         return await self._office.version()
 
     async def convert(self, job: Job) -> list[Product]:
-        """Write the source in the target format."""
+        """Save the source in the target format and verify the result."""
         product = job.folder / f"result.{job.target_format}"
         async with opened(self._office, job) as (document, _):
-            there = await document.count()
-            result = await self._saved(document, there, job)
+            expected = await document.count()
+            result = await self._save(document, expected, job)
             job.report(None, "checking")
-            await self._check(result, there, job)
+            await self._check(result, expected, job)
             await asyncio.to_thread(shutil.move, result, product)
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """End LibreOffice; the other converters of the slot start it again if they go on."""
+        """Stop LibreOffice; the other converters of the slot restart it when they need it."""
         await self._office.aclose()
 
-    def filter_options(self, there: dict[str, Any], job: Job) -> str:
-        """What the filter of the target has to be told; may refuse what the source does not have."""
-        del there, job
+    def filter_options(self, expected: Counts, job: Job) -> str:
+        """Return the filter options of the target format; may raise for a source that it cannot represent."""
+        del expected, job
         return ""
 
     def request(self, options: Any) -> dict[str, Any]:
-        """What the reader of the result has to be told."""
+        """Return further parameters for the reader of the result."""
         del options
         return {}
 
-    def compare(self, there: dict[str, Any], made: dict[str, Any], job: Job) -> None:
-        """Raise `OutputInvalid` when the result lacks what the source holds."""
-        raise NotImplementedError
+    def compare(self, expected: Counts, found: Counts, job: Job) -> None:
+        """Raise `OutputInvalid` when the result lacks slides, text or cells of the source."""
+        del job
+        if "slides" in expected:
+            check_slides(expected, found)
+        if "characters" in expected:
+            check_characters(expected, found)
+        if "sheets" in expected:
+            check_sheets(expected, found)
 
-    async def _saved(self, document: OpenDocument, there: dict[str, Any], job: Job) -> Path:
-        """The result, in a folder of its own: LibreOffice puts a sheet's name into a table's."""
-        folder = document.room / "saved"
-        options = self.filter_options(there, job)
+    async def _save(self, document: OpenDocument, expected: Counts, job: Job) -> Path:
+        """Save in a separate folder, because LibreOffice adds the sheet name to the file name of a table."""
+        folder = document.folder / "saved"
+        options = self.filter_options(expected, job)
         await asyncio.to_thread(folder.mkdir)
         result = folder / f"result.{job.target_format}"
         await document.save(result, target=job.target_format, settings={}, filter_options=options)
-        (found,) = await asyncio.to_thread(lambda: list(folder.iterdir())) or [result]
-        if found != result:
-            await asyncio.to_thread(found.rename, result)
+        (written,) = await asyncio.to_thread(lambda: list(folder.iterdir())) or [result]
+        if written != result:
+            await asyncio.to_thread(written.rename, result)
         return result
 
-    async def _check(self, result: Path, there: dict[str, Any], job: Job) -> None:
+    async def _check(self, result: Path, expected: Counts, job: Job) -> None:
         folder = result.parent
         request = {
             "output": self._sandbox.path_inside(folder, result),
             "target": job.target_format,
             **self.request(job.options),
         }
-        self.compare(there, await self._reader.run(request, folder=folder, limits=job.limits), job)
+        self.compare(expected, await self._reader.run(request, folder=folder, limits=job.limits), job)
 
 
-def check_characters(there: dict[str, Any], made: dict[str, Any]) -> None:
-    """Nearly all of the text has to be in the result."""
-    if made["characters"] < there["characters"] * _SHARE_KEPT - _SPARED_CHARACTERS:
+def check_characters(expected: Counts, found: Counts) -> None:
+    """Raise unless the result has nearly all of the text."""
+    if found["characters"] < expected["characters"] * _KEPT_SHARE - _TOLERATED_CHARACTERS:
         raise OutputInvalid(
-            "A part of the text is missing in the result", detail=f"{made['characters']} of {there['characters']}"
+            "Part of the text is missing from the result", detail=f"{found['characters']} of {expected['characters']}"
         )
 
 
-def check_slides(there: dict[str, Any], made: dict[str, Any]) -> None:
-    """Every slide has to be in the result, hidden ones included."""
-    if made["slides"] != there["slides"]:
-        raise OutputInvalid(f"The result has {made['slides']} slides where {there['slides']} were expected")
+def check_slides(expected: Counts, found: Counts) -> None:
+    """Raise unless the result has every slide, including hidden ones."""
+    if found["slides"] != expected["slides"]:
+        raise OutputInvalid(f"The result has {found['slides']} slides instead of {expected['slides']}")
 
 
-def check_sheets(there: dict[str, Any], made: dict[str, Any]) -> None:
-    """Every sheet has to be in the result, with all its cells."""
-    if len(made["sheets"]) != len(there["sheets"]):
-        raise OutputInvalid(f"The result has {len(made['sheets'])} sheets where {len(there['sheets'])} were expected")
-    for expected, found in zip(there["sheets"], made["sheets"], strict=True):
-        if found["cells"] < expected["cells"]:
+def check_sheets(expected: Counts, found: Counts) -> None:
+    """Raise unless the result has every sheet with all its cells."""
+    if len(found["sheets"]) != len(expected["sheets"]):
+        raise OutputInvalid(f"The result has {len(found['sheets'])} sheets instead of {len(expected['sheets'])}")
+    for source, result in zip(expected["sheets"], found["sheets"], strict=True):
+        if result["cells"] < source["cells"]:
             raise OutputInvalid(
-                "Cells are missing in the result", detail=f"{found['cells']} of {expected['cells']} in {found['name']}"
+                "Cells are missing from the result",
+                detail=f"{result['cells']} of {source['cells']} in {result['name']}",
             )
 
 
-def refuse_empty(what: str) -> BadSource:
-    """The error for a source that has nothing which the target could hold."""
-    return BadSource(f"The file holds no {what}, so the result would be empty", code="source_empty")
+def empty_source(content: str) -> BadSource:
+    """Return the error for a source without any content that the target format can represent."""
+    return BadSource(f"The file contains no {content}, so the result would be empty", code="source_empty")

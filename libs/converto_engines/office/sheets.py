@@ -1,4 +1,4 @@
-"""Workbooks to other workbooks, and one of their sheets to comma-separated values, by LibreOffice."""
+"""Workbooks to other workbooks, and one sheet of a workbook to comma-separated values, with LibreOffice."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, OutputInvalid
-from converto_engines.converter import Job, NoOptions
-from converto_engines.office.rewriting import OfficeRewriting, check_sheets, refuse_empty
+from converto_engines.converter import Job
+from converto_engines.office.rewriting import Counts, OfficeRewriting, empty_source
 
 _SOURCES = ("xlsx", "xls", "ods", "csv")
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -21,13 +21,12 @@ _SHOWN_NAMES = 10
 class OfficeSheets(OfficeRewriting):
     """Converter of workbooks; see `Converter` for what its attributes mean.
 
-    The same format as target has its use too: templates become workbooks, and macros are left behind.
+    Converting to the same format is useful too: templates become workbooks, and macros are removed.
     """
 
     name = "office-sheets"
     sources: tuple[str, ...] = _SOURCES
     targets: tuple[str, ...] = ("xlsx", "ods")
-    options: type[msgspec.Struct] = NoOptions
     loss = 0.08
     seconds = 1.0
     losses: tuple[Loss, ...] = (
@@ -35,24 +34,19 @@ class OfficeSheets(OfficeRewriting):
         Loss(text="leading zeros of numbers; what looks like a formula stays text", sources=("csv",)),
     )
 
-    def compare(self, there: dict[str, Any], made: dict[str, Any], job: Job) -> None:
-        """Sheets and cells have to be there."""
-        del job
-        check_sheets(there, made)
-
 
 class TableOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one can choose for comma-separated values, which are always written as UTF-8."""
+    """Options of comma-separated values, which are always UTF-8."""
 
     separator: Annotated[
-        Literal["comma", "semicolon", "tab", "pipe"], Meta(description="What stands between two cells.")
+        Literal["comma", "semicolon", "tab", "pipe"], Meta(description="The character between two cells.")
     ] = "comma"
     sheet: Annotated[
         Annotated[int, Meta(ge=1, le=10_000)] | Annotated[str, Meta(min_length=1, max_length=255)],
-        Meta(description="Which sheet of the workbook: its number, counted from 1, or its name."),
+        Meta(description="The sheet to convert: its number, counted from 1, or its name."),
     ] = 1
     as_shown: Annotated[
-        bool, Meta(description="Write numbers and dates as the sheet shows them; false: with all their digits.")
+        bool, Meta(description="Write numbers and dates as the sheet shows them; false: in full precision.")
     ] = True
 
 
@@ -63,7 +57,7 @@ class OfficeTable(OfficeRewriting):
     sources: tuple[str, ...] = _SOURCES
     targets: tuple[str, ...] = ("csv",)
     options: type[msgspec.Struct] = TableOptions
-    # High, so that no chain takes a bare table as a short cut between two formats that hold more.
+    # High, so that no chain uses a plain table as a shortcut between two richer formats.
     loss = 0.6
     seconds = 0.8
     losses: tuple[Loss, ...] = (
@@ -71,11 +65,11 @@ class OfficeTable(OfficeRewriting):
         Loss(text="leading zeros of numbers; dates may be written another way", sources=("csv",)),
     )
 
-    def filter_options(self, there: dict[str, Any], job: Job) -> str:
-        """Refuse a sheet that is not there or is empty."""
-        number = _number_of(job.options.sheet, [sheet["name"] for sheet in there["sheets"]])
-        if there["sheets"][number - 1]["cells"] == 0:
-            raise refuse_empty("values on this sheet")
+    def filter_options(self, expected: Counts, job: Job) -> str:
+        """Separator and sheet; raises `BadOptions` for an unknown sheet and `BadSource` for an empty one."""
+        number = _number_of(job.options.sheet, [sheet["name"] for sheet in expected["sheets"]])
+        if expected["sheets"][number - 1]["cells"] == 0:
+            raise empty_source("values on this sheet")
         return _TABLE_OPTIONS.format(
             separator=ord(_SEPARATORS[job.options.separator]),
             as_shown="true" if job.options.as_shown else "false",
@@ -83,22 +77,22 @@ class OfficeTable(OfficeRewriting):
         )
 
     def request(self, options: TableOptions) -> dict[str, Any]:
-        """How to read the result."""
+        """Return the separator of the result."""
         return {"separator": _SEPARATORS[options.separator]}
 
-    def compare(self, there: dict[str, Any], made: dict[str, Any], job: Job) -> None:
-        """Every row has to be there."""
-        number = _number_of(job.options.sheet, [sheet["name"] for sheet in there["sheets"]])
-        expected = there["sheets"][number - 1]["rows"]
-        if made["rows"] < expected:
-            raise OutputInvalid(f"The result has {made['rows']} rows where {expected} were expected")
+    def compare(self, expected: Counts, found: Counts, job: Job) -> None:
+        """Raise unless the result has every row of the sheet."""
+        number = _number_of(job.options.sheet, [sheet["name"] for sheet in expected["sheets"]])
+        rows = expected["sheets"][number - 1]["rows"]
+        if found["rows"] < rows:
+            raise OutputInvalid(f"The result has {found['rows']} rows instead of {rows}")
 
 
 def _number_of(sheet: int | str, names: list[str]) -> int:
-    """The number of a sheet, from 1. A name goes before a number, so that a sheet called 2024 is found."""
+    """Return the number of a sheet, from 1; a name takes precedence, so that a sheet called 2024 is found."""
     if str(sheet) in names:
         return names.index(str(sheet)) + 1
     if str(sheet).isdecimal() and 1 <= int(sheet) <= len(names):
         return int(sheet)
     known = ", ".join(f'"{name}"' for name in names[:_SHOWN_NAMES])
-    raise BadOptions(f'There is no sheet "{sheet}" in this workbook; it has {len(names)}: {known}')
+    raise BadOptions(f'This workbook has no sheet "{sheet}"; it has {len(names)}: {known}')

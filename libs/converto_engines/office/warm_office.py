@@ -1,7 +1,4 @@
-"""One LibreOffice that is kept running for one slot: started, asked, counted, and replaced before it grows too large.
-
-It knows the driver's words and what they mean as errors; it does not know what is converted.
-"""
+"""Keeps one LibreOffice running for a slot, sends it commands, and replaces it before it grows too large."""
 
 import asyncio
 import shutil
@@ -22,7 +19,17 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.converter import Limits
-from converto_engines.office import profile as office_profile
+from converto_engines.office.profile import (
+    FRESH_PROFILE,
+    PROFILE,
+    SlotFolder,
+    copy_template,
+    remove_sockets,
+    save_template,
+    template_profile,
+    write_settings,
+)
+from converto_engines.pdf.pdfium import find_library
 from converto_engines.runtime import interpreter
 from converto_engines.runtime.process import ChildProcess, Sandbox
 
@@ -31,16 +38,17 @@ _PYTHON = "/usr/bin/python3"  # the system's, because the package python3-uno be
 _DRIVER = "office.sandboxed.driver"
 _RESTART_DOCUMENTS = 50  # measured: memory grows from 229 to 760 MB over 141 documents
 _RESTART_BYTES = 600 * 1024**2
-_START_S = 75.0  # the driver itself gives up after 60 s, with a better message
-_MOST_STARTS = 4  # LibreOffice ends once or twice while it prepares a fresh profile
+_START_S = 75.0  # the driver gives up after 60 s with a better message
+_MOST_STARTS = 4  # LibreOffice exits once or twice while it prepares a fresh profile
 _PING_S = 5.0
 _CLOSE_S = 30.0  # closing a large sheet frees millions of cells
 _STOP_S = 10.0
+_SHOWN_CHARACTERS = 400
 _VERSION_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 
 
 class WarmOffice:
-    """Starts LibreOffice when it is first needed, and again after 50 documents, above 600 MB or after any trouble."""
+    """Starts LibreOffice on first use, and restarts it after 50 documents, above 600 MB or after a failure."""
 
     def __init__(
         self,
@@ -49,67 +57,69 @@ class WarmOffice:
         work_dir: Path | None = None,
         restart_documents: int = _RESTART_DOCUMENTS,
         restart_bytes: int = _RESTART_BYTES,
+        python: str = _PYTHON,
     ) -> None:
-        """`work_dir` holds the profile and the slot's folder; None: the system's temporary folder."""
-        self._sandbox, self._work_dir = sandbox, work_dir
+        """`work_dir` holds the template profile and the slot's folder (None: the temporary one); `python` has `uno`."""
+        self._sandbox, self._work_dir, self._python = sandbox, work_dir, python
         self._restart_documents, self._restart_bytes = restart_documents, restart_bytes
-        self._slot: office_profile.SlotFolder | None = None
+        self._slot: SlotFolder | None = None
         self._child: ChildProcess | None = None
         self._documents = 0
         self._version: str | None = None
-        self.pdfium = _pdfium()
+        # The driver counts pages itself, because starting a process for it takes longer than a short letter.
+        self.pdfium = find_library()
 
     @property
     def pid(self) -> int | None:
-        """Process group of the running LibreOffice; None while there is none."""
+        """The process group of the running LibreOffice; None when it is not running."""
         return self._child.pid if self._child is not None and self._child.is_alive else None
 
     async def version(self) -> str | None:
-        """Version such as 7.4.7.2; None when a program it needs is not installed."""
+        """Return a version such as 7.4.7.2; None when LibreOffice or python3-uno is not installed."""
         if self._version is None:
             self._version = await self._ask_version()
         return self._version
 
-    async def room(self) -> Path:
-        """A fresh folder for one conversion, below the folder that LibreOffice sees."""
+    async def create_folder(self) -> Path:
+        """Create a folder for one conversion, below the folder that LibreOffice sees."""
         if self._slot is None:
-            self._slot = await asyncio.to_thread(office_profile.SlotFolder.make, self._work_dir)
+            self._slot = await asyncio.to_thread(SlotFolder.create, self._work_dir)
         return Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=self._slot.path))
 
     def path_inside(self, path: Path) -> str:
-        """How LibreOffice has to call a file in a room."""
+        """Return the path of a file in such a folder as LibreOffice sees it."""
         return self._sandbox.path_inside(self._folder, path)
 
-    async def make_ready(self, limits: Limits) -> None:
-        """See that LibreOffice runs; one that died while nobody looked is replaced."""
-        if self._child is not None and not await self._answers(self._child):
+    async def ensure_running(self, limits: Limits) -> None:
+        """Start LibreOffice if it is not running or no longer responds."""
+        if self._child is not None and not await self._responds(self._child):
             await self.stop()
         if self._child is None:
             self._child, self._documents = await self._start(limits), 0
 
-    async def ask(
+    async def request(
         self, command: str, *, timeout_s: float, limits: Limits | None = None, **arguments: Any
     ) -> dict[str, Any]:
-        """One command to the driver; its refusals come as errors. After a failure of the program it is not reused."""
+        """Send one command to the driver and raise its refusals; LibreOffice is stopped after any other failure."""
         if self._child is None:
             raise EngineCrashed(detail="LibreOffice is not running")
         try:
-            answer = await self._child.request({"command": command, **arguments}, timeout_s=timeout_s, limits=limits)
-            _raise_refusal(answer)
+            response = await self._child.request({"command": command, **arguments}, timeout_s=timeout_s, limits=limits)
+            _raise_refusal(response)
         except (BadOptions, BadSource):
             raise
         except BaseException:
             await self.stop()
             raise
-        return answer
+        return response
 
-    async def rest(self) -> None:
-        """A conversion is over: close its document; end LibreOffice when it did its share or has grown too large."""
+    async def finish_conversion(self) -> None:
+        """Close the document; stop LibreOffice when it has reached its limit of documents or memory."""
         if self._child is None:
             return
         self._documents += 1
         with suppress(ConversionError):
-            await self.ask("close", timeout_s=_CLOSE_S)
+            await self.request("close", timeout_s=_CLOSE_S)
         child = self._child
         if child is None:
             return
@@ -117,14 +127,14 @@ class WarmOffice:
             await self.stop()
 
     async def stop(self) -> None:
-        """End LibreOffice now."""
+        """Kill LibreOffice."""
         child, self._child = self._child, None
         if child is not None:
             await child.stop(grace_s=0)
-            await asyncio.to_thread(office_profile.remove_sockets, self._folder)
+            await asyncio.to_thread(remove_sockets, self._folder)
 
     async def aclose(self) -> None:
-        """End LibreOffice and remove its folder."""
+        """Kill LibreOffice and remove its folder."""
         await self.stop()
         slot, self._slot = self._slot, None
         if slot is not None:
@@ -133,37 +143,37 @@ class WarmOffice:
     @property
     def _folder(self) -> Path:
         if self._slot is None:
-            raise EngineCrashed(detail="no room was asked for")
+            raise EngineCrashed(detail="create_folder was not called")
         return self._slot.path
 
-    async def _answers(self, child: ChildProcess) -> bool:
+    async def _responds(self, child: ChildProcess) -> bool:
         try:
             return child.is_alive and not (await child.request({"command": "ping"}, timeout_s=_PING_S))
         except ConversionError:
             return False
 
     async def _start(self, limits: Limits) -> ChildProcess:
-        ready = office_profile.ready_profile(await self.version() or "none", self._work_dir)
-        if not ready.exists():
-            await self._prepare(ready, limits)
-        profile = self._folder / office_profile.PROFILE
-        await asyncio.to_thread(office_profile.copy_ready, ready, profile)
+        template = template_profile(await self.version() or "none", self._work_dir)
+        if not template.exists():
+            await self._prepare(template, limits)
+        profile = self._folder / PROFILE
+        await asyncio.to_thread(copy_template, template, profile)
         return await self._launch(profile, limits)
 
-    async def _prepare(self, ready: Path, limits: Limits) -> None:
-        """Let LibreOffice fill in a fresh profile once; all later starts copy it."""
-        profile = self._folder / office_profile.FRESH_PROFILE
+    async def _prepare(self, template: Path, limits: Limits) -> None:
+        """Let LibreOffice complete a fresh profile once; all later starts copy it."""
+        profile = self._folder / FRESH_PROFILE
         await asyncio.to_thread(shutil.rmtree, profile, ignore_errors=True)
-        await asyncio.to_thread(office_profile.write_settings, profile)
+        await asyncio.to_thread(write_settings, profile)
         child = await self._launch(profile, limits)
-        await child.stop(grace_s=_STOP_S)  # it writes its settings when it leaves
-        await asyncio.to_thread(office_profile.remove_sockets, self._folder)
-        await asyncio.to_thread(office_profile.keep_as_ready, profile, ready)
+        await child.stop(grace_s=_STOP_S)  # it saves its settings when it exits
+        await asyncio.to_thread(remove_sockets, self._folder)
+        await asyncio.to_thread(save_template, profile, template)
 
     async def _launch(self, profile: Path, limits: Limits) -> ChildProcess:
         program = _program()
         child = await self._sandbox.start(
-            interpreter.argv(_DRIVER, python=_PYTHON),
+            interpreter.argv(_DRIVER, python=self._python),
             folder=self._folder,
             limits=limits,
             readable=(self.pdfium.parent,) if self.pdfium else (),
@@ -176,45 +186,38 @@ class WarmOffice:
             "pipe": self._folder.name,
         }
         try:
-            answer = await child.request(start, timeout_s=_START_S)
+            response = await child.request(start, timeout_s=_START_S)
             for _ in range(_MOST_STARTS - 1):
-                if answer.get("error") != "start_again":
+                if response.get("error") != "start_again":
                     break
-                await asyncio.to_thread(office_profile.remove_sockets, self._folder)
-                answer = await child.request(start, timeout_s=_START_S)
-            _raise_refusal(answer)
+                await asyncio.to_thread(remove_sockets, self._folder)
+                response = await child.request(start, timeout_s=_START_S)
+            _raise_refusal(response)
         except BaseException:
             await child.stop(grace_s=0)
             raise
         return child
 
     async def _ask_version(self) -> str | None:
-        """Ask the driver, so that a missing python3-uno shows here and not at the first conversion."""
-        argv = [*interpreter.argv(_DRIVER, python=_PYTHON), "--version"]
+        """Ask the driver, so that a missing python3-uno is noticed now and not at the first conversion."""
+        argv = [*interpreter.argv(_DRIVER, python=self._python), "--version"]
         with tempfile.TemporaryDirectory(prefix="converto-office-") as folder:
             try:
-                told = await self._sandbox.run([*argv, str(_program())], folder=Path(folder), limits=_VERSION_LIMITS)
+                run = await self._sandbox.run([*argv, str(_program())], folder=Path(folder), limits=_VERSION_LIMITS)
             except ConversionError:
                 return None
-        return told.stdout.decode().strip() or None if told.exit_code == 0 else None
-
-
-def _pdfium() -> Path | None:
-    """The library with which the driver reads what LibreOffice wrote: a process for that costs more than a letter."""
-    packages = interpreter.package_folders("pypdfium2_raw")
-    library = packages[0] / "pypdfium2_raw" / "libpdfium.so" if packages else None
-    return library if library is not None and library.is_file() else None
+        return run.stdout.decode().strip() or None if run.exit_code == 0 else None
 
 
 def _program() -> Path:
-    for place in _PROGRAMS:
-        if (Path(place) / "soffice.bin").exists():
-            return Path(place)
-    raise EngineMissing("LibreOffice is not installed on this worker; install the packages libreoffice and python3-uno")
+    for folder in _PROGRAMS:
+        if (Path(folder) / "soffice.bin").exists():
+            return Path(folder)
+    raise EngineMissing("LibreOffice is not installed on this worker. Install the packages libreoffice and python3-uno")
 
 
-def _raise_refusal(answer: dict[str, Any]) -> None:
-    word, detail = answer.get("error"), str(answer.get("detail", ""))
+def _raise_refusal(response: dict[str, Any]) -> None:
+    word, detail = response.get("error"), str(response.get("detail", ""))
     if word is None:
         return
     if word == "encrypted":
@@ -222,11 +225,11 @@ def _raise_refusal(answer: dict[str, Any]) -> None:
     if word == "unreadable":
         raise CorruptSource(detail=detail)
     if word == "too_large":
-        raise SourceTooLarge("The file holds more than is allowed for one file, once it is unpacked")
+        raise SourceTooLarge(str(response.get("message", ""))[:_SHOWN_CHARACTERS] or None)
     if word == "no_such_pages":
-        raise BadOptions("None of the pages asked for is in this document")
+        raise BadOptions("None of the requested pages is in this document")
     if word == "failed":
-        raise EngineError("LibreOffice opened the document but could not write it in the new format", detail=detail)
+        raise EngineError("LibreOffice opened the document but could not save it in the target format", detail=detail)
     if word in {"start", "start_again"}:
         raise EngineError("LibreOffice did not start on this worker", detail=detail)
     raise EngineCrashed(detail=f"{word} {detail}")

@@ -1,1 +1,1 @@
-"""What is made of PDF documents: pictures, drawings, text, other PDFs."""
+"""PDF documents to pictures, drawings, text and other PDFs."""

@@ -1,7 +1,7 @@
-"""Look into ZIP and OLE2 containers: which members they hold and whether those are encrypted.
+"""Inspects ZIP and OLE2 containers: their members and whether they are encrypted.
 
-It works on the first and last bytes of a file, because the file service reads only two ranges of what lies in the
-object store. It knows nothing of names that users give, and it never unpacks more than a few kilobytes.
+It works on the first and last bytes of a file, because the file service reads only two ranges of an object. It never
+unpacks more than `_LARGEST_MEMBER_READ_BYTES`.
 """
 
 import struct
@@ -16,7 +16,7 @@ ZIP_MAGIC: Final = b"PK\x03\x04"
 _END_OF_DIRECTORY = b"PK\x05\x06"
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _LARGEST_MEMBER_READ_BYTES = 256 * 1024
-"""What is read of a member: type lists and manifests are far smaller; a bomb stops here."""
+"""The most that is unpacked of a member: type lists and manifests are far smaller; a ZIP bomb stops here."""
 
 _MAIN_PARTS = (
     (b"wordprocessingml", "docx"),
@@ -41,15 +41,15 @@ _MIMETYPE_MEMBERS = {
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What a container holds: a format name or a name of `signatures.OTHERS`, and what is wrong with it."""
+    """The kind of a container (a format name or a name of `signatures.OTHERS`) and its defects."""
 
     kind: str
     is_encrypted: bool = False
     is_truncated: bool = False
 
 
-def look_into_zip(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> Contents:
-    """What a ZIP file is; `tail` empty means that the end is not known, `names` are added to the members found."""
+def inspect_zip(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> Contents:
+    """Inspect a ZIP file; an empty `tail` means that its end is unknown, `names` are further known members."""
     members = _Members(head, tail)
     known = {*names, *members.names}
     kind = _zip_kind(members, known)
@@ -80,8 +80,8 @@ def _ooxml_kind(content_types: bytes, names: set[str]) -> str:
     for folder, kind in _PART_FOLDERS:
         if any(name.startswith(folder) for name in names):
             return kind
-    # The main part may lie anywhere; then the list of content types tells. A deck may embed sheets, so the one
-    # whose `main+xml` type is listed decides.
+    # The main part may be anywhere; then the list of content types decides. A deck may embed sheets, so only the entry
+    # with a `main+xml` type counts.
     for marker, kind in _MAIN_PARTS:
         if any(marker in entry and b"main+xml" in entry for entry in content_types.split(b"<")):
             return kind
@@ -89,7 +89,7 @@ def _ooxml_kind(content_types: bytes, names: set[str]) -> str:
 
 
 class _Members:
-    """Members of a ZIP file as far as the first and last bytes show them."""
+    """The members of a ZIP file that the first and last bytes show."""
 
     def __init__(self, head: bytes, tail: bytes) -> None:
         self._head = head
@@ -113,7 +113,7 @@ class _Members:
         self._tail_start = offset - (end - size)
         position = max(end - size, 0)
         if self._tail[position : position + 4] != _DIRECTORY_ENTRY:
-            # The directory begins before the tail: take up at the first entry that is inside.
+            # The directory starts before the tail: continue at the first complete entry.
             position = self._tail.find(_DIRECTORY_ENTRY)
         for name, local_offset, flags in _directory_entries(self._tail, position):
             self._directory[name] = local_offset
@@ -130,7 +130,7 @@ class _Members:
             self._local.setdefault(name, position)
             self.has_password |= bool(flags & 1)
             if flags & 8 and not packed:
-                # Sizes follow the data: look for the next header instead of counting.
+                # The sizes follow the data: search for the next header instead.
                 position = self._head.find(ZIP_MAGIC, position + 30)
                 if position < 0:
                     return
@@ -138,7 +138,7 @@ class _Members:
                 position += 30 + name_size + extra_size + packed
 
     def read(self, name: str) -> bytes | None:
-        """The first bytes of one member, unpacked; None when it is not within the bytes at hand."""
+        """Return the first bytes of one member, unpacked; None when it is outside the bytes read."""
         if name in self._local:
             return _unpacked(self._head, self._local[name])
         if name in self._directory:
@@ -181,8 +181,8 @@ _ENCRYPTED_PPT_USER = b"\xdf\xc4\xd1\xf3"
 """`headerToken` of the "Current User" stream of an encrypted PowerPoint 97 file, little endian."""
 
 
-def look_into_ole2(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> Contents:
-    """What an OLE2 file is, by its streams; kind `ole2` when its directory is not within the bytes at hand."""
+def inspect_ole2(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> Contents:
+    """Inspect an OLE2 file by its streams; its kind is `ole2` when the directory is outside the bytes read."""
     known = {*names, *_stream_names(head), *_stream_names(tail)}
     kind = next((kind for stream, kind in _STREAMS if stream in known), "ole2")
     if kind == "ooxml-encrypted":
@@ -191,7 +191,7 @@ def look_into_ole2(head: bytes, tail: bytes, *, names: tuple[str, ...] = ()) -> 
 
 
 def ole2_directory_offset(head: bytes) -> int | None:
-    """Where the directory of an OLE2 file begins, in bytes, so that who holds the file can read its stream names."""
+    """Return the byte offset of the directory of an OLE2 file, from which a caller can read the stream names."""
     if not head.startswith(OLE2_MAGIC) or len(head) < 52:
         return None
     (shift,) = struct.unpack_from("<H", head, 30)
@@ -200,7 +200,7 @@ def ole2_directory_offset(head: bytes) -> int | None:
 
 
 def stream_names(directory: bytes) -> tuple[str, ...]:
-    """Names of the entries of an OLE2 directory (128 bytes each)."""
+    """Return the names in an OLE2 directory (128 bytes per entry)."""
     found = []
     for position in range(0, len(directory) - 127, 128):
         (size,) = struct.unpack_from("<H", directory, position + 64)
@@ -212,7 +212,7 @@ def stream_names(directory: bytes) -> tuple[str, ...]:
 def _stream_names(block: bytes) -> set[str]:
     offset = ole2_directory_offset(block)
     names = set(stream_names(block[offset : offset + 4096])) if offset is not None else set()
-    # Directories may continue elsewhere; a name that stands in the bytes at hand with its closing zeros counts too.
+    # A directory may continue elsewhere, so a zero-terminated name anywhere in the bytes read counts too.
     return names | {name for name, _ in _STREAMS if name.encode("utf-16-le") + b"\0\0" in block and len(name) > 4}
 
 
@@ -228,7 +228,7 @@ def _is_ole2_encrypted(kind: str, head: bytes, names: set[str]) -> bool:
 
 
 def _has_filepass(head: bytes) -> bool:
-    """An encrypted Excel 97 stream has the record FILEPASS (0x2F) soon after its first record BOF."""
+    """Return whether the record FILEPASS (0x2F) of an encrypted Excel 97 stream follows its first record BOF."""
     start = head.find(b"\x09\x08", 512)
     if start < 0 or start % 512:
         return False

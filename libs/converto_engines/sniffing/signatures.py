@@ -1,6 +1,6 @@
-"""Byte signatures: what the first bytes of a file say it is. One table for binary files, a few readers for text.
+"""Byte signatures: a table for binary files and a few readers for text.
 
-It answers with a format's name or a name of `OTHERS`; it knows nothing of file names, and decides nothing.
+A kind is a format name or a name of `OTHERS`.
 """
 
 import codecs
@@ -33,7 +33,7 @@ OTHERS: Final[dict[str, tuple[str, str]]] = {
     "rar": ("RAR archive", "application/vnd.rar"),
     "text": ("plain text", "text/plain"),
 }
-"""What converto can name but does not convert: title for people, MIME type."""
+"""Kinds that converto recognises but does not convert: title for users, MIME type."""
 
 _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -70,7 +70,7 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
 
 
 def kind_of_bytes(head: bytes) -> str | None:
-    """The kind of a binary file by its signature; None when no signature is known."""
+    """Return the kind of a binary file by its signature; None when no signature matches."""
     for prefix, kind in _PREFIXES:
         if head.startswith(prefix):
             return kind
@@ -131,7 +131,7 @@ _TARGA_KINDS = {1, 2, 3, 9, 10, 11}
 
 
 def is_targa(head: bytes, tail: bytes) -> bool:
-    """Targa has its signature at the end; without one the header's numbers must all make sense."""
+    """Targa has its signature at the end; without one, all numbers of the header must be plausible."""
     if len(head) < 18 or head[2] not in _TARGA_KINDS or head[1] > 1 or head[16] not in {8, 15, 16, 24, 32}:
         return False
     width, height = struct.unpack_from("<HH", head, 12)
@@ -157,7 +157,7 @@ def _studio_mesh(head: bytes) -> str | None:
 
 
 def _frames(head: bytes) -> str | None:
-    """Streams without a header: a packet every 188 or 192 bytes, or two audio frames in a row."""
+    """Detect streams without a header: a packet every 188 or 192 bytes, or two consecutive audio frames."""
     for first, step in ((0, 188), (4, 192)):
         if len(head) > first + 3 * step and all(head[first + index * step] == 0x47 for index in range(4)):
             return "ts"
@@ -169,7 +169,7 @@ def _frames(head: bytes) -> str | None:
 
 
 def _behind_tag(head: bytes) -> str:
-    """What follows an ID3 tag: MP3 nearly always, but some programs put one before FLAC and AAC too."""
+    """Detect what follows an ID3 tag: nearly always MP3, but some programs put one before FLAC and AAC too."""
     size = 10 + sum((byte & 0x7F) << 7 * (3 - place) for place, byte in enumerate(head[6:10]))
     follows = head[size : size + 4]
     if follows == b"fLaC":
@@ -185,7 +185,7 @@ _HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """Two layer-III frames, the second where the first one's header says it begins."""
+    """Two layer-III frames, the second at the position that the first header implies."""
     size = _audio_frame_bytes(head[:4])
     return size > 0 and _audio_frame_bytes(head[size : size + 4]) > 0
 
@@ -201,7 +201,7 @@ def _audio_frame_bytes(header: bytes) -> int:
 
 
 def kind_of_text(text: str) -> str:
-    """The kind of a file that is text; `text` when it is nothing more special."""
+    """Return the kind of a text file; `text` when it is nothing more specific."""
     start = _behind_comments(text.lstrip("\ufeff \t\r\n"))
     for marker, kind in _TEXT_STARTS:
         if start.startswith(marker):
@@ -211,7 +211,7 @@ def kind_of_text(text: str) -> str:
 
 
 def _behind_comments(start: str) -> str:
-    """A STEP file may begin with comments; an expression for them could be made to try for hours."""
+    """Skip the comments that a STEP file may begin with; a regular expression could be made to backtrack for hours."""
     rest = start
     while rest.startswith("/*") and (end := rest.find("*/")) > 0:
         rest = rest[end + 2 :].lstrip()
@@ -296,7 +296,7 @@ _VERTEX = re.compile(r"^[ \t]*v[ \t]+[-+]?[\d.]", re.MULTILINE)
 
 
 def _wavefront(text: str) -> str | None:
-    """Wavefront OBJ has no signature: each of its first lines must be one of its statements, and one a vertex."""
+    """Wavefront OBJ has no signature: every line at the start must be an OBJ statement, and one of them a vertex."""
     lines = [line.strip() for line in text.splitlines()[:-1] or [text]]
     statements = [line for line in lines if line and not line.startswith("#")][:40]
     if not statements or not _VERTEX.search(text):
@@ -305,7 +305,7 @@ def _wavefront(text: str) -> str | None:
 
 
 def _is_iges(text: str) -> bool:
-    """80 columns, blanks included: the section's letter in column 73, then a running number."""
+    """IGES lines have 80 columns: the section letter in column 73, then a sequence number."""
     first = text.splitlines()[0] if text else ""
     return len(first) >= 74 and first[72] in "SC" and first[73:80].strip().lstrip("0") == "1"
 
@@ -321,7 +321,7 @@ def _gltf(text: str) -> str | None:
 
 
 def is_gltf_without_asset(head: bytes) -> bool:
-    """A glTF whose `asset` lies behind its embedded data: other words of the format stand at its start."""
+    """Detect a glTF whose `asset` comes after its embedded data by other keywords at its start."""
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and bool(_GLTF_WORD.search(head))
 
 
@@ -332,7 +332,7 @@ _ALLOWED_CONTROLS = frozenset("\t\n\r\f\x0b\x08\x1b\x1a")
 
 
 def text_of(head: bytes) -> str | None:
-    """The first bytes as text if they are text: UTF-8, UTF-16 or UTF-32 with a mark, or a one-byte code page."""
+    """Decode the first bytes if they are text: UTF-8, UTF-16 or UTF-32 with a byte order mark, or a code page."""
     encoding = next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
     try:
         # An incremental decoder, because the bytes may end in the middle of a character.
@@ -355,7 +355,7 @@ _MARKS = (
 
 
 def is_binary_stl(head: bytes, size_bytes: int | None, *, is_claimed: bool) -> bool:
-    """A binary STL has no signature: its count of triangles fits its size, or name and numbers agree."""
+    """A binary STL has no signature: its triangle count must match its size, or its name and numbers must agree."""
     if len(head) < 134:
         return False
     (triangles,) = struct.unpack_from("<I", head, 80)
@@ -366,7 +366,7 @@ def is_binary_stl(head: bytes, size_bytes: int | None, *, is_claimed: bool) -> b
 
 
 def kind_of_opening(head: bytes) -> str | None:
-    """Kinds whose first line is text and whose rest need not be: binary PLY, STEP and BREP with stray bytes."""
+    """Detect kinds of which only the first line must be text: binary PLY, STEP and BREP with stray bytes."""
     opening = head[:256].lstrip()
     if opening.startswith((b"ply\n", b"ply\r")):
         return "ply"

@@ -1,7 +1,6 @@
-"""What a file really is, by its content; its name only breaks ties. Both services decide with the same function.
+"""Detects the format of a file by its content; the name only breaks ties. Both services use the same function.
 
-It works on the first and last 64 KiB, so that a file in the object store is judged by two small range reads. It opens
-no network and starts no program.
+It works on the first and last 64 KiB, so a file in the object store needs only two small range reads.
 """
 
 import functools
@@ -18,24 +17,24 @@ from converto_core.formats import BY_NAME, Family, Format, extension_of, format_
 from converto_engines.sniffing import containers, signatures
 
 WINDOW_BYTES: Final = 64 * 1024
-"""How much of each end of a file is looked at: enough for the member list of nearly every ZIP container."""
+"""Bytes read from each end of a file: enough for the directory of nearly every ZIP container."""
 
 _MEDIA = frozenset({Family.IMAGE, Family.VIDEO, Family.AUDIO})
 _TEXT_FORMATS = frozenset({"txt", "csv", "md", "json"})
-"""Plain text that has no signature: here the name decides which it is."""
+"""Plain text without a signature: the name decides which format it is."""
 _TEXT_KINDS = frozenset(
     {"text", "xml", "script", "step", "iges", "obj", "stl", "ply", "gltf", "brep", "off", "srt", "vtt"}
 )
-"""Kinds that are harmless plain text too: when the name says so, they are taken as that."""
-_POSERS = _TEXT_FORMATS | {"html", "srt", "vtt"}
-"""Text that must not be taken for another format of its family: it would become a document full of garbage."""
-_NOT_ON_ITS_WORD = frozenset({"tga"})
-"""Formats that libmagic sees where there are none."""
+"""Kinds that are also plain text: they are treated as plain text when the name says so."""
+_NEVER_DOCUMENTS = _TEXT_FORMATS | {"html", "srt", "vtt"}
+"""Text that must not be accepted as another format of its family: the result would be a document of garbage."""
+_UNRELIABLE = frozenset({"tga"})
+"""Formats that libmagic reports by mistake."""
 _SHOWN_NAME_CHARACTERS = 80
 
 
 class Sniffed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bytes say: `format` is a name of the format table or None when converto cannot convert such files."""
+    """The detected content: `format` is a name of the format table, or None when converto cannot convert it."""
 
     format: str | None
     mime_type: str
@@ -45,7 +44,7 @@ class Sniffed(msgspec.Struct, frozen=True, kw_only=True):
     is_truncated: bool = False
 
     def describe(self) -> str:
-        """What it is in a person's words, such as "PDF document" or "Windows program"."""
+        """Return a title for users, such as "PDF document" or "Windows program"."""
         return self.title
 
 
@@ -57,16 +56,16 @@ def sniff(
     names: Sequence[str] | None = None,
     size_bytes: int | None = None,
 ) -> Sniffed:
-    """What a file is, from its first bytes and, where known, its last ones, its container's member names and size."""
+    """Detect a file by its first bytes and, where known, its last bytes, its container's member names and its size."""
     if not head:
         return Sniffed(format=None, mime_type="application/x-empty", title="empty file", is_empty=True)
     if not tail and (len(head) < WINDOW_BYTES or size_bytes == len(head)):
         tail = head
     members = tuple(names or ())
     if head.startswith(containers.ZIP_MAGIC):
-        return _of_contents(containers.look_into_zip(head, tail, names=members), filename)
+        return _of_contents(containers.inspect_zip(head, tail, names=members), filename)
     if head.startswith(containers.OLE2_MAGIC):
-        return _of_contents(containers.look_into_ole2(head, tail, names=members), filename)
+        return _of_contents(containers.inspect_ole2(head, tail, names=members), filename)
     kind = _kind(head, filename, size_bytes)
     if kind is None and signatures.is_targa(head, tail):
         kind = "tga"
@@ -74,7 +73,7 @@ def sniff(
 
 
 def sniff_path(path: Path, *, filename: str = "") -> Sniffed:
-    """The same for a file on disk, whose OLE2 directory can be read wherever it lies. Blocks for a few milliseconds."""
+    """Detect a file on disk, where the OLE2 directory can be read at any position. Blocks for a few milliseconds."""
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(WINDOW_BYTES)
@@ -88,10 +87,10 @@ def sniff_path(path: Path, *, filename: str = "") -> Sniffed:
 
 
 def check_claim(filename: str, sniffed: Sniffed) -> str | None:
-    """The sentence that tells a wrong name, or None when name and content agree well enough.
+    """Return a sentence about a wrong file name, or None when name and content agree closely enough.
 
-    A picture named as another kind of picture is no lie that matters: it is converted as what it is. Content of another
-    family is refused, and so is plain text named as a document, which would become a "PDF of garbage".
+    A picture named as another kind of picture is accepted and converted by its content. Content of another family is
+    rejected, and so is plain text named as a document, which would become a "PDF of garbage".
     """
     claimed = format_of_name(filename)
     if claimed is None or sniffed.format == claimed.name:
@@ -100,7 +99,7 @@ def check_claim(filename: str, sniffed: Sniffed) -> str | None:
     if sniffed.format is None:
         return f'The file is named "{shown}" but is {_with_article(sniffed.describe())}'
     actual = BY_NAME[sniffed.format]
-    if actual.name in _POSERS and not (actual.name in _TEXT_FORMATS and claimed.name in _TEXT_FORMATS):
+    if actual.name in _NEVER_DOCUMENTS and not (actual.name in _TEXT_FORMATS and claimed.name in _TEXT_FORMATS):
         what = "plain text" if actual.name in _TEXT_FORMATS else _with_article(sniffed.describe())
         return f'The file is named "{shown}" but is {what}'
     if actual.family is claimed.family or {actual.family, claimed.family} <= {Family.VIDEO, Family.AUDIO}:
@@ -109,23 +108,23 @@ def check_claim(filename: str, sniffed: Sniffed) -> str | None:
 
 
 def decide(filename: str, sniffed: Sniffed) -> Format:
-    """The format to convert a file as.
+    """Return the format to convert a file as.
 
-    Raises `CorruptSource` (empty or cut off), `EncryptedSource`, `MislabelledSource`, or `BadSource` with the code
-    `source_unsupported` for a kind of file that converto cannot convert at all.
+    Raises `CorruptSource` (empty or truncated), `EncryptedSource`, `MislabelledSource`, or `BadSource` with the code
+    `source_unsupported` for content that converto cannot convert.
     """
     shown = _shown(filename)
     if sniffed.is_empty:
-        raise CorruptSource(f'The file "{shown}" is empty. Please check it and upload it again')
+        raise CorruptSource(f'The file "{shown}" is empty. Check it and upload it again')
     if sniffed.is_encrypted:
-        raise EncryptedSource(f'"{shown}" is password protected. Please remove the password and upload it again')
-    if lie := check_claim(filename, sniffed):
-        raise MislabelledSource(f"{lie}. Please upload the right file, or give it its right name")
+        raise EncryptedSource(f'The file "{shown}" is password protected. Remove the password and upload it again')
+    if mismatch := check_claim(filename, sniffed):
+        raise MislabelledSource(f"{mismatch}. Upload the right file, or correct its name")
     if sniffed.format is None:
         what = _with_article(sniffed.describe())
         raise BadSource(f'"{shown}" is {what}, which converto cannot convert', code="source_unsupported")
     if sniffed.is_truncated:
-        raise CorruptSource(f'The end of "{shown}" is missing. Please upload the complete file again')
+        raise CorruptSource(f'The file "{shown}" is incomplete: its end is missing. Upload the complete file again')
     return BY_NAME[sniffed.format]
 
 
@@ -135,7 +134,7 @@ def _kind(head: bytes, filename: str, size_bytes: int | None) -> str | None:
     text = signatures.text_of(head)
     kind = signatures.kind_of_text(text) if text is not None else None
     if kind in {None, "text"} and b"%PDF-" in head[:1024]:
-        return "pdf"  # readers accept some junk before the header
+        return "pdf"  # PDF readers accept some junk before the header
     if kind is not None:
         return kind
     if signatures.is_binary_stl(head, size_bytes, is_claimed=extension_of(filename) == "stl"):
@@ -147,11 +146,11 @@ def _of_contents(contents: containers.Contents, filename: str) -> Sniffed:
     kind = contents.kind
     claimed = format_of_name(filename)
     if kind == "ole2" and claimed is not None and claimed.name in {"doc", "xls", "ppt"}:
-        kind = claimed.name  # its directory lies out of sight: here the name breaks the tie
+        kind = claimed.name  # its directory is outside the bytes read: the name breaks the tie
     if kind == "iwork" and claimed is not None and claimed.name == "key":
-        kind = claimed.name  # the same container as Pages and Numbers, and nothing within sight tells them apart
+        kind = claimed.name  # the same container as Pages and Numbers; the bytes read do not distinguish them
     if kind == "zip" and contents.is_truncated and claimed is not None and _is_zip_based(claimed):
-        kind = claimed.name  # cut off before any telling member: report the cut, not a wrong name
+        kind = claimed.name  # truncated before any distinctive member: report the truncation, not a wrong name
     sniffed = _known(kind)
     return msgspec.structs.replace(
         sniffed,
@@ -185,14 +184,14 @@ def _known(kind: str) -> Sniffed:
 
 
 def _by_libmagic(head: bytes) -> Sniffed:
-    """Whatever the own table does not know; media may be converted on libmagic's word, all else is only described."""
+    """Detect what our table does not know; only media is converted on libmagic's word, the rest is just described."""
     mime_type = _magic(mime=True).from_buffer(head)
     entry = format_of_mime_type(mime_type)
-    if entry is not None and entry.family in _MEDIA and entry.name not in _NOT_ON_ITS_WORD:
+    if entry is not None and entry.family in _MEDIA and entry.name not in _UNRELIABLE:
         return Sniffed(format=entry.name, mime_type=entry.mime_type, title=entry.title)
     description = _magic(mime=False).from_buffer(head).partition(",")[0].strip()
-    is_told = description not in {"", "data"} and not mime_type.startswith("application/octet-stream")
-    title = f"file of another kind ({description[:60]})" if is_told else "file of unknown kind"
+    is_described = description not in {"", "data"} and not mime_type.startswith("application/octet-stream")
+    title = f"file of another kind ({description[:60]})" if is_described else "file of unknown kind"
     return Sniffed(format=None, mime_type=mime_type, title=title)
 
 
@@ -209,7 +208,7 @@ def _shown(filename: str) -> str:
 def _with_article(title: str) -> str:
     if title.startswith("plain text"):
         return title
-    # HTML, MP3, XML, OFF, FBX are spoken with a vowel first.
+    # The letters of HTML, MP3, XML, FBX, … are pronounced with a leading vowel.
     is_vowel = title[0] in "aeioAEIO" or title.startswith(
         ("HTML", "MP3", "MP4", "MPEG", "XML", "FBX", "SVG", "RAR", "STL")
     )

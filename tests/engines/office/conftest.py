@@ -1,4 +1,4 @@
-"""Fixtures of the office tests: one warm LibreOffice for all of them, and one way to send a file through it."""
+"""Fixtures of the office tests: one warm LibreOffice for all of them, and a function that converts with it."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().pare
 
 @pytest.fixture(scope="session")
 def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared, so that only the first test pays for the ready-made profile."""
+    """Shared, so that only the first test creates the template profile."""
     return tmp_path_factory.mktemp("office")
 
 
 @pytest.fixture(scope="session")
 async def warm(sandbox: Sandbox, work_dir: Path) -> AsyncIterator[WarmOffice]:
-    """One LibreOffice for all office tests: that the others work after a bad file is part of what is tested."""
+    """One LibreOffice for all office tests, which also shows that it still works after a hostile file."""
     office = WarmOffice(sandbox, work_dir=work_dir)
     if await office.version() is None:
         missing = "LibreOffice or python3-uno is not installed"
@@ -42,7 +42,7 @@ def to_pdf(sandbox: Sandbox, warm: WarmOffice) -> LibreOffice:
 
 @pytest.fixture
 def convert(to_pdf: LibreOffice, run_job: RunJob) -> Callable[..., Awaitable[Path]]:
-    """A file to PDF, or by another converter to what is asked for."""
+    """Convert a file to PDF, or with another converter to another target."""
 
     async def one(
         source: Path, target: str = "pdf", *, by: Converter = to_pdf, source_format: str | None = None, **chosen: Any
@@ -63,7 +63,7 @@ def corpus() -> Path:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and not only waiting to be collected."""
+    """Return whether a process exists and is not a zombie."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
     return False

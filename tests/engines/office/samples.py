@@ -1,4 +1,4 @@
-"""Small office files made on the spot, and what a PDF says."""
+"""Creates small office files, and extracts the text of PDF pages."""
 
 import zipfile
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Keynote to PDF. No real file exists here: these are made by code after the two forms that Keynote has written."""
+"""Keynote to PDF; the files are generated in the two layouts of Keynote, because there are no real samples."""
 
 import io
 import zipfile
@@ -86,13 +86,13 @@ def pages_of(pdf: Path) -> list[tuple[float, float]]:
         document.close()
 
 
-def test_sniff_when_made_here_then_keynote(tmp_path: Path) -> None:
+def test_made_file_is_detected_as_keynote(tmp_path: Path) -> None:
     assert sniff_path(of_2009(tmp_path / "a.key", (False,), 1)).format == "key"
     assert sniff_path(of_today(tmp_path / "b.key", 2, 2)).format == "key"
 
 
 @pytest.mark.parametrize("hidden", [(False, False, False), (False, True, False, False)])
-async def test_preview_when_it_shows_every_slide_then_it_is_taken(
+async def test_complete_preview_becomes_the_result(
     convert: Convert, keynote: Converter, tmp_path: Path, hidden: tuple[bool, ...]
 ) -> None:
     """W11."""
@@ -102,15 +102,13 @@ async def test_preview_when_it_shows_every_slide_then_it_is_taken(
     assert page_texts(pdf) == [""] * 3  # the preview, not what LibreOffice makes of the outline
 
 
-async def test_preview_when_in_a_newer_file_then_it_is_taken(
-    convert: Convert, keynote: Converter, tmp_path: Path
-) -> None:
+async def test_preview_of_a_newer_file_becomes_the_result(convert: Convert, keynote: Converter, tmp_path: Path) -> None:
     """W11."""
     assert len(pages_of(await convert(of_today(tmp_path / "deck.key", 2, 2), by=keynote))) == 2
 
 
 @pytest.mark.parametrize("preview_pages", [None, 1])
-async def test_outline_when_libreoffice_understands_nothing_of_it_then_no_blank_pages_are_handed_out(
+async def test_unsupported_outline_makes_no_blank_pages(
     convert: Convert, keynote: Converter, tmp_path: Path, preview_pages: int | None
 ) -> None:
     """LibreOffice opens this outline and shows two empty slides."""
@@ -119,7 +117,7 @@ async def test_outline_when_libreoffice_understands_nothing_of_it_then_no_blank_
 
 
 @pytest.mark.parametrize("preview_pages", [None, 1])
-async def test_newer_file_when_no_complete_preview_then_says_how_to_export(
+async def test_newer_file_without_complete_preview_gets_export_advice(
     convert: Convert, keynote: Converter, tmp_path: Path, preview_pages: int | None
 ) -> None:
     """I13."""
@@ -129,7 +127,7 @@ async def test_newer_file_when_no_complete_preview_then_says_how_to_export(
 
 
 @pytest.mark.parametrize("year", [2009, 2026])
-async def test_source_when_made_powerpoint_but_not_understood_then_says_how_to_export(
+async def test_unreadable_keynote_to_powerpoint_gets_export_advice(
     convert: Convert, sandbox: Sandbox, warm: WarmOffice, tmp_path: Path, year: int
 ) -> None:
     path = tmp_path / "deck.key"
@@ -139,9 +137,7 @@ async def test_source_when_made_powerpoint_but_not_understood_then_says_how_to_e
         await convert(source, "pptx", by=OfficeSlides(sandbox, warm))
 
 
-async def test_preview_when_it_is_no_pdf_then_it_is_not_handed_out(
-    convert: Convert, keynote: Converter, tmp_path: Path
-) -> None:
+async def test_preview_that_is_no_pdf_is_not_returned(convert: Convert, keynote: Converter, tmp_path: Path) -> None:
     source = packed(tmp_path / "deck.key", {"Index/Slide.iwa": b"x", "QuickLook/Preview.pdf": b"%PDF-1.4 cut off"})
 
     with pytest.raises(BadSource, match="Export To"):
@@ -149,39 +145,33 @@ async def test_preview_when_it_is_no_pdf_then_it_is_not_handed_out(
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
-async def test_source_when_broken_then_says_damaged(
-    convert: Convert, keynote: Converter, tmp_path: Path, content: bytes
-) -> None:
+async def test_damaged_source_is_corrupt(convert: Convert, keynote: Converter, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "deck.key").write_bytes(content)
 
     with pytest.raises(CorruptSource):
         await convert(tmp_path / "deck.key", by=keynote)
 
 
-async def test_package_when_it_unpacks_to_too_much_then_refused_before_work(
+async def test_package_that_unpacks_to_too_much_is_refused(
     convert: Convert, keynote: Converter, tmp_path: Path
 ) -> None:
-    with pytest.raises(SourceTooLarge, match="unpacked"):
+    with pytest.raises(SourceTooLarge, match="unpacks to"):
         await convert(of_2009(tmp_path / "a.key", (False,), 1), by=keynote, limits=Limits(unpacked_bytes=100))
 
 
-async def test_preview_when_it_has_too_many_pages_then_too_large(
-    convert: Convert, keynote: Converter, tmp_path: Path
-) -> None:
+async def test_preview_with_too_many_pages_is_too_large(convert: Convert, keynote: Converter, tmp_path: Path) -> None:
     with pytest.raises(SourceTooLarge, match="3 pages; at most 2"):
         await convert(of_2009(tmp_path / "a.key", (False,) * 3, 3), by=keynote, limits=Limits(pages=2))
 
 
-async def test_outline_when_it_declares_entities_then_refused(
-    convert: Convert, keynote: Converter, tmp_path: Path
-) -> None:
+async def test_outline_that_declares_entities_is_refused(convert: Convert, keynote: Converter, tmp_path: Path) -> None:
     bomb = b'<!DOCTYPE a [<!ENTITY x "boom">]>' + outline((False,)).partition(b"?>")[2]
 
     with pytest.raises(ConversionError):
         await convert(packed(tmp_path / "a.key", {"index.apxl": bomb}), by=keynote)
 
 
-async def test_member_when_it_has_a_password_then_says_so(convert: Convert, keynote: Converter, tmp_path: Path) -> None:
+async def test_member_with_password_is_encrypted_source(convert: Convert, keynote: Converter, tmp_path: Path) -> None:
     source = of_2009(tmp_path / "a.key", (False,), 1).read_bytes()
     entry = source.index(b"PK\x01\x02")
     marked = bytearray(source)

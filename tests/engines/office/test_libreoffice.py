@@ -1,11 +1,10 @@
-"""Office documents to PDF by the real LibreOffice: every source format, every option, and files that mean harm."""
+"""Office documents to PDF with the real LibreOffice: every source format, every option, and wrong files."""
 
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import pytest
@@ -23,10 +22,10 @@ from converto_engines.converter import Limits, Product
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
+from tests.engines.office.conftest import CORPUS
 from tests.engines.office.samples import deck, letter, page_texts
 
 RunJob = Callable[..., Awaitable[list[Product]]]
-CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[4] / "shared" / "corpus")
 SAMPLES = (
     "pptx/poi__present1.pptx",
     "pptx/poi__KEY02.pptx",
@@ -44,67 +43,32 @@ SAMPLES = (
 )
 
 
-@pytest.fixture(scope="module")
-def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared, so that only the first test pays for the ready-made profile."""
-    return tmp_path_factory.mktemp("office")
-
-
-@pytest.fixture(scope="module")
-async def office(sandbox: Sandbox, work_dir: Path) -> AsyncIterator[LibreOffice]:
-    """One warm LibreOffice for this file: that the others work after a bad one is part of what is tested."""
-    converter = LibreOffice(WarmOffice(sandbox, work_dir=work_dir))
-    if await converter.version() is None:
-        missing = "LibreOffice, python3-uno or poppler-utils is not installed"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    yield converter
-    await converter.aclose()
-
-
-@pytest.fixture
-def corpus() -> Path:
-    if not CORPUS.is_dir():
-        pytest.skip("the shared corpus is not beside this repository; CONVERTO_CORPUS may name it")
-    return CORPUS
-
-
-@pytest.fixture
-def convert(office: LibreOffice, run_job: RunJob) -> Callable[..., Awaitable[Path]]:
-    async def to_pdf(source: Path, source_format: str | None = None, **chosen: Any) -> Path:
-        name = source_format or source.suffix[1:]
-        (product,) = await run_job(office, source, name, "pdf", **chosen)
-        assert product.page is None
-        return product.path
-
-    return to_pdf
-
-
 Convert = Callable[..., Awaitable[Path]]
 
 
-async def test_version_when_installed_then_a_number(office: LibreOffice) -> None:
-    assert re.fullmatch(r"\d+\.\d+\.\d+\.\d+", await office.version() or "")
+async def test_version_is_a_number(to_pdf: LibreOffice) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\.\d+", await to_pdf.version() or "")
 
 
-async def test_version_when_uno_is_missing_then_none(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("converto_engines.office.warm_office._PYTHON", "/usr/bin/no-python-here")
+async def test_version_without_uno_is_none(sandbox: Sandbox) -> None:
+    office = WarmOffice(sandbox, python="/usr/bin/no-python-here")
 
-    assert await LibreOffice(WarmOffice(sandbox)).version() is None
+    assert await LibreOffice(office).version() is None
 
 
-async def test_presentation_when_converted_then_one_page_per_slide(convert: Convert, tmp_path: Path) -> None:
+async def test_presentation_has_one_page_per_slide(convert: Convert, tmp_path: Path) -> None:
     pdf = await convert(deck(tmp_path / "deck.pptx", 3))
 
     assert page_texts(pdf) == ["Slide 1", "Slide 2", "Slide 3"]
 
 
-async def test_document_when_converted_then_its_text_is_there(convert: Convert, tmp_path: Path) -> None:
+async def test_document_keeps_its_text(convert: Convert, tmp_path: Path) -> None:
     pdf = await convert(letter(tmp_path / "letter.docx", 2))
 
     assert page_texts(pdf) == ["Page 1", "Page 2"]
 
 
-async def test_sheet_when_converted_then_its_cells_are_there(convert: Convert, tmp_path: Path) -> None:
+async def test_sheet_keeps_its_cells(convert: Convert, tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     sheet = book.active
     assert sheet is not None
@@ -118,16 +82,14 @@ async def test_sheet_when_converted_then_its_cells_are_there(convert: Convert, t
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
-async def test_text_when_in_any_usual_encoding_then_letters_survive(
-    convert: Convert, tmp_path: Path, encoding: str
-) -> None:
+async def test_text_in_any_usual_encoding_keeps_its_letters(convert: Convert, tmp_path: Path, encoding: str) -> None:
     (tmp_path / "note.txt").write_bytes("Grüße aus Köln\n".encode(encoding))
 
     assert page_texts(await convert(tmp_path / "note.txt")) == ["Grüße aus Köln"]
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-async def test_csv_when_separated_in_any_usual_way_then_cells_are_apart(
+async def test_csv_with_any_usual_separator_has_separate_cells(
     convert: Convert, tmp_path: Path, separator: str
 ) -> None:
     lines = ["name", "amount"], ["köln", "7"], ["bonn", "8"]
@@ -139,69 +101,65 @@ async def test_csv_when_separated_in_any_usual_way_then_cells_are_apart(
     assert f"köln{separator}7" not in text or separator == "\t"
 
 
-async def test_source_when_converted_then_it_is_not_changed(
-    office: LibreOffice, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_conversion_does_not_change_the_source(to_pdf: LibreOffice, run_job: RunJob, tmp_path: Path) -> None:
     source = tmp_path / "latin.txt"
     source.write_bytes("Grüße".encode("windows-1252"))
 
-    (product,) = await run_job(office, source, "txt", "pdf")
+    (product,) = await run_job(to_pdf, source, "txt", "pdf")
 
     assert (product.path.parent / "source").read_bytes() == source.read_bytes()
 
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("sample", SAMPLES)
-async def test_sample_when_real_then_pdf_opens(convert: Convert, corpus: Path, sample: str) -> None:
+async def test_real_samples_make_pdfs_that_open(convert: Convert, corpus: Path, sample: str) -> None:
     pdf = await convert(corpus / sample)
 
     assert len(page_texts(pdf)) >= 1
 
 
-async def test_pages_when_chosen_then_only_these(convert: Convert, tmp_path: Path) -> None:
+async def test_chosen_pages_of_a_deck(convert: Convert, tmp_path: Path) -> None:
     pdf = await convert(deck(tmp_path / "deck.pptx", 5), pages="2-3,5")
 
     assert page_texts(pdf) == ["Slide 2", "Slide 3", "Slide 5"]
 
 
-async def test_pages_when_chosen_in_a_document_then_only_these(convert: Convert, tmp_path: Path) -> None:
+async def test_chosen_pages_of_a_document(convert: Convert, tmp_path: Path) -> None:
     assert page_texts(await convert(letter(tmp_path / "letter.docx", 4), pages="2,4")) == ["Page 2", "Page 4"]
 
 
-async def test_pages_when_slides_are_hidden_then_visible_ones_count(convert: Convert, tmp_path: Path) -> None:
+async def test_page_choice_counts_visible_slides(convert: Convert, tmp_path: Path) -> None:
     source = deck(tmp_path / "deck.pptx", 5, hidden=(2,))
 
     assert page_texts(await convert(source)) == ["Slide 1", "Slide 3", "Slide 4", "Slide 5"]
     assert page_texts(await convert(source, pages="2-3")) == ["Slide 3", "Slide 4"]
 
 
-async def test_pages_when_every_slide_is_hidden_then_says_so(convert: Convert, tmp_path: Path) -> None:
+async def test_deck_of_hidden_slides_is_an_empty_source(convert: Convert, tmp_path: Path) -> None:
     with pytest.raises(BadSource, match="hidden"):
         await convert(deck(tmp_path / "deck.pptx", 2, hidden=(1, 2)))
 
 
 @pytest.mark.parametrize("pages", ["4-9", "8-9", "3-2", "0", "1-", "a", "1,,2", "-3"])
-async def test_pages_when_wrong_then_bad_options(convert: Convert, tmp_path: Path, pages: str) -> None:
+async def test_invalid_pages_are_bad_options(convert: Convert, tmp_path: Path, pages: str) -> None:
     with pytest.raises(BadOptions):
         await convert(deck(tmp_path / "deck.pptx", 5), pages=pages)
 
 
 @pytest.mark.parametrize("pages", ["3-9", "8-9"])
-async def test_pages_when_past_the_end_of_a_document_then_bad_options(
-    convert: Convert, tmp_path: Path, pages: str
-) -> None:
-    with pytest.raises(BadOptions, match="pages asked for"):
+async def test_pages_beyond_the_end_are_bad_options(convert: Convert, tmp_path: Path, pages: str) -> None:
+    with pytest.raises(BadOptions, match="requested pages"):
         await convert(letter(tmp_path / "letter.docx", 4), pages=pages)
 
 
-async def test_pages_when_more_than_allowed_then_too_large(convert: Convert, tmp_path: Path) -> None:
+async def test_too_many_pages_are_too_large(convert: Convert, tmp_path: Path) -> None:
     with pytest.raises(SourceTooLarge, match="5 pages; at most 4"):
         await convert(deck(tmp_path / "deck.pptx", 5), limits=Limits(pages=4))
     with pytest.raises(SourceTooLarge, match="5 pages; at most 4"):
         await convert(letter(tmp_path / "letter.docx", 5), limits=Limits(pages=4))
 
 
-async def test_quality_when_low_then_pictures_get_smaller(convert: Convert, tmp_path: Path) -> None:
+async def test_low_quality_makes_smaller_pictures(convert: Convert, tmp_path: Path) -> None:
     Image.effect_noise((1200, 900), 80).convert("RGB").save(tmp_path / "noise.png")
     presentation = Presentation()
     slide = presentation.slides.add_slide(presentation.slide_layouts[6])
@@ -214,7 +172,7 @@ async def test_quality_when_low_then_pictures_get_smaller(convert: Convert, tmp_
     assert low * 2 < high
 
 
-async def test_pdf_a_when_asked_for_then_the_file_says_so(convert: Convert, tmp_path: Path) -> None:
+async def test_pdf_a_is_declared_in_the_file(convert: Convert, tmp_path: Path) -> None:
     source = letter(tmp_path / "letter.docx", 1)
 
     assert b"pdfaid:part" in (await convert(source, pdf_a=True)).read_bytes()
@@ -228,28 +186,28 @@ async def test_pdf_a_when_asked_for_then_the_file_says_so(convert: Convert, tmp_
 @pytest.mark.parametrize(
     "content", [b"just some text\n", b"<html><body>hi</body></html>", b"", random.Random(7).randbytes(4096)]
 )
-async def test_source_when_something_else_then_never_a_pdf_of_garbage(
+async def test_other_content_never_becomes_a_pdf_of_garbage(
     convert: Convert, tmp_path: Path, claimed: str, content: bytes
 ) -> None:
     (tmp_path / "lie").write_bytes(content)
 
     with pytest.raises(CorruptSource):
-        await convert(tmp_path / "lie", claimed)
+        await convert(tmp_path / "lie", source_format=claimed)
 
 
-async def test_source_when_a_deck_is_called_document_then_refused(convert: Convert, tmp_path: Path) -> None:
+async def test_deck_named_as_document_is_refused(convert: Convert, tmp_path: Path) -> None:
     with pytest.raises(CorruptSource):
-        await convert(deck(tmp_path / "deck.pptx", 1), "docx")
+        await convert(deck(tmp_path / "deck.pptx", 1), source_format="docx")
     with pytest.raises(CorruptSource):
-        await convert(letter(tmp_path / "letter.docx", 1), "pptx")
+        await convert(letter(tmp_path / "letter.docx", 1), source_format="pptx")
 
 
-async def test_text_when_binary_then_refused(convert: Convert, tmp_path: Path) -> None:
+async def test_binary_text_is_refused(convert: Convert, tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 10)
 
     with pytest.raises(CorruptSource):
         await convert(tmp_path / "binary.txt")
 
 
-def test_corpus_when_named_by_the_environment_then_it_is_there() -> None:
+def test_corpus_named_by_the_environment_exists() -> None:
     assert "CONVERTO_CORPUS" not in os.environ or CORPUS.is_dir()

@@ -1,4 +1,4 @@
-"""Office files to office files, each result read by a library that is not LibreOffice."""
+"""Office files to office files; every result is read by a library other than LibreOffice."""
 
 import csv
 import zipfile
@@ -67,7 +67,7 @@ def words_in(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("middle", ["docx", "odt", "rtf"])
-async def test_document_when_written_and_read_again_then_words_and_table_are_there(
+async def test_rewritten_document_keeps_words_and_table(
     convert: Convert, documents: Converter, tmp_path: Path, middle: str
 ) -> None:
     made = await convert(written(tmp_path), middle, by=documents)
@@ -78,7 +78,7 @@ async def test_document_when_written_and_read_again_then_words_and_table_are_the
 
 
 @pytest.mark.parametrize("middle", ["odt", "rtf"])
-async def test_document_when_converted_then_it_is_of_that_format(
+async def test_rewritten_document_has_the_target_format(
     convert: Convert, documents: Converter, tmp_path: Path, middle: str
 ) -> None:
     made = await convert(written(tmp_path), middle, by=documents)
@@ -88,7 +88,7 @@ async def test_document_when_converted_then_it_is_of_that_format(
 
 
 @pytest.mark.parametrize("source_format", ["docx", "odt", "rtf", "txt"])
-async def test_text_when_taken_out_then_utf8_without_a_mark(
+async def test_extracted_text_is_utf8_without_byte_order_mark(
     convert: Convert, documents: Converter, text: Converter, tmp_path: Path, source_format: str
 ) -> None:
     source = written(tmp_path)
@@ -105,7 +105,7 @@ async def test_text_when_taken_out_then_utf8_without_a_mark(
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("target", ["docx", "odt", "rtf", "txt"])
-async def test_document_when_old_word_then_converts(
+async def test_old_word_document_converts(
     convert: Convert, documents: Converter, text: Converter, corpus: Path, target: str
 ) -> None:
     made = await convert(corpus / "doc" / "poi__Bug48075.doc", target, by=text if target == "txt" else documents)
@@ -113,7 +113,7 @@ async def test_document_when_old_word_then_converts(
     assert made.stat().st_size > 100
 
 
-async def test_text_when_there_is_none_then_says_so(convert: Convert, text: Converter, tmp_path: Path) -> None:
+async def test_document_without_text_is_an_empty_source(convert: Convert, text: Converter, tmp_path: Path) -> None:
     docx.Document().save(str(tmp_path / "blank.docx"))
 
     with pytest.raises(BadSource, match="no text") as error:
@@ -121,9 +121,7 @@ async def test_text_when_there_is_none_then_says_so(convert: Convert, text: Conv
     assert error.value.stable_code == "source_empty"
 
 
-async def test_document_when_it_has_macros_then_they_are_left_behind(
-    convert: Convert, documents: Converter, tmp_path: Path
-) -> None:
+async def test_rewritten_document_has_no_macros(convert: Convert, documents: Converter, tmp_path: Path) -> None:
     kind = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
     with_macros = b"application/vnd.ms-word.document.macroEnabled.main+xml"
     source = repacked(written(tmp_path), tmp_path / "macros.docx", lambda _, member: member.replace(kind, with_macros))
@@ -144,7 +142,7 @@ def titles_in(path: Path) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("middle", ["pptx", "odp"])
-async def test_deck_when_written_and_read_again_then_every_slide_is_there(
+async def test_rewritten_deck_keeps_every_slide(
     convert: Convert, slides: Converter, tmp_path: Path, middle: str
 ) -> None:
     made = await convert(deck(tmp_path / "deck.pptx", 4, hidden=(2,)), middle, by=slides)
@@ -155,9 +153,7 @@ async def test_deck_when_written_and_read_again_then_every_slide_is_there(
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("target", ["pptx", "odp"])
-async def test_deck_when_old_powerpoint_then_converts(
-    convert: Convert, slides: Converter, corpus: Path, target: str
-) -> None:
+async def test_old_powerpoint_deck_converts(convert: Convert, slides: Converter, corpus: Path, target: str) -> None:
     made = await convert(corpus / "ppt" / "poi__numbers.ppt", target, by=slides)
 
     with zipfile.ZipFile(made) as package:
@@ -166,7 +162,7 @@ async def test_deck_when_old_powerpoint_then_converts(
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["poi__KEY02.pptx", "poi__line-chart.pptx"])
-async def test_deck_when_made_on_a_mac_then_pdf_has_a_page_per_slide(convert: Convert, corpus: Path, name: str) -> None:
+async def test_deck_made_on_a_mac_gets_a_page_per_slide(convert: Convert, corpus: Path, name: str) -> None:
     """W11."""
     source = corpus / "pptx" / name
     with zipfile.ZipFile(source) as package:
@@ -180,7 +176,7 @@ async def test_deck_when_made_on_a_mac_then_pdf_has_a_page_per_slide(convert: Co
 
 
 @pytest.mark.parametrize("middle", ["xlsx", "ods"])
-async def test_book_when_written_and_read_again_then_sheets_and_formulas_are_there(
+async def test_rewritten_workbook_keeps_sheets_and_formulas(
     convert: Convert, sheets: Converter, tmp_path: Path, middle: str
 ) -> None:
     made = await convert(book(tmp_path / "book.xlsx"), middle, by=sheets)
@@ -194,7 +190,7 @@ async def test_book_when_written_and_read_again_then_sheets_and_formulas_are_the
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("target", ["xlsx", "ods", "csv"])
-async def test_book_when_old_excel_then_converts(
+async def test_old_excel_workbook_converts(
     convert: Convert, sheets: Converter, table: Converter, corpus: Path, target: str
 ) -> None:
     source = corpus / "xls" / "poi__IndexFunctionTestCaseData.xls"
@@ -204,7 +200,7 @@ async def test_book_when_old_excel_then_converts(
     assert made.stat().st_size > 1000
 
 
-async def test_table_when_made_a_book_then_numbers_are_numbers_and_formulas_stay_text(
+async def test_csv_to_workbook_keeps_numbers_and_formula_text(
     convert: Convert, sheets: Converter, tmp_path: Path
 ) -> None:
     (tmp_path / "table.csv").write_text("köln;7\nbonn;=1+1\n", encoding="utf-8")
@@ -222,7 +218,7 @@ def rows_of(path: Path, separator: str = ",") -> list[list[str]]:
 
 
 @pytest.mark.parametrize("middle", ["xlsx", "ods", "csv"])
-async def test_sheet_when_made_a_table_then_values_of_the_first_one(
+async def test_csv_has_the_values_of_the_first_sheet(
     convert: Convert, sheets: Converter, table: Converter, tmp_path: Path, middle: str
 ) -> None:
     source = book(tmp_path / "book.xlsx")
@@ -235,7 +231,7 @@ async def test_sheet_when_made_a_table_then_values_of_the_first_one(
 
 
 @pytest.mark.parametrize(("name", "mark"), [("comma", ","), ("semicolon", ";"), ("tab", "\t"), ("pipe", "|")])
-async def test_separator_when_chosen_then_it_stands_between_cells(
+async def test_chosen_separator_is_used(
     convert: Convert, table: Converter, tmp_path: Path, name: str, mark: str
 ) -> None:
     made = await convert(book(tmp_path / "book.xlsx"), "csv", by=table, separator=name)
@@ -245,7 +241,7 @@ async def test_separator_when_chosen_then_it_stands_between_cells(
 
 
 @pytest.mark.parametrize("sheet", [2, "2", "Prices & more's"])
-async def test_sheet_when_chosen_by_number_or_name_then_that_one(
+async def test_sheet_chosen_by_number_or_name(
     convert: Convert, table: Converter, tmp_path: Path, sheet: int | str
 ) -> None:
     made = await convert(book(tmp_path / "book.xlsx"), "csv", by=table, sheet=sheet)
@@ -254,27 +250,27 @@ async def test_sheet_when_chosen_by_number_or_name_then_that_one(
 
 
 @pytest.mark.parametrize("sheet", [3, "Vegetables", "../../etc/passwd"])
-async def test_sheet_when_there_is_none_of_that_name_then_says_which_there_are(
+async def test_unknown_sheet_lists_the_known_ones(
     convert: Convert, table: Converter, tmp_path: Path, sheet: int | str
 ) -> None:
     with pytest.raises(BadOptions, match='it has 2: "Fruit"'):
         await convert(book(tmp_path / "book.xlsx"), "csv", by=table, sheet=sheet)
 
 
-async def test_as_shown_when_off_then_bare_numbers(convert: Convert, table: Converter, tmp_path: Path) -> None:
+async def test_values_in_full_precision(convert: Convert, table: Converter, tmp_path: Path) -> None:
     made = await convert(book(tmp_path / "book.xlsx"), "csv", by=table, sheet=2, as_shown=False)
 
     assert rows_of(made) == [["price", "3"]]
 
 
-async def test_sheet_when_empty_then_says_so(convert: Convert, table: Converter, tmp_path: Path) -> None:
+async def test_empty_sheet_is_an_empty_source(convert: Convert, table: Converter, tmp_path: Path) -> None:
     openpyxl.Workbook().save(tmp_path / "blank.xlsx")
 
     with pytest.raises(BadSource, match="no values"):
         await convert(tmp_path / "blank.xlsx", "csv", by=table)
 
 
-async def test_source_when_broken_then_says_damaged(convert: Convert, documents: Converter, tmp_path: Path) -> None:
+async def test_damaged_source_is_corrupt(convert: Convert, documents: Converter, tmp_path: Path) -> None:
     half = letter(tmp_path / "letter.docx", 1).read_bytes()
     (tmp_path / "half.docx").write_bytes(half[: len(half) // 2])
 
@@ -282,7 +278,7 @@ async def test_source_when_broken_then_says_damaged(convert: Convert, documents:
         await convert(tmp_path / "half.docx", "odt", by=documents)
 
 
-# What the readers of results find, and what is made of it.
+# The readers of results, and the comparison with the source.
 
 
 @pytest.mark.parametrize(
@@ -294,7 +290,7 @@ async def test_source_when_broken_then_says_damaged(convert: Convert, documents:
         (check_sheets, {"sheets": [{"cells": 2}]}, {"sheets": [{"name": "a", "cells": 1}]}),
     ],
 )
-def test_check_when_something_is_missing_then_output_invalid(
+def test_missing_content_is_invalid_output(
     check: Callable[..., None], there: dict[str, object], made: dict[str, object]
 ) -> None:
     check(there, there)
@@ -304,14 +300,14 @@ def test_check_when_something_is_missing_then_output_invalid(
 
 @pytest.mark.parametrize("target", ["docx", "pptx", "xlsx", "odt", "odp", "ods", "rtf"])
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"{\\rtf1 never closed", b"words"])
-def test_counts_when_result_is_unsound_then_refused(tmp_path: Path, target: str, content: bytes) -> None:
+def test_damaged_result_is_refused(tmp_path: Path, target: str, content: bytes) -> None:
     (tmp_path / "result").write_bytes(content)
 
     with pytest.raises(office_counts.Refused):
         office_counts.count({"output": str(tmp_path / "result"), "target": target})
 
 
-def test_counts_when_a_part_is_no_sound_xml_then_refused(tmp_path: Path) -> None:
+def test_result_with_invalid_xml_is_refused(tmp_path: Path) -> None:
     half = repacked(
         letter(tmp_path / "letter.docx", 1), tmp_path / "half.docx",
         lambda name, member: member[:-9] if name == "word/document.xml" else member,
@@ -321,7 +317,7 @@ def test_counts_when_a_part_is_no_sound_xml_then_refused(tmp_path: Path) -> None
         office_counts.count({"output": str(half), "target": "docx"})
 
 
-def test_counts_when_a_slide_is_missing_then_refused(tmp_path: Path) -> None:
+def test_result_with_missing_slide_is_refused(tmp_path: Path) -> None:
     source, half = deck(tmp_path / "deck.pptx", 2), tmp_path / "half.pptx"
     with zipfile.ZipFile(source) as package, zipfile.ZipFile(half, "w") as copy:
         for name in package.namelist():
@@ -332,7 +328,7 @@ def test_counts_when_a_slide_is_missing_then_refused(tmp_path: Path) -> None:
         office_counts.count({"output": str(half), "target": "pptx"})
 
 
-def test_counts_when_sound_then_what_python_libraries_see(tmp_path: Path) -> None:
+def test_counts_match_those_of_python_libraries(tmp_path: Path) -> None:
     assert office_counts.count({"output": str(deck(tmp_path / "a.pptx", 3)), "target": "pptx"}) == {
         "slides": 3, "characters": len("Slide1") * 3,
     }  # fmt: skip
@@ -341,7 +337,7 @@ def test_counts_when_sound_then_what_python_libraries_see(tmp_path: Path) -> Non
     }
 
 
-def test_rich_text_when_counted_then_only_what_is_read() -> None:
+def test_rich_text_counts_visible_letters_only() -> None:
     steering = r"{\rtf1\ansi{\fonttbl{\f0 Arial;}}{\*\generator x;}\f0 one \b two\par \u228?\'e4\{}"
 
     assert rich_text.characters_of(steering) == len("onetwo") + 2 + 1 + 1

@@ -1,12 +1,10 @@
-"""Office files that mean harm: they call nobody, read nothing of the machine, run nothing, and end within limits."""
+"""Hostile office files fetch nothing, read no foreign files, run nothing, and end within their limits (I13)."""
 
 import contextlib
 import re
-import socket
 import subprocess
-import threading
 import zipfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pypdfium2
@@ -31,12 +29,12 @@ from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.process_tree import descendants_of
+from tests.engines.canary import Canary
 from tests.engines.office.conftest import is_running
 from tests.engines.office.samples import deck, letter, page_texts, repacked
 
 RunJob = Callable[..., Awaitable[list[Product]]]
 Convert = Callable[..., Awaitable[Path]]
-Canary = tuple[int, list[str]]
 
 
 @pytest.mark.corpus
@@ -49,17 +47,17 @@ Canary = tuple[int, list[str]]
         "hostile_found/tika__testEXCEL_protected_passtika_2.xlsx",
     ],
 )
-async def test_source_when_encrypted_then_says_password(convert: Convert, corpus: Path, name: str) -> None:
+async def test_encrypted_source_names_the_password(convert: Convert, corpus: Path, name: str) -> None:
     with pytest.raises(EncryptedSource, match="password"):
         await convert(corpus / name)
 
 
 @pytest.mark.corpus
-async def test_source_when_broken_then_says_damaged_and_the_same_libreoffice_goes_on(
+async def test_damaged_source_leaves_libreoffice_running(
     sandbox: Sandbox, run_job: RunJob, work_dir: Path, corpus: Path, tmp_path: Path
 ) -> None:
     """I13."""
-    # Its own LibreOffice: the shared one may have reached its share of documents in the middle of this.
+    # A separate LibreOffice, because the shared one may reach its document limit during this test.
     office = WarmOffice(sandbox, work_dir=work_dir)
     converter, good = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
     await run_job(converter, good, "docx", "pdf")
@@ -75,10 +73,8 @@ async def test_source_when_broken_then_says_damaged_and_the_same_libreoffice_goe
     await converter.aclose()
 
 
-async def test_remote_picture_when_in_a_deck_then_nobody_calls(
-    convert: Convert, canary: Canary, tmp_path: Path
-) -> None:
-    port, visitors = canary
+async def test_remote_picture_in_a_deck_is_not_fetched(convert: Convert, canary: Canary, tmp_path: Path) -> None:
+    port, visitors = canary.port, canary.requests
     Image.new("RGB", (40, 40), "red").save(tmp_path / "red.png")
     presentation = Presentation()
     slide = presentation.slides.add_slide(presentation.slide_layouts[6])
@@ -97,10 +93,10 @@ async def test_remote_picture_when_in_a_deck_then_nobody_calls(
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["ext_image_http.pptx", "attachedtemplate.docx", "ext_webservice.ods", "ext.rtf"])
-async def test_remote_links_when_real_then_nobody_calls(
+async def test_real_remote_links_are_not_fetched(
     convert: Convert, canary: Canary, corpus: Path, tmp_path: Path, name: str
 ) -> None:
-    port, visitors = canary
+    port, visitors = canary.port, canary.requests
 
     with contextlib.suppress(BadSource):
         await convert(pointed_at(port, corpus / "hostile_made" / name, tmp_path / name))
@@ -109,7 +105,7 @@ async def test_remote_links_when_real_then_nobody_calls(
 
 
 def pointed_at(port: int, source: Path, target: Path) -> Path:
-    """A copy of a hostile file whose addresses lead to the canary of this test."""
+    """A copy of a hostile file whose URLs point to the canary of this test."""
     old, new = b"127.0.0.1:18777", b"127.0.0.1:%d" % port
     content = b"".join(members_of(source)) if source.suffix != ".rtf" else source.read_bytes()
     assert old in content
@@ -130,11 +126,11 @@ def pointed_at(port: int, source: Path, target: Path) -> Path:
         ("ext_webservice.ods", OfficeTable, "csv"),
     ],
 )
-async def test_remote_links_when_made_another_office_file_then_nobody_calls(
+async def test_rewriting_fetches_no_remote_links(
     sandbox: Sandbox, warm: WarmOffice, run_job: RunJob, canary: Canary, corpus: Path, tmp_path: Path, name: str,
     kind: type[OfficeRewriting], target: str,
 ) -> None:  # fmt: skip
-    port, visitors = canary
+    port, visitors = canary.port, canary.requests
     source = pointed_at(port, corpus / "hostile_made" / name, tmp_path / name)
 
     with contextlib.suppress(BadSource):
@@ -145,25 +141,23 @@ async def test_remote_links_when_made_another_office_file_then_nobody_calls(
 
 
 @pytest.mark.corpus
-async def test_local_picture_when_linked_then_no_foreign_bytes(convert: Convert, corpus: Path, tmp_path: Path) -> None:
+async def test_linked_local_picture_is_not_embedded(convert: Convert, corpus: Path, tmp_path: Path) -> None:
     pdf = await convert(linking_to(private_picture(tmp_path), corpus, tmp_path / "letter.odt"))
 
     assert pictures_in(pdf) == 0
 
 
 @pytest.mark.corpus
-async def test_local_text_when_linked_then_no_foreign_bytes(convert: Convert, corpus: Path) -> None:
+async def test_linked_local_text_is_not_embedded(convert: Convert, corpus: Path) -> None:
     pdf = await convert(corpus / "hostile_made" / "ext_section_file.odt")
 
     assert "root:" not in "".join(page_texts(pdf))
 
 
 @pytest.mark.corpus
-def test_control_when_libreoffice_runs_bare_then_it_does_call_and_read(
-    canary: Canary, corpus: Path, tmp_path: Path
-) -> None:
-    """Shows that the canary and the private picture of the tests above would tell."""
-    port, visitors = canary
+def test_control_without_sandbox_fetches_and_reads(canary: Canary, corpus: Path, tmp_path: Path) -> None:
+    """Shows that the canary and the private picture detect a leak."""
+    port, visitors = canary.port, canary.requests
     deck_file = pointed_at(port, corpus / "hostile_made" / "ext_image_http.pptx", tmp_path / "deck.pptx")
     letter_file = linking_to(private_picture(tmp_path), corpus, tmp_path / "letter.odt")
 
@@ -184,7 +178,7 @@ def private_picture(folder: Path) -> Path:
 
 
 def linking_to(picture: Path, corpus: Path, target: Path) -> Path:
-    """The letter of the corpus that links a local picture, pointed at one that is there."""
+    """The corpus letter with a linked local picture, pointing to an existing one."""
 
     def point(_: str, content: bytes) -> bytes:
         return re.sub(rb"file:///[^\"]*secret\.png", picture.as_uri().encode(), content)
@@ -200,7 +194,7 @@ def pictures_in(pdf: Path) -> int:
 
 
 @pytest.mark.corpus
-async def test_layout_bomb_when_deadline_passes_then_timeout_and_the_next_converts(
+async def test_layout_bomb_times_out_and_the_next_converts(
     convert: Convert, warm: WarmOffice, corpus: Path, tmp_path: Path
 ) -> None:
     good = letter(tmp_path / "letter.docx", 1)
@@ -215,24 +209,6 @@ async def test_layout_bomb_when_deadline_passes_then_timeout_and_the_next_conver
 
 
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-
-
-@pytest.fixture
-def canary() -> Iterator[tuple[int, list[str]]]:
-    """A web server on the loopback address and the list of those who came."""
-    visitors: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def listen() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, address = server.accept()
-                    visitors.append(str(address))
-                    connection.close()
-
-        threading.Thread(target=listen, daemon=True).start()
-        yield server.getsockname()[1], visitors
-        server.shutdown(socket.SHUT_RDWR)
 
 
 def members_of(package: Path) -> list[bytes]:
@@ -254,7 +230,7 @@ _PICTURE = 3  # FPDF_PAGEOBJ_IMAGE
         "poi__clusterfuzz-testcase-minimized-POIXWPFFuzzer-4791943399604224.docx",
     ],
 )
-async def test_source_when_fuzzed_then_a_clear_failure_or_a_good_pdf(
+async def test_fuzzed_source_fails_clearly_or_makes_a_good_pdf(
     convert: Convert, corpus: Path, tmp_path: Path, name: str
 ) -> None:
     """I13."""
@@ -265,21 +241,19 @@ async def test_source_when_fuzzed_then_a_clear_failure_or_a_good_pdf(
     assert page_texts(await convert(letter(tmp_path / "letter.docx", 1))) == ["Page 1"]
 
 
-async def test_package_when_it_unpacks_to_too_much_then_refused_before_work(convert: Convert, tmp_path: Path) -> None:
+async def test_package_that_unpacks_to_too_much_is_refused(convert: Convert, tmp_path: Path) -> None:
     bomb = with_member(letter(tmp_path / "letter.docx", 1), tmp_path / "bomb.docx", b" " * 20_000_000)
 
-    with pytest.raises(SourceTooLarge, match="unpacked"):
+    with pytest.raises(SourceTooLarge, match="unpacks to"):
         await convert(bomb, limits=Limits(unpacked_bytes=10_000_000))
 
 
-async def test_package_when_it_has_too_many_members_then_refused_before_work(convert: Convert, tmp_path: Path) -> None:
-    with pytest.raises(SourceTooLarge, match="unpacked"):
+async def test_package_with_too_many_members_is_refused(convert: Convert, tmp_path: Path) -> None:
+    with pytest.raises(SourceTooLarge, match="parts; at most 10"):
         await convert(deck(tmp_path / "deck.pptx", 1), limits=Limits(entries=10))
 
 
-async def test_package_when_it_lies_about_its_size_then_it_ends_and_the_next_converts(
-    convert: Convert, tmp_path: Path
-) -> None:
+async def test_package_with_false_sizes_ends_and_the_next_converts(convert: Convert, tmp_path: Path) -> None:
     good = letter(tmp_path / "letter.docx", 1)
     bomb = tmp_path / "bomb.docx"
     blanks = b" " * 50_000_000
@@ -293,21 +267,21 @@ async def test_package_when_it_lies_about_its_size_then_it_ends_and_the_next_con
 
 
 def _smaller(package: bytes) -> bytes:
-    """Let the directory say that the text is 1,000 bytes long."""
+    """Set the declared size of the text to 1,000 bytes."""
     name = b"word/document.xml"
     entry = package.rindex(b"PK\x01\x02", 0, package.rindex(name))
     return package[: entry + 24] + (1000).to_bytes(4, "little") + package[entry + 28 :]
 
 
 def with_member(source: Path, target: Path, content: bytes) -> Path:
-    """A copy of a package with one member more."""
+    """A copy of a package with one additional member."""
     repacked(source, target, lambda _, member: member)
     with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as package:
         package.writestr("word/more.xml", content)
     return target
 
 
-async def test_macro_when_bound_to_opening_then_it_does_not_run(convert: Convert, tmp_path: Path) -> None:
+async def test_macro_bound_to_opening_does_not_run(convert: Convert, tmp_path: Path) -> None:
     pdf = await convert(letter_with_macro(tmp_path / "letter.odt"))
 
     assert page_texts(pdf) == ["Nothing ran"]

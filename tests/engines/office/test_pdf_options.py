@@ -1,4 +1,4 @@
-"""What one can choose for the PDF of a deck or a workbook, each seen in the pages."""
+"""Options of the PDF of a deck or a workbook, checked in its pages."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -41,45 +41,43 @@ def sizes(pdf: Path) -> list[tuple[float, float]]:
         document.close()
 
 
-async def test_notes_when_asked_for_then_a_page_of_notes_for_each_slide_follows(
-    convert: Convert, tmp_path: Path
-) -> None:
+async def test_notes_append_a_page_per_slide(convert: Convert, tmp_path: Path) -> None:
     pages = page_texts(await convert(spoken(tmp_path / "deck.pptx"), notes=True))
 
     assert pages[:2] == ["Slide 1", "Slide 3"]
     assert ["Say 1" in pages[2], "Say 3" in pages[3], len(pages)] == [True, True, 4]
 
 
-async def test_notes_when_pages_are_chosen_then_notes_of_these(convert: Convert, tmp_path: Path) -> None:
+async def test_notes_of_chosen_pages_only(convert: Convert, tmp_path: Path) -> None:
     pages = page_texts(await convert(spoken(tmp_path / "deck.pptx"), notes=True, pages="2"))
 
     assert pages[0] == "Slide 3" and "Say 3" in pages[1] and len(pages) == 2
 
 
-async def test_notes_when_it_is_no_deck_then_nothing_changes(convert: Convert, tmp_path: Path) -> None:
+async def test_notes_change_nothing_for_documents(convert: Convert, tmp_path: Path) -> None:
     assert page_texts(await convert(letter(tmp_path / "letter.docx", 2), notes=True)) == ["Page 1", "Page 2"]
 
 
-async def test_hidden_slides_when_asked_for_then_they_are_shown(convert: Convert, tmp_path: Path) -> None:
+async def test_hidden_slides_are_included_on_request(convert: Convert, tmp_path: Path) -> None:
     source = deck(tmp_path / "deck.pptx", 3, hidden=(2,))
 
     assert page_texts(await convert(source, hidden_slides=True)) == ["Slide 1", "Slide 2", "Slide 3"]
     assert page_texts(await convert(source, hidden_slides=True, pages="2-3")) == ["Slide 2", "Slide 3"]
 
 
-async def test_hidden_slides_when_all_are_hidden_then_they_can_be_asked_for(convert: Convert, tmp_path: Path) -> None:
+async def test_deck_of_hidden_slides_converts_on_request(convert: Convert, tmp_path: Path) -> None:
     source = deck(tmp_path / "deck.pptx", 2, hidden=(1, 2))
 
     assert page_texts(await convert(source, hidden_slides=True)) == ["Slide 1", "Slide 2"]
 
 
-async def test_sheet_pages_when_as_set_then_wide_sheets_go_over_pages(convert: Convert, tmp_path: Path) -> None:
+async def test_wide_sheet_spans_pages_as_set(convert: Convert, tmp_path: Path) -> None:
     pages = page_texts(await convert(wide(tmp_path / "wide.xlsx")))
 
     assert not [text for text in pages if "r0c0" in text and "r0c29" in text]
 
 
-async def test_sheet_pages_when_fit_to_width_then_no_column_is_cut_off(convert: Convert, tmp_path: Path) -> None:
+async def test_sheet_fit_to_width_cuts_off_no_column(convert: Convert, tmp_path: Path) -> None:
     pdf = await convert(wide(tmp_path / "wide.xlsx"), sheet_pages="fit_width")
 
     first, last = page_texts(pdf)[0], page_texts(pdf)[-1]
@@ -88,7 +86,7 @@ async def test_sheet_pages_when_fit_to_width_then_no_column_is_cut_off(convert: 
     assert len(set(sizes(pdf))) == 1
 
 
-async def test_sheet_pages_when_one_page_then_each_sheet_is_whole(convert: Convert, tmp_path: Path) -> None:
+async def test_sheet_on_one_page_is_whole(convert: Convert, tmp_path: Path) -> None:
     pdf = await convert(wide(tmp_path / "wide.xlsx"), sheet_pages="one_page")
 
     pages = page_texts(pdf)
@@ -97,6 +95,6 @@ async def test_sheet_pages_when_one_page_then_each_sheet_is_whole(convert: Conve
     assert sizes(pdf)[0][1] > sizes(pdf)[1][1]
 
 
-async def test_sheet_pages_when_unknown_then_bad_options(convert: Convert, tmp_path: Path) -> None:
+async def test_unknown_sheet_pages_are_bad_options(convert: Convert, tmp_path: Path) -> None:
     with pytest.raises(BadOptions):
         await convert(letter(tmp_path / "letter.docx", 1), sheet_pages="poster")

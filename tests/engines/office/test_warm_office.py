@@ -1,4 +1,4 @@
-"""The warm LibreOffice's health: replaced after its share, when it has grown, after a crash and after a hang."""
+"""The warm LibreOffice is replaced at its limits of documents and memory, after a crash and after a hang."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,19 @@ RunJob = Callable[..., Awaitable[list[Product]]]
 Convert = Callable[..., Awaitable[Path]]
 
 
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A letter of one page."""
+    return letter(tmp_path / "letter.docx", 1)
+
+
 def slots_in(work_dir: Path) -> set[Path]:
     return set(work_dir.glob("*/slot-*"))
 
 
 def soffice_pids(office: WarmOffice) -> list[int]:
-    family = descendants_of(office.pid) if office.pid else []
-    return [pid for pid in family if name_of(pid) == "soffice.bin"]
+    tree = descendants_of(office.pid) if office.pid else []
+    return [pid for pid in tree if name_of(pid) == "soffice.bin"]
 
 
 def name_of(pid: int) -> str:
@@ -38,12 +44,11 @@ def name_of(pid: int) -> str:
     return ""
 
 
-async def test_progress_when_cold_and_warm_then_stages_are_told(
-    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+async def test_progress_reports_stages_cold_and_warm(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, source: Path
 ) -> None:
     office, stages, slots_before = WarmOffice(sandbox, work_dir=work_dir), list[str](), slots_in(work_dir)
     converter = LibreOffice(office)
-    source = letter(tmp_path / "letter.docx", 1)
 
     for _ in range(2):
         await run_job(converter, source, "docx", "pdf", report=lambda percent, stage: stages.append(stage))
@@ -53,24 +58,18 @@ async def test_progress_when_cold_and_warm_then_stages_are_told(
     assert slots_in(work_dir) == slots_before
 
 
-async def test_soffice_when_killed_while_idle_then_the_next_converts(
-    convert: Convert, warm: WarmOffice, tmp_path: Path
-) -> None:
-    good = letter(tmp_path / "letter.docx", 1)
-    await convert(good)
+async def test_soffice_killed_while_idle_is_replaced(convert: Convert, warm: WarmOffice, source: Path) -> None:
+    await convert(source)
     (victim,) = soffice_pids(warm)
 
     os.kill(victim, signal.SIGKILL)
     await until(lambda: not is_running(victim))
 
-    assert page_texts(await convert(good)) == ["Page 1"]
+    assert page_texts(await convert(source)) == ["Page 1"]
 
 
-async def test_soffice_when_killed_at_work_then_crash_is_told_and_the_next_converts(
-    convert: Convert, warm: WarmOffice, tmp_path: Path
-) -> None:
-    good = letter(tmp_path / "letter.docx", 1)
-    await convert(good)
+async def test_soffice_killed_at_work_crashes_and_is_replaced(convert: Convert, warm: WarmOffice, source: Path) -> None:
+    await convert(source)
     (victim,) = soffice_pids(warm)
 
     def kill_when_exporting(percent: float | None, stage: str) -> None:
@@ -78,47 +77,64 @@ async def test_soffice_when_killed_at_work_then_crash_is_told_and_the_next_conve
             os.kill(victim, signal.SIGKILL)
 
     with pytest.raises(EngineCrashed):
-        await convert(good, report=kill_when_exporting)
+        await convert(source, report=kill_when_exporting)
 
-    assert page_texts(await convert(good)) == ["Page 1"]
+    assert page_texts(await convert(source)) == ["Page 1"]
 
 
-async def test_driver_when_killed_then_the_next_converts(convert: Convert, warm: WarmOffice, tmp_path: Path) -> None:
-    good = letter(tmp_path / "letter.docx", 1)
-    await convert(good)
+async def test_killed_driver_is_replaced(convert: Convert, warm: WarmOffice, source: Path) -> None:
+    await convert(source)
 
     os.killpg(warm.pid or 0, signal.SIGKILL)
     await until(lambda: warm.pid is None)
 
-    assert page_texts(await convert(good)) == ["Page 1"]
+    assert page_texts(await convert(source)) == ["Page 1"]
 
 
-async def test_restart_when_it_did_its_share_then_a_fresh_one_goes_on(
-    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
-) -> None:
-    office = WarmOffice(sandbox, work_dir=work_dir, restart_documents=2)
-    converter = LibreOffice(office)
-    source, pids = letter(tmp_path / "letter.docx", 1), list[int | None]()
-
-    for _ in range(3):
-        await run_job(converter, source, "docx", "pdf")
+async def convert_in_turn(office: WarmOffice, run_job: RunJob, source: Path, times: int) -> list[int | None]:
+    """Convert a one-page letter several times; returns the process group after each conversion."""
+    converter, pids = LibreOffice(office), list[int | None]()
+    for _ in range(times):
+        (product,) = await run_job(converter, source, "docx", "pdf")
+        assert page_texts(product.path) == ["Page 1"]
         pids.append(office.pid)
     await converter.aclose()
+    return pids
+
+
+async def test_restart_after_the_document_limit(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, source: Path
+) -> None:
+    office = WarmOffice(sandbox, work_dir=work_dir, restart_documents=2)
+
+    pids = await convert_in_turn(office, run_job, source, 3)
 
     assert pids[0] is not None and pids[1] is None
     assert pids[2] is not None and pids[2] != pids[0]
 
 
-async def test_cancellation_when_at_work_then_nothing_of_it_is_left(
-    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+async def test_restart_above_the_memory_limit(sandbox: Sandbox, run_job: RunJob, work_dir: Path, source: Path) -> None:
+    office = WarmOffice(sandbox, work_dir=work_dir, restart_bytes=1024**2)
+
+    assert (await convert_in_turn(office, run_job, source, 2))[0] is None
+
+
+async def test_no_restart_below_the_limits(sandbox: Sandbox, run_job: RunJob, work_dir: Path, source: Path) -> None:
+    pids = await convert_in_turn(WarmOffice(sandbox, work_dir=work_dir), run_job, source, 5)
+
+    assert len(set(pids)) == 1 and None not in pids
+
+
+async def test_cancellation_at_work_leaves_nothing(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, source: Path, tmp_path: Path
 ) -> None:
     office, is_exporting = WarmOffice(sandbox, work_dir=work_dir), asyncio.Event()
     converter = LibreOffice(office)
-    source = letter(tmp_path / "letter.docx", 400)
-    await run_job(converter, letter(tmp_path / "small.docx", 1), "docx", "pdf")
-    family = descendants_of(office.pid or 0)
+    long = letter(tmp_path / "long.docx", 400)
+    await run_job(converter, source, "docx", "pdf")
+    tree = descendants_of(office.pid or 0)
     working = asyncio.create_task(
-        run_job(converter, source, "docx", "pdf", report=lambda _, stage: stage == "exporting" and is_exporting.set())
+        run_job(converter, long, "docx", "pdf", report=lambda _, stage: stage == "exporting" and is_exporting.set())
     )
     async with asyncio.timeout(60):
         await is_exporting.wait()
@@ -127,20 +143,19 @@ async def test_cancellation_when_at_work_then_nothing_of_it_is_left(
     with pytest.raises(asyncio.CancelledError):
         await working
 
-    assert len(family) > 1 and not [pid for pid in family if is_running(pid)]
+    assert len(tree) > 1 and not [pid for pid in tree if is_running(pid)]
     assert list(work_dir.glob("*/slot-*/job-*")) == []
     await converter.aclose()
 
 
-async def test_slot_when_its_owner_was_killed_then_the_next_worker_removes_it(
-    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
+async def test_slot_folder_of_a_killed_owner_is_removed(
+    sandbox: Sandbox, run_job: RunJob, work_dir: Path, source: Path
 ) -> None:
     first, second, before = (
         LibreOffice(WarmOffice(sandbox, work_dir=work_dir)),
         LibreOffice(WarmOffice(sandbox, work_dir=work_dir)),
         slots_in(work_dir),
     )
-    source = letter(tmp_path / "letter.docx", 1)
     await run_job(first, source, "docx", "pdf")
     (living,) = slots_in(work_dir) - before
     abandoned = living.parent / "slot-abandoned"
@@ -153,9 +168,7 @@ async def test_slot_when_its_owner_was_killed_then_the_next_worker_removes_it(
     await asyncio.gather(first.aclose(), second.aclose())
 
 
-async def test_seccomp_when_there_is_no_bubblewrap_then_documents_convert_and_nothing_stays_in_tmp(
-    run_job: RunJob, work_dir: Path, tmp_path: Path
-) -> None:
+async def test_seccomp_converts_and_leaves_nothing_in_tmp(run_job: RunJob, work_dir: Path, tmp_path: Path) -> None:
     try:
         confined, slots_before = await Sandbox.choose("seccomp"), slots_in(work_dir)
     except EngineMissing as error:
@@ -171,41 +184,8 @@ async def test_seccomp_when_there_is_no_bubblewrap_then_documents_convert_and_no
     assert len(sockets_at_work) == 1 and not sockets_at_work[0].exists()
 
 
-async def test_restart_when_it_has_grown_too_large_then_a_fresh_one_goes_on(
-    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
-) -> None:
-    office = WarmOffice(sandbox, work_dir=work_dir, restart_bytes=1024**2)
-    converter, source = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
-
-    (first,) = await run_job(converter, source, "docx", "pdf")
-    pid_after = office.pid
-    (second,) = await run_job(converter, source, "docx", "pdf")
-    await converter.aclose()
-
-    assert pid_after is None
-    assert page_texts(first.path) == page_texts(second.path) == ["Page 1"]
-
-
-async def test_restart_when_neither_old_nor_large_then_the_same_goes_on(
-    sandbox: Sandbox, run_job: RunJob, work_dir: Path, tmp_path: Path
-) -> None:
-    office = WarmOffice(sandbox, work_dir=work_dir)
-    converter, source = LibreOffice(office), letter(tmp_path / "letter.docx", 1)
-    pids = set[int | None]()
-
-    for _ in range(5):
-        await run_job(converter, source, "docx", "pdf")
-        pids.add(office.pid)
-    await converter.aclose()
-
-    assert len(pids) == 1 and None not in pids
-
-
-async def test_soffice_when_it_hangs_then_timeout_and_the_next_converts(
-    convert: Convert, warm: WarmOffice, tmp_path: Path
-) -> None:
-    good = letter(tmp_path / "letter.docx", 1)
-    await convert(good)
+async def test_hanging_soffice_times_out_and_is_replaced(convert: Convert, warm: WarmOffice, source: Path) -> None:
+    await convert(source)
     (victim,) = soffice_pids(warm)
 
     def freeze_when_exporting(percent: float | None, stage: str) -> None:
@@ -213,7 +193,7 @@ async def test_soffice_when_it_hangs_then_timeout_and_the_next_converts(
             os.kill(victim, signal.SIGSTOP)
 
     with pytest.raises(EngineTimeout, match="2 s allowed"):
-        await convert(good, report=freeze_when_exporting, limits=Limits(wall_s=2))
+        await convert(source, report=freeze_when_exporting, limits=Limits(wall_s=2))
 
     assert not is_running(victim)
-    assert page_texts(await convert(good)) == ["Page 1"]
+    assert page_texts(await convert(source)) == ["Page 1"]

@@ -1,4 +1,4 @@
-"""PDF pages to SVG with the real poppler; the drawings are drawn again by libvips' SVG reader (behaviours W2, I13)."""
+"""PDF pages to SVG with the real poppler, rendered by the SVG reader of libvips (behaviours W2, I13)."""
 
 import re
 from pathlib import Path
@@ -10,24 +10,16 @@ from PIL import Image
 from converto_core.errors import (
     BadOptions,
     ConversionError,
-    CorruptSource,
-    EncryptedSource,
     LimitExceeded,
-    SourceTooLarge,
 )
 from converto_engines.converter import Limits
 from converto_engines.pdf.drawings import PdfDrawings
 from converto_engines.pictures.pictures import Pictures
 from converto_engines.runtime.process import Sandbox
-from tests.assets.plain_pdf import Page, form_bomb, make_pdf, written
+from tests.assets.plain_pdf import Page, make_pdf, written
 from tests.engines.conftest import RunJob
-
-RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)
-
-
-@pytest.fixture
-def drawings(sandbox: Sandbox) -> PdfDrawings:
-    return PdfDrawings(sandbox)
+from tests.engines.pdf.colours import BLUE, GREEN, RED, WHITE
+from tests.engines.pdf.lanes import convert_each
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def colour(picture: Image.Image, place: tuple[float, float]) -> tuple[int, ...]:
     return pixel
 
 
-async def test_pdf_when_drawn_then_one_drawing_per_page_that_looks_like_it(
+async def test_one_drawing_per_page_that_looks_like_it(
     drawings: PdfDrawings, sandbox: Sandbox, run_job: RunJob, three_pages: Path
 ) -> None:
     """W2: one image per page, in order."""
@@ -71,7 +63,7 @@ async def test_pdf_when_drawn_then_one_drawing_per_page_that_looks_like_it(
     assert colour(drawn[0], (0.75, 0.75)) == WHITE
 
 
-async def test_pages_when_chosen_then_only_those(drawings: PdfDrawings, run_job: RunJob, three_pages: Path) -> None:
+async def test_only_chosen_pages_are_drawn(drawings: PdfDrawings, run_job: RunJob, three_pages: Path) -> None:
     products = await run_job(drawings, three_pages, "pdf", "svg", pages="3,1")
 
     assert [(product.page, size_of(product.path)[1]) for product in products] == [(1, "144pt"), (3, "288pt")]
@@ -79,9 +71,7 @@ async def test_pages_when_chosen_then_only_those(drawings: PdfDrawings, run_job:
         await run_job(drawings, three_pages, "pdf", "svg", pages="4")
 
 
-async def test_page_when_it_is_cut_to_a_part_then_the_drawing_is_that_part(
-    drawings: PdfDrawings, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_cropped_page_makes_a_cropped_drawing(drawings: PdfDrawings, run_job: RunJob, tmp_path: Path) -> None:
     page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /CropBox [50 50 150 120] >>"
     source = written(
         tmp_path / "cut.pdf",
@@ -93,9 +83,7 @@ async def test_page_when_it_is_cut_to_a_part_then_the_drawing_is_that_part(
     assert size_of(product.path) == ("100pt", "70pt")
 
 
-async def test_pdf_when_it_holds_scripts_and_links_then_the_drawing_holds_none(
-    drawings: PdfDrawings, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_drawing_contains_no_scripts_or_links(drawings: PdfDrawings, run_job: RunJob, tmp_path: Path) -> None:
     links = "".join(
         f"<< /Type /Annot /Subtype /Link /Rect [0 0 90 90] /A << /S /{kind} >> >>"
         for kind in (
@@ -114,9 +102,7 @@ async def test_pdf_when_it_holds_scripts_and_links_then_the_drawing_holds_none(
     assert not re.search(r"script|alert|127\.0\.0\.1|\son\w+=", text)
 
 
-async def test_progress_when_drawing_then_each_page_is_told_and_rising(
-    drawings: PdfDrawings, run_job: RunJob, three_pages: Path
-) -> None:
+async def test_progress_reports_every_page(drawings: PdfDrawings, run_job: RunJob, three_pages: Path) -> None:
     told: list[float | None] = []
 
     await run_job(drawings, three_pages, "pdf", "svg", report=lambda percent, _: told.append(percent))
@@ -124,78 +110,23 @@ async def test_progress_when_drawing_then_each_page_is_told_and_rising(
     assert told == pytest.approx([0, 100 / 3, 200 / 3, 100])
 
 
-async def test_pdf_when_it_has_more_pages_than_allowed_then_too_large(
-    drawings: PdfDrawings, run_job: RunJob, three_pages: Path
-) -> None:
-    with pytest.raises(SourceTooLarge, match="3 pages are too many; 2"):
-        await run_job(drawings, three_pages, "pdf", "svg", limits=Limits(pages=2))
-
-
-async def test_pdf_when_forms_draw_each_other_for_ever_then_it_ends_within_its_limits(
-    drawings: PdfDrawings, run_job: RunJob, tmp_path: Path, three_pages: Path
-) -> None:
-    """I13: and the next file is converted."""
-    limits = Limits(wall_s=10, cpu_s=2, file_bytes=100 * 1024**2)
-    try:
-        await run_job(drawings, form_bomb(tmp_path / "bomb.pdf"), "pdf", "svg", limits=limits)
-    except ConversionError as error:
-        assert error.public_message
-    assert len(await run_job(drawings, three_pages, "pdf", "svg")) == 3
-
-
-async def test_version_when_installed_then_named(drawings: PdfDrawings) -> None:
+async def test_version_of_poppler(drawings: PdfDrawings) -> None:
     version = await drawings.version()
 
     assert version is not None
     assert version[0].isdigit()
 
 
-HOSTILE = {
-    "hostile_made/encrypted_user.pdf": EncryptedSource,
-    "hostile_made/truncated_half.pdf": CorruptSource,
-    "hostile_made/html_named.pdf": CorruptSource,
-    "hostile_made/bitflips.pdf": CorruptSource,
-}
-
-
 @pytest.mark.corpus
-@pytest.mark.parametrize(("name", "error"), HOSTILE.items())
-async def test_pdf_when_hostile_then_a_clear_error(
-    drawings: PdfDrawings, run_job: RunJob, corpus: Path, name: str, error: type[Exception]
-) -> None:
-    """I13: corrupted and encrypted files fail clearly."""
-    with pytest.raises(error):
-        await run_job(drawings, corpus / name, "pdf", "svg")
-
-
-@pytest.mark.corpus
-async def test_pdf_when_only_the_owner_has_a_password_then_it_converts(
-    drawings: PdfDrawings, run_job: RunJob, corpus: Path
-) -> None:
-    assert len(await run_job(drawings, corpus / "hostile_made/encrypted_owneronly.pdf", "pdf", "svg")) == 1
-
-
-@pytest.mark.corpus
-async def test_pdf_when_found_hostile_then_it_ends_within_its_limits(
-    drawings: PdfDrawings, run_job: RunJob, corpus: Path
-) -> None:
-    for source in sorted((corpus / "hostile_found").glob("*.pdf")):
-        try:
-            products = await run_job(drawings, source, "pdf", "svg", limits=Limits(wall_s=5, cpu_s=4))
-        except ConversionError:
-            continue
-        assert all(size_of(product.path)[0].endswith("pt") for product in products), source.name
-
-
-@pytest.mark.corpus
-async def test_pdf_when_from_the_corpus_then_every_page_is_drawn(
-    drawings: PdfDrawings, run_job: RunJob, corpus: Path
-) -> None:
+async def test_corpus_pages_are_all_drawn(sandbox: Sandbox, run_job: RunJob, corpus: Path) -> None:
     failed = []
-    for source in sorted((corpus / "pdf").glob("*.pdf")):
+
+    async def draw(converter: PdfDrawings, source: Path) -> None:
         try:
-            assert await run_job(drawings, source, "pdf", "svg", limits=Limits(wall_s=60, cpu_s=12))
+            assert await run_job(converter, source, "pdf", "svg", limits=Limits(wall_s=180, cpu_s=12))
         except ConversionError as error:
             failed.append((source.name, type(error)))
-    # A shading that is a program of its own: poppler cuts it into ever smaller pieces.
+
+    await convert_each((corpus / "pdf").glob("*.pdf"), [PdfDrawings(sandbox), PdfDrawings(sandbox)], draw)
+    # A function-based shading, which poppler subdivides into ever smaller pieces.
     assert failed in ([], [("pdf.js__function_based_shading.pdf", LimitExceeded)])

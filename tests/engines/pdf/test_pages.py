@@ -1,6 +1,5 @@
-"""PDF to page pictures with the real pdfium and libvips, looked at with Pillow and pypdfium2 (behaviours W2, I13)."""
+"""PDF to page pictures with the real pdfium and libvips, checked with Pillow and pypdfium2 (behaviours W2, I13)."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pypdfium2
@@ -10,8 +9,6 @@ from PIL import Image
 from converto_core.errors import (
     BadOptions,
     CorruptSource,
-    EncryptedSource,
-    EngineError,
     EngineTimeout,
     LimitExceeded,
     SourceTooLarge,
@@ -19,10 +16,10 @@ from converto_core.errors import (
 from converto_engines.converter import Limits
 from converto_engines.pdf.pages import PdfPages
 from converto_engines.runtime.process import Sandbox
-from tests.assets.plain_pdf import Page, form_bomb, make_pdf
+from tests.assets.plain_pdf import Page, make_pdf
 from tests.engines.conftest import RunJob
-
-RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
+from tests.engines.pdf.colours import BLUE, GREEN, RED
+from tests.engines.pdf.lanes import convert_each
 
 
 def opened(path: Path) -> Image.Image:
@@ -32,28 +29,14 @@ def opened(path: Path) -> Image.Image:
 
 
 def is_near(picture: Image.Image, place: tuple[float, float], colour: tuple[int, int, int]) -> bool:
-    """Whether the pixel at a place, in parts of width and height, has about this colour."""
+    """Return whether the pixel at a relative position has approximately this colour."""
     pixel = picture.getpixel((int(place[0] * picture.width), int(place[1] * picture.height)))
     assert isinstance(pixel, tuple)
     return all(abs(one - two) <= 12 for one, two in zip(pixel, colour, strict=True))
 
 
-@pytest.fixture(scope="session")
-async def pages(sandbox: Sandbox) -> AsyncIterator[PdfPages]:
-    converter = PdfPages(sandbox)
-    yield converter
-    await converter.aclose()
-
-
-@pytest.fixture
-def three_pages(tmp_path: Path) -> Path:
-    folder = tmp_path / "made"
-    folder.mkdir()
-    return make_pdf(folder / "three.pdf", [Page(colour=RED), Page(colour=GREEN), Page(144, 288, BLUE)])
-
-
 @pytest.mark.parametrize(("target", "kind"), [("png", "PNG"), ("webp", "WEBP"), ("jpg", "JPEG")])
-async def test_pdf_when_converted_then_one_picture_per_page_in_order(
+async def test_one_picture_per_page_in_order(
     pages: PdfPages, run_job: RunJob, three_pages: Path, target: str, kind: str
 ) -> None:
     """W2: one image per page, in order."""
@@ -69,15 +52,13 @@ async def test_pdf_when_converted_then_one_picture_per_page_in_order(
         assert is_near(picture, (0.75, 0.75), (255, 255, 255))
 
 
-async def test_pdf_when_of_one_page_then_it_is_page_one(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
+async def test_single_page_is_page_one(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
     products = await run_job(pages, make_pdf(tmp_path / "one.pdf", [Page()]), "pdf", "png")
 
     assert [product.page for product in products] == [1]
 
 
-async def test_pdf_when_a_page_is_rotated_then_the_picture_is_as_shown(
-    pages: PdfPages, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_rotated_page_is_rendered_as_displayed(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
     products = await run_job(pages, make_pdf(tmp_path / "turned.pdf", [Page(rotate=90)]), "pdf", "png")
 
     picture = opened(products[0].path)
@@ -87,7 +68,7 @@ async def test_pdf_when_a_page_is_rotated_then_the_picture_is_as_shown(
 
 
 @pytest.mark.parametrize(("dpi", "size"), [(36, (108, 72)), (72, (216, 144)), (300, (900, 600))])
-async def test_dpi_when_set_then_the_pictures_have_that_many_dots(
+async def test_dpi_sets_the_picture_size(
     pages: PdfPages, run_job: RunJob, tmp_path: Path, dpi: int, size: tuple[int, int]
 ) -> None:
     products = await run_job(pages, make_pdf(tmp_path / "a.pdf", [Page()]), "pdf", "png", dpi=dpi)
@@ -95,25 +76,21 @@ async def test_dpi_when_set_then_the_pictures_have_that_many_dots(
     assert opened(products[0].path).size == size
 
 
-async def test_width_when_set_then_every_page_has_it_and_keeps_its_shape(
-    pages: PdfPages, run_job: RunJob, three_pages: Path
-) -> None:
+async def test_width_overrides_dpi_and_keeps_the_shape(pages: PdfPages, run_job: RunJob, three_pages: Path) -> None:
     products = await run_job(pages, three_pages, "pdf", "jpg", width=333, dpi=600)
 
     assert [opened(product.path).size for product in products] == [(333, 222), (333, 222), (333, 666)]
 
 
-async def test_pages_when_chosen_then_only_those_with_their_own_numbers(
-    pages: PdfPages, run_job: RunJob, three_pages: Path
-) -> None:
+async def test_chosen_pages_keep_their_numbers(pages: PdfPages, run_job: RunJob, three_pages: Path) -> None:
     products = await run_job(pages, three_pages, "pdf", "png", pages="3,2-3")
 
     assert [product.page for product in products] == [2, 3]
     assert is_near(opened(products[0].path), (0.25, 0.25), GREEN)
 
 
-@pytest.mark.parametrize(("choice", "message"), [("2-4", "page 4 .* has 3 pages"), ("3-1", "run backwards")])
-async def test_pages_when_they_do_not_exist_then_bad_options(
+@pytest.mark.parametrize(("choice", "message"), [("2-4", "page 4 .* has 3 pages"), ("3-1", "is reversed; write 1-3")])
+async def test_missing_pages_are_bad_options(
     pages: PdfPages, run_job: RunJob, three_pages: Path, choice: str, message: str
 ) -> None:
     with pytest.raises(BadOptions, match=message):
@@ -121,7 +98,7 @@ async def test_pages_when_they_do_not_exist_then_bad_options(
 
 
 @pytest.mark.parametrize("options", [{"dpi": 35}, {"dpi": 601}, {"pages": "all"}, {"quality": 0}, {"width": 10_001}])
-async def test_options_when_out_of_range_then_bad_options(
+async def test_options_out_of_range_are_bad_options(
     pages: PdfPages, run_job: RunJob, three_pages: Path, options: dict[str, object]
 ) -> None:
     with pytest.raises(BadOptions):
@@ -129,7 +106,7 @@ async def test_options_when_out_of_range_then_bad_options(
 
 
 @pytest.mark.parametrize("target", ["jpg", "webp"])
-async def test_quality_when_lower_then_the_pictures_are_smaller(
+async def test_lower_quality_makes_smaller_pictures(
     pages: PdfPages, run_job: RunJob, tmp_path: Path, target: str
 ) -> None:
     noise = Image.effect_noise((400, 400), 80)
@@ -141,9 +118,7 @@ async def test_quality_when_lower_then_the_pictures_are_smaller(
     assert poor[0].path.stat().st_size < fine[0].path.stat().st_size / 2
 
 
-async def test_progress_when_converting_then_each_page_is_told_once_and_rising(
-    pages: PdfPages, run_job: RunJob, three_pages: Path
-) -> None:
+async def test_progress_reports_every_page_once(pages: PdfPages, run_job: RunJob, three_pages: Path) -> None:
     told: list[tuple[float | None, str]] = []
 
     await run_job(pages, three_pages, "pdf", "png", report=lambda percent, stage: told.append((percent, stage)))
@@ -152,25 +127,16 @@ async def test_progress_when_converting_then_each_page_is_told_once_and_rising(
     assert [percent for percent, _ in told] == pytest.approx([0, 100 / 3, 200 / 3, 100])
 
 
-async def test_pdf_when_a_page_would_be_huge_then_too_large_and_the_fitting_dpi_is_named(
-    pages: PdfPages, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_huge_page_names_the_largest_dpi(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
     poster = make_pdf(tmp_path / "poster.pdf", [Page(), Page(3600, 1800)])
 
-    with pytest.raises(SourceTooLarge, match=r"Page 2 would be 30000 × 15000 .* The most that fits is 200 dpi"):
+    with pytest.raises(SourceTooLarge, match=r"Page 2 would be 30000 × 15000 .* The largest that fits is 200 dpi"):
         await run_job(pages, poster, "pdf", "png", dpi=600)
 
     assert len(await run_job(pages, poster, "pdf", "png", dpi=100, pages="2")) == 1
 
 
-async def test_pdf_when_it_has_more_pages_than_allowed_then_too_large(
-    pages: PdfPages, run_job: RunJob, three_pages: Path
-) -> None:
-    with pytest.raises(SourceTooLarge, match="3 pages are too many; 2 are allowed"):
-        await run_job(pages, three_pages, "pdf", "png", limits=Limits(pages=2))
-
-
-async def test_pdf_when_cut_off_or_no_pdf_at_all_then_corrupt(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
+async def test_truncated_or_other_content_is_corrupt(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
     """I13: a damaged file fails clearly."""
     (tmp_path / "no.pdf").write_bytes(b"%PDF-1.7\n" + b"nothing of use" * 50)
 
@@ -178,10 +144,10 @@ async def test_pdf_when_cut_off_or_no_pdf_at_all_then_corrupt(pages: PdfPages, r
         await run_job(pages, tmp_path / "no.pdf", "pdf", "png")
 
 
-async def test_pdf_when_the_deadline_passes_then_timeout_and_the_next_one_converts(
+async def test_deadline_times_out_and_the_next_converts(
     pages: PdfPages, run_job: RunJob, tmp_path: Path, three_pages: Path
 ) -> None:
-    """I13: a file that takes for ever takes no worker down."""
+    """I13: a file that never finishes does not stop the worker."""
     many = make_pdf(tmp_path / "many.pdf", [Page(2400, 2400)] * 200)
 
     with pytest.raises(EngineTimeout):
@@ -190,26 +156,22 @@ async def test_pdf_when_the_deadline_passes_then_timeout_and_the_next_one_conver
     assert len(await run_job(pages, three_pages, "pdf", "png")) == 3
 
 
-async def test_pdf_when_the_computing_time_is_used_up_then_limit_exceeded(
-    pages: PdfPages, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_cpu_limit_is_enforced(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
     many = make_pdf(tmp_path / "many.pdf", [Page(2400, 2400)] * 200)
 
     with pytest.raises(LimitExceeded):
         await run_job(pages, many, "pdf", "webp", limits=Limits(wall_s=60, cpu_s=1))
 
 
-async def test_version_when_installed_then_the_build_is_named(pages: PdfPages) -> None:
+async def test_version_is_the_build_number(pages: PdfPages) -> None:
     version = await pages.version()
 
     assert version is not None
     assert version == str(pypdfium2.PDFIUM_INFO.version) or version.split(".")[2].isdigit()
 
 
-async def test_pdf_when_it_has_many_pages_then_each_is_drawn_once_and_told_in_rising_order(
-    pages: PdfPages, run_job: RunJob, tmp_path: Path
-) -> None:
-    """Pages are shared out among processes; each still gets its own number."""
+async def test_many_pages_are_each_rendered_and_reported_once(pages: PdfPages, run_job: RunJob, tmp_path: Path) -> None:
+    """Pages are distributed over processes and keep their numbers."""
     source = make_pdf(tmp_path / "many.pdf", [Page(72 + number, 72) for number in range(40)])
     told: list[float | None] = []
 
@@ -219,61 +181,17 @@ async def test_pdf_when_it_has_many_pages_then_each_is_drawn_once_and_told_in_ri
     assert told == pytest.approx([100 * number / 40 for number in range(41)])
 
 
-async def test_pdf_when_forms_draw_each_other_for_ever_then_it_ends_within_its_limits(
-    pages: PdfPages, run_job: RunJob, tmp_path: Path, three_pages: Path
-) -> None:
-    """I13: and the next file is converted."""
-    try:
-        await run_job(pages, form_bomb(tmp_path / "bomb.pdf"), "pdf", "png", limits=Limits(wall_s=10, cpu_s=3))
-    except EngineError as error:
-        assert isinstance(error, (LimitExceeded, EngineTimeout))
-    assert len(await run_job(pages, three_pages, "pdf", "png")) == 3
-
-
 @pytest.mark.corpus
-async def test_pdf_when_from_the_corpus_then_each_has_the_pages_and_sizes_that_pdfium_counts(
-    pages: PdfPages, run_job: RunJob, corpus: Path
+async def test_corpus_has_the_pages_and_sizes_of_pdfium(
+    pages: PdfPages, sandbox: Sandbox, run_job: RunJob, corpus: Path
 ) -> None:
-    for source in sorted((corpus / "pdf").glob("*.pdf")):
-        products = await run_job(pages, source, "pdf", "jpg", dpi=72)
+    async def check(converter: PdfPages, source: Path) -> None:
+        products = await run_job(converter, source, "pdf", "jpg", dpi=72)
 
         with pypdfium2.PdfDocument(source) as document:
             expected = [tuple(max(round(side), 1) for side in document.get_page_size(i)) for i in range(len(document))]
         assert [opened(product.path).size for product in products] == expected, source.name
 
-
-HOSTILE = {
-    "hostile_made/encrypted_user.pdf": EncryptedSource,
-    "hostile_made/truncated_half.pdf": CorruptSource,
-    "hostile_made/html_named.pdf": CorruptSource,
-    "hostile_made/bitflips.pdf": CorruptSource,
-}
-
-
-@pytest.mark.corpus
-@pytest.mark.parametrize(("name", "error"), HOSTILE.items())
-async def test_pdf_when_hostile_then_a_clear_error(
-    pages: PdfPages, run_job: RunJob, corpus: Path, name: str, error: type[Exception]
-) -> None:
-    """I13: corrupted and encrypted files fail clearly."""
-    with pytest.raises(error):
-        await run_job(pages, corpus / name, "pdf", "png")
-
-
-@pytest.mark.corpus
-async def test_pdf_when_only_the_owner_has_a_password_then_it_converts(
-    pages: PdfPages, run_job: RunJob, corpus: Path
-) -> None:
-    assert len(await run_job(pages, corpus / "hostile_made/encrypted_owneronly.pdf", "pdf", "jpg", dpi=72)) == 1
-
-
-@pytest.mark.corpus
-async def test_pdf_when_found_hostile_then_it_ends_within_its_limits(
-    pages: PdfPages, run_job: RunJob, corpus: Path
-) -> None:
-    for source in sorted((corpus / "hostile_found").glob("*.pdf")):
-        try:
-            products = await run_job(pages, source, "pdf", "jpg", dpi=72, limits=Limits(wall_s=20, cpu_s=10))
-        except (CorruptSource, SourceTooLarge, EncryptedSource, EngineError):
-            continue
-        assert all(opened(product.path).width > 0 for product in products), source.name
+    further = PdfPages(sandbox)
+    await convert_each((corpus / "pdf").glob("*.pdf"), [pages, further], check)
+    await further.aclose()

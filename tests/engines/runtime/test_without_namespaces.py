@@ -1,4 +1,4 @@
-"""Every family also where the kernel gives no user namespaces, as in most containers.
+"""Every family converts where the kernel has no user namespaces, as in most containers.
 
 The unprivileged way of confining keeps promise 6; the results themselves are looked at in the families' own tests.
 """
@@ -42,7 +42,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_samples(tmp_path_factory.mktemp("samples"))
 
 
-async def test_programs_when_confined_without_namespaces_then_all_are_offered(
+async def test_all_converters_are_offered_without_namespaces(
     converters: Sequence[Converter], offers: tuple[Offer, ...]
 ) -> None:
     assert {offer.converter for offer in offers} == {converter.name for converter in converters}
@@ -70,7 +70,7 @@ async def test_programs_when_confined_without_namespaces_then_all_are_offered(
         ("bracket.step", "png"),
     ],
 )
-async def test_sample_when_confined_without_namespaces_then_converted_all_the_same(
+async def test_samples_convert_without_namespaces(
     converters: Sequence[Converter],
     offers: tuple[Offer, ...],
     run_job: RunJob,
@@ -79,7 +79,7 @@ async def test_sample_when_confined_without_namespaces_then_converted_all_the_sa
     name: str,
     target: str,
 ) -> None:
-    """I13, C6, M10: a worker on Fargate does what a laptop does."""
+    """I13, C6, M10: a worker on Fargate converts the same files as a laptop."""
     source = samples[name]
 
     made = await run_chain(run_job, converters, source, (source.suffix.lstrip("."), target), offers=offers)

@@ -41,23 +41,23 @@ class Fake:
         pass
 
 
-def test_options_for_when_other_steps_have_options_too_then_only_own_ones_are_taken() -> None:
+def test_options_of_other_steps_are_ignored() -> None:
     assert options_for(Fake("1"), {"quality": 7, "dpi": 300}) == SomeOptions(quality=7)
 
 
 @pytest.mark.parametrize("options", [{"quality": 101}, {"quality": "high"}, {"strip": 1}])
-def test_options_for_when_a_value_does_not_fit_then_bad_options(options: dict[str, object]) -> None:
-    with pytest.raises(BadOptions, match="options do not fit"):
+def test_invalid_values_are_bad_options(options: dict[str, object]) -> None:
+    with pytest.raises(BadOptions, match="options are not valid"):
         options_for(Fake("1"), options)
 
 
-async def test_offers_of_when_a_program_is_missing_then_its_route_is_not_offered() -> None:
+async def test_missing_program_is_not_offered() -> None:
     offers = await offers_of([Fake("1.2"), Fake(None)])
 
     assert [(offer.converter, offer.engine_version, offer.seconds) for offer in offers] == [("fake", "1.2", 2.0)]
 
 
-async def test_offers_of_when_a_program_is_broken_then_all_others_are_offered() -> None:
+async def test_broken_program_does_not_hide_the_others() -> None:
     class Broken(Fake):
         async def version(self) -> str | None:
             raise EngineCrashed()
@@ -66,7 +66,7 @@ async def test_offers_of_when_a_program_is_broken_then_all_others_are_offered() 
 
 
 @pytest.mark.parametrize("converter", build_converters(Sandbox("off")), ids=lambda converter: str(converter.name))
-def test_inline_schema_when_made_of_installed_converters_then_valid_flat_and_described(converter: Fake) -> None:
+def test_option_schemas_are_valid_flat_and_described(converter: Fake) -> None:
     schema = inline_schema(converter.options)
 
     Draft202012Validator.check_schema(schema)
@@ -74,7 +74,7 @@ def test_inline_schema_when_made_of_installed_converters_then_valid_flat_and_des
     assert all("description" in str(entry) for entry in schema["properties"].values())
 
 
-def test_build_converters_when_families_are_named_then_only_those() -> None:
+def test_build_converters_of_named_families() -> None:
     built = [(converter.name, converter.family) for converter in build_converters(Sandbox("off"), ["pdf", "image"])]
 
     assert built == [

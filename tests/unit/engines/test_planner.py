@@ -1,4 +1,4 @@
-"""The cheapest chain of steps, and the options it understands (behaviours M5, C12)."""
+"""The cheapest chain of steps and its options (behaviours M5, C12)."""
 
 import itertools
 from typing import Any
@@ -52,20 +52,20 @@ PICTURES = offer("pictures", "png jpg gif", "png jpg webp gif avif", seconds=0.5
 OFFERS = (OFFICE, PAGES, PICTURES)
 
 
-def test_plan_when_no_converter_does_it_in_one_then_two_are_chained() -> None:
-    """W2: a deck becomes page images by way of PDF."""
+def test_plan_chains_two_converters() -> None:
+    """W2: a deck becomes page images via PDF."""
     steps = planner.plan("pptx", "png", OFFERS)
 
     assert steps == (Step("office", "pptx", "pdf"), Step("pages", "pdf", "png"))
     assert planner.family_of(steps, OFFERS) is Family.OFFICE
 
 
-def test_plan_when_a_step_gives_pages_then_nothing_comes_after_it() -> None:
+def test_paged_step_is_the_last_one() -> None:
     with pytest.raises(UnsupportedConversion):
         planner.plan("pptx", "avif", OFFERS)
 
 
-def test_plan_when_a_picture_would_pass_over_a_page_to_words_or_shapes_then_it_is_not_offered() -> None:
+def test_pictures_have_no_route_to_text_or_shapes() -> None:
     page = offer("page", "png", "pdf")
     words = offer("words", "pdf", "txt svg", family=Family.PDF)
     reading = offer("reading", "png", "txt")
@@ -75,19 +75,19 @@ def test_plan_when_a_picture_would_pass_over_a_page_to_words_or_shapes_then_it_i
     assert planner.plan("png", "txt", (page, words, reading)) == (Step("reading", "png", "txt"),)
 
 
-def test_plan_when_source_and_target_are_the_same_then_only_an_offer_of_just_that_serves() -> None:
+def test_same_format_needs_a_single_step_offer() -> None:
     assert planner.plan("png", "png", OFFERS) == (Step("pictures", "png", "png"),)
     with pytest.raises(UnsupportedConversion):
         planner.plan("pdf", "pdf", OFFERS)
 
 
-def test_plan_when_two_ways_exist_then_the_one_that_loses_less_is_taken() -> None:
+def test_plan_prefers_the_smaller_loss() -> None:
     quick = offer("quick", "docx", "pdf", loss=0.5, seconds=0.1)
 
     assert planner.plan("docx", "pdf", (quick, OFFICE))[0].converter == "office"
 
 
-def test_plan_when_unsupported_then_the_supported_targets_are_named_nearest_first() -> None:
+def test_unsupported_target_lists_possible_targets() -> None:
     """M5: an unsupported conversion names the supported targets."""
     with pytest.raises(
         UnsupportedConversion, match=r"pptx cannot be converted to mp3 here\. Possible: pdf, "
@@ -98,19 +98,19 @@ def test_plan_when_unsupported_then_the_supported_targets_are_named_nearest_firs
     assert planner.targets_of("pptx", OFFERS)[0] == "pdf"
 
 
-def test_plan_when_the_source_is_unknown_then_the_readable_sources_are_named() -> None:
+def test_unknown_source_lists_readable_sources() -> None:
     with pytest.raises(UnsupportedConversion, match=r"cannot read mp3 files here\. It reads docx, gif, "):
         planner.plan("mp3", "wav", OFFERS)
 
 
-def test_plan_when_many_targets_are_possible_then_the_message_stays_short() -> None:
+def test_many_possible_targets_are_abbreviated() -> None:
     many = offer("many", "a", " ".join(f"t{number:02d}" for number in range(40)))
 
     with pytest.raises(UnsupportedConversion, match="and 25 more"):
         planner.plan("a", "zzz", (many,))
 
 
-def test_plan_when_a_chain_would_be_longer_than_allowed_then_unsupported() -> None:
+def test_plan_respects_the_maximum_length() -> None:
     chain = [offer(f"c{number}", f"f{number}", f"f{number + 1}") for number in range(4)]
 
     assert len(planner.plan("f0", "f3", chain)) == 3
@@ -118,7 +118,7 @@ def test_plan_when_a_chain_would_be_longer_than_allowed_then_unsupported() -> No
         planner.plan("f0", "f4", chain)
 
 
-def test_routes_when_listed_then_each_pair_stands_once_with_the_plan_that_serves_it() -> None:
+def test_routes_list_each_pair_once_with_its_plan() -> None:
     routes = planner.routes(OFFERS)
 
     pairs = [(route.source, route.target) for route in routes]
@@ -127,7 +127,7 @@ def test_routes_when_listed_then_each_pair_stands_once_with_the_plan_that_serves
     assert all(planner.plan(route.source, route.target, OFFERS) == route.steps for route in routes)
 
 
-def test_merged_schema_when_two_steps_know_a_name_then_the_last_one_speaks() -> None:
+def test_merged_schema_uses_the_last_definition() -> None:
     merged = planner.merged_schema(planner.plan("pptx", "png", OFFERS), OFFERS)
 
     assert set(merged["properties"]) == {"pages", "pdf_a", "dpi"}
@@ -135,12 +135,12 @@ def test_merged_schema_when_two_steps_know_a_name_then_the_last_one_speaks() -> 
     assert merged["additionalProperties"] is False
 
 
-def test_check_options_when_all_fit_then_nothing_is_raised() -> None:
+def test_valid_options_pass() -> None:
     planner.check_options({"dpi": 96, "pages": "1-3", "pdf_a": True}, planner.plan("pptx", "png", OFFERS), OFFERS)
 
 
-def test_check_options_when_values_do_not_fit_then_each_is_told_with_its_pointer() -> None:
-    """C12: bad options are told one by one."""
+def test_every_invalid_option_is_reported_with_its_pointer() -> None:
+    """C12: every invalid option is reported."""
     steps = planner.plan("pptx", "png", OFFERS)
 
     with pytest.raises(BadOptions) as caught:
@@ -150,11 +150,11 @@ def test_check_options_when_values_do_not_fit_then_each_is_told_with_its_pointer
     told = dict(caught.value.errors)
     assert set(told) == {"/dpi", "/colour~1s", "/pages"}
     assert told["/dpi"] == "dpi: 10 is less than the minimum of 36"
-    assert told["/colour~1s"] == 'This conversion has no option "colour/s" (known: dpi, pages, pdf_a)'
+    assert told["/colour~1s"] == 'This conversion has no option "colour/s" (options: dpi, pages, pdf_a)'
 
 
-def test_check_options_when_an_optional_number_is_out_of_range_then_the_range_is_told() -> None:
-    """C12: an option that may be left out is `anyOf` in its schema; that word helps nobody."""
+def test_optional_number_out_of_range_names_the_range() -> None:
+    """C12: an optional option is `anyOf` in its schema, which must not show in the message."""
     schema = {"properties": {"width": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"type": "null"}]}}}
     offers = (msgspec.structs.replace(OFFERS[0], options_schema=schema),)
     steps = planner.plan(offers[0].sources[0], offers[0].targets[0], offers)
@@ -165,8 +165,8 @@ def test_check_options_when_an_optional_number_is_out_of_range_then_the_range_is
         planner.check_options({"width": "wide"}, steps, offers)
 
 
-def test_options_of_step_when_a_later_step_knows_the_name_then_it_is_meant_for_that_one() -> None:
-    """Pages of a deck are chosen once: from the whole PDF, not a second time from what is left of it."""
+def test_shared_option_goes_to_the_later_step() -> None:
+    """Pages of a deck are chosen once, from the whole PDF, and not again from the reduced one."""
     steps = planner.plan("pptx", "png", OFFERS)
     options = {"pages": "5-7", "pdf_a": True, "dpi": 96}
 
@@ -191,7 +191,7 @@ SOME_OFFERS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(SOME_OFFERS)
-def test_plan_when_offers_are_arbitrary_then_no_chain_is_cheaper_than_the_one_found(
+def test_plan_is_the_cheapest_chain_for_arbitrary_offers(
     drawn: list[tuple[set[str], set[str], float, float, bool]],
 ) -> None:
     offers = [

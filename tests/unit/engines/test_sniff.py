@@ -1,4 +1,4 @@
-"""What a file is, by its bytes; and which wrong names are refused (behaviours I13, C12)."""
+"""Detection of files by content, and which wrong names are refused (behaviours I13, C12)."""
 
 import io
 import struct
@@ -148,9 +148,7 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("format_name", "content"), KNOWN)
-def test_sniff_when_content_has_a_signature_then_it_is_named_without_any_file_name(
-    format_name: str, content: bytes
-) -> None:
+def test_signature_needs_no_file_name(format_name: str, content: bytes) -> None:
     sniffed = sniff(content, size_bytes=len(content))
 
     assert sniffed.format == format_name
@@ -174,7 +172,7 @@ NOT_CONVERTIBLE = [
 
 
 @pytest.mark.parametrize(("title", "content"), NOT_CONVERTIBLE)
-def test_sniff_when_content_is_no_convertible_format_then_it_is_described(title: str, content: bytes) -> None:
+def test_unsupported_content_is_described(title: str, content: bytes) -> None:
     sniffed = sniff(content)
 
     assert sniffed.format is None
@@ -201,9 +199,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("filename", "content", "message"), REFUSED)
-def test_decide_when_name_and_content_are_of_other_families_then_refused_with_both_said(
-    filename: str, content: bytes, message: str
-) -> None:
+def test_name_of_another_family_is_refused(filename: str, content: bytes, message: str) -> None:
     """I13: a mislabelled deck fails clearly."""
     with pytest.raises(MislabelledSource) as caught:
         decide(filename, sniff(content, filename=filename))
@@ -233,9 +229,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("filename", "content", "format_name"), ACCEPTED)
-def test_decide_when_family_is_the_same_or_name_says_nothing_then_content_decides(
-    filename: str, content: bytes, format_name: str
-) -> None:
+def test_content_decides_within_a_family(filename: str, content: bytes, format_name: str) -> None:
     assert decide(filename, sniff(content, filename=filename)).name == format_name
 
 
@@ -249,7 +243,7 @@ ENCRYPTED = [
 
 
 @pytest.mark.parametrize(("filename", "content"), ENCRYPTED)
-def test_decide_when_document_is_encrypted_then_the_password_is_named(filename: str, content: bytes) -> None:
+def test_encrypted_document_names_the_password(filename: str, content: bytes) -> None:
     """I13: an encrypted deck fails clearly."""
     with pytest.raises(EncryptedSource, match="password") as caught:
         decide(filename, sniff(content, filename=filename))
@@ -257,21 +251,21 @@ def test_decide_when_document_is_encrypted_then_the_password_is_named(filename: 
     assert caught.value.stable_code == "source_encrypted"
 
 
-def test_decide_when_file_is_empty_then_corrupt() -> None:
+def test_empty_file_is_corrupt() -> None:
     with pytest.raises(CorruptSource, match="is empty"):
         decide("deck.pptx", sniff(b"", filename="deck.pptx"))
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.95])
-def test_decide_when_the_end_of_a_container_is_missing_then_corrupt(kept: float) -> None:
+def test_truncated_container_is_corrupt(kept: float) -> None:
     whole = ooxml("word/document.xml")
     cut = whole[: int(len(whole) * kept)]
 
-    with pytest.raises(CorruptSource, match="end of"):
+    with pytest.raises(CorruptSource, match="its end is missing"):
         decide("a.docx", sniff(cut, filename="a.docx"))
 
 
-def test_sniff_when_only_both_ends_of_a_large_container_are_known_then_its_kind_is_found() -> None:
+def test_both_ends_of_a_container_are_enough() -> None:
     members = {
         "media/video.bin": bytes(range(256)) * 2048,
         "word/document.xml": b"<x/>",
@@ -286,20 +280,20 @@ def test_sniff_when_only_both_ends_of_a_large_container_are_known_then_its_kind_
     assert not sniffed.is_truncated
 
 
-def test_sniff_when_the_main_part_has_another_folder_then_content_types_decide() -> None:
+def test_content_types_decide_for_unusual_folders() -> None:
     types = b'<Types><Override PartName="/a.xml" ContentType="x-presentationml.slideshow.main+xml"/></Types>'
 
     assert sniff(zipped({"[Content_Types].xml": types, "a.xml": b"<x/>"})).format == "pptx"
 
 
-def test_sniff_when_the_directory_of_a_compound_file_is_out_of_sight_then_the_name_breaks_the_tie() -> None:
+def test_name_decides_when_the_ole2_directory_is_unknown() -> None:
     head = ole2([])[:512]
 
     assert sniff(head + b"\0" * WINDOW_BYTES, filename="old.xls").format == "xls"
     assert sniff(head + b"\0" * WINDOW_BYTES, filename="old.bin").format is None
 
 
-def test_sniff_path_when_the_directory_of_a_compound_file_lies_far_behind_then_it_is_read(tmp_path: Path) -> None:
+def test_sniff_path_reads_a_distant_ole2_directory(tmp_path: Path) -> None:
     content = bytearray(ole2([]))
     far = 600
     struct.pack_into("<I", content, 48, far)
@@ -311,14 +305,14 @@ def test_sniff_path_when_the_directory_of_a_compound_file_lies_far_behind_then_i
     assert sniff_path(path).format == "doc"
 
 
-def test_sniff_when_a_binary_stl_lies_about_its_triangles_then_only_its_name_makes_it_one() -> None:
+def test_binary_stl_with_false_count_needs_its_name() -> None:
     content = binary_stl(2, told=9999)
 
     assert sniff(content, size_bytes=len(content), filename="a.bin").format is None
     assert sniff(content, size_bytes=len(content), filename="a.stl").format == "stl"
 
 
-def test_check_claim_when_the_name_is_hostile_then_it_is_shown_short_and_printable() -> None:
+def test_hostile_name_is_shown_short_and_printable() -> None:
     name = "\x1b[31m" + "x" * 500 + ".docx"
 
     told = check_claim(name, sniff(b"words", filename=name))
@@ -328,7 +322,7 @@ def test_check_claim_when_the_name_is_hostile_then_it_is_shown_short_and_printab
     assert len(told) < 200
 
 
-def test_sniffed_when_described_then_it_is_its_title() -> None:
+def test_description_is_the_title() -> None:
     sniffed = Sniffed(format="pdf", mime_type="application/pdf", title="PDF document")
 
     assert sniffed.describe() == "PDF document"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from converto_engines.runtime.sandboxed.archive import check_size
 from converto_engines.runtime.sandboxed.protocol import Refused
 
 _LARGEST_RATIO, _RATIO_FROM_BYTES = 200, 64 * 1024**2
@@ -35,12 +36,10 @@ def read(path: str, limits: dict[str, int]) -> tuple[str, list[Part]]:
 
 def _check_size(package: zipfile.ZipFile, limits: dict[str, int]) -> None:
     members = package.infolist()
-    unpacked, packed = sum(entry.file_size for entry in members), sum(entry.compress_size for entry in members)
-    if len(members) > limits["entries"]:
-        raise Refused("too_large", f"The package holds {len(members):,} files; {limits['entries']:,} are allowed")
-    is_bomb = unpacked > _RATIO_FROM_BYTES and unpacked > _LARGEST_RATIO * max(packed, 1)
-    if unpacked > limits["unpacked_bytes"] or is_bomb:
-        raise Refused("too_large", f"The package would unpack to {unpacked >> 20:,} MB, which is more than is allowed")
+    check_size(members, entries=limits["entries"], unpacked_bytes=limits["unpacked_bytes"])
+    unpacked, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
+    if unpacked > _RATIO_FROM_BYTES and unpacked > _LARGEST_RATIO * max(packed, 1):
+        raise Refused("too_large", f"The file unpacks to more than {_LARGEST_RATIO} times its size")
 
 
 class _Object:

@@ -1,4 +1,4 @@
-"""How much an open document holds, as LibreOffice's own model counts it. It only reads."""
+"""Counts the contents of an open document through the object model of LibreOffice."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -7,30 +7,30 @@ from typing import Any
 from converto_engines.office.sandboxed.filters import SHEETS, TEXT
 
 _WITH_CONTENT = 1 | 2 | 4 | 16  # com.sun.star.sheet.CellFlags: values, dates, texts and formulas
-_MOST_QUESTIONS = 2000  # each shape or cell of a text's table costs a few over the bridge
+_MAX_VISITED = 2000  # each shape or table cell costs several calls over the UNO bridge
 
 
 def contents_of(document: Any) -> dict[str, Any]:
-    """`characters` (no white space) of a text's body, also `slides` and `shapes` of a deck; `sheets` of a workbook."""
+    """Return `characters` (no white space) of a text, also `slides` and `shapes` of a deck, `sheets` of a workbook."""
     if document.supportsService(TEXT):
-        # The body's own string has the text of tables only when a paragraph stands before them: the longer one counts.
-        cells = islice(_table_texts(document), _MOST_QUESTIONS)
+        # The body's string includes table text only if a paragraph precedes the table, so the longer text counts.
+        cells = islice(_table_texts(document), _MAX_VISITED)
         return {"characters": max(_letters(document.Text.getString()), sum(map(_letters, cells)))}
     if document.supportsService(SHEETS):
         sheets = document.Sheets
         return {"sheets": [_sheet(sheets.getByIndex(number)) for number in range(sheets.getCount())]}
     pages = document.getDrawPages()
-    shapes = list(islice(_shapes_of_all(pages), _MOST_QUESTIONS))
+    shapes = list(islice(_shapes_of_all(pages), _MAX_VISITED))
     characters = sum(_characters(shape) for shape in shapes)
     return {"slides": pages.getCount(), "shapes": len(shapes), "characters": characters}
 
 
 def _table_texts(document: Any) -> Iterator[str]:
-    """Texts in the tables of the body; what is in headers and frames is not kept by every target."""
+    """Yield the cell texts of tables in the body; not every target keeps headers and frames."""
     if document.TextTables.getCount() == 0:
         return
     parts = document.Text.createEnumeration()
-    for _ in range(_MOST_QUESTIONS):
+    for _ in range(_MAX_VISITED):
         if not parts.hasMoreElements():
             return
         part = parts.nextElement()
@@ -39,7 +39,7 @@ def _table_texts(document: Any) -> Iterator[str]:
 
 
 def _sheet(sheet: Any) -> dict[str, Any]:
-    """Name, how many cells hold something, and the last row and column that do, counted from 1."""
+    """Return the name, the number of non-empty cells, and the last non-empty row and column, counted from 1."""
     ranges = sheet.queryContentCells(_WITH_CONTENT).getRangeAddresses()
     return {
         "name": sheet.Name,
@@ -64,7 +64,7 @@ def _shapes(holder: Any) -> Iterator[Any]:
 
 
 def _characters(shape: Any) -> int:
-    """Text that is really there; an empty placeholder shows words that no reader ever sees."""
+    """Count the real text; an empty placeholder has a prompt that is not part of the presentation."""
     if not hasattr(shape, "getString") or getattr(shape, "IsEmptyPresentationObject", False):
         return 0
     return _letters(shape.getString())

@@ -1,7 +1,7 @@
-"""Runs in the sandbox: reads what LibreOffice wrote with readers of its own and says how much is in it.
+"""Counts the contents of a file that LibreOffice wrote, with independent readers. Standard library only.
 
-It speaks as `protocol.py` says; a request has `output`, `target` and for tables `separator`. An answer has
-`characters`, `slides`, `sheets` (name and cells) or `rows`, as far as the target has them. Standard library only.
+A request has `output`, `target` and, for tables, `separator`; the result has `characters`, `slides`, `sheets` (name and
+cells) or `rows`, depending on the target.
 """
 
 import csv
@@ -20,7 +20,7 @@ _RELATIONSHIPS = "officeDocument/2006/relationships"
 
 
 def count(request: dict[str, Any]) -> dict[str, Any]:
-    """Count what is in the result; one that cannot be read is refused."""
+    """Count the contents; refuses a file that cannot be read."""
     path, target = request["output"], request["target"]
     try:
         if target in _PACKAGES:
@@ -85,7 +85,7 @@ def _letters(package: zipfile.ZipFile, part: str) -> int:
 
 
 def _parts(package: zipfile.ZipFile, main: str, element: str) -> Iterator[tuple[str, str]]:
-    """Name and part of each slide or sheet that the main part lists."""
+    """Yield name and part of each slide or sheet that the main part lists."""
     folder, name = posixpath.split(main)
     targets = References().read(package, f"{folder}/_rels/{name}.rels").targets
     for attributes in Names(f"{element}s" if element == "sheet" else f"{element}Lst", element).read(package, main).all:
@@ -97,5 +97,5 @@ def _parts(package: zipfile.ZipFile, main: str, element: str) -> Iterator[tuple[
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve one request."""
     serve_argument(count)

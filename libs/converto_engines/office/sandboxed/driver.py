@@ -1,7 +1,8 @@
-"""Owns one LibreOffice and answers for it, one JSON line in, one out; runs in the sandbox under the python with uno.
+"""Controls one LibreOffice over UNO for the worker: one JSON command per line in, one JSON response per line out.
 
-Commands: start, ping, open, count, save, pages, close. An answer has `error` (one of our words) or the figures asked
-for. It imports nothing of converto but its neighbours here, and takes only paths that the worker made.
+It runs under the system's Python, to which the package `uno` belongs. The commands are start, ping, open, count, save,
+pages and close. A response holds the requested figures, or `error` (a word that `warm_office.py` maps to an error),
+`message` and `detail`.
 """
 
 import json
@@ -22,48 +23,50 @@ from com.sun.star.task import XInteractionHandler
 
 from converto_engines.office.sandboxed.contents import contents_of
 from converto_engines.office.sandboxed.filters import PACKAGES, READERS, SLIDES, WRITERS
+from converto_engines.office.sandboxed.plain_text import separator_of, to_utf8
 from converto_engines.pdf.sandboxed.pdfium import Library
+from converto_engines.runtime.sandboxed.archive import check_size
+from converto_engines.runtime.sandboxed.protocol import Refused, reserve_stdout
 
 _START_S = 60.0  # a fresh profile on a loaded machine; a ready-made one takes half a second
 _POLL_S = 0.02
-_START_AGAIN = (79, 81)  # LibreOffice's way to say: profile prepared, now start me again
-_END_S = 5.0
+_START_AGAIN = (79, 81)  # exit codes of LibreOffice: the profile is prepared, start me again
+_EXIT_S = 5.0
 _NO_LINK_UPDATE = _NEVER_RUN_MACROS = 0
 _SWITCHES = (
     "--headless", "--invisible", "--nologo", "--nodefault", "--norestore", "--nolockcheck", "--nofirststartwizard",
 )  # fmt: skip
 
-_TEXTS = ("txt", "csv")  # any bytes are text to LibreOffice: these are not asked for their type
-_SAMPLE_BYTES = 64 * 1024
-_SEPARATORS = ",;\t|"
-# Separator, quotation mark, UTF-8, first row; the last says that what looks like a formula stays the text it is: a
-# table of values is not expected to compute, or to ask the network, when somebody opens what was made of it.
+_TEXTS = ("txt", "csv")  # LibreOffice accepts any bytes as text, so its type detection is not used for these
+# Separator, quotation mark, UTF-8, first row; the last value keeps cells that look like formulas as text: nobody
+# expects a table of values to compute, or to access the network, when the result is opened.
 _TABLE_OPTIONS = "{},34,76,1,,0,false,false,false,false,false,0,false"
-_PASSWORD_ANSWERS = {"XInteractionPassword", "XInteractionPassword2"}
-_NO_ANSWERS = {"XInteractionAbort", "XInteractionDisapprove"}
-
-
-class Refused(Exception):
-    """Raised with one of our words for why a command was not carried out."""
+_PASSWORD_CHOICES = {"XInteractionPassword", "XInteractionPassword2"}
+_NO_CHOICES = {"XInteractionAbort", "XInteractionDisapprove"}
+_UnoError = uno.getClass("com.sun.star.uno.Exception")
 
 
 class Questions(unohelper.Base, XInteractionHandler):  # type: ignore[misc]
-    """Says no to whatever LibreOffice would ask a person, and remembers whether it was for a password."""
+    """Declines every dialog that LibreOffice would show, and records whether one asked for a password."""
 
     def __init__(self) -> None:
         self.wanted_password = False
 
     def handle(self, request: Any) -> None:
-        """Look at the answers on offer (the question itself cannot be read through this bridge) and choose no."""
+        """Select a negative choice; only the choices are visible through this bridge, not the question itself."""
         for continuation in request.getContinuations():
             names = {kind.typeName.rpartition(".")[2] for kind in continuation.getTypes()}
-            self.wanted_password |= bool(names & _PASSWORD_ANSWERS)
-            if names & _NO_ANSWERS:
+            self.wanted_password |= bool(names & _PASSWORD_CHOICES)
+            if names & _NO_CHOICES:
                 continuation.select()
+
+    def refusal(self) -> Refused:
+        """The refusal of a document that did not load."""
+        return Refused("encrypted" if self.wanted_password else "unreadable")
 
 
 class Office:
-    """One LibreOffice and at most one open document."""
+    """One LibreOffice process and at most one open document."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,8 +74,8 @@ class Office:
         self._document: Any = None
         self._pdfium: Library | None = None
 
-    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one command; never raises for what a document or LibreOffice does."""
+    def respond(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Execute one command; errors of the document or of LibreOffice are returned, not raised."""
         actions: dict[str, Callable[..., dict[str, Any] | None]] = {
             "start": self.start, "ping": self.ping, "open": self.open, "count": self.count, "save": self.save,
             "pages": self.pages, "close": self.close,
@@ -83,8 +86,8 @@ class Office:
                 return {"error": "gone"}
             return action(**command) or {}
         except Refused as refusal:
-            return {"error": str(refusal)}
-        except uno.getClass("com.sun.star.uno.Exception") as error:
+            return {"error": refusal.kind, "message": str(refusal)}
+        except _UnoError as error:
             return {"error": "crashed" if self._has_died() else "failed", "detail": repr(error)[:2000]}
 
     def start(self, *, program: str, profile: str, pipe: str) -> dict[str, Any]:
@@ -95,7 +98,7 @@ class Office:
         """
         resolver = _local("com.sun.star.bridge.UnoUrlResolver")
         self._process = _launch(program, profile, pipe)
-        self._context = self._connected(resolver, pipe, time.monotonic() + _START_S)
+        self._context = self._connect(resolver, pipe, time.monotonic() + _START_S)
         if self._context is None:
             if self._process.poll() not in _START_AGAIN:
                 raise Refused("start")
@@ -104,11 +107,11 @@ class Office:
         return {"version": self._version()}
 
     def ping(self) -> None:
-        """Ask LibreOffice for something small: a dying process may still look alive, its bridge does not."""
+        """Make a small request over the bridge: the process of a dying LibreOffice may still look alive."""
         self._desktop()
 
     def open(self, *, path: str, source_format: str, entries: int, unpacked_bytes: int) -> dict[str, Any]:
-        """Load a document as what it is said to be, and count its pages where its model knows them."""
+        """Load a document as the given format, and count its slides if it is a deck or a drawing."""
         if source_format in PACKAGES:
             _check_package(path, entries, unpacked_bytes)
         questions = Questions()
@@ -119,22 +122,22 @@ class Office:
         }  # fmt: skip
         try:
             self._document = self._desktop().loadComponentFromURL(url, "_blank", 0, _properties(arguments))
-        except uno.getClass("com.sun.star.uno.Exception") as error:
+        except _UnoError as error:
             if self._has_died():
                 raise
-            raise Refused("encrypted" if questions.wanted_password else "unreadable") from error
+            raise questions.refusal() from error
         if self._document is None:
-            raise Refused("encrypted" if questions.wanted_password else "unreadable")
+            raise questions.refusal()
         return self._slides()
 
     def count(self) -> dict[str, Any]:
-        """Count what the open document holds, so that a result can be compared with it."""
+        """Count the contents of the open document, for the comparison with the result."""
         return contents_of(self._document)
 
     def save(
         self, *, path: str, target: str, settings: dict[str, Any], filter_options: str = "", fit_width: bool = False
     ) -> None:
-        """Write the open document in another format; `settings` are those of the export to PDF."""
+        """Write the open document in another format; `settings` are those of the PDF export."""
         writers = WRITERS[target]
         writer = next((writers[service] for service in writers if self._document.supportsService(service)), None)
         if writer is None:
@@ -149,11 +152,11 @@ class Office:
         try:
             self._document.storeToURL(uno.systemPathToFileUrl(path), _properties(arguments))
         except uno.getClass("com.sun.star.io.IOException") as error:
-            # With a page range LibreOffice says no more than "cannot write" when not one of the pages exists.
+            # LibreOffice reports a page range without any existing page only as "cannot write".
             raise Refused("no_such_pages" if "PageRange" in settings else "failed") from error
 
     def pages(self, *, path: str, pdfium: str) -> dict[str, Any]:
-        """Let pdfium open a PDF that was written, and count its pages; 0 when it does not open."""
+        """Count the pages of a written PDF with pdfium; 0 when it does not open."""
         if self._pdfium is None:
             self._pdfium = Library(pdfium)
         return {"pages": self._pdfium.count_pages(path)}
@@ -165,18 +168,18 @@ class Office:
             document.close(True)
 
     def end(self) -> None:
-        """Ask LibreOffice to leave, so that its profile is written, and make sure that it does."""
+        """Let LibreOffice exit by itself, so that it saves its profile; kill it when it does not."""
         process = self._process
         if process is None or process.poll() is not None:
             return
         try:
             self._desktop().terminate()
-            process.wait(_END_S)
-        except (uno.getClass("com.sun.star.uno.Exception"), subprocess.TimeoutExpired):
+            process.wait(_EXIT_S)
+        except (_UnoError, subprocess.TimeoutExpired):
             process.kill()
             process.wait()
 
-    def _connected(self, resolver: Any, pipe: str, ends_at: float) -> Any:
+    def _connect(self, resolver: Any, pipe: str, ends_at: float) -> Any:
         while self._process is not None and self._process.poll() is None and time.monotonic() < ends_at:
             try:
                 return resolver.resolve(f"uno:pipe,name={pipe};urp;StarOffice.ComponentContext")
@@ -185,21 +188,21 @@ class Office:
         return None
 
     def _reader(self, path: str, source_format: str, questions: Questions) -> tuple[str, str, dict[str, Any]]:
-        """URL, filter and further arguments for a source."""
+        """URL, filter and further arguments for loading a source."""
         url, readers = uno.systemPathToFileUrl(path), READERS[source_format]
         if source_format in _TEXTS:
-            sample = _as_utf8(Path(path))
-            options = "UTF8,LF,,," if source_format == "txt" else _TABLE_OPTIONS.format(ord(_separator(sample)))
+            sample = to_utf8(Path(path))
+            options = "UTF8,LF,,," if source_format == "txt" else _TABLE_OPTIONS.format(ord(separator_of(sample)))
             return url, readers["generic_Text"], {"FilterOptions": options}
         detection = self._service("com.sun.star.document.TypeDetection")
         description = _properties({"URL": url, "ReadOnly": True, "InteractionHandler": questions})
-        found, _ = detection.queryTypeByDescriptor(description, True)
-        if found not in readers:
-            raise Refused("encrypted" if questions.wanted_password else "unreadable")
-        return url, readers[found], {}
+        detected, _ = detection.queryTypeByDescriptor(description, True)
+        if detected not in readers:
+            raise questions.refusal()
+        return url, readers[detected], {}
 
     def _slides(self) -> dict[str, Any]:
-        """How many slides or drawing pages, and the numbers of those not hidden; None where only the layout knows."""
+        """The number of slides or drawing pages and the numbers of the visible ones; None for other documents."""
         if not self._document.supportsService("com.sun.star.drawing.GenericDrawingDocument"):
             return {"slides": None, "visible": None}
         pages = self._document.getDrawPages()
@@ -220,7 +223,7 @@ class Office:
         return self._context.ServiceManager.createInstanceWithContext(name, self._context)
 
     def _has_died(self) -> bool:
-        """True when LibreOffice is no longer there; a process that is just dying gets a moment to be gone."""
+        """Return whether LibreOffice has exited; waits a moment for a process that is just dying."""
         try:
             if self._process is not None:
                 self._process.wait(0.2)
@@ -238,7 +241,7 @@ def _launch(program: str, profile: str, pipe: str) -> "subprocess.Popen[bytes]":
 
 
 def _fit_width(document: Any) -> None:
-    """Shrink what is wider than its page, on each sheet; as many pages below one another as it takes."""
+    """Scale every sheet to the width of one page, over as many pages in height as it needs."""
     styles, sheets = document.StyleFamilies.getByName("PageStyles"), document.Sheets
     for number in range(sheets.getCount()):
         style = styles.getByName(sheets.getByIndex(number).PageStyle)
@@ -255,62 +258,31 @@ def _properties(values: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _check_package(path: str, entries: int, unpacked_bytes: int) -> None:
-    """Refuse a ZIP file that says itself that it unpacks to too much; one that lies meets the limit of memory."""
+    """Refuse a ZIP container that is too large; LibreOffice reports what is wrong with an unreadable one."""
     try:
         with zipfile.ZipFile(path) as package:
             members = package.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error):
-        return  # LibreOffice says what is wrong with it
-    if len(members) > entries or sum(member.file_size for member in members) > unpacked_bytes:
-        raise Refused("too_large")
-
-
-def _as_utf8(path: Path) -> str:
-    """Rewrite a text file as UTF-8 and return its beginning; what is neither UTF-8 nor UTF-16 is Windows-1252."""
-    content = path.read_bytes()
-    text = _decoded(content)
-    if "\0" in text:
-        raise Refused("unreadable")
-    path.unlink()  # the worker's own copy of the source may be the same file
-    path.write_text(text, encoding="utf-8", newline="")
-    return text[:_SAMPLE_BYTES]
-
-
-def _decoded(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("windows-1252", errors="replace")
-
-
-def _separator(sample: str) -> str:
-    """The separator that stands most evenly in the first lines: the highest count that even the poorest line has."""
-    lines = [line for line in sample.splitlines()[:20] if line.strip()]
-    if not lines:
-        return ","
-    return max(_SEPARATORS, key=lambda mark: (min(line.count(mark) for line in lines), lines[0].count(mark)))
+        return
+    check_size(members, entries=entries, unpacked_bytes=unpacked_bytes)
 
 
 def print_version(program: str) -> None:
-    """The version as one line; only reached when uno could be imported."""
-    told = subprocess.run(
-        [str(Path(program) / "soffice.bin"), "--version"], capture_output=True, check=True, timeout=15
-    )
-    sys.stdout.write(told.stdout.decode().split()[1] + "\n")
+    """Print the version of LibreOffice on one line; this module only loads where `uno` can be imported."""
+    run = subprocess.run([str(Path(program) / "soffice.bin"), "--version"], capture_output=True, check=True, timeout=15)
+    sys.stdout.write(run.stdout.decode().split()[1] + "\n")
 
 
 def main() -> None:
-    """Print the version if asked to, else answer until standard input closes."""
+    """Print the version if requested, else respond to commands until stdin is closed."""
     if sys.argv[1:2] == ["--version"]:
         print_version(sys.argv[2])
         return
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever else prints must not be taken for an answer
+    reserve_stdout()
     office = Office()
     try:
         for line in sys.stdin:
-            answers.write(json.dumps(office.answer(json.loads(line))) + "\n")
+            sys.stdout.write(json.dumps(office.respond(json.loads(line))) + "\n")
+            sys.stdout.flush()
     finally:
         office.end()

@@ -1,7 +1,7 @@
-"""Which of LibreOffice's filters reads a source format, and which writes a target format. It imports nothing."""
+"""Tables of the LibreOffice filters that read a source format and write a target format."""
 
-# Each type that LibreOffice may find in a source format, and the filter that has to read it. Anything else is refused,
-# so that nothing is imported as text because its real reader gave up.
+# The types that LibreOffice may detect for a source format, and the filter that reads each. Any other type is refused,
+# so that a file is not imported as text because its own filter rejected it.
 READERS: dict[str, dict[str, str]] = {
     "docx": {
         "writer_MS_Word_2007": "MS Word 2007 XML",
@@ -68,7 +68,7 @@ TEXT, SHEETS, SLIDES, DRAWING = (
     "com.sun.star.drawing.DrawingDocument",
 )
 
-# What an open document is, and the filter that writes such a document. A document of another kind is refused.
+# The filter for each kind of open document. A document of another kind is refused.
 WRITERS: dict[str, dict[str, str]] = {
     "pdf": {
         TEXT: "writer_pdf_Export",

@@ -1,7 +1,7 @@
-"""Runs in the sandbox: takes the PDF preview out of a Keynote file and says how many slides it has to show.
+"""Extracts the PDF preview of a Keynote file and counts the slides that it must show. Standard library only.
 
-It speaks as `protocol.py` says; a request has `source`, `output`, `entries` and `unpacked_bytes`, an answer
-`has_preview` and the numbers `slides` and `shown` (None where only Keynote itself knows). Standard library only.
+A request has `source`, `output`, `entries` and `unpacked_bytes`; the result has `has_preview` and the numbers `slides`
+and `shown`, which are None where only Keynote knows them.
 """
 
 import gzip
@@ -11,6 +11,7 @@ import zipfile
 from typing import Any
 from xml.parsers import expat
 
+from converto_engines.runtime.sandboxed.archive import check_size
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 _PREVIEW = re.compile(r"(?:.*/)?(?:quicklook/)?preview\.pdf", re.IGNORECASE)
@@ -20,47 +21,41 @@ _CHUNK_BYTES = 256 * 1024
 
 
 def extract(request: dict[str, Any]) -> dict[str, Any]:
-    """Write the preview, if there is one, to the output."""
+    """Write the preview, if there is one, to `output`."""
     try:
         with zipfile.ZipFile(request["source"]) as package:
-            _check(package, request["entries"], request["unpacked_bytes"])
+            check_size(package.infolist(), entries=request["entries"], unpacked_bytes=request["unpacked_bytes"])
             return {"has_preview": _write_preview(package, request["output"]), **_slides(package)}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, expat.ExpatError) as error:
         raise Refused("corrupt") from error
-    except RuntimeError as error:  # zipfile's word for a member with a password
+    except RuntimeError as error:  # raised by zipfile for an encrypted member
         raise Refused("encrypted") from error
-
-
-def _check(package: zipfile.ZipFile, entries: int, unpacked_bytes: int) -> None:
-    members = package.infolist()
-    if len(members) > entries or sum(member.file_size for member in members) > unpacked_bytes:
-        raise Refused("too_large", "The file holds more than is allowed for one file, once it is unpacked")
 
 
 def _write_preview(package: zipfile.ZipFile, output: str) -> bool:
     name = next((name for name in package.namelist() if _PREVIEW.fullmatch(name)), None)
     if name is None:
         return False
-    with package.open(name) as preview, open(output, "wb") as written:  # noqa: PTH123 -- pathlib costs time
+    with package.open(name) as preview, open(output, "wb") as written:  # noqa: PTH123 -- pathlib is slow to import
         shutil.copyfileobj(preview, written)
     return True
 
 
 def _slides(package: zipfile.ZipFile) -> dict[str, int | None]:
-    """Keynote '09 lists its slides in XML and marks the skipped ones; later ones keep a part per slide."""
+    """Keynote '09 lists its slides in XML and marks the skipped ones; later versions have one member per slide."""
     outline = next((name for name in package.namelist() if _OUTLINE.fullmatch(name)), None)
     if outline is None:
         parts = sum(1 for name in package.namelist() if _SLIDE.fullmatch(name))
         return {"slides": parts or None, "shown": None}
     found: list[bool] = []
 
-    def look(name: str, attributes: dict[str, str]) -> None:
+    def collect(name: str, attributes: dict[str, str]) -> None:
         if name.rpartition(" ")[2] == "slide":
             hidden = (value for key, value in attributes.items() if key.rpartition(" ")[2] == "hidden")
             found.append(next(hidden, "false") in {"true", "1"})
 
     parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler = look
+    parser.StartElementHandler = collect
     parser.EntityDeclHandler = _refuse
     with package.open(outline) as stream:
         source = gzip.GzipFile(fileobj=stream) if outline.endswith(".gz") else stream
@@ -75,5 +70,5 @@ def _refuse(*_: Any) -> None:
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve one request."""
     serve_argument(extract)

@@ -1,9 +1,9 @@
-"""Counts the letters of a Rich Text file without the words that only steer. Standard library only."""
+"""Counts the visible letters of a Rich Text file, without control words. Standard library only."""
 
 import re
 
 _TOKEN = re.compile(r"\\([a-z]+)(-?\d+)? ?|\\'[0-9a-f]{2}|\\([^a-z])|([{}])|([^\\{}\r\n]+)", re.IGNORECASE)
-_UNSEEN = frozenset({
+_HIDDEN_GROUPS = frozenset({
     "fonttbl", "colortbl", "stylesheet", "info", "pict", "listtable", "listoverridetable", "header", "footer",
     "headerl", "headerr", "footerl", "footerr", "themedata", "datastore", "fldinst", "generator", "objdata",
 })  # fmt: skip
@@ -11,11 +11,11 @@ _LETTERS = frozenset({"emdash", "endash", "bullet", "lquote", "rquote", "ldblquo
 
 
 def characters_of(text: str) -> int:
-    """How many letters a reader sees (one beyond ASCII may count twice); raises `ValueError` when it is cut off."""
+    """Count the visible letters (non-ASCII ones may count twice); raises `ValueError` for an incomplete file."""
     if not text.startswith("{\\rtf"):
-        raise ValueError("no Rich Text")
+        raise ValueError("not a Rich Text file")
     count = 0
-    hidden: list[bool] = []  # one entry per open group: whether it is unseen
+    hidden: list[bool] = []  # one entry per open group
     for token in _TOKEN.finditer(text):
         word, symbol, brace, letters = token[1], token[3], token[4], token[5]
         if brace == "{":
@@ -24,14 +24,14 @@ def characters_of(text: str) -> int:
             hidden.pop()
             if not hidden:
                 return count
-        elif hidden and (word in _UNSEEN or symbol == "*"):
+        elif hidden and (word in _HIDDEN_GROUPS or symbol == "*"):
             hidden[-1] = True
         elif hidden and not hidden[-1]:
-            count += _seen(token, letters)
+            count += _visible(token, letters)
     raise ValueError("a group of the Rich Text is not closed")
 
 
-def _seen(token: "re.Match[str]", letters: str | None) -> int:
+def _visible(token: "re.Match[str]", letters: str | None) -> int:
     if letters is not None:
         return sum(map(len, letters.split()))
     return int(token[1] in _LETTERS) if token[1] is not None else 1

@@ -1,6 +1,6 @@
-"""Readers that count in the XML parts of office packages while it streams by: letters, cells, slides, sheets.
+"""Streaming readers that count letters, cells, slides and sheets in the XML parts of office packages.
 
-They hold no document in memory, follow nothing, and refuse declarations of entities. Standard library only.
+They do not load the document into memory and reject document type declarations. Standard library only.
 """
 
 import zipfile
@@ -13,10 +13,10 @@ Attributes = dict[str, str]
 
 
 class Reader:
-    """Goes through one part; below it are those who look at something. Element names come without their namespace."""
+    """Parses one part and calls the methods of a subclass; element names are passed without their namespace."""
 
     def read(self, package: zipfile.ZipFile, part: str) -> Self:
-        """Look at a part; raises `KeyError` when it is missing, `ExpatError` or `ValueError` when it is not sound."""
+        """Parse a part; raises `KeyError` when it is missing, `ExpatError` or `ValueError` when it is invalid."""
         parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
         parser.buffer_text = True
         self._path: list[str] = []
@@ -30,17 +30,17 @@ class Reader:
         return self
 
     def start(self, name: str, attributes: Attributes) -> None:
-        """An element begins; the path still ends with its parent."""
+        """Handle the start of an element; `parent` is the enclosing element."""
 
     def end(self, name: str) -> None:
-        """An element ends; the path ends with its parent again."""
+        """Handle the end of an element; `parent` is the enclosing element."""
 
     def text(self, text: str) -> None:
-        """Text between two tags."""
+        """Handle text between two tags."""
 
     @property
     def parent(self) -> str:
-        """The element that encloses what is looked at."""
+        """The enclosing element; empty at the root."""
         return self._path[-1] if self._path else ""
 
     def _start(self, name: str, attributes: Attributes) -> None:
@@ -53,69 +53,69 @@ class Reader:
 
 
 class Letters(Reader):
-    """Counts characters between tags, without white space."""
+    """Counts the characters of the text, without white space."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def text(self, text: str) -> None:
-        """All text of a content part is for readers; what only steers stands in attributes."""
+        """Count the text; in content parts all of it is visible, because settings are attributes."""
         self.count += sum(map(len, text.split()))
 
 
 class Names(Reader):
-    """Lists the elements of one name that stand directly in another."""
+    """Collects the attributes of all elements of one name with the given parent."""
 
     def __init__(self, parent: str, name: str) -> None:
         self._parent, self._name = parent, name
         self.all: list[Attributes] = []
 
     def start(self, name: str, attributes: Attributes) -> None:
-        """Keep those that were asked for."""
+        """Collect a matching element."""
         if name == self._name and self.parent == self._parent:
             self.all.append(attributes)
 
 
 class References(Reader):
-    """The relations of an Office Open XML part: id to target."""
+    """Collects the relationships of an Office Open XML part: id to target."""
 
     def __init__(self) -> None:
         self.targets: dict[str, str] = {}
 
     def start(self, name: str, attributes: Attributes) -> None:
-        """Each relation is one element."""
+        """Collect one relationship."""
         if name == "Relationship":
             self.targets[attributes["Id"]] = attributes["Target"]
 
 
 class Cells(Reader):
-    """Counts the cells of an Excel sheet that hold a value, a text or a formula."""
+    """Counts the cells of an Excel sheet that contain a value, text or a formula."""
 
     def __init__(self) -> None:
         self.count = 0
         self._has_content = False
 
     def start(self, name: str, attributes: Attributes) -> None:
-        """A value, formula or inline text belongs to the cell that is open."""
+        """Mark the current cell when it contains a value, formula or inline text."""
         if name == "c":
             self._has_content = False
         elif name in {"v", "f", "is"} and self.parent == "c":
             self._has_content = True
 
     def end(self, name: str) -> None:
-        """The cell is over."""
+        """Count the cell that ends."""
         self.count += name == "c" and self._has_content
 
 
 class Tables(Reader):
-    """Names the sheets of an OpenDocument workbook and counts their cells; repeated ones are written once."""
+    """Lists the sheets of an OpenDocument workbook with their cell counts; repeated cells are stored once."""
 
     def __init__(self) -> None:
         self.sheets: list[dict[str, Any]] = []
         self._rows = 1
 
     def start(self, name: str, attributes: Attributes) -> None:
-        """Sheets, rows and cells."""
+        """Handle sheets, rows and cells."""
         known = {_local(key): value for key, value in attributes.items()}
         if name == "table" and self.parent == "spreadsheet":
             self.sheets.append({"name": known.get("name", ""), "cells": 0})
@@ -130,4 +130,4 @@ def _local(name: str) -> str:
 
 
 def _refuse(*_: Any) -> None:
-    raise ValueError("a document type is declared")
+    raise ValueError("document type declarations are not allowed")

@@ -1,1 +1,1 @@
-"""Code of this family that runs inside the sandbox: the standard library only, no import of the rest of converto."""
+"""Sandboxed code of this family: it imports the standard library, its packages and other sandboxed modules only."""

@@ -1,44 +1,44 @@
-"""Bookmarks and links of a PDF, carried over to where its pages went. Runs sandboxed; needs pikepdf.
+"""Carries bookmarks and links of a PDF over to the copied pages. Needs pikepdf.
 
-Named places are looked up once, so that names of two documents cannot be taken for each other.
+Named destinations are resolved in the source document, so that equal names of two documents are not confused.
 """
 
 from typing import Any
 
 import pikepdf
 
-_NESTED, _MOST = 12, 20_000
+_MAX_DEPTH, _MAX_BOOKMARKS = 12, 20_000
 
 
 class Bookmark:
-    """One line of the outline: title, index of its page in the result (None: it is gone), those below."""
+    """One outline entry: title, index of its page in the result (None: the page was removed), and children."""
 
     def __init__(self, title: str, index: int | None) -> None:
-        """Start without any below it."""
+        """Create an entry without children."""
         self.title, self.index = title, index
-        self.below: list[Bookmark] = []
+        self.children: list[Bookmark] = []
 
 
 def read(source: pikepdf.Pdf, places: dict[int, int]) -> list[Bookmark]:
-    """The bookmarks that lead to pages of `places` (index in the source → in the result), and those above them."""
+    """Return the bookmarks to pages of `places` (index in the source → in the result) and their ancestors."""
     pages = _Pages(source)
     try:
-        with source.open_outline(max_depth=_NESTED) as outline:
+        with source.open_outline(max_depth=_MAX_DEPTH) as outline:
             return _read(list(outline.root), pages, places, _Budget())
     except (pikepdf.PdfError, pikepdf.OutlineStructureError, ValueError, TypeError, AttributeError, RecursionError):
         return []  # a broken outline is not worth a failed conversion
 
 
 def write(document: pikepdf.Pdf, bookmarks: list[Bookmark]) -> None:
-    """Give a document these bookmarks."""
+    """Add these bookmarks to a document."""
     if not bookmarks:
         return
     with document.open_outline() as outline:
-        outline.root.extend(_made(document, bookmark) for bookmark in bookmarks)
+        outline.root.extend(_outline_item(document, bookmark) for bookmark in bookmarks)
 
 
 def links(source: pikepdf.Pdf, indices: list[int]) -> dict[tuple[int, int], int]:
-    """Which page each link leads to, by index of its page and its number there."""
+    """Return the target page of each link, by the index of its page and its number on that page."""
     pages, found = _Pages(source), {}
     for index in indices:
         for number, annotation in enumerate(_annotations(source, index)):
@@ -48,8 +48,8 @@ def links(source: pikepdf.Pdf, indices: list[int]) -> dict[tuple[int, int], int]
     return found
 
 
-def mend_links(document: pikepdf.Pdf, links: dict[tuple[int, int], int], places: dict[int, int]) -> None:
-    """Let the links of copied pages lead to the copies."""
+def fix_links(document: pikepdf.Pdf, links: dict[tuple[int, int], int], places: dict[int, int]) -> None:
+    """Point the links of copied pages to the copies."""
     for (index, number), target in links.items():
         annotations = _annotations(document, places[index])
         if target not in places or number >= len(annotations):
@@ -62,11 +62,11 @@ def mend_links(document: pikepdf.Pdf, links: dict[tuple[int, int], int], places:
 
 class _Budget:
     def __init__(self) -> None:
-        self.left = _MOST
+        self.left = _MAX_BOOKMARKS
 
 
 class _Pages:
-    """Finds the index of the page that a destination means."""
+    """Finds the page index of a destination."""
 
     def __init__(self, source: pikepdf.Pdf) -> None:
         self._indices = {page.obj.objgen: index for index, page in enumerate(source.pages)}
@@ -76,7 +76,7 @@ class _Pages:
         self._tree = pikepdf.NameTree(tree) if isinstance(tree, pikepdf.Dictionary) else None
 
     def index_of(self, destination: Any) -> int | None:
-        """The index in the source, or None for anything but a page of it."""
+        """Return the page index in the source; None for any other destination."""
         if isinstance(destination, (pikepdf.String, str, pikepdf.Name)):
             destination = self._named(destination)
         if isinstance(destination, pikepdf.Dictionary):
@@ -95,29 +95,29 @@ class _Pages:
             return None
 
 
-def _read(items: list[Any], pages: _Pages, places: dict[int, int], budget: _Budget) -> list[Bookmark]:
+def _read(entries: list[Any], pages: _Pages, places: dict[int, int], budget: _Budget) -> list[Bookmark]:
     found = []
-    for entry in items:
+    for entry in entries:
         budget.left -= 1
         if budget.left < 0:
             break
-        below = _read(list(entry.children), pages, places, budget)
+        children = _read(list(entry.children), pages, places, budget)
         destination = entry.destination
         if destination is None and entry.action is not None:
             destination = entry.action.get("/D")
         index = pages.index_of(destination)
         place = places.get(index) if index is not None else None
-        if place is not None or below:
+        if place is not None or children:
             bookmark = Bookmark(str(entry.title), place)
-            bookmark.below = below
+            bookmark.children = children
             found.append(bookmark)
     return found
 
 
-def _made(document: pikepdf.Pdf, bookmark: Bookmark) -> pikepdf.OutlineItem:
-    made = pikepdf.OutlineItem(bookmark.title, bookmark.index)
-    made.children.extend(_made(document, below) for below in bookmark.below)
-    return made
+def _outline_item(document: pikepdf.Pdf, bookmark: Bookmark) -> pikepdf.OutlineItem:
+    entry = pikepdf.OutlineItem(bookmark.title, bookmark.index)
+    entry.children.extend(_outline_item(document, child) for child in bookmark.children)
+    return entry
 
 
 def _annotations(document: pikepdf.Pdf, index: int) -> list[Any]:

@@ -1,20 +1,20 @@
-"""Takes out of a PDF what runs, sends or hides, and what tells of its author. Runs sandboxed; needs pikepdf."""
+"""Removes active content, embedded files and metadata from a PDF. Needs pikepdf."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pikepdf
 
-_RUNNING = {"/JavaScript", "/Launch", "/SubmitForm", "/ImportData", "/Rendition", "/Movie", "/Sound", "/GoToE"}
-"""Actions that run a script, start a program, send what was typed in, or open what is embedded."""
-_CARRIERS = {"/FileAttachment", "/RichMedia", "/Screen", "/Movie", "/Sound", "/3D"}
+_ACTIVE_ACTIONS = {"/JavaScript", "/Launch", "/SubmitForm", "/ImportData", "/Rendition", "/Movie", "/Sound", "/GoToE"}
+"""Actions that run a script, start a program, submit a form, or open embedded content."""
+_ACTIVE_ANNOTATIONS = {"/FileAttachment", "/RichMedia", "/Screen", "/Movie", "/Sound", "/3D"}
 _TRIGGERS = ("/AA", "/EF", "/AF", "/XFA")
-"""Additional actions; the files inside file specifications; associated files; forms that are programs."""
-_NESTED = 50
+"""Additional actions, embedded files of file specifications, associated files, and XFA forms."""
+_MAX_DEPTH = 50
 
 
 def sanitize(pdf: pikepdf.Pdf) -> None:
-    """Remove scripts, actions that reach outside, and embedded files; links to pages and web addresses stay."""
+    """Remove scripts, active actions and embedded files; keeps links to pages and web addresses."""
     names = pdf.Root.get("/Names")
     if isinstance(names, pikepdf.Dictionary):
         _drop(names, "/JavaScript", "/EmbeddedFiles")
@@ -22,17 +22,17 @@ def sanitize(pdf: pikepdf.Pdf) -> None:
         del pdf.Root["/OpenAction"]
     _drop(pdf.Root, "/Collection")
     for page in pdf.pages:
-        _drop_carriers(page)
+        _drop_active_annotations(page)
     for dictionary in _dictionaries(pdf):
         _drop(dictionary, *_TRIGGERS)
-        if str(dictionary.get("/S")) in _RUNNING:
+        if str(dictionary.get("/S")) in _ACTIVE_ACTIONS:
             _drop(dictionary, *list(dictionary.keys()))
         if "/JS" in dictionary:
             del dictionary["/JS"]
 
 
 def strip(pdf: pikepdf.Pdf) -> None:
-    """Remove author, title, times, programs and what programs left behind for themselves."""
+    """Remove author, title, dates, program names and private data of programs."""
     if "/Info" in pdf.trailer:
         del pdf.trailer["/Info"]
     for dictionary in _dictionaries(pdf):
@@ -45,27 +45,27 @@ def _drop(dictionary: Any, *names: str) -> None:
             del dictionary[name]
 
 
-def _drop_carriers(page: pikepdf.Page) -> None:
+def _drop_active_annotations(page: pikepdf.Page) -> None:
     annotations = page.obj.get("/Annots")
     if not isinstance(annotations, pikepdf.Array):
         return
-    kept = [entry for entry in annotations if not _is_carrier(entry)]
+    kept = [entry for entry in annotations if not _is_active(entry)]
     if len(kept) < len(annotations):
         page.obj["/Annots"] = pikepdf.Array(kept)
 
 
-def _is_carrier(annotation: Any) -> bool:
-    return isinstance(annotation, pikepdf.Dictionary) and str(annotation.get("/Subtype")) in _CARRIERS
+def _is_active(annotation: Any) -> bool:
+    return isinstance(annotation, pikepdf.Dictionary) and str(annotation.get("/Subtype")) in _ACTIVE_ANNOTATIONS
 
 
 def _dictionaries(pdf: pikepdf.Pdf) -> Iterator[Any]:
-    """Every dictionary of the file, also those inside others."""
+    """Yield every dictionary of the file, including nested ones."""
     for entry in pdf.objects:
-        yield from _inside(entry, 0)
+        yield from _nested(entry, 0)
 
 
-def _inside(entry: Any, depth: int) -> Iterator[Any]:
-    if depth > _NESTED:
+def _nested(entry: Any, depth: int) -> Iterator[Any]:
+    if depth > _MAX_DEPTH:
         return
     if isinstance(entry, pikepdf.Stream):
         entry = entry.stream_dict
@@ -78,5 +78,5 @@ def _inside(entry: Any, depth: int) -> Iterator[Any]:
         return
     for part in parts:
         is_own = isinstance(part, (pikepdf.Dictionary, pikepdf.Array)) and not part.is_indirect
-        if is_own:  # others are entries of the file themselves
-            yield from _inside(part, depth + 1)
+        if is_own:  # indirect objects are visited as objects of the file
+            yield from _nested(part, depth + 1)

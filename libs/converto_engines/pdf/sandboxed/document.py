@@ -1,7 +1,6 @@
-"""Writes a PDF anew from the pages of one or more PDFs, and checks what came out with another reader. Runs sandboxed.
+"""Creates PDFs from the pages of one or more PDFs; the result is the number of files.
 
-Started as `pdf_document.py REQUEST_JSON`; it speaks as `protocol.py` says and answers with how many files it made.
-qpdf (package pikepdf) writes, pdfium checks: what one of them gets wrong the other one sees.
+qpdf (package pikepdf) writes and pdfium verifies, so that an error of one library is detected by the other.
 """
 
 import sys
@@ -11,39 +10,39 @@ from converto_engines.pdf.sandboxed import page_choice, pdfium
 from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
 
 _TOLERANCE_INCHES = 0.02
-_LOOK_PIXELS = 96  # of the longer side, when the first page is drawn to see that it can be
+_PROBE_PIXELS = 96  # the longer side of the first page when it is rendered as a check
 _Size = tuple[float, float]
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
-    """Choose the pages, plan what comes out, write it, and read it back."""
+    """Resolve the pages, then write and verify each file."""
     sys.path[:0] = request["packages"]
     try:
-        from converto_engines.pdf.sandboxed import rewriting  # noqa: PLC0415 -- needs the packages above
+        from converto_engines.pdf.sandboxed import rewriting  # noqa: PLC0415 -- needs sys.path from above
     except ImportError as error:
         raise Refused("missing", "qpdf or pillow is not installed on this worker") from error
     library = page_choice.library_at(request)
     if request.get("ask") == "able":
         return {"version": rewriting.version()}
 
-    sources = rewriting.opened_all(request["sources"], most_pages=request["pages"])
+    sources = rewriting.open_all(request["sources"], most_pages=request["pages"])
     count = sum(len(source.pages) for source in sources)
     chosen = page_choice.chosen(count, request["ranges"], most=request["pages"])
-    turned = _turned(count, request)
-    known = _known_sizes(library, request["sources"], [len(source.pages) for source in sources])
+    rotated = _rotated(count, request)
+    sizes = _source_sizes(library, request["sources"], [len(source.pages) for source in sources])
     parts = _parts(chosen, request["split"])
-    rewriting.change(sources, chosen, turned, request)
+    rewriting.change(sources, chosen, rotated, request)
     for ordinal, part in enumerate(parts, start=1):
         path = request["output"] % ordinal
         rewriting.write(sources, part, path, request)
-        _verify(library, path, [_swapped(known[page - 1], page in turned, request["rotate"]) for page in part])
+        _verify(library, path, [_rotated_size(sizes[page - 1], page in rotated, request["rotate"]) for page in part])
         if request["linearize"]:
             rewriting.verify_linearized(path)
         report_progress(50 + 50 * ordinal / len(parts), f"file {ordinal} of {len(parts)}")
     return {"files": len(parts)}
 
 
-def _turned(count: int, request: dict[str, Any]) -> set[int]:
+def _rotated(count: int, request: dict[str, Any]) -> set[int]:
     if not request["rotate"]:
         return set()
     return set(page_choice.chosen(count, request["rotate_ranges"], most=request["pages"], option="rotate_pages"))
@@ -54,8 +53,8 @@ def _parts(chosen: list[int], pages_per_file: int | None) -> list[list[int]]:
     return [chosen[start : start + step] for start in range(0, len(chosen), step)]
 
 
-def _known_sizes(library: pdfium.Library, paths: list[str], counts: list[int]) -> list[_Size | None]:
-    """Sizes of all pages as pdfium sees them in the sources; None where only qpdf could mend a source."""
+def _source_sizes(library: pdfium.Library, paths: list[str], counts: list[int]) -> list[_Size | None]:
+    """Return the page sizes of the sources as pdfium reads them; None for a source that only qpdf can repair."""
     sizes: list[_Size | None] = []
     for path, count in zip(paths, counts, strict=True):
         try:
@@ -69,35 +68,35 @@ def _known_sizes(library: pdfium.Library, paths: list[str], counts: list[int]) -
     return sizes
 
 
-def _swapped(size: _Size | None, is_turned: bool, degrees: int) -> _Size | None:
-    return size[::-1] if size is not None and is_turned and degrees % 180 else size
+def _rotated_size(size: _Size | None, is_rotated: bool, degrees: int) -> _Size | None:
+    return size[::-1] if size is not None and is_rotated and degrees % 180 else size
 
 
 def _verify(library: pdfium.Library, path: str, expected: list[_Size | None]) -> None:
     try:
         made = library.open(path)
         if made.page_count != len(expected):
-            raise Refused("output", f"The PDF has {made.page_count} pages instead of {len(expected)}")
+            raise Refused("output", f"The result has {made.page_count} pages instead of {len(expected)}")
         for index, size in enumerate(expected):
             _compare(index, made.size(index), size)
         _draw(made)
     except pdfium.PdfError as error:
-        raise Refused("output", f"The PDF that was written cannot be read: {error}") from error
+        raise Refused("output", f"The result cannot be read: {error}") from error
 
 
 def _compare(index: int, size: _Size, expected: _Size | None) -> None:
     if min(size) <= 0 or (
         expected is not None and any(abs(a - b) > _TOLERANCE_INCHES for a, b in zip(size, expected, strict=True))
     ):
-        raise Refused("output", f"Page {index + 1} of the PDF that was written has another size than it should")
+        raise Refused("output", f"Page {index + 1} of the result has the wrong size")
 
 
 def _draw(made: pdfium.Document) -> None:
     size = made.size(0)
-    scale = _LOOK_PIXELS / max(size)
+    scale = _PROBE_PIXELS / max(size)
     made.render(0, *(max(round(side * scale), 1) for side in size))
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve one request."""
     serve_argument(convert)

@@ -1,16 +1,13 @@
-"""Opens a PDF with pdfium and says which pages are meant: the first look that all PDF programs take. Runs sandboxed.
-
-It imports the standard library only.
-"""
+"""Opens a PDF with pdfium and resolves the requested pages, for all PDF programs. Standard library only."""
 
 from typing import Any
 
 from converto_engines.pdf.sandboxed import pdfium
-from converto_engines.runtime.sandboxed.protocol import Refused
+from converto_engines.runtime.sandboxed.protocol import Refused, report_progress
 
 
 def opened(library: pdfium.Library, path: str) -> pdfium.Document:
-    """An open document of at least one page; refuses all others."""
+    """Open a document; refuses one that is encrypted, damaged or without pages."""
     try:
         document = library.open(path)
     except pdfium.PasswordNeeded as error:
@@ -23,12 +20,12 @@ def opened(library: pdfium.Library, path: str) -> pdfium.Document:
 
 
 def chosen(count: int, ranges: list[list[int]], *, most: int, option: str = "pages") -> list[int]:
-    """The pages, counted from 1, ascending and each once; all of them for no ranges. `most` are allowed."""
+    """Return the page numbers, ascending and without repeats; all pages for no ranges. Refuses more than `most`."""
     ranges = ranges or [[1, count]]
     last = max(end for _, end in ranges)
     if last > count:
         pages = "1 page" if count == 1 else f"{count} pages"
-        raise Refused("options", f"{option}: page {last} was asked for, but the document has {pages}")
+        raise Refused("options", f"{option}: page {last} was requested, but the document has {pages}")
     numbers = sorted({page for start, end in ranges for page in range(start, end + 1)})
     if len(numbers) > most:
         raise Refused("too_large", f"{len(numbers):,} pages are too many; {most:,} are allowed at once")
@@ -36,7 +33,7 @@ def chosen(count: int, ranges: list[list[int]], *, most: int, option: str = "pag
 
 
 def size_of(document: pdfium.Document, page: int) -> tuple[float, float]:
-    """Width and height of a page in inches, as shown; refuses a page that has none."""
+    """Return width and height of a page in inches, as displayed; refuses a page without a size."""
     try:
         inches = document.size(page - 1)
     except pdfium.PdfError as error:
@@ -47,8 +44,21 @@ def size_of(document: pdfium.Document, page: int) -> tuple[float, float]:
 
 
 def library_at(request: dict[str, Any]) -> pdfium.Library:
-    """The pdfium that the request names."""
+    """Load the pdfium library that the request names."""
     try:
         return pdfium.Library(request["pdfium"])
     except OSError as error:
         raise Refused("missing", "pdfium is not installed on this worker") from error
+
+
+class PageProgress:
+    """Reports finished pages as percent of a total."""
+
+    def __init__(self, total: int) -> None:
+        """`total` is the number of requested pages."""
+        self._total, self._done = total, 0
+
+    def add(self, pages: int = 1) -> None:
+        """Report that further pages are finished."""
+        self._done += pages
+        report_progress(100 * self._done / self._total, f"page {self._done} of {self._total}")

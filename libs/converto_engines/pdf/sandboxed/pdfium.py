@@ -1,7 +1,7 @@
-"""A thin layer over the C library pdfium, as far as pages.py needs it. It runs inside the sandbox.
+"""A thin ctypes wrapper of the C library pdfium. Standard library only.
 
-Written on ctypes, because the full binding declares hundreds of functions at import, which costs more than a simple
-page. pdfium is not thread-safe: one thread only. It imports the standard library only.
+The full binding pypdfium2 declares hundreds of functions at import, which takes longer than rendering a simple page.
+pdfium is not thread-safe.
 """
 
 import ctypes
@@ -13,16 +13,16 @@ _FORMAT_BGR = 2
 _WITH_ANNOTATIONS, _RED_FIRST = 0x01, 0x10
 _WHITE = 0xFFFFFFFF
 _FORM_TYPE_NONE = 0
-_FORM_RECORD_BYTES = 1024  # FPDF_FORMFILLINFO is smaller; all its callbacks are left out
+_FORM_RECORD_BYTES = 1024  # FPDF_FORMFILLINFO is smaller; all its callbacks stay null
 _POINTS_PER_INCH = 72
 
 
 class PdfError(Exception):
-    """A document or page that pdfium cannot read."""
+    """Raised for a document or page that pdfium cannot read."""
 
 
 class PasswordNeeded(PdfError):
-    """A document that does not open without a password."""
+    """Raised for a document that does not open without a password."""
 
 
 class _Size(ctypes.Structure):
@@ -33,7 +33,7 @@ class Library:
     """The loaded library."""
 
     def __init__(self, path: str) -> None:
-        """Load pdfium from this file; raises `OSError` when it is not there."""
+        """Load pdfium from this file; raises `OSError` when it is missing."""
         self.c = ctypes.CDLL(path)
         pointers = ("FPDF_LoadDocument", "FPDF_LoadPage", "FPDFBitmap_CreateEx", "FPDFDOC_InitFormFillEnvironment")
         for name in pointers:
@@ -42,7 +42,7 @@ class Library:
         self.c.FPDF_InitLibrary()
 
     def open(self, path: str) -> "Document":
-        """Open a document; an empty password is tried, a real one never asked for."""
+        """Open a document with the empty password; raises `PasswordNeeded` or `PdfError`."""
         pointer = self.c.FPDF_LoadDocument(c_char_p(path.encode()), None)
         if not pointer:
             is_locked = self.c.FPDF_GetLastError() in {_ERROR_PASSWORD, _ERROR_SECURITY}
@@ -50,7 +50,7 @@ class Library:
         return Document(self, pointer)
 
     def count_pages(self, path: str) -> int:
-        """Pages of a document whose last page can be read too; 0 when it does not open."""
+        """Count the pages of a document and load its last page; 0 when either fails."""
         pointer = self.c.FPDF_LoadDocument(c_char_p(path.encode()), None)
         if not pointer:
             return 0
@@ -70,22 +70,22 @@ class Document:
     """An open document and its form fields."""
 
     def __init__(self, library: Library, pointer: int) -> None:
-        """Take over a document that pdfium has opened."""
+        """`pointer` is a document that pdfium has opened."""
         self._c, self._pointer = library.c, c_void_p(pointer)
         self.page_count: int = self._c.FPDF_GetPageCount(self._pointer)
         self._form_record = ctypes.create_string_buffer(_FORM_RECORD_BYTES)
-        ctypes.cast(self._form_record, ctypes.POINTER(c_int))[0] = 2  # the record's version
+        ctypes.cast(self._form_record, ctypes.POINTER(c_int))[0] = 2  # the version of the record
         self._form = self._opened_form()
 
     def size(self, index: int) -> tuple[float, float]:
-        """Width and height of a page in inches, turned as it is shown; pages count from 0."""
+        """Return width and height of a page in inches, as displayed; pages count from 0."""
         size = _Size()
         if not self._c.FPDF_GetPageSizeByIndexF(self._pointer, c_int(index), byref(size)):
             raise PdfError(f"page {index + 1} cannot be read")
         return size.width / _POINTS_PER_INCH, size.height / _POINTS_PER_INCH
 
     def render(self, index: int, width: int, height: int) -> Any:
-        """RGB pixels of a page on white, with annotations and filled form fields; pages count from 0."""
+        """Return RGB pixels of a page on white, with annotations and form fields; pages count from 0."""
         page = self._c.FPDF_LoadPage(self._pointer, c_int(index))
         if not page:
             raise PdfError(f"page {index + 1} cannot be read")

@@ -1,7 +1,7 @@
-"""Makes the pictures of a PDF smaller: no more dots than are shown, as JPEG where that is smaller. Runs sandboxed.
+"""Reduces the pictures of a PDF to the displayed resolution and stores them as JPEG where that is smaller.
 
-What JPEG would spoil or what is not plain to read stays as it is: masks, palettes, print colours, pictures of one bit,
-JPEG 2000. It needs the packages pikepdf and pillow.
+Pictures that JPEG would damage or that are complex to decode stay unchanged: masks, palettes, CMYK, 1-bit pictures and
+JPEG 2000. Needs pikepdf and pillow.
 """
 
 import io
@@ -13,42 +13,42 @@ from PIL import Image
 
 from converto_engines.runtime.sandboxed.protocol import report_progress
 
-Image.MAX_IMAGE_PIXELS = None  # the limit of the request is looked at instead
+Image.MAX_IMAGE_PIXELS = None  # the limit of the request is checked instead
 _POINTS_PER_INCH = 72
-_NESTED, _MOST_STREAMS = 12, 20_000
-_SHRINK_FROM = 1.15  # less is not worth the loss of drawing it anew
-_WORTH_IT = 0.95
+_MAX_DEPTH, _MAX_STREAMS = 12, 20_000
+_SHRINK_FROM = 1.15  # a smaller factor is not worth the loss of resampling
+_LARGEST_RESULT = 0.95  # of the size before
 _SMALLEST_BYTES = 4096
 _CHANNELS = {"/DeviceGray": 1, "/CalGray": 1, "/DeviceRGB": 3, "/CalRGB": 3}
 _MODES = {1: "L", 3: "RGB"}
 _Matrix = tuple[float, float, float, float, float, float]
 _Inches = tuple[float, float]
-_ONE: _Matrix = (1, 0, 0, 1, 0, 0)
+_IDENTITY: _Matrix = (1, 0, 0, 1, 0, 0)
 
 
 def shrink(pdf: pikepdf.Pdf, indices: list[int], *, dpi: int, quality: int, most_pixels: int) -> None:
-    """Make the pictures on these pages as fine as `dpi` asks for, each at most as many bytes as before."""
-    shown = _Shown()
+    """Reduce the pictures on these pages to `dpi`; no picture becomes larger than before."""
+    shown = _DisplayedSizes()
     for index in indices:
-        shown.look_at(pdf.pages[index])
+        shown.add_page(pdf.pages[index])
     for number, (object_id, inches) in enumerate(shown.sizes.items(), start=1):
         picture = pdf.get_object(object_id)
         try:
             _shrink(picture, inches, dpi, quality, most_pixels)
         except (pikepdf.PdfError, OSError, ValueError, TypeError, SyntaxError, NotImplementedError):
-            continue  # a picture that is hard to read stays as it is
+            continue  # a picture that cannot be decoded stays unchanged
         report_progress(5 + 45 * number / len(shown.sizes), f"picture {number} of {len(shown.sizes)}")
 
 
-class _Shown:
-    """How large each picture is shown at most, found by following what the pages draw."""
+class _DisplayedSizes:
+    """The largest displayed size of each picture, found by following the content streams of the pages."""
 
     def __init__(self) -> None:
         self.sizes: dict[tuple[int, int], _Inches] = {}
-        self._left = _MOST_STREAMS
+        self._left = _MAX_STREAMS
 
-    def look_at(self, page: pikepdf.Page) -> None:
-        """Follow one page."""
+    def add_page(self, page: pikepdf.Page) -> None:
+        """Follow the content stream of one page."""
         unit = page.obj.get("/UserUnit", 1)
         scale = float(unit) if isinstance(unit, (int, float)) or hasattr(unit, "__float__") else 1.0
         self._follow(page.obj, page.resources, (scale, 0, 0, scale, 0, 0), 0)
@@ -56,7 +56,7 @@ class _Shown:
     def _follow(self, drawn: Any, resources: Any, matrix: _Matrix, depth: int) -> None:
         self._left -= 1
         named = resources.get("/XObject") if isinstance(resources, pikepdf.Dictionary) else None
-        if depth > _NESTED or self._left < 0 or not isinstance(named, pikepdf.Dictionary):
+        if depth > _MAX_DEPTH or self._left < 0 or not isinstance(named, pikepdf.Dictionary):
             return
         for name, placed in _placed(drawn, matrix):
             entry = named.get(name)
@@ -77,11 +77,11 @@ class _Shown:
 def _placed(drawn: Any, start: _Matrix) -> Iterator[tuple[str, _Matrix]]:
     """Names of what a content stream places, and the matrix it is placed with."""
     try:
-        told = pikepdf.parse_content_stream(drawn, operators="q Q cm Do")
+        instructions = pikepdf.parse_content_stream(drawn, operators="q Q cm Do")
     except (pikepdf.PdfError, TypeError, ValueError):
         return
     matrix, kept = start, []
-    for instruction in told:
+    for instruction in instructions:
         operands: Any = instruction.operands
         match str(instruction.operator):
             case "q":
@@ -98,7 +98,7 @@ def _matrix_of(numbers: Any) -> _Matrix:
     try:
         a, b, c, d, e, f = (float(number) for number in numbers)
     except (TypeError, ValueError):
-        return _ONE
+        return _IDENTITY
     return a, b, c, d, e, f
 
 
@@ -122,7 +122,7 @@ def _shrink(picture: Any, inches: _Inches, dpi: int, quality: int, most_pixels: 
         pixels = pixels.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=3.0)
     made = io.BytesIO()
     pixels.save(made, "JPEG", quality=quality, optimize=True)
-    if len(made.getvalue()) > before * _WORTH_IT:
+    if len(made.getvalue()) > before * _LARGEST_RESULT:
         return
     picture.write(made.getvalue(), filter=pikepdf.Name.DCTDecode)
     picture["/Width"], picture["/Height"] = wanted
@@ -138,7 +138,7 @@ def _wanted(size: tuple[int, int], inches: _Inches, dpi: int) -> tuple[int, int]
 
 
 def _channels(picture: Any) -> int | None:
-    """Grey or red, green and blue of 8 bits, where nothing depends on the very values; None for all others."""
+    """Return the channels of an 8-bit grey or RGB picture whose exact values do not matter; None for all others."""
     mask = picture.get("/Mask")
     soft = picture.get("/SMask")
     has_key = isinstance(mask, pikepdf.Array)

@@ -1,7 +1,4 @@
-"""The work of pdf_document.py with qpdf: open with recovery, turn, clean, put pages together, save. Runs sandboxed.
-
-It needs the package pikepdf on the path when it is imported.
-"""
+"""The steps of `document.py` that use qpdf: open and repair, rotate, clean, combine pages, save. Needs pikepdf."""
 
 import os
 import shutil
@@ -9,54 +6,52 @@ from typing import Any
 
 import pikepdf
 
-from converto_engines.pdf.sandboxed import bookmarks as pdf_bookmarks
-from converto_engines.pdf.sandboxed import cleaning as pdf_cleaning
-from converto_engines.pdf.sandboxed import pictures as pdf_pictures
+from converto_engines.pdf.sandboxed import bookmarks, cleaning, pictures
 from converto_engines.runtime.sandboxed.protocol import Refused
 
 _INFORMATION_CHARACTERS = 2000
 
 
 def version() -> str:
-    """Version of qpdf."""
+    """Return the version of qpdf."""
     return str(pikepdf.__libqpdf_version__)
 
 
-def opened_all(paths: list[str], *, most_pages: int) -> list[pikepdf.Pdf]:
-    """All sources, mended where their table of contents is broken; refuses what cannot be trusted after that."""
+def open_all(paths: list[str], *, most_pages: int) -> list[pikepdf.Pdf]:
+    """Open all sources, repairing broken cross-reference tables; refuses sources that lose pages by that."""
     sources, count = [], 0
     for ordinal, path in enumerate(paths, start=1):
-        told = f"File {ordinal} of {len(paths)}: " if len(paths) > 1 else ""
-        source = _opened(path, told)
+        prefix = f"File {ordinal} of {len(paths)}: " if len(paths) > 1 else ""
+        source = _open(path, prefix)
         sources.append(source)
         count += len(source.pages)
         if count > most_pages:
-            raise Refused("too_large", f"{told}{count:,} pages are too many; {most_pages:,} are allowed at once")
+            raise Refused("too_large", f"{prefix}{count:,} pages are too many; {most_pages:,} are allowed at once")
     return sources
 
 
-def change(sources: list[pikepdf.Pdf], chosen: list[int], turned: set[int], request: dict[str, Any]) -> None:
-    """Turn pages and clean documents where they are, before pages are put together."""
+def change(sources: list[pikepdf.Pdf], chosen: list[int], rotated: set[int], request: dict[str, Any]) -> None:
+    """Rotate pages and clean documents in place, before pages are combined."""
     first = 0
     kept = set(chosen)
     for source in sources:
         for number, page in enumerate(source.pages, start=first + 1):
-            if number in turned:
+            if number in rotated:
                 page.rotate(request["rotate"], relative=True)
         if request["sanitize"]:
-            pdf_cleaning.sanitize(source)
+            cleaning.sanitize(source)
         if request["strip"]:
-            pdf_cleaning.strip(source)
+            cleaning.strip(source)
         if request["pictures"]:
             shown = [index for index in range(len(source.pages)) if first + index + 1 in kept]
-            pdf_pictures.shrink(source, shown, **request["pictures"], most_pixels=request["pixels"])
+            pictures.shrink(source, shown, **request["pictures"], most_pixels=request["pixels"])
         first += len(source.pages)
 
 
 def write(sources: list[pikepdf.Pdf], pages: list[int], path: str, request: dict[str, Any]) -> None:
-    """Save these pages, counted through all sources, as one PDF."""
+    """Save these pages, numbered consecutively over all sources, as one PDF."""
     is_whole = len(sources) == 1 and len(pages) == len(sources[0].pages)
-    document = sources[0] if is_whole else _put_together(sources, pages)
+    document = sources[0] if is_whole else _combine(sources, pages)
     if request["is_packed"]:
         document.remove_unreferenced_resources()
     mode = pikepdf.ObjectStreamMode.generate if request["is_packed"] else pikepdf.ObjectStreamMode.preserve
@@ -71,49 +66,49 @@ def write(sources: list[pikepdf.Pdf], pages: list[int], path: str, request: dict
             fix_metadata_version=not request["strip"],
         )
     except pikepdf.PdfError as error:
-        raise Refused("corrupt", "The PDF is too damaged to be written anew") from error
+        raise Refused("corrupt", "The PDF is too damaged to be repaired") from error
     if is_whole and _is_only_packed(document, request) and _size(path) >= _size(request["sources"][0]):
-        shutil.copyfile(request["sources"][0], path)  # it was packed as tightly as it can be
+        shutil.copyfile(request["sources"][0], path)  # the source was already packed as tightly as possible
 
 
 def verify_linearized(path: str) -> None:
-    """Refuse a result that does not show before all of it has arrived, as was asked for."""
+    """Refuse a result that is not linearized."""
     with pikepdf.open(path) as made:
         if not made.is_linearized:
-            raise Refused("output", "The PDF that was written is not made for fast web view")
+            raise Refused("output", "The result is not linearized for fast web view")
 
 
-def _opened(path: str, told: str) -> pikepdf.Pdf:
+def _open(path: str, prefix: str) -> pikepdf.Pdf:
     try:
         source = pikepdf.open(path, suppress_warnings=True)
         declared, count = source.Root.Pages.get("/Count"), len(source.pages)
     except pikepdf.PasswordError as error:
-        words = "It is password protected. Please remove the password and upload it again"
-        raise Refused("encrypted", f"{told}{words}" if told else "") from error
+        text = "It is password protected. Remove the password and upload it again"
+        raise Refused("encrypted", f"{prefix}{text}" if prefix else "") from error
     except (pikepdf.PdfError, AttributeError, ValueError, TypeError, KeyError) as error:
-        words = "It is damaged or incomplete. Please check that it opens on your computer and upload it again"
-        raise Refused("corrupt", f"{told}{words}" if told else "") from error
+        text = "It is damaged or incomplete. Check that it opens on your computer and upload it again"
+        raise Refused("corrupt", f"{prefix}{text}" if prefix else "") from error
     if count < 1:
-        raise Refused("corrupt", f"{told}The PDF has no pages")
+        raise Refused("corrupt", f"{prefix}The PDF has no pages")
     if source.get_warnings() and isinstance(declared, int) and declared > count:
-        raise Refused("corrupt", f"{told}The PDF is damaged: {count} of its {declared} pages can be read")
+        raise Refused("corrupt", f"{prefix}The PDF is damaged: only {count} of its {declared} pages can be read")
     return source
 
 
-def _put_together(sources: list[pikepdf.Pdf], pages: list[int]) -> pikepdf.Pdf:
+def _combine(sources: list[pikepdf.Pdf], pages: list[int]) -> pikepdf.Pdf:
     document = pikepdf.Pdf.new()
     first, wanted = 0, set(pages)
-    bookmarks: list[pdf_bookmarks.Bookmark] = []
+    outline: list[bookmarks.Bookmark] = []
     for source in sources:
         indices = [index for index in range(len(source.pages)) if first + index + 1 in wanted]
         if indices:
             places = {index: len(document.pages) + place for place, index in enumerate(indices)}
-            bookmarks += pdf_bookmarks.read(source, places)
-            links = pdf_bookmarks.links(source, indices)
+            outline += bookmarks.read(source, places)
+            links = bookmarks.links(source, indices)
             document.add_pages_from(source, indices)
-            pdf_bookmarks.mend_links(document, links, places)
+            bookmarks.fix_links(document, links, places)
         first += len(source.pages)
-    pdf_bookmarks.write(document, bookmarks)
+    bookmarks.write(document, outline)
     _keep_information(sources[0], document)
     return document
 
@@ -134,4 +129,4 @@ def _is_only_packed(document: pikepdf.Pdf, request: dict[str, Any]) -> bool:
 
 
 def _size(path: str) -> int:
-    return os.stat(path).st_size  # noqa: PTH116 -- as everything in here: paths are plain text
+    return os.stat(path).st_size  # noqa: PTH116 -- pathlib is slow to import

@@ -1,7 +1,7 @@
-"""Confines a program without any privilege: system call filter, file system rules, no way to gain rights.
+"""Confines a program without privileges: system call filter, Landlock file system rules, no way to gain rights.
 
-Started by path in front of the program (`confine.py RULES_JSON PROGRAM ARGUMENT…`) where user namespaces are missing;
-`filter_program` is also what bubblewrap is given. It knows no converter and imports the standard library only.
+Where user namespaces are missing it is started by path in front of the program (`confine.py RULES_JSON PROGRAM
+ARGUMENT…`). bubblewrap also gets the filter of `filter_program`. Standard library only.
 """
 
 import ctypes
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import NoReturn
 
 NOT_CONFINED = "not confined: "
-EXIT_NOT_CONFINED = 125  # ours: the rules could not be put in force, so the program was never started
+EXIT_NOT_CONFINED = 125  # our own exit status: the rules could not be applied, so the program was never started
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _EPERM, _EACCES, _ENOSYS = 1, 13, 38
 _LAST_CAPABILITY = 63
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
-# Numbers of the system calls that no conversion needs and that widen what a broken program can reach. Order of the
-# values: x86_64, aarch64. The call numbers of a platform never change.
+# System calls that no conversion needs and that extend what a compromised program can reach. The numbers are those of
+# x86_64 and aarch64; the system call numbers of a platform never change.
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _REFUSED = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
@@ -36,10 +36,10 @@ _REFUSED = {
     "keyctl": (250, 219), "unshare": (272, 97), "setns": (308, 268), "perf_event_open": (298, 241),
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "bpf": (321, 280), "userfaultfd": (323, 282),
 }  # fmt: skip
-# These answer "not there", so that the C library takes its older way: threads by clone, files by read and write.
+# These fail with ENOSYS, so that the C library falls back to its older way: threads by clone, files by read and write.
 _ABSENT = {"io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
            "clone3": (435, 435)}  # fmt: skip
-# Without a process namespace the process group is what ends everything, so nobody may leave it.
+# Without a PID namespace everything is killed by process group, so no process may leave it.
 _LEAVING_THE_GROUP = {"setsid": (112, 157), "setpgid": (109, 154)}
 _SOCKET, _CLONE = (41, 198), (56, 220)
 _AF_UNIX = 1
@@ -56,9 +56,9 @@ _RIGHTS_OF_FILES = 0b111 | 1 << 14 | 1 << 15
 
 
 def filter_program(*, keep_group: bool) -> bytes:
-    """The system call filter as BPF: sockets only AF_UNIX, no new namespaces, nothing of the list above.
+    """Return the system call filter as BPF: only AF_UNIX sockets, no new namespaces, none of the calls above.
 
-    With `keep_group` no process can leave its process group. Raises `OSError` on a processor it has no numbers for.
+    With `keep_group` no process can leave its process group. Raises `OSError` on an unsupported processor.
     """
     if platform.machine() not in _ARCHITECTURES:
         raise OSError(f"no system call filter for {platform.machine()}")
@@ -84,30 +84,30 @@ def _refuse(number: int, errno: int) -> list[tuple[int, int, int, int]]:
     return [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE | errno)]
 
 
-def _unless(number: int, test: tuple[int, int, int, int], answers: list[int]) -> list[tuple[int, int, int, int]]:
-    """For one call, look at its first argument: the first answer when the test holds, else the second."""
+def _unless(number: int, test: tuple[int, int, int, int], actions: list[int]) -> list[tuple[int, int, int, int]]:
+    """For one call, test its first argument: the first action when the test holds, else the second."""
     return [
         (_EQUAL, 0, 4, number),
         (_LOAD, 0, 0, _FIRST_ARGUMENT),
         test,
-        (_RETURN, 0, 0, answers[0]),
-        (_RETURN, 0, 0, answers[1]),
+        (_RETURN, 0, 0, actions[0]),
+        (_RETURN, 0, 0, actions[1]),
     ]
 
 
 def has_landlock() -> bool:
-    """True when this kernel can confine an unprivileged program to some folders."""
+    """Return whether this kernel supports Landlock."""
     return bool(_LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1) > 0)
 
 
 def hide_memory() -> None:
-    """Keep children of the same user from reading our memory and environment where the kernel has no Landlock."""
+    """Without Landlock, stop child processes of the same user from reading our memory and environment."""
     if not has_landlock():
         _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def main() -> NoReturn:
-    """Fork the program, confine it, and end as it ends; take its whole group along when our parent goes away."""
+    """Fork and confine the program, exit with its status, and kill its whole group when our parent dies."""
     rules, argv = json.loads(sys.argv[1]), sys.argv[2:]
     parent = os.getppid()
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
@@ -123,7 +123,7 @@ def main() -> NoReturn:
 
 
 def _become(argv: list[str], rules: dict[str, list[str]]) -> NoReturn:
-    for number in (signal.SIGTERM, signal.SIGXFSZ, signal.SIGPIPE):  # Python ignores the last two, programs must not
+    for number in (signal.SIGTERM, signal.SIGXFSZ, signal.SIGPIPE):  # Python ignores the last two; the program must not
         signal.signal(number, signal.SIG_DFL)
     try:
         drop_rights()
@@ -137,28 +137,28 @@ def _become(argv: list[str], rules: dict[str, list[str]]) -> NoReturn:
 
 
 def drop_rights() -> None:
-    """Give up every capability for good, also those a set-user-id program would bring back."""
+    """Drop all capabilities permanently, including those that a set-user-id program would regain."""
     for capability in range(_LAST_CAPABILITY + 1):
-        _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused to those who have none: just as well
+        _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails without CAP_SETPCAP, which is fine
     header, nothing = struct.pack("=Ii", 0x20080522, 0), bytes(24)
     _checked(_LIBC.capset(header, nothing))
     _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 
 def restrict_calls(program: bytes) -> None:
-    """Put the system call filter in force for this process and all it starts."""
+    """Apply the system call filter to this process and all its descendants."""
     buffer = ctypes.create_string_buffer(program, len(program))
     described = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     _checked(_LIBC.prctl(_PR_SET_SECCOMP, 2, described, 0, 0))
 
 
 def restrict_files(*, readable: list[str], writable: list[str], sockets: list[str]) -> None:
-    """Allow these paths only, and new sockets below `sockets`; without Landlock (Linux 5.13) it does nothing."""
+    """Allow only these paths, and new sockets below `sockets`; does nothing without Landlock (Linux 5.13)."""
     version = _LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1)
     if version <= 0:
         return
     handled = (1 << (13, 14, 15, 15, 16)[min(version, 5) - 1]) - 1
-    # From version 6 on, signals and abstract sockets cannot leave the confined group either.
+    # Since version 6, signals and abstract sockets cannot leave the confined group either.
     attributes = struct.pack("=QQQ", handled, 0, 0b11 if version >= 6 else 0)
     size = 24 if version >= 6 else 8
     ruleset = _checked(_LIBC.syscall(_LANDLOCK_CREATE, attributes, size, 0))

@@ -1,8 +1,7 @@
-"""Starts a program from one of the `sandboxed/` packages: `launch.py MODULE ARGUMENT…`.
+"""Runs a module of a `sandboxed/` package: `launch.py MODULE ARGUMENT…`, MODULE relative to `converto_engines`.
 
-MODULE is relative to `converto_engines`.
-It runs under any Python without site-packages, the system's included. The package is put in place by hand, because a
-sandbox may not let Python list the folder that holds it. Imports take milliseconds of every job, so they stay few.
+It works without site-packages and with the system's Python. The package is registered by hand, because the sandbox may
+not let Python list its parent folder. Every import costs milliseconds per job, so there are few.
 """
 
 import importlib
@@ -13,8 +12,8 @@ PACKAGE = "converto_engines"
 
 
 def main() -> None:
-    """Import the program and call its `main`, which finds its own arguments in `sys.argv`."""
-    folder = os.path.abspath(__file__)  # noqa: PTH100 -- pathlib costs time
+    """Import the module and call its `main`, which reads its arguments from `sys.argv`."""
+    folder = os.path.abspath(__file__)  # noqa: PTH100 -- pathlib is slow to import
     for _ in range(3):
         folder = os.path.dirname(folder)  # noqa: PTH120 -- as above
     package = type(sys)(PACKAGE)
