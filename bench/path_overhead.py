@@ -17,7 +17,7 @@ import msgspec
 from bench.figures import print_table, save_figures, spread, verdict
 from bench.server import Server, running_server
 from converto_client import AsyncConverto, ClientError
-from tests.assets import picture_files, pictures
+from tests.assets.drawing import picture_files, pictures
 
 LIMIT_MS = 150.0
 WARM_UP_ROUNDS = 3

@@ -18,7 +18,8 @@ import msgspec
 
 from bench.figures import print_table, save_figures, spread, verdict
 from converto_engines.converter import Job, Limits
-from converto_engines.media.video import Video, VideoOptions
+from converto_engines.media.video import Video
+from converto_engines.media.video_options import VideoOptions
 from converto_engines.runtime.process import Sandbox
 
 LIMIT = 1.05

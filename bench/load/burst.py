@@ -17,7 +17,7 @@ from bench.figures import percentile, print_table, save_figures, verdict
 from converto_client import AsyncConverto
 from deploy.local.stack.stack import EVERYTHING, Stack
 from tests.answers import Answers
-from tests.assets.numbered_pictures import write_many
+from tests.assets.drawing.numbered_pictures import write_many
 from tests.conftest import running_stack
 from tests.crowd import Server, convert_all, show_all
 

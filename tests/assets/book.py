@@ -1,8 +1,8 @@
-"""A small EPUB 3 book: a cover, three chapters with links between them, one drawing, a contents of two levels."""
+"""A small EPUB 3 book: a cover, three linked chapters, one drawing, a two-level table of contents."""
 
 from xml.sax.saxutils import escape
 
-from tests.assets import picture_files, pictures
+from tests.assets.drawing import picture_files, pictures
 from tests.assets.packages import WRITTEN_AT, XML, zipped
 
 _TITLE = "The Keeper's Year"
@@ -33,7 +33,7 @@ _NAMESPACES = 'xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.
 
 
 def book() -> bytes:
-    """The book as an .epub; the type comes first and uncompressed, so that it is recognised by its first bytes."""
+    """The book as an .epub; its type is first and uncompressed, so that the first bytes identify it."""
     chapters: dict[str, str | bytes] = {
         f"text/{name}.xhtml": _page(title, f"<h1>{title}</h1>{body}") for name, title, body in _CHAPTERS
     }

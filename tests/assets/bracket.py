@@ -1,4 +1,4 @@
-"""An angle bracket as a STEP file written by hand: an L of 60 × 40 mm, 8 mm thick and 30 mm wide, in one solid."""
+"""An angle bracket as a generated STEP file: an L of 60 × 40 mm, 8 mm thick and 30 mm wide, in one solid."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def bracket() -> bytes:
 
 
 class _Part:
-    """Numbered lines of the file; points, corners and edges that faces share are written once."""
+    """The numbered entities of the file; points, vertices and edges shared by faces are written once."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -56,7 +56,7 @@ class _Part:
         return self.add(f"ADVANCED_FACE('',(#{bound}),#{plane},.T.)")
 
     def finish(self, faces: Sequence[int]) -> None:
-        """One solid of these faces, and the words around it that make it a product in millimetres."""
+        """One solid of these faces, with the product structure and the unit millimetre."""
         shell = self.add(f"CLOSED_SHELL('',({','.join(f'#{face}' for face in faces)}))")
         solid = self.add(f"MANIFOLD_SOLID_BREP('bracket',#{shell})")
         place = f"AXIS2_PLACEMENT_3D('',#{self._point((0, 0, 0))},#{self._way((0, 0, 1))},#{self._way((1, 0, 0))})"

@@ -10,6 +10,6 @@ _CUES = (
 
 
 def captions() -> bytes:
-    """The subtitles as UTF-8 with the line ends that players on Windows write."""
+    """The subtitles as UTF-8 with CRLF line ends."""
     cues = (f"{number}\n{start} --> {end}\n{text}\n\n" for number, (start, end, text) in enumerate(_CUES, 1))
     return "".join(cues).replace("\n", "\r\n").encode()

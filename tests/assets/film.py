@@ -1,4 +1,4 @@
-"""A short film and a melody, written byte by byte: an AVI of plain frames with plain sound, and a WAV."""
+"""A short film and a melody, generated as an uncompressed AVI with PCM sound and a WAV."""
 
 import math
 import struct
@@ -65,7 +65,7 @@ def _sound() -> bytes:
 
 
 def _frame(number: int) -> bytes:
-    """Rows from the bottom up, blue first, as bitmaps have them."""
+    """Rows from the bottom up in BGR order, as in bitmaps."""
     moment = number / FRAMES_PER_SECOND
     centre_x = _RADIUS + (WIDTH - 2 * _RADIUS) * moment / SECONDS
     centre_y = _RADIUS + (HEIGHT - 2 * _RADIUS) * abs(math.sin(math.pi * moment))

@@ -33,7 +33,7 @@ _MIMETYPE = "application/vnd.oasis.opendocument.text"
 
 
 def letter() -> bytes:
-    """The letter as an .odt; the type comes first and uncompressed, so that it is recognised by its first bytes."""
+    """The letter as an .odt; its type is first and uncompressed, so that the first bytes identify it."""
     manifest = "".join(
         f'<manifest:file-entry manifest:full-path="{path}" manifest:media-type="{kind}"/>'
         for path, kind in (

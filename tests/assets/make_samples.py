@@ -1,18 +1,18 @@
 """Writes one real file of each kind that converto takes: `python -m tests.assets.make_samples DIR`.
 
-For the demo and the tests. Standard library only, no clock, no chance: the same samples everywhere, and nothing
-binary in the repository.
+For the demo and the tests. Generated with the standard library only, without clock or random numbers, so that the
+samples are the same everywhere and the repository holds no binary files.
 """
 
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.assets import picture_files, pictures
 from tests.assets.book import book
 from tests.assets.bracket import bracket
 from tests.assets.captions import captions
 from tests.assets.deck import deck
+from tests.assets.drawing import picture_files, pictures
 from tests.assets.film import clip, tone
 from tests.assets.letter import letter
 from tests.assets.notes import notes
@@ -63,7 +63,7 @@ MAKERS: Mapping[str, Callable[[], bytes]] = {
 
 
 def make_samples(folder: Path) -> dict[str, Path]:
-    """Write all samples into a folder, made if missing, and return them by file name."""
+    """Write all samples into a folder, created if missing, and return them by file name."""
     folder.mkdir(parents=True, exist_ok=True)
     samples = {name: folder / name for name in MAKERS}
     for name, path in samples.items():
@@ -72,7 +72,7 @@ def make_samples(folder: Path) -> dict[str, Path]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the samples into the one folder named and list them; 2 when none is named."""
+    """Write the samples into the given folder and list them; return 2 without exactly one folder."""
     if len(arguments) != 1:
         sys.stderr.write("Name one folder: python -m tests.assets.make_samples DIR\n")
         return 2

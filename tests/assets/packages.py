@@ -1,7 +1,4 @@
-"""Zips parts into Office Open XML and OpenDocument packages that are the same bytes every time.
-
-It knows what both families share and no document.
-"""
+"""Zips parts into Office Open XML and OpenDocument packages with the same bytes every time."""
 
 import io
 import zipfile
@@ -16,7 +13,7 @@ _ZIP_TIME = (2026, 1, 15, 9, 30, 0)
 
 
 def office_open_xml(*, main: str, title: str, types: Mapping[str, str], parts: Mapping[str, str | bytes]) -> bytes:
-    """A .docx, .pptx or .xlsx; `types` names the content type of each part that is not a picture or a relation."""
+    """A .docx, .pptx or .xlsx; `types` holds the content types of parts other than pictures and relations."""
     overrides = "".join(f'<Override PartName="/{name}" ContentType="{kind}"/>' for name, kind in types.items())
     content_types = (
         f'{XML}<Types xmlns="{_PACKAGE}/content-types">'
@@ -53,7 +50,7 @@ def relations(targets: Sequence[tuple[str, str]]) -> str:
 
 
 def zipped(parts: Mapping[str, str | bytes], stored: Sequence[str] = ()) -> bytes:
-    """A zip file with the parts in the given order and one fixed time; `stored` ones are not compressed."""
+    """A zip file with the parts in the given order and a fixed time; parts in `stored` are not compressed."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as package:
         for name, body in parts.items():

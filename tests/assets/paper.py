@@ -1,4 +1,4 @@
-"""A PDF of four A4 pages, written by hand: running text in two fonts, and a drawing on every page."""
+"""A generated PDF of four A4 pages: body text in two fonts, and a drawing on every page."""
 
 import math
 import zlib
@@ -111,7 +111,7 @@ def _squares() -> list[str]:
 
 
 def _discs() -> list[str]:
-    # Sunflower order: each disc is turned by the golden angle against the one before.
+    # Sunflower order: each disc is rotated by the golden angle from the one before.
     lines = []
     golden = math.pi * (3 - math.sqrt(5))
     for number in range(1, 320):
@@ -123,7 +123,7 @@ def _discs() -> list[str]:
 
 
 def _disc(x: float, y: float, radius: float) -> list[str]:
-    pull = radius * 0.5523  # how far a Bezier handle must reach to look like a quarter circle
+    pull = radius * 0.5523  # length of the Bezier handles that approximate a quarter circle
     corners = ((radius, 0), (0, radius), (-radius, 0), (0, -radius), (radius, 0))
     lines = [f"{x + radius:.2f} {y:.2f} m"]
     for (from_x, from_y), (to_x, to_y) in pairwise(corners):

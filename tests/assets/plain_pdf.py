@@ -1,4 +1,4 @@
-"""PDFs as simple as the format allows, written by hand: pages of one colour each, with a line of text where asked."""
+"""Minimal generated PDFs: pages of one colour each, with an optional line of text."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ class Page(NamedTuple):
 
 
 def make_pdf(path: Path, pages: Sequence[Page]) -> Path:
-    """Write a PDF by hand: as simple as the format allows."""
+    """Write a minimal PDF."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
     kids = " ".join(f"{3 + 2 * index} 0 R" for index in range(len(pages)))
     font = 3 + 2 * len(pages)
@@ -38,7 +38,7 @@ def make_pdf(path: Path, pages: Sequence[Page]) -> Path:
 
 
 def written(path: Path, objects: list[str]) -> Path:
-    """Write these objects, the first one being the catalogue, with a right table of contents."""
+    """Write these objects with a valid cross-reference table; the first one is the catalogue."""
     body, offsets = b"%PDF-1.4\n", []
     for number, text in enumerate(objects, start=1):
         offsets.append(len(body))
@@ -51,7 +51,7 @@ def written(path: Path, objects: list[str]) -> Path:
 
 
 def form_bomb(path: Path, *, depth: int = 12, times: int = 12) -> Path:
-    """A page whose form draws another one twelve times, and so on; the last one draws the first."""
+    """A page whose form draws another form twelve times, and so on; the last one draws the first."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>"]
     inner = "/Resources << /XObject << /X {} 0 R >> >>"
     objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 100 100] /Contents 4 0 R {inner.format(5)} >>")

@@ -1,4 +1,4 @@
-"""A Word report of two pages: headings, running text, a table, and six scripts."""
+"""A Word report of two pages: headings, body text, a table, and six scripts."""
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape

@@ -13,7 +13,7 @@ _PLAIN, _HEAD, _MONEY, _SHARE, _SUM = range(5)
 
 
 def sheet() -> bytes:
-    """The workbook as an .xlsx; each formula carries its result, as Excel stores it."""
+    """The workbook as an .xlsx; each formula has its result cached, as Excel stores it."""
     return office_open_xml(
         main="xl/workbook.xml",
         title="Bakery accounts",

@@ -11,9 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.assets.canvas import Canvas
-from tests.assets.picture_files import png
-from tests.assets.pictures import lake_at_dusk
+from tests.assets.drawing.canvas import Canvas
+from tests.assets.drawing.picture_files import png
+from tests.assets.drawing.pictures import lake_at_dusk
 from tests.e2e.plain_http import fetch, finish
 from tests.e2e.test_survival import running_worker, wait_until
 

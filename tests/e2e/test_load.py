@@ -10,7 +10,7 @@ import httpx2
 
 from deploy.local.stack.stack import Stack
 from tests.answers import Answers
-from tests.assets.numbered_pictures import write_many
+from tests.assets.drawing.numbered_pictures import write_many
 from tests.crowd import Server, convert_all, show_all
 
 POLL_S = 0.3

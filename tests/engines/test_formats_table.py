@@ -1,4 +1,4 @@
-"""The README's table of formats is the one that the converters of this machine give."""
+"""The README's table of formats matches the converters of this machine."""
 
 from deploy.local.formats_table import BEGIN, END, README, installed_offers, table, with_table
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image, ImageChops
 
 from converto_engines.sniffing import sniff
-from tests.assets import film, picture_files, pictures
-from tests.assets.canvas import Canvas
+from tests.assets import film
+from tests.assets.drawing import picture_files, pictures
+from tests.assets.drawing.canvas import Canvas
 from tests.assets.make_samples import MAKERS, main
 
 OFFICE = ("deck.pptx", "report.docx", "table.xlsx", "letter.odt")

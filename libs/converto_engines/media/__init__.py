@@ -1,1 +1,1 @@
-"""Video and sound by ffmpeg."""
+"""Converters of video and sound with ffmpeg."""

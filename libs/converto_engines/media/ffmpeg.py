@@ -1,7 +1,4 @@
-"""How ffmpeg and ffprobe are called: one forced reader for the sniffed format, no network, progress lines, checks.
-
-It knows no option of a user and plans no conversion; `video.py`, `sound.py` and `video_pictures.py` do.
-"""
+"""Runs ffmpeg and ffprobe in the sandbox: one forced demuxer for the sniffed format, no network, progress."""
 
 import asyncio
 import re
@@ -14,18 +11,18 @@ import msgspec
 
 from converto_core.errors import BadSource, ConversionError, CorruptSource, EngineError, OutputInvalid
 from converto_engines.converter import Job, Limits, Report
-from converto_engines.media import probe as media_probe
-from converto_engines.media.probe import Probe
-from converto_engines.runtime import sandbox
+from converto_engines.media import source_checks
+from converto_engines.media.probe import Probe, read_first_frame, read_probe
 from converto_engines.runtime.process import ProcessResult, Sandbox
+from converto_engines.runtime.sandbox import PROGRAM_PATH
 
 VIDEO_SOURCES = ("mp4", "mkv", "webm", "mov", "avi", "ts", "mpg", "flv", "wmv")
 SOUND_SOURCES = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac")
 
-# Media readers of ffmpeg only; those that open further files (hls, dash, concat, sdp, image sequences) have no name
-# here, so nothing that a file says can choose them.
+# Format: demuxer and format whitelist. Demuxers that open further files (hls, dash, concat, sdp, image sequences) are
+# left out, so that no content can select them.
 _MOV = "mov,mp4,m4a,3gp,3g2,mj2"
-_READERS = {
+_DEMUXERS = {
     "mp4": ("mov", _MOV),
     "mov": ("mov", _MOV),
     "m4a": ("mov", _MOV),
@@ -40,12 +37,12 @@ _READERS = {
     "webp": ("webp_pipe", "webp_pipe"),
 }
 _RAW_VIDEO_START = b"\0\0\1\xb3"
-# Readers whose file has no index: a jump by byte position would land beside the wanted moment.
+# Formats without an index, where seeking by byte position misses the requested time.
 WITHOUT_INDEX = frozenset({"ts", "mpg", "mp3", "aac", "flv"})
-# Streams may begin late in these, so the reader looks further than its usual 5 MB.
-_LOOK_FAR = ("-probesize", "50M", "-analyzeduration", "30M")
+# Streams may begin late in these formats, so the demuxer probes more than its usual 5 MB.
+_DEEP_PROBE = ("-probesize", "50M", "-analyzeduration", "30M")
 _QUIET = ("-nostdin", "-hide_banner", "-v", "error")
-_PROBED = (
+_PROBED_FIELDS = (
     "stream=index,codec_type,codec_name,codec_tag_string,width,height,pix_fmt,sample_aspect_ratio,avg_frame_rate,"
     "r_frame_rate,field_order,color_transfer,sample_rate,sample_fmt,channels,bits_per_sample,bits_per_raw_sample,"
     "start_time,duration,nb_frames:stream_disposition:stream_tags:stream_side_data:format=duration,start_time:chapter=id"
@@ -54,78 +51,78 @@ _VERSION_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=1024**3, file_bytes=1
 _PROBE_WALL_S, _PROBE_CPU_S = 60.0, 60
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run of ffmpeg went through: seconds to the end of its longest track, frames, and what it complained of."""
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Outcome of a run: seconds to the end of the longest track, number of frames, and the end of the log."""
 
     duration_s: float
     frames: int
-    complaints: str
+    log: str
 
 
 class Ffmpeg:
-    """Calls the two programs in the sandbox. All paths must lie in the job's folder."""
+    """Runs both programs in the sandbox; all paths must be in the job's folder."""
 
-    def __init__(self, box: Sandbox) -> None:
-        """Take the sandbox that each call runs in."""
-        self.box = box
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Take the sandbox that runs each call."""
+        self.sandbox = sandbox
 
     async def version(self) -> str | None:
-        """Version of ffmpeg, None when it or ffprobe is missing."""
-        if not all(shutil.which(name, path=sandbox.PROGRAM_PATH) for name in ("ffmpeg", "ffprobe")):
+        """Return ffmpeg's version, or None when it or ffprobe is missing."""
+        if not all(shutil.which(name, path=PROGRAM_PATH) for name in ("ffmpeg", "ffprobe")):
             return None
         first, _, _ = (await self._ask("-version")).partition("\n")
         match = re.match(r"ffmpeg version (\S+)", first)
         return match.group(1) if match else None
 
     async def encoders(self) -> frozenset[str]:
-        """The encoders that this ffmpeg was built with."""
+        """Return the names of the encoders in this build."""
         lines = (await self._ask("-hide_banner", "-encoders")).splitlines()
         return frozenset(words[1] for words in map(str.split, lines) if len(words) > 1 and len(words[0]) == 6)
 
     async def probe(self, job: Job, path: Path, format_name: str) -> Probe:
-        """What is in a file; raises `CorruptSource` when it cannot be read as that format."""
+        """Return the tracks of a file; raises `CorruptSource` when it is not of that format."""
         answer = job.folder / "probe.json"
         reading = self.reading(job, path, format_name)
-        shown = ("-show_entries", _PROBED, "-of", "json", "-o", self.box.path_inside(job.folder, answer))
+        shown = ("-show_entries", _PROBED_FIELDS, "-of", "json", "-o", self.sandbox.path_inside(job.folder, answer))
         limits = msgspec.structs.replace(job.limits, wall_s=_PROBE_WALL_S, cpu_s=_PROBE_CPU_S)
         argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown]
-        finished = await self.box.run(argv, folder=job.folder, limits=limits)
+        finished = await self.sandbox.run(argv, folder=job.folder, limits=limits)
         try:
             if finished.exit_code != 0:
                 raise _unreadable(finished.stderr_tail)
-            # ffprobe takes the length of an AVI from what is there of it, so that one cut off seems whole.
-            return media_probe.read_probe(answer, counts_frames=format_name == "avi")
+            # ffprobe derives the length of an AVI from its size, so a truncated file looks complete.
+            return read_probe(answer, counts_frames=format_name == "avi")
         finally:
             answer.unlink(missing_ok=True)
 
     async def probe_source(self, job: Job) -> Probe:
-        """The source's tracks, within all limits; a length that the file does not tell is found by reading it."""
-        job.report(0, "looking into the file")
+        """Return the source's tracks, checked against all limits; an unknown length is found by reading the file."""
+        job.report(0, "analysing the file")
         probe = await self.probe(job, job.source, job.source_format)
-        if _READERS.get(job.source_format, ("",))[0] == "mov":
-            await asyncio.to_thread(media_probe.check_protection, job.source)
+        if _DEMUXERS.get(job.source_format, ("",))[0] == "mov":
+            await asyncio.to_thread(source_checks.check_protection, job.source)
         if job.source_format == "wav":
-            await asyncio.to_thread(media_probe.check_wav_end, job.source)
-        media_probe.check_limits(probe, job.limits)
+            await asyncio.to_thread(source_checks.check_wav_end, job.source)
+        source_checks.check_limits(probe, job.limits)
         if probe.duration_s is None:
             scanned = await self.scan(job)
             probe = msgspec.structs.replace(probe, duration_s=scanned.duration_s or None)
-            media_probe.check_limits(probe, job.limits)
+            source_checks.check_limits(probe, job.limits)
         return probe
 
     def reading(self, job: Job, path: Path, format_name: str) -> list[str]:
-        """The arguments that open one file with the reader of its format and with no other."""
-        reader, names = _READERS.get(format_name, (format_name, format_name))
+        """Return the arguments that open a file with the demuxer of its format only."""
+        demuxer, names = _DEMUXERS.get(format_name, (format_name, format_name))
         if format_name == "mpg" and _starts_with(path, _RAW_VIDEO_START):
-            reader = names = "mpegvideo"
-        more = ("-enable_drefs", "0", "-use_absolute_path", "0") if reader == "mov" else ()
-        far = _LOOK_FAR if format_name in {"ts", "mpg", "flv"} else ()
+            demuxer = names = "mpegvideo"
+        more = ("-enable_drefs", "0", "-use_absolute_path", "0") if demuxer == "mov" else ()
+        probing = _DEEP_PROBE if format_name in {"ts", "mpg", "flv"} else ()
         allowed = ("-protocol_whitelist", "file,pipe", "-format_whitelist", names)
-        return [*allowed, *more, *far, "-f", reader, "-i", f"file:{self.box.path_inside(job.folder, path)}"]
+        return [*allowed, *more, *probing, "-f", demuxer, "-i", f"file:{self.sandbox.path_inside(job.folder, path)}"]
 
     def writing(self, job: Job, path: Path) -> str:
-        """How an output is named."""
-        return f"file:{self.box.path_inside(job.folder, path)}"
+        """Return the argument for an output."""
+        return f"file:{self.sandbox.path_inside(job.folder, path)}"
 
     async def run(
         self,
@@ -135,67 +132,67 @@ class Ffmpeg:
         on_time: Callable[[float], object] | None = None,
         level: str = "error",
         devices: Sequence[Path] = (),
-    ) -> Taken:
-        """Run ffmpeg to its end; `on_time` hears the seconds done. Raises `FfmpegRefused` for an exit status."""
+    ) -> RunResult:
+        """Run ffmpeg; `on_time` gets the seconds done. Raises `FfmpegFailed` for a non-zero exit status."""
         progress = _Progress(on_time)
         shown = ("-nostdin", "-hide_banner", "-v", level, "-y", "-progress", "pipe:1", "-stats_period", "0.5")
-        finished = await self.box.run(
+        finished = await self.sandbox.run(
             ["ffmpeg", *shown, *arguments],
             folder=job.folder,
             limits=job.limits,
-            on_line=progress.hear,
+            on_line=progress.take_line,
             devices=devices,
         )
         if finished.exit_code != 0:
-            raise refusal(finished)
-        return Taken(duration_s=progress.seconds, frames=progress.frames, complaints=finished.stderr_tail)
+            raise _failure(finished)
+        return RunResult(duration_s=progress.seconds, frames=progress.frames, log=finished.stderr_tail)
 
-    async def light(self, job: Job, track: int) -> dict[str, dict[str, str]]:
-        """What the first frame says of the screen it was made for, by kind; not every container repeats it."""
-        answer = job.folder / "light.json"
+    async def first_frame_side_data(self, job: Job, track: int) -> dict[str, dict[str, str]]:
+        """Return the side data of a track's first frame by type, such as HDR metadata; not all containers store it."""
+        answer = job.folder / "first-frame.json"
         reading = self.reading(job, job.source, job.source_format)
         shown = ["-select_streams", str(track), "-read_intervals", "%+#1", "-show_entries", "frame_side_data"]
-        written = ["-of", "json", "-o", self.box.path_inside(job.folder, answer)]
+        written = ["-of", "json", "-o", self.sandbox.path_inside(job.folder, answer)]
         argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown, *written]
-        await self.box.run(argv, folder=job.folder, limits=job.limits)
-        return await asyncio.to_thread(media_probe.read_light, answer)
+        await self.sandbox.run(argv, folder=job.folder, limits=job.limits)
+        return await asyncio.to_thread(read_first_frame, answer)
 
-    async def scan(self, job: Job, *tracks: int) -> Taken:
-        """How long the source really is and how many packets its pictures have, by reading without decoding."""
+    async def scan(self, job: Job, *tracks: int) -> RunResult:
+        """Measure the real length and the number of video packets by reading without decoding."""
         chosen = [word for index in tracks for word in ("-map", f"0:{index}")] or ["-map", "0:v?", "-map", "0:a?"]
         reading = self.reading(job, job.source, job.source_format)
         try:
             return await self.run(job, [*reading, *chosen, "-c", "copy", "-f", "null", "-"])
-        except FfmpegRefused as error:
-            raise CorruptSource(detail=error.detail) from error  # nothing was asked of it but to read
+        except FfmpegFailed as error:
+            raise CorruptSource(detail=error.detail) from error  # ffmpeg only had to read it
 
-    async def decode(self, job: Job, path: Path, format_name: str, *, on_time: Callable[[float], object]) -> Taken:
-        """Decode every picture and sound of a result, raising `OutputInvalid` at the first mistake in it.
+    async def decode(self, job: Job, path: Path, format_name: str, *, on_time: Callable[[float], object]) -> RunResult:
+        """Decode all video and audio of a result; raises `OutputInvalid` at the first error.
 
-        The loop filter only smooths pictures after all bits of them were read, so the check goes without: an eighth of
-        its time (measured), and every broken bit that a decoder can notice is noticed before.
+        The loop filter is skipped: it only smooths frames whose bits have all been read, so it cannot find errors, and
+        it takes an eighth of the time (measured).
         """
         strict = ("-xerror", "-err_detect", "explode", "-skip_loop_filter", "all")
         reading = self.reading(job, path, format_name)
         try:
             arguments = [*strict, *reading, "-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-f", "null"]
             return await self.run(job, [*arguments, "-"], on_time=on_time)
-        except FfmpegRefused as error:
-            raise OutputInvalid("The result cannot be decoded to its end", detail=error.detail) from error
+        except FfmpegFailed as error:
+            raise OutputInvalid("The result cannot be decoded completely", detail=error.detail) from error
 
     async def _ask(self, *arguments: str) -> str:
         with tempfile.TemporaryDirectory(prefix="converto-") as folder:
-            finished = await self.box.run(["ffmpeg", *arguments], folder=Path(folder), limits=_VERSION_LIMITS)
+            finished = await self.sandbox.run(["ffmpeg", *arguments], folder=Path(folder), limits=_VERSION_LIMITS)
         return finished.stdout.decode(errors="replace")
 
 
-class FfmpegRefused(EngineError):
-    """Raised when ffmpeg ended with an exit status; `detail` holds what it said."""
+class FfmpegFailed(EngineError):
+    """ffmpeg or ffprobe ended with a non-zero exit status; `detail` holds the end of its log."""
 
 
-def refusal(finished: ProcessResult) -> FfmpegRefused:
-    """The error of a run that ended with an exit status."""
-    return FfmpegRefused(detail=f"exit status {finished.exit_code}: {finished.stderr_tail[-2000:]}")
+def _failure(finished: ProcessResult) -> FfmpegFailed:
+
+    return FfmpegFailed(detail=f"exit status {finished.exit_code}: {finished.stderr_tail[-2000:]}")
 
 
 _BROKEN = re.compile(
@@ -203,42 +200,42 @@ _BROKEN = re.compile(
 )
 
 
-def blamed(error: FfmpegRefused) -> ConversionError:
-    """The file is at fault when ffmpeg says that it could not read or decode it, else the program is."""
+def translated(error: FfmpegFailed) -> ConversionError:
+    """Return `CorruptSource` when the log blames the file, else the error itself."""
     return CorruptSource(detail=error.detail) if _BROKEN.search(error.detail) else error
 
 
 _CONCEALED = re.compile(r"concealing|error while decoding|corrupt|invalid data found|decode_slice", re.IGNORECASE)
 
 
-def tells_of_damage(complaints: str) -> bool:
-    """Whether ffmpeg met broken pictures or sounds; most of its other complaints are harmless."""
-    return _CONCEALED.search(complaints) is not None
+def reports_damage(log: str) -> bool:
+    """Return whether the log reports damaged frames; most other messages are harmless."""
+    return _CONCEALED.search(log) is not None
 
 
-def share_of(
+def progress_between(
     report: Report, duration_s: float | None, *, first: float, last: float, stage: str
 ) -> Callable[[float], None]:
-    """A listener of `run` that reports seconds as percent between two marks; without a length just the stage."""
-    farthest = first
+    """Return an `on_time` that reports percent from `first` to `last`, or only the stage without a length."""
+    percent = first
 
-    def hear(seconds: float) -> None:
-        nonlocal farthest
+    def on_time(seconds: float) -> None:
+        nonlocal percent
         if duration_s:
-            farthest = max(farthest, min(first + (last - first) * seconds / duration_s, last))
-        report(farthest if duration_s else None, stage)
+            percent = max(percent, min(first + (last - first) * seconds / duration_s, last))
+        report(percent if duration_s else None, stage)
 
-    return hear
+    return on_time
 
 
 class _Progress:
-    """Reads ffmpeg's `key=value` lines."""
+    """Parses ffmpeg's `key=value` progress lines."""
 
     def __init__(self, on_time: Callable[[float], object] | None) -> None:
         self._on_time = on_time
         self.seconds, self.frames = 0.0, 0
 
-    def hear(self, line: str) -> None:
+    def take_line(self, line: str) -> None:
         key, _, value = line.partition("=")
         number = value.strip()
         if key == "frame" and number.isdecimal():
@@ -250,12 +247,13 @@ class _Progress:
             self._on_time(self.seconds)
 
 
-def _unreadable(said: str) -> BadSource:
-    if "moov atom not found" in said:
+def _unreadable(log: str) -> BadSource:
+    if "moov atom not found" in log:
         return CorruptSource(
-            "The file has no index: its recording or upload was cut off. Please upload the complete file", detail=said
+            "The file has no index because its recording or upload was interrupted. Upload the complete file",
+            detail=log,
         )
-    return CorruptSource(detail=said[-2000:])
+    return CorruptSource(detail=log[-2000:])
 
 
 def _starts_with(path: Path, start: bytes) -> bool:

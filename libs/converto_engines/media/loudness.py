@@ -1,4 +1,4 @@
-"""EBU R 128 loudness in two runs of ffmpeg's loudnorm: one measures, one sets. It starts nothing."""
+"""Filters for EBU R 128 loudness with ffmpeg's loudnorm in two runs: the first measures, the second normalises."""
 
 import json
 import math
@@ -7,12 +7,12 @@ import re
 import msgspec
 
 _PEAK_DBTP = -1.0  # lossy codecs overshoot a little; EBU R 128 leaves this much room
-_WIDEST_RANGE_LU = 50.0
+_MAX_RANGE_LU = 50.0
 _REPORT = re.compile(r"\{[^{}]*\"input_i\"[^{}]*\}")
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What the first run measured: loudness, highest peak, range, and the threshold below which all was left out."""
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of the first run: loudness (LUFS), true peak (dBTP), range (LU), gating threshold (LUFS), offset (LU)."""
 
     loudness: float
     peak: float
@@ -21,32 +21,32 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     offset: float
 
 
-def measuring(target: float) -> str:
-    """The filter of the first run; it tells its figures as JSON in the log."""
-    return f"loudnorm=I={target:g}:TP={_PEAK_DBTP:g}:LRA={_WIDEST_RANGE_LU:g}:print_format=json"
+def measure_filter(target: float) -> str:
+    """Return the filter of the first run, which writes its figures as JSON to the log."""
+    return f"loudnorm=I={target:g}:TP={_PEAK_DBTP:g}:LRA={_MAX_RANGE_LU:g}:print_format=json"
 
 
-def found(log: str) -> Found | None:
-    """The figures in a log; None for silence, or for a sound too short to measure."""
+def parse_measurement(log: str) -> Measurement | None:
+    """Parse the figures in a log; None for silence, or for sound too short to measure."""
     reports = _REPORT.findall(log)
     if not reports:
         return None
-    told = json.loads(reports[-1])
+    report = json.loads(reports[-1])
     names = ("input_i", "input_tp", "input_lra", "input_thresh", "target_offset")
-    figures = [_figure(told.get(name)) for name in names]
+    figures = [_figure(report.get(name)) for name in names]
     if not all(map(math.isfinite, figures)) or figures[0] <= -70:
         return None
-    return Found(loudness=figures[0], peak=figures[1], range=figures[2], threshold=figures[3], offset=figures[4])
+    return Measurement(loudness=figures[0], peak=figures[1], range=figures[2], threshold=figures[3], offset=figures[4])
 
 
-def setting(target: float, measured: Found) -> str:
-    """The filter of the second run.
+def normalise_filter(target: float, measured: Measurement) -> str:
+    """Return the filter of the second run.
 
-    With the widest range allowed the volume is moved as a whole, and soft and loud parts keep their distance; where
-    that would pass the highest peak allowed, the filter follows the sound instead.
+    With the maximum range, the gain is constant and the dynamics are kept; where that would exceed the peak limit, the
+    filter falls back to dynamic gain.
     """
     return (
-        f"loudnorm=I={target:g}:TP={_PEAK_DBTP:g}:LRA={_WIDEST_RANGE_LU:g}:linear=true"
+        f"loudnorm=I={target:g}:TP={_PEAK_DBTP:g}:LRA={_MAX_RANGE_LU:g}:linear=true"
         f":measured_I={measured.loudness:.2f}:measured_TP={measured.peak:.2f}:measured_LRA={measured.range:.2f}"
         f":measured_thresh={measured.threshold:.2f}:offset={measured.offset:.2f}"
     )

@@ -1,32 +1,24 @@
-"""What ffprobe tells of a media file, as typed tracks, and the refusals that follow from it alone.
-
-It starts nothing. What it reads comes from a hostile file, so each value is checked before it is used.
-"""
+"""Parses ffprobe's JSON into typed tracks; all values come from an untrusted file, so each is checked."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from converto_core.errors import CorruptSource, EncryptedSource, SourceTooLarge
-from converto_engines.converter import Limits
+from converto_core.errors import CorruptSource
 
-_PROTECTED_TAGS = (b"encv", b"enca", b"drmi", b"drms")
-_MOST_BOXES, _LARGEST_INDEX_BYTES = 64, 32 * 1024**2
-_UNKNOWN_SIZE_BYTES, _SLACK_BYTES = 0x7FFF_0000, 1024
 _UNKNOWN = frozenset({"", "none", "unknown"})
-_DEEP = ("p10", "p12", "p14", "p16", "10le", "12le", "16le", "10be", "12be", "16be", "48", "64")
+_DEEP_FORMATS = ("p10", "p12", "p14", "p16", "10le", "12le", "16le", "10be", "12be", "16be", "48", "64")
 _ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8")
 PICTURE_SUBTITLES = frozenset({"hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub"})
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream. `kind` is video, audio, subtitle, attachment, cover or data; numbers are 0 where nothing is told.
+    """One stream. `kind` is video, audio, subtitle, attachment, cover or data; unknown numbers are 0.
 
-    `end_s` counts from the start of the file's first track. `shape` is a pixel's width over its height.
-    `light` is what x265 is to write of the screen that the pictures were made for.
+    `end_s` counts from the start of the file's first track. `pixel_aspect` is a pixel's width over its height.
+    `hdr_metadata` holds x265 parameters for the mastering display.
     """
 
     index: int
@@ -35,10 +27,10 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 0
     height: int = 0
     pixel_format: str = ""
-    shape: float = 1.0
+    pixel_aspect: float = 1.0
     rotation: int = 0
     frame_rate: float = 0.0
-    is_steady: bool = True
+    has_constant_rate: bool = True
     is_interlaced: bool = False
     transfer: str = ""
     sample_rate_hz: int = 0
@@ -49,70 +41,70 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     end_s: float | None = None
     tags: tuple[str, ...] = ()
     has_alpha: bool = False
-    light: str = ""
+    hdr_metadata: str = ""
     is_default: bool = False
 
     @property
-    def is_deep(self) -> bool:
-        """More than eight bits per colour."""
-        return any(part in self.pixel_format for part in _DEEP)
+    def has_deep_colour(self) -> bool:
+        """Whether it has more than 8 bits per colour."""
+        return any(part in self.pixel_format for part in _DEEP_FORMATS)
 
     @property
     def is_rgb(self) -> bool:
-        """Colours as red, green and blue, not as brightness and two differences."""
+        """Whether it stores RGB or a palette instead of YUV."""
         return self.pixel_format.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2"))
 
     @property
     def is_hdr(self) -> bool:
-        """Brightness beyond that of a common screen."""
+        """Whether it has a high dynamic range (PQ or HLG)."""
         return self.transfer in {"smpte2084", "arib-std-b67"}
 
     @property
     def upright(self) -> tuple[int, int]:
-        """Width and height after the turn that the file asks for."""
+        """Width and height after the rotation in the file's metadata."""
         return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """All tracks of a file in its order, and how long it says it is (None when it does not say)."""
+    """All tracks of a file in order, and its declared length (None if unknown)."""
 
     tracks: tuple[Track, ...]
     duration_s: float | None
     chapters: int = 0
 
     def of(self, *kinds: str) -> tuple[Track, ...]:
-        """The tracks of these kinds."""
+        """Return the tracks of these kinds."""
         return tuple(track for track in self.tracks if track.kind in kinds)
 
 
 def read_probe(path: Path, *, counts_frames: bool = False) -> Probe:
-    """The answer that ffprobe wrote; raises `CorruptSource` when there is no track in it.
+    """Parse ffprobe's answer; raises `CorruptSource` when it has no stream.
 
-    `counts_frames`: the number of frames that the file tells is to be believed, not the length that ffprobe made of it.
+    `counts_frames`: derive lengths from the declared number of frames instead of ffprobe's duration.
     """
     try:
-        told = msgspec.json.decode(path.read_bytes())
+        answer = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):
-        told = {}
-    streams = told.get("streams") if isinstance(told, dict) else None
+        answer = {}
+    streams = answer.get("streams") if isinstance(answer, dict) else None
     if not isinstance(streams, list) or not streams:
         raise CorruptSource(detail="ffprobe found no stream")
-    whole = told.get("format") or {}
+    whole = answer.get("format") or {}
     duration_s = _seconds(whole.get("duration"))
     tracks = tuple(_track(stream, _number(whole.get("start_time"))) for stream in streams)
     if counts_frames:
         counts = [_whole(stream.get("nb_frames")) for stream in streams]
         tracks = tuple(_as_counted(track, count) for track, count in zip(tracks, counts, strict=True))
-    return Probe(tracks=tracks, duration_s=duration_s, chapters=len(told.get("chapters") or ()))
+    return Probe(tracks=tracks, duration_s=duration_s, chapters=len(answer.get("chapters") or ()))
 
 
-def read_light(path: Path) -> dict[str, dict[str, str]]:
-    """Side data of a first frame by its kind, as ffprobe wrote it; empty when there is none."""
+def read_first_frame(path: Path) -> dict[str, dict[str, str]]:
+    """Parse the side data of a first frame, by type; empty when there is none."""
     try:
-        told = msgspec.json.decode(path.read_bytes(), type=_Frames)
+        answer = msgspec.json.decode(path.read_bytes(), type=_Frames)
     except (OSError, msgspec.DecodeError):
         return {}
-    entries = [entry for frame in told.frames for entry in frame.side_data_list]
+    entries = [entry for frame in answer.frames for entry in frame.side_data_list]
     return {str(entry.get("side_data_type")): {name: str(value) for name, value in entry.items()} for entry in entries}
 
 
@@ -122,68 +114,6 @@ class _Frame(msgspec.Struct):
 
 class _Frames(msgspec.Struct):
     frames: list[_Frame] = []
-
-
-def check_limits(probe: Probe, limits: Limits) -> None:
-    """Raise `SourceTooLarge` before any work when a file has more streams, seconds or pixels than is allowed."""
-    if len(probe.tracks) > limits.streams:
-        raise SourceTooLarge(f"The file has {len(probe.tracks)} tracks; {limits.streams} are allowed")
-    check_duration(probe.duration_s, limits)
-    for track in probe.of("video", "cover"):
-        if track.width * track.height > limits.pixels:
-            size = f"{track.width} × {track.height} pixels"
-            raise SourceTooLarge(f"A frame of the video has {size}; {limits.pixels:,} in all are allowed")
-
-
-def check_duration(duration_s: float | None, limits: Limits) -> None:
-    """Raise `SourceTooLarge` for a file that lasts too long."""
-    if duration_s is not None and duration_s > limits.duration_s:
-        raise SourceTooLarge(f"The file lasts {duration_s:,.0f} s; {limits.duration_s:,.0f} s are allowed")
-
-
-def check_protection(path: Path) -> None:
-    """Raise `EncryptedSource` for an MP4 that only its seller's player can open. ffprobe does not tell these apart.
-
-    Blocks while it reads the file's index.
-    """
-    index = _mp4_index(path)
-    if b"sinf" in index and b"frma" in index and any(tag in index for tag in _PROTECTED_TAGS):
-        raise EncryptedSource("The file is copy protected (DRM). Please upload one without protection")
-
-
-def check_wav_end(path: Path) -> None:
-    """Raise `CorruptSource` for a WAV that is shorter than it says; ffprobe only tells what is there.
-
-    A recorder that was switched off leaves 0 or nearly 2 or 4 GB as the size: then all there is counts as all of it.
-    """
-    size_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(12)
-        for _ in range(_MOST_BOXES):
-            head = file.read(8)
-            told = int.from_bytes(head[4:], "little")
-            if len(head) < 8 or (head[:4] == b"data" and told >= _UNKNOWN_SIZE_BYTES):
-                return
-            if head[:4] == b"data" and file.tell() + told > size_bytes + _SLACK_BYTES:
-                raise CorruptSource("The end of the sound is missing. Please upload the complete file")
-            file.seek(told + told % 2, os.SEEK_CUR)
-
-
-def _mp4_index(path: Path) -> bytes:
-    """The box `moov`; empty when there is none among the first boxes."""
-    with path.open("rb") as file:
-        for _ in range(_MOST_BOXES):
-            head = file.read(16)
-            if len(head) < 16:
-                return b""
-            size = int.from_bytes(head[:4], "big")
-            size = int.from_bytes(head[8:], "big") if size == 1 else size
-            if head[4:8] == b"moov":
-                return head + file.read(min(max(size - 16, 0), _LARGEST_INDEX_BYTES))
-            if not 8 <= size < 2**62:
-                return b""
-            file.seek(size - 16, os.SEEK_CUR)
-    return b""
 
 
 def _track(stream: dict[str, Any], start_s: float) -> Track:
@@ -197,10 +127,10 @@ def _track(stream: dict[str, Any], start_s: float) -> Track:
         width=_whole(stream.get("width")),
         height=_whole(stream.get("height")),
         pixel_format=pixel_format,
-        shape=_ratio(stream.get("sample_aspect_ratio")) or 1.0,
+        pixel_aspect=_ratio(stream.get("sample_aspect_ratio")) or 1.0,
         rotation=_rotation(stream, tags),
         frame_rate=_ratio(stream.get("avg_frame_rate")) or _ratio(stream.get("r_frame_rate")),
-        is_steady=_is_steady(stream),
+        has_constant_rate=_has_constant_rate(stream),
         is_interlaced=stream.get("field_order") in {"tt", "bb", "tb", "bt"},
         transfer=str(stream.get("color_transfer", "")),
         sample_rate_hz=_whole(stream.get("sample_rate")),
@@ -235,7 +165,7 @@ def _bits(stream: dict[str, Any]) -> int:
     )
 
 
-def _is_steady(stream: dict[str, Any]) -> bool:
+def _has_constant_rate(stream: dict[str, Any]) -> bool:
     average, lowest = _ratio(stream.get("avg_frame_rate")), _ratio(stream.get("r_frame_rate"))
     return average > 0 and abs(average - lowest) <= 0.001 * average
 
@@ -255,12 +185,12 @@ def _seconds(value: Any) -> float | None:
 def _end(stream: dict[str, Any], tags: dict[str, str], start_s: float) -> float | None:
     if length_s := _seconds(stream.get("duration")):
         return _number(stream.get("start_time")) + length_s - start_s
-    end_s = _clock(tags.get("duration", ""))  # Matroska tells the end of a track, and in a tag only
+    end_s = _clock(tags.get("duration", ""))  # Matroska stores the end of a track, in a tag only
     return None if end_s is None else end_s - start_s
 
 
 def _clock(text: str) -> float | None:
-    """Seconds of 00:01:02.500000000."""
+    """Parse 00:01:02.500000000 to seconds."""
     parts = text.split(":")
     if len(parts) != 3:
         return None

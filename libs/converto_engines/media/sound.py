@@ -1,4 +1,4 @@
-"""Sound to sound, and the sound of a video: one track, its words and its cover, with ffmpeg."""
+"""Sound, or the sound of a video, to a sound file with one track, its metadata and its cover, with ffmpeg."""
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -10,18 +10,18 @@ from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, CorruptSource
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from converto_engines.media import check as media_check
-from converto_engines.media import ffmpeg, loudness, sound_encoding
-from converto_engines.media.check import Window, Work
-from converto_engines.media.ffmpeg import Ffmpeg, FfmpegRefused
+from converto_engines.media import check, ffmpeg, loudness, sound_encoding
+from converto_engines.media.check import CompletedRun
+from converto_engines.media.ffmpeg import FfmpegFailed
+from converto_engines.media.ffmpeg_converter import FfmpegConverter
 from converto_engines.media.probe import Probe, Track
-from converto_engines.media.video import check_window, cut_arguments
 from converto_engines.media.video_plan import Expected
+from converto_engines.media.window import End, Start, Window, check_window, cut_arguments
 from converto_engines.runtime.process import Sandbox
 
-# Target: name of the container's writer, codec, arguments of its own.
+# Target: muxer, codec, further arguments.
 _TARGETS: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
-    "mp3": ("mp3", "mp3", ("-id3v2_version", "3")),  # version 4 is not read by Windows
+    "mp3": ("mp3", "mp3", ("-id3v2_version", "3")),  # Windows does not read version 4
     "m4a": ("ipod", "aac", ("-movflags", "+faststart")),
     "aac": ("adts", "aac", ()),
     "opus": ("opus", "opus", ()),
@@ -34,15 +34,14 @@ _TAGGED_BY_TRACK: Final = frozenset({"ogg", "opus"})
 _ENCODED_PERCENT = 95.0
 
 _Rate = Literal[8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000]
-_Moment = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
 class SoundOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one can choose for sound."""
+    """Options of sound."""
 
     bitrate_kbps: Annotated[
         Annotated[int, Meta(ge=8, le=768)] | None,
-        Meta(description="Default: as much as the sound needs (mp3), else by the number of channels"),
+        Meta(description="Default: variable bitrate (mp3, ogg), else a fixed bitrate per channel"),
     ] = None
     quality: Annotated[
         Annotated[int, Meta(ge=0, le=9)] | None, Meta(description="For mp3 and ogg: 9 is best; not with bitrate_kbps")
@@ -51,30 +50,29 @@ class SoundOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     channels: Annotated[Annotated[int, Meta(ge=1, le=8)] | None, Meta(description="1 is mono, 2 is stereo")] = None
     loudness: Annotated[
         Annotated[float, Meta(ge=-70, le=-5)] | None,
-        Meta(description="Make it this loud on average, in LUFS (EBU R 128): -23 for broadcast, -16 for podcasts"),
+        Meta(description="Average loudness in LUFS (EBU R 128), such as -23 for broadcast or -16 for podcasts"),
     ] = None
     track: Annotated[
         Annotated[int, Meta(ge=1, le=64)] | None,
-        Meta(description="Which sound track of a video; default: its main one"),
+        Meta(description="Sound track of a video, counted from 1; default: the main one"),
     ] = None
-    start_s: Annotated[_Moment, Meta(description="Leave out what comes before this second")] = 0.0
-    end_s: Annotated[_Moment | None, Meta(description="Leave out what comes after this second")] = None
+    start_s: Start = 0.0
+    end_s: End = None
     metadata: Annotated[
-        Literal["keep", "strip"], Meta(description="Title, artist, cover picture, chapters and the like")
+        Literal["keep", "strip"],
+        Meta(description="Whether to keep title, artist, cover picture, chapters and other metadata"),
     ] = "keep"
 
 
-class Sound:
+class Sound(FfmpegConverter):
     """Converter of sound; see `Converter` for what its attributes mean."""
 
     name = "sound"
-    engine = "ffmpeg"
     family = Family.AUDIO
     sources: tuple[str, ...] = (*ffmpeg.SOUND_SOURCES, *ffmpeg.VIDEO_SOURCES)
     options: type[msgspec.Struct] = SoundOptions
     loss = 0.1
     seconds = 5.0
-    is_paged = False
     losses: tuple[Loss, ...] = (
         Loss(text="the picture; of several sound tracks all but one", sources=ffmpeg.VIDEO_SOURCES),
         Loss(text="fine detail, by as much as the bitrate says", targets=("mp3", "m4a", "aac", "opus", "ogg")),
@@ -85,87 +83,88 @@ class Sound:
         Loss(text="what recordings of 32 bits hold beyond 24 bits", sources=("wav",), targets=("flac",)),
     )
 
-    def __init__(self, box: Sandbox) -> None:
-        """Take the sandbox that ffmpeg runs in."""
-        self._ffmpeg = Ffmpeg(box)
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Take the sandbox that runs ffmpeg."""
+        super().__init__(sandbox)
         self.targets: tuple[str, ...] = tuple(_TARGETS)
 
     async def version(self) -> str | None:
-        """Version of ffmpeg, None when it is missing; targets whose encoder is missing are not offered."""
+        """Return ffmpeg's version, or None when it is missing; offer only targets whose encoder is installed."""
         version = await self._ffmpeg.version()
         if version is None:
             return None
-        able = await self._ffmpeg.encoders()
+        encoders = await self._ffmpeg.encoders()
         self.targets = tuple(
             target
             for target, (_, codec, _) in _TARGETS.items()
-            if sound_encoding.ENCODERS.get(codec, "pcm_s16le") in able
+            if sound_encoding.ENCODERS.get(codec, "pcm_s16le") in encoders
         )
         return version
 
     async def convert(self, job: Job) -> list[Product]:
-        """Convert one sound track; what had to be left out is noted."""
+        """Convert one sound track and note what was left out."""
         window = Window(start_s=job.options.start_s, end_s=job.options.end_s)
         _check_options(job)
         probe = await self._ffmpeg.probe_source(job)
         check_window(window, probe)
         track = _chosen_track(job, probe)
         covers = _covers(job, probe)
-        said = _left_out(job, probe, covers)
+        left_out = _left_out(job, probe, covers)
         product = job.folder / f"sound.{job.target_format}"
-        taken = await self._encode(job, probe, window, (track, *covers), product)
-        if taken.duration_s <= 0:
-            raise CorruptSource("No sound of the file can be decoded", detail=taken.complaints)
+        run = await self._encode(job, probe, window, (track, *covers), product)
+        if run.duration_s <= 0:
+            raise CorruptSource("No sound of the file can be decoded", detail=run.log)
         expected = [_expected(job, track), *(_kept_cover(cover) for cover in covers)]
-        work = Work(source=probe, expected=expected, window=window, taken=taken)
-        await media_check.check(self._ffmpeg, job, product, work)
-        for text in said:
+        completed = CompletedRun(source=probe, expected=expected, window=window, run=run)
+        await check.check(self._ffmpeg, job, product, completed)
+        for text in left_out:
             job.note(f"Left out: {text}")
         job.report(100, "done")
         return [Product(path=product)]
 
-    async def aclose(self) -> None:
-        """Nothing is kept warm."""
-
     async def _encode(
         self, job: Job, probe: Probe, window: Window, tracks: tuple[Track, ...], product: Path
-    ) -> ffmpeg.Taken:
+    ) -> ffmpeg.RunResult:
         before, after = cut_arguments(job, window)
         reading = [*before, *self._ffmpeg.reading(job, job.source, job.source_format)]
         length_s = window.length_of(probe.duration_s) if probe.duration_s else None
         try:
             steps = await self._loudness_steps(job, [*reading, "-map", f"0:{tracks[0].index}", *after], length_s)
             first = 0.0 if not steps else _ENCODED_PERCENT / 2
-            hear = ffmpeg.share_of(
+            on_time = ffmpeg.progress_between(
                 job.report, length_s, first=first, last=_ENCODED_PERCENT, stage="converting the sound"
             )
             writing = ["-f", _TARGETS[job.target_format][0], self._ffmpeg.writing(job, product)]
             arguments = [*reading, *_mapped(job, tracks, steps), *after, *writing]
-            return await self._ffmpeg.run(job, arguments, on_time=hear)
-        except FfmpegRefused as error:
+            return await self._ffmpeg.run(job, arguments, on_time=on_time)
+        except FfmpegFailed as error:
             if job.options.bitrate_kbps is not None and "opening encoder" in error.detail:
-                raise BadOptions("This bitrate_kbps does not go with this sample rate and channels") from error
-            raise ffmpeg.blamed(error) from error
+                raise BadOptions(
+                    "bitrate_kbps is not possible with this sample rate and number of channels. Choose another one"
+                ) from error
+            raise ffmpeg.translated(error) from error
 
     async def _loudness_steps(self, job: Job, reading: list[str], length_s: float | None) -> list[str]:
-        """The filter that sets the loudness, from a first run that measures it; none when silence cannot be louder."""
+        """Measure the loudness and return the filter that normalises it; none for silence."""
         if job.options.loudness is None:
             return []
-        hear = ffmpeg.share_of(job.report, length_s, first=0, last=_ENCODED_PERCENT / 2, stage="measuring the loudness")
-        measuring = ["-af", loudness.measuring(job.options.loudness), "-f", "null", "-"]
-        taken = await self._ffmpeg.run(job, [*reading, *measuring], on_time=hear, level="info")
-        found = loudness.found(taken.complaints)
-        return [] if found is None else [loudness.setting(job.options.loudness, found)]
+        on_time = ffmpeg.progress_between(
+            job.report, length_s, first=0, last=_ENCODED_PERCENT / 2, stage="measuring the loudness"
+        )
+        measuring = ["-af", loudness.measure_filter(job.options.loudness), "-f", "null", "-"]
+        run = await self._ffmpeg.run(job, [*reading, *measuring], on_time=on_time, level="info")
+        measured = loudness.parse_measurement(run.log)
+        return [] if measured is None else [loudness.normalise_filter(job.options.loudness, measured)]
 
 
 def _check_options(job: Job) -> None:
     options, codec = job.options, _TARGETS[job.target_format][1]
     if options.quality is not None and options.bitrate_kbps is not None:
-        raise BadOptions("Choose either quality or bitrate_kbps: each of them decides the size of the file")
+        raise BadOptions("Set quality or bitrate_kbps, not both")
     if options.quality is not None and codec not in {"mp3", "vorbis"}:
-        raise BadOptions(f"{job.target_format} has no quality to choose here; choose bitrate_kbps")
+        raise BadOptions(f"quality applies only to mp3 and ogg. Use bitrate_kbps for {job.target_format}")
     if options.bitrate_kbps is not None and codec in {"flac", "pcm"}:
-        raise BadOptions(f"{job.target_format} keeps everything, so it has no bitrate to choose")
+        raise BadOptions(f"{job.target_format} is lossless. Remove bitrate_kbps")
     sound_encoding.check(codec, sample_rate_hz=options.sample_rate_hz, channels=options.channels)
 
 
@@ -177,11 +176,11 @@ def _chosen_track(job: Job, probe: Probe) -> Track:
     readable = _readable(probe)
     wanted: int | None = job.options.track
     if not readable:
-        raise BadSource("The file has no sound that converto can read")
+        raise BadSource("The file has no readable sound track")
     if wanted is None:
         return next((track for track in readable if track.is_default), readable[0])
     if wanted > len(readable):
-        raise BadOptions(f"The file has {len(readable)} sound tracks; there is no track {wanted}")
+        raise BadOptions(f"track: the file has only {len(readable)} sound tracks, not {wanted}")
     return readable[wanted - 1]
 
 
@@ -192,12 +191,12 @@ def _covers(job: Job, probe: Probe) -> tuple[Track, ...]:
 
 
 def _left_out(job: Job, probe: Probe, covers: tuple[Track, ...]) -> list[str]:
-    said = []
+    left_out = []
     if job.options.track is None and (more := len(_readable(probe)) - 1):
-        said.append(f"{more} more sound track{'' if more == 1 else 's'}")
+        left_out.append(f"{more} more sound track{'' if more == 1 else 's'}")
     if job.options.metadata == "keep" and len(probe.of("cover")) > len(covers):
-        said.append("the cover picture")
-    return said
+        left_out.append("the cover picture")
+    return left_out
 
 
 def _expected(job: Job, track: Track) -> Expected:
@@ -221,17 +220,17 @@ def _mapped(job: Job, tracks: tuple[Track, ...], steps: list[str]) -> list[str]:
     layout = [value for name, value in sound_encoding.layout(codec, track) if options.channels is None]
     if filters := [*steps, *layout]:
         arguments += ["-filter:0", ",".join(filters)]
-    # Always told: some steps change the rate on their way.
+    # Always set, because some filters change the rate.
     arguments += ["-ar", str(options.sample_rate_hz or sound_encoding.rate_for(codec, track.sample_rate_hz))]
     arguments += [] if options.channels is None else ["-ac", str(options.channels)]
     for place, cover in enumerate(covers, 1):
         arguments += ["-map", f"0:{cover.index}", f"-c:{place}", "copy", f"-disposition:{place}", "attached_pic"]
-    return [*arguments, *_words(job, track), *own]
+    return [*arguments, *_metadata(job, track), *own]
 
 
-def _words(job: Job, track: Track) -> list[str]:
+def _metadata(job: Job, track: Track) -> list[str]:
     if job.options.metadata == "strip":
         return ["-map_metadata", "-1", "-map_chapters", "-1"]
-    # Ogg keeps title and artist with the track; everywhere else they belong to the file.
+    # Ogg stores title and artist in the track, other formats in the file.
     source = f"0:s:{track.index}" if job.source_format in _TAGGED_BY_TRACK else "0"
     return ["-map_metadata:g", source, "-map_chapters", "0"]

@@ -1,6 +1,6 @@
-"""Which tracks of a video go where and as what: the argument list of one ffmpeg run, and what its result must hold.
+"""Plans the tracks of a result: ffmpeg arguments for each, and what the result must contain.
 
-It starts nothing. What a container cannot hold is converted, or left out and said.
+What the container does not support is converted, or left out and noted.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import msgspec
 from converto_core.errors import BadOptions, BadSource
 from converto_engines.media import sound_encoding, video_encoding
 from converto_engines.media.probe import PICTURE_SUBTITLES, Probe, Track
-from converto_engines.media.video_encoding import Wish
+from converto_engines.media.video_encoding import EncodingSettings
 
 _QUICKTIME = frozenset({"mp4", "mov"})
 VIDEO_CODECS: Final[dict[str, tuple[video_encoding.Codec, ...]]] = {
@@ -20,7 +20,7 @@ VIDEO_CODECS: Final[dict[str, tuple[video_encoding.Codec, ...]]] = {
     "mov": ("h264", "h265"),
     "webm": ("vp9", "av1"),
 }
-"""What is encoded into each container; the first is the default."""
+"""Codecs offered for each container; the first is the default."""
 SOUND_CODECS: Final = {
     "mp4": ("aac", "mp3", "ac3", "opus", "flac"),
     "mkv": ("aac", "mp3", "ac3", "opus", "vorbis", "flac"),
@@ -40,23 +40,23 @@ _COPIED_SOUND = {
 _SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt"}
 _KEPT_SUBTITLES = frozenset({"subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"})
 _COVERS = frozenset({"mjpeg", "png"})
-# What a QuickTime file says of itself, which is wrong in any other container.
+# Tags of a QuickTime file that are wrong in any other container.
 _QUICKTIME_TAGS = ("major_brand", "minor_version", "compatible_brands")
 _QUICKTIME_TRACK_TAGS = ("handler_name", "vendor_id")
-# QuickTime has a list of languages of its own, which names some by their English names.
+# QuickTime has its own list of languages, with bibliographic (English) codes for some.
 _QUICKTIME_LANGUAGES = {
     "deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb", "hye": "arm", "kat": "geo",
 }  # fmt: skip
-# Statistics that mkvmerge writes about a track; they would tell of the source's tracks.
+# Statistics that mkvmerge writes about a track; they would describe the source's tracks.
 _STALE_TAGS = ("BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_WRITING_APP", "_STATISTICS_TAGS")
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with the tracks; `wish` None copies the pictures as they are."""
+    """What to do with the tracks; without `settings` the pictures are copied."""
 
     target: str
-    wish: Wish | None
-    sound: str
+    settings: EncodingSettings | None
+    audio_codec: str
     audio: str = "keep"
     subtitles: bool = True
     metadata: bool = True
@@ -65,7 +65,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """One track that the result must have; `source` is where it comes from, `size` of pictures only."""
+    """One track that the result must have, and the source's track; `size` only for video."""
 
     kind: str
     codec: str
@@ -74,14 +74,14 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """Arguments after the inputs, the tracks they make in order, and what is left out, in a person's words."""
+    """Arguments after the inputs, the resulting tracks in order, and what is left out, in words for users."""
 
     arguments: list[str] = msgspec.field(default_factory=list)
     expected: list[Expected] = msgspec.field(default_factory=list)
     left_out: list[str] = msgspec.field(default_factory=list)
 
     def add(self, track: Track, codec: str, options: Sequence[tuple[str, str]], **more: object) -> None:
-        """One more track of the result, made from a track of the source."""
+        """Add a track to the result."""
         place = len(self.expected)
         self.arguments += ["-map", f"0:{track.index}"]
         for name, value in options:
@@ -94,80 +94,83 @@ class Plan(msgspec.Struct, kw_only=True):
 
 
 def plan(probe: Probe, choice: Choice) -> Plan:
-    """The whole plan; raises `BadSource` without any picture and `BadOptions` for what the container cannot hold."""
+    """Plan all tracks; raises `BadSource` without video and `BadOptions` for what the container does not support."""
     made = Plan()
-    _videos(made, probe, choice)
-    _sounds(made, probe, choice)
+    _video(made, probe, choice)
+    _audio(made, probe, choice)
     _subtitles(made, probe, choice)
     _covers(made, probe, choice)
     _attachments(made, probe, choice)
-    _words(made, probe, choice)
+    _metadata(made, probe, choice)
     if choice.target in _QUICKTIME:
         made.arguments += ["-movflags", "+faststart"]
     made.arguments += ["-max_muxing_queue_size", "4096"]
     return made
 
 
-def _videos(made: Plan, probe: Probe, choice: Choice) -> None:
+def _video(made: Plan, probe: Probe, choice: Choice) -> None:
     readable = [track for track in probe.of("video") if track.codec and track.width and track.height]
     if not readable and probe.of("audio"):
-        raise BadSource("The file has sound but no picture. Please choose a sound format, such as mp3 or m4a")
+        raise BadSource("The file has sound but no video. Choose a sound format, such as mp3 or m4a")
     if not readable:
-        raise BadSource("The file has no picture that converto can read")
-    _say_unread(made, probe, readable, "video")
+        raise BadSource("The file has no readable video track")
+    _note_unreadable(made, probe, readable, "video")
     for track in readable:
-        if choice.wish is None:
+        if choice.settings is None:
             _copy_video(made, track, choice.target)
         else:
-            _encode_video(made, track, choice.wish, choice.target)
+            _encode_video(made, track, choice.settings, choice.target)
 
 
 def _copy_video(made: Plan, track: Track, target: str) -> None:
     if track.codec not in _COPIED_VIDEO.get(target, {track.codec}):
-        raise BadOptions(f"{target} cannot hold {track.codec} pictures as they are. Choose a video_codec")
+        raise BadOptions(f"{target} does not support {track.codec} video. Choose another video_codec")
     if track.rotation and target not in _QUICKTIME:
-        raise BadOptions(f"{target} cannot say that the video is turned by {track.rotation}°. Choose a video_codec")
+        raise BadOptions(f"{target} cannot store the rotation by {track.rotation}°. Choose another video_codec")
     made.add(track, track.codec, [("c", "copy"), *_apple_tag(track.codec, target)], size=(track.width, track.height))
 
 
-def _encode_video(made: Plan, track: Track, wish: Wish, target: str) -> None:
-    codec = video_encoding.PROBED_NAMES[wish.codec]
-    options = [*video_encoding.encoder(wish, track.light), ("filter", ",".join(video_encoding.filters(track, wish)))]
-    # Frames keep their own moments; only those at the very moment of another are dropped. An unsteady source is
-    # counted in its own ticks, since the usual tick of one frame would move them.
-    options += [("fps_mode", "cfr" if wish.fps else "vfr")]
-    if not track.is_steady and not wish.fps:
+def _encode_video(made: Plan, track: Track, settings: EncodingSettings, target: str) -> None:
+    codec = video_encoding.PROBED_NAMES[settings.codec]
+    options = [
+        *video_encoding.encoder(settings, track.hdr_metadata),
+        ("filter", ",".join(video_encoding.filters(track, settings))),
+    ]
+    # Frames keep their timestamps; only duplicates of a timestamp are dropped. A variable frame rate keeps the source's
+    # time base, because a tick of one frame would move the timestamps.
+    options += [("fps_mode", "cfr" if settings.fps else "vfr")]
+    if not track.has_constant_rate and not settings.fps:
         options += [("enc_time_base", "-1")]
         if target in _QUICKTIME:
             made.arguments += ["-video_track_timescale", "90000"]
-    made.add(track, codec, [*options, *_apple_tag(codec, target)], size=video_encoding.size_of(track, wish))
-    if track.is_deep and wish.codec == "h264":
+    made.add(track, codec, [*options, *_apple_tag(codec, target)], size=video_encoding.size_of(track, settings))
+    if track.has_deep_colour and settings.codec == "h264":
         made.left_out.append("shades beyond 8 bits per colour")
-    if track.has_alpha and wish.codec != "vp9":
+    if track.has_alpha and settings.codec != "vp9":
         made.left_out.append("transparency")
 
 
 def _apple_tag(codec: str, target: str) -> list[tuple[str, str]]:
-    """Apple's players know H.265 under this name only."""
+    """Return the only tag under which Apple's players recognise H.265."""
     return [("tag", "hvc1")] if codec == "hevc" and target in _QUICKTIME else []
 
 
-def _sounds(made: Plan, probe: Probe, choice: Choice) -> None:
+def _audio(made: Plan, probe: Probe, choice: Choice) -> None:
     if choice.audio == "none":
         return
     readable = [track for track in probe.of("audio") if track.codec and track.channels and track.sample_rate_hz]
-    _say_unread(made, probe, readable, "audio")
+    _note_unreadable(made, probe, readable, "audio")
     for track in readable if choice.audio == "keep" else readable[:1]:
-        if choice.sound == "copy" and track.codec not in _COPIED_SOUND.get(choice.target, {track.codec}):
-            raise BadOptions(f"{choice.target} cannot hold {track.codec} sound as it is. Choose an audio_codec")
-        if choice.sound == "copy":
+        if choice.audio_codec == "copy" and track.codec not in _COPIED_SOUND.get(choice.target, {track.codec}):
+            raise BadOptions(f"{choice.target} does not support {track.codec} sound. Choose another audio_codec")
+        if choice.audio_codec == "copy":
             made.add(track, track.codec, [("c", "copy")])
             continue
-        options = sound_encoding.encoder(choice.sound, track, bitrate_kbps=choice.audio_bitrate_kbps)
-        made.add(track, choice.sound, [*options, *sound_encoding.layout(choice.sound, track)])
+        options = sound_encoding.encoder(choice.audio_codec, track, bitrate_kbps=choice.audio_bitrate_kbps)
+        made.add(track, choice.audio_codec, [*options, *sound_encoding.layout(choice.audio_codec, track)])
 
 
-def _say_unread(made: Plan, probe: Probe, readable: Sequence[Track], kind: str) -> None:
+def _note_unreadable(made: Plan, probe: Probe, readable: Sequence[Track], kind: str) -> None:
     count = len(probe.of(kind)) - len(readable)
     if count:
         made.left_out.append(_counted(count, f"unreadable {kind} track"))
@@ -189,7 +192,7 @@ def _subtitles(made: Plan, probe: Probe, choice: Choice) -> None:
 
 
 def _subtitle_codec(track: Track, target: str) -> str | None:
-    """As it is where the container can; else converted, which only works for text."""
+    """Return the codec to keep or convert to; None for pictures, which cannot be converted to text."""
     if target == "mkv" and track.codec in _KEPT_SUBTITLES:
         return track.codec
     if track.codec in PICTURE_SUBTITLES or not track.codec:
@@ -198,7 +201,7 @@ def _subtitle_codec(track: Track, target: str) -> str | None:
 
 
 def _covers(made: Plan, probe: Probe, choice: Choice) -> None:
-    """In MP4 a cover is a track; in Matroska an attached file, which `video.py` adds as an input of its own."""
+    """Plan covers as tracks in MP4; in Matroska they are attached files, which `video.py` adds."""
     covers = [track for track in probe.of("cover") if track.codec in _COVERS]
     kept = covers if choice.target in {"mp4", "mkv"} else []
     if choice.target == "mp4":
@@ -218,15 +221,15 @@ def _attachments(made: Plan, probe: Probe, choice: Choice) -> None:
         made.add(track, track.codec, [("c", "copy")])
 
 
-def _words(made: Plan, probe: Probe, choice: Choice) -> None:
+def _metadata(made: Plan, probe: Probe, choice: Choice) -> None:
     made.arguments += ["-map_metadata", "0" if choice.metadata else "-1"]
     made.arguments += ["-map_chapters", "0" if choice.chapters else "-1"]
     is_foreign = choice.target not in _QUICKTIME
     for name in _QUICKTIME_TAGS if is_foreign else ():
         made.arguments += ["-metadata", f"{name}="]
     for place, expected in enumerate(made.expected):
-        # Without its name and type an attachment cannot be written, even when all other metadata is to go. Said for
-        # one track it has to be said for all: ffmpeg then no longer copies any by itself.
+        # An attachment needs its name and type even when all other metadata is removed. Mapping the metadata of one
+        # track turns off ffmpeg's default for all, so every track is mapped.
         if choice.metadata or expected.kind == "attachment":
             made.arguments += [f"-map_metadata:s:{place}", f"0:s:{expected.source.index}"]
         if expected.kind == "attachment":

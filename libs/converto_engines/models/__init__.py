@@ -1,1 +1,1 @@
-"""Exact models and meshes, and pictures of them."""
+"""Converters of exact (CAD) models and meshes, and of both to pictures."""

@@ -1,35 +1,33 @@
-"""What can be measured of a mesh, how much two measurements may differ, and the program that measures.
+"""Measures meshes and compares the figures of source and result.
 
-A mesh is measured by readers that did not make it: our own for STL, PLY and GLB; assimp turns the rest into STL.
+Another reader than the one that wrote a mesh measures it: our own for STL, PLY and GLB; assimp exports the rest to STL.
 """
 
-import asyncio
 import math
-import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from converto_core.errors import CorruptSource, EngineCrashed, EngineMissing, OutputInvalid
-from converto_engines.converter import Job, Limits
+from converto_core.errors import CorruptSource, EngineCrashed, OutputInvalid
+from converto_engines.converter import Job
+from converto_engines.models import assimp
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _Point = tuple[float, float, float]
 
 BOX_TOLERANCE = 1e-5
-"""Of the size; single precision and seven written digits keep 1e-7."""
+"""Share of the size; single precision and seven digits in text keep 1e-7."""
 AREA_TOLERANCE = 1e-4
 VOLUME_TOLERANCE = 1e-4
 _NOISE = 1e-6
-"""Of size × area, what an open or very flat mesh's volume may differ by rounding alone."""
+"""Share of size × area by which rounding alone changes the volume of an open or very flat mesh."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one mesh. `degenerate` faces have no area; `box` is None when there is nothing to measure."""
+    """Figures of one mesh; `degenerate` counts faces without area, `box` is None for an empty mesh."""
 
     faces: int
     degenerate: int
@@ -40,33 +38,33 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> float:
-        """Length of the box's diagonal."""
+        """Diagonal of the box."""
         return math.dist(*self.box) if self.box else 0.0
 
 
-def check(expected: Figures, made: Figures | None) -> None:
-    """Raise `OutputInvalid` when a mesh is not the one it was made from."""
-    if made is None or not made.is_finite or made.box is None or expected.box is None:
-        raise OutputInvalid("The result holds no surface or coordinates that are not numbers")
-    if abs(expected.faces - made.faces) > expected.degenerate:
-        raise OutputInvalid(f"The result has {made.faces:,} faces instead of {expected.faces:,}")
-    check_box(expected.box, made.box, BOX_TOLERANCE * expected.size)
-    if abs(expected.area - made.area) > AREA_TOLERANCE * expected.area:
-        raise OutputInvalid(f"The result's surface is {made.area:g} instead of {expected.area:g}")
+def check(expected: Figures, measured: Figures | None) -> None:
+    """Raise `OutputInvalid` when the measured figures differ from the expected ones."""
+    if measured is None or not measured.is_finite or measured.box is None or expected.box is None:
+        raise OutputInvalid("The result has no surface, or coordinates that are not numbers")
+    if abs(expected.faces - measured.faces) > expected.degenerate:
+        raise OutputInvalid(f"The result has {measured.faces:,} faces instead of {expected.faces:,}")
+    check_box(expected.box, measured.box, BOX_TOLERANCE * expected.size)
+    if abs(expected.area - measured.area) > AREA_TOLERANCE * expected.area:
+        raise OutputInvalid(f"The result's surface is {measured.area:g} instead of {expected.area:g}")
     allowed = VOLUME_TOLERANCE * abs(expected.volume) + _NOISE * expected.size * expected.area
-    if abs(abs(expected.volume) - abs(made.volume)) > allowed:
-        raise OutputInvalid(f"The result's volume is {made.volume:g} instead of {expected.volume:g}")
+    if abs(abs(expected.volume) - abs(measured.volume)) > allowed:
+        raise OutputInvalid(f"The result's volume is {measured.volume:g} instead of {expected.volume:g}")
 
 
-def check_box(expected: tuple[_Point, _Point], made: tuple[_Point, _Point], allowed: float) -> None:
-    """Raise `OutputInvalid` when a corner of a bounding box is further off than allowed."""
-    pairs = zip((*expected[0], *expected[1]), (*made[0], *made[1]), strict=True)
+def check_box(expected: tuple[_Point, _Point], measured: tuple[_Point, _Point], allowed: float) -> None:
+    """Raise `OutputInvalid` when a coordinate of two bounding boxes differs by more than `allowed`."""
+    pairs = zip((*expected[0], *expected[1]), (*measured[0], *measured[1]), strict=True)
     if any(abs(one - other) > allowed for one, other in pairs):
-        raise OutputInvalid("The result has another size than the source", detail=f"{expected} became {made}")
+        raise OutputInvalid("The result and the source differ in size", detail=f"{expected} became {measured}")
 
 
-class Measuring:
-    """Measures meshes of a job folder with assimp and our own reader, both in the sandbox."""
+class MeshMeasurer:
+    """Measures meshes in a job's folder with our own readers and assimp, both sandboxed."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox that both programs run in."""
@@ -75,79 +73,32 @@ class Measuring:
 
     @property
     def is_installed(self) -> bool:
-        """Whether numpy is there; assimp is looked for by who uses it."""
+        """Whether numpy is installed; assimp is checked by the converters."""
         return self._program.is_installed
 
     async def figures_of(self, job: Job, meshes: Mapping[Path, str]) -> list[Figures | None]:
-        """Figures of these files, each with its format, in their order; None for a GLB that cannot be measured.
+        """Measure files given with their formats, in this order; None for a GLB with unsupported features.
 
-        `stl` may be text, `stlb` is known to be binary.
+        Format `stlb` is binary STL, `stl` may be ASCII.
         """
-        plain = [await self._plain(job, path, kind) for path, kind in meshes.items()]
+        plain = [await self._measurable(job, path, kind) for path, kind in meshes.items()]
         request = {"sources": [(self._sandbox.path_inside(job.folder, path), kind) for path, kind in plain]}
         answer = await self._program.run(request, folder=job.folder, limits=job.limits)
         return msgspec.convert(answer["figures"], list[Figures | None])
 
-    async def _plain(self, job: Job, path: Path, kind: str) -> tuple[Path, str]:
-        if kind in _READ_BY_US:
-            return path, _READ_BY_US[kind]
-        named = await named_by_format(job.folder, path, kind)
+    async def _measurable(self, job: Job, path: Path, kind: str) -> tuple[Path, str]:
+        if kind in _OWN_READERS:
+            return path, _OWN_READERS[kind]
+        named = await assimp.named_by_format(job.folder, path, kind)
         try:
-            return await with_assimp(self._sandbox, job, named, "stl"), "stl"
+            return await assimp.export(self._sandbox, job, named, "stl"), "stl"
         except (CorruptSource, EngineCrashed) as error:
             raise OutputInvalid("The result cannot be read by a second program", detail=error.detail) from error
 
 
-_READ_BY_US = {"stlb": "stl", "ply": "ply", "glb": "glb"}
-_EXPORTERS = {"stl": "stlb", "glb": "glb2"}
+_OWN_READERS = {"stlb": "stl", "ply": "ply", "glb": "glb"}
 
 
-async def with_assimp(sandbox: Sandbox, job: Job, source: Path, target: str) -> Path:
-    """A mesh as assimp writes it, beside its source; raises `CorruptSource` when it reads nothing of the source."""
-    made = source.with_name(f"{source.name}.{target}")
-    argv = ["assimp", "export", sandbox.path_inside(job.folder, source), sandbox.path_inside(job.folder, made)]
-    finished = await sandbox.run([*argv, f"-f{_EXPORTERS[target]}"], folder=job.folder, limits=job.limits)
-    if finished.exit_code != 0 or not await asyncio.to_thread(made.is_file):
-        raise CorruptSource(detail=finished.stdout.decode(errors="replace")[-1000:])
-    return made
-
-
-async def named_by_format(folder: Path, path: Path, kind: str) -> Path:
-    """The file under a name that tells its format, as assimp wants it; a link, a copy only for an OBJ."""
-    if path.suffix == f".{kind}":
-        return path
-    named = folder / f"{path.name}.{kind}"
-    await asyncio.to_thread(_without_materials if kind == "obj" else _link, path, named)
-    return named
-
-
-def _link(path: Path, named: Path) -> None:
-    if not named.exists():
-        named.hardlink_to(path)
-
-
-def of(answer: Mapping[str, Any]) -> Figures:
-    """Figures as one of our programs in the sandbox tells them."""
+def decode(answer: Mapping[str, Any]) -> Figures:
+    """Decode figures from the answer of a sandboxed program."""
     return msgspec.convert(answer, Figures)
-
-
-async def assimp_version(sandbox: Sandbox, limits: Limits) -> str | None:
-    """Version of assimp, such as 5.2; None when it is missing."""
-    with tempfile.TemporaryDirectory(prefix="converto-") as folder:
-        try:
-            finished = await sandbox.run(["assimp", "version"], folder=Path(folder), limits=limits)
-        except EngineMissing:
-            return None
-    found = re.search(rb"Version (\d+\.\d+(?:\.\d+)?)", finished.stdout)
-    return f"assimp {found.group(1).decode()}" if found else None
-
-
-def _without_materials(path: Path, named: Path) -> None:
-    """An OBJ names files of materials, which did not come with it; assimp gives up when their folder is not there."""
-    with path.open("rb") as source, named.open("wb") as copy:
-        while line := source.readline(_LINE_BYTES):
-            if not line.lstrip().startswith(b"mtllib"):
-                copy.write(line)
-
-
-_LINE_BYTES = 64 * 1024

@@ -1,7 +1,6 @@
-"""What a mesh file says of its own size before it is read: a few header lines, no more.
+"""Checks the number of faces in the headers of STL, PLY and OFF files before a program reads them.
 
-It reads the first kilobytes of STL, PLY and OFF files on the worker's side; the other formats tell theirs to the
-programs in the sandbox.
+It reads only the first kilobytes, outside the sandbox. The sandboxed programs check the other formats.
 """
 
 import re
@@ -11,11 +10,11 @@ from converto_core.errors import CorruptSource, SourceTooLarge
 
 _HEADER_BYTES = 64 * 1024
 _STL_HEADER_BYTES, _STL_FACE_BYTES = 84, 50
-_SMALLEST_PLY_FACE_BYTES = 4  # a count and three corners, one byte each
-_SMALLEST_TEXT_FACE_BYTES = 8  # "3 0 1 2" and the end of its line
+_MIN_PLY_FACE_BYTES = 4  # a count and three corners, one byte each
+_MIN_TEXT_FACE_BYTES = 8  # "3 0 1 2" and a line end
 
 
-def check(path: Path, kind: str, most_faces: int) -> None:
+def check(path: Path, kind: str, max_faces: int) -> None:
     """Raise `SourceTooLarge` for more faces than allowed, `CorruptSource` for more than the file can hold.
 
     Blocks on the disk.
@@ -23,15 +22,15 @@ def check(path: Path, kind: str, most_faces: int) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
-    faces, least_bytes = {"stl": _of_stl, "ply": _of_ply, "off": _of_off}.get(kind, _untold)(head)
-    if min(faces, least_bytes) < 0 or least_bytes > size:
-        raise CorruptSource("The model says that it holds more than is in the file. Please upload it again complete")
-    if faces > most_faces:
-        raise SourceTooLarge(f"The model has {faces:,} faces; {most_faces:,} are allowed")
+    faces, min_bytes = {"stl": _of_stl, "ply": _of_ply, "off": _of_off}.get(kind, _no_header)(head)
+    if min(faces, min_bytes) < 0 or min_bytes > size:
+        raise CorruptSource("The file is shorter than its header says. Upload the complete file")
+    if faces > max_faces:
+        raise SourceTooLarge(f"The model has {faces:,} faces; {max_faces:,} are allowed")
 
 
 def is_binary_stl(path: Path) -> bool:
-    """Whether an STL is binary, by what its size says; text that happens to fit is unheard of. Blocks on the disk."""
+    """Return whether the size of an STL fits a binary one; text practically never does. Blocks on the disk."""
     with path.open("rb") as file:
         head = file.read(_STL_HEADER_BYTES)
     faces = int.from_bytes(head[80:], "little")
@@ -39,7 +38,7 @@ def is_binary_stl(path: Path) -> bool:
 
 
 def _of_stl(head: bytes) -> tuple[int, int]:
-    """How many faces the header tells, and how many bytes the file has at least when that is true."""
+    """Return the number of faces in the header, and the minimum size in bytes of a file with so many."""
     if re.match(rb"\s*solid\b", head) and b"facet" in head:
         return 0, 0
     faces = int.from_bytes(head[80:_STL_HEADER_BYTES], "little")
@@ -53,7 +52,7 @@ def _of_ply(head: bytes) -> tuple[int, int]:
     if min(counts.values(), default=0) < 0:
         return -1, -1
     faces = counts.get(b"face", 0)
-    return faces, sum(counts.values()) + faces * (_SMALLEST_PLY_FACE_BYTES - 1)
+    return faces, sum(counts.values()) + faces * (_MIN_PLY_FACE_BYTES - 1)
 
 
 def _of_off(head: bytes) -> tuple[int, int]:
@@ -62,8 +61,8 @@ def _of_off(head: bytes) -> tuple[int, int]:
     if len(numbers) < 2:
         return 0, 0
     vertices, faces = int(numbers[0]), int(numbers[1])
-    return min(vertices, faces) if min(vertices, faces) < 0 else faces, faces * _SMALLEST_TEXT_FACE_BYTES
+    return min(vertices, faces) if min(vertices, faces) < 0 else faces, faces * _MIN_TEXT_FACE_BYTES
 
 
-def _untold(_head: bytes) -> tuple[int, int]:
+def _no_header(_head: bytes) -> tuple[int, int]:
     return 0, 0

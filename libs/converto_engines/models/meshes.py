@@ -1,8 +1,8 @@
-"""Meshes to meshes: trimesh reads and writes, assimp reads what trimesh cannot and checks what was written.
+"""Meshes to meshes: trimesh reads and writes, assimp reads what trimesh cannot and verifies the results.
 
-Who reads what was decided by the corpus. Assimp alone knows FBX, COLLADA and 3DS, and it alone cuts hollow polygons
-(OBJ, OFF) into triangles rightly; but it crashes on 3MF packages of several parts, which a reader of our own takes,
-and the coloured PLY that it writes is broken, so it writes nothing that leaves this house.
+The corpus decided which program reads what. Only assimp reads FBX, COLLADA and 3DS, and only assimp triangulates
+concave polygons (OBJ, OFF) correctly. It crashes on 3MF packages of several parts, which our own reader handles, and
+writes broken coloured PLY, so it never writes a product.
 """
 
 import asyncio
@@ -16,36 +16,35 @@ from converto_core.catalogue import Loss
 from converto_core.errors import BadSource
 from converto_core.formats import Family
 from converto_engines.converter import Job, Limits, Product
-from converto_engines.models import figures as model_figures
-from converto_engines.models import headers as model_headers
+from converto_engines.models import assimp, figures, headers
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 BY_ASSIMP = ("obj", "off", "fbx", "dae", "3ds")
-"""Sources that assimp reads first; it hands them on as GLB."""
-_READ_TWICE = ("stl", "glb")
-"""Sources that a second reader can read as well, so that each checks the other."""
+"""Sources that assimp exports to GLB for trimesh."""
+_MEASURED_SOURCES = ("stl", "glb")
+"""Sources that our own reader measures too, to check what trimesh read."""
 _ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
 
 Unit = Literal["mm", "cm", "m", "inch"]
 
 
 class MeshOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one can choose for a mesh."""
+    """Options of a mesh."""
 
     units: Annotated[
         Unit | None,
-        Meta(description="Unit of the numbers written; default: numbers are kept. glTF is always in metres"),
+        Meta(description="Unit of the coordinates written; default: coordinates are kept. glTF is always in metres"),
     ] = None
     source_units: Annotated[
-        Unit | None, Meta(description="Unit of the numbers in the source, where the file itself does not state one")
+        Unit | None, Meta(description="Unit of the coordinates in the source, if the file does not state one")
     ] = None
     up: Annotated[
         Literal["keep", "y_to_z", "z_to_y"],
-        Meta(description="Turn the model: y_to_z stands a glTF upright for printing, z_to_y a CAD part for the web"),
+        Meta(description="Rotate the model: y_to_z turns a glTF upright for printing, z_to_y a CAD part for the web"),
     ] = "keep"
     encoding: Annotated[
-        Literal["binary", "ascii"], Meta(description="Of STL and PLY; binary is a fifth of the size")
+        Literal["binary", "ascii"], Meta(description="Encoding of STL and PLY; binary is a fifth of the size")
     ] = "binary"
 
 
@@ -73,27 +72,27 @@ class Meshes:
     )
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Take the sandbox that all programs run in."""
+        """Take the sandbox that runs all programs."""
         self._sandbox = sandbox
         self._program = SandboxedProgram(sandbox, "models.sandboxed.meshes", packages=("trimesh", "numpy", "lxml"))
-        self._measuring = model_figures.Measuring(sandbox)
+        self._measurer = figures.MeshMeasurer(sandbox)
 
     async def version(self) -> str | None:
-        """Versions of trimesh and assimp, None when one of them is missing."""
-        told = await self._program.probe() if self._program.is_installed else None
-        assimp = await model_figures.assimp_version(self._sandbox, _ASK_LIMITS)
-        return f"{told['version']}, {assimp}" if told and assimp else None
+        """Return the versions of trimesh and assimp, or None when one of them is missing."""
+        answer = await self._program.probe() if self._program.is_installed else None
+        assimp_version = await assimp.version(self._sandbox, _ASK_LIMITS)
+        return f"{answer['version']}, {assimp_version}" if answer and assimp_version else None
 
     async def convert(self, job: Job) -> list[Product]:
-        """One mesh; its faces, box, surface and volume are those of the source."""
-        await asyncio.to_thread(model_headers.check, job.source, job.source_format, job.limits.faces)
-        return [Product(path=await self.made(job))]
+        """Convert one mesh; faces, bounding box, surface and volume must match the source."""
+        await asyncio.to_thread(headers.check, job.source, job.source_format, job.limits.faces)
+        return [Product(path=await self.convert_checked(job))]
 
     async def aclose(self) -> None:
-        """Nothing is kept warm."""
+        """Do nothing: no process outlives its job."""
 
-    async def made(self, job: Job) -> Path:
-        """The result of a job whose source has passed its check of size."""
+    async def convert_checked(self, job: Job) -> Path:
+        """Convert a source whose size has been checked, and return the path of the verified product."""
         source, kind = job.source, job.source_format
         if kind in BY_ASSIMP:
             job.report(0, "reading the model")
@@ -111,7 +110,7 @@ class Meshes:
         return {
             "source": self._sandbox.path_inside(job.folder, source),
             "source_format": kind,
-            # What assimp hands on as GLB has the numbers of its source; only COLLADA's it turns into metres.
+            # The GLB from assimp has the coordinates of its source; only COLLADA is converted to metres.
             "is_in_metres": job.source_format in {"glb", "gltf", "dae"},
             "output": self._sandbox.path_inside(job.folder, product),
             "target_format": job.target_format,
@@ -124,28 +123,28 @@ class Meshes:
         }
 
     async def _read_by_assimp(self, job: Job) -> Path:
-        named = await model_figures.named_by_format(job.folder, job.source, job.source_format)
-        return await model_figures.with_assimp(self._sandbox, job, named, "glb")
+        named = await assimp.named_by_format(job.folder, job.source, job.source_format)
+        return await assimp.export(self._sandbox, job, named, "glb")
 
     async def _check(self, job: Job, answer: dict[str, Any], product: Path, source: Path, kind: str) -> None:
-        """The result against what was read, and what was read against what a second reader sees in the source."""
+        """Compare the result with what trimesh read, and that with what our own reader finds in the source."""
         meshes = {product: await asyncio.to_thread(_read_as, product, job.target_format)}
-        if kind in _READ_TWICE:
+        if kind in _MEASURED_SOURCES:
             meshes[source] = await asyncio.to_thread(_read_as, source, kind)
-        made, *seen_again = await self._measuring.figures_of(job, meshes)
-        model_figures.check(model_figures.of(answer["result"]), made)
-        for seen in filter(None, seen_again):
-            model_figures.check(model_figures.of(answer["source"]), seen)
+        result, *sources = await self._measurer.figures_of(job, meshes)
+        figures.check(figures.decode(answer["result"]), result)
+        for measured in filter(None, sources):
+            figures.check(figures.decode(answer["source"]), measured)
 
 
 def _read_as(path: Path, kind: str) -> str:
-    return "stlb" if kind == "stl" and model_headers.is_binary_stl(path) else kind
+    return "stlb" if kind == "stl" and headers.is_binary_stl(path) else kind
 
 
 def _raise_for_content(answer: dict[str, Any]) -> None:
-    if foreign := answer.get("foreign"):
-        parts = "another file" if foreign == 1 else f"{foreign} other files"
-        advice = "Please export it as one file (.glb, or glTF with embedded data)"
-        raise BadSource(f"The model refers to {parts} that did not come with it. {advice}", code="source_incomplete")
+    if external := answer.get("foreign"):
+        parts = "another file" if external == 1 else f"{external} other files"
+        advice = "Export it as one file (.glb, or glTF with embedded data)"
+        raise BadSource(f"The model refers to {parts} that were not uploaded. {advice}", code="source_incomplete")
     if answer.get("faces") == 0:
-        raise BadSource("The model holds no surface, only points or lines, or nothing at all", code="source_empty")
+        raise BadSource("The model is empty or has only points or lines, no surface", code="source_empty")

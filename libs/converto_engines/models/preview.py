@@ -1,6 +1,6 @@
-"""A picture of a model, drawn by f3d without a screen. What is drawn is a GLB that `Meshes` or `Cad` made and checked.
+"""Renders a model to a picture with f3d, off screen.
 
-So f3d, whose readers are many and little hardened, never reads a file of a stranger.
+f3d only gets a GLB that `Meshes` or `Cad` wrote and verified, never an upload, because its readers are not hardened.
 """
 
 from pathlib import Path
@@ -18,24 +18,24 @@ from converto_engines.models.meshes import Meshes, MeshOptions
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
-_UPRIGHT_IN_Z = ("stl", "3mf")
-"""Formats of printing, where +Z is up; in the others it is +Y by rule or by habit."""
+_Z_UP = ("stl", "3mf")
+"""Printing formats, where +Z is up; in the others +Y is up by specification or convention."""
 
 _Side = Annotated[int, Meta(ge=16, le=4096)]
 
 
 class ModelPreviewOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one can choose for a picture of a model."""
+    """Options of a picture of a model."""
 
     width: Annotated[_Side, Meta(description="Pixels")] = 1280
-    height: Annotated[_Side, Meta(description="Pixels; the model fills the picture without being stretched")] = 960
+    height: Annotated[_Side, Meta(description="Pixels; the model fills the picture and keeps its proportions")] = 960
     background: Annotated[
         Annotated[str, Meta(pattern="^(#[0-9a-fA-F]{6}|transparent)$")],
         Meta(description="Colour behind the model, such as #ffffff, or transparent"),
     ] = "#ffffff"
     direction: Annotated[
         Literal["isometric", "front", "back", "left", "right", "top", "bottom"],
-        Meta(description="Where the model is seen from"),
+        Meta(description="Direction of view"),
     ] = "isometric"
     up_axis: Annotated[
         Literal["y", "z"] | None,
@@ -58,24 +58,24 @@ class ModelPreview:
     losses: tuple[Loss, ...] = (Loss(text="the model itself: a picture of it from one side"),)
 
     def __init__(self, sandbox: Sandbox, meshes: Meshes, cad: Cad) -> None:
-        """Take the sandbox, and the converters that make and check what is drawn."""
+        """`meshes` and `cad` write the GLB to draw; their owner closes them."""
         self._sandbox, self._meshes, self._cad = sandbox, meshes, cad
         self._program = SandboxedProgram(sandbox, "models.sandboxed.preview", packages=("f3d", "PIL"))
 
     async def version(self) -> str | None:
-        """Version of f3d, None when it, a way to draw without a screen, or what reads the models is missing."""
+        """Return f3d's version, or None when it, off-screen rendering or the mesh converter is missing."""
         if not self._program.is_installed or await self._meshes.version() is None:
             return None
         try:
-            told = await self._program.probe()
-        except ConversionError:  # f3d is there, but the library that draws without a screen is not
+            answer = await self._program.probe()
+        except ConversionError:  # f3d is installed, but the library for off-screen rendering is not
             return None
-        is_cad_there = await self._cad.version() is not None
-        self.sources = (*Meshes.sources, *Cad.sources) if is_cad_there else Meshes.sources
-        return str(told["version"]) if told else None
+        has_cad = await self._cad.version() is not None
+        self.sources = (*Meshes.sources, *Cad.sources) if has_cad else Meshes.sources
+        return str(answer["version"]) if answer else None
 
     async def convert(self, job: Job) -> list[Product]:
-        """One picture of the size asked for."""
+        """Draw one picture of the requested size."""
         options = job.options
         if options.width * options.height > job.limits.pixels:
             allowed = f"{job.limits.pixels:,} pixels are allowed"
@@ -88,14 +88,14 @@ class ModelPreview:
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """The other converters are closed by whoever made them."""
+        """Do nothing: the owner of the other converters closes them."""
 
     async def _drawable(self, job: Job) -> Path:
-        """The model as glTF, which has +Y up: exact models are drawn with +Z up and their own colours."""
-        axis = job.options.up_axis or ("z" if job.source_format in _UPRIGHT_IN_Z else "y")
+        """Convert the model to GLB with +Y up; exact models always have +Z up and keep their colours."""
+        axis = job.options.up_axis or ("z" if job.source_format in _Z_UP else "y")
         is_exact = job.source_format in Cad.sources
         if is_exact and axis == "y" and job.options.up_axis is not None:
-            raise BadOptions("up_axis: STEP, IGES and BREP models are drawn with z up. Please leave up_axis out")
+            raise BadOptions("up_axis: STEP, IGES and BREP models always have z up. Remove up_axis or set it to z")
         converter: Cad | Meshes = self._cad if is_exact else self._meshes
         options = CadOptions() if is_exact else MeshOptions(up="z_to_y" if axis == "z" else "keep")
         as_glb = msgspec.structs.replace(

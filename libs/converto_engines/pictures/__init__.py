@@ -1,1 +1,1 @@
-"""Pictures to pictures, and onto a page."""
+"""Converters of pictures to other picture formats and to PDF."""

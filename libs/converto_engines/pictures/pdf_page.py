@@ -1,4 +1,4 @@
-"""A picture to a PDF of one page: libvips turns, flattens and encodes it, pdfium puts it on a page of its shape."""
+"""Pictures to a one-page PDF: libvips rotates, flattens and encodes, pdfium makes the page."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,11 +18,12 @@ _SCREEN_DPI = 96  # one CSS pixel; a picture of 1,920 × 1,080 becomes a page of
 
 
 class PicturePageOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one can choose for a picture on a page."""
+    """Options of a picture on a page."""
 
-    quality: Annotated[Annotated[int, Meta(ge=1, le=100)], Meta(description="Of the JPEG in the PDF")] = 90
+    quality: Annotated[Annotated[int, Meta(ge=1, le=100)], Meta(description="Quality of the JPEG in the PDF")] = 90
     width: Annotated[
-        Annotated[int, Meta(ge=1, le=16_384)] | None, Meta(description="Pixels at most; height follows from the shape")
+        Annotated[int, Meta(ge=1, le=16_384)] | None,
+        Meta(description="Maximum width in pixels; the height keeps the proportions"),
     ] = None
 
 
@@ -30,7 +31,7 @@ class PicturePage:
     """Converter of pictures to PDF; see `Converter` for what its attributes mean."""
 
     name = "picture-page"
-    engine = "libvips"  # it decides how the page looks, and `version` is its version
+    engine = "libvips"  # it determines the look of the page; `version` is its version
     family = Family.IMAGE
     targets: tuple[str, ...] = ("pdf",)
     options: type[msgspec.Struct] = PicturePageOptions
@@ -40,20 +41,20 @@ class PicturePage:
     losses: tuple[Loss, ...] = (Loss(text="transparency, movement and pages after the first"),)
 
     def __init__(self, sandbox: Sandbox, pictures: Pictures) -> None:
-        """Take the sandbox, and the converter that makes the JPEG for the page."""
+        """`pictures` makes the JPEG for the page; its owner closes it."""
         self._sandbox = sandbox
         self._pictures = pictures
         self._program = SandboxedProgram(sandbox, "pictures.sandboxed.pdf_page", packages=("pypdfium2",))
         self.sources: tuple[str, ...] = pictures.sources
 
     async def version(self) -> str | None:
-        """Version of libvips, None when it or pdfium is missing; what libvips reads can be put on a page."""
+        """Return libvips' version, or None when it or pdfium is missing; learn which formats libvips reads."""
         version = await self._pictures.version() if self._program.is_installed else None
         self.sources = self._pictures.sources
         return version
 
     async def convert(self, job: Job) -> list[Product]:
-        """First picture or frame of the source, upright, on one page."""
+        """Put the first picture or frame, upright, on one page."""
         as_jpeg = msgspec.structs.replace(
             job,
             target_format="jpg",
@@ -62,15 +63,15 @@ class PicturePage:
         (jpeg,) = await self._pictures.convert(as_jpeg)
         product = job.folder / "page.pdf"
         job.report(80, "putting the picture on a page")
-        made = await self._page(job, jpeg.path, product)
-        if made != {"pages": 1, "objects": 1}:
-            raise OutputInvalid(detail=f"a picture made {made}")
+        answer = await self._make_page(job, jpeg.path, product)
+        if answer != {"pages": 1, "objects": 1}:
+            raise OutputInvalid(detail=f"one picture became {answer}")
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """The converter of pictures is closed by whoever made it."""
+        """Do nothing: the owner of `pictures` closes it."""
 
-    async def _page(self, job: Job, jpeg: Path, product: Path) -> dict[str, Any]:
+    async def _make_page(self, job: Job, jpeg: Path, product: Path) -> dict[str, Any]:
         request = {
             "source": self._sandbox.path_inside(job.folder, jpeg),
             "output": self._sandbox.path_inside(job.folder, product),

@@ -1,7 +1,7 @@
-"""Pictures to pictures with libvips: format, size, quality, colours. The work is done by inside/pictures.py.
+"""Pictures to other formats, sizes, qualities and colours with libvips.
 
-Each picture has a process of its own, because decoders of pictures are what attackers know best; the next one is
-started ahead of need, because starting libvips takes longer than a small picture.
+Each picture gets a process of its own, because picture decoders are a favourite target of attackers. The next process
+starts ahead of time, because starting libvips takes longer than converting a small picture.
 """
 
 import asyncio
@@ -31,33 +31,33 @@ _Side = Annotated[int, Meta(ge=1, le=_LONGEST_SIDE)]
 
 
 class PictureOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one can choose for a picture."""
+    """Options of a picture."""
 
     quality: Annotated[
         Annotated[int, Meta(ge=1, le=100)] | None,
         Meta(
             description="For JPEG, WebP, AVIF, HEIC, JPEG 2000 and JPEG XL; default 85, 80, 60, 60, 75 and 85. Other"
-            " formats lose nothing anyway"
+            " formats are lossless"
         ),
     ] = None
-    width: Annotated[_Side | None, Meta(description="Pixels; with height: the box that `fit` speaks of")] = None
-    height: Annotated[_Side | None, Meta(description="Pixels; alone: the width follows from the shape")] = None
+    width: Annotated[_Side | None, Meta(description="Pixels; with height: the box that `fit` refers to")] = None
+    height: Annotated[_Side | None, Meta(description="Pixels; alone: the width keeps the proportions")] = None
     fit: Annotated[
         Literal["inside", "cover", "fill"],
-        Meta(description="inside: whole picture within the box; cover: fills it, edges cut off; fill: stretched to it"),
+        Meta(description="inside: whole picture within the box; cover: fill it and crop; fill: stretch to the box"),
     ] = "inside"
-    enlarge: Annotated[bool, Meta(description="Whether a picture may grow; drawings (SVG) always may")] = False
-    strip: Annotated[bool, Meta(description="Remove metadata such as place and camera; colours become sRGB")] = False
+    enlarge: Annotated[bool, Meta(description="Allow enlarging; drawings (SVG) may always be enlarged")] = False
+    strip: Annotated[bool, Meta(description="Remove metadata such as location and camera; colours become sRGB")] = False
     lossless: Annotated[
         bool, Meta(description="For WebP, JPEG XL, JPEG 2000 and AVIF: keep every pixel (AVIF: nearly)")
     ] = False
     background: Annotated[
         Annotated[str, Meta(pattern="^#[0-9a-fA-F]{6}$")] | None,
-        Meta(description="Colour put behind transparent parts, such as #ffffff; JPEG needs one and takes white"),
+        Meta(description="Colour behind transparent parts, such as #ffffff; JPEG needs one and defaults to white"),
     ] = None
     page: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="Which page or frame; default: all of an animation where the target can move, else the first"),
+        Meta(description="Page or frame to convert; default: all frames if the target can be animated, else the first"),
     ] = None
 
 
@@ -84,39 +84,39 @@ class Pictures:
     )
 
     def __init__(self, sandbox: Sandbox, *, scratch: Path | None = None) -> None:
-        """Take the sandbox that each picture's process runs in; `scratch` as in `PrestartedProgram`."""
+        """Take the sandbox that runs each picture's process; `scratch` as in `PrestartedProgram`."""
         self._sandbox = sandbox
         self._packages = interpreter.package_folders("PIL") or ()
         self._program = SandboxedProgram(
             sandbox, "pictures.sandboxed.pictures", readable=self._packages, environment=_ENVIRONMENT
         )
-        self._standby = PrestartedProgram(self._program.start, scratch=scratch)
+        self._prestarted = PrestartedProgram(self._program.start, scratch=scratch)
         self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
         self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
 
     async def version(self) -> str | None:
-        """Version of libvips, None when it is missing; asks it also which formats it was built with."""
-        able = await self._program.probe_over_stdin(_ASK_LIMITS, files=("probe",))
-        if able is None:
+        """Return libvips' version, or None when it is missing; learn which formats it was built with."""
+        answer = await self._program.probe_over_stdin(_ASK_LIMITS, files=("probe",))
+        if answer is None:
             return None
-        self.sources, self.targets = tuple(able["sources"]), tuple(able["targets"])
-        version: str = able["version"]
+        self.sources, self.targets = tuple(answer["sources"]), tuple(answer["targets"])
+        version: str = answer["version"]
         return version
 
     async def convert(self, job: Job) -> list[Product]:
-        """Convert one picture; a source of several pages gives one result, animated where the target can be."""
+        """Convert one picture; several pages give one product, animated where the target supports it."""
         product = job.folder / f"picture.{job.target_format}"
-        async with self._standby.acquire(job.limits) as ready:
-            made = await self._made(job, ready, product)
-        if made["pages"] > made["frames"]:
-            job.note(f"One of {made['pages']} pages or frames was taken; the option page chooses another")
+        async with self._prestarted.acquire(job.limits) as ready:
+            answer = await self._run(job, ready, product)
+        if answer["pages"] > answer["frames"]:
+            job.note(f"Only one of {answer['pages']} pages or frames was converted; the option page selects another")
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """End the process that waits for the next picture."""
-        await self._standby.aclose()
+        """Stop the prestarted process."""
+        await self._prestarted.aclose()
 
-    async def _made(self, job: Job, ready: PrestartedProcess, product: Path) -> dict[str, Any]:
+    async def _run(self, job: Job, ready: PrestartedProcess, product: Path) -> dict[str, Any]:
         source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
         await asyncio.to_thread(link_or_copy, job.source, source)
         job.report(None, "converting the picture")
@@ -131,6 +131,6 @@ class Pictures:
             "packages": [str(path) for path in self._packages],
         }
         answer = await ready.child.request(request, timeout_s=job.limits.wall_s)
-        made = responses.result_of(answer, ready.child.stderr_tail)
+        done = responses.result_of(answer, ready.child.stderr_tail)
         await asyncio.to_thread(shutil.move, output, product)
-        return made
+        return done

@@ -1,1 +1,1 @@
-"""Web pages, Markdown, books, tables and subtitles."""
+"""Converters of web pages, Markdown, books, tables and subtitles."""

@@ -1,6 +1,7 @@
-"""Small videos and sounds made by ffmpeg's own generators, and an independent look at what came out."""
+"""Small videos and sounds from ffmpeg's generators, and independent measurements of results."""
 
 import asyncio
+import functools
 import json
 import math
 import struct
@@ -8,6 +9,8 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy
 
 SUBTITLES = "1\n00:00:00,200 --> 00:00:01,000\nHello there\n\n2\n00:00:01,100 --> 00:00:01,800\nSecond line\n"
 WORDS = (
@@ -20,13 +23,13 @@ FAST = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
 def ffmpeg(*arguments: object) -> bytes:
-    """Run ffmpeg bare, for making and for looking at files."""
+    """Run ffmpeg without the sandbox, to make and to inspect files."""
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
 
 def lavfi(*sources: str) -> list[str]:
-    """Inputs that ffmpeg draws or plays itself."""
+    """Inputs from ffmpeg's own generators."""
     return [word for source in sources for word in ("-f", "lavfi", "-i", source)]
 
 
@@ -35,52 +38,53 @@ def tone(hertz: int, *, seconds: float = 2, rate: int = 48000) -> str:
 
 
 async def probed(path: Path) -> dict[str, Any]:
-    """All that ffprobe tells."""
+    """Everything ffprobe reports."""
     shown = ["-show_streams", "-show_format", "-show_chapters", "-of", "json"]
     command = ["ffprobe", "-v", "error", *shown, str(path)]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     answer, _ = await process.communicate()
-    told: dict[str, Any] = json.loads(answer)
-    return told
+    probe: dict[str, Any] = json.loads(answer)
+    return probe
 
 
-def streams(told: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [stream for stream in told["streams"] if stream["codec_type"] == kind]
+def streams(probe: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [stream for stream in probe["streams"] if stream["codec_type"] == kind]
 
 
 def frame_times(path: Path) -> list[float]:
-    """When each frame of the first video track is shown."""
+    """The timestamp of each frame of the first video track, in seconds."""
     shown = ["-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]
-    told = subprocess.run(["ffprobe", "-v", "error", *shown, str(path)], check=True, capture_output=True).stdout
-    return [float(line.strip(b",")) for line in told.split()]
+    output = subprocess.run(["ffprobe", "-v", "error", *shown, str(path)], check=True, capture_output=True).stdout
+    return [float(line.strip(b",")) for line in output.split()]
 
 
 def colour(path: Path, at_s: float, x: float, y: float) -> tuple[int, ...]:
-    """The colour at a moment and a place in parts of width and height, a little blurred."""
+    """The slightly blurred colour at a time, and at a position in shares of width and height."""
     shrunk = "scale=16:16:flags=area"
-    told = ffmpeg("-i", path, "-ss", at_s, "-frames:v", 1, "-vf", shrunk, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    output = ffmpeg("-i", path, "-ss", at_s, "-frames:v", 1, "-vf", shrunk, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     start = (int(y * 16) * 16 + int(x * 16)) * 3
-    return tuple(told[start : start + 3])
+    return tuple(output[start : start + 3])
 
 
 def samples(path: Path, track: int = 0, rate: int = 48000) -> list[int]:
-    """The sound as one channel of 16 bits."""
+    """The samples of one track, mixed to one channel of 16 bits."""
     arguments = ["-map", f"0:a:{track}", "-f", "s16le", "-ac", 1, "-ar", rate, "-"]
-    told = ffmpeg("-i", path, *arguments)
-    return list(struct.unpack(f"<{len(told) // 2}h", told))
+    output = ffmpeg("-i", path, *arguments)
+    return list(struct.unpack(f"<{len(output) // 2}h", output))
 
 
 def pitch(path: Path, track: int = 0, start_s: float = 0.25) -> float:
-    """The frequency of a sine by how often it crosses zero upwards in half a second."""
-    heard = samples(path, track)[int(start_s * 48000) :][:24000]
-    crossings = sum(1 for before, after in pairwise(heard) if before < 0 <= after)
+    """The frequency of a sine, from its upward zero crossings in half a second."""
+    recorded = samples(path, track)[int(start_s * 48000) :][:24000]
+    crossings = sum(1 for before, after in pairwise(recorded) if before < 0 <= after)
     return crossings * 2.0
 
 
+@functools.cache
 def level_db(path: Path) -> float:
     """Mean power of the sound below full scale; silence is -120."""
-    heard = samples(path)
-    power = sum(sample * sample for sample in heard) / max(len(heard), 1)
+    output = ffmpeg("-i", path, "-map", "0:a:0", "-f", "s16le", "-ac", 1, "-ar", 48000, "-")
+    power = float(numpy.mean(numpy.square(numpy.frombuffer(output, "<i2").astype(float)))) if output else 0.0
     return 10 * math.log10(power / 32768**2) if power else -120.0
 
 
@@ -92,5 +96,11 @@ def loudness(path: Path) -> float:
 
 
 def decoded_hash(path: Path, sample_format: str) -> bytes:
-    """A hash of every sample as it is."""
+    """A hash of all samples, unmixed and unscaled."""
     return ffmpeg("-i", path, "-map", "0:a:0", "-c:a", sample_format, "-f", "md5", "-")
+
+
+QUICK = {"preset": "ultrafast"}
+
+
+SOUND = ("-c:a", "aac")

@@ -1,4 +1,4 @@
-"""Sound to sound with the real ffmpeg, listened to by pitch, level and loudness (behaviour M11, the part on sound)."""
+"""Sound to sound with the real ffmpeg, verified by pitch, level and loudness (behaviour M11, the part on sound)."""
 
 import struct
 from pathlib import Path
@@ -54,41 +54,49 @@ async def sound(sandbox: Sandbox) -> Sound:
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sounds")
 
 
 @pytest.fixture(scope="session")
-def wav(shelf: Path) -> Path:
-    path = shelf / "tone.wav"
+def wav(folder: Path) -> Path:
+    path = folder / "tone.wav"
     ffmpeg(*lavfi(tone(440)), path)
     return path
 
 
+@pytest.fixture(scope="session")
+def noise(folder: Path) -> Path:
+    """Three seconds of pink noise, which compresses badly."""
+    path = folder / "noise.wav"
+    ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
+    return path
+
+
 @pytest.fixture(scope="session", params=MADE_WITH)
-def made(request: pytest.FixtureRequest, shelf: Path) -> tuple[str, Path]:
+def sample(request: pytest.FixtureRequest, folder: Path) -> tuple[str, Path]:
     kind: str = request.param
-    path = shelf / f"source.{kind}"
+    path = folder / f"source.{kind}"
     words = ["-metadata", "title=A song", "-metadata", "artist=Somebody"]
     ffmpeg(*lavfi(tone(440)), *MADE_WITH[kind], *words, path)
     return kind, path
 
 
 @pytest.mark.parametrize("target", CODECS)
-async def test_sound_when_converted_then_pitch_and_length_and_words_are_those_of_the_source(
-    sound: Sound, run_job: RunJob, made: tuple[str, Path], target: str
+async def test_converted_sound_keeps_pitch_length_and_metadata(
+    sound: Sound, run_job: RunJob, sample: tuple[str, Path], target: str
 ) -> None:
     """M11: every kind of sound into every other."""
-    kind, path = made
+    kind, path = sample
     (product,) = await run_job(sound, path, kind, target)
 
-    told = await probed(product.path)
-    (stream,) = told["streams"]
+    probe = await probed(product.path)
+    (stream,) = probe["streams"]
     assert stream["codec_name"] == CODECS[target]
     assert pitch(product.path) == pytest.approx(440, abs=6)
     played, source = (len(samples(one)) / 48000 for one in (product.path, path))
     assert played == pytest.approx(source, abs=0.045 if target == "aac" else 0.022 if target == "m4a" else 0.01)
-    words = {**told["format"].get("tags", {}), **stream.get("tags", {})}
+    words = {**probe["format"].get("tags", {}), **stream.get("tags", {})}
     is_told = target != "aac" and kind != "aac"
     assert {name.lower(): value for name, value in words.items()}.get("title") == ("A song" if is_told else None)
 
@@ -108,10 +116,10 @@ VIDEOS = {
 
 @pytest.mark.parametrize("target", ["mp3", "m4a", "wav"])
 @pytest.mark.parametrize("kind", VIDEOS)
-async def test_video_when_only_its_sound_is_wanted_then_just_that(
-    sound: Sound, run_job: RunJob, shelf: Path, kind: str, target: str
+async def test_sound_of_a_video_is_extracted(
+    sound: Sound, run_job: RunJob, folder: Path, kind: str, target: str
 ) -> None:
-    path = shelf / f"film.{kind}"
+    path = folder / f"film.{kind}"
     if not path.exists():
         ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1", tone(440, seconds=1)), *VIDEOS[kind], path)
 
@@ -122,19 +130,17 @@ async def test_video_when_only_its_sound_is_wanted_then_just_that(
     assert pitch(product.path) == pytest.approx(440, abs=6)
 
 
-async def test_track_when_there_are_several_then_the_chosen_one_and_without_a_choice_the_main_one_is_said(
-    sound: Sound, run_job: RunJob, shelf: Path
-) -> None:
-    path, told = shelf / "two.mkv", []
+async def test_chosen_or_main_track_is_converted_and_others_noted(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    path, notes = folder / "two.mkv", []
     inputs = lavfi("testsrc2=s=64x48:r=25:d=1", tone(440, seconds=1), tone(880, seconds=1))
     ffmpeg(*inputs, "-map", 0, "-map", 1, "-map", 2, *FAST, "-c:a", "flac", path)
 
-    (first,) = await run_job(sound, path, "mkv", "wav", note=told.append)
+    (first,) = await run_job(sound, path, "mkv", "wav", note=notes.append)
     (second,) = await run_job(sound, path, "mkv", "wav", track=2)
 
     assert [round(pitch(one.path) / 440) for one in (first, second)] == [1, 2]
-    assert told == ["Left out: 1 more sound track"]
-    with pytest.raises(BadOptions, match="no track 3"):
+    assert notes == ["Left out: 1 more sound track"]
+    with pytest.raises(BadOptions, match="not 3"):
         await run_job(sound, path, "mkv", "wav", track=3)
 
 
@@ -151,11 +157,11 @@ DEPTHS = [
 
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 @pytest.mark.parametrize(("depth", "target", "codec"), DEPTHS)
-async def test_lossless_when_converted_to_lossless_then_every_sample_is_the_same(
-    sound: Sound, run_job: RunJob, shelf: Path, depth: str, target: str, codec: str, rate: int
+async def test_lossless_to_lossless_keeps_every_sample(
+    sound: Sound, run_job: RunJob, folder: Path, depth: str, target: str, codec: str, rate: int
 ) -> None:
     """M11: depth and rate are kept exactly."""
-    path = shelf / f"{depth}-{rate}.wav"
+    path = folder / f"{depth}-{rate}.wav"
     if not path.exists():
         noise = f"anoisesrc=d=0.5:r={rate}:c=pink:seed=1,aformat=sample_fmts=dbl:channel_layouts=stereo"
         ffmpeg(*lavfi(noise), "-c:a", depth, path)
@@ -168,8 +174,8 @@ async def test_lossless_when_converted_to_lossless_then_every_sample_is_the_same
     assert decoded_hash(product.path, as_float) == decoded_hash(path, as_float)
 
 
-async def test_flac_of_24_bits_when_converted_to_wav_then_24_bits(sound: Sound, run_job: RunJob, shelf: Path) -> None:
-    path = shelf / "deep.flac"
+async def test_24_bit_flac_becomes_24_bit_wav(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    path = folder / "deep.flac"
     ffmpeg(*lavfi("anoisesrc=d=0.5:r=48000:seed=2"), "-sample_fmt", "s32", path)
 
     (product,) = await run_job(sound, path, "flac", "wav")
@@ -179,33 +185,23 @@ async def test_flac_of_24_bits_when_converted_to_wav_then_24_bits(sound: Sound, 
 
 
 @pytest.mark.parametrize("target", ["mp3", "m4a", "aac", "opus", "ogg"])
-async def test_bitrate_when_lower_then_the_file_is_smaller(
-    sound: Sound, run_job: RunJob, shelf: Path, target: str
-) -> None:
-    path = shelf / "noise.wav"
-    ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
-
-    (low,) = await run_job(sound, path, "wav", target, bitrate_kbps=48)
-    (high,) = await run_job(sound, path, "wav", target, bitrate_kbps=128)
+async def test_lower_bitrate_makes_a_smaller_file(sound: Sound, run_job: RunJob, noise: Path, target: str) -> None:
+    (low,) = await run_job(sound, noise, "wav", target, bitrate_kbps=48)
+    (high,) = await run_job(sound, noise, "wav", target, bitrate_kbps=128)
 
     assert low.path.stat().st_size < high.path.stat().st_size / 1.5
     assert high.path.stat().st_size * 8 / 3 == pytest.approx(128_000, rel=0.35)
 
 
 @pytest.mark.parametrize("target", ["mp3", "ogg"])
-async def test_quality_when_lower_then_the_file_is_smaller(
-    sound: Sound, run_job: RunJob, shelf: Path, target: str
-) -> None:
-    path = shelf / "pink.wav"
-    ffmpeg(*lavfi("anoisesrc=d=3:r=44100:c=pink"), path)
-
-    (low,) = await run_job(sound, path, "wav", target, quality=1)
-    (high,) = await run_job(sound, path, "wav", target, quality=9)
+async def test_lower_quality_makes_a_smaller_file(sound: Sound, run_job: RunJob, noise: Path, target: str) -> None:
+    (low,) = await run_job(sound, noise, "wav", target, quality=1)
+    (high,) = await run_job(sound, noise, "wav", target, quality=9)
 
     assert low.path.stat().st_size < high.path.stat().st_size / 1.5
 
 
-async def test_rate_and_channels_when_chosen_then_so(sound: Sound, run_job: RunJob, wav: Path) -> None:
+async def test_chosen_rate_and_channels_are_used(sound: Sound, run_job: RunJob, wav: Path) -> None:
     (product,) = await run_job(sound, wav, "wav", "mp3", sample_rate_hz=22050, channels=2)
 
     (stream,) = (await probed(product.path))["streams"]
@@ -215,10 +211,10 @@ async def test_rate_and_channels_when_chosen_then_so(sound: Sound, run_job: RunJ
 
 @pytest.mark.parametrize("target", CODECS)
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (96000, 1), (48000, 6)])
-async def test_sound_when_its_rate_or_channels_are_unusual_then_the_nearest_that_the_target_has(
-    sound: Sound, run_job: RunJob, shelf: Path, target: str, rate: int, channels: int
+async def test_unusual_rate_or_channels_become_the_nearest_supported(
+    sound: Sound, run_job: RunJob, folder: Path, target: str, rate: int, channels: int
 ) -> None:
-    path = shelf / f"unusual-{rate}-{channels}.flac"
+    path = folder / f"unusual-{rate}-{channels}.flac"
     if not path.exists():
         layout = {1: "mono", 6: "5.1(side)"}[channels]
         ffmpeg(*lavfi(tone(440, seconds=1, rate=rate)), "-af", f"aformat=channel_layouts={layout}", path)
@@ -232,10 +228,10 @@ async def test_sound_when_its_rate_or_channels_are_unusual_then_the_nearest_that
 
 @pytest.mark.parametrize("target", ["wav", "mp3", "opus"])
 @pytest.mark.parametrize("wanted", [-23.0, -14.0])
-async def test_loudness_when_chosen_then_measured_so(
-    sound: Sound, run_job: RunJob, shelf: Path, target: str, wanted: float
+async def test_chosen_loudness_is_measured_in_the_result(
+    sound: Sound, run_job: RunJob, folder: Path, target: str, wanted: float
 ) -> None:
-    path = shelf / "quiet.wav"
+    path = folder / "quiet.wav"
     ffmpeg(*lavfi("anoisesrc=d=5:r=44100:c=pink:a=0.02"), path)
 
     (product,) = await run_job(sound, path, "wav", target, loudness=wanted)
@@ -246,8 +242,8 @@ async def test_loudness_when_chosen_then_measured_so(
     assert (await probed(product.path))["streams"][0]["sample_rate"] == rate
 
 
-async def test_loudness_when_all_is_silence_then_silence(sound: Sound, run_job: RunJob, shelf: Path) -> None:
-    path = shelf / "silence.wav"
+async def test_loudness_leaves_silence_silent(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    path = folder / "silence.wav"
     ffmpeg(*lavfi("anullsrc=d=1:r=48000"), path)
 
     (product,) = await run_job(sound, path, "wav", "mp3", loudness=-16.0)
@@ -256,8 +252,8 @@ async def test_loudness_when_all_is_silence_then_silence(sound: Sound, run_job: 
 
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "m4a"])
-async def test_part_when_cut_out_then_just_that(sound: Sound, run_job: RunJob, shelf: Path, kind: str) -> None:
-    path = shelf / f"halves.{kind}"
+async def test_only_the_chosen_part_is_converted(sound: Sound, run_job: RunJob, folder: Path, kind: str) -> None:
+    path = folder / f"halves.{kind}"
     two = lavfi(tone(440, seconds=1), tone(880, seconds=1))
     ffmpeg(*two, "-filter_complex", "[0][1]concat=v=0:a=1", *MADE_WITH[kind], path)
 
@@ -269,14 +265,12 @@ async def test_part_when_cut_out_then_just_that(sound: Sound, run_job: RunJob, s
 
 @pytest.mark.parametrize("target", ["mp3", "flac", "m4a"])
 @pytest.mark.parametrize("kind", ["mp3", "flac", "m4a"])
-async def test_cover_when_the_target_has_a_place_for_it_then_kept_and_stripped_when_told(
-    sound: Sound, run_job: RunJob, shelf: Path, kind: str, target: str
-) -> None:
-    path = shelf / f"covered.{kind}"
+async def test_cover_is_kept_or_stripped(sound: Sound, run_job: RunJob, folder: Path, kind: str, target: str) -> None:
+    path = folder / f"covered.{kind}"
     if not path.exists():
-        ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, shelf / "cover.jpg")
+        ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, folder / "cover.jpg")
         maps = ["-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]
-        ffmpeg(*lavfi(tone(440)), "-i", shelf / "cover.jpg", *maps, *MADE_WITH[kind], "-metadata", "title=A", path)
+        ffmpeg(*lavfi(tone(440)), "-i", folder / "cover.jpg", *maps, *MADE_WITH[kind], "-metadata", "title=A", path)
 
     (kept,) = await run_job(sound, path, kind, target)
     (stripped,) = await run_job(sound, path, kind, target, metadata="strip")
@@ -285,56 +279,52 @@ async def test_cover_when_the_target_has_a_place_for_it_then_kept_and_stripped_w
     assert (cover["width"], cover["height"], cover["disposition"]["attached_pic"]) == (64, 48, 1)
     pixels = ffmpeg("-i", kept.path, "-map", "0:v", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     assert tuple(pixels[:3]) == pytest.approx((254, 0, 0), abs=8)
-    told = await probed(stripped.path)
-    assert streams(told, "video") == []
-    assert "title" not in {name.lower() for name in told["format"].get("tags", {})}
+    probe = await probed(stripped.path)
+    assert streams(probe, "video") == []
+    assert "title" not in {name.lower() for name in probe["format"].get("tags", {})}
 
 
 @pytest.mark.parametrize("target", ["ogg", "wav"])
-async def test_cover_when_the_target_has_no_place_for_it_then_said(
-    sound: Sound, run_job: RunJob, shelf: Path, target: str
-) -> None:
-    path, told = shelf / "album.mp3", []
-    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, shelf / "front.jpg")
-    ffmpeg(*lavfi(tone(440)), "-i", shelf / "front.jpg", "-map", 0, "-map", 1, "-c:v", "copy", path)
+async def test_cover_the_target_cannot_store_is_noted(sound: Sound, run_job: RunJob, folder: Path, target: str) -> None:
+    path, notes = folder / "album.mp3", []
+    ffmpeg(*lavfi("color=red:s=64x48:d=0.04"), "-frames:v", 1, folder / "front.jpg")
+    ffmpeg(*lavfi(tone(440)), "-i", folder / "front.jpg", "-map", 0, "-map", 1, "-c:v", "copy", path)
 
-    await run_job(sound, path, "mp3", target, note=told.append)
+    await run_job(sound, path, "mp3", target, note=notes.append)
 
-    assert told == ["Left out: the cover picture"]
+    assert notes == ["Left out: the cover picture"]
 
 
 WRONG = [
-    ("mp3", {"quality": 5, "bitrate_kbps": 128}, "either quality or bitrate"),
-    ("opus", {"quality": 5}, "choose bitrate_kbps"),
-    ("flac", {"bitrate_kbps": 128}, "keeps everything"),
-    ("mp3", {"sample_rate_hz": 96000}, "no sample rate of 96000"),
-    ("mp3", {"channels": 6}, "at most 2 channels"),
-    ("ogg", {"bitrate_kbps": 768, "sample_rate_hz": 8000}, "does not go with"),
-    ("mp3", {"start_s": 5.0}, "past the end"),
+    ("mp3", {"quality": 5, "bitrate_kbps": 128}, "quality or bitrate_kbps, not both"),
+    ("opus", {"quality": 5}, "Use bitrate_kbps for opus"),
+    ("flac", {"bitrate_kbps": 128}, "flac is lossless"),
+    ("mp3", {"sample_rate_hz": 96000}, "does not support 96000 Hz"),
+    ("mp3", {"channels": 6}, "mp3 supports at most 2"),
+    ("ogg", {"bitrate_kbps": 768, "sample_rate_hz": 8000}, "not possible with this sample rate"),
+    ("mp3", {"start_s": 5.0}, "after the end"),
     ("mp3", {"end_s": 0.0}, "must be after"),
     ("mp3", {"loudness": 3.0}, "do not fit"),
 ]
 
 
-@pytest.mark.parametrize(("target", "options", "said"), WRONG)
-async def test_options_when_they_do_not_fit_then_said(
-    sound: Sound, run_job: RunJob, wav: Path, target: str, options: dict[str, Any], said: str
+@pytest.mark.parametrize(("target", "options", "message"), WRONG)
+async def test_unsuitable_options_are_refused(
+    sound: Sound, run_job: RunJob, wav: Path, target: str, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(BadOptions, match=said):
+    with pytest.raises(BadOptions, match=message):
         await run_job(sound, wav, "wav", target, **options)
 
 
-async def test_video_when_it_has_no_sound_then_said(sound: Sound, run_job: RunJob, shelf: Path) -> None:
-    ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1"), *FAST, shelf / "mute.mp4")
+async def test_video_without_sound_is_refused(sound: Sound, run_job: RunJob, folder: Path) -> None:
+    ffmpeg(*lavfi("testsrc2=s=64x48:r=25:d=1"), *FAST, folder / "mute.mp4")
 
-    with pytest.raises(BadSource, match="no sound"):
-        await run_job(sound, shelf / "mute.mp4", "mp4", "mp3")
+    with pytest.raises(BadSource, match="no readable sound"):
+        await run_job(sound, folder / "mute.mp4", "mp4", "mp3")
 
 
-async def test_wav_when_its_size_is_unknown_then_all_of_it(
-    sound: Sound, run_job: RunJob, wav: Path, tmp_path: Path
-) -> None:
-    """A recorder that was switched off leaves -1 as the size."""
+async def test_wav_of_unknown_size_is_converted_whole(sound: Sound, run_job: RunJob, wav: Path, tmp_path: Path) -> None:
+    """An interrupted recorder leaves -1 as the size."""
     content = bytearray(wav.read_bytes())
     content[4:8] = b"\xff" * 4
     place = content.index(b"data") + 4
@@ -348,11 +338,9 @@ async def test_wav_when_its_size_is_unknown_then_all_of_it(
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "m4a"])
-async def test_sound_when_its_end_is_missing_then_corrupt(
-    sound: Sound, run_job: RunJob, shelf: Path, kind: str
-) -> None:
+async def test_truncated_sound_is_corrupt(sound: Sound, run_job: RunJob, folder: Path, kind: str) -> None:
     """I13: nothing truncated."""
-    whole, cut = shelf / f"long.{kind}", shelf / f"cut.{kind}"
+    whole, cut = folder / f"long.{kind}", folder / f"cut.{kind}"
     ffmpeg(*lavfi("anoisesrc=d=8:r=44100"), *MADE_WITH[kind], whole)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
 
@@ -361,9 +349,7 @@ async def test_sound_when_its_end_is_missing_then_corrupt(
 
 
 @pytest.mark.parametrize("kind", [*MADE_WITH])
-async def test_source_when_it_is_noise_or_a_playlist_then_refused(
-    sound: Sound, run_job: RunJob, tmp_path: Path, kind: str
-) -> None:
+async def test_noise_and_playlists_are_refused(sound: Sound, run_job: RunJob, tmp_path: Path, kind: str) -> None:
     """I13."""
     for name, content in (
         ("noise", bytes((place * 7919 + place // 13) % 251 for place in range(20_000))),
@@ -376,7 +362,7 @@ async def test_source_when_it_is_noise_or_a_playlist_then_refused(
             await run_job(sound, path, kind, "mp3")
 
 
-async def test_wav_when_its_header_lies_then_refused(sound: Sound, run_job: RunJob, tmp_path: Path) -> None:
+async def test_wav_with_a_lying_header_is_refused(sound: Sound, run_job: RunJob, tmp_path: Path) -> None:
     """I13: 65,535 channels at four billion hertz."""
     shape = struct.pack("<HHIIHH", 1, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF, 16)
     path = tmp_path / "lies.wav"
@@ -388,7 +374,7 @@ async def test_wav_when_its_header_lies_then_refused(sound: Sound, run_job: RunJ
         await run_job(sound, path, "wav", "mp3")
 
 
-async def test_sound_when_too_long_then_refused_before_work(sound: Sound, run_job: RunJob, wav: Path) -> None:
+async def test_too_long_sound_is_refused(sound: Sound, run_job: RunJob, wav: Path) -> None:
     """I13."""
     with pytest.raises(SourceTooLarge, match="lasts 2 s"):
         await run_job(sound, wav, "wav", "mp3", limits=Limits(wall_s=60, cpu_s=60, duration_s=1))
@@ -396,9 +382,7 @@ async def test_sound_when_too_long_then_refused_before_work(sound: Sound, run_jo
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("target", ["mp3", "flac", "opus", "m4a"])
-async def test_real_files_when_converted_then_all_of_them(
-    sound: Sound, run_job: RunJob, corpus: Path, target: str
-) -> None:
+async def test_real_files_convert(sound: Sound, run_job: RunJob, corpus: Path, target: str) -> None:
     """M11."""
     for path in sorted((corpus / "audio").iterdir()):
         if path.stat().st_size < 2_000_000:

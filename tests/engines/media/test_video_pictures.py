@@ -1,4 +1,4 @@
-"""Pictures of a video with the real ffmpeg, looked at with Pillow."""
+"""Pictures of a video with the real ffmpeg, read back with Pillow."""
 
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,13 @@ def gif(sandbox: Sandbox) -> VideoGif:
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("films")
 
 
-def film(shelf: Path, kind: str = "mp4") -> Path:
+def film(folder: Path, kind: str = "mp4") -> Path:
     """One second red, one second blue, with sound."""
-    path = shelf / f"film.{kind}"
+    path = folder / f"film.{kind}"
     if not path.exists():
         halves = lavfi("color=red:s=96x64:r=25:d=1", "color=blue:s=96x64:r=25:d=1", tone(440, rate=44100))
         graph = ["-filter_complex", "[0][1]concat[v]", "-map", "[v]", "-map", "2"]
@@ -56,37 +56,37 @@ def middle(picture: Image.Image) -> Any:
 
 @pytest.mark.parametrize("target", FORMATS)
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "mov", "ts", *CODECS])
-async def test_frame_when_taken_then_a_picture_of_that_size_and_moment(
-    frame: VideoFrame, run_job: RunJob, shelf: Path, kind: str, target: str
+async def test_frame_has_the_size_and_content_of_its_time(
+    frame: VideoFrame, run_job: RunJob, folder: Path, kind: str, target: str
 ) -> None:
-    (product,) = await run_job(frame, film(shelf, kind), kind, target)
+    (product,) = await run_job(frame, film(folder, kind), kind, target)
 
     with Image.open(product.path) as picture:
         assert (picture.format, picture.size) == (FORMATS[target], (96, 64))
     assert middle(seen(product.path)) == pytest.approx(RED, abs=20)
 
 
-async def test_frame_when_a_moment_is_chosen_then_that_one(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
-    (product,) = await run_job(frame, film(shelf), "mp4", "png", at_s=1.5)
-    (last,) = await run_job(frame, film(shelf), "mp4", "png", at_s=1.96)
+async def test_frame_of_the_chosen_time_is_taken(frame: VideoFrame, run_job: RunJob, folder: Path) -> None:
+    (product,) = await run_job(frame, film(folder), "mp4", "png", at_s=1.5)
+    (last,) = await run_job(frame, film(folder), "mp4", "png", at_s=1.96)
 
     assert middle(seen(product.path)) == pytest.approx(BLUE, abs=12)
     assert middle(seen(last.path)) == pytest.approx(BLUE, abs=12)
-    with pytest.raises(BadOptions, match="past the end"):
-        await run_job(frame, film(shelf), "mp4", "png", at_s=3.0)
+    with pytest.raises(BadOptions, match="after the end"):
+        await run_job(frame, film(folder), "mp4", "png", at_s=3.0)
 
 
-async def test_width_when_chosen_then_in_shape(frame: VideoFrame, run_job: RunJob, shelf: Path) -> None:
-    (product,) = await run_job(frame, film(shelf), "mp4", "jpg", width=48)
+async def test_chosen_width_keeps_proportions(frame: VideoFrame, run_job: RunJob, folder: Path) -> None:
+    (product,) = await run_job(frame, film(folder), "mp4", "jpg", width=48)
 
     assert seen(product.path).size == (48, 32)
 
 
 @pytest.mark.parametrize("target", ["jpg", "webp"])
-async def test_quality_when_lower_then_the_file_is_smaller(
-    frame: VideoFrame, run_job: RunJob, shelf: Path, target: str
+async def test_lower_quality_makes_a_smaller_file(
+    frame: VideoFrame, run_job: RunJob, folder: Path, target: str
 ) -> None:
-    path = shelf / "busy.mp4"
+    path = folder / "busy.mp4"
     ffmpeg(*lavfi("testsrc2=s=320x240:r=5:d=1,noise=alls=40"), *FAST, "-crf", 5, path)
 
     (coarse,) = await run_job(frame, path, "mp4", target, quality=10)
@@ -95,23 +95,19 @@ async def test_quality_when_lower_then_the_file_is_smaller(
     assert coarse.path.stat().st_size < fine.path.stat().st_size / 2
 
 
-async def test_frame_when_pixels_are_not_square_or_the_camera_was_turned_then_as_it_is_seen(
-    frame: VideoFrame, run_job: RunJob, shelf: Path
-) -> None:
-    ffmpeg(*lavfi("color=red:s=96x64:r=25:d=1"), "-vf", "setsar=2", *FAST, shelf / "wide.mp4")
-    ffmpeg("-i", film(shelf), "-c", "copy", "-metadata:s:v:0", "rotate=90", shelf / "turned.mp4")
+async def test_frame_is_upright_with_square_pixels(frame: VideoFrame, run_job: RunJob, folder: Path) -> None:
+    ffmpeg(*lavfi("color=red:s=96x64:r=25:d=1"), "-vf", "setsar=2", *FAST, folder / "wide.mp4")
+    ffmpeg("-i", film(folder), "-c", "copy", "-metadata:s:v:0", "rotate=90", folder / "turned.mp4")
 
-    (wide,) = await run_job(frame, shelf / "wide.mp4", "mp4", "png")
-    (turned,) = await run_job(frame, shelf / "turned.mp4", "mp4", "png")
+    (wide,) = await run_job(frame, folder / "wide.mp4", "mp4", "png")
+    (turned,) = await run_job(frame, folder / "turned.mp4", "mp4", "png")
 
     assert seen(wide.path).size == (192, 64)
     assert seen(turned.path).size == (64, 96)
 
 
-async def test_frame_when_the_film_is_for_bright_screens_then_made_for_common_ones(
-    frame: VideoFrame, run_job: RunJob, shelf: Path
-) -> None:
-    path = shelf / "hdr.mkv"
+async def test_hdr_frame_is_tone_mapped(frame: VideoFrame, run_job: RunJob, folder: Path) -> None:
+    path = folder / "hdr.mkv"
     colours = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
     params = "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
     encode = ["-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le", "-x265-params", params]
@@ -124,10 +120,8 @@ async def test_frame_when_the_film_is_for_bright_screens_then_made_for_common_on
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "mov", "ts", *CODECS])
-async def test_gif_when_made_then_moves_as_long_and_shows_the_same(
-    gif: VideoGif, run_job: RunJob, shelf: Path, kind: str
-) -> None:
-    (product,) = await run_job(gif, film(shelf, kind), kind, "gif")
+async def test_gif_keeps_length_and_content(gif: VideoGif, run_job: RunJob, folder: Path, kind: str) -> None:
+    (product,) = await run_job(gif, film(folder, kind), kind, "gif")
 
     with Image.open(product.path) as picture:
         assert (picture.format, picture.size, picture.info["loop"]) == ("GIF", (96, 64), 0)
@@ -142,8 +136,8 @@ async def test_gif_when_made_then_moves_as_long_and_shows_the_same(
     assert colours[-1] == pytest.approx(BLUE, abs=25)
 
 
-async def test_gif_when_part_width_and_rate_are_chosen_then_so(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
-    path = shelf / "moving.mp4"
+async def test_gif_uses_chosen_part_width_and_rate(gif: VideoGif, run_job: RunJob, folder: Path) -> None:
+    path = folder / "moving.mp4"
     ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=3"), *FAST, path)
 
     (product,) = await run_job(gif, path, "mp4", "gif", start_s=1.0, end_s=2.0, width=48, fps=10)
@@ -152,8 +146,8 @@ async def test_gif_when_part_width_and_rate_are_chosen_then_so(gif: VideoGif, ru
         assert (picture.size, getattr(picture, "n_frames", 1)) == ((48, 32), 10)
 
 
-async def test_gif_when_too_long_then_said_before_work(gif: VideoGif, run_job: RunJob, shelf: Path) -> None:
-    path = shelf / "long.mp4"
+async def test_too_long_gif_is_refused(gif: VideoGif, run_job: RunJob, folder: Path) -> None:
+    path = folder / "long.mp4"
     ffmpeg(*lavfi("color=red:s=64x48:r=2:d=70"), *FAST, path)
 
     with pytest.raises(BadOptions, match="at most 60 s"):
@@ -162,18 +156,18 @@ async def test_gif_when_too_long_then_said_before_work(gif: VideoGif, run_job: R
     assert product.path.stat().st_size > 0
 
 
-async def test_picture_when_there_is_none_then_said(
-    gif: VideoGif, frame: VideoFrame, run_job: RunJob, shelf: Path
+async def test_source_without_picture_is_refused(
+    gif: VideoGif, frame: VideoFrame, run_job: RunJob, folder: Path
 ) -> None:
-    ffmpeg(*lavfi(tone(440)), "-c:a", "aac", shelf / "blind.mp4")
+    ffmpeg(*lavfi(tone(440)), "-c:a", "aac", folder / "blind.mp4")
 
     for converter, target in ((gif, "gif"), (frame, "png")):
-        with pytest.raises(BadSource, match="no picture"):
-            await run_job(converter, shelf / "blind.mp4", "mp4", target)
+        with pytest.raises(BadSource, match="no readable video"):
+            await run_job(converter, folder / "blind.mp4", "mp4", target)
 
 
 @pytest.mark.parametrize("content", [b"", b"#EXTM3U\nhttp://127.0.0.1:9/a.ts\n", b"\0" * 5000])
-async def test_source_when_broken_then_refused(
+async def test_broken_source_is_refused(
     gif: VideoGif, frame: VideoFrame, run_job: RunJob, tmp_path: Path, content: bytes
 ) -> None:
     """I13."""
@@ -184,9 +178,7 @@ async def test_source_when_broken_then_refused(
             await run_job(converter, tmp_path / "a.mp4", "mp4", target)
 
 
-async def test_source_when_its_frames_are_too_large_then_refused(
-    frame: VideoFrame, run_job: RunJob, shelf: Path
-) -> None:
+async def test_too_large_frames_are_refused(frame: VideoFrame, run_job: RunJob, folder: Path) -> None:
     """I13."""
     with pytest.raises(SourceTooLarge, match="96 × 64"):
-        await run_job(frame, film(shelf), "mp4", "png", limits=Limits(wall_s=60, cpu_s=60, pixels=1000))
+        await run_job(frame, film(folder), "mp4", "png", limits=Limits(wall_s=60, cpu_s=60, pixels=1000))

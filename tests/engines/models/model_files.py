@@ -1,4 +1,4 @@
-"""Small models made by hand for the tests of meshes, exact models and their pictures: a box of known size."""
+"""Small hand-written models for the mesh, CAD and preview tests: a box of known size."""
 
 import base64
 import json
@@ -51,7 +51,7 @@ def off() -> bytes:
 
 
 def _gltf(uri: str | None, *, scale: float = 0.001, colour: tuple[float, ...] = (1, 0, 0, 1)) -> tuple[dict, bytes]:  # type: ignore[type-arg]
-    """The box in metres, so 1/1000 of its numbers."""
+    """The box in metres, so with 1/1000 of the coordinates."""
     places = [tuple(number * scale for number in corner) for corner in CORNERS]
     body = struct.pack("<24f", *(n for place in places for n in place))
     body += struct.pack("<36H", *(corner for face in FACES for corner in face))
@@ -83,17 +83,17 @@ def _gltf(uri: str | None, *, scale: float = 0.001, colour: tuple[float, ...] = 
 
 
 def gltf(uri: str = "") -> bytes:
-    """With its numbers inside, or at a place of somebody else's."""
-    told, body = _gltf(uri or "data:application/octet-stream;base64,")
+    """With embedded buffers, or with a reference to another file."""
+    message, body = _gltf(uri or "data:application/octet-stream;base64,")
     if not uri:
-        told["buffers"][0]["uri"] += base64.b64encode(body).decode()
-    return json.dumps(told).encode()
+        message["buffers"][0]["uri"] += base64.b64encode(body).decode()
+    return json.dumps(message).encode()
 
 
 def glb(**changes: object) -> bytes:
-    """`changes` replace top-level parts of the description."""
-    told, body = _gltf(None)
-    head = json.dumps(told | changes).encode()
+    """`changes` replace top-level keys of the JSON."""
+    message, body = _gltf(None)
+    head = json.dumps(message | changes).encode()
     head += b" " * (-len(head) % 4)
     size = 28 + len(head) + len(body)
     chunks = struct.pack("<I4s", len(head), b"JSON") + head + struct.pack("<I4s", len(body), b"BIN\0") + body
@@ -140,7 +140,7 @@ def dae() -> bytes:
 
 
 def studio() -> bytes:
-    """3D Studio: chunks of a kind, a size and a content."""
+    """3D Studio: chunks of type, size and content."""
 
     def chunk(kind: int, body: bytes) -> bytes:
         return struct.pack("<HI", kind, 6 + len(body)) + body

@@ -1,4 +1,4 @@
-"""Exact models to meshes and to each other, with the kernel itself as the maker of samples and trimesh as the reader.
+"""Exact models to meshes and to each other; the kernel makes the samples, trimesh reads the meshes.
 
 Behaviours C6 and I13.
 """
@@ -29,7 +29,7 @@ MESHES = ("stl", "obj", "glb", "ply", "3mf")
 EXACT = ("step", "iges", "brep")
 RADIUS, HEIGHT = 10.0, 30.0
 VOLUME = math.pi * RADIUS**2 * HEIGHT
-"""Of the cylinder that all tests convert; it stands on the origin, with its axis along z."""
+"""Volume of the cylinder that most tests convert; it stands on the origin with its axis along z."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ async def cad(sandbox: Sandbox) -> AsyncIterator[Cad]:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cylinder as STEP (also in inches), IGES and BREP; a wire without any surface; one that is inside out."""
+    """The cylinder as STEP (also in inches), IGES and BREP, inside out as BREP, and a wire without surface."""
     from OCP.BRepBuilderAPI import BRepBuilderAPI_MakeEdge, BRepBuilderAPI_MakeWire
     from OCP.BRepPrimAPI import BRepPrimAPI_MakeCylinder
     from OCP.BRepTools import BRepTools
@@ -78,6 +78,29 @@ def loaded(path: Path) -> trimesh.Trimesh:
     return mesh
 
 
+def meshed(path: Path) -> trimesh.Trimesh:
+    """The mesh that the kernel makes of an exact model in this process, which saves a second conversion."""
+    from OCP.BRep import BRep_Builder
+    from OCP.BRepMesh import BRepMesh_IncrementalMesh
+    from OCP.BRepTools import BRepTools
+    from OCP.IGESControl import IGESControl_Reader
+    from OCP.STEPControl import STEPControl_Reader
+    from OCP.StlAPI import StlAPI_Writer
+    from OCP.TopoDS import TopoDS_Shape
+
+    if path.suffix == ".brep":
+        shape: Any = TopoDS_Shape()
+        assert BRepTools.Read_s(shape, str(path), BRep_Builder())
+    else:
+        reader: Any = STEPControl_Reader() if path.suffix == ".step" else IGESControl_Reader()
+        reader.ReadFile(str(path))
+        reader.TransferRoots()
+        shape = reader.OneShape()
+    BRepMesh_IncrementalMesh(shape, 0.03, False, math.radians(20), True)
+    assert StlAPI_Writer().Write(shape, str(path.with_suffix(".stl")))
+    return loaded(path.with_suffix(".stl"))
+
+
 def is_cylinder(mesh: trimesh.Trimesh, factor: float = 1.0, *, within: float = 0.02) -> bool:
     sides = sorted(numpy.array(mesh.extents) / factor)
     return (
@@ -88,55 +111,52 @@ def is_cylinder(mesh: trimesh.Trimesh, factor: float = 1.0, *, within: float = 0
 
 @pytest.mark.parametrize("target", MESHES)
 @pytest.mark.parametrize("source", EXACT)
-async def test_part_when_meshed_then_box_and_volume_are_those_of_the_exact_part(
+async def test_mesh_has_box_and_volume_of_the_exact_part(
     cad: Cad, run_job: RunJob, parts: Path, source: str, target: str
 ) -> None:
     """C6."""
     (product,) = await run_job(cad, parts / f"cylinder.{source}", source, target)
 
-    made = loaded(product.path)
+    result = loaded(product.path)
     assert product.path.suffix == f".{target}"
-    assert is_cylinder(made, 0.001 if target == "glb" else 1.0)
-    assert made.is_watertight or source == "iges"
-    assert made.bounds[0][1 if target == "glb" else 2] == pytest.approx(0, abs=1e-6)  # stands on its foot
-    assert made.extents[1 if target == "glb" else 2] == max(made.extents)
+    assert is_cylinder(result, 0.001 if target == "glb" else 1.0)
+    assert result.is_watertight or source == "iges"
+    assert result.bounds[0][1 if target == "glb" else 2] == pytest.approx(0, abs=1e-6)  # stands on its foot
+    assert result.extents[1 if target == "glb" else 2] == max(result.extents)
 
 
 @pytest.mark.parametrize("target", EXACT)
 @pytest.mark.parametrize("source", EXACT)
-async def test_part_when_rewritten_then_its_mesh_is_the_same(
+async def test_rewritten_part_has_the_same_mesh(
     cad: Cad, run_job: RunJob, parts: Path, source: str, target: str
 ) -> None:
     """C6."""
     (product,) = await run_job(cad, parts / f"cylinder.{source}", source, target)
-    (mesh,) = await run_job(cad, product.path, target, "stl")
 
-    assert is_cylinder(loaded(mesh.path))
+    assert is_cylinder(meshed(product.path))
 
 
-async def test_step_when_its_unit_is_the_inch_then_read_as_such(cad: Cad, run_job: RunJob, parts: Path) -> None:
+async def test_step_in_inches_is_read_as_such(cad: Cad, run_job: RunJob, parts: Path) -> None:
     (product,) = await run_job(cad, parts / "inches.step", "step", "stl")
 
     assert b"INCH" in (parts / "inches.step").read_bytes()
     assert is_cylinder(loaded(product.path))
 
 
-async def test_bracket_of_the_demo_when_meshed_then_its_volume_is_as_drawn(
-    cad: Cad, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_demo_bracket_has_its_volume(cad: Cad, run_job: RunJob, tmp_path: Path) -> None:
     source = tmp_path / "bracket.step"
     source.write_bytes(bracket())
     (product,) = await run_job(cad, source, "step", "stl")
 
-    made = loaded(product.path)
-    assert made.is_watertight
-    assert made.extents == pytest.approx((60, 40, 30))
-    assert made.volume == pytest.approx((60 * 8 + 8 * 32) * 30)
+    result = loaded(product.path)
+    assert result.is_watertight
+    assert result.extents == pytest.approx((60, 40, 30))
+    assert result.volume == pytest.approx((60 * 8 + 8 * 32) * 30)
 
 
 @pytest.mark.parametrize(("units", "factor"), [("cm", 0.1), ("m", 0.001), ("inch", 1 / 25.4)])
 @pytest.mark.parametrize("target", ["stl", "3mf"])
-async def test_units_when_chosen_then_numbers_of_a_mesh_are_in_them(
+async def test_mesh_is_in_the_chosen_units(
     cad: Cad, run_job: RunJob, parts: Path, target: str, units: str, factor: float
 ) -> None:
     (product,) = await run_job(cad, parts / "cylinder.step", "step", target, units=units)
@@ -147,24 +167,22 @@ async def test_units_when_chosen_then_numbers_of_a_mesh_are_in_them(
 
 
 @pytest.mark.parametrize(("target", "sign"), [("step", b"CENTI"), ("iges", b"2HCM")])
-async def test_units_when_chosen_for_an_exact_format_then_the_file_states_them(
+async def test_exact_file_states_the_chosen_units(
     cad: Cad, run_job: RunJob, parts: Path, target: str, sign: bytes
 ) -> None:
     (product,) = await run_job(cad, parts / "cylinder.step", "step", target, units="cm")
-    (mesh,) = await run_job(cad, product.path, target, "stl")
 
     assert sign in product.path.read_bytes()
-    assert is_cylinder(loaded(mesh.path))  # the same part, whatever its numbers
+    assert is_cylinder(meshed(product.path))  # the same part, whatever its numbers
 
 
-async def test_units_when_chosen_for_brep_then_its_numbers_change(cad: Cad, run_job: RunJob, parts: Path) -> None:
+async def test_brep_is_scaled_to_the_chosen_units(cad: Cad, run_job: RunJob, parts: Path) -> None:
     (product,) = await run_job(cad, parts / "cylinder.step", "step", "brep", units="cm")
-    (mesh,) = await run_job(cad, product.path, "brep", "stl")
 
-    assert is_cylinder(loaded(mesh.path), 0.1)
+    assert is_cylinder(meshed(product.path), 0.1)
 
 
-async def test_units_when_chosen_for_gltf_then_refused(cad: Cad, run_job: RunJob, parts: Path) -> None:
+async def test_other_units_for_gltf_are_refused(cad: Cad, run_job: RunJob, parts: Path) -> None:
     with pytest.raises(BadOptions, match="metres"):
         await run_job(cad, parts / "cylinder.step", "step", "glb", units="mm")
 
@@ -177,7 +195,7 @@ FINER = [
 
 
 @pytest.mark.parametrize(("coarse", "fine"), FINER)
-async def test_tolerance_when_finer_then_more_faces_nearer_to_the_true_surface(
+async def test_finer_tolerance_gives_more_faces_nearer_the_surface(
     cad: Cad, run_job: RunJob, parts: Path, coarse: dict[str, Any], fine: dict[str, Any]
 ) -> None:
     (rough,) = await run_job(cad, parts / "cylinder.step", "step", "stl", **coarse)
@@ -188,14 +206,14 @@ async def test_tolerance_when_finer_then_more_faces_nearer_to_the_true_surface(
     assert abs(other.volume - VOLUME) < abs(one.volume - VOLUME)
 
 
-async def test_encoding_when_ascii_then_the_stl_is_text(cad: Cad, run_job: RunJob, parts: Path) -> None:
+async def test_ascii_stl_is_text(cad: Cad, run_job: RunJob, parts: Path) -> None:
     (text,) = await run_job(cad, parts / "cylinder.step", "step", "stl", encoding="ascii", units="cm")
 
     assert text.path.read_bytes().startswith(b"solid")
     assert is_cylinder(loaded(text.path), 0.1)
 
 
-async def test_assembly_when_written_as_glb_then_names_and_colours_are_kept(
+async def test_glb_keeps_names_and_colours_of_an_assembly(
     cad: Cad, run_job: RunJob, parts: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "red.step"
@@ -203,9 +221,9 @@ async def test_assembly_when_written_as_glb_then_names_and_colours_are_kept(
     (product,) = await run_job(cad, source, "step", "glb")
 
     body = product.path.read_bytes()
-    told = json.loads(body[20 : 20 + struct.unpack("<I", body[12:16])[0]])
-    assert "red block" in json.dumps(told["nodes"])
-    assert told["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"][:3] == pytest.approx([1, 0, 0], abs=0.01)
+    message = json.loads(body[20 : 20 + struct.unpack("<I", body[12:16])[0]])
+    assert "red block" in json.dumps(message["nodes"])
+    assert message["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"][:3] == pytest.approx([1, 0, 0], abs=0.01)
 
 
 def write_red(path: Path) -> None:
@@ -230,23 +248,21 @@ def write_red(path: Path) -> None:
     writer.Write(str(path))
 
 
-async def test_solid_when_inside_out_then_converted_all_the_same(cad: Cad, run_job: RunJob, parts: Path) -> None:
+async def test_inside_out_solid_converts(cad: Cad, run_job: RunJob, parts: Path) -> None:
     (product,) = await run_job(cad, parts / "inside-out.brep", "brep", "stl")
 
     assert is_cylinder(loaded(product.path))
 
 
 @pytest.mark.parametrize("target", ["stl", "glb", "3mf"])
-async def test_wire_when_meshed_then_told_that_it_has_no_surface(
-    cad: Cad, run_job: RunJob, parts: Path, target: str
-) -> None:
+async def test_wire_has_no_surface_to_mesh(cad: Cad, run_job: RunJob, parts: Path, target: str) -> None:
     with pytest.raises(BadSource, match="no surface to mesh") as caught:
         await run_job(cad, parts / "wire.brep", "brep", target)
 
     assert caught.value.stable_code == "source_empty"
 
 
-async def test_wire_when_rewritten_then_kept(cad: Cad, run_job: RunJob, parts: Path) -> None:
+async def test_rewritten_wire_is_kept(cad: Cad, run_job: RunJob, parts: Path) -> None:
     (product,) = await run_job(cad, parts / "wire.brep", "brep", "step")
 
     assert b"ISO-10303-21" in product.path.read_bytes()[:20]
@@ -254,7 +270,7 @@ async def test_wire_when_rewritten_then_kept(cad: Cad, run_job: RunJob, parts: P
 
 @pytest.mark.parametrize("kept", [0.1, 0.5])
 @pytest.mark.parametrize("kind", EXACT)
-async def test_file_when_cut_off_then_never_an_empty_or_wrong_result(
+async def test_truncated_file_never_gives_a_wrong_result(
     cad: Cad, run_job: RunJob, parts: Path, tmp_path: Path, kind: str, kept: float
 ) -> None:
     """I13."""
@@ -266,26 +282,20 @@ async def test_file_when_cut_off_then_never_an_empty_or_wrong_result(
 
 
 @pytest.mark.parametrize("kind", EXACT)
-async def test_file_when_it_holds_other_words_then_its_own_fault(
-    cad: Cad, run_job: RunJob, tmp_path: Path, kind: str
-) -> None:
+async def test_other_content_is_the_files_fault(cad: Cad, run_job: RunJob, tmp_path: Path, kind: str) -> None:
     other = tmp_path / f"other.{kind}"
     other.write_text("ISO-10303-21;\nHEADER;\nENDSEC;\nDATA;\n#1=NONSENSE(#1,#2);\nENDSEC;\nEND-ISO-10303-21;\n")
     with pytest.raises(BadSource):
         await run_job(cad, other, kind, "glb")
 
 
-async def test_mesh_when_it_would_have_too_many_faces_then_told_to_choose_coarser(
-    cad: Cad, run_job: RunJob, parts: Path
-) -> None:
+async def test_too_many_faces_advise_a_coarser_tolerance(cad: Cad, run_job: RunJob, parts: Path) -> None:
     few = Limits(wall_s=60, cpu_s=60, faces=50)
     with pytest.raises(SourceTooLarge, match="coarser tolerance"):
         await run_job(cad, parts / "cylinder.step", "step", "stl", limits=few)
 
 
-async def test_meshing_when_it_explodes_then_ended_by_its_limits_and_the_next_part_is_served(
-    cad: Cad, run_job: RunJob, parts: Path
-) -> None:
+async def test_exploding_mesh_ends_at_its_limits_and_next_converts(cad: Cad, run_job: RunJob, parts: Path) -> None:
     """I13."""
     short = Limits(wall_s=0.2, cpu_s=60, memory_bytes=1024**3)
     with pytest.raises((EngineTimeout, LimitExceeded, SourceTooLarge)):
@@ -294,13 +304,13 @@ async def test_meshing_when_it_explodes_then_ended_by_its_limits_and_the_next_pa
     assert is_cylinder(loaded(product.path))
 
 
-async def test_progress_when_meshing_then_goes_up_with_named_stages(cad: Cad, run_job: RunJob, parts: Path) -> None:
-    told: list[tuple[float | None, str]] = []
-    await run_job(cad, parts / "cylinder.step", "step", "3mf", report=lambda *said: told.append(said))
+async def test_meshing_reports_growing_progress_with_stages(cad: Cad, run_job: RunJob, parts: Path) -> None:
+    reports: list[tuple[float | None, str]] = []
+    await run_job(cad, parts / "cylinder.step", "step", "3mf", report=lambda *said: reports.append(said))
 
-    percents = [percent for percent, _ in told if percent is not None]
+    percents = [percent for percent, _ in reports if percent is not None]
     assert percents == sorted(percents)
-    assert {"reading the model", "meshing the surface", "writing the model"} <= {stage for _, stage in told}
+    assert {"reading the model", "meshing the surface", "writing the model"} <= {stage for _, stage in reports}
 
 
 CUBE = Exact(surfaces=6, solids=1, box=((0, 0, 0), (10, 10, 10)), size=17.3, area=600.0, volume=-1000.0)
@@ -315,7 +325,7 @@ OTHERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", OTHERS)
-def test_check_when_the_mesh_is_off_by_more_than_its_tolerance_then_refused(change: dict[str, Any]) -> None:
+def test_mesh_outside_its_tolerance_is_refused(change: dict[str, Any]) -> None:
     """C6."""
     check(CUBE, MESH, 0.01, 20)
     with pytest.raises(OutputInvalid):
@@ -324,7 +334,7 @@ def test_check_when_the_mesh_is_off_by_more_than_its_tolerance_then_refused(chan
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["truncated_half.step", "zero.step"])
-async def test_hostile_part_when_converted_then_refused(cad: Cad, run_job: RunJob, corpus: Path, name: str) -> None:
+async def test_hostile_part_is_refused(cad: Cad, run_job: RunJob, corpus: Path, name: str) -> None:
     """I13."""
     with pytest.raises(BadSource):
         await run_job(cad, corpus / "hostile_made" / name, "step", "stl")
@@ -335,9 +345,7 @@ REAL = ["pythonocc-demos__as1-oc-214.stp", "occt__bearing.iges", "pythonocc-demo
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", REAL)
-async def test_real_part_when_written_as_glb_then_checked_and_readable(
-    cad: Cad, run_job: RunJob, corpus: Path, name: str
-) -> None:
+async def test_real_part_becomes_a_readable_glb(cad: Cad, run_job: RunJob, corpus: Path, name: str) -> None:
     """C6: an assembly, one in tenths of millimetres, one with loose edges, one of a single face."""
     kind = {"stp": "step"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
     (product,) = await run_job(cad, corpus / "3d_cad" / name, kind, "glb")

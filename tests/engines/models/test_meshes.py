@@ -1,4 +1,4 @@
-"""Meshes to meshes with the real programs, looked at with trimesh (behaviours C6, I13)."""
+"""Meshes to meshes with the real programs, read back with trimesh (behaviours C6, I13)."""
 
 import re
 import struct
@@ -32,9 +32,9 @@ SOURCES: dict[str, Callable[[], bytes]] = {
     "fbx": models.fbx,
 }
 METRES = {"glb", "gltf"}
-"""Sources whose box is a thousandth of what the others have; COLLADA's is told in centimetres."""
+"""Sources whose box is a thousandth of what the others have; COLLADA's is declared in centimetres."""
 TURNED = {"3ds"}
-"""Assimp stands it up: what is deep in 3D Studio is high in all formats that it writes."""
+"""assimp rotates it upright: the depth in 3D Studio becomes the height in all formats it writes."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def written(folder: Path, kind: str) -> Path:
 
 
 def loaded(path: Path) -> trimesh.Trimesh:
-    """The result as trimesh sees it; a 3MF is read here by hand, because trimesh needs more libraries for it."""
+    """Load a result with trimesh; a 3MF is parsed here, because trimesh needs more libraries for it."""
     if path.suffix == ".3mf":
         return package_read(path)[1]
     with path.open("rb") as file:
@@ -87,7 +87,7 @@ def is_box(mesh: trimesh.Trimesh, factor: float = 1.0, size: tuple[float, ...] =
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("source", [*SOURCES, "3mf"])
-async def test_mesh_when_converted_then_same_faces_box_and_volume(
+async def test_converted_mesh_keeps_faces_box_and_volume(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, source: str, target: str
 ) -> None:
     """C6: every pair of formats."""
@@ -101,14 +101,12 @@ async def test_mesh_when_converted_then_same_faces_box_and_volume(
     assert is_box(loaded(product.path), factor, (x, z, y) if source in TURNED else models.SIZE)
 
 
-async def test_stl_when_made_shared_then_corners_are_one_and_the_surface_is_closed(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_stl_corners_are_merged_to_a_closed_surface(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     (product,) = await run_job(meshes, written(tmp_path, "stl"), "stl", "ply")
 
-    made = loaded(product.path)
-    assert len(made.vertices) == 8
-    assert made.is_watertight
+    result = loaded(product.path)
+    assert len(result.vertices) == 8
+    assert result.is_watertight
 
 
 UNITS = [
@@ -128,7 +126,7 @@ UNITS = [
 
 
 @pytest.mark.parametrize(("source", "target", "options", "factor", "unit"), UNITS)
-async def test_units_when_stated_or_asked_for_then_numbers_are_in_them(
+async def test_stated_or_chosen_units_scale_the_coordinates(
     meshes: Meshes,
     run_job: RunJob,
     tmp_path: Path,
@@ -138,7 +136,7 @@ async def test_units_when_stated_or_asked_for_then_numbers_are_in_them(
     factor: float,
     unit: str,
 ) -> None:
-    """C6: glTF is in metres, 3MF says its unit, the others keep their numbers."""
+    """C6: glTF is in metres, 3MF states its unit, the others keep their coordinates."""
     (product,) = await run_job(meshes, written(tmp_path, source), source, target, **options)
 
     assert is_box(loaded(product.path), factor)
@@ -147,7 +145,7 @@ async def test_units_when_stated_or_asked_for_then_numbers_are_in_them(
 
 
 @pytest.mark.parametrize(("target", "options"), [("obj", {"units": "mm"}), ("glb", {"units": "mm"})])
-async def test_units_when_nobody_can_know_them_then_the_options_are_refused(
+async def test_units_of_unknown_origin_are_refused(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, target: str, options: dict[str, Any]
 ) -> None:
     with pytest.raises(BadOptions, match="units: "):
@@ -155,20 +153,20 @@ async def test_units_when_nobody_can_know_them_then_the_options_are_refused(
 
 
 @pytest.mark.parametrize(("up", "size"), [("y_to_z", (20, 40, 30)), ("z_to_y", (20, 40, 30)), ("keep", (20, 30, 40))])
-async def test_up_when_chosen_then_the_model_is_turned_and_not_mirrored(
+async def test_up_rotates_without_mirroring(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, up: str, size: tuple[float, ...]
 ) -> None:
     (product,) = await run_job(meshes, written(tmp_path, "stl"), "stl", "ply", up=up)
 
-    made = loaded(product.path)
+    result = loaded(product.path)
     expected = {"y_to_z": (0, -40, 0), "z_to_y": (0, 0, -30), "keep": (0, 0, 0)}[up]
-    assert made.extents == pytest.approx(size)
-    assert made.bounds[0] == pytest.approx(expected)
-    assert made.volume == pytest.approx(loaded(written(tmp_path, "stl")).volume, rel=1e-4)
+    assert result.extents == pytest.approx(size)
+    assert result.bounds[0] == pytest.approx(expected)
+    assert result.volume == pytest.approx(loaded(written(tmp_path, "stl")).volume, rel=1e-4)
 
 
 @pytest.mark.parametrize(("target", "start"), [("stl", b"solid"), ("ply", b"ply\nformat ascii")])
-async def test_encoding_when_ascii_then_the_file_is_text_and_the_same_box(
+async def test_ascii_file_is_text_with_the_same_box(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, target: str, start: bytes
 ) -> None:
     (text,) = await run_job(meshes, written(tmp_path, "stl"), "stl", target, encoding="ascii")
@@ -179,7 +177,7 @@ async def test_encoding_when_ascii_then_the_file_is_text_and_the_same_box(
     assert is_box(loaded(text.path))
 
 
-async def test_ascii_stl_when_converted_then_read_as_well(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
+async def test_ascii_stl_is_read(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     path = tmp_path / "text.stl"
     path.write_bytes(models.ascii_stl())
     (product,) = await run_job(meshes, path, "stl", "stl")
@@ -189,9 +187,7 @@ async def test_ascii_stl_when_converted_then_read_as_well(meshes: Meshes, run_jo
 
 
 @pytest.mark.parametrize("target", ["ply", "glb", "obj"])
-async def test_colours_when_the_target_can_hold_them_then_kept(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path, target: str
-) -> None:
+async def test_colours_are_kept_where_supported(meshes: Meshes, run_job: RunJob, tmp_path: Path, target: str) -> None:
     path = tmp_path / "red.ply"
     path.write_bytes(models.ply((200, 30, 40)))
     (product,) = await run_job(meshes, path, "ply", target)
@@ -200,17 +196,13 @@ async def test_colours_when_the_target_can_hold_them_then_kept(
     assert numpy.abs(colours[:, :3].astype(int) - (200, 30, 40)).max() <= 1
 
 
-async def test_material_when_the_target_has_none_then_becomes_colours(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_material_becomes_vertex_colours(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     (product,) = await run_job(meshes, written(tmp_path, "glb"), "glb", "ply")
 
     assert loaded(product.path).visual.vertex_colors[0][:3].tolist() == [255, 0, 0]
 
 
-async def test_gltf_when_made_one_file_then_keeps_its_material_and_names(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_gltf_as_glb_keeps_material_and_names(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     (product,) = await run_job(meshes, written(tmp_path, "gltf"), "gltf", "glb")
 
     with product.path.open("rb") as file:
@@ -220,9 +212,7 @@ async def test_gltf_when_made_one_file_then_keeps_its_material_and_names(
     assert "box" in scene.graph.nodes_geometry
 
 
-async def test_package_when_two_parts_have_one_name_then_both_are_kept(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_parts_of_one_name_are_both_kept(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     path = models.package(tmp_path / "two.3mf", names=("box", "box", "a &amp; &lt;b>"))
     (glb,) = await run_job(meshes, path, "3mf", "glb")
     (again,) = await run_job(meshes, path, "3mf", "3mf")
@@ -231,10 +221,8 @@ async def test_package_when_two_parts_have_one_name_then_both_are_kept(
     assert loaded(again.path).extents == pytest.approx((220, 30, 40))
 
 
-async def test_hollow_polygon_when_cut_into_triangles_then_its_surface_is_as_large_as_before(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
-    """A fan of triangles from the first corner would cover what is cut out."""
+async def test_triangulated_concave_polygon_keeps_its_area(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
+    """A triangle fan from the first corner would cover the notch."""
     path = tmp_path / "corner.obj"
     path.write_text("v 2 0 0\nv 2 1 0\nv 1 1 0\nv 1 2 0\nv 0 2 0\nv 0 0 0\nf 1 2 3 4 5 6\n")
     (product,) = await run_job(meshes, path, "obj", "stl")
@@ -242,9 +230,7 @@ async def test_hollow_polygon_when_cut_into_triangles_then_its_surface_is_as_lar
     assert loaded(product.path).area == pytest.approx(3.0)
 
 
-async def test_tiny_model_when_written_as_text_then_keeps_its_digits(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_tiny_model_keeps_its_digits_in_text(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     path = tmp_path / "tiny.glb"
     path.write_bytes(models.glb(nodes=[{"mesh": 0, "scale": [1e-6, 1e-6, 1e-6]}]))
     (product,) = await run_job(meshes, path, "glb", "obj")
@@ -258,7 +244,7 @@ EMPTY = [("ply", POINTS), ("stl", b"solid nothing\nendsolid nothing\n"), ("obj",
 
 
 @pytest.mark.parametrize(("kind", "content"), EMPTY)
-async def test_source_when_it_has_no_surface_then_said_so(
+async def test_source_without_surface_is_refused(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, kind: str, content: bytes
 ) -> None:
     path = tmp_path / f"empty.{kind}"
@@ -270,7 +256,7 @@ async def test_source_when_it_has_no_surface_then_said_so(
 
 
 @pytest.mark.parametrize("uri", ["file:///etc/passwd", "http://127.0.0.1:9/a.bin", "../../secret.bin", "a.bin"])
-async def test_gltf_when_it_refers_to_other_files_then_refused_without_reading_them(
+async def test_gltf_with_external_files_is_refused_unread(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, uri: str
 ) -> None:
     """I13."""
@@ -282,9 +268,7 @@ async def test_gltf_when_it_refers_to_other_files_then_refused_without_reading_t
     assert caught.value.stable_code == "source_incomplete"
 
 
-async def test_obj_when_its_materials_are_a_foreign_file_then_nothing_of_it_is_read(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_obj_material_file_is_not_read(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     path = tmp_path / "foreign.obj"
     path.write_bytes(models.obj("mtllib ../../../etc/passwd\nusemtl root\n"))
     (product,) = await run_job(meshes, path, "obj", "glb")
@@ -315,7 +299,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("kind", "content"), BROKEN, ids=[f"{kind}-{n}" for n, (kind, _) in enumerate(BROKEN)])
-async def test_source_when_broken_cut_off_or_lying_then_its_own_fault(
+async def test_broken_truncated_or_lying_source_is_corrupt(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, kind: str, content: bytes
 ) -> None:
     """I13."""
@@ -325,7 +309,7 @@ async def test_source_when_broken_cut_off_or_lying_then_its_own_fault(
         await run_job(meshes, path, kind, "stl")
 
 
-async def test_corner_when_it_is_no_number_then_corrupt(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
+async def test_coordinate_that_is_no_number_is_corrupt(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     path = tmp_path / "nan.stl"
     path.write_bytes(models.stl()[:96] + struct.pack("<f", float("nan")) + models.stl()[100:])
     with pytest.raises(CorruptSource, match="not numbers"):
@@ -333,17 +317,13 @@ async def test_corner_when_it_is_no_number_then_corrupt(meshes: Meshes, run_job:
 
 
 @pytest.mark.parametrize("kind", ["stl", "ply", "glb", "3mf", "obj"])
-async def test_faces_when_more_than_allowed_then_too_large(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path, kind: str
-) -> None:
+async def test_too_many_faces_are_refused(meshes: Meshes, run_job: RunJob, tmp_path: Path, kind: str) -> None:
     with pytest.raises(SourceTooLarge, match="12 faces; 11 are allowed"):
         await run_job(meshes, written(tmp_path, kind), kind, "off", limits=Limits(wall_s=60, cpu_s=60, faces=11))
 
 
-async def test_package_when_it_is_a_bomb_of_components_then_too_large(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
-    """I13: ten of ten of ten of a box."""
+async def test_component_bomb_is_too_large(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
+    """I13: each component holds ten of the next, down to a box."""
     levels = "".join(
         f'<object id="{n + 1}"><components>{f"<component objectid={chr(34)}{n}{chr(34)}/>" * 10}</components></object>'
         for n in range(1, 10)
@@ -353,23 +333,21 @@ async def test_package_when_it_is_a_bomb_of_components_then_too_large(
         await run_job(meshes, path, "3mf", "stl")
 
 
-async def test_package_when_it_contains_itself_then_refused(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
+async def test_package_that_contains_itself_is_refused(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     circle = '<object id="9"><components><component objectid="9"/></components></object>|<item objectid="9"/>'
     with pytest.raises(SourceTooLarge, match="nested"):
         await run_job(meshes, models.package(tmp_path / "circle.3mf", build=circle), "3mf", "stl")
 
 
 @pytest.mark.parametrize("limits", [{"entries": 0}, {"unpacked_bytes": 500}])
-async def test_package_when_it_holds_too_much_then_too_large(
+async def test_package_over_a_limit_is_too_large(
     meshes: Meshes, run_job: RunJob, tmp_path: Path, limits: dict[str, int]
 ) -> None:
     with pytest.raises(SourceTooLarge):
         await run_job(meshes, written(tmp_path, "3mf"), "3mf", "stl", limits=Limits(wall_s=60, cpu_s=60, **limits))
 
 
-async def test_package_when_it_speaks_of_entities_then_none_is_followed(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_package_entities_are_not_resolved(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
     path = models.package(tmp_path / "plain.3mf")
     with zipfile.ZipFile(path) as archive:
         body = archive.read("3D/3dmodel.model").decode()
@@ -381,15 +359,13 @@ async def test_package_when_it_speaks_of_entities_then_none_is_followed(
     assert b"root:" not in product.path.read_bytes()
 
 
-async def test_progress_when_converting_then_goes_up_with_named_stages(
-    meshes: Meshes, run_job: RunJob, tmp_path: Path
-) -> None:
-    told: list[tuple[float | None, str]] = []
-    await run_job(meshes, written(tmp_path, "obj"), "obj", "stl", report=lambda *said: told.append(said))
+async def test_converting_reports_growing_progress_with_stages(meshes: Meshes, run_job: RunJob, tmp_path: Path) -> None:
+    reports: list[tuple[float | None, str]] = []
+    await run_job(meshes, written(tmp_path, "obj"), "obj", "stl", report=lambda *said: reports.append(said))
 
-    percents = [percent for percent, _ in told if percent is not None]
+    percents = [percent for percent, _ in reports if percent is not None]
     assert percents == sorted(percents)
-    assert {"reading the model", "writing the model", "checking the model"} <= {stage for _, stage in told}
+    assert {"reading the model", "writing the model", "checking the model"} <= {stage for _, stage in reports}
 
 
 BOX = Figures(faces=12, degenerate=0, is_finite=True, box=((0, 0, 0), (20, 30, 40)), area=5200.0, volume=24000.0)
@@ -404,7 +380,7 @@ OTHERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", OTHERS)
-def test_check_when_a_figure_differs_then_the_result_is_refused(change: dict[str, Any]) -> None:
+def test_result_with_other_figures_is_refused(change: dict[str, Any]) -> None:
     """C6: box, volume and counts are those of the source."""
     import msgspec
 
@@ -419,7 +395,7 @@ HOSTILE += ["bitflips.glb", "gltf_file.gltf", "gltf_http.gltf"]
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_model_when_converted_then_refused_within_its_limits(
+async def test_hostile_model_is_refused_within_its_limits(
     meshes: Meshes, run_job: RunJob, corpus: Path, name: str
 ) -> None:
     """I13."""
@@ -433,9 +409,7 @@ REAL += ["assimp__cubes_with_outofrange_float.fbx", "trimesh__blue_cube.dae", "t
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", REAL)
-async def test_real_model_when_converted_then_checked_and_readable(
-    meshes: Meshes, run_job: RunJob, corpus: Path, name: str
-) -> None:
+async def test_real_model_converts_to_a_readable_one(meshes: Meshes, run_job: RunJob, corpus: Path, name: str) -> None:
     """C6: files on which assimp crashes, loses parts or writes broken colours."""
     (product,) = await run_job(meshes, corpus / "3d_mesh" / name, name.rpartition(".")[2], "ply")
 

@@ -1,4 +1,4 @@
-"""Pictures of models, drawn for real and looked at with Pillow (behaviours C6, I13)."""
+"""Pictures of models drawn with the real f3d, read back with Pillow (behaviours C6, I13)."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def drawn(path: Path) -> Image.Image:
 
 
 def box_of(picture: Image.Image, background: tuple[int, ...] = (255, 255, 255)) -> tuple[int, int]:
-    """Width and height of what is not background."""
+    """Width and height of the drawn model."""
     from PIL import ImageChops
 
     plain = Image.new("RGB", picture.size, background)
@@ -51,7 +51,7 @@ def box_of(picture: Image.Image, background: tuple[int, ...] = (255, 255, 255)) 
 
 
 @pytest.mark.parametrize("source", ["stl", "obj", "glb", "gltf", "ply", "3mf", "off", "dae", "fbx", "3ds"])
-async def test_model_when_drawn_then_a_picture_of_the_size_asked_for_with_the_model_in_it(
+async def test_drawn_model_fills_a_picture_of_the_chosen_size(
     preview: ModelPreview, run_job: RunJob, tmp_path: Path, source: str
 ) -> None:
     (product,) = await run_job(preview, written(tmp_path, source), source, "png", **SMALL)
@@ -64,10 +64,8 @@ async def test_model_when_drawn_then_a_picture_of_the_size_asked_for_with_the_mo
     assert 60 < height <= 160
 
 
-async def test_exact_model_when_drawn_then_seen_with_z_up(
-    preview: ModelPreview, run_job: RunJob, tmp_path: Path
-) -> None:
-    """C6: a STEP part is drawn without a mesh file in between; the bracket has 60 along x and 30 along z."""
+async def test_exact_model_is_drawn_with_z_up(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
+    """C6: a STEP part is drawn in one step; the bracket measures 60 along x and 30 along z."""
     source = tmp_path / "bracket.step"
     source.write_bytes(bracket())
     (product,) = await run_job(preview, source, "step", "png", direction="front", **SMALL)
@@ -82,7 +80,7 @@ SHAPES = [("front", (20, 30)), ("back", (20, 30)), ("left", (40, 30)), ("right",
 
 
 @pytest.mark.parametrize(("direction", "shape"), [*SHAPES, ("bottom", (20, 40))])
-async def test_direction_when_chosen_then_that_side_is_seen(
+async def test_chosen_direction_shows_that_side(
     preview: ModelPreview, run_job: RunJob, tmp_path: Path, direction: str, shape: tuple[int, int]
 ) -> None:
     """The box is 20 wide, 30 high and 40 deep."""
@@ -93,7 +91,7 @@ async def test_direction_when_chosen_then_that_side_is_seen(
 
 
 @pytest.mark.parametrize(("axis", "shape"), [("y", (20, 30)), ("z", (20, 40)), (None, (20, 40))])
-async def test_up_axis_when_chosen_then_that_axis_points_up(
+async def test_chosen_axis_points_up(
     preview: ModelPreview, run_job: RunJob, tmp_path: Path, axis: str | None, shape: tuple[int, int]
 ) -> None:
     options: dict[str, Any] = {"direction": "front", "up_axis": axis, **SMALL}
@@ -103,9 +101,7 @@ async def test_up_axis_when_chosen_then_that_axis_points_up(
     assert width / height == pytest.approx(shape[0] / shape[1], rel=0.15)
 
 
-async def test_background_when_chosen_then_behind_the_model(
-    preview: ModelPreview, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_chosen_background_is_behind_the_model(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
     (blue,) = await run_job(preview, written(tmp_path, "stl"), "stl", "png", background="#0000ff", **SMALL)
     (clear,) = await run_job(preview, written(tmp_path, "stl"), "stl", "png", background="transparent", **SMALL)
 
@@ -116,29 +112,27 @@ async def test_background_when_chosen_then_behind_the_model(
     assert picture.getpixel((100, 80))[3] == 255  # type: ignore[index]
 
 
-async def test_material_when_drawn_then_seen(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
+async def test_material_is_visible(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
     (product,) = await run_job(preview, written(tmp_path, "glb"), "glb", "png", **SMALL)
 
     red, green, blue = drawn(product.path).convert("RGB").getpixel((100, 80))  # type: ignore[misc]
     assert red > 3 * max(green, blue)
 
 
-async def test_picture_when_larger_than_allowed_then_refused_before_any_work(
-    preview: ModelPreview, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_too_large_picture_is_refused(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
     with pytest.raises(BadOptions, match="pixels"):
         await run_job(preview, written(tmp_path, "stl"), "stl", "png", limits=Limits(pixels=1000))
 
 
 @pytest.mark.parametrize("option", [{"width": 5000}, {"background": "red"}, {"direction": "inside"}])
-async def test_option_when_out_of_range_then_refused(
+async def test_option_out_of_range_is_refused(
     preview: ModelPreview, run_job: RunJob, tmp_path: Path, option: dict[str, Any]
 ) -> None:
     with pytest.raises(BadOptions):
         await run_job(preview, written(tmp_path, "stl"), "stl", "png", **option)
 
 
-async def test_hostile_gltf_when_drawn_then_refused(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
+async def test_hostile_gltf_is_refused(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
     """I13."""
     path = tmp_path / "foreign.gltf"
     path.write_bytes(models.gltf("file:///etc/passwd"))

@@ -1,4 +1,4 @@
-"""Pictures on a page of a PDF, read back with pdfium as an independent reader of what was put there."""
+"""Pictures on a PDF page, read back with pdfium."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,9 +17,9 @@ from tests.engines.conftest import RunJob
 @pytest.fixture
 async def converter(sandbox: Sandbox) -> AsyncIterator[PicturePage]:
     pictures = Pictures(sandbox)
-    made = PicturePage(sandbox, pictures)
-    assert await made.version() is not None
-    yield made
+    result = PicturePage(sandbox, pictures)
+    assert await result.version() is not None
+    yield result
     await pictures.aclose()
 
 
@@ -30,10 +30,10 @@ def page_of(path: Path) -> tuple[tuple[float, float], Image.Image]:
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "tiff"])
-async def test_picture_when_put_on_a_page_then_page_has_its_shape_and_colour(
+async def test_page_has_the_shape_and_colour_of_the_picture(
     converter: PicturePage, run_job: RunJob, tmp_path: Path, kind: str
 ) -> None:
-    """M11 in part; the command of the README converts a photo to PDF."""
+    """M11 in part: the README's example converts a photo to PDF."""
     source = tmp_path / f"red.{kind}"
     Image.new("RGB", (192, 96), (200, 30, 30)).save(source, format="JPEG" if kind == "jpg" else None)
     (product,) = await run_job(converter, source, kind, "pdf")
@@ -44,9 +44,7 @@ async def test_picture_when_put_on_a_page_then_page_has_its_shape_and_colour(
     assert drawn.getpixel((96, 48)) == pytest.approx((200, 30, 30), abs=6)
 
 
-async def test_photo_when_turned_by_its_camera_then_stands_upright(
-    converter: PicturePage, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_rotated_photo_is_upright(converter: PicturePage, run_job: RunJob, tmp_path: Path) -> None:
     source, exif = tmp_path / "turned.jpg", Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (192, 96), (0, 0, 255)).save(source, exif=exif)
@@ -55,7 +53,7 @@ async def test_photo_when_turned_by_its_camera_then_stands_upright(
     assert page_of(product.path)[0] == pytest.approx((72, 144))
 
 
-async def test_width_when_chosen_then_the_picture_shrinks_and_lower_quality_makes_a_smaller_file(
+async def test_width_shrinks_the_picture_and_quality_the_file(
     converter: PicturePage, run_job: RunJob, tmp_path: Path
 ) -> None:
     source = tmp_path / "noise.png"
@@ -69,9 +67,7 @@ async def test_width_when_chosen_then_the_picture_shrinks_and_lower_quality_make
 
 
 @pytest.mark.corpus
-async def test_hostile_picture_when_put_on_a_page_then_refused(
-    converter: PicturePage, run_job: RunJob, corpus: Path
-) -> None:
+async def test_hostile_picture_is_refused(converter: PicturePage, run_job: RunJob, corpus: Path) -> None:
     """I13."""
     with pytest.raises(SourceTooLarge):
         await run_job(converter, corpus / "hostile_made" / "lie_65000x65000.png", "png", "pdf")

@@ -1,4 +1,4 @@
-"""Markdown to a page, to PDF and to text; and Markdown that means harm."""
+"""Markdown to a page, to PDF and to text, and hostile Markdown."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -18,22 +18,17 @@ from tests.assets.notes import notes
 from tests.engines.canary import listening
 from tests.engines.chains import run_chain
 from tests.engines.conftest import RunJob
+from tests.engines.texts.conftest import ConvertToText
 
 ToPage = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-def to_page(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> ToPage:
-    async def convert(text: str | bytes) -> str:
-        source = tmp_path / "notes.md"
-        source.write_bytes(text.encode() if isinstance(text, str) else text)
-        (product,) = await run_job(Markdown(sandbox), source, "md", "html")
-        return product.path.read_text(encoding="utf-8")
-
-    return convert
+def to_page(sandbox: Sandbox, convert_to_text: ConvertToText) -> ToPage:
+    return convert_to_text(Markdown(sandbox), "md", "html")
 
 
-async def test_notes_when_made_a_page_then_every_kind_of_mark_is_there(to_page: ToPage) -> None:
+async def test_page_has_every_kind_of_markup(to_page: ToPage) -> None:
     tree = html.document_fromstring((await to_page(notes())).encode(), parser=html.HTMLParser(encoding="utf-8"))
     assert tree.findtext(".//title") == "Notes from the northern tower"
     assert [heading.text for heading in tree.iter("h2")] == ["To do", "The log of the week", "Turning the lens"]
@@ -50,20 +45,18 @@ async def test_notes_when_made_a_page_then_every_kind_of_mark_is_there(to_page: 
     assert "灯台" in tree.text_content()
 
 
-async def test_addresses_when_bare_then_they_become_links(to_page: ToPage) -> None:
+async def test_bare_addresses_become_links(to_page: ToPage) -> None:
     assert 'href="https://example.org/a"' in await to_page("See https://example.org/a for more.")
 
 
-async def test_page_when_read_by_the_bare_reader_too_then_the_words_are_the_same(to_page: ToPage) -> None:
+async def test_page_has_the_words_a_bare_parser_finds(to_page: ToPage) -> None:
     text = notes().decode().partition("---\n\n")[2].replace("[^lamp]", "").partition("\n: Since")[0]
     words = re.findall(r"\w+", html.document_fromstring(await to_page(text)).find("body").text_content())
     bare = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
     assert words == re.findall(r"\w+", re.sub(r"\[[x ]\]", "", html.document_fromstring(bare).text_content()))
 
 
-async def test_notes_when_made_a_pdf_then_by_the_page_with_text_and_bookmarks(
-    sandbox: Sandbox, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_pdf_is_made_from_the_page_with_bookmarks(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> None:
     source = tmp_path / "notes.md"
     source.write_bytes(notes())
     converters = [Markdown(sandbox), WebPage(sandbox), PageText(sandbox)]
@@ -81,7 +74,7 @@ async def test_notes_when_made_a_pdf_then_by_the_page_with_text_and_bookmarks(
     assert "    return seconds / 30" in plain
 
 
-async def test_markdown_when_html_in_it_could_run_then_only_what_is_safe_is_left(to_page: ToPage) -> None:
+async def test_unsafe_html_is_removed(to_page: ToPage) -> None:
     """I13."""
     with listening() as canary:
         page = await to_page(
@@ -103,7 +96,7 @@ async def test_markdown_when_html_in_it_could_run_then_only_what_is_safe_is_left
     assert "password" not in body
 
 
-async def test_title_when_it_is_markup_then_it_is_only_text(to_page: ToPage) -> None:
+async def test_markup_in_the_title_is_text(to_page: ToPage) -> None:
     page = await to_page("# `</title><script>bad()</script>`")
     assert "<script" not in page
     assert "&lt;/title&gt;" in page.partition("</title>")[0]
@@ -112,9 +105,7 @@ async def test_title_when_it_is_markup_then_it_is_only_text(to_page: ToPage) -> 
 @pytest.mark.parametrize(
     "text", ["> " * 20_000 + "x", "[" * 20_000, "*a " * 20_000, "- " * 5_000 + "x", "`" * 30_001, "<div>" * 20_000]
 )
-async def test_markdown_when_nested_or_unclosed_without_end_then_a_page_or_a_clear_error(
-    to_page: ToPage, text: str
-) -> None:
+async def test_endless_nesting_gives_a_page_or_clear_error(to_page: ToPage, text: str) -> None:
     try:
         page = await to_page(text)
     except (CorruptSource, SourceTooLarge) as error:
@@ -124,17 +115,17 @@ async def test_markdown_when_nested_or_unclosed_without_end_then_a_page_or_a_cle
 
 
 @pytest.mark.parametrize("content", [b"", b"   \n", b"---\nonly: front\n---\n", b"abc\0def"])
-async def test_markdown_when_it_holds_nothing_or_no_text_then_refused(to_page: ToPage, content: bytes) -> None:
+async def test_markdown_without_text_is_refused(to_page: ToPage, content: bytes) -> None:
     with pytest.raises(CorruptSource):
         await to_page(content)
 
 
-async def test_markdown_when_in_another_encoding_then_its_letters_are_right(to_page: ToPage) -> None:
+async def test_markdown_in_other_encodings_is_decoded(to_page: ToPage) -> None:
     assert "Øresund" in await to_page("Øresund".encode("windows-1252"))
     assert "Øresund" in await to_page("Øresund".encode("utf-16"))
 
 
-async def test_markdown_when_too_large_then_refused(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> None:
+async def test_too_large_markdown_is_refused(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> None:
     source = tmp_path / "large.md"
     with source.open("wb") as file:
         file.truncate(17 * 1024**2)

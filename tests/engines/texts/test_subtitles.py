@@ -1,8 +1,7 @@
-"""SubRip to WebVTT and back, read back with pysubs2; and subtitles that are broken or too many."""
+"""SubRip to WebVTT and back, read back with pysubs2, and broken or too many subtitles."""
 
 import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pysubs2
 import pytest
@@ -11,7 +10,7 @@ from converto_core.errors import CorruptSource, SourceTooLarge
 from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.subtitles import SrtToVtt, VttToSrt
 from tests.assets.captions import captions
-from tests.engines.conftest import RunJob
+from tests.engines.texts.conftest import ConvertToText
 
 Convert = Callable[[str | bytes], Awaitable[str]]
 CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
@@ -19,25 +18,13 @@ CUE_VTT = "WEBVTT\n\n00:01.000 --> 00:02.000\n"
 
 
 @pytest.fixture
-def to_vtt(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> Convert:
-    async def convert(content: str | bytes) -> str:
-        source = tmp_path / "a.srt"
-        source.write_bytes(content.encode() if isinstance(content, str) else content)
-        (product,) = await run_job(SrtToVtt(sandbox), source, "srt", "vtt")
-        return product.path.read_text(encoding="utf-8")
-
-    return convert
+def to_vtt(sandbox: Sandbox, convert_to_text: ConvertToText) -> Convert:
+    return convert_to_text(SrtToVtt(sandbox), "srt", "vtt")
 
 
 @pytest.fixture
-def to_srt(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> Convert:
-    async def convert(content: str | bytes) -> str:
-        source = tmp_path / "a.vtt"
-        source.write_bytes(content.encode() if isinstance(content, str) else content)
-        (product,) = await run_job(VttToSrt(sandbox), source, "vtt", "srt")
-        return product.path.read_text(encoding="utf-8")
-
-    return convert
+def to_srt(sandbox: Sandbox, convert_to_text: ConvertToText) -> Convert:
+    return convert_to_text(VttToSrt(sandbox), "vtt", "srt")
 
 
 def cues_of(text: str, kind: str) -> list[tuple[int, int, str]]:
@@ -45,87 +32,89 @@ def cues_of(text: str, kind: str) -> list[tuple[int, int, str]]:
     return [(cue.start, cue.end, cue.text.replace(r"\N", "\n")) for cue in read]
 
 
-async def test_captions_when_made_webvtt_then_times_and_text_are_the_same_to_the_millisecond(to_vtt: Convert) -> None:
-    made = await to_vtt(captions())
-    assert made.startswith("WEBVTT\n\n1\n00:00:00.500 --> 00:00:02.750\n<i>The island")
+async def test_webvtt_has_the_same_times_and_text(to_vtt: Convert) -> None:
+    result = await to_vtt(captions())
+    assert result.startswith("WEBVTT\n\n1\n00:00:00.500 --> 00:00:02.750\n<i>The island")
     expected = cues_of(captions().decode().replace("\r\n", "\n"), "srt")
-    found = [(start, end, text.replace("&amp;", "&").replace("&lt;", "<")) for start, end, text in cues_of(made, "vtt")]
+    found = [
+        (start, end, text.replace("&amp;", "&").replace("&lt;", "<")) for start, end, text in cues_of(result, "vtt")
+    ]
     assert len(found) == 5
     assert found == expected
-    assert "Tom &amp; Søren &lt; the sea" in made
+    assert "Tom &amp; Søren &lt; the sea" in result
 
 
-async def test_captions_when_made_webvtt_and_back_then_the_file_is_the_same(to_vtt: Convert, to_srt: Convert) -> None:
+async def test_webvtt_and_back_gives_the_same_file(to_vtt: Convert, to_srt: Convert) -> None:
     assert await to_srt(await to_vtt(captions())) == captions().decode().replace("\r\n", "\n")
 
 
-async def test_tags_when_webvtt_has_no_word_for_them_then_only_they_are_dropped(to_vtt: Convert) -> None:
-    made = await to_vtt(CUE + '<font color="red">Red</font> {\\an8}<B>bold</B> <s>x</s> <3 a<b>c\n')
-    assert made.endswith("\nRed <b>bold</b> x &lt;3 a<b>c\n")
+async def test_only_unsupported_tags_are_dropped(to_vtt: Convert) -> None:
+    result = await to_vtt(CUE + '<font color="red">Red</font> {\\an8}<B>bold</B> <s>x</s> <3 a<b>c\n')
+    assert result.endswith("\nRed <b>bold</b> x &lt;3 a<b>c\n")
 
 
-async def test_webvtt_when_full_of_extras_then_only_the_subtitles_come_through(to_srt: Convert) -> None:
-    made = await to_srt(
+async def test_webvtt_notes_styles_and_settings_are_dropped(to_srt: Convert) -> None:
+    result = await to_srt(
         "\ufeffWEBVTT - a title\nKind: captions\n\nNOTE 00:00.000 --> 00:09.000\nnot a cue --> really\n\n"
         "STYLE\n::cue { color: red }\n\nREGION\nid:bill\n\nintro\n00:01.234 --> 00:02.000 align:start position:10%\n"
         "<v Bob>Tom &amp; &lt;Ann&gt;</v> <c.red.big>red</c> <b>bye</b> <00:01.500><lang en>x</lang>\n\n"
         "NOTE between\n\n123:00:05.000 --> 123:00:06.007\n- one\n- two\n\n"
     )
-    assert made == (
+    assert result == (
         "1\n00:00:01,234 --> 00:00:02,000\nTom & <Ann> red <b>bye</b> x\n\n"
         "2\n123:00:05,000 --> 123:00:06,007\n- one\n- two\n\n"
     )
 
 
-async def test_subrip_when_written_carelessly_then_nothing_is_lost(to_vtt: Convert) -> None:
-    made = await to_vtt(
+async def test_careless_subrip_loses_nothing(to_vtt: Convert) -> None:
+    result = await to_vtt(
         "\r\n\r\n7\r\n00:00:01,5 --> 00:00:02.25  X1:10\r\nfirst\r\n\r\nafter a blank line\r\n1984\r\n\r\n"
         "9\r\n0:00:03,000-->0:00:04,000\r\n\r\n10\r\n00:00:05,000 --> 00:00:06,000\r\n2001"
     )
-    assert made == (
+    assert result == (
         "WEBVTT\n\n1\n00:00:01.500 --> 00:00:02.250\nfirst\nafter a blank line\n1984\n"
         "\n2\n00:00:03.000 --> 00:00:04.000\n\n3\n00:00:05.000 --> 00:00:06.000\n2001\n"
     )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "windows-1252"])
-async def test_subtitles_when_in_another_encoding_then_letters_are_right(to_vtt: Convert, encoding: str) -> None:
+async def test_subtitles_in_other_encodings_are_decoded(to_vtt: Convert, encoding: str) -> None:
     assert "Väderö" in await to_vtt((CUE + "Väderö\n").encode(encoding))
 
 
-async def test_text_when_it_holds_an_arrow_then_it_stays_text(to_vtt: Convert, to_srt: Convert) -> None:
+async def test_arrow_in_the_text_stays_text(to_vtt: Convert, to_srt: Convert) -> None:
     assert (await to_vtt(CUE + "from here\nHamburg --> Malmö\n")).endswith("Hamburg --&gt; Malmö\n")
     assert (await to_srt(CUE_VTT + "Hamburg --&gt; Malmö\n")).endswith("Hamburg → Malmö\n\n")
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "no subtitles"),
         ("just words\n", "Line 1"),
         (CUE + "x\n\n2\n00:00:xx --> 00:00:04,000\nx\n", "Line 6"),
         (CUE + "x\n\n2\n00:00:05,000 --> 00:00:04,000\nx\n", "Line 6.*before"),
-        ("1\n00:61:00,000 --> 00:62:00,000\nx\n", "60 minutes"),
+        ("1\n00:61:00,000 --> 00:62:00,000\nx\n", "Line 2.*below 60"),
         ("1\n00:00:00,000 --> \nx\n", "Line 2"),
         (CUE + "\0\n", "not text"),
     ],
 )
-async def test_subrip_when_broken_then_the_line_is_told(to_vtt: Convert, content: str, told: str) -> None:
+async def test_broken_subrip_names_the_line(to_vtt: Convert, content: str, message: str) -> None:
     """I13."""
     with pytest.raises(CorruptSource) as refusal:
         await to_vtt(content)
-    assert re.search(told, refusal.value.public_message)
+    assert re.search(message, refusal.value.public_message)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [("00:01.000 --> 00:02.000\nx\n", "WEBVTT"), ("WEBVTT\n", "no subtitles"), (CUE_VTT + "x\n\n0 --> 1\n", "Line 6")],
 )
-async def test_webvtt_when_broken_then_the_line_is_told(to_srt: Convert, content: str, told: str) -> None:
-    with pytest.raises(CorruptSource, match=told):
+async def test_broken_webvtt_names_the_line(to_srt: Convert, content: str, message: str) -> None:
+    with pytest.raises(CorruptSource, match=message):
         await to_srt(content)
 
 
-async def test_subtitles_when_a_million_then_refused(to_vtt: Convert) -> None:
+async def test_a_million_subtitles_are_refused(to_vtt: Convert) -> None:
     with pytest.raises(SourceTooLarge, match="1,000,000"):
         await to_vtt(CUE * 1_000_000)

@@ -1,4 +1,4 @@
-"""CSV to JSON and back, read back by the standard library; and tables that are broken or too large."""
+"""CSV to JSON and back, read back with the standard library, and broken or too large tables."""
 
 import csv
 import io
@@ -21,33 +21,34 @@ from converto_engines.runtime.process import Sandbox
 from converto_engines.texts.sandboxed import tables
 from converto_engines.texts.tables import CsvToJson, JsonToCsv
 from tests.engines.conftest import RunJob
+from tests.engines.texts.conftest import Content, ConvertContent
 
 Convert = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-def to_json(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> Callable[..., Awaitable[Any]]:
-    async def convert(table: str | bytes, **chosen: Any) -> Any:
-        source = tmp_path / "table.csv"
-        source.write_bytes(table.encode() if isinstance(table, str) else table)
-        (product,) = await run_job(CsvToJson(sandbox), source, "csv", "json", **chosen)
-        return json.loads(product.path.read_text(encoding="utf-8"), parse_float=str)
+def to_json(sandbox: Sandbox, convert_content: ConvertContent) -> Callable[..., Awaitable[Any]]:
+    step = convert_content(CsvToJson(sandbox), "csv", "json")
+
+    async def convert(content: Content, **options: Any) -> Any:
+        path = await step(content, **options)
+        return json.loads(path.read_text(encoding="utf-8"), parse_float=str)
 
     return convert
 
 
 @pytest.fixture
-def to_csv(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> Convert:
-    async def convert(content: str | bytes, **chosen: Any) -> str:
-        source = tmp_path / "table.json"
-        source.write_bytes(content.encode() if isinstance(content, str) else content)
-        (product,) = await run_job(JsonToCsv(sandbox), source, "json", "csv", **chosen)
-        return product.path.read_bytes().decode()
+def to_csv(sandbox: Sandbox, convert_content: ConvertContent) -> Convert:
+    step = convert_content(JsonToCsv(sandbox), "json", "csv")
+
+    async def convert(content: Content, **options: Any) -> str:
+        path = await step(content, **options)
+        return path.read_bytes().decode()
 
     return convert
 
 
-async def test_table_when_made_json_then_each_row_is_an_object_and_every_cell_text(
+async def test_rows_become_objects_with_text_cells(
     to_json: Callable[..., Awaitable[Any]],
 ) -> None:
     rows = await to_json('name,code,note\r\nŁódź,007,"a, b\r\nc ""d"""\r\n\r\nBerlin,1.10,\r\n')
@@ -57,11 +58,11 @@ async def test_table_when_made_json_then_each_row_is_an_object_and_every_cell_te
     ]
 
 
-async def test_header_when_there_is_none_then_each_row_is_a_list(to_json: Callable[..., Awaitable[Any]]) -> None:
+async def test_without_header_rows_become_lists(to_json: Callable[..., Awaitable[Any]]) -> None:
     assert await to_json("a,b\n1,2\n", header=False) == [["a", "b"], ["1", "2"]]
 
 
-async def test_numbers_when_asked_for_then_only_plain_ones_change_and_keep_their_digits(
+async def test_only_plain_numbers_change_and_keep_their_digits(
     to_json: Callable[..., Awaitable[Any]],
 ) -> None:
     (row,) = await to_json("a,b,c,d,e,f\n12,-3.50,007,1e5,12345678901234567890,NaN\n", numbers=True)
@@ -71,20 +72,18 @@ async def test_numbers_when_asked_for_then_only_plain_ones_change_and_keep_their
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
-async def test_separator_when_not_told_then_found(to_json: Callable[..., Awaitable[Any]], mark: str) -> None:
+async def test_separator_is_detected(to_json: Callable[..., Awaitable[Any]], mark: str) -> None:
     table = f'a{mark}b\n"x,;y"{mark}1\n'
     assert await to_json(table) == [{"a": "x,;y", "b": "1"}]
     assert await to_json(f"sep={mark}\n{table}") == [{"a": "x,;y", "b": "1"}]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1252"])
-async def test_table_when_in_another_encoding_then_its_letters_are_right(
-    to_json: Callable[..., Awaitable[Any]], encoding: str
-) -> None:
+async def test_table_in_other_encodings_is_decoded(to_json: Callable[..., Awaitable[Any]], encoding: str) -> None:
     assert await to_json("name;town\nSøren;Malmö\n".encode(encoding)) == [{"name": "Søren", "town": "Malmö"}]
 
 
-async def test_columns_when_unnamed_double_or_too_few_then_each_cell_keeps_a_name_of_its_own(
+async def test_every_column_gets_a_unique_name(
     to_json: Callable[..., Awaitable[Any]],
 ) -> None:
     rows = await to_json("a,a,\n1,2,3\n4\n5,6,7,8\n")
@@ -93,7 +92,7 @@ async def test_columns_when_unnamed_double_or_too_few_then_each_cell_keeps_a_nam
     assert rows[2] == {"a": "5", "a_2": "6", "column_3": "7", "column_4": "8"}
 
 
-async def test_json_when_a_list_of_objects_then_a_table_with_a_header(to_csv: Convert) -> None:
+async def test_objects_become_a_table_with_header(to_csv: Convert) -> None:
     content = '[{"a": 1.10, "b": "x, y"}, {"b": null, "c": [1.50, {"d": true}]}, {"a": false, "c": "7\\"1/2"}]'
     assert list(csv.reader(io.StringIO(await to_csv(content), newline=""))) == [
         ["a", "b", "c"],
@@ -103,17 +102,17 @@ async def test_json_when_a_list_of_objects_then_a_table_with_a_header(to_csv: Co
     ]
 
 
-async def test_json_when_a_list_of_lists_or_one_object_then_rows_as_they_are(to_csv: Convert) -> None:
+async def test_lists_or_one_object_become_rows(to_csv: Convert) -> None:
     assert await to_csv('[["a", 1], ["b\\nc", 12345678901234567890]]') == 'a,1\r\n"b\nc",12345678901234567890\r\n'
     assert await to_csv('{"a": 1}') == "a\r\n1\r\n"
 
 
 @pytest.mark.parametrize(("name", "mark"), [("comma", ","), ("semicolon", ";"), ("tab", "\t")])
-async def test_separator_when_chosen_then_it_stands_between_the_cells(to_csv: Convert, name: str, mark: str) -> None:
+async def test_chosen_separator_is_used(to_csv: Convert, name: str, mark: str) -> None:
     assert await to_csv('[["a", "b c"]]', separator=name) == f"a{mark}b c\r\n"
 
 
-async def test_option_when_unknown_then_refused(to_csv: Convert) -> None:
+async def test_unknown_option_is_refused(to_csv: Convert) -> None:
     with pytest.raises(BadOptions):
         await to_csv("[[1]]", separator="colon")
 
@@ -125,7 +124,7 @@ _CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\
 
 
 @given(st.data())
-def test_table_when_written_and_read_back_then_every_cell_is_the_same(data: st.DataObject) -> None:
+def test_round_trip_keeps_every_cell(data: st.DataObject) -> None:
     names = data.draw(st.lists(_NAMES, min_size=2, max_size=4, unique=True))
     records = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, _CELLS)), min_size=1, max_size=5))
     table, page = io.StringIO(newline=""), io.StringIO()
@@ -135,7 +134,7 @@ def test_table_when_written_and_read_back_then_every_cell_is_the_same(data: st.D
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b'[{"a": 1},\n {"a": 2]', "line 2, column 9"),
         (b'[{"a": NaN}]', "NaN"),
@@ -149,19 +148,19 @@ def test_table_when_written_and_read_back_then_every_cell_is_the_same(data: st.D
         (b'[{"a": "\x00"}]', "not text"),
     ],
 )
-async def test_json_when_broken_or_no_table_then_the_place_is_told(to_csv: Convert, content: bytes, told: str) -> None:
+async def test_broken_json_or_no_table_names_the_place(to_csv: Convert, content: bytes, message: str) -> None:
     """I13."""
     try:
         result = await to_csv(content)
     except CorruptSource as refusal:
-        assert told in refusal.public_message
+        assert message in refusal.public_message
     else:
-        assert not told
+        assert not message
         assert result.startswith("[[[")
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "no rows"),
         (b"a,b\n", "no rows"),
@@ -170,16 +169,14 @@ async def test_json_when_broken_or_no_table_then_the_place_is_told(to_csv: Conve
         (b"a,b\n\x00,1\n", "not text"),
     ],
 )
-async def test_table_when_broken_then_the_line_is_told(
-    to_json: Callable[..., Awaitable[Any]], content: bytes, told: str
+async def test_broken_table_names_the_line(
+    to_json: Callable[..., Awaitable[Any]], content: bytes, message: str
 ) -> None:
-    with pytest.raises(CorruptSource, match=told):
+    with pytest.raises(CorruptSource, match=message):
         await to_json(content)
 
 
-async def test_table_when_a_million_columns_wide_then_refused(
-    to_json: Callable[..., Awaitable[Any]], to_csv: Convert
-) -> None:
+async def test_a_million_columns_are_refused(to_json: Callable[..., Awaitable[Any]], to_csv: Convert) -> None:
     with pytest.raises(SourceTooLarge, match="columns"):
         await to_json("," * 1_000_000 + "\n")
     with pytest.raises(SourceTooLarge, match="columns"):
@@ -188,9 +185,7 @@ async def test_table_when_a_million_columns_wide_then_refused(
         await to_csv(json.dumps([{str(number): 1} for number in range(10_000)]))
 
 
-async def test_table_when_larger_than_allowed_then_refused_before_it_is_read(
-    sandbox: Sandbox, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_too_large_table_is_refused_unread(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> None:
     source = tmp_path / "large.csv"
     with source.open("wb") as file:
         file.truncate(101 * 1024**2)
@@ -221,7 +216,7 @@ async def offers(sandbox: Sandbox) -> tuple[Offer, ...]:
         ("vtt", "srt", ["vtt-srt"]),
     ],
 )
-def test_plan_when_a_text_or_table_is_given_then_the_nearest_way(
+def test_plan_takes_the_shortest_route(
     offers: tuple[Offer, ...], source: str, target: str, converters: list[str]
 ) -> None:
     assert [step.converter for step in planner.plan(source, target, offers)] == converters
@@ -234,6 +229,6 @@ def test_plan_when_a_text_or_table_is_given_then_the_nearest_way(
         ("html", "md"), ("pdf", "html"), ("json", "json"), ("srt", "srt"), ("md", "csv"),
     ],
 )  # fmt: skip
-def test_plan_when_it_would_be_nonsense_then_refused(offers: tuple[Offer, ...], source: str, target: str) -> None:
+def test_nonsense_route_is_refused(offers: tuple[Offer, ...], source: str, target: str) -> None:
     with pytest.raises(UnsupportedConversion):
         planner.plan(source, target, offers)

@@ -1,4 +1,4 @@
-"""HTML pages to PDF and to text, read back with pdfium; and pages that mean harm."""
+"""HTML pages to PDF and to text, read back with pdfium, and hostile pages."""
 
 import base64
 import struct
@@ -19,6 +19,7 @@ from converto_engines.texts.page_text import PageText
 from converto_engines.texts.web_page import WebPage
 from tests.engines.canary import Canary, listening
 from tests.engines.conftest import SHORT, RunJob
+from tests.engines.texts.conftest import ConvertContent, ConvertToText
 
 RED_DOT = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
@@ -30,31 +31,19 @@ Convert = Callable[..., Awaitable[Path]]
 
 @pytest.fixture(scope="module")
 async def pages(sandbox: Sandbox) -> WebPage:
-    made = WebPage(sandbox)
-    assert await made.version() is not None
-    return made
+    result = WebPage(sandbox)
+    assert await result.version() is not None
+    return result
 
 
 @pytest.fixture
-def to_pdf(pages: WebPage, run_job: RunJob, tmp_path: Path) -> Convert:
-    async def convert(page: str | bytes, **chosen: Any) -> Path:
-        source = tmp_path / "page.html"
-        source.write_bytes(page.encode() if isinstance(page, str) else page)
-        (product,) = await run_job(pages, source, "html", "pdf", **chosen)
-        return product.path
-
-    return convert
+def to_pdf(pages: WebPage, convert_content: ConvertContent) -> Convert:
+    return convert_content(pages, "html", "pdf")
 
 
 @pytest.fixture
-def to_text(sandbox: Sandbox, run_job: RunJob, tmp_path: Path) -> Callable[..., Awaitable[str]]:
-    async def convert(page: str | bytes, **chosen: Any) -> str:
-        source = tmp_path / "page.html"
-        source.write_bytes(page.encode() if isinstance(page, str) else page)
-        (product,) = await run_job(PageText(sandbox), source, "html", "txt", **chosen)
-        return product.path.read_text(encoding="utf-8")
-
-    return convert
+def to_text(sandbox: Sandbox, convert_to_text: ConvertToText) -> Callable[..., Awaitable[str]]:
+    return convert_to_text(PageText(sandbox), "html", "txt")
 
 
 @pytest.fixture
@@ -77,7 +66,7 @@ def left_edge_mm(pdf: Path) -> float:
     return min(float(entry.get_bounds()[0]) for entry in page.get_objects()) / 72 * 25.4
 
 
-async def test_page_when_made_a_pdf_then_text_picture_link_and_bookmarks_are_there(to_pdf: Convert) -> None:
+async def test_pdf_has_text_picture_link_and_bookmarks(to_pdf: Convert) -> None:
     pdf = await to_pdf(
         "<!DOCTYPE html><title>Lights</title><h1>Tower</h1><p>Ægidia says <b>灯台</b></p><h2>Lens</h2>"
         f'<img src="{RED_DOT}" width=200 height=100><a href="https://example.org/x">more</a>'
@@ -92,7 +81,7 @@ async def test_page_when_made_a_pdf_then_text_picture_link_and_bookmarks_are_the
         assert [str(note.A.URI) for note in opened.pages[0].Annots] == ["https://example.org/x"]
 
 
-async def test_page_when_only_the_other_sandbox_is_there_then_it_is_made_too(run_job: RunJob, tmp_path: Path) -> None:
+async def test_pdf_is_made_without_namespaces(run_job: RunJob, tmp_path: Path) -> None:
     other = WebPage(await Sandbox.choose("seccomp"))
     assert await other.version() is not None
     source = tmp_path / "page.html"
@@ -110,7 +99,7 @@ async def test_page_when_only_the_other_sandbox_is_there_then_it_is_made_too(run
         ("<p>Øresund, breit".encode("utf-16"), "Øresund, breit"),
     ],
 )
-async def test_page_when_in_another_encoding_then_its_letters_are_right(
+async def test_page_in_other_encodings_is_decoded(
     to_pdf: Convert, to_text: Callable[..., Awaitable[str]], content: bytes, found: str
 ) -> None:
     assert found in text_of(await to_pdf(content))
@@ -128,26 +117,24 @@ async def test_page_when_in_another_encoding_then_its_letters_are_right(
         ({"landscape": True}, (297, 210)),
     ],
 )
-async def test_paper_when_chosen_then_sheets_have_its_size(
-    to_pdf: Convert, chosen: dict[str, Any], size: tuple[int, int]
-) -> None:
+async def test_chosen_paper_sets_the_page_size(to_pdf: Convert, chosen: dict[str, Any], size: tuple[int, int]) -> None:
     assert sheet_mm(await to_pdf("<p>Light", **chosen)) == size
 
 
-async def test_paper_when_the_page_asks_for_its_own_then_only_a_choice_outranks_it(to_pdf: Convert) -> None:
+async def test_only_a_chosen_paper_overrides_the_pages_own(to_pdf: Convert) -> None:
     page = "<style>@page { size: 100mm 80mm; margin: 5mm }</style><p>Light"
     assert sheet_mm(await to_pdf(page)) == (100, 80)
     assert sheet_mm(await to_pdf(page, paper="A4")) == (210, 297)
 
 
-async def test_margin_when_chosen_then_the_text_begins_there(to_pdf: Convert) -> None:
+async def test_chosen_margin_moves_the_text(to_pdf: Convert) -> None:
     page = "<body style='margin:0'><p>Light"
     assert left_edge_mm(await to_pdf(page)) == pytest.approx(20, abs=1)
     assert left_edge_mm(await to_pdf(page, margin_mm=50)) == pytest.approx(50, abs=1)
     assert left_edge_mm(await to_pdf(page, margin_mm=0)) == pytest.approx(0, abs=1)
 
 
-async def test_scale_when_lower_then_more_fits_on_a_sheet_of_the_same_size(to_pdf: Convert) -> None:
+async def test_lower_scale_fits_more_on_a_sheet(to_pdf: Convert) -> None:
     page = "<p>a line of light</p>" * 200
     full, half = await to_pdf(page), await to_pdf(page, scale_percent=50)
     assert sheet_mm(full) == sheet_mm(half) == (210, 297)
@@ -156,21 +143,21 @@ async def test_scale_when_lower_then_more_fits_on_a_sheet_of_the_same_size(to_pd
 
 
 @pytest.mark.parametrize("chosen", [{"paper": "B7"}, {"margin_mm": -1}, {"scale_percent": 5}])
-async def test_option_when_out_of_range_then_refused(to_pdf: Convert, chosen: dict[str, Any]) -> None:
+async def test_option_out_of_range_is_refused(to_pdf: Convert, chosen: dict[str, Any]) -> None:
     with pytest.raises(BadOptions):
         await to_pdf("<p>x", **chosen)
 
 
-async def test_progress_when_many_pages_then_pages_are_named_and_percent_never_falls(to_pdf: Convert) -> None:
-    told: list[tuple[float | None, str]] = []
-    await to_pdf("<p style='break-after:page'>x</p>" * 25, report=lambda *entry: told.append(entry))
-    assert (None, "laying out page 20") in told
-    percents = [percent for percent, _ in told if percent is not None]
+async def test_progress_names_pages_and_never_falls(to_pdf: Convert) -> None:
+    reports: list[tuple[float | None, str]] = []
+    await to_pdf("<p style='break-after:page'>x</p>" * 25, report=lambda *entry: reports.append(entry))
+    assert (None, "laying out page 20") in reports
+    percents = [percent for percent, _ in reports if percent is not None]
     assert percents == sorted(percents)
     assert percents[-1] <= 100
 
 
-async def test_text_when_asked_for_then_lists_tables_code_and_ticks_keep_their_shape(
+async def test_text_keeps_lists_tables_code_and_checkboxes(
     to_text: Callable[..., Awaitable[str]],
 ) -> None:
     text = await to_text(
@@ -186,20 +173,20 @@ async def test_text_when_asked_for_then_lists_tables_code_and_ticks_keep_their_s
     assert "example.org" not in text
 
 
-async def test_links_when_asked_for_then_their_addresses_are_in_the_text(
+async def test_link_addresses_are_written_on_request(
     to_text: Callable[..., Awaitable[str]],
 ) -> None:
     assert "https://example.org/" in await to_text("<a href='https://example.org/'>more</a>", links=True)
 
 
-async def test_text_when_the_page_has_none_then_refused(to_text: Callable[..., Awaitable[str]]) -> None:
+async def test_page_without_text_is_refused(to_text: Callable[..., Awaitable[str]]) -> None:
     for page in (f"<img src='{RED_DOT}'>", "<script>x</script>", " "):
         with pytest.raises(CorruptSource):
             await to_text(page)
 
 
 def traps(canary: str, secret: str) -> dict[str, str]:
-    """Each way by which a page may ask for something outside of it."""
+    """Each way in which a page can refer to something outside."""
     svg = f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{canary}/svg"/><use href="file://{secret}#x"/></svg>'
     inner = base64.b64encode(svg.encode()).decode()
     style = base64.b64encode(f"@import url({canary}/inner); p {{ background: url({canary}/b) }}".encode()).decode()
@@ -229,9 +216,7 @@ def traps(canary: str, secret: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", list(traps("", "")))
-async def test_page_when_it_asks_for_more_then_nothing_is_fetched_or_read(
-    to_pdf: Convert, canary: Canary, tmp_path: Path, name: str
-) -> None:
+async def test_page_fetches_and_reads_nothing(to_pdf: Convert, canary: Canary, tmp_path: Path, name: str) -> None:
     """I13."""
     secret = tmp_path / "secret.txt"
     secret.write_text(SECRET)
@@ -244,17 +229,15 @@ async def test_page_when_it_asks_for_more_then_nothing_is_fetched_or_read(
     assert not any(SECRET.encode() in stream for stream in [pdf.read_bytes(), *streams])
 
 
-async def test_canary_when_a_page_is_drawn_without_protection_then_it_is_visited(canary: Canary) -> None:
-    """The control: the same trap, WeasyPrint as it comes."""
+async def test_control_unprotected_page_visits_the_canary(canary: Canary) -> None:
+    """The same page in WeasyPrint with its default URL fetcher."""
     import weasyprint
 
     weasyprint.HTML(string=traps(canary.url, "")["picture"]).write_pdf()
     assert any("/i.png" in request for request in canary.requests)
 
 
-async def test_page_when_nested_without_end_then_refused_at_once(
-    to_pdf: Convert, to_text: Callable[..., Awaitable[str]]
-) -> None:
+async def test_endless_nesting_is_refused_at_once(to_pdf: Convert, to_text: Callable[..., Awaitable[str]]) -> None:
     for page in ("<div>" * 100_000 + "x", "<b>" * 5_000 + "x"):
         with pytest.raises(SourceTooLarge, match="nested"):
             await to_pdf(page)
@@ -263,19 +246,19 @@ async def test_page_when_nested_without_end_then_refused_at_once(
     assert "deep" in text_of(await to_pdf("<div>" * 300 + "deep"))
 
 
-async def test_page_when_it_has_too_many_elements_then_refused(to_pdf: Convert) -> None:
+async def test_too_many_elements_are_refused(to_pdf: Convert) -> None:
     with pytest.raises(SourceTooLarge, match="elements"):
         await to_pdf("<table>" + "<tr><td>1" * 150_000)
 
 
-async def test_page_when_it_fills_more_sheets_than_allowed_then_refused(to_pdf: Convert) -> None:
+async def test_too_many_sheets_are_refused(to_pdf: Convert) -> None:
     limits = Limits(wall_s=60, cpu_s=60, pages=20)
     for page in ("<p style='break-after:page'>x</p>" * 40, "<br>x" * 2_000):
         with pytest.raises(SourceTooLarge, match="20"):
             await to_pdf(page, limits=limits)
 
 
-async def test_picture_when_it_would_unpack_to_gigabytes_then_it_is_left_out(to_pdf: Convert) -> None:
+async def test_decompression_bomb_picture_is_left_out(to_pdf: Convert) -> None:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -302,7 +285,7 @@ async def drawn(pdf: Path) -> Path:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02\xff" * 500, b"<", b"<html", b"<p>\xff\xfe\xfd"])
-async def test_page_when_it_is_rubbish_then_result_or_clear_error(to_pdf: Convert, content: bytes) -> None:
+async def test_rubbish_gives_a_result_or_clear_error(to_pdf: Convert, content: bytes) -> None:
     try:
         pdf = await to_pdf(content)
     except ConversionError as error:
@@ -311,9 +294,7 @@ async def test_page_when_it_is_rubbish_then_result_or_clear_error(to_pdf: Conver
         assert len(pypdfium2.PdfDocument(pdf)) >= 1
 
 
-async def test_page_when_larger_than_allowed_then_refused_before_it_is_read(
-    pages: WebPage, run_job: RunJob, tmp_path: Path
-) -> None:
+async def test_too_large_page_is_refused_unread(pages: WebPage, run_job: RunJob, tmp_path: Path) -> None:
     source = tmp_path / "page.html"
     with source.open("wb") as file:
         file.truncate(300 * 1024**2)
@@ -322,7 +303,7 @@ async def test_page_when_larger_than_allowed_then_refused_before_it_is_read(
 
 
 @pytest.mark.corpus
-async def test_corpus_page_when_converted_then_its_text_is_kept(
+async def test_corpus_page_keeps_its_text(
     to_pdf: Convert, to_text: Callable[..., Awaitable[str]], corpus: Path
 ) -> None:
     content = (corpus / "text" / "tika__testHTML.html").read_bytes()

@@ -1,4 +1,4 @@
-"""Exact models read, measured, meshed and written with OpenCASCADE. It is imported once its packages can be found."""
+"""Reads, measures, meshes and writes exact models with OpenCASCADE; importable only with its packages on the path."""
 
 import math
 import os
@@ -43,14 +43,14 @@ _UNIT_WORDS = {"mm": "MM", "cm": "CM", "m": "M", "inch": "INCH"}
 
 
 def version() -> str:
-    """Version of the installed kernel."""
+    """Return the kernel's version."""
     from importlib.metadata import version as installed  # noqa: PLC0415
 
     return ".".join(installed("cadquery-ocp-novtk").split(".")[:3])
 
 
 def read(path: str, kind: str, *, with_names: bool) -> "Model":
-    """The model of a file, in millimetres; refused when the kernel finds nothing in it.
+    """Read a model in millimetres; refused when the file is damaged or empty.
 
     Names and colours need another reader, which takes longer.
     """
@@ -81,11 +81,11 @@ def _shape(path: str, kind: str) -> Any:
 
 
 def _require_end(path: str) -> None:
-    """The kernel reads for ever behind the end of a BREP that was cut off: it has to end with its root shape."""
+    """Require the root shape at the end of a BREP, because the kernel loops forever on a truncated one."""
     with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
         file.seek(max(file.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
         if not _BREP_END.search(file.read()):
-            raise Refused("corrupt", "The end of the model is missing. Please upload the complete file again")
+            raise Refused("corrupt", "The end of the model is missing. Upload the complete file")
 
 
 _TAIL_BYTES = 400
@@ -102,8 +102,8 @@ def _document(path: str, kind: str) -> tuple[Any, Any]:
     roots = Sequence_TDF_Label()
     shapes = XCAFDoc_DocumentTool.ShapeTool_s(document.Main())
     shapes.GetFreeShapes(roots)
-    found = [shapes.GetShape_s(roots.Value(number)) for number in range(1, roots.Length() + 1)]
-    return document, found[0] if len(found) == 1 else _together(found)
+    parts = [shapes.GetShape_s(roots.Value(number)) for number in range(1, roots.Length() + 1)]
+    return document, parts[0] if len(parts) == 1 else _compound(parts)
 
 
 def _new_document() -> Any:
@@ -113,7 +113,7 @@ def _new_document() -> Any:
     return document
 
 
-def _together(shapes: list[Any]) -> Any:
+def _compound(shapes: list[Any]) -> Any:
     if not shapes:
         return None
     compound, builder = TopoDS_Compound(), BRep_Builder()
@@ -129,19 +129,19 @@ def _require_done(status: Any) -> None:
 
 
 class Model:
-    """One shape, and the document that knows its names and colours where it was read with them."""
+    """One shape and, if read with names, the document with its names and colours."""
 
     def __init__(self, document: Any, shape: Any) -> None:
-        """Take both as they were read."""
+        """Take both as read."""
         self.document, self.shape = document, shape
 
     def size(self) -> float:
-        """Length of the diagonal of a box that holds it."""
+        """Return the diagonal of the bounding box in millimetres."""
         low, high = self._box() or ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         return max(math.dist(low, high), 1e-9)
 
     def figures(self) -> dict[str, Any]:
-        """Exact figures; the box may be a little too large, because poles of curved surfaces stand out of them."""
+        """Return exact figures; the box may be slightly too large, because it encloses poles of curved surfaces."""
         area, volume = GProp_GProps(), GProp_GProps()
         BRepGProp.SurfaceProperties_s(self.shape, area)
         BRepGProp.VolumeProperties_s(self.shape, volume)
@@ -155,8 +155,8 @@ class Model:
         }
 
     def mesh(self, deflection_mm: float, angle_rad: float) -> int:
-        """Cut the surface into triangles, at most that far from it; returns how many."""
-        BRepTools.Clean_s(self.shape)  # what a file brings along may be coarser than was asked for
+        """Triangulate the surface within this distance and angle; return the number of triangles."""
+        BRepTools.Clean_s(self.shape)  # a mesh in the file may be coarser than requested
         BRepMesh_IncrementalMesh(self.shape, deflection_mm, False, angle_rad, True)
         faces = 0
         explorer = TopExp_Explorer(self.shape, TopAbs_ShapeEnum.TopAbs_FACE)
@@ -167,7 +167,7 @@ class Model:
         return faces
 
     def write_stl(self, path: str, factor: float, *, is_ascii: bool) -> None:
-        """The mesh with its numbers multiplied by a factor."""
+        """Write the mesh with its coordinates multiplied by a factor."""
         shape = self.shape
         if factor != 1.0:
             shape = shape.Located(TopLoc_Location(_scaling(factor)).Multiplied(shape.Location()), False)
@@ -177,17 +177,17 @@ class Model:
             raise Refused("output", "The result could not be written")
 
     def write_glb(self, path: str) -> None:
-        """The mesh in metres with +Y up, as glTF wants it, with names and colours."""
+        """Write the mesh in metres with +Y up, as glTF requires, with names and colours."""
         writer = RWGltf_CafWriter(TCollection_AsciiString(path), True)
         writer.SetMergeFaces(True)
         system = writer.ChangeCoordinateSystemConverter()
         system.SetInputLengthUnit(_METRES_PER_MM)
         system.SetInputCoordinateSystem(RWMesh_CoordinateSystem.RWMesh_CoordinateSystem_Zup)
-        if not writer.Perform(self._named(), FileInfo(), Message_ProgressRange()):
+        if not writer.Perform(self._with_document(), FileInfo(), Message_ProgressRange()):
             raise Refused("output", "The result could not be written")
 
     def write_exact(self, path: str, kind: str, unit: str) -> float:
-        """The model in another exact format; returns by what its numbers differ when they are read as millimetres."""
+        """Write another exact format; return the factor between its coordinates, read as millimetres, and ours."""
         if kind == "brep":
             factor = 1.0 / _MM_OF[unit]
             shape = (
@@ -197,19 +197,19 @@ class Model:
         elif kind == "step":
             factor, writer = 1.0, STEPCAFControl_Writer()
             Interface_Static.SetCVal_s("write.step.unit", _UNIT_WORDS[unit])
-            writer.Transfer(self._named(), STEPControl_StepModelType.STEPControl_AsIs)
+            writer.Transfer(self._with_document(), STEPControl_StepModelType.STEPControl_AsIs)
             is_written = writer.Write(path) == IFSelect_ReturnStatus.IFSelect_RetDone
         else:
-            IGESControl_Controller.Init_s()  # makes the setting known
+            IGESControl_Controller.Init_s()  # registers the setting
             Interface_Static.SetCVal_s("write.iges.unit", _UNIT_WORDS[unit])
             factor, writer = 1.0, IGESCAFControl_Writer()
-            is_written = writer.Transfer(self._named()) and writer.Write(path)
+            is_written = writer.Transfer(self._with_document()) and writer.Write(path)
         if not is_written:
             raise Refused("output", "The result could not be written")
         return factor
 
-    def _named(self) -> Any:
-        """The document; for a shape that was read without one, a new one that holds just the shape."""
+    def _with_document(self) -> Any:
+        """Return the document, created around the shape if it was read without one."""
         if self.document is None:
             self.document = _new_document()
             XCAFDoc_DocumentTool.ShapeTool_s(self.document.Main()).AddShape(self.shape)

@@ -1,15 +1,14 @@
-"""Says what can be measured of a mesh: faces, box, area, volume. It reads binary STL, PLY and GLB with numpy alone.
+"""Measures meshes: faces, bounding box, area and volume of binary STL, PLY and GLB, read with numpy alone.
 
-It is the reader that checks what larger programs wrote, so it shares no code with them. Run as a program it measures
-the files that a request names in `sources`; used as a module it needs numpy on the path.
+It verifies what larger programs wrote, so it must not share code with them. As a program it measures the files in a
+request's `sources`; as a module it needs numpy on the path.
 """
 
 import os
 import sys
 from typing import Any
 
-from converto_engines.models.sandboxed import glb_reader as plain_glb
-from converto_engines.models.sandboxed import ply_reader as plain_ply
+from converto_engines.models.sandboxed import glb_reader, ply_reader
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 HEADER_BYTES, FACE_BYTES = 84, 50
@@ -18,10 +17,7 @@ _FACES_AT_ONCE = 1_000_000
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Figures of each file named, in their order. A file is named with how it is to be read:
-
-    `stl`, `ply` or `glb`. A GLB that our reader does not know all of has no figures.
-    """
+    """Measure the `(path, format)` pairs in `sources`; None for a GLB with unsupported features."""
     sys.path[:0] = request["packages"]
     return {"figures": [_figures_of(path, kind) for path, kind in request["sources"]]}
 
@@ -29,13 +25,13 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 def _figures_of(path: str, kind: str) -> dict[str, Any] | None:
     if kind == "stl":
         return figures_of_stl(path)
-    corners = plain_ply.corners_of(path) if kind == "ply" else plain_glb.corners_of(path)
+    corners = ply_reader.corners_of(path) if kind == "ply" else glb_reader.corners_of(path)
     return None if corners is None else figures(corners)
 
 
 def figures_of_stl(path: str) -> dict[str, Any]:
-    """Figures of a binary STL on disk; refused when it is shorter or longer than its count of faces says."""
-    import numpy as np  # noqa: PLC0415 - found only after the path was set
+    """Measure a binary STL; refused when its size does not match its number of faces."""
+    import numpy as np  # noqa: PLC0415 -- importable only once `packages` are on the path
 
     faces = _face_count(path)
     if faces == 0:
@@ -48,16 +44,16 @@ def _face_count(path: str) -> int:
     with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
         header = file.read(HEADER_BYTES)
         size = file.seek(0, os.SEEK_END)
-    told = int.from_bytes(header[80:HEADER_BYTES], "little")
-    if len(header) < HEADER_BYTES or size != HEADER_BYTES + FACE_BYTES * told:
-        raise Refused("output", "The result is not a whole STL file")
-    return told
+    count = int.from_bytes(header[80:HEADER_BYTES], "little")
+    if len(header) < HEADER_BYTES or size != HEADER_BYTES + FACE_BYTES * count:
+        raise Refused("output", "The result is not a complete STL file")
+    return count
 
 
 def figures(corners: Any) -> dict[str, Any]:
-    """Figures of an array of faces × 3 corners × 3 coordinates.
+    """Measure an array of faces × 3 corners × 3 coordinates.
 
-    The volume is measured from the middle of the box: far from the origin its terms would drown what they add up to.
+    The volume is summed from the centre of the box, because far from the origin the terms would cancel each other.
     """
     import numpy as np  # noqa: PLC0415
 
@@ -88,5 +84,5 @@ def figures(corners: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve the request given on the command line."""
     serve_argument(measure)

@@ -1,20 +1,18 @@
-"""Turns one mesh into another with trimesh. Runs inside the sandbox, one model per process.
+"""Converts a mesh with trimesh; one process serves one model.
 
-It speaks as `protocol.py` says. What it answers are figures of the surface that it meant to write, in the numbers of
-the result; whether that was written is checked by another program.
+The answer holds the figures the result should have; another program checks whether it has them.
 """
 
 import math
 import sys
 from typing import Any
 
-from converto_engines.models.sandboxed import figures as mesh_figures
-from converto_engines.models.sandboxed import gltf_parts, package_3mf
+from converto_engines.models.sandboxed import figures, gltf_parts, package_3mf
 from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
 _COLOURED = ("ply", "obj")
-"""Written with a colour per vertex; GLB keeps materials and textures, the others hold nothing but the surface."""
-_TURNS = {
+"""Formats with a colour per vertex; GLB keeps materials and textures, the others only the surface."""
+_ROTATIONS = {
     "keep": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     "y_to_z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
     "z_to_y": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
@@ -24,27 +22,27 @@ _UNIT_NAMES = {"mm": "millimeter", "cm": "centimeter", "m": "meter", "inch": "in
 
 
 def main() -> None:
-    """Serve one request."""
+    """Serve the request given on the command line."""
     reserve_stdout()
-    serve_argument(_served)
+    serve_argument(_serve)
 
 
-def _served(request: dict[str, Any]) -> dict[str, Any]:
+def _serve(request: dict[str, Any]) -> dict[str, Any]:
     sys.path[:0] = request["packages"]
     if "ask" in request:
-        import trimesh  # noqa: PLC0415 - found only after the line above
+        import trimesh  # noqa: PLC0415 -- importable only once `packages` are on the path
 
         return {"version": trimesh.__version__}
     return convert(request)
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
-    """Read, scale and turn, write."""
+    """Read, scale, rotate and write the mesh."""
     if request["source_format"] in {"glb", "gltf"}:
-        told = gltf_parts.description(request["source"], is_binary=request["source_format"] == "glb")
-        if foreign := gltf_parts.foreign_parts(told):
-            return {"foreign": foreign}
-        gltf_parts.check(told, request["limits"]["faces"])
+        gltf = gltf_parts.description(request["source"], is_binary=request["source_format"] == "glb")
+        if external := gltf_parts.external_references(gltf):
+            return {"foreign": external}
+        gltf_parts.check(gltf, request["limits"]["faces"])
     report_progress(5, "reading the model")
     stated, scene = _read(request)
     faces = _faces(scene)
@@ -54,27 +52,27 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         raise Refused("too_large", f"The model has {faces:,} faces; {request['limits']['faces']:,} are allowed")
     source = _figures(scene)
     if not source["is_finite"]:
-        raise Refused("corrupt", "The model has corners whose coordinates are not numbers. Please export it anew")
+        raise Refused("corrupt", "The model has coordinates that are not numbers. Export it again")
     factor, unit = _scale(stated, request)
-    _place(scene, factor, request["options"]["up"])
+    _transform(scene, factor, request["options"]["up"])
     report_progress(45, "writing the model")
     _write(scene, unit, request)
     return {"faces": faces, "source": source, "result": _figures(scene)}
 
 
 def _read(request: dict[str, Any]) -> tuple[str | None, Any]:
-    """The unit that the source states, and its scene."""
+    """Return the unit the source states, and its scene."""
     path, kind = request["source"], request["source_format"]
     if kind == "3mf":
         unit, parts = package_3mf.read(path, request["limits"])
         return unit, _scene_of(parts)
     scene = _loaded(path, kind)
     for name, entry in list(scene.geometry.items()):
-        _check_corners(entry)
+        _check_indices(entry)
         if kind == "stl":
-            _share_corners(entry)
+            _merge_corners(entry)
         if entry.visual.kind == "face":
-            scene.geometry[name] = _coloured_by_corner(entry, request["target_format"])
+            scene.geometry[name] = _with_corner_colours(entry, request["target_format"])
     return "meter" if request["is_in_metres"] else None, scene
 
 
@@ -84,10 +82,10 @@ def _scene_of(parts: list[package_3mf.Part]) -> Any:
     scene = trimesh.Scene()
     taken: set[str] = set()
     for number, (name, vertices, triangles) in enumerate(parts, 1):
-        # Two parts of one name would become one.
-        own = name if name and name not in taken else f"{name or 'part'} {number}"
-        taken.add(own)
-        scene.add_geometry(trimesh.Trimesh(vertices, triangles, process=False), geom_name=own, node_name=own)
+        # trimesh merges parts of the same name.
+        unique = name if name and name not in taken else f"{name or 'part'} {number}"
+        taken.add(unique)
+        scene.add_geometry(trimesh.Trimesh(vertices, triangles, process=False), geom_name=unique, node_name=unique)
     if _faces(scene) != sum(len(triangles) for _, _, triangles in parts):
         raise Refused("engine", "")
     return scene
@@ -102,20 +100,20 @@ def _loaded(path: str, kind: str) -> Any:
             scene: Any = trimesh.load_scene(file, file_type=kind, process=False, **more)
     except MemoryError:
         raise
-    except Exception as error:  # whatever a reader stumbles over is the file's fault
+    except Exception as error:  # trimesh's readers raise anything for a damaged file
         raise Refused("corrupt", "") from error
     for name in [name for name, entry in scene.geometry.items() if not isinstance(entry, trimesh.Trimesh)]:
         scene.delete_geometry(name)  # points and lines
     return scene
 
 
-def _check_corners(mesh: Any) -> None:
+def _check_indices(mesh: Any) -> None:
     if len(mesh.faces) and (mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices)):
-        raise Refused("corrupt", "The model has faces whose corners do not exist. Please export it anew")
+        raise Refused("corrupt", "The model has faces whose corners do not exist. Export it again")
 
 
-def _coloured_by_corner(mesh: Any, target: str) -> Any:
-    """Faces of one colour each: where colours count, each face gets corners of its own, so that none is blended."""
+def _with_corner_colours(mesh: Any, target: str) -> Any:
+    """Give each face corners of its own if the target has colours, so that face colours are not blended."""
     import numpy as np  # noqa: PLC0415
     import trimesh  # noqa: PLC0415
 
@@ -126,8 +124,8 @@ def _coloured_by_corner(mesh: Any, target: str) -> Any:
     return trimesh.Trimesh(corners, faces, vertex_colors=colours, process=False)
 
 
-def _share_corners(mesh: Any) -> None:
-    """An STL repeats each corner for each face; those that are the same to the last bit become one."""
+def _merge_corners(mesh: Any) -> None:
+    """Merge the bit-identical corners that STL repeats for each face."""
     import numpy as np  # noqa: PLC0415
 
     corners = np.ascontiguousarray(mesh.vertices.astype(np.float32) + np.float32(0))  # no negative zero
@@ -137,19 +135,19 @@ def _share_corners(mesh: Any) -> None:
 
 
 def _scale(stated: str | None, request: dict[str, Any]) -> tuple[float, str]:
-    """By what the numbers are multiplied, and the unit that they have then.
+    """Return the factor for the coordinates and the unit of the result.
 
-    Numbers are kept unless there is a reason: glTF is in metres, and a unit may be asked for.
+    Coordinates are kept unless the target is glTF, which is in metres, or the options set a unit.
     """
     options, target = request["options"], request["target_format"]
     own = _UNIT_NAMES.get(options["source_units"] or "", stated)
     wanted = _UNIT_NAMES.get(options["units"] or "")
     if target == "glb":
         if wanted not in {None, "meter"}:
-            raise Refused("options", "units: glTF is always in metres. Please leave units out")
+            raise Refused("options", "units: glTF is always in metres. Remove units or set it to m")
         wanted = "meter"
     elif wanted is not None and own is None:
-        raise Refused("options", "units: the file does not state its own unit. Please set source_units as well")
+        raise Refused("options", "units: the file does not state its own unit. Set source_units as well")
     if own is None:
         return 1.0, "meter" if target == "glb" else "millimeter"
     if own not in _MM_OF:
@@ -157,29 +155,29 @@ def _scale(stated: str | None, request: dict[str, Any]) -> tuple[float, str]:
     return (_MM_OF[own] / _MM_OF[wanted], wanted) if wanted else (1.0, own)
 
 
-def _place(scene: Any, factor: float, up: str) -> None:
+def _transform(scene: Any, factor: float, up: str) -> None:
     import numpy as np  # noqa: PLC0415
 
     if factor != 1.0 or up != "keep":
         matrix = np.eye(4)
-        matrix[:3, :3] = np.array(_TURNS[up], dtype=float) * factor
+        matrix[:3, :3] = np.array(_ROTATIONS[up], dtype=float) * factor
         scene.apply_transform(matrix)
 
 
-def _placed(scene: Any) -> list[Any]:
-    """All meshes of a scene where they belong."""
+def _meshes(scene: Any) -> list[Any]:
+    """Return all meshes of a scene in world coordinates."""
     return [mesh for mesh in scene.dump() if len(mesh.faces)]
 
 
 def _faces(scene: Any) -> int:
-    shown = [scene.graph[node][1] for node in scene.graph.nodes_geometry]
-    return sum(len(scene.geometry[name].faces) for name in shown)
+    used = [scene.graph[node][1] for node in scene.graph.nodes_geometry]
+    return sum(len(scene.geometry[name].faces) for name in used)
 
 
 def _figures(scene: Any) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415
 
-    return mesh_figures.figures(np.concatenate([mesh.triangles for mesh in _placed(scene)]))
+    return figures.figures(np.concatenate([mesh.triangles for mesh in _meshes(scene)]))
 
 
 def _write(scene: Any, unit: str, request: dict[str, Any]) -> None:
@@ -187,7 +185,7 @@ def _write(scene: Any, unit: str, request: dict[str, Any]) -> None:
     if target == "glb":
         _save(path, scene.export(file_type="glb"))
         return
-    meshes = _placed(scene)
+    meshes = _meshes(scene)
     if target == "3mf":
         package_3mf.write(path, unit, [(_name_of(mesh), mesh.vertices, mesh.faces) for mesh in meshes])
         return
@@ -208,7 +206,7 @@ def _joined(meshes: list[Any], *, keeps_colours: bool) -> Any:
 
 
 def _colours(mesh: Any) -> Any:
-    """Colours of the vertices, whatever the mesh is coloured by; None when it has none or they cannot be worked out."""
+    """Return vertex colours for any kind of colouring; None when there are none or they cannot be derived."""
     if mesh.visual is None or not mesh.visual.defined:
         return None
     try:
@@ -221,7 +219,7 @@ def _colours(mesh: Any) -> Any:
 def _exported(mesh: Any, target: str, encoding: str) -> bytes:
     from trimesh.exchange import obj, off, ply, stl  # noqa: PLC0415
 
-    write_obj: Any = obj.export_obj  # it has no types
+    write_obj: Any = obj.export_obj  # untyped
     is_ascii = encoding == "ascii"
     if target == "stl":
         body = stl.export_stl_ascii(mesh) if is_ascii else stl.export_stl(mesh)
@@ -235,7 +233,7 @@ def _exported(mesh: Any, target: str, encoding: str) -> bytes:
 
 
 def _digits(mesh: Any) -> int:
-    """Places behind the point that keep single precision, however small the model is."""
+    """Return the decimal places that keep single precision for a model of this size."""
     largest = float(abs(mesh.bounds).max())
     return min(max(8 - math.floor(math.log10(largest or 1.0)), 3), 18)
 

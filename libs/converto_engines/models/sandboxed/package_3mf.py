@@ -1,7 +1,8 @@
-"""Reads and writes 3MF packages: meshes, how they are put together, and the unit of their numbers. Needs numpy, lxml.
+"""Reads and writes 3MF packages: meshes, components and the unit, with numpy and lxml.
 
-Our own, because assimp crashes on packages of several parts and trimesh wants more libraries for them. Colours,
-slices and prices of the many extensions are passed over; parts in files of their own (production extension) are not.
+Our own code, because assimp crashes on packages of several parts, trimesh needs more libraries, and lib3mf refuses
+degenerate triangles. Colours and slices of the extensions are ignored; parts in separate files (production extension)
+are read.
 """
 
 import posixpath
@@ -13,8 +14,8 @@ from xml.sax.saxutils import quoteattr
 from converto_engines.runtime.sandboxed.archive import check_size
 from converto_engines.runtime.sandboxed.protocol import Refused
 
-_LARGEST_RATIO, _RATIO_FROM_BYTES = 200, 64 * 1024**2
-_DEPTH = 16
+_MAX_RATIO, _RATIO_FROM_BYTES = 200, 64 * 1024**2
+_MAX_DEPTH = 16
 _MODEL_TYPE = "http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"
 _CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
 _PATH = "{http://schemas.microsoft.com/3dmanufacturing/production/2015/06}path"
@@ -25,7 +26,7 @@ Part = tuple[str, Any, Any]
 
 
 def read(path: str, limits: dict[str, int]) -> tuple[str, list[Part]]:
-    """The unit of the numbers and the parts to build, each where it belongs; refuses what is too large or damaged."""
+    """Return the unit and the parts to build in their positions; refuses packages that are too large or damaged."""
     try:
         with zipfile.ZipFile(path) as package:
             _check_size(package, limits)
@@ -38,12 +39,12 @@ def _check_size(package: zipfile.ZipFile, limits: dict[str, int]) -> None:
     members = package.infolist()
     check_size(members, entries=limits["entries"], unpacked_bytes=limits["unpacked_bytes"])
     unpacked, packed = sum(member.file_size for member in members), sum(member.compress_size for member in members)
-    if unpacked > _RATIO_FROM_BYTES and unpacked > _LARGEST_RATIO * max(packed, 1):
-        raise Refused("too_large", f"The file unpacks to more than {_LARGEST_RATIO} times its size")
+    if unpacked > _RATIO_FROM_BYTES and unpacked > _MAX_RATIO * max(packed, 1):
+        raise Refused("too_large", f"The file unpacks to more than {_MAX_RATIO} times its size")
 
 
 class _Object:
-    """One `<object>`: a mesh of its own, or others put together."""
+    """One `<object>`: a mesh, or components that refer to other objects."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,24 +54,25 @@ class _Object:
 
 
 class _Model:
-    """The objects of all model files of a package, known as `file#id`, and what the first of them builds."""
+    """The objects of all model files of a package, by `file#id`, and the build of the root model."""
 
-    def __init__(self, package: zipfile.ZipFile, most_faces: int) -> None:
-        self._package, self._most_faces = package, most_faces
+    def __init__(self, package: zipfile.ZipFile, max_faces: int) -> None:
+        self._package, self._max_faces = package, max_faces
         self._names = {name.lower(): name for name in package.namelist()}
         self.objects: dict[str, _Object] = {}
         self._read_files: set[str] = set()
+        self._face_counts: dict[tuple[str, int], int] = {}
         self.build: list[tuple[str, tuple[float, ...]]] = []
         self.unit = "millimeter"
 
     def built(self) -> tuple[str, list[Part]]:
-        """Everything the package builds; where it names nothing to build, all that it holds."""
+        """Return unit and parts of the build; without build items, all objects."""
         self._read(self._start(), is_start=True)
         wanted = self.build or [(key, _IDENTITY) for key in self.objects]
-        faces = sum(self._faces(key, _DEPTH) for key, _ in wanted)
-        if faces > self._most_faces:
-            raise Refused("too_large", f"The model has {faces:,} faces; {self._most_faces:,} are allowed")
-        return self.unit, [part for key, place in wanted for part in self._placed(key, [place])]
+        faces = sum(self._faces(key, _MAX_DEPTH) for key, _ in wanted)
+        if faces > self._max_faces:
+            raise Refused("too_large", f"The model has {faces:,} faces; {self._max_faces:,} are allowed")
+        return self.unit, [part for key, transform in wanted for part in self._expand(key, [transform])]
 
     def _start(self) -> str:
         from lxml import etree  # noqa: PLC0415 - found only after the path was set
@@ -84,14 +86,14 @@ class _Model:
         return next(name for name in self._names if name.endswith(".model"))
 
     def _read(self, path: str, *, is_start: bool = False) -> None:
-        """One model file, and the files that its components and items lie in."""
+        """Read one model file and the files its components and items refer to."""
         from lxml import etree  # noqa: PLC0415
 
-        path = _inner(path)
+        path = _member_name(path)
         if path in self._read_files:
             return
         self._read_files.add(path)
-        reading = _Reading(self, path, is_start=is_start)
+        handler = _ModelHandler(self, path, is_start=is_start)
         with self._package.open(self._names[path]) as stream:
             events = etree.iterparse(
                 stream, events=("start", "end"), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True
@@ -99,25 +101,24 @@ class _Model:
             for event, element in events:
                 tag = etree.QName(element).localname if isinstance(element.tag, str) else ""
                 if event == "start":
-                    reading.take(tag, element)
+                    handler.take(tag, element)
                 elif tag in {"vertex", "triangle", "object"}:
-                    _forget(element)
-        for file in reading.further:
+                    _release(element)
+        for file in handler.referenced_files:
             self._read(file)
 
     def _faces(self, key: str, depth: int) -> int:
-        """Counted before anything is put together: ten components of ten components are a bomb."""
+        """Count faces before expanding components, because nested components multiply."""
         if depth == 0:
-            raise Refused("too_large", f"The model's parts are nested more than {_DEPTH} deep")
-        entry = self.objects[key]
-        faces = len(entry.triangles)
-        for inner, _ in entry.components:
-            faces += self._faces(inner, depth - 1)
-            if faces > self._most_faces:
-                break
-        return faces
+            raise Refused("too_large", f"The components of the model are nested more than {_MAX_DEPTH} deep")
+        if (key, depth) not in self._face_counts:
+            entry = self.objects[key]
+            parts = sum(self._faces(inner, depth - 1) for inner, _ in entry.components)
+            self._face_counts[key, depth] = len(entry.triangles) + parts
+        return self._face_counts[key, depth]
 
-    def _placed(self, key: str, places: Sequence[tuple[float, ...]]) -> Iterator[Part]:
+    def _expand(self, key: str, transforms: Sequence[tuple[float, ...]]) -> Iterator[Part]:
+        """Yield the parts of an object, each moved by the transforms from the innermost to the outermost."""
         import numpy as np  # noqa: PLC0415
 
         entry = self.objects[key]
@@ -126,22 +127,22 @@ class _Model:
             triangles = np.array(entry.triangles, dtype=np.int64).reshape(-1, 3)
             if triangles.min() < 0 or triangles.max() >= len(vertices):
                 raise Refused("corrupt", "")
-            for place in reversed(places):
-                matrix = np.array(place).reshape(4, 3)
+            for transform in reversed(transforms):
+                matrix = np.array(transform).reshape(4, 3)
                 vertices = vertices @ matrix[:3] + matrix[3]
             yield entry.name, vertices, triangles
-        for inner, place in entry.components:
-            yield from self._placed(inner, [*places, place])
+        for inner, transform in entry.components:
+            yield from self._expand(inner, [*transforms, transform])
 
 
-class _Reading:
-    """Takes up the elements of one model file as they come by."""
+class _ModelHandler:
+    """Collects the elements of one model file as the parser meets them."""
 
     def __init__(self, model: _Model, file: str, *, is_start: bool) -> None:
         self._model, self._file, self._is_start = model, file, is_start
         self._object = _Object("")
-        self.further: list[str] = []
-        self._takers: dict[str, Callable[[Any], None]] = {
+        self.referenced_files: list[str] = []
+        self._handlers: dict[str, Callable[[Any], None]] = {
             "model": self._take_unit,
             "object": self._take_object,
             "vertex": self._take_vertex,
@@ -151,9 +152,9 @@ class _Reading:
         }
 
     def take(self, tag: str, element: Any) -> None:
-        """One element that has just begun; its attributes are known."""
-        if (taker := self._takers.get(tag)) is not None:
-            taker(element)
+        """Handle the start of an element; its attributes are already complete."""
+        if (handle := self._handlers.get(tag)) is not None:
+            handle(element)
 
     def _take_unit(self, element: Any) -> None:
         if self._is_start:
@@ -169,29 +170,29 @@ class _Reading:
         self._object.triangles.append((int(element.get("v1")), int(element.get("v2")), int(element.get("v3"))))
 
     def _take_component(self, element: Any) -> None:
-        self._object.components.append(self._placed(element))
+        self._object.components.append(self._reference(element))
 
     def _take_item(self, element: Any) -> None:
         if self._is_start:
-            self._model.build.append(self._placed(element))
+            self._model.build.append(self._reference(element))
 
-    def _placed(self, element: Any) -> tuple[str, tuple[float, ...]]:
-        file = _inner(element.get(_PATH) or self._file)
-        self.further.append(file)
-        return f"{file}#{element.get('objectid')}", _place(element.get("transform"))
+    def _reference(self, element: Any) -> tuple[str, tuple[float, ...]]:
+        file = _member_name(element.get(_PATH) or self._file)
+        self.referenced_files.append(file)
+        return f"{file}#{element.get('objectid')}", _transform(element.get("transform"))
 
 
-def _forget(element: Any) -> None:
+def _release(element: Any) -> None:
     element.clear()
     while element.getprevious() is not None:
         del element.getparent()[0]
 
 
-def _inner(path: str) -> str:
+def _member_name(path: str) -> str:
     return posixpath.normpath(path.replace("\\", "/").lstrip("/")).lower()
 
 
-def _place(text: str | None) -> tuple[float, ...]:
+def _transform(text: str | None) -> tuple[float, ...]:
     numbers = tuple(float(number) for number in (text or "").split())
     if numbers and len(numbers) != 12:
         raise ValueError(f"a transform of {len(numbers)} numbers")
@@ -199,7 +200,7 @@ def _place(text: str | None) -> tuple[float, ...]:
 
 
 def write(path: str, unit: str, parts: Sequence[Part]) -> None:
-    """A package of these parts, each an object of its own that is built once."""
+    """Write a package with one object and one build item per part."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as package:
         package.writestr("[Content_Types].xml", _CONTENT_TYPES)
         package.writestr("_rels/.rels", _RELATIONS)
@@ -215,13 +216,13 @@ def write(path: str, unit: str, parts: Sequence[Part]) -> None:
 def _object_lines(number: int, part: Part) -> Iterator[bytes]:
     name, vertices, triangles = part
     printable = "".join(character for character in name if character.isprintable())
-    told = f" name={quoteattr(printable)}" if printable else ""
-    yield f'<object id="{number}" type="model"{told}><mesh><vertices>\n'.encode()
+    name_attribute = f" name={quoteattr(printable)}" if printable else ""
+    yield f'<object id="{number}" type="model"{name_attribute}><mesh><vertices>\n'.encode()
     for x, y, z in vertices.tolist():
         yield f'<vertex x="{x:.9g}" y="{y:.9g}" z="{z:.9g}"/>\n'.encode()
     yield b"</vertices><triangles>\n"
     for one, two, three in triangles.tolist():
-        if one not in (two, three) and two != three:  # the format forbids them
+        if one not in (two, three) and two != three:  # the format forbids degenerate triangles
             yield f'<triangle v1="{one}" v2="{two}" v3="{three}"/>\n'.encode()
     yield b"</triangles></mesh></object>\n"
 

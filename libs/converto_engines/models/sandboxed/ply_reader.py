@@ -1,6 +1,6 @@
-"""Reads a PLY of triangles as this house writes it, binary or text, with numpy alone, to check what was written.
+"""Reads a PLY of triangles as our programs write it, binary or ASCII, with numpy alone, to verify what they wrote.
 
-Assimp is no judge of binary PLY: it loses its place when the first coordinate begins with the byte of a blank.
+assimp cannot verify binary PLY: it misreads files whose first coordinate begins with the byte of a space.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ _HEADER_BYTES = 16 * 1024
 
 
 def corners_of(path: str) -> Any:
-    """Faces × 3 corners × 3 coordinates; refused when the file is not what its header says."""
-    import numpy as np  # noqa: PLC0415 - found only after the path was set
+    """Return faces × 3 corners × 3 coordinates; refused when the file does not match its header."""
+    import numpy as np  # noqa: PLC0415 -- importable only once `packages` are on the path
 
     with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
         body = file.read()
@@ -25,16 +25,16 @@ def corners_of(path: str) -> Any:
         rows = body[start:].split(b"\n")
         vertices = np.array([row.split()[:3] for row in rows[: counts["vertex"]]], dtype=float)
         faces = np.array([row.split()[:4] for row in rows[counts["vertex"] :][: counts["face"]]], dtype=np.int64)
-        sides, places = faces[:, 0], faces[:, 1:]
+        sides, corners = faces[:, 0], faces[:, 1:]
     else:
-        record, face = np.dtype(fields), np.dtype([("sides", "u1"), ("places", "<i4", (3,))])
+        record, face = np.dtype(fields), np.dtype([("sides", "u1"), ("corners", "<i4", (3,))])
         end = start + record.itemsize * counts["vertex"]
         if len(body) != end + face.itemsize * counts["face"]:
-            raise Refused("output", "The result is not a whole PLY file")
+            raise Refused("output", "The result is not a complete PLY file")
         table = np.frombuffer(body, record, counts["vertex"], start)
         vertices = np.stack([table[axis] for axis in ("x", "y", "z")], axis=1)
         read = np.frombuffer(body, face, counts["face"], end)
-        sides, places = read["sides"], read["places"]
-    if len(vertices) != counts["vertex"] or len(places) != counts["face"] or (sides != 3).any():
-        raise Refused("output", "The result is not a whole PLY file")
-    return vertices[places]
+        sides, corners = read["sides"], read["corners"]
+    if len(vertices) != counts["vertex"] or len(corners) != counts["face"] or (sides != 3).any():
+        raise Refused("output", "The result is not a complete PLY file")
+    return vertices[corners]

@@ -1,14 +1,11 @@
-"""Draws a GLB with f3d, without a screen, and looks at what was drawn. Runs inside the sandbox.
-
-It speaks as `protocol.py` says. f3d prints its progress to stdout, so that is kept apart.
-"""
+"""Renders a GLB with f3d, off screen, and verifies the picture; f3d's own output on stdout is kept apart."""
 
 import sys
 from typing import Any
 
 from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
-_FROM = {
+_CAMERA_POSITIONS = {
     "isometric": (1.0, 0.8, 1.25),
     "front": (0.0, 0.0, 1.0),
     "back": (0.0, 0.0, -1.0),
@@ -17,22 +14,22 @@ _FROM = {
     "top": (0.0, 1.0, 0.0),
     "bottom": (0.0, -1.0, 0.0),
 }
-"""Where the eye is, with +Y up and the model's front towards +Z, as glTF has it."""
-_FILLED = 0.9
-_SHOWN_AT_LEAST = 3
-"""Steps of brightness between the darkest and the lightest pixel; a flat picture has none."""
+"""With +Y up and the front of the model towards +Z, as in glTF."""
+_FILL_FACTOR = 0.9
+_MIN_CONTRAST = 3
+"""Minimum difference between the darkest and the lightest value of a channel; an empty picture has none."""
 
 
 def main() -> None:
-    """Serve one request."""
+    """Serve the request given on the command line."""
     reserve_stdout()
-    serve_argument(_served)
+    serve_argument(_serve)
 
 
-def _served(request: dict[str, Any]) -> dict[str, Any]:
+def _serve(request: dict[str, Any]) -> dict[str, Any]:
     sys.path[:0] = request["packages"]
     if "ask" in request:
-        import f3d  # noqa: PLC0415 - found only after the line above
+        import f3d  # noqa: PLC0415 -- importable only once `packages` are on the path
 
         f3d.Engine.create_osmesa()
         return {"version": str(f3d.Engine.get_lib_info().version)}
@@ -40,7 +37,7 @@ def _served(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw(request: dict[str, Any]) -> dict[str, Any]:
-    """Draw the model that the request names, and check the picture."""
+    """Draw the model and verify the picture."""
     import f3d  # noqa: PLC0415
 
     report_progress(60, "drawing the model")
@@ -72,14 +69,14 @@ def _set_options(options: Any, background: str | None) -> None:
 
 def _place_camera(camera: Any, direction: str) -> None:
     camera.focal_point = (0.0, 0.0, 0.0)
-    camera.position = _FROM[direction]
+    camera.position = _CAMERA_POSITIONS[direction]
     is_steep = direction in {"top", "bottom"}
     camera.view_up = (0.0, 0.0, -1.0 if direction == "top" else 1.0) if is_steep else (0.0, 1.0, 0.0)
-    camera.reset_to_bounds(_FILLED)
+    camera.reset_to_bounds(_FILL_FACTOR)
 
 
 def _check(path: str, size: tuple[int, int]) -> None:
-    """A second library has to see a picture of the right size with something on it."""
+    """Check size and contrast of the picture with a second library."""
     from PIL import Image  # noqa: PLC0415
 
     with Image.open(path) as picture:
@@ -87,5 +84,5 @@ def _check(path: str, size: tuple[int, int]) -> None:
         if picture.size != size:
             raise Refused("output", f"The picture is {picture.size} pixels instead of {size}")
         bands: Any = picture.getextrema()
-    if all(high - low < _SHOWN_AT_LEAST for low, high in bands):
-        raise Refused("output", "The picture shows nothing")
+    if all(high - low < _MIN_CONTRAST for low, high in bands):
+        raise Refused("output", "The picture is empty")

@@ -1,1 +1,1 @@
-"""Code of this family that runs inside the sandbox: the standard library only, no import of the rest of converto."""
+"""Programs of this family that run in the sandbox: they import `sandboxed` packages and named third-party ones only."""

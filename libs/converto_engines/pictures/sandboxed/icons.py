@@ -1,7 +1,4 @@
-"""Puts PNG pictures of one icon into an icon file, and takes it apart again. Runs inside the sandbox.
-
-It imports the standard library only.
-"""
+"""Packs PNG pictures into an icon file (ICO) and extracts them again."""
 
 import struct
 
@@ -13,12 +10,12 @@ _IS_ICON, _PLANES, _BITS = 1, 1, 32
 
 
 def sizes_up_to(largest: int) -> list[int]:
-    """The sizes that systems ask for, ending with `largest` itself."""
+    """Return the usual icon sizes below `largest`, then `largest` itself, in pixels."""
     return [*(side for side in _USUAL if side < largest), largest]
 
 
 def write(path: str, pictures: list[str], sizes: list[int]) -> None:
-    """Join square PNG files of these sizes."""
+    """Pack square PNG files of these sizes into one icon file."""
     contents = []
     for picture in pictures:
         with open(picture, "rb") as file:  # noqa: PTH123 -- pathlib costs time
@@ -33,8 +30,8 @@ def write(path: str, pictures: list[str], sizes: list[int]) -> None:
         file.writelines(contents)
 
 
-def taken_apart(path: str) -> list[str]:
-    """Write each picture of an icon file beside it, as its list says, and name the files."""
+def extract(path: str) -> list[str]:
+    """Write each picture of an icon file beside it and return the paths."""
     with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
         content = file.read()
     (_, _, count), parts = _HEAD.unpack_from(content), []

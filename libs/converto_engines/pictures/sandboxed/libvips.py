@@ -1,7 +1,6 @@
-"""A thin layer over the C library libvips, as far as pictures.py and pages.py need it. It runs inside the sandbox.
+"""Thin ctypes binding of libvips, for pictures and PDF pages.
 
-Written on ctypes, because importing the usual binding takes three times as long as starting the `vips` command, for
-each picture anew. It imports the standard library only, and knows neither options nor files of converto.
+pyvips was rejected: its import takes three times as long as starting the `vips` command, for every picture.
 """
 
 import ctypes
@@ -9,7 +8,7 @@ import itertools
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_ulong, c_void_p
 from typing import Any
 
-SIZE_FORCE = 3  # VipsSize: this very size
+SIZE_FORCE = 3  # VipsSize: exactly this size
 FAIL_ON_ERROR = 2  # VipsFailOn
 FORMAT_UCHAR = 0  # VipsBandFormat
 _CENTRE = 0  # VipsCompassDirection
@@ -17,11 +16,11 @@ GREY, CMYK, SRGB = 1, 15, 22  # VipsInterpretation
 
 
 class VipsError(Exception):
-    """What libvips says about a failed operation."""
+    """An operation failed; the text is libvips' own."""
 
 
 class Library:
-    """The loaded library: finds out what it can do, and opens pictures."""
+    """The loaded library."""
 
     def __init__(self) -> None:
         """Load and start libvips; raises `OSError` when it is not installed."""
@@ -33,36 +32,36 @@ class Library:
 
     @property
     def version(self) -> str:
-        """Such as "8.14.1"."""
+        """Version such as "8.14.1"."""
         return ".".join(str(self.c.vips_version(part)) for part in range(3))
 
     def has(self, operation: str) -> bool:
-        """Whether an operation such as `jxlload` is there."""
+        """Return whether this build has an operation such as `jxlload`."""
         return bool(self.c.vips_type_find(b"VipsOperation", operation.encode()))
 
     def allow(self, *operations: str) -> None:
-        """Unblock loaders by class name, such as `VipsForeignLoadSvg`; everything else unsafe stays blocked."""
+        """Block all unsafe operations except these classes, such as `VipsForeignLoadSvg`."""
         self.c.vips_block_untrusted_set(1)
         self.also_allow(*operations)
 
     def also_allow(self, *operations: str) -> None:
-        """Unblock more, after `allow`."""
+        """Unblock further operations after `allow`."""
         for operation in operations:
             self.c.vips_operation_block_set(operation.encode(), 0)
 
     def error_text(self) -> str:
-        """What went wrong since the last call."""
+        """Return and clear libvips' error text."""
         text: bytes = self.c.vips_error_buffer() or b""
         self.c.vips_error_clear()
         return text.decode(errors="replace").strip()
 
     def open(self, path: str, options: str) -> "Picture":
-        """Read a picture's header; pixels come when they are needed."""
+        """Open a picture; only its header is read now, pixels on demand."""
         pointer = self.c.vips_image_new_from_file(f"{path}[{options}]".encode(), None)
         return self.wrap(pointer)
 
     def from_memory(self, pixels: Any, width: int, height: int) -> "Picture":
-        """RGB pixels, 8 bits each, without gaps; the caller keeps them alive."""
+        """Wrap packed 8-bit RGB pixels without copying; the picture keeps them alive."""
         pointer = self.c.vips_image_new_from_memory(
             pixels, c_size_t(width * height * 3), c_int(width), c_int(height), c_int(3), c_int(FORMAT_UCHAR)
         )
@@ -72,21 +71,21 @@ class Library:
         return copied
 
     def resized(self, path: str, options: str, width: int, height: int) -> "Picture":
-        """Read a picture in just this size, upright: far quicker and smaller than to read it and then shrink it."""
+        """Load a picture upright at exactly this size; faster and with less memory than loading and then shrinking."""
         out = c_void_p()
         size = (b"height", c_int(height), b"size", c_int(SIZE_FORCE), b"fail_on", c_int(FAIL_ON_ERROR))
         failed = self.c.vips_thumbnail(f"{path}[{options}]".encode(), byref(out), c_int(width), *size, None)
         return self.wrap(None if failed else out.value)
 
     def join_down(self, pictures: "list[Picture]") -> "Picture":
-        """Pictures of one width below each other: how libvips holds the frames of an animation."""
+        """Join pictures of one width vertically, the way libvips stores the frames of an animation."""
         out = c_void_p()
         array = (c_void_p * len(pictures))(*[picture.pointer for picture in pictures])
         failed = self.c.vips_arrayjoin(array, byref(out), c_int(len(pictures)), b"across", c_int(1), None)
         return self.wrap(None if failed else out.value)
 
     def wrap(self, pointer: int | None) -> "Picture":
-        """Take over a picture that C gave; raises `VipsError` for none."""
+        """Take ownership of a `VipsImage*`; raises `VipsError` for NULL."""
         if not pointer:
             raise VipsError(self.error_text())
         return Picture(self, pointer)
@@ -111,10 +110,10 @@ class Library:
 
 
 class Picture:
-    """One picture or, frames below each other, one animation. Operations give a new one."""
+    """A picture, or an animation with its frames joined vertically. Operations return a new picture."""
 
     def __init__(self, library: Library, pointer: int) -> None:
-        """Own the pointer; it is given back when this object goes."""
+        """Own the pointer and release it with this object."""
         self.library, self.pointer = library, c_void_p(pointer)
         self.kept: tuple[Any, ...] = ()
 
@@ -122,7 +121,7 @@ class Picture:
         self.library.c.g_object_unref(self.pointer)
 
     def __getattr__(self, name: str) -> int:
-        """Width, height, bands, interpretation, n_pages, page_height, orientation."""
+        """Read a header value: width, height, bands, interpretation, n_pages, page_height or orientation."""
         if name.startswith("_"):
             raise AttributeError(name)
         value: int = getattr(self.library.c, f"vips_image_get_{name}")(self.pointer)
@@ -130,38 +129,38 @@ class Picture:
 
     @property
     def has_alpha(self) -> bool:
-        """Whether it has transparent parts, or could have."""
+        """Whether the picture has an alpha channel."""
         return bool(self.library.c.vips_image_hasalpha(self.pointer))
 
     def has_field(self, name: str) -> bool:
-        """Whether the header holds this field."""
+        """Return whether the header has this field."""
         return bool(self.library.c.vips_image_get_typeof(self.pointer, name.encode()))
 
     def set_int(self, name: str, value: int) -> None:
-        """Set a header field of a picture that is ours alone."""
+        """Set a header field; the picture must not be shared."""
         self.library.c.vips_image_set_int(self.pointer, name.encode(), value)
 
     def upright(self) -> "Picture":
-        """Turned as its header asks."""
+        """Rotate as the header's orientation says."""
         return self._call("autorot")
 
-    def taken_for_srgb(self) -> "Picture":
-        """The same numbers, called red, green and blue."""
+    def labelled_srgb(self) -> "Picture":
+        """Relabel the same values as sRGB."""
         return self._call("copy", b"interpretation", c_int(SRGB))
 
     def in_srgb(self) -> "Picture":
-        """With 8 bits of red, green and blue."""
+        """Convert to 8-bit sRGB."""
         return self._call("colourspace", c_int(SRGB))
 
     def without_profile(self) -> "Picture":
-        """Colours of its profile, or those of print, turned into sRGB, which needs no profile."""
+        """Convert from the embedded profile, or from CMYK, to sRGB without a profile."""
         turned = self._call("icc_transform", b"srgb", b"embedded", c_int(1))
         self.library.c.vips_image_remove(turned.pointer, b"icc-profile-data")
         return turned
 
-    def without(self, *beginnings: str) -> "Picture":
-        """A copy whose header lacks all fields that begin so."""
-        bare, prefixes = self._call("copy"), tuple(text.encode() for text in beginnings)
+    def without(self, *field_prefixes: str) -> "Picture":
+        """Return a copy without the header fields that begin with one of these prefixes."""
+        bare, prefixes = self._call("copy"), tuple(text.encode() for text in field_prefixes)
         fields = self.library.c.vips_image_get_fields(bare.pointer)
         names = list(itertools.takewhile(bool, (fields[place] for place in itertools.count())))
         for name in names:
@@ -171,21 +170,21 @@ class Picture:
         return bare
 
     def in_memory(self) -> "Picture":
-        """All pixels read, so that parts may be taken in any order."""
+        """Decode all pixels into memory, for random access."""
         self.library.c.vips_image_copy_memory.restype = c_void_p
         return self.library.wrap(self.library.c.vips_image_copy_memory(self.pointer))
 
     def crop(self, left: int, top: int, width: int, height: int) -> "Picture":
-        """A part of it."""
+        """Return a rectangle of the picture."""
         return self._call("extract_area", c_int(left), c_int(top), c_int(width), c_int(height))
 
     def centred(self, side: int) -> "Picture":
-        """In the middle of a transparent square."""
+        """Centre the picture on a transparent square of this side in pixels."""
         clear = self if self.has_alpha else self._call("addalpha")
         return clear._call("gravity", c_int(_CENTRE), c_int(side), c_int(side))
 
     def flattened(self, red_green_blue: tuple[int, int, int]) -> "Picture":
-        """Put a colour behind the transparent parts."""
+        """Fill transparent parts with a colour."""
         values = (c_double * 3)(*map(float, red_green_blue))
         array = c_void_p(self.library.c.vips_array_double_new(values, c_int(3)))
         try:
@@ -194,13 +193,13 @@ class Picture:
             self.library.c.vips_area_unref(array)
 
     def write(self, path: str, options: str) -> None:
-        """Encode into a file; the extension chooses the format."""
+        """Encode into a file; the extension selects the format."""
         name = f"{path}[{options}]".encode()
         if self.library.c.vips_image_write_to_file(self.pointer, name, None):
             raise VipsError(self.library.error_text())
 
     def decode(self) -> None:
-        """Read all pixels once; raises `VipsError` when they cannot be read."""
+        """Decode all pixels once; raises `VipsError` when one cannot be decoded."""
         if self.library.c.vips_avg(self.pointer, byref(c_double()), None):
             raise VipsError(self.library.error_text())
 
@@ -208,6 +207,6 @@ class Picture:
         """Call `vips_<operation>(in, &out, arguments…)`."""
         out = c_void_p()
         failed = getattr(self.library.c, f"vips_{operation}")(self.pointer, byref(out), *arguments, None)
-        made = self.library.wrap(None if failed else out.value)
-        made.kept = (self,)
-        return made
+        result = self.library.wrap(None if failed else out.value)
+        result.kept = (self,)
+        return result

@@ -1,7 +1,4 @@
-"""TIFF pictures packed with the JPEG of 1992, which libvips has no reader for: pillow rewrites them as PNG. Sandboxed.
-
-It imports the standard library only until it is needed; `rewrite` needs the package pillow.
-"""
+"""Rewrites TIFF pictures with old-style JPEG compression (1992), which libvips cannot read, as PNG with pillow."""
 
 import struct
 
@@ -12,7 +9,7 @@ _ENTRY_BYTES = 12
 
 
 def is_used(path: str) -> bool:
-    """Whether the first picture of a TIFF file is packed that way."""
+    """Return whether the first picture of a TIFF file has old-style JPEG compression."""
     with open(path, "rb") as file:  # noqa: PTH123 -- pathlib costs time
         head = file.read(8)
         order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
@@ -28,21 +25,21 @@ def is_used(path: str) -> bool:
     return False
 
 
-def rewrite(path: str, target: str, page: int, *, most_pixels: int) -> None:
-    """Write one picture of the file as PNG."""
+def rewrite(path: str, target: str, page: int, *, max_pixels: int) -> None:
+    """Write one page of the file, counted from 1, as PNG."""
     try:
         from PIL import Image  # noqa: PLC0415 -- needed for few files
     except ImportError as error:
-        raise Refused("corrupt", "This TIFF is packed in a way that cannot be read here") from error
-    Image.MAX_IMAGE_PIXELS = None  # the limit that was given is looked at instead
+        raise Refused("corrupt", "This worker cannot read TIFF files with old-style JPEG compression") from error
+    Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is checked instead
     try:
         with Image.open(path, formats=["TIFF"]) as picture:
             picture.seek(page - 1)
-            if picture.width * picture.height > most_pixels:
-                told = f"The picture is {picture.width} × {picture.height} pixels"
-                raise Refused("too_large", f"{told}; {most_pixels // 1_000_000} million pixels are allowed")
+            if picture.width * picture.height > max_pixels:
+                size = f"The picture is {picture.width} × {picture.height} pixels"
+                raise Refused("too_large", f"{size}; {max_pixels // 1_000_000} million pixels are allowed")
             picture.convert("RGB").save(target, "PNG", compress_level=1)
     except EOFError as error:
-        raise Refused("options", f"page: {page} was asked for, but the picture has fewer pages") from error
+        raise Refused("options", f"page: the picture has fewer than {page} pages") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise Refused("corrupt", "") from error

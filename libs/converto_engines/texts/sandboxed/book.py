@@ -1,7 +1,6 @@
-"""Runs in the sandbox: an EPUB book becomes one HTML page with everything in it, cleaned, and is read back.
+"""Converts an EPUB to one sanitised, self-contained HTML page and verifies it.
 
-Started as `book.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `packages`,
-`entries`, `unpacked_bytes` and `page_bytes`; an answer `chapters` and `characters`.
+Request: `source`, `output`, `packages`, `entries`, `unpacked_bytes`, `page_bytes`. Answer: `chapters`, `characters`.
 """
 
 import sys
@@ -10,12 +9,12 @@ from typing import Any
 
 from converto_engines.runtime.sandboxed.archive import Archive
 from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
-from converto_engines.texts.sandboxed.book_plan import Plan, Spot, read_contents, read_plan
+from converto_engines.texts.sandboxed.book_plan import ContentsEntry, Plan, read_contents, read_plan
 from converto_engines.texts.sandboxed.chapter import Chapters
 from converto_engines.texts.sandboxed.html_document import characters_of, whole_page
-from converto_engines.texts.sandboxed.markup_limits import look_over
+from converto_engines.texts.sandboxed.markup_limits import check_size
 
-_LEAST_KEPT = 0.98
+_MIN_KEPT_SHARE = 0.98  # of the characters
 _STYLE = """
 .chapter { font-family: "Liberation Serif", "Noto Serif", Georgia, serif }
 .chapter + .chapter { break-before: page }
@@ -26,53 +25,53 @@ figure { text-align: center }
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
-    """Write the page that the request names."""
+    """Write the page the request names and return its number of chapters and characters."""
     sys.path[:0] = request["packages"]
     archive = Archive(request["source"], entries=request["entries"], unpacked_bytes=request["unpacked_bytes"])
     plan = read_plan(archive)
-    chapters = Chapters(archive, plan.chapters, most_bytes=request["page_bytes"])
-    bodies = [_told(chapters, number, len(plan.chapters)) for number in range(len(plan.chapters))]
+    chapters = Chapters(archive, plan.chapters, max_bytes=request["page_bytes"])
+    bodies = [_chapter_body(chapters, number, len(plan.chapters)) for number in range(len(plan.chapters))]
     contents = read_contents(archive, plan)
     page = whole_page(
         plan.title, "\n".join(bodies), language=plan.language, style=_STYLE + _bookmarks(contents, chapters)
     )
-    look_over(page.encode())
-    made = Path(request["output"])
-    made.write_text(page, encoding="utf-8", errors="replace")
-    return _checked(made.read_text(encoding="utf-8"), chapters, plan)
+    check_size(page.encode())
+    output = Path(request["output"])
+    output.write_text(page, encoding="utf-8", errors="replace")
+    return _verify(output.read_text(encoding="utf-8"), chapters, plan)
 
 
-def _told(chapters: Chapters, number: int, count: int) -> str:
+def _chapter_body(chapters: Chapters, number: int, count: int) -> str:
     report_progress(100 * number / count, f"chapter {number + 1} of {count}")
     return chapters.body(number)
 
 
-def _bookmarks(contents: list[Spot], chapters: Chapters) -> str:
-    """The book's own contents as bookmarks of a PDF made from the page, in the place of its headings."""
+def _bookmarks(contents: list[ContentsEntry], chapters: Chapters) -> str:
+    """Return CSS that makes the book's table of contents, instead of its headings, the bookmarks of a later PDF."""
     rules = [
-        f'[id="{anchor}"] {{ bookmark-level: {spot.level}; bookmark-label: "{_css_text(spot.label)}" }}'
-        for spot in contents
-        if (anchor := chapters.anchor(spot.member, spot.fragment)) is not None
+        f'[id="{anchor}"] {{ bookmark-level: {entry.level}; bookmark-label: "{_css_text(entry.label)}" }}'
+        for entry in contents
+        if (anchor := chapters.anchor(entry.member, entry.fragment)) is not None
     ]
     return "\n".join(["h1, h2, h3, h4, h5, h6 { bookmark-level: none }", *rules]) if rules else ""
 
 
 def _css_text(text: str) -> str:
-    """Safe between the quotes of CSS, inside a style element of HTML."""
+    """Escape text for a quoted CSS string inside an HTML `style` element."""
     return "".join(letter if letter.isalnum() or letter == " " else f"\\{ord(letter):06x}" for letter in text)
 
 
-def _checked(page: str, chapters: Chapters, plan: Plan) -> dict[str, Any]:
-    found = characters_of(page)
-    if found < chapters.characters * _LEAST_KEPT:
-        raise Refused("output", f"Only {found:,} of {chapters.characters:,} characters came through")
+def _verify(page: str, chapters: Chapters, plan: Plan) -> dict[str, Any]:
+    characters = characters_of(page)
+    if characters < chapters.characters * _MIN_KEPT_SHARE:
+        raise Refused("output", f"The page holds only {characters:,} of the book's {chapters.characters:,} characters")
     if page.count('<section class="chapter"') != len(plan.chapters):
-        raise Refused("output", "A chapter is missing on the page")
-    if not found and "<img" not in page:
+        raise Refused("output", "The page lacks a chapter of the book")
+    if not characters and "<img" not in page:
         raise Refused("corrupt", "The book is empty")
-    return {"chapters": len(plan.chapters), "characters": found}
+    return {"chapters": len(plan.chapters), "characters": characters}
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve the request given on the command line."""
     serve_argument(convert)

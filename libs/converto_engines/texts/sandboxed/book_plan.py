@@ -1,8 +1,9 @@
-"""Reads how an EPUB book is laid out: title, chapters in order, contents, and whether it is locked.
+"""Reads the package document of an EPUB: title, chapters in reading order, table of contents, and DRM.
 
-It runs inside the sandbox. XML of a book is read without DTDs, entities or a network.
+XML is parsed without DTDs, entities and network access.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,16 +13,18 @@ from converto_engines.runtime.sandboxed.archive import Archive
 from converto_engines.runtime.sandboxed.protocol import Refused
 
 _CONTAINER = "META-INF/container.xml"
-_LOCKS = ("META-INF/rights.xml", "META-INF/sinf.xml")
-_FONT_SCRAMBLING = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"})
-_PAGES = frozenset({"application/xhtml+xml", "text/html", "text/xml", "application/xml", "application/x-dtbook+xml"})
-_DEEPEST_BOOKMARK = 6
-_MOST_BOOKMARKS = 10_000
+_DRM_MEMBERS = ("META-INF/rights.xml", "META-INF/sinf.xml")
+_FONT_OBFUSCATION = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"})
+_PAGE_TYPES = frozenset(
+    {"application/xhtml+xml", "text/html", "text/xml", "application/xml", "application/x-dtbook+xml"}
+)
+_MAX_BOOKMARK_LEVEL = 6
+_MAX_BOOKMARKS = 10_000
 
 
 @dataclass(frozen=True)
-class Spot:
-    """One line of the table of contents."""
+class ContentsEntry:
+    """One entry of the table of contents; `level` counts from 1."""
 
     level: int
     label: str
@@ -31,7 +34,7 @@ class Spot:
 
 @dataclass(frozen=True)
 class Plan:
-    """A book as its package document tells it; `chapters` are members in reading order."""
+    """A book as its package document describes it; `chapters` are archive members in reading order."""
 
     title: str
     language: str
@@ -40,10 +43,10 @@ class Plan:
 
 
 def read_plan(archive: Archive) -> Plan:
-    """What the book holds; refuses one that is locked, or whose parts cannot be found."""
-    _refuse_locked(archive)
+    """Return the plan of a book; refuses books with DRM and books whose parts are missing."""
+    _refuse_drm(archive)
     if _CONTAINER not in archive:
-        raise Refused("corrupt", "The book is damaged: its list of parts is missing")
+        raise Refused("corrupt", f"The book is damaged: {_CONTAINER} is missing")
     roots = _named(read_xml(archive, _CONTAINER), "rootfile")
     package = next((path for root in roots if (path := unquote(root.get("full-path") or "")) in archive), None)
     if package is None:
@@ -55,29 +58,31 @@ def read_plan(archive: Archive) -> Plan:
         if (member := archive.resolve(package, part.get("href") or "")) is not None
     }
     order = [listed[name] for part in _named(tree, "itemref") if (name := part.get("idref", "")) in listed]
-    chapters = list(dict.fromkeys(member for member, kind, _ in order if kind in _PAGES or kind.startswith("image/")))
+    chapters = list(
+        dict.fromkeys(member for member, kind, _ in order if kind in _PAGE_TYPES or kind.startswith("image/"))
+    )
     if not chapters:
         raise Refused("corrupt", "The book is damaged: none of its chapters can be found")
     return Plan(_first(tree, "title") or "Book", _first(tree, "language"), chapters, _contents_of(tree, listed))
 
 
-def read_contents(archive: Archive, plan: Plan) -> list[Spot]:
-    """The book's own table of contents, newer kind or older; empty when it has none that can be read."""
+def read_contents(archive: Archive, plan: Plan) -> list[ContentsEntry]:
+    """Return the book's table of contents (EPUB 3 `nav` or EPUB 2 NCX), empty without a readable one."""
     if plan.contents is None:
         return []
     tree = read_xml(archive, plan.contents)
-    spots = _of_map(tree) if _named(tree, "navMap") else _of_nav(tree)
-    found = []
-    for level, label, reference in list(spots)[:_MOST_BOOKMARKS]:
+    links = _ncx_links(tree) if _named(tree, "navMap") else _nav_links(tree)
+    entries = []
+    for level, label, reference in itertools.islice(links, _MAX_BOOKMARKS):
         member = archive.resolve(plan.contents, reference)
         if member is not None and label:
-            found.append(Spot(level, label, member, unquote(urlsplit(reference.strip()).fragment)))
-    return found
+            entries.append(ContentsEntry(level, label, member, unquote(urlsplit(reference.strip()).fragment)))
+    return entries
 
 
 def read_xml(archive: Archive, name: str) -> Any:
-    """A member as a tree; what little can be read of a damaged one."""
-    from lxml import etree  # noqa: PLC0415 -- found only after the packages are named
+    """Parse a member of the archive, recovering what can be read of damaged XML."""
+    from lxml import etree  # noqa: PLC0415 -- importable only once `packages` are on the path
 
     parser = etree.XMLParser(
         resolve_entities=False, load_dtd=False, no_network=True, recover=True, remove_comments=True, remove_pis=True
@@ -91,14 +96,14 @@ def read_xml(archive: Archive, name: str) -> Any:
     return tree
 
 
-def _refuse_locked(archive: Archive) -> None:
-    locked = "The book is locked by its seller (DRM). Please use a copy without it"
-    if any(name in archive for name in _LOCKS):
+def _refuse_drm(archive: Archive) -> None:
+    locked = "The book is protected by DRM. Use a copy without DRM"
+    if any(name in archive for name in _DRM_MEMBERS):
         raise Refused("encrypted", locked)
     if "META-INF/encryption.xml" in archive:
         for entry in _named(read_xml(archive, "META-INF/encryption.xml"), "EncryptedData"):
             methods = {method.get("Algorithm") for method in _named(entry, "EncryptionMethod")}
-            if not methods or not methods <= _FONT_SCRAMBLING:
+            if not methods or not methods <= _FONT_OBFUSCATION:
                 raise Refused("encrypted", locked)
 
 
@@ -112,24 +117,24 @@ def _contents_of(tree: Any, listed: dict[str, tuple[str, str, str]]) -> str | No
     return next((member for member, kind, _ in listed.values() if kind == "application/x-dtbncx+xml"), None)
 
 
-def _of_map(tree: Any) -> Iterator[tuple[int, str, str]]:
+def _ncx_links(tree: Any) -> Iterator[tuple[int, str, str]]:
     for point in _named(tree, "navPoint"):
         level = 1 + sum(1 for above in point.iterancestors() if _local(above) == "navPoint")
         label = next((_text(text) for text in _named(point, "text")), "")
         source = next((content.get("src") or "" for content in _named(point, "content")), "")
-        yield min(level, _DEEPEST_BOOKMARK), label, source
+        yield min(level, _MAX_BOOKMARK_LEVEL), label, source
 
 
-def _of_nav(tree: Any) -> Iterator[tuple[int, str, str]]:
+def _nav_links(tree: Any) -> Iterator[tuple[int, str, str]]:
     navs = _named(tree, "nav")
     chosen = next((nav for nav in navs if "toc" in "".join(nav.attrib.values()).split()), navs[0] if navs else None)
     for link in _named(chosen, "a") if chosen is not None else ():
         level = sum(1 for above in link.iterancestors() if _local(above) == "ol")
-        yield min(max(level, 1), _DEEPEST_BOOKMARK), _text(link), link.get("href") or ""
+        yield min(max(level, 1), _MAX_BOOKMARK_LEVEL), _text(link), link.get("href") or ""
 
 
 def _named(tree: Any, name: str) -> list[Any]:
-    """Elements of this name, whatever their namespace: books are not careful with those."""
+    """Return the elements with this local name in any namespace, because many books get namespaces wrong."""
     return [element for element in tree.iter() if _local(element) == name]
 
 

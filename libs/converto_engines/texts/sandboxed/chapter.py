@@ -1,7 +1,4 @@
-"""Turns the chapters of a book into parts of one page: links lead within it, pictures lie inside, nothing runs.
-
-It runs inside the sandbox.
-"""
+"""Turns the chapters of a book into sections of one page: links point into it, pictures are embedded, nothing runs."""
 
 import base64
 import html.entities
@@ -17,30 +14,29 @@ from converto_engines.texts.sandboxed.html_document import cleaned
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _DOCTYPE = re.compile(r"<!DOCTYPE[^>\[]*(?:\[[^\]]*\][^>]*)?>", re.IGNORECASE)
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
-_OF_XML = frozenset({"amp", "lt", "gt", "quot", "apos"})
+_XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _ENCODING = re.compile(rb"""^\s*<\?xml[^>]*encoding=["']([A-Za-z0-9._-]+)["']""")
-_KINDS = (
+_PICTURE_MAGIC = (
     (b"\x89PNG", "png"),
     (b"\xff\xd8\xff", "jpeg"),
     (b"GIF8", "gif"),
     (b"BM", "bmp"),
 )
-_NO_TEXT = frozenset({"script", "style", "head", "title"})
 
 
 class Chapters:
-    """All chapters of a book on their way into one page."""
+    """Converts the chapters of one book to sections of one page."""
 
-    def __init__(self, archive: Archive, names: list[str], *, most_bytes: int) -> None:
-        """Take the members that are chapters, in order, and how large the page may become."""
-        self._archive, self._names, self._left = archive, names, most_bytes
+    def __init__(self, archive: Archive, names: list[str], *, max_bytes: int) -> None:
+        """`names` are the chapters' members in reading order, `max_bytes` limits the page."""
+        self._archive, self._names, self._bytes_left = archive, names, max_bytes
         self._numbers = {name: number for number, name in enumerate(names)}
         self._pictures: dict[str, str] = {}
         self.characters = 0
-        """What the chapters read so far hold, blanks left out."""
+        """Number of characters in the chapters read so far, without white space."""
 
     def body(self, number: int) -> str:
-        """One chapter as a clean section."""
+        """Return one chapter as a sanitised section."""
         name = self._names[number]
         tree = _parsed(self._archive.read(name)) if not _is_picture(name) else None
         inner = cleaned(self._prepared(tree, name)) if tree is not None else self._whole_picture(name)
@@ -48,14 +44,14 @@ class Chapters:
         return f'<section class="chapter" id="c{number}">\n{inner}\n</section>'
 
     def anchor(self, member: str, fragment: str) -> str | None:
-        """The id on the page of a place in a chapter."""
+        """Return the id on the page for a fragment of a chapter; None when the member is no chapter."""
         number = self._numbers.get(member)
         if number is None:
             return None
         return f"c{number}-{fragment}" if re.fullmatch(r"[\w.:-]+", fragment) else f"c{number}"
 
     def _prepared(self, tree: Any, name: str) -> str:
-        from lxml import etree  # noqa: PLC0415 -- found only after the packages are named
+        from lxml import etree  # noqa: PLC0415 -- importable only once `packages` are on the path
 
         number = self._numbers[name]
         for element in list(tree.iter()):
@@ -65,18 +61,18 @@ class Chapters:
             if own := element.get("id"):
                 element.set("id", f"c{number}-{own}")
             if element.tag == "a" and element.get("href"):
-                self._lead(element, name)
+                self._rewrite_link(element, name)
             if element.tag in {"img", "image"}:
-                self._show(element, name)
+                self._embed_picture(element, name)
         etree.cleanup_namespaces(tree)
         etree.strip_elements(tree, "head", "script", "style", with_tail=False)
         self.characters += sum(len("".join(part.split())) for part in tree.itertext())
-        # Written as HTML: an empty element of XML would swallow what follows it.
+        # Serialised as HTML, because an HTML parser takes an empty XML element for an open tag.
         markup: str = etree.tostring(tree, encoding="unicode", method="html")
         return markup
 
-    def _lead(self, link: Any, name: str) -> None:
-        """A link within the book leads to its place on the page; one out of the book stays."""
+    def _rewrite_link(self, link: Any, name: str) -> None:
+        """Point a link within the book at its place on the page; links out of the book stay."""
         reference = link.get("href").strip()
         try:
             parts = urlsplit(reference)
@@ -92,20 +88,20 @@ class Chapters:
         else:
             link.set("href", f"#{anchor}")
 
-    def _show(self, picture: Any, name: str) -> None:
-        """A picture of the book goes into the page; one from elsewhere leaves its name only."""
+    def _embed_picture(self, picture: Any, name: str) -> None:
+        """Embed a picture of the book; of any other picture, only the alternative text stays."""
         linked = next((value for key, value in picture.attrib.items() if key.rpartition("}")[2] == "href"), "")
         member = self._archive.resolve(name, picture.get("src") or linked)
-        size = {key: picture.get(key) for key in ("id", "alt", "class") if picture.get(key)}
+        kept = {key: picture.get(key) for key in ("id", "alt", "class") if picture.get(key)}
         picture.attrib.clear()
-        picture.tag = "img"  # also in place of a drawing that only holds one picture, as covers often are
-        for key, value in size.items():
+        picture.tag = "img"  # SVG `image` too: covers are often a drawing that holds one picture
+        for key, value in kept.items():
             picture.set(key, value)
-        if member is not None and (inside := self._picture(member)):
-            self._spend(len(inside))
-            picture.set("src", inside)
+        if member is not None and (url := self._data_url(member)):
+            self._spend(len(url))
+            picture.set("src", url)
 
-    def _picture(self, member: str) -> str:
+    def _data_url(self, member: str) -> str:
         if member not in self._pictures:
             content = self._archive.read(member)
             kind = _picture_kind(content)
@@ -114,17 +110,17 @@ class Chapters:
         return self._pictures[member]
 
     def _whole_picture(self, name: str) -> str:
-        source = self._picture(name)
+        source = self._data_url(name)
         return cleaned(f'<p><img src="{source}" alt=""></p>') if source else ""
 
-    def _spend(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
-            raise Refused("too_large", "The book would become too large a page. Please take a smaller edition")
+    def _spend(self, size_bytes: int) -> None:
+        self._bytes_left -= size_bytes
+        if self._bytes_left < 0:
+            raise Refused("too_large", "The page made from the book would be too large. Use a smaller edition")
 
 
 def _parsed(content: bytes) -> Any:
-    """A chapter as a tree: as the XML it should be, else as the HTML that browsers make of it."""
+    """Parse a chapter as XML, or as HTML like browsers do when it is not well-formed."""
     from lxml import etree  # noqa: PLC0415
     from lxml import html as html_reader  # noqa: PLC0415
 
@@ -153,9 +149,9 @@ def _text_of(content: bytes) -> str:
 
 
 def _character(entity: re.Match[str]) -> str:
-    """The names of characters that HTML knows; others stay as they are written, for no DTD is read."""
+    """Resolve HTML's named characters; other entities stay as written, because no DTD is read."""
     name = entity.group(1)
-    if name in _OF_XML:
+    if name in _XML_ENTITIES:
         return entity.group(0)
     return html.entities.html5.get(f"{name};") or f"&amp;{name};"
 
@@ -165,7 +161,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _picture_kind(content: bytes) -> str | None:
-    for mark, kind in _KINDS:
+    for mark, kind in _PICTURE_MAGIC:
         if content.startswith(mark):
             return kind
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":

@@ -1,6 +1,6 @@
-"""Reads text whose encoding nobody told: UTF-8, UTF-16 with its mark, else Windows-1252. It runs inside the sandbox.
+"""Detects the encoding of text: UTF-8, UTF-16 with a byte order mark, else Windows-1252.
 
-The same rules as for text and sheets that LibreOffice opens, so that a file reads the same on every route.
+Text and sheets opened by LibreOffice follow the same rules, so a file reads the same on every route.
 """
 
 import re
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from converto_engines.runtime.sandboxed.protocol import Refused
 
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _DECLARED = re.compile(rb"charset|^\xff\xfe|^\xfe\xff|^\xef\xbb\xbf", re.IGNORECASE)
 _DECLARED_WITHIN_BYTES = 1024  # where browsers look for it
 
 
 def read_text(path: str) -> str:
-    """The whole text with line ends as they are; refuses what holds NUL characters, which no text does."""
+    """Return the whole text with its own line ends; refuses text with NUL characters."""
     text = decoded(Path(path).read_bytes())
     if "\0" in text:
-        raise Refused("corrupt", "The file is not text: it holds bytes that no text has")
+        raise Refused("corrupt", "The file is not text: it contains NUL characters")
     return text
 
 
 def decoded(content: bytes) -> str:
-    """Text without its mark; a byte that fits nowhere becomes a replacement character."""
-    if content.startswith(_UTF16_MARKS):
+    """Return text without its byte order mark; undecodable bytes become replacement characters."""
+    if content.startswith(_UTF16_BOMS):
         return content.decode("utf-16", errors="replace")
     try:
         return content.decode("utf-8-sig")
@@ -32,7 +32,7 @@ def decoded(content: bytes) -> str:
 
 
 def encoding_of_page(content: bytes) -> str | None:
-    """What to read an HTML page with when it does not say so itself; None leaves it to the page or to HTML's rules."""
+    """Return "utf-8" for an undeclared UTF-8 page; None when the page or the HTML rules decide."""
     if _DECLARED.search(content[:_DECLARED_WITHIN_BYTES]):
         return None
     try:

@@ -1,7 +1,4 @@
-"""Makes one whole HTML page of parts that may not be trusted: cleaned, dressed, with nothing that runs.
-
-It runs inside the sandbox and knows neither Markdown nor books.
-"""
+"""Builds one complete, styled HTML page from untrusted parts, without anything that runs."""
 
 import html
 import re
@@ -42,8 +39,8 @@ _SCHEMES = frozenset({"http", "https", "mailto", "tel", "ftp", "data"})
 
 
 def cleaned(untrusted_html: str) -> str:
-    """Without scripts, styles, frames, forms, event handlers, and addresses that run; pictures inside stay."""
-    import nh3  # noqa: PLC0415 -- found only after the packages are named
+    """Remove scripts, styles, frames, forms, event handlers and executable URLs; embedded pictures stay."""
+    import nh3  # noqa: PLC0415 -- importable only once `packages` are on the path
 
     attributes: dict[str, set[str]] = {tag: set(names) for tag, names in nh3.ALLOWED_ATTRIBUTES.items()}
     attributes["*"] = set(_EVERYWHERE)
@@ -69,17 +66,17 @@ def _allowed_value(tag: str, attribute: str, value: str) -> str | None:
 
 
 def whole_page(title: str, body: str, *, language: str = "", style: str = "") -> str:
-    """A complete page; `body` has been cleaned, `style` is CSS of ours or cleaned."""
-    marked = f' lang="{html.escape(language)}"' if language else ""
+    """Return a complete page; `body` must be `cleaned`, and `style` our own CSS or escaped."""
+    lang = f' lang="{html.escape(language)}"' if language else ""
     return (
-        f'<!DOCTYPE html>\n<html{marked}>\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html{lang}>\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
 def characters_of(page: str) -> int:
-    """How many characters that are not blank a page shows, read by another reader than the one that made it."""
+    """Count the non-blank characters of a page with a parser other than the one that wrote it."""
     from lxml import html as reader  # noqa: PLC0415
 
     parser: Any = reader.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True)

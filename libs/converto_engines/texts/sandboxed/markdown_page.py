@@ -1,7 +1,6 @@
-"""Runs in the sandbox: Markdown becomes one HTML page of its own, cleaned of whatever could run, and read back.
+"""Converts Markdown to one sanitised HTML page and verifies it.
 
-Started as `markdown_page.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output` and
-`packages`; an answer `characters`.
+Request: `source`, `output`, `packages`. Answer: `characters`.
 """
 
 import itertools
@@ -14,25 +13,25 @@ from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import read_text
 from converto_engines.texts.sandboxed.html_document import characters_of, cleaned, whole_page
 
-_LEAST_KEPT = 0.95
-_LONGEST_TITLE = 120  # characters
-_TEXTS = frozenset({"text", "code_inline", "code_block", "fence"})
+_MIN_KEPT_SHARE = 0.95
+_MAX_TITLE_CHARACTERS = 120
+_TEXT_TOKENS = frozenset({"text", "code_inline", "code_block", "fence"})
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
-    """Write the page that the request names."""
+    """Write the page the request names and return its number of characters."""
     sys.path[:0] = request["packages"]
     reader = _reader()
     tokens = reader.parse(read_text(request["source"]))
     body = cleaned(reader.renderer.render(tokens, reader.options, {}))
-    made = Path(request["output"])
-    made.write_text(whole_page(_title(tokens), body), encoding="utf-8")
-    return {"characters": _check(tokens, made.read_text(encoding="utf-8"))}
+    output = Path(request["output"])
+    output.write_text(whole_page(_title(tokens), body), encoding="utf-8")
+    return {"characters": _verify(tokens, output.read_text(encoding="utf-8"))}
 
 
 def _reader() -> Any:
-    """CommonMark with what people expect from README files; raw HTML is let through to be cleaned afterwards."""
-    from markdown_it import MarkdownIt  # noqa: PLC0415 -- found only after the packages are named
+    """Return a CommonMark parser with the usual README extensions; raw HTML passes and is sanitised later."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 -- importable only once `packages` are on the path
     from mdit_py_plugins.anchors import anchors_plugin  # noqa: PLC0415
     from mdit_py_plugins.footnote import footnote_plugin  # noqa: PLC0415
     from mdit_py_plugins.front_matter import front_matter_plugin  # noqa: PLC0415
@@ -45,29 +44,31 @@ def _reader() -> Any:
 
 
 def _title(tokens: list[Any]) -> str:
-    """The first heading, else nothing that anybody would miss."""
+    """Return the first heading, or "Document" without one."""
     for heading, inline in itertools.pairwise(tokens):
         if heading.type == "heading_open":
-            words = "".join(token.content for token in inline.children or () if token.type in _TEXTS)
-            return words[:_LONGEST_TITLE] or "Document"
+            words = "".join(token.content for token in inline.children or () if token.type in _TEXT_TOKENS)
+            return words[:_MAX_TITLE_CHARACTERS] or "Document"
     return "Document"
 
 
-def _check(tokens: list[Any], page: str) -> int:
-    """Every word of the Markdown is on the page; what has raw HTML in it does not count, for cleaning takes
-    away on purpose."""
+def _verify(tokens: list[Any], page: str) -> int:
+    """Count the characters on the page and check that no text of the Markdown is missing.
+
+    Text mixed with raw HTML does not count, because sanitising removes some of it on purpose.
+    """
     expected = sum(len("".join(text.split())) for text in _texts(tokens))
-    found = characters_of(page)
-    if found < expected * _LEAST_KEPT:
-        raise Refused("output", f"Only {found:,} of {expected:,} characters came through")
-    if not found and "<img" not in page:
-        raise Refused("corrupt", "The file holds no text")
-    return found
+    characters = characters_of(page)
+    if characters < expected * _MIN_KEPT_SHARE:
+        raise Refused("output", f"The page holds only {characters:,} of the file's {expected:,} characters")
+    if not characters and "<img" not in page:
+        raise Refused("corrupt", "The file contains no text")
+    return characters
 
 
 def _texts(tokens: list[Any]) -> Iterator[str]:
     for token in tokens:
-        if token.type in _TEXTS:
+        if token.type in _TEXT_TOKENS:
             yield token.content
         children = token.children or []
         if not any(child.type == "html_inline" for child in children):
@@ -75,5 +76,5 @@ def _texts(tokens: list[Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve the request given on the command line."""
     serve_argument(convert)

@@ -1,50 +1,51 @@
-"""Looks over markup before a slow reader gets it: how many elements, how deep. It runs inside the sandbox.
+"""Checks the number and nesting of elements before slow programs read a page.
 
-libxml2 reads 100 MB in seconds where a page layout would take hours; it keeps nothing, opens nothing and asks no
-network.
+libxml2 parses 100 MB in seconds, where laying out the page would take hours. No tree is kept and nothing is loaded.
 """
 
 from typing import Any
 
 from converto_engines.runtime.sandboxed.protocol import Refused
 
-MOST_ELEMENTS = 250_000  # about ten thousand pages of text
-DEEPEST = 400  # browsers give up at 512; each level costs the layout a few calls
-_WITHOUT_END = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
+MAX_ELEMENTS = 250_000  # about ten thousand pages of text
+MAX_DEPTH = 400  # browsers stop at 512; each level costs the layout a few calls
+_VOID_ELEMENTS = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
+)
 
 
-def look_over(content: bytes) -> None:
-    """Refuse a page whose layout could not end; `content` is HTML as it came."""
-    from lxml import etree  # noqa: PLC0415 -- found only after the packages are named
+def check_size(content: bytes) -> None:
+    """Refuse HTML with too many or too deeply nested elements."""
+    from lxml import etree  # noqa: PLC0415 -- importable only once `packages` are on the path
 
-    parser = etree.HTMLParser(target=_Count(), no_network=True, huge_tree=True)
+    parser = etree.HTMLParser(target=_Counter(), no_network=True, huge_tree=True)
     try:
         etree.fromstring(content, parser)
     except etree.LxmlError:
-        return  # the reader proper is more patient, and has its own limits
+        return  # the real parser is more tolerant and has its own limits
 
 
-class _Count:
-    """Counts while libxml2 reads, and stops it."""
+class _Counter:
+    """Parser target that counts elements and stops the parser at a limit."""
 
     def __init__(self) -> None:
         self._elements = self._depth = 0
 
     def start(self, name: str, _attributes: Any) -> None:
-        """Count an opening tag."""
+        """Count a start tag."""
         self._elements += 1
-        self._depth += name not in _WITHOUT_END
-        if self._elements > MOST_ELEMENTS:
-            raise Refused("too_large", f"The page has more than {MOST_ELEMENTS:,} elements. Please split it")
-        if self._depth > DEEPEST:
-            raise Refused("too_large", f"The page's elements are nested more than {DEEPEST} deep")
+        self._depth += name not in _VOID_ELEMENTS
+        if self._elements > MAX_ELEMENTS:
+            raise Refused("too_large", f"The page has more than {MAX_ELEMENTS:,} elements. Convert it in parts")
+        if self._depth > MAX_DEPTH:
+            raise Refused("too_large", f"The page's elements are nested more than {MAX_DEPTH} deep")
 
     def end(self, name: str) -> None:
-        """Count a closing tag, also one that only libxml2 sees."""
-        self._depth -= name not in _WITHOUT_END
+        """Leave an element, also one that libxml2 closes implicitly."""
+        self._depth -= name not in _VOID_ELEMENTS
 
     def data(self, _text: str) -> None:
-        """Text does not matter here."""
+        """Ignore text."""
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Return nothing: no tree is built."""

@@ -1,7 +1,6 @@
-"""Runs in the sandbox: SubRip subtitles become WebVTT or the other way round, and the result is read back.
+"""Converts SubRip subtitles to WebVTT and back, and verifies the times.
 
-Started as `subtitles.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `from`, `to`
-and `packages`; an answer `cues`. Times are whole milliseconds.
+Request: `source`, `output`, `from`, `to`, `packages`. Answer: `cues`.
 """
 
 import html
@@ -14,19 +13,19 @@ from typing import Any
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import read_text
 
-MOST_CUES = 200_000  # two weeks of talk
+MAX_CUES = 200_000  # two weeks of dialogue
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t].*)?\s*")
 _TAG = re.compile(r"<(/?)([A-Za-z]+)(?:[.\s][^<>]*)?>")
 _CUE_TAG = re.compile(r"</?[A-Za-z]*(?:[.\s][^<>]*)?>|<[\d:.]+>")
-_PLACING = re.compile(r"\{\\[^{}]*\}")
+_POSITION = re.compile(r"\{\\[^{}]*\}")
 _KEPT_TAGS = frozenset({"b", "i", "u"})
-_NO_CUES = ("NOTE", "STYLE", "REGION")
+_NON_CUE_BLOCKS = ("NOTE", "STYLE", "REGION")
 
 
 @dataclass(frozen=True)
 class Cue:
-    """One subtitle; `text` is as its file has it."""
+    """One subtitle; `text` has the markup of its own format."""
 
     start_ms: int
     end_ms: int
@@ -34,25 +33,25 @@ class Cue:
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
-    """Write what the request names."""
+    """Write the file the request names and return its number of cues."""
     cues = read(read_text(request["source"]), request["from"])
     if not cues:
-        raise Refused("corrupt", "The file holds no subtitles")
-    made = Path(request["output"])
-    made.write_text(written(cues, request["to"]), encoding="utf-8", errors="replace", newline="")
-    found = read(made.read_text(encoding="utf-8"), request["to"])
-    if [(cue.start_ms, cue.end_ms) for cue in found] != [(cue.start_ms, cue.end_ms) for cue in cues]:
-        raise Refused("output", f"{len(cues):,} subtitles were written, {len(found):,} came back with the same times")
+        raise Refused("corrupt", "The file contains no subtitles")
+    output = Path(request["output"])
+    output.write_text(formatted(cues, request["to"]), encoding="utf-8", errors="replace", newline="")
+    written = read(output.read_text(encoding="utf-8"), request["to"])
+    if [(cue.start_ms, cue.end_ms) for cue in written] != [(cue.start_ms, cue.end_ms) for cue in cues]:
+        raise Refused("output", f"The times of {len(cues):,} subtitles differ from the {len(written):,} written")
     return {"cues": len(cues)}
 
 
 def read(text: str, kind: str) -> list[Cue]:
-    """The cues of a file in its order; refuses a broken one with the line that is wrong."""
+    """Parse the cues of a file in its order; refuses a broken file and names the line."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    starts = [number for number, line in enumerate(lines) if "-->" in line and _is_start(lines, number, kind)]
-    if len(starts) > MOST_CUES:
-        raise Refused("too_large", f"The file has {len(starts):,} subtitles; {MOST_CUES:,} are allowed")
-    _refuse_strays(lines, starts[0] if starts else len(lines), kind)
+    starts = [number for number, line in enumerate(lines) if "-->" in line and _is_cue_start(lines, number, kind)]
+    if len(starts) > MAX_CUES:
+        raise Refused("too_large", f"The file has {len(starts):,} subtitles; {MAX_CUES:,} are allowed")
+    _check_start(lines, starts[0] if starts else len(lines), kind)
     ends = [*starts[1:], len(lines)] if starts else []
     texts = _webvtt_text if kind == "vtt" else _subrip_text
     return [
@@ -61,37 +60,37 @@ def read(text: str, kind: str) -> list[Cue]:
     ]
 
 
-def written(cues: list[Cue], kind: str) -> str:
-    """The whole file, numbered, in the order of the cues."""
+def formatted(cues: list[Cue], kind: str) -> str:
+    """Return the whole file with numbered cues."""
     return "".join(_webvtt(cues) if kind == "vtt" else _subrip(cues))
 
 
-def _is_start(lines: list[str], number: int, kind: str) -> bool:
-    """Whether an arrow is one between times; anywhere but in a note or in text it must be."""
+def _is_cue_start(lines: list[str], number: int, kind: str) -> bool:
+    """Return whether the arrow in a line separates times; refuses other arrows outside notes and cue text."""
     if _TIMES.fullmatch(lines[number]):
-        return not (kind == "vtt" and _stands_in_note(lines, number))
+        return not (kind == "vtt" and _is_in_non_cue_block(lines, number))
     before = lines[number - 1].strip() if number else ""
-    if (kind == "vtt" and _stands_in_note(lines, number)) or (before and not before.isdigit()):
+    if (kind == "vtt" and _is_in_non_cue_block(lines, number)) or (before and not before.isdigit()):
         return False
-    raise Refused("corrupt", f"Line {number + 1}: these are no times: {lines[number].strip()[:60]}")
+    raise Refused("corrupt", f"Line {number + 1} should hold the times of a subtitle: {lines[number].strip()[:60]}")
 
 
-def _stands_in_note(lines: list[str], number: int) -> bool:
+def _is_in_non_cue_block(lines: list[str], number: int) -> bool:
     first = number
     while first and lines[first - 1].strip():
         first -= 1
-    return lines[first].startswith(_NO_CUES)
+    return lines[first].startswith(_NON_CUE_BLOCKS)
 
 
-def _refuse_strays(lines: list[str], first: int, kind: str) -> None:
-    """Nothing but a number stands before the first subtitle of SubRip; WebVTT begins with its name."""
+def _check_start(lines: list[str], first: int, kind: str) -> None:
+    """Refuse WebVTT without its header, and SubRip with text before the first cue."""
     if kind == "vtt":
         if not re.match(r"WEBVTT(?:[ \t]|\Z)", lines[0].lstrip("\ufeff")):
-            raise Refused("corrupt", "Line 1: a WebVTT file begins with the word WEBVTT")
+            raise Refused("corrupt", "Line 1: a WebVTT file must begin with the word WEBVTT")
         return
     for number, line in enumerate(lines[:first]):
         if line.strip() and not line.strip().isdigit():
-            raise Refused("corrupt", f"Line {number + 1}: this is no subtitle: {line.strip()[:60]}")
+            raise Refused("corrupt", f"Line {number + 1} is not a subtitle: {line.strip()[:60]}")
 
 
 def _times(lines: list[str], number: int) -> tuple[int, int]:
@@ -99,19 +98,19 @@ def _times(lines: list[str], number: int) -> tuple[int, int]:
     parts = found.groups() if found else ()
     start, end = _milliseconds(parts[:4], number), _milliseconds(parts[4:], number)
     if end < start:
-        raise Refused("corrupt", f"Line {number + 1}: this subtitle ends before it begins")
+        raise Refused("corrupt", f"Line {number + 1}: the subtitle ends before it begins")
     return start, end
 
 
 def _milliseconds(parts: tuple[Any, ...], number: int) -> int:
     hours, minutes, seconds, fraction = parts
     if int(minutes) > 59 or int(seconds) > 59:
-        raise Refused("corrupt", f"Line {number + 1}: an hour has 60 minutes and a minute 60 seconds")
+        raise Refused("corrupt", f"Line {number + 1}: minutes and seconds must be below 60")
     return ((int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(fraction.ljust(3, "0"))
 
 
 def _subrip_text(lines: list[str], start: int, end: int, *, is_last: bool) -> str:
-    """All lines up to the next subtitle's number; blank lines inside count as the file's carelessness."""
+    """Return all lines up to the next cue's number; blank lines inside are tolerated and dropped."""
     inside = lines[start + 1 : end]
     if not is_last and inside and inside[-1].strip().isdigit():
         inside.pop()
@@ -119,7 +118,7 @@ def _subrip_text(lines: list[str], start: int, end: int, *, is_last: bool) -> st
 
 
 def _webvtt_text(lines: list[str], start: int, end: int, *, is_last: bool) -> str:
-    """The lines up to the first blank one; what follows is a name, a note or a style."""
+    """Return the lines up to the first blank one; an identifier, note or style follows it."""
     inside: list[str] = []
     for line in lines[start + 1 : end]:
         if not line.strip():
@@ -127,7 +126,7 @@ def _webvtt_text(lines: list[str], start: int, end: int, *, is_last: bool) -> st
         inside.append(line.strip())
     else:
         if not is_last and inside:
-            inside.pop()  # no blank line before the next one's name
+            inside.pop()  # the next cue's identifier, without a blank line before it
     return "\n".join(inside)
 
 
@@ -149,9 +148,9 @@ def _with_line_end(text: str) -> str:
 
 
 def _as_webvtt(text: str) -> str:
-    """Bold, italic and underlined stay; colours and places go; all else that looks like markup is text."""
+    """Keep bold, italic and underline; drop colours and positions; escape anything else that looks like markup."""
     parts, position = [], 0
-    text = _PLACING.sub("", text)
+    text = _POSITION.sub("", text)
     for tag in _TAG.finditer(text):
         name = tag.group(2).lower()
         if name not in _KEPT_TAGS | {"font", "s"}:
@@ -163,7 +162,7 @@ def _as_webvtt(text: str) -> str:
 
 
 def _as_subrip(text: str) -> str:
-    """Bold, italic and underlined stay; voices, classes and inner times go."""
+    """Keep bold, italic and underline; drop voices, classes and timestamps within the text."""
     return html.unescape(_CUE_TAG.sub(_kept_tag, text)).replace("-->", "→")
 
 
@@ -173,11 +172,11 @@ def _kept_tag(tag: re.Match[str]) -> str:
     return f"<{found.group(1)}{name}>" if found and name in _KEPT_TAGS else ""
 
 
-def _clock(milliseconds: int, mark: str) -> str:
+def _clock(milliseconds: int, separator: str) -> str:
     seconds, fraction = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{mark}{fraction:03}"
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{separator}{fraction:03}"
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve the request given on the command line."""
     serve_argument(convert)

@@ -1,7 +1,6 @@
-"""Runs in the sandbox: rows of a CSV file become JSON, or a list in JSON becomes rows, and the result is read back.
+"""Converts CSV to JSON and lists in JSON to CSV, and verifies the number of rows.
 
-Started as `tables.py REQUEST_JSON`; it speaks as `protocol.py` says. A request has `source`, `output`, `to`,
-`packages` and for JSON `header` and `numbers`, for CSV `separator`; an answer `rows`.
+Request: `source`, `output`, `to`, `packages`; to JSON also `header` and `numbers`, to CSV `separator`. Answer: `rows`.
 """
 
 import csv
@@ -17,25 +16,25 @@ from typing import Any
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import read_text
 
-MOST_COLUMNS = 16_384  # as many as a sheet has
-MOST_CELLS = 50_000_000
+MAX_COLUMNS = 16_384  # as many as a spreadsheet has
+MAX_CELLS = 50_000_000
 _SEPARATORS = ",;\t|"
 _SAMPLE_CHARACTERS = 64 * 1024
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NEEDS_QUOTES = re.compile(r'[,;\t|"\r\n]|^\s|\s$')
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
-_LONGEST_CELL = 64 * 1024**2  # characters
+_MAX_CELL_CHARACTERS = 64 * 1024**2
 
 
 class Number(str):
-    """A number of a JSON file as it is written there: 1.10 stays 1.10, and no digit of a long one is lost."""
+    """A number as written in the JSON file, so that 1.10 stays 1.10 and long numbers keep all digits."""
 
     __slots__ = ()
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
-    """Write what the request names."""
+    """Write the file the request names and return its number of rows."""
     try:
         return _converted(request)
     except RecursionError as error:
@@ -44,30 +43,30 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 
 def _converted(request: dict[str, Any]) -> dict[str, Any]:
     text = read_text(request["source"])
-    made = Path(request["output"])
-    with made.open("w", encoding="utf-8", errors="replace", newline="") as output:
+    path = Path(request["output"])
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as output:
         if request["to"] == "json":
             rows = write_json(rows_of(text), output, header=request["header"], numbers=request["numbers"])
         else:
             rows = write_csv(records_of(text), output, request["separator"])
-    found = _count_json(made) if request["to"] == "json" else _count_csv(made, request["separator"])
-    if found != rows:
-        raise Refused("output", f"{rows:,} rows were written, {found:,} are in the file")
+    written = _count_json(path) if request["to"] == "json" else _count_csv(path, request["separator"])
+    if written != rows:
+        raise Refused("output", f"The result has {written:,} instead of {rows:,} rows")
     return {"rows": rows}
 
 
 def rows_of(text: str) -> Iterator[list[str]]:
-    """The rows of a CSV file without its blank lines; refuses a broken one with the line that is wrong."""
+    """Yield the rows of a CSV file without blank lines; refuses a broken file and names the line."""
     named = _SEPARATOR_LINE.match(text)
     text, separator = (text[named.end() :], named.group(1)) if named else (text, _separator(text[:_SAMPLE_CHARACTERS]))
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     started_at, cells = 1, 0
     try:
         for row in reader:
             cells += len(row)
-            if len(row) > MOST_COLUMNS or cells > MOST_CELLS:
-                raise Refused("too_large", f"Line {started_at} is over the limit of {MOST_COLUMNS:,} columns")
+            if len(row) > MAX_COLUMNS or cells > MAX_CELLS:
+                raise Refused("too_large", f"Line {started_at} is over the limit of {MAX_COLUMNS:,} columns")
             if row:
                 yield row
             started_at = reader.line_num + 1
@@ -78,7 +77,7 @@ def rows_of(text: str) -> Iterator[list[str]]:
 
 
 def write_json(rows: Iterator[list[str]], output: Any, *, header: bool, numbers: bool) -> int:
-    """One row per line; with a header each row is an object, else a list. Returns how many rows were written."""
+    """Write one row per line, as objects with a header and as lists without; return the number of rows."""
     names = _column_names(next(rows, [])) if header else None
     count = 0
     for row in rows:
@@ -86,7 +85,7 @@ def write_json(rows: Iterator[list[str]], output: Any, *, header: bool, numbers:
         if names is None:
             line = f"[{', '.join(cells)}]"
         else:
-            names = _lengthened(names, len(cells))
+            names = _extended(names, len(cells))
             pairs = itertools.zip_longest(names, cells, fillvalue="null")
             line = f"{{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: {cell}' for name, cell in pairs)}}}"
         output.write(f"{',' if count else '['}\n{line}")
@@ -98,20 +97,22 @@ def write_json(rows: Iterator[list[str]], output: Any, *, header: bool, numbers:
 
 
 def records_of(text: str) -> list[Any]:
-    """The list in a JSON file, numbers as they are written; refuses what is not JSON, with line and column."""
+    """Return the list in a JSON file; refuses broken JSON with line and column, and JSON that is no table."""
     try:
-        found = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_no_number)
+        found = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise Refused("corrupt", f"This is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise Refused(
+            "corrupt", f"The file is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
     records = found if isinstance(found, list) else [found]
     kinds = {dict if isinstance(record, dict) else list if isinstance(record, list) else None for record in records}
     if not records or None in kinds or len(kinds) > 1:
-        raise Refused("corrupt", "Only a list of objects, or a list of lists, is a table; this JSON is neither")
+        raise Refused("corrupt", "A table needs a list of objects or a list of lists; this JSON is neither")
     return records
 
 
 def write_csv(records: Sequence[Any], output: Any, separator: str) -> int:
-    """Rows as RFC 4180 has them, a header first for objects. Returns how many lines of the table were written."""
+    """Write rows as in RFC 4180, after a header for objects; return the number of rows with the header."""
     if isinstance(records[0], dict):
         names = list(dict.fromkeys(name for record in records for name in record))
         rows: Iterator[list[Any]] = itertools.chain(
@@ -122,18 +123,18 @@ def write_csv(records: Sequence[Any], output: Any, separator: str) -> int:
         rows = iter(records)
     if not names:
         raise Refused("corrupt", "The table has no columns")
-    if len(names) > MOST_COLUMNS or len(names) * len(records) > MOST_CELLS:
+    if len(names) > MAX_COLUMNS or len(names) * len(records) > MAX_CELLS:
         raise Refused("too_large", f"The table would have {len(names):,} columns and {len(records):,} rows")
     count = 0
     for row in rows:
-        # A row whose cells are all empty must not look like a blank line.
+        # A row of one empty cell must not look like a blank line.
         output.write((separator.join(_quoted(_plain(value)) for value in row) or '""') + "\r\n")
         count += 1
     return count
 
 
 def _separator(sample: str) -> str:
-    """The mark that stands most evenly in the first lines, quoted text left out: the rule that sheets go by too."""
+    """Return the separator that is most even in the first lines outside quotes, the same rule as for sheets."""
     lines = [line for line in _QUOTED.sub("", sample).splitlines()[:20] if line.strip()]
     if not lines:
         return ","
@@ -141,7 +142,7 @@ def _separator(sample: str) -> str:
 
 
 def _column_names(header: list[str]) -> list[str]:
-    """A name for each column, none twice and none empty."""
+    """Return a unique, non-empty name for each column."""
     names: dict[str, None] = {}
     for number, written in enumerate(header, 1):
         name = base = written.strip() or f"column_{number}"
@@ -152,8 +153,8 @@ def _column_names(header: list[str]) -> list[str]:
     return list(names)
 
 
-def _lengthened(names: list[str], width: int) -> list[str]:
-    """Rows that are longer than the header have columns that it does not name."""
+def _extended(names: list[str], width: int) -> list[str]:
+    """Name the further columns of a row that is longer than the header."""
     return names if width <= len(names) else _column_names([*names, *[""] * (width - len(names))])
 
 
@@ -162,8 +163,8 @@ def _cell(text: str, *, numbers: bool) -> str:
     return text if is_number else json.dumps(text, ensure_ascii=False)
 
 
-def _no_number(word: str) -> Any:
-    raise Refused("corrupt", f"This is not JSON: {word} is no number there")
+def _refuse_constant(word: str) -> Any:
+    raise Refused("corrupt", f"The file is not valid JSON: {word} is not allowed")
 
 
 def _plain(value: Any) -> str:
@@ -173,7 +174,7 @@ def _plain(value: Any) -> str:
 
 
 def _json_text(value: Any) -> str:
-    """Nested values as JSON in one cell, numbers as they were written."""
+    """Return a nested value as JSON for one cell, with numbers as they were written."""
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):
@@ -185,12 +186,12 @@ def _json_text(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Any mark that could be taken for a separator is quoted, not only the one in use."""
+    """Quote cells with any common separator, not only the one in use, so that readers guess right."""
     return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def _count_json(path: Path) -> int:
-    """Rows read back, one line at a time as they were written."""
+    """Count the rows of the result; each is on its own line."""
     with path.open(encoding="utf-8") as lines:
         bare = (line.rstrip().rstrip(",") for line in lines)
         return sum(isinstance(json.loads(line), (dict, list)) for line in bare if line not in {"[", "]"})
@@ -203,5 +204,5 @@ def _count_csv(path: Path, separator: str) -> int:
 
 
 def main() -> None:
-    """Serve the one request."""
+    """Serve the request given on the command line."""
     serve_argument(convert)

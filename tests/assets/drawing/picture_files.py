@@ -1,6 +1,6 @@
-"""Writes canvases as PNG, GIF, TIFF and JPEG with nothing but zlib, so that samples need no picture library.
+"""Writes canvases as PNG, GIF, TIFF and JPEG with zlib only, so that samples need no picture library.
 
-It draws nothing; the same canvas always gives the same bytes.
+The same canvas always gives the same bytes.
 """
 
 import math
@@ -8,14 +8,14 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from tests.assets.canvas import Canvas, Colour
+from tests.assets.drawing.canvas import Canvas, Colour
 
 _PNG_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 _JPEG_QUALITY_STEP = 1.6  # growth of the quantisation with frequency; larger is smaller and coarser
 
 
 def png(canvas: Canvas) -> bytes:
-    """A PNG; a row equal to the one above it costs next to nothing."""
+    """A PNG; a row equal to the one above it takes almost no space."""
     header = struct.pack(">IIBBBBB", canvas.width, canvas.height, 8, _PNG_COLOUR_TYPES[canvas.channels], 0, 0, 0)
     above = bytes(canvas.width * canvas.channels)
     filtered = bytearray()
@@ -97,7 +97,7 @@ def _blocks(body: bytes) -> bytes:
 
 
 def _lzw(pixels: bytes, bits: int) -> bytes:
-    """GIF's variable-width LZW: codes grow from bits + 1 to 12, then the table starts anew."""
+    """GIF's variable-width LZW: codes grow from bits + 1 to 12, then the table is reset."""
     clear, buffer, filled = 1 << bits, 0, 0
     written = bytearray()
     for code, width in _lzw_codes(pixels, clear):
@@ -184,7 +184,7 @@ def _ycc(red: int, green: int, blue: int) -> tuple[int, int, int]:
 
 
 def _quantised(block: bytes, table: bytes) -> list[int]:
-    if block.count(block[0]) == 64:  # a plain area: only the mean is left
+    if block.count(block[0]) == 64:  # a flat area: only the mean remains
         return [round(8 * (block[0] - 128) / table[0]), *[0] * 63]
     rows = [[sample - 128 for sample in block[start : start + 8]] for start in range(0, 64, 8)]
     across = [[_dot(row, wave) for wave in _COSINES] for row in rows]

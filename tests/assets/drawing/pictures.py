@@ -1,13 +1,10 @@
-"""What the sample pictures show: a lake at dusk, overlapping discs, an orbit, two scanned pages of music.
-
-It draws on canvases and knows no file format.
-"""
+"""The content of the sample pictures: a lake at dusk, overlapping discs, an orbit, two scanned pages of music."""
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from tests.assets.canvas import Canvas, Colour, mixed
+from tests.assets.drawing.canvas import Canvas, Colour, mixed
 
 _ORBIT_STEPS = 24
 _HUES: Sequence[tuple[int, int, int]] = (
@@ -26,7 +23,7 @@ ORBIT_PALETTE: Sequence[Colour] = (
 
 
 def lake_at_dusk(width: int = 960, height: int = 640) -> Canvas:
-    """An opaque landscape with soft colours, as a camera would give it."""
+    """An opaque landscape with soft colours, like a photo."""
     scene = Canvas(2 * width, 2 * height, (0, 0, 0))
     horizon = round(scene.height * 0.64)
     for row in range(horizon):
@@ -100,7 +97,7 @@ def _reflection(scene: Canvas, horizon: int) -> None:
         mirrored = scene.rows[max(horizon - 1 - round(depth * 1.15 + 5 * math.sin(depth / 6) * depth / horizon), 0)]
         shift = 3 * round(4 * math.sin(depth / 3.0) * (0.2 + depth / horizon))
         moved = mirrored[shift:] + mirrored[:shift]
-        # Every sample at three quarters of its brightness: water swallows light.
+        # Every sample at three quarters of its brightness, as reflections in water are darker.
         scene.rows[row] = moved.translate(bytes(value * 3 // 4 for value in range(256)))
 
 

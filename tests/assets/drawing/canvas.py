@@ -1,4 +1,4 @@
-"""A picture in memory, drawn in runs of equal pixels and then halved for soft edges. It knows no file format."""
+"""A picture in memory, drawn in runs of equal pixels and then halved for smooth edges."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ Colour = tuple[int, ...]
 
 
 class Canvas:
-    """Rows of 8-bit pixels; `channels` is 1 (grey), 3 (RGB) or 4 (RGBA). Everything outside is cut off."""
+    """Rows of 8-bit pixels; `channels` is 1 (grey), 3 (RGB) or 4 (RGBA). Drawing is clipped to the picture."""
 
     def __init__(self, width: int, height: int, background: Colour) -> None:
         self.width, self.height, self.channels = width, height, len(background)
@@ -43,7 +43,7 @@ class Canvas:
                 self.run(row, round(left), round(right), colour)
 
     def halved(self) -> "Canvas":
-        """The picture at half its size, each pixel the mean of four: edges drawn hard come out soft."""
+        """The picture at half its size, each pixel the mean of four, which smooths the edges."""
         smaller = Canvas(self.width // 2, self.height // 2, (0,) * self.channels)
         for number in range(smaller.height):
             tall = _mean(self.rows[2 * number], self.rows[2 * number + 1])
