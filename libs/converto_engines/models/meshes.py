@@ -145,6 +145,6 @@ def _raise_for_content(answer: dict[str, Any]) -> None:
     if external := answer.get("foreign"):
         parts = "another file" if external == 1 else f"{external} other files"
         advice = "Export it as one file (.glb, or glTF with embedded data)"
-        raise BadSource(f"The model refers to {parts} that were not uploaded. {advice}", code="source_incomplete")
+        raise BadSource(f"The model refers to {parts} missing from the upload. {advice}", code="source_incomplete")
     if answer.get("faces") == 0:
         raise BadSource("The model is empty or has only points or lines, no surface", code="source_empty")

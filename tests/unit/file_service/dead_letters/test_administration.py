@@ -17,6 +17,7 @@ from tests.contract.samples import a_message, an_event
 from tests.unit.file_service.conftest import System, problem
 
 ADDRESS = "/api/v1/admin/parked"
+UNKNOWN_ID = "01a2284a-1db1-755f-ac3a-431fead720c8"
 
 
 async def dead_letter(system: System, body: bytes, *, verdict: str = "rejected", died_at: int = 0) -> str:
@@ -46,9 +47,9 @@ async def a_dead_lettered_message(system: System, **fields: Any) -> tuple[str, s
     ("method", "path"),
     [
         ("GET", ADDRESS),
-        ("GET", f"{ADDRESS}/{new_id()}"),
-        ("POST", f"{ADDRESS}/{new_id()}/requeue"),
-        ("DELETE", f"{ADDRESS}/{new_id()}"),
+        ("GET", f"{ADDRESS}/{UNKNOWN_ID}"),
+        ("POST", f"{ADDRESS}/{UNKNOWN_ID}/requeue"),
+        ("DELETE", f"{ADDRESS}/{UNKNOWN_ID}"),
         ("POST", f"{ADDRESS}/requeue"),
         ("POST", f"{ADDRESS}/drop"),
     ],
