@@ -100,7 +100,7 @@ def hdr_metadata_of(side_data: Mapping[str, Mapping[str, str]]) -> str:
     if all(place > 0 for pair in places for place in pair) and brightness[0] > 0:
         corners = "".join(f"{short}({x},{y})" for (short, _), (x, y) in zip(_PRIMARIES, places, strict=True))
         parts.append(f"master-display={corners}L({brightness[0]},{max(brightness[1], 0)})")
-    content = side_data.get("Content hdr_metadata level metadata", {})
+    content = side_data.get("Content light level metadata", {})
     most, average = _units(content, "max_content", 1), _units(content, "max_average", 1)
     if most > 0 and average >= 0:
         parts.append(f"max-cll={most},{average}")
