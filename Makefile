@@ -15,6 +15,10 @@ SHELL_SCRIPTS = $(shell git ls-files .ci 'deploy/*.sh')
 DOCKERFILES = $(wildcard deploy/docker/*Dockerfile*)
 # Pass arguments to pytest: make test PYTEST="-k lease -x"
 PYTEST ?=
+# Test processes for tests that need no server.
+JOBS ?= auto
+# Some machines forbid bytecode files; without them every run of the suite compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
 # The demo reads these from its environment, so that names with spaces and quotes stay intact.
 export FILES ?=
 export TO ?=
@@ -50,9 +54,15 @@ demo: setup ## Convert samples or your own files: make demo FILES="a.pptx b.jpg"
 setup-dev: python ## Also install what checks and tests need
 	@$(PYTHON) -m deploy.local.setup --dev
 
+# Two runs: tests without servers in parallel, then those that share servers and measure time. Both always run, and a
+# filter in PYTEST may leave one of them without a test (status 5).
 .PHONY: test
 test: setup-dev ## Set up and run the whole suite
-	@$(BIN)/python -m pytest tests $(PYTEST)
+	@status=0; empty=$(if $(PYTEST),5,0); \
+	run() { $(BIN)/python -m pytest "$$@" $(PYTEST) || { code=$$?; [ $$code -eq $$empty ] || status=$$code; }; }; \
+	run -n $(JOBS) --dist loadfile tests/unit tests/house tests/engines; \
+	run tests/contract tests/integration tests/e2e tests/chaos; \
+	exit $$status
 
 .PHONY: test-unit
 test-unit: setup-dev ## Run the tests that need no server

@@ -304,7 +304,7 @@ WRONG = [
     ("ogg", {"bitrate_kbps": 768, "sample_rate_hz": 8000}, "not possible with this sample rate"),
     ("mp3", {"start_s": 5.0}, "after the end"),
     ("mp3", {"end_s": 0.0}, "must be after"),
-    ("mp3", {"loudness": 3.0}, "do not fit"),
+    ("mp3", {"loudness": 3.0}, "are not valid"),
 ]
 
 

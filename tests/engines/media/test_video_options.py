@@ -41,7 +41,7 @@ WRONG = [
     ("mp4", {"quality": 60}, "0 .best. to 51"),
     ("mp4", {"start_s": 1.5, "end_s": 1.0}, "end_s must be after"),
     ("mp4", {"start_s": 9.0}, "lasts 2.0 s"),
-    ("mp4", {"preset": "hasty"}, "do not fit"),
+    ("mp4", {"preset": "hasty"}, "are not valid"),
 ]
 
 
