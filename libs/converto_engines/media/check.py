@@ -150,7 +150,7 @@ def _check_decoded(decoded: RunResult, result: Probe, completed: CompletedRun) -
     longest_s, tolerance_s = max(ends, default=(decoded.duration_s, 0.0))
     if decoded.duration_s <= 0 or abs(decoded.duration_s - longest_s) > max(tolerance_s, 0.1):
         detail = f"decoded {decoded.duration_s} s of {longest_s} s"
-        raise OutputInvalid("The result does not play to its end", detail=detail)
+        raise OutputInvalid("The result cannot be played to the end", detail=detail)
     if completed.is_encoded and result.of("video") and decoded.frames != completed.run.frames:
         detail = f"decoded {decoded.frames} of {completed.run.frames} frames"
         raise OutputInvalid("The result lacks frames", detail=detail)

@@ -15,18 +15,20 @@ _UNKNOWN_SIZE_BYTES, _SLACK_BYTES = 0x7FFF_0000, 1024
 def check_limits(probe: Probe, limits: Limits) -> None:
     """Raise `SourceTooLarge` for more tracks, seconds or pixels per frame than allowed."""
     if len(probe.tracks) > limits.streams:
-        raise SourceTooLarge(f"The file has {len(probe.tracks)} tracks; {limits.streams} are allowed")
+        raise SourceTooLarge(f"The file has {len(probe.tracks)} tracks; at most {limits.streams} are allowed")
     check_duration(probe.duration_s, limits)
     for track in probe.of("video", "cover"):
         if track.width * track.height > limits.pixels:
             size = f"{track.width} × {track.height} pixels"
-            raise SourceTooLarge(f"The video has frames of {size}; {limits.pixels:,} pixels in total are allowed")
+            raise SourceTooLarge(
+                f"The video has frames of {size}; at most {limits.pixels:,} pixels in total are allowed"
+            )
 
 
 def check_duration(duration_s: float | None, limits: Limits) -> None:
     """Raise `SourceTooLarge` for a file that is too long."""
     if duration_s is not None and duration_s > limits.duration_s:
-        raise SourceTooLarge(f"The file lasts {duration_s:,.0f} s; {limits.duration_s:,.0f} s are allowed")
+        raise SourceTooLarge(f"The file lasts {duration_s:,.0f} s; at most {limits.duration_s:,.0f} s are allowed")
 
 
 def check_protection(path: Path) -> None:

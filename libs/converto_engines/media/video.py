@@ -123,7 +123,7 @@ class Video(FfmpegConverter):
         except FfmpegFailed as error:
             raise ffmpeg.translated(error) from error
         if run.frames == 0:
-            raise CorruptSource("No picture of the video can be decoded", detail=run.log)
+            raise CorruptSource("No frame of the video can be decoded", detail=run.log)
         is_encoded = job.options.video_codec != "copy"
         return CompletedRun(
             source=probe,

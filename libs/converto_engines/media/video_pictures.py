@@ -77,7 +77,7 @@ class VideoFrame(FfmpegConverter):
         product = job.folder / f"frame.{job.target_format}"
         job.report(20, "extracting the frame")
         if not await self._take(job, track, at_s, product) and not await self._take(job, track, 0.0, product):
-            raise CorruptSource("No picture of the video can be decoded")
+            raise CorruptSource("No frame of the video can be decoded")
         await check_picture(self._ffmpeg, job, product, size)
         return [Product(path=product)]
 
@@ -122,7 +122,7 @@ class VideoGif(FfmpegConverter):
         except FfmpegFailed as error:
             raise ffmpeg.translated(error) from error
         if run.frames == 0:
-            raise CorruptSource("No picture of the video can be decoded", detail=run.log)
+            raise CorruptSource("No frame of the video can be decoded", detail=run.log)
         await check_picture(self._ffmpeg, job, product, size, frames=run.frames)
         if abs(run.duration_s - length_s) > max(2 / fps, 0.05 * length_s) + 0.02:
             detail = f"{run.duration_s} s instead of {length_s} s"
@@ -139,7 +139,7 @@ class VideoGif(FfmpegConverter):
         on_time = ffmpeg.progress_between(job.report, length_s, first=0, last=45, stage="choosing the colours")
         await self._ffmpeg.run(job, [*reading, *palette_graph, *after, *one], on_time=on_time)
         if not await asyncio.to_thread(_is_there, palette):
-            raise CorruptSource("No picture of the video can be decoded")
+            raise CorruptSource("No frame of the video can be decoded")
         reading += self._ffmpeg.reading(job, palette, "png")
         drawing = f"{graph}[frames];[frames][1:v]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
         gif = ["-filter_complex", drawing, *after, "-loop", "0", "-f", "gif", self._ffmpeg.writing(job, product)]

@@ -26,7 +26,7 @@ def check(path: Path, kind: str, max_faces: int) -> None:
     if min(faces, min_bytes) < 0 or min_bytes > size:
         raise CorruptSource("The file is shorter than its header says. Upload the complete file")
     if faces > max_faces:
-        raise SourceTooLarge(f"The model has {faces:,} faces; {max_faces:,} are allowed")
+        raise SourceTooLarge(f"The model has {faces:,} faces; at most {max_faces:,} are allowed")
 
 
 def is_binary_stl(path: Path) -> bool:

@@ -78,7 +78,7 @@ class ModelPreview:
         """Draw one picture of the requested size."""
         options = job.options
         if options.width * options.height > job.limits.pixels:
-            allowed = f"{job.limits.pixels:,} pixels are allowed"
+            allowed = f"at most {job.limits.pixels:,} pixels are allowed"
             raise BadOptions(f"The picture would be {options.width} × {options.height} pixels; {allowed}")
         model = await self._drawable(job)
         product = job.folder / "preview.png"

@@ -1,1 +1,1 @@
-"""Office documents, converted by one warm LibreOffice per slot, and Keynote."""
+"""Converters for office documents (one long-running LibreOffice per slot) and Keynote files."""

@@ -117,7 +117,7 @@ def decide(filename: str, sniffed: Sniffed) -> Format:
     if sniffed.is_empty:
         raise CorruptSource(f'The file "{shown}" is empty. Check it and upload it again')
     if sniffed.is_encrypted:
-        raise EncryptedSource(f'The file "{shown}" is password protected. Remove the password and upload it again')
+        raise EncryptedSource(f'The file "{shown}" is password-protected. Remove the password and upload it again')
     if mismatch := check_claim(filename, sniffed):
         raise MislabelledSource(f"{mismatch}. Upload the right file, or correct its name")
     if sniffed.format is None:

@@ -58,7 +58,7 @@ class Collection(Generic[Record]):
 
     def insert(self, record: Record) -> None:
         if record.id in self._documents:
-            raise DuplicateKey(f"{self._kind.__name__} {record.id} exists already")
+            raise DuplicateKey(f"{self._kind.__name__} {record.id} already exists")
         self.replace(record)
 
     def replace(self, record: Record) -> None:

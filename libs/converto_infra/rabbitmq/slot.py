@@ -1,8 +1,8 @@
 """How a worker slot takes messages from RabbitMQ: `basic.get` while there is a backlog, consumers while there is none.
 
-With a consumer on each of several queues, the broker delivers a message from each; all but one have to go back, which
-counts towards the delivery limit. `basic.get` keeps strict lanes and takes exactly one message, but polling with it
-costs an idle broker ten times the CPU of consumers.
+With a consumer on each of several queues, the broker delivers a message from each. All but one must be returned, and
+each return counts towards the delivery limit. `basic.get` respects the priority of lanes and takes exactly one message,
+but polling with it costs an idle broker ten times the CPU of consumers.
 """
 
 import asyncio

@@ -76,7 +76,7 @@ class Files:
             raise UploadRefused("The file is empty (0 bytes); choose a file with content", code="empty_file")
         if new.size_bytes > self._limits.max_file_bytes:
             raise TooLarge(
-                f"The file is {new.size_bytes} bytes, but this server accepts {self._limits.max_file_bytes} at most"
+                f"The file is {new.size_bytes} bytes; this server accepts at most {self._limits.max_file_bytes} bytes"
             )
 
     async def get(self, owner: str, file_id: str) -> File:

@@ -318,7 +318,7 @@ async def test_coordinate_that_is_no_number_is_corrupt(meshes: Meshes, run_job: 
 
 @pytest.mark.parametrize("kind", ["stl", "ply", "glb", "3mf", "obj"])
 async def test_too_many_faces_are_refused(meshes: Meshes, run_job: RunJob, tmp_path: Path, kind: str) -> None:
-    with pytest.raises(SourceTooLarge, match="12 faces; 11 are allowed"):
+    with pytest.raises(SourceTooLarge, match="12 faces; at most 11 are allowed"):
         await run_job(meshes, written(tmp_path, kind), kind, "off", limits=Limits(wall_s=60, cpu_s=60, faces=11))
 
 

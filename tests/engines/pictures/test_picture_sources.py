@@ -53,7 +53,7 @@ async def test_huge_svg_is_refused_undrawn(pictures: Pictures, run_job: RunJob, 
 
 
 async def test_too_many_frames_are_refused(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:
-    with pytest.raises(SourceTooLarge, match="3 frames; 2 are allowed"):
+    with pytest.raises(SourceTooLarge, match="3 frames; at most 2 are allowed"):
         await run_job(pictures, animation(tmp_path / "a.gif"), "gif", "webp", limits=Limits(pages=2))
 
 

@@ -41,7 +41,9 @@ def convert(kernel: Any, request: dict[str, Any]) -> dict[str, Any]:
     deflection = _deflection(model.size(), request["options"])
     faces = model.mesh(deflection, math.radians(request["options"]["angle"]))
     if faces > request["faces"]:
-        message = f"The mesh would have {faces:,} faces; {request['faces']:,} are allowed. Choose a coarser tolerance"
+        message = (
+            f"The mesh would have {faces:,} faces; at most {request['faces']:,} are allowed. Choose a coarser tolerance"
+        )
         raise Refused("too_large", message)
     report_progress(80, "writing the model")
     result = _write_mesh(model, request) if faces else None

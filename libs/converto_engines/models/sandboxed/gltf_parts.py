@@ -52,7 +52,9 @@ def check(gltf: dict[str, Any], max_faces: int) -> None:
     """Refuse a model that declares too many faces or an unsupported compression."""
     if compressions := _COMPRESSIONS & {str(name) for name in gltf.get("extensionsRequired") or ()}:
         name = ", ".join(sorted(compressions))
-        raise Refused("corrupt", f"The model is compressed with {name}, which is not supported. Export it without")
+        raise Refused(
+            "corrupt", f"The model is compressed with {name}, which is not supported. Export it without compression"
+        )
     try:
         largest = max((int(entry.get("count", 0)) for entry in gltf.get("accessors") or ()), default=0)
         faces = _faces(gltf)
@@ -60,7 +62,7 @@ def check(gltf: dict[str, Any], max_faces: int) -> None:
         raise Refused("corrupt", "") from error
     if max(faces, largest // 3) > max_faces:
         count = max(faces, largest // 3)
-        raise Refused("too_large", f"The model has {count:,} faces; {max_faces:,} are allowed")
+        raise Refused("too_large", f"The model has {count:,} faces; at most {max_faces:,} are allowed")
 
 
 def _faces(gltf: dict[str, Any]) -> int:

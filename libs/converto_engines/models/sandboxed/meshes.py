@@ -49,7 +49,7 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     if faces == 0:
         return {"faces": 0}
     if faces > request["limits"]["faces"]:
-        raise Refused("too_large", f"The model has {faces:,} faces; {request['limits']['faces']:,} are allowed")
+        raise Refused("too_large", f"The model has {faces:,} faces; at most {request['limits']['faces']:,} are allowed")
     source = _figures(scene)
     if not source["is_finite"]:
         raise Refused("corrupt", "The model has coordinates that are not numbers. Export it again")

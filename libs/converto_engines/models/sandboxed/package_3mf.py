@@ -71,7 +71,7 @@ class _Model:
         wanted = self.build or [(key, _IDENTITY) for key in self.objects]
         faces = sum(self._faces(key, _MAX_DEPTH) for key, _ in wanted)
         if faces > self._max_faces:
-            raise Refused("too_large", f"The model has {faces:,} faces; {self._max_faces:,} are allowed")
+            raise Refused("too_large", f"The model has {faces:,} faces; at most {self._max_faces:,} are allowed")
         return self.unit, [part for key, transform in wanted for part in self._expand(key, [transform])]
 
     def _start(self) -> str:

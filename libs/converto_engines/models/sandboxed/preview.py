@@ -1,4 +1,4 @@
-"""Renders a GLB with f3d, off screen, and verifies the picture; f3d's own output on stdout is kept apart."""
+"""Renders a GLB with f3d, off screen, and verifies the picture; f3d's own output is kept out of the protocol."""
 
 import sys
 from typing import Any

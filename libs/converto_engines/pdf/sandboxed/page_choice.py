@@ -28,7 +28,7 @@ def chosen(count: int, ranges: list[list[int]], *, most: int, option: str = "pag
         raise Refused("options", f"{option}: page {last} was requested, but the document has {pages}")
     numbers = sorted({page for start, end in ranges for page in range(start, end + 1)})
     if len(numbers) > most:
-        raise Refused("too_large", f"{len(numbers):,} pages are too many; {most:,} are allowed at once")
+        raise Refused("too_large", f"{len(numbers):,} pages were requested; at most {most:,} are allowed at once")
     return numbers
 
 

@@ -18,7 +18,7 @@ def version() -> str:
 
 
 def open_all(paths: list[str], *, most_pages: int) -> list[pikepdf.Pdf]:
-    """Open all sources, repairing broken cross-reference tables; refuses sources that lose pages by that."""
+    """Open all sources, repairing broken cross-reference tables; refuses sources that lose pages in the repair."""
     sources, count = [], 0
     for ordinal, path in enumerate(paths, start=1):
         prefix = f"File {ordinal} of {len(paths)}: " if len(paths) > 1 else ""
@@ -26,7 +26,7 @@ def open_all(paths: list[str], *, most_pages: int) -> list[pikepdf.Pdf]:
         sources.append(source)
         count += len(source.pages)
         if count > most_pages:
-            raise Refused("too_large", f"{prefix}{count:,} pages are too many; {most_pages:,} are allowed at once")
+            raise Refused("too_large", f"{prefix}{count:,} pages in total; at most {most_pages:,} are allowed at once")
     return sources
 
 
@@ -83,7 +83,7 @@ def _open(path: str, prefix: str) -> pikepdf.Pdf:
         source = pikepdf.open(path, suppress_warnings=True)
         declared, count = source.Root.Pages.get("/Count"), len(source.pages)
     except pikepdf.PasswordError as error:
-        text = "It is password protected. Remove the password and upload it again"
+        text = "It is password-protected. Remove the password and upload it again"
         raise Refused("encrypted", f"{prefix}{text}" if prefix else "") from error
     except (pikepdf.PdfError, AttributeError, ValueError, TypeError, KeyError) as error:
         text = "It is damaged or incomplete. Check that it opens on your computer and upload it again"

@@ -37,7 +37,7 @@ def rewrite(path: str, target: str, page: int, *, max_pixels: int) -> None:
             picture.seek(page - 1)
             if picture.width * picture.height > max_pixels:
                 size = f"The picture is {picture.width} × {picture.height} pixels"
-                raise Refused("too_large", f"{size}; {max_pixels // 1_000_000} million pixels are allowed")
+                raise Refused("too_large", f"{size}; at most {max_pixels // 1_000_000} million pixels are allowed")
             picture.convert("RGB").save(target, "PNG", compress_level=1)
     except EOFError as error:
         raise Refused("options", f"page: the picture has fewer than {page} pages") from error

@@ -115,11 +115,12 @@ def _largest_icon(path: str) -> int:
 
 def _check_pixels(size: Size, frames: int, request: dict[str, Any]) -> None:
     if frames > request["frames"]:
-        raise Refused("too_large", f"The animation has {frames:,} frames; {request['frames']:,} are allowed")
+        raise Refused("too_large", f"The animation has {frames:,} frames; at most {request['frames']:,} are allowed")
     limit = request["pixels"]
     if size[0] * size[1] > limit or size[0] * size[1] * frames > limit * _ANIMATION_FACTOR:
         of_frames = f" × {frames} frames" if frames > 1 else ""
         raise Refused(
             "too_large",
-            f"The picture is {size[0]} × {size[1]} pixels{of_frames}; {limit // 1_000_000} million pixels are allowed",
+            f"The picture is {size[0]} × {size[1]} pixels{of_frames}; "
+            f"at most {limit // 1_000_000} million pixels are allowed",
         )

@@ -45,7 +45,7 @@ def check_size(size: Resize, request: dict[str, Any]) -> None:
     """Refuse a result with more pixels than allowed, or longer sides than the target format can have."""
     width, height = size.out
     if size.is_scaled and max(width * height, size.scaled[0] * size.scaled[1]) > request["pixels"]:
-        allowed = f"{request['pixels'] // 1_000_000} million pixels are allowed"
+        allowed = f"at most {request['pixels'] // 1_000_000} million pixels are allowed"
         raise Refused("options", f"The requested size gives {width} × {height} pixels; {allowed}")
     target, longest = request["target_format"], _MAX_SIDE.get(request["target_format"])
     if longest is not None and max(width, height) > longest:

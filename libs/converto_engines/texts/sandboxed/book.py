@@ -66,7 +66,7 @@ def _verify(page: str, chapters: Chapters, plan: Plan) -> dict[str, Any]:
     if characters < chapters.characters * _MIN_KEPT_SHARE:
         raise Refused("output", f"The page holds only {characters:,} of the book's {chapters.characters:,} characters")
     if page.count('<section class="chapter"') != len(plan.chapters):
-        raise Refused("output", "The page lacks a chapter of the book")
+        raise Refused("output", "A chapter of the book is missing from the page")
     if not characters and "<img" not in page:
         raise Refused("corrupt", "The book is empty")
     return {"chapters": len(plan.chapters), "characters": characters}

@@ -50,7 +50,7 @@ def read(text: str, kind: str) -> list[Cue]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     starts = [number for number, line in enumerate(lines) if "-->" in line and _is_cue_start(lines, number, kind)]
     if len(starts) > MAX_CUES:
-        raise Refused("too_large", f"The file has {len(starts):,} subtitles; {MAX_CUES:,} are allowed")
+        raise Refused("too_large", f"The file has {len(starts):,} subtitles; at most {MAX_CUES:,} are allowed")
     _check_start(lines, starts[0] if starts else len(lines), kind)
     ends = [*starts[1:], len(lines)] if starts else []
     texts = _webvtt_text if kind == "vtt" else _subrip_text

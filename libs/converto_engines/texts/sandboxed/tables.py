@@ -51,7 +51,7 @@ def _converted(request: dict[str, Any]) -> dict[str, Any]:
             rows = write_csv(records_of(text), output, request["separator"])
     written = _count_json(path) if request["to"] == "json" else _count_csv(path, request["separator"])
     if written != rows:
-        raise Refused("output", f"The result has {written:,} instead of {rows:,} rows")
+        raise Refused("output", f"The result has {written:,} rows instead of {rows:,}")
     return {"rows": rows}
 
 

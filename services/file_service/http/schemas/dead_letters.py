@@ -1,4 +1,4 @@
-"""Bodies of `/admin/parked`, and how dead letter records turn into them."""
+"""Bodies of `/admin/parked`, and how they are built from dead letter records."""
 
 from typing import Annotated, Any
 
