@@ -58,6 +58,21 @@ async def test_document_with_newer_fields_is_readable(
     await stores.close()
 
 
+async def test_retention_finds_entries_of_a_newer_version(server_settings: Callable[..., Settings]) -> None:
+    """After a rollback, entries that this version cannot read still expire."""
+    settings = server_settings()
+    stores = MongoStores.connect(settings)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.mongodb_url.get_secret_value())
+    async with client:
+        entries = client[settings.mongodb_database]["history"]
+        await entries.insert_one({"_id": "later", "id": "later", "at": 5, "event": "invented_later"})
+
+    found = await stores.history.old_entries.older_than(from_ms=0, before_ms=10, limit=5)
+
+    assert [entry.id for entry in found] == ["later"]
+    await stores.close()
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 async def test_ensure_indexes_is_idempotent(
     server_settings: Callable[..., Settings],

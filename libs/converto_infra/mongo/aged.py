@@ -22,8 +22,8 @@ class MongoAgedRecords:
     async def older_than(self, *, from_ms: int, before_ms: int, limit: int) -> list[AgedRecord]:
         """Records dated within this period, oldest first."""
         where = {self._since: between(from_ms, before_ms)}
-        found = await self._collection.select(where, oldest_by=self._since, limit=limit)
-        return [AgedRecord(id=record.id, since=getattr(record, self._since)) for record in found]
+        found = await self._collection.select_documents(where, oldest_by=self._since, limit=limit)
+        return [AgedRecord(id=document["_id"], since=document[self._since]) for document in found]
 
     async def delete_older(self, ids: Sequence[str], *, before_ms: int) -> int:
         """Delete those of these records that are still older than `before_ms`; returns how many."""

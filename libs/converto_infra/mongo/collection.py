@@ -84,13 +84,20 @@ class Collection(Generic[Record]):
         self, where: Document, *, oldest_by: str | None = None, newest_by: str | None = None, limit: int = 0
     ) -> list[Record]:
         """Matching records, ordered by at most one field; `limit` 0 means all."""
+        found = await self.select_documents(where, oldest_by=oldest_by, newest_by=newest_by, limit=limit)
+        return [record_of(document, self._kind) for document in found]
+
+    async def select_documents(
+        self, where: Document, *, oldest_by: str | None = None, newest_by: str | None = None, limit: int = 0
+    ) -> list[Document]:
+        """Like `select`, for readers that must get along with records of a newer version."""
         field, direction = (oldest_by, ASCENDING) if newest_by is None else (newest_by, DESCENDING)
 
         def find() -> Awaitable[list[Document]]:
             cursor = self._collection.find(where)
             return (cursor.sort(field, direction) if field else cursor).limit(limit).to_list()
 
-        return [record_of(document, self._kind) for document in await self._read(find)]
+        return await self._read(find)
 
     async def has_at_least(self, number: int, where: Document, *, order: str) -> bool:
         """True when at least this many records match; walks along the index on `order`, no further than needed."""

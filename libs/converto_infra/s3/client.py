@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.exceptions import S3CopyFailedError
 
 from converto_core.errors import ConvertoError, ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_infra.settings import Settings
@@ -51,7 +52,7 @@ def translated() -> Iterator[None]:
         yield
     except ClientError as error:
         raise _translation(error) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, S3CopyFailedError) as error:
         raise ObjectStoreUnavailable(detail=f"{type(error).__name__}: {error}") from error
 
 

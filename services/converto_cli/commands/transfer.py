@@ -100,6 +100,8 @@ async def _transfer_all(
                 rows.append({key: str(entry), **await transfer(entry, bar)})
                 statuses.append(exits.OK)
                 bar.end("done")
+            except BrokenPipeError:
+                raise  # whoever reads our output is gone
             except (ClientError, OSError) as error:
                 bar.end("failed")
                 rows.append({key: str(entry), "error": report_of(error)})

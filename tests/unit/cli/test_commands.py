@@ -1,8 +1,10 @@
 """All other commands as a user runs them (M2, M3), and where the server's address comes from."""
 
+import io
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import httpx2
@@ -82,6 +84,22 @@ def test_delete_without_terminal_requires_yes(run: Run, service: FakeService, mo
 def test_upload_prints_file_ids(run: Run, service: FakeService, deck: Path) -> None:
     assert run("upload", str(deck)).out == "file-1\n"
     assert run("upload", str(deck), "--json").document()["files"][0]["file"]["id"] == "file-2"
+
+
+def test_closed_pipe_ends_an_upload_of_several_files(
+    service: FakeService, deck: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ClosedPipe(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    other = deck.with_name("other.pptx")
+    other.write_bytes(b"more slides")
+    monkeypatch.setattr(sys, "stdout", ClosedPipe())
+
+    main(("upload", str(deck), str(other)))
+
+    assert list(service.files) == ["file-1"]
 
 
 def test_watch_in_a_pipe_prints_one_line_per_change(run: Run, service: FakeService) -> None:

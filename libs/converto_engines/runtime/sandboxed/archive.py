@@ -41,9 +41,9 @@ class Archive:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise Refused("corrupt") from error
         members = self._zip.infolist()
+        check_size(members, entries=entries, unpacked_bytes=unpacked_bytes)
         if any(member.flag_bits & _ENCRYPTED for member in members):
             raise Refused("encrypted")
-        check_size(members, entries=entries, unpacked_bytes=unpacked_bytes)
         _check_ratios(members)
         self._members = {member.filename: member for member in members if not member.is_dir()}
 
