@@ -1,17 +1,14 @@
 """The blocking client: `AsyncConverto` and `AsyncConversion` for code that has no event loop."""
 
-import atexit
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 import httpx2
-from anyio.from_thread import start_blocking_portal
 
 from converto_client.admin import Admin
 from converto_client.async_client import AsyncConverto
 from converto_client.async_conversion import AsyncConversion
-from converto_client.blocking import Blocking, blocking, blocking_as, iterating
+from converto_client.blocking import Blocking, EventLoop, blocking, blocking_as, iterating
 from converto_client.models import ConversionRecord
 from converto_client.retry import Retry
 from converto_client.transfers.resume import ResumeStore
@@ -46,7 +43,10 @@ class Conversion(Blocking[AsyncConversion]):
 
 
 class Converto(Blocking[AsyncConverto]):
-    """A client of one file service. Use it in a `with` statement, or call `close()`."""
+    """A client of one file service. Use it in a `with` statement, or call `close()`.
+
+    The first call starts a thread with an event loop; a forked process starts its own.
+    """
 
     def __init__(
         self,
@@ -60,11 +60,9 @@ class Converto(Blocking[AsyncConverto]):
     ) -> None:
         """Arguments as for `AsyncConverto`; raises ValueError for a malformed URL."""
         client = AsyncConverto(url, api_key, timeout_s=timeout_s, retry=retry, resume=resume, http=http)
-        self._resources = ExitStack()
-        super().__init__(self._resources.enter_context(start_blocking_portal(name="converto-client")), client)
-        self._resources.callback(self._run, client.aclose)
-        # Without this, a program that never closes its client would wait for the event loop's thread at its end.
-        atexit.register(self._resources.close)
+        # A forked process must not use its parent's connections, nor close them: the parent's event loop watches them.
+        connections = client._transport._clients
+        super().__init__(EventLoop(client.aclose, after_fork=connections.clear), client)
 
     @property
     def admin(self) -> Admin:
@@ -82,9 +80,8 @@ class Converto(Blocking[AsyncConverto]):
         self.close()
 
     def close(self) -> None:
-        """Close all connections and stop the event loop's thread."""
-        atexit.unregister(self._resources.close)
-        self._resources.close()
+        """End the calls of all threads (they raise RuntimeError), close all connections and stop the event loop."""
+        self._event_loop.close()
 
     def _conversion(self, conversion: AsyncConversion) -> Conversion:
         return Conversion(self._event_loop, conversion)
