@@ -35,7 +35,7 @@ class LoopThread:
         started: Future[BlockingPortal] = Future()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="converto-client", daemon=True)
         self._thread.start()
-        self._portal = started.result()
+        self._loop_calls = started.result()
 
     def run(self, function: Callable[..., Coroutine[Any, Any, Answer]], *args: Any, **kwargs: Any) -> Answer:
         """Run a coroutine to its end; Ctrl-C cancels it. Raises RuntimeError after `stop` and in a forked process."""
@@ -43,7 +43,7 @@ class LoopThread:
             raise RuntimeError("An iterator can be used only in the process that began it")
         if self._is_stopped:
             raise RuntimeError("The client is closed")
-        future: Future[Answer] = self._portal.start_task_soon(functools.partial(function, *args, **kwargs))
+        future: Future[Answer] = self._loop_calls.start_task_soon(functools.partial(function, *args, **kwargs))
         try:
             return future.result()
         except KeyboardInterrupt:
@@ -69,14 +69,14 @@ class LoopThread:
         """Cancel the calls of all threads and wait for the end of the event loop."""
         self._is_stopped = True
         with suppress(RuntimeError):  # the event loop has ended already
-            self._portal.call(self._portal.stop, True)
+            self._loop_calls.call(self._loop_calls.stop, True)
         self._thread.join()
 
     def _serve(self, started: Future[BlockingPortal]) -> None:
         async def serve() -> None:
-            async with BlockingPortal() as portal:
-                started.set_result(portal)
-                await portal.sleep_until_stopped()
+            async with BlockingPortal() as loop_calls:
+                started.set_result(loop_calls)
+                await loop_calls.sleep_until_stopped()
             for answers in tuple(self._iterated):
                 with suppress(RuntimeError):
                     await answers.aclose()

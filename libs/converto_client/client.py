@@ -61,8 +61,7 @@ class Converto(Blocking[AsyncConverto]):
         """Arguments as for `AsyncConverto`; raises ValueError for a malformed URL."""
         client = AsyncConverto(url, api_key, timeout_s=timeout_s, retry=retry, resume=resume, http=http)
         # A forked process must not use its parent's connections, nor close them: the parent's event loop watches them.
-        connections = client._transport._clients
-        super().__init__(EventLoop(client.aclose, after_fork=connections.clear), client)
+        super().__init__(EventLoop(client.aclose, after_fork=client._transport.forget_connections), client)
 
     @property
     def admin(self) -> Admin:

@@ -51,6 +51,10 @@ class Transport:
         self._http = http
         self._clients: dict[bool, httpx2.AsyncClient] = {}
 
+    def forget_connections(self) -> None:
+        """Use new connections from now on, without closing the old ones: after a fork they belong to the parent."""
+        self._clients.clear()
+
     async def aclose(self) -> None:
         """Close all connections."""
         for client in self._clients.values():

@@ -45,10 +45,10 @@ class Transfers:
     def upload(self, stop: threading.Event, path: Path, key: str, extra: dict[str, Any]) -> Digest:
         """Stream a file into an object; `extra` holds the content type and the like."""
         config = _config(self._part_size_bytes, path.stat().st_size)
-        with path.open("rb") as stream, create_transfer_manager(self._s3, config) as manager:
+        with path.open("rb") as stream, create_transfer_manager(self._s3, config) as transfers:
             source = _HashingReader(stream, stop)
             # `upload_fileobj` does the same without subscribers, so it would read on to the end after a failed part.
-            manager.upload(source, self._bucket, key, extra, subscribers=[source]).result()  # type: ignore[arg-type]
+            transfers.upload(source, self._bucket, key, extra, subscribers=[source]).result()  # type: ignore[arg-type]
         return source.digest()
 
     def copy(self, stop: threading.Event, source: str, key: str, size_bytes: int, extra: dict[str, Any]) -> None:
