@@ -36,7 +36,7 @@ from converto_infra.clock import Clock
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
-from converto_infra.settings import Settings, load_settings
+from converto_infra.settings import Settings
 from converto_infra.telemetry import configure_logging
 
 
@@ -154,7 +154,7 @@ async def _opened(
 
 def main() -> None:
     """Run the worker; the only argument is `nothing` or `fixed`."""
-    settings = load_settings()
+    settings = Settings()
     configure_logging(settings, service="bare_worker")
     asyncio.run(serve(settings, is_fixed=sys.argv[1] == "fixed"))
 

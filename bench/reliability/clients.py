@@ -24,7 +24,7 @@ from converto_core.events import conversion_created
 from converto_core.ids import new_id, now_ms
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
-from converto_infra.settings import Settings, load_settings
+from converto_infra.settings import Settings
 from converto_infra.telemetry import configure_logging
 
 CLIENTS = 3
@@ -112,7 +112,7 @@ def _peer_accepted(job_id: str) -> bool:
 
 def main() -> None:
     """Submit jobs until SIGTERM."""
-    settings = load_settings()
+    settings = Settings()
     configure_logging(settings, service="clients")
     app.set_default()
     if sys.argv[1] == "own":

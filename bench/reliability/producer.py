@@ -18,7 +18,7 @@ from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
-from converto_infra.settings import load_settings
+from converto_infra.settings import Settings
 from converto_infra.telemetry import configure_logging
 
 AT_ONCE = 8  # concurrent requests in one process, on both sides
@@ -45,7 +45,7 @@ def pending() -> Conversion:
 
 async def serve_own() -> None:
     """Submit like the file service: durable record, confirmed message, later outbox date."""
-    settings = load_settings()
+    settings = Settings()
     configure_logging(settings, service="producer")  # logs must not go to stdout, which is for answers
     stores, bus = MongoStores.connect(settings), RabbitEventBus.connect(settings)
 

@@ -10,14 +10,14 @@ import time
 
 from converto_core.errors import ConvertoError
 from converto_infra.mongo.stores import MongoStores
-from converto_infra.settings import load_settings
+from converto_infra.settings import Settings
 
 SILENCE_MS = 30_000  # a worker updates its record every five seconds
 
 
 async def is_healthy() -> bool:
     """Whether a worker on this host had a heartbeat in the last 30 s; the database adapter sets the deadline."""
-    stores = MongoStores.connect(load_settings())
+    stores = MongoStores.connect(Settings())
     try:
         seen = await stores.workers.seen_since(int(time.time() * 1000) - SILENCE_MS)
         return any(worker.host == socket.gethostname() for worker in seen)

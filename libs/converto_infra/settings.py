@@ -1,6 +1,7 @@
 """All settings of the services: read from the environment (`CONVERTO_…`), validated, secrets masked."""
 
 import os
+import sys
 from importlib.util import find_spec
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -217,6 +219,10 @@ class Settings(BaseSettings):
         return self.worker_slots or os.cpu_count() or 1
 
 
-def load_settings() -> Settings:
-    """Read the environment; raises pydantic's `ValidationError`, which names each invalid variable."""
-    return Settings()
+def load_settings() -> Settings | None:
+    """Read the environment; None after a report on stderr if a variable is invalid."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.stderr.write(f"Invalid settings. Correct these CONVERTO_... environment variables:\n{error}\n")
+        return None

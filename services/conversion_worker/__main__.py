@@ -4,7 +4,6 @@ import asyncio
 import sys
 
 import structlog
-from pydantic import ValidationError
 
 from conversion_worker.app import run_worker
 from converto_core.errors import ConvertoError
@@ -19,10 +18,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 def main() -> int:
     """Run until asked to stop; return 0 after an orderly stop, 1 after a failure, 2 when a setting has to change."""
-    try:
-        settings = load_settings()
-    except ValidationError as error:
-        sys.stderr.write(f"Invalid settings. Correct these CONVERTO_... environment variables:\n{error}\n")
+    if (settings := load_settings()) is None:
         return EXIT_MISCONFIGURED
     configure_logging(settings, service="conversion_worker")
     return _run(settings)

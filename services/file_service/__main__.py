@@ -12,7 +12,6 @@ import msgspec
 import structlog
 import uvicorn
 import uvloop
-from pydantic import ValidationError
 
 from converto_infra.metrics import serve_metrics
 from converto_infra.mongo.stores import MongoStores
@@ -61,10 +60,7 @@ def main(arguments: Sequence[str] | None = None, *, connect: Callable[[Settings]
     if list(sys.argv[1:] if arguments is None else arguments) == ["openapi"]:
         SNAPSHOT.write_text(description(), encoding="utf-8")
         return 0
-    try:
-        settings = load_settings()
-    except ValidationError as error:
-        sys.stderr.write(f"Some settings are invalid; correct these CONVERTO_... environment variables:\n{error}\n")
+    if (settings := load_settings()) is None:
         return EXIT_MISCONFIGURED
     configure_logging(settings, service="file_service")
     return _run(settings, connect)

@@ -3,9 +3,7 @@
 Loading the kernel takes a second, so a prestarted process has it loaded for the next model; each process serves one.
 """
 
-import asyncio
 import math
-import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,8 +17,6 @@ from converto_engines.converter import Job, Limits, Product, ignore_report
 from converto_engines.models import figures
 from converto_engines.models.figures import Figures
 from converto_engines.models.meshes import Meshes, MeshOptions, Unit
-from converto_engines.runtime import responses
-from converto_engines.runtime.link import link_or_copy
 from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedProgram
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
@@ -121,23 +117,11 @@ class Cad:
         await self._prestarted.aclose()
 
     async def _run(self, job: Job, ready: PrestartedProcess, product: Path) -> dict[str, Any]:
-        source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
-        await asyncio.to_thread(link_or_copy, job.source, source)
-        request = {
-            "source": self._sandbox.path_inside(ready.folder, source),
-            "source_format": job.source_format,
-            "output": self._sandbox.path_inside(ready.folder, output),
-            "target_format": job.target_format,
-            "options": msgspec.to_builtins(job.options),
-            "faces": job.limits.faces,
-        }
-        answer = await ready.child.request(request, timeout_s=job.limits.wall_s, report=job.report)
-        done = responses.result_of(answer, ready.child.stderr_tail)
+        done = await ready.convert(job, product, self._sandbox, report=job.report, faces=job.limits.faces)
         if job.target_format not in _EXACT and not done["surfaces"]:
             raise BadSource("The model has no surface to mesh, only edges, wires or points", code="source_empty")
         if done["faces"] == 0:
             raise OutputInvalid("The surface of the model could not be triangulated")
-        await asyncio.to_thread(shutil.move, output, product)
         return done
 
     async def _check(self, job: Job, answer: dict[str, Any], product: Path) -> None:

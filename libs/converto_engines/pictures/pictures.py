@@ -4,10 +4,8 @@ Each picture gets a process of its own, because picture decoders are a favourite
 starts ahead of time, because starting libvips takes longer than converting a small picture.
 """
 
-import asyncio
-import shutil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,9 +14,8 @@ from converto_core.catalogue import Loss
 from converto_core.formats import Family
 from converto_engines.converter import Job, Limits, Product
 from converto_engines.pictures import sandboxed
-from converto_engines.runtime import interpreter, responses
-from converto_engines.runtime.link import link_or_copy
-from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedProgram
+from converto_engines.runtime import interpreter
+from converto_engines.runtime.prestarted import PrestartedProgram
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
@@ -107,7 +104,10 @@ class Pictures:
         """Convert one picture; several pages give one product, animated where the target supports it."""
         product = job.folder / f"picture.{job.target_format}"
         async with self._prestarted.acquire(job.limits) as ready:
-            answer = await self._run(job, ready, product)
+            job.report(None, "converting the picture")
+            packages = [str(path) for path in self._packages]
+            pixels, frames = job.limits.pixels, job.limits.pages
+            answer = await ready.convert(job, product, self._sandbox, pixels=pixels, frames=frames, packages=packages)
         if answer["pages"] > answer["frames"]:
             job.note(f"Only one of {answer['pages']} pages or frames was converted; the option page selects another")
         return [Product(path=product)]
@@ -115,22 +115,3 @@ class Pictures:
     async def aclose(self) -> None:
         """Stop the prestarted process."""
         await self._prestarted.aclose()
-
-    async def _run(self, job: Job, ready: PrestartedProcess, product: Path) -> dict[str, Any]:
-        source, output = ready.folder / f"source.{job.source_format}", ready.folder / product.name
-        await asyncio.to_thread(link_or_copy, job.source, source)
-        job.report(None, "converting the picture")
-        request = {
-            "source": self._sandbox.path_inside(ready.folder, source),
-            "output": self._sandbox.path_inside(ready.folder, output),
-            "source_format": job.source_format,
-            "target_format": job.target_format,
-            "options": msgspec.to_builtins(job.options),
-            "pixels": job.limits.pixels,
-            "frames": job.limits.pages,
-            "packages": [str(path) for path in self._packages],
-        }
-        answer = await ready.child.request(request, timeout_s=job.limits.wall_s)
-        done = responses.result_of(answer, ready.child.stderr_tail)
-        await asyncio.to_thread(shutil.move, output, product)
-        return done

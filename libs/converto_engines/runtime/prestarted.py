@@ -9,12 +9,15 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from converto_core.errors import ConversionError
-from converto_engines.converter import Limits
-from converto_engines.runtime.process import ChildProcess
+from converto_engines.converter import Job, Limits, Report, ignore_report
+from converto_engines.runtime import responses
+from converto_engines.runtime.link import link_or_copy
+from converto_engines.runtime.process import ChildProcess, Sandbox
 
 Start = Callable[[Path, Limits], Awaitable[ChildProcess]]
 """Starts the program with the given job folder and limits."""
@@ -30,6 +33,26 @@ class PrestartedProcess(msgspec.Struct, frozen=True):
     def fits(self, limits: Limits) -> bool:
         """Return whether it can serve a job with these limits; `wall_s` may differ because it applies per request."""
         return self.child.is_alive and msgspec.structs.replace(self.limits, wall_s=limits.wall_s) == limits
+
+    async def convert(
+        self, job: Job, product: Path, sandbox: Sandbox, *, report: Report = ignore_report, **more: Any
+    ) -> dict[str, Any]:
+        """Convert the source of a job; return the result and move the output, if there is one, to `product`."""
+        source, output = self.folder / f"source.{job.source_format}", self.folder / product.name
+        await asyncio.to_thread(link_or_copy, job.source, source)
+        request = {
+            "source": sandbox.path_inside(self.folder, source),
+            "source_format": job.source_format,
+            "output": sandbox.path_inside(self.folder, output),
+            "target_format": job.target_format,
+            "options": msgspec.to_builtins(job.options),
+            **more,
+        }
+        response = await self.child.request(request, timeout_s=job.limits.wall_s, report=report)
+        done = responses.result_of(response, self.child.stderr_tail)
+        if output.exists():
+            await asyncio.to_thread(shutil.move, output, product)
+        return done
 
 
 class PrestartedProgram:

@@ -6,7 +6,7 @@ from functools import partial
 import msgspec
 
 from conversion_worker.concurrency import all_of
-from converto_core.conversion.cache_key import copied_outputs
+from converto_core.conversion.cache_key import copied_outputs, copy_output
 from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.formats import BY_NAME
 from converto_core.object_keys import output_key
@@ -59,18 +59,11 @@ class Results:
         Raises `SourceGone` or `ObjectStoreUnavailable` without a retry: the engine can still run.
         """
         own = copied_outputs(claimed, outputs)
-        copies = [partial(self._copy_one, source, target) for source, target in zip(outputs, own, strict=True)]
+        copies = [
+            partial(copy_output, self._objects, source, target) for source, target in zip(outputs, own, strict=True)
+        ]
         await all_of(copies, at_once=UPLOADS_AT_ONCE)
         return own
-
-    async def _copy_one(self, source: Output, target: Output) -> None:
-        await self._objects.copy(
-            source.key,
-            target.key,
-            size_bytes=target.size_bytes,
-            content_type=target.content_type,
-            filename=target.filename,
-        )
 
     async def _upload_one(self, claimed: Conversion, product: Product, pages: int, retry: Retry) -> Output:
         target = claimed.plan[-1].target_format

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from converto_core.conversion.cache_key import cache_key, copied_outputs, has_result
+from converto_core.conversion.cache_key import cache_key, copied_outputs, copy_output, has_result
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion, Output
 from converto_core.conversion.transitions import complete_from_cache
@@ -61,7 +61,8 @@ class ResultCache:
         if earlier is None:
             return None
         outputs = copied_outputs(conversion, earlier.outputs)
-        await self._copy(earlier.outputs, outputs)
+        for source, target in zip(earlier.outputs, outputs, strict=True):
+            await copy_output(self._objects, source, target)
         log.info("cache.hit", conversion_id=conversion.id, made_by=earlier.id)
         return complete_from_cache(
             conversion,
@@ -93,16 +94,6 @@ class ResultCache:
             offers=await self._offers.known(),
             is_for_all_owners=self._settings.cache_across_owners,
         )
-
-    async def _copy(self, sources: Sequence[Output], targets: Sequence[Output]) -> None:
-        for source, target in zip(sources, targets, strict=True):
-            await self._objects.copy(
-                source.key,
-                target.key,
-                size_bytes=target.size_bytes,
-                content_type=target.content_type,
-                filename=target.filename,
-            )
 
 
 def _is_quick(outputs: Sequence[Output]) -> bool:

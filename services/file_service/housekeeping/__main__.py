@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 import structlog
-from pydantic import ValidationError
 
 from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
@@ -110,10 +109,7 @@ def _names(text: str) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 1 if a dependency was away, or 2 for a usage error."""
     chosen = _parse(arguments)
-    try:
-        settings = load_settings()
-    except ValidationError as error:
-        sys.stderr.write(f"Some settings are invalid; correct these CONVERTO_... environment variables:\n{error}\n")
+    if (settings := load_settings()) is None:
         return USAGE_ERROR
     configure_logging(settings, service="housekeeping")
     if not (chosen.once or chosen.dry_run):

@@ -7,7 +7,7 @@ from pathlib import Path
 from conversion_worker.app import Servers, WorkerParts, run_worker
 from converto_engines.runtime.process import Sandbox
 from converto_infra.clock import Clock
-from converto_infra.settings import Settings, load_settings
+from converto_infra.settings import Settings
 from converto_infra.telemetry import configure_logging
 from tests.chaos.processes import converter
 from tests.chaos.processes.crash_points import CrashPoints
@@ -35,7 +35,7 @@ def crash_points_here() -> tuple[CrashPoints, Journal]:
 
 def main() -> None:
     """Run until stopped or crashed."""
-    settings = load_settings()
+    settings = Settings()
     configure_logging(settings, service="conversion_worker")
     crash_points, journal = crash_points_here()
 
