@@ -97,8 +97,7 @@ class Pictures:
         if answer is None:
             return None
         self.sources, self.targets = tuple(answer["sources"]), tuple(answer["targets"])
-        version: str = answer["version"]
-        return version
+        return str(answer["version"])
 
     async def convert(self, job: Job) -> list[Product]:
         """Convert one picture; several pages give one product, animated where the target supports it."""
