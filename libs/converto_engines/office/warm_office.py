@@ -186,12 +186,11 @@ class WarmOffice:
             "pipe": self._folder.name,
         }
         try:
-            response = await child.request(start, timeout_s=_START_S)
-            for _ in range(_MOST_STARTS - 1):
+            for _ in range(_MOST_STARTS):
+                response = await child.request(start, timeout_s=_START_S)
                 if response.get("error") != "start_again":
                     break
                 await asyncio.to_thread(remove_sockets, self._folder)
-                response = await child.request(start, timeout_s=_START_S)
             _raise_refusal(response)
         except BaseException:
             await child.stop(grace_s=0)

@@ -50,9 +50,13 @@ class PrestartedProcess(msgspec.Struct, frozen=True):
         }
         response = await self.child.request(request, timeout_s=job.limits.wall_s, report=report)
         done = responses.result_of(response, self.child.stderr_tail)
-        if output.exists():
-            await asyncio.to_thread(shutil.move, output, product)
+        await asyncio.to_thread(_move_if_made, output, product)
         return done
+
+
+def _move_if_made(output: Path, product: Path) -> None:
+    if output.exists():
+        shutil.move(output, product)
 
 
 class PrestartedProgram:
