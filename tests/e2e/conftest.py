@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from deploy.local.stack.stack import Stack
+from deploy.local.stack.stack import SERVERS, Stack
+from tests.conftest import run_apart
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,11 @@ def http(stack: Stack) -> Iterator[httpx2.Client]:
     headers = {"Authorization": f"Bearer {stack.api_key}"}
     with httpx2.Client(base_url=stack.url, headers=headers, timeout=30, trust_env=False) as client:
         yield client
+
+
+@pytest.fixture
+def healthy_afterwards(stack: Stack) -> Iterator[None]:
+    """For tests that kill parts of the stack: the next test starts when everything runs again."""
+    yield
+    for name in (*SERVERS, "api", "worker-1", "worker-2"):
+        run_apart(lambda name=name: stack.wait_healthy(name))  # type: ignore[misc]

@@ -16,6 +16,8 @@ import pytest
 from tests.e2e.command_line import converto
 from tests.e2e.plain_http import finish, start, wait_until
 
+pytestmark = pytest.mark.usefixtures("healthy_afterwards")
+
 
 @pytest.fixture
 def long_text(tmp_path: Path) -> Path:
