@@ -191,8 +191,7 @@ resource "aws_secretsmanager_secret_rotation" "this" {
   # The first rotation starts at once and needs everything that it talks to.
   depends_on = [
     aws_lambda_permission.rotation,
-    aws_secretsmanager_secret_version.login,
-    aws_secretsmanager_secret_version.bootstrap_api_key,
+    aws_secretsmanager_secret_version.first,
     aws_vpc_security_group_egress_rule.api,
     aws_vpc_security_group_egress_rule.broker,
     aws_vpc_security_group_egress_rule.database,
