@@ -5,30 +5,32 @@ locals {
   rotated = {
     database = {
       kind             = "database"
+      url              = var.database.url
       admin_secret_arn = var.database.master_secret_arn
-      host             = var.database.endpoint
-      port             = var.database.port
       database         = var.database.database_name
       user             = local.user
       services         = var.services_to_restart.database
     }
     broker = {
       kind             = "broker"
+      url              = var.broker.url
+      management_url   = var.broker.console_url
       admin_secret_arn = var.broker.bootstrap_secret_arn
-      url              = var.broker.console_url
-      virtual_host     = var.broker.virtual_host
       user             = local.user
       services         = var.services_to_restart.broker
     }
     broker_bootstrap = {
-      kind = "broker_bootstrap"
-      url  = var.broker.console_url
+      kind           = "broker_bootstrap"
+      management_url = var.broker.console_url
     }
     bootstrap_api_key = {
       kind     = "api_key"
       services = var.services_to_restart.bootstrap_api_key
     }
   }
+
+  # It makes users by the management API and tries them as the services do, with AMQP.
+  broker_ports = { "Management API" = 443, "AMQP with TLS" = 5671 }
 
   secret_arns = merge(
     { for key, secret in aws_secretsmanager_secret.this : key => secret.arn },
@@ -102,22 +104,26 @@ resource "aws_vpc_security_group_ingress_rule" "database" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "broker" {
+  for_each = local.broker_ports
+
   security_group_id            = aws_security_group.rotation.id
-  description                  = "Management API of the broker"
+  description                  = each.key
   referenced_security_group_id = var.broker.security_group_id
   ip_protocol                  = "tcp"
-  from_port                    = 443
-  to_port                      = 443
+  from_port                    = each.value
+  to_port                      = each.value
   tags                         = var.tags
 }
 
 resource "aws_vpc_security_group_ingress_rule" "broker" {
+  for_each = local.broker_ports
+
   security_group_id            = var.broker.security_group_id
-  description                  = "Management API from the rotation function"
+  description                  = "${each.key} from the rotation function"
   referenced_security_group_id = aws_security_group.rotation.id
   ip_protocol                  = "tcp"
-  from_port                    = 443
-  to_port                      = 443
+  from_port                    = each.value
+  to_port                      = each.value
   tags                         = merge(var.tags, { Name = "${var.name}-broker-rotation" })
 }
 
@@ -159,8 +165,10 @@ resource "aws_lambda_function" "rotation" {
   }
 
   logging_config {
-    log_format = "JSON"
-    log_group  = aws_cloudwatch_log_group.rotation.name
+    log_format            = "JSON"
+    log_group             = aws_cloudwatch_log_group.rotation.name
+    application_log_level = "INFO"
+    system_log_level      = "WARN"
   }
 
   depends_on = [aws_iam_role_policy.rotation]

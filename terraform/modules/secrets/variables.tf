@@ -109,22 +109,32 @@ variable "api_cidr_blocks" {
 variable "database" {
   description = "The database: outputs of the module `database`, and the name of converto's database in it."
   type = object({
-    endpoint          = string
+    url               = string
     port              = number
     security_group_id = string
     master_secret_arn = string
     database_name     = optional(string, "converto")
   })
+
+  validation {
+    condition     = can(regex("^mongodb://[^@]+tls=true", var.database.url))
+    error_message = "database.url must require TLS (tls=true) and hold no credentials."
+  }
 }
 
 variable "broker" {
-  description = "The broker: outputs of the module `broker`, and the virtual host of the queues."
+  description = "The broker: outputs of the module `broker`."
   type = object({
+    url                  = string
     console_url          = string
     security_group_id    = string
     bootstrap_secret_arn = string
-    virtual_host         = optional(string, "/")
   })
+
+  validation {
+    condition     = can(regex("^amqps://[^@]+$", var.broker.url)) && can(regex("^https://[^@]+$", var.broker.console_url))
+    error_message = "broker.url must start with amqps://, broker.console_url with https://, and both must hold no credentials."
+  }
 }
 
 variable "ecs_cluster_name" {

@@ -35,12 +35,13 @@ variables {
   subnet_ids           = ["subnet-a", "subnet-b"]
   api_cidr_blocks      = ["10.0.0.0/16"]
   database = {
-    endpoint          = "database.example"
+    url               = "mongodb://database.example:27017/?tls=true"
     port              = 27017
     security_group_id = "sg-database"
     master_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:master"
   }
   broker = {
+    url                  = "amqps://broker.example:5671/"
     console_url          = "https://broker.example"
     security_group_id    = "sg-broker"
     bootstrap_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:bootstrap"
@@ -126,8 +127,7 @@ run "the_function_is_pinned_and_knows_no_secret" {
     condition = jsondecode(one(aws_lambda_function.rotation.environment).variables["CONVERTO_ROTATION"]).secrets["arn:aws:secretsmanager:eu-central-1:123456789012:secret:database"] == {
       kind             = "database"
       admin_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:master"
-      host             = "database.example"
-      port             = 27017
+      url              = "mongodb://database.example:27017/?tls=true"
       database         = "converto"
       user             = "converto_test"
       services         = ["file-service", "worker-image"]
@@ -140,7 +140,7 @@ run "the_function_reaches_what_it_needs_only" {
   command = plan
 
   assert {
-    condition     = aws_vpc_security_group_ingress_rule.database.security_group_id == "sg-database" && aws_vpc_security_group_ingress_rule.broker.security_group_id == "sg-broker"
+    condition     = aws_vpc_security_group_ingress_rule.database.security_group_id == "sg-database" && alltrue([for rule in aws_vpc_security_group_ingress_rule.broker : rule.security_group_id == "sg-broker"])
     error_message = "Database and broker must accept the function."
   }
 
@@ -181,4 +181,25 @@ run "refuses_unusable_settings" {
     var.name, var.account_id, var.rotation_image, var.rotation_policy_json, var.rotation_architecture, var.api_cidr_blocks,
     var.rotation_days, var.secret_recovery_days,
   ]
+}
+
+run "refuses_servers_without_tls" {
+  command = plan
+
+  variables {
+    database = {
+      url               = "mongodb://database.example:27017/"
+      port              = 27017
+      security_group_id = "sg-database"
+      master_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:master"
+    }
+    broker = {
+      url                  = "amqp://broker.example:5672/"
+      console_url          = "http://broker.example:15672"
+      security_group_id    = "sg-broker"
+      bootstrap_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:bootstrap"
+    }
+  }
+
+  expect_failures = [var.database, var.broker]
 }
