@@ -361,7 +361,7 @@ variable "load_balancer" {
   }
 
   validation {
-    condition     = var.load_balancer == null || toset(keys(var.load_balancer.target_group_arns)) == toset(["blue", "green"])
+    condition     = try(toset(keys(var.load_balancer.target_group_arns)) == toset(["blue", "green"]), var.load_balancer == null)
     error_message = "load_balancer.target_group_arns must have the keys blue and green."
   }
 }
