@@ -27,6 +27,7 @@ resource "aws_iam_role" "flow_logs" {
   description = "Writes the flow logs of the VPC"
   tags        = merge(var.tags, { Name = "${var.name}-flow-logs" })
 
+  permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

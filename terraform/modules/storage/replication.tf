@@ -8,6 +8,7 @@ resource "aws_iam_role" "replication" {
   description = "Copies objects to the bucket in the other region"
   tags        = merge(var.tags, { Name = "${var.name}-replication" })
 
+  permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

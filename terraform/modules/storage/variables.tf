@@ -134,6 +134,12 @@ variable "replication" {
   }
 }
 
+variable "permissions_boundary_arn" {
+  description = "Permissions boundary of the module's role; null for none."
+  type        = string
+  default     = null
+}
+
 variable "tags" {
   description = "Tags of every resource, beside the default tags of the provider."
   type        = map(string)
