@@ -59,7 +59,7 @@ module "platform" {
   cidr               = "10.20.0.0/16"
   nat                = "one"
   api_keys           = "accepted"
-  container_insights = "disabled"
+  container_insights = "enabled"
   waf                = false
   log_retention_days = 30
   monthly_budget_usd = 400

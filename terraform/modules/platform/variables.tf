@@ -243,13 +243,13 @@ variable "workers" {
 }
 
 variable "container_insights" {
-  description = "Metrics of the containers: disabled, enabled or enhanced."
+  description = "Metrics of the containers: enabled or enhanced (per container, costs more)."
   type        = string
   default     = "enabled"
 
   validation {
-    condition     = contains(["disabled", "enabled", "enhanced"], var.container_insights)
-    error_message = "container_insights must be disabled, enabled or enhanced."
+    condition     = contains(["enabled", "enhanced"], var.container_insights)
+    error_message = "container_insights must be enabled or enhanced."
   }
 }
 
