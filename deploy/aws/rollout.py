@@ -196,9 +196,9 @@ class Rollout:
             self._services.restore(step)
         except Interrupted:
             self._request_restore()
-            return f"{step.service}: interrupted while it was going back to {short(step.before)}"
+            return f"interrupted while {step.service} was going back to {short(step.before)}"
         except RolloutError as error:
-            return f"{step.service}: {error}; it ran {short(step.before)} before"
+            return f"{str(error).removeprefix(f'{step.service}: ')}; {step.service} ran {short(step.before)} before"
         return ""
 
     def _request_restore(self) -> int:
@@ -209,7 +209,7 @@ class Rollout:
                 self._services.request_restore(step)
                 self._report(f"{step.service}: goes back to {short(step.before)}; not waited for")
             except RolloutError as error:
-                self._report(f"NOT IN ORDER: {step.service}: {error}; it ran {short(step.before)} before")
+                self._report(f"NOT IN ORDER: {error}; {step.service} ran {short(step.before)} before")
         if self._started:
             self._report("check with `rollout status`")
         return EXIT_INTERRUPTED

@@ -116,7 +116,7 @@ class Services:
     def restore(self, step: Step) -> None:
         """Bring a service back to what it ran before the step; raise `DeploymentFailed`."""
         if ongoing := self._ecs.deployments(step.service, *RUNNING):
-            self.watch.until_rolled_back(step.service, ongoing[0]["serviceDeploymentArn"])
+            self.watch.until_rolled_back(step.service, ongoing[0])
             return
         if self.running_definition(self._ecs.service(step.service)) == step.before:
             self._report(f"{step.service}: runs {short(step.before)}, as before")

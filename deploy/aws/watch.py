@@ -57,18 +57,21 @@ class Watch:
                 self._report(f"{service}: {late}, rolling back")
                 self._ask(lambda: self._ecs.stop_and_roll_back(arn))
 
-    def until_rolled_back(self, service: str, arn: str) -> None:
-        """Roll a running deployment back and wait; raise `DeploymentFailed` unless that succeeds."""
-        if self._ecs.deployment(arn)["status"] in UNFINISHED:
+    def until_rolled_back(self, service: str, listed: Answer) -> None:
+        """Roll a running deployment back, as it was listed, and wait; raise `DeploymentFailed` unless that succeeds."""
+        arn, status = str(listed["serviceDeploymentArn"]), listed["status"]
+        if status in UNFINISHED:
             self._report(f"{service}: rolling the running deployment back")
-            self._ecs.stop_and_roll_back(arn)
+            self._ask(lambda: self._ecs.stop_and_roll_back(arn))
         if self._ecs.is_dry_run:
             return
         for deployment in self._polls(service, arn, give_up_s=self._clock.now_s() + 60 * ROLLBACK_MINUTES):
             status = deployment["status"]
             if status == ROLLED_BACK:
                 return
-            if status not in RUNNING:
+            if status in UNFINISHED:
+                self._ask(lambda: self._ecs.stop_and_roll_back(arn))
+            elif status not in RUNNING:
                 raise DeploymentFailed(f"{service}: asked to roll back, but {_failure(deployment, '')}")
 
     def _polls(self, service: str, arn: str, *, give_up_s: float) -> Iterator[Answer]:
