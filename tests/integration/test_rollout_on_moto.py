@@ -42,6 +42,7 @@ class Account:
         self.deployments: dict[str, list[dict[str, Any]]] = {name: [] for name in SERVICES}
         ec2 = boto3.client("ec2", region_name=REGION)
         self.subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+        self.group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
         self.ecs.create_cluster(clusterName=CLUSTER)
         for name in SERVICES:
             self._create(name)
@@ -57,16 +58,16 @@ class Account:
             networkMode="awsvpc",
             cpu="512",
             memory="1024",
-            containerDefinitions=[{"name": name, "image": image(name, OLD), "essential": True}],
+            containerDefinitions=[{"name": name, "image": image(name, OLD), "memory": 1024}],
         )
-        network = {"awsvpcConfiguration": {"subnets": [self.subnet], "assignPublicIp": "DISABLED"}}
+        subnets = {"subnets": [self.subnet], "securityGroups": [self.group], "assignPublicIp": "DISABLED"}
         self.ecs.create_service(
             cluster=CLUSTER,
             serviceName=name,
             taskDefinition=f"{CLUSTER}-{name}",
             desiredCount=0,
             launchType="FARGATE",
-            networkConfiguration=network,
+            networkConfiguration={"awsvpcConfiguration": subnets},
         )
 
     def _updated(self, parsed: dict[str, Any], **_: Any) -> None:
