@@ -109,6 +109,9 @@ class EcsDouble:
         self.smoke_exit_code: int | None = 0
         self.on_sleep: Callable[[], None] = lambda: None
         self.traffic: list[tuple[str, str]] = []
+        self.health = "HEALTHY"
+        self.keeps_asked_definition = False
+        """Whether DescribeServices goes on to name the revision that was rolled back; the service revision is right."""
 
     # What tests say
 
@@ -163,7 +166,7 @@ class EcsDouble:
         for deployment in self.deployments:
             self._advance(deployment, seconds)
         for task in self.tasks.values():
-            task["healthStatus"] = "HEALTHY"
+            task["healthStatus"] = self.health
 
     def _advance(self, one: Deployment, seconds: float) -> None:
         if one.status == "ROLLBACK_REQUESTED":
@@ -227,7 +230,8 @@ class EcsDouble:
         if self.serving[name] != definition and self.traffic[-1:] != [(name, definition)]:
             self.traffic.append((name, definition))
         one.status, self.serving[name] = status, definition
-        one.service["taskDefinition"] = definition
+        if status == "SUCCESSFUL" or not self.keeps_asked_definition:
+            one.service["taskDefinition"] = definition
         for arn, task in list(self.tasks.items()):
             if task["group"] == name and arn not in self.protected:
                 del self.tasks[arn]

@@ -106,6 +106,24 @@ def test_worker_that_never_becomes_healthy_is_stopped(cluster: Cluster) -> None:
     assert "not finished within 30 minutes" in cluster.text
 
 
+def test_worker_without_a_verdict_of_its_health_check_is_no_success(cluster: Cluster) -> None:
+    cluster.ecs.busy("worker-office")
+    cluster.ecs.health = "UNKNOWN"
+    status = cluster.run("deploy")
+
+    assert status == 1
+    assert "worker-office: ROLLBACK_SUCCESSFUL: not finished within 30 minutes" in cluster.text
+
+
+def test_rolled_back_service_is_known_by_its_revision(cluster: Cluster) -> None:
+    cluster.ecs.smoke_exit_code, cluster.ecs.keeps_asked_definition = 1, True
+    status = cluster.run("deploy")
+    updated = [request["service"] for request in cluster.ecs.requests("UpdateService")]
+
+    assert (status, cluster.digits()) == (1, "111")
+    assert updated.count("file-service") == 1
+
+
 def test_failed_rollback_is_made_up_for_by_a_deployment(cluster: Cluster) -> None:
     cluster.ecs.is_going_wrong = wrong("file-service", "lost:no capacity", "PRODUCTION_TRAFFIC_SHIFT")
     status = cluster.run("deploy")
