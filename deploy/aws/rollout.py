@@ -1,4 +1,4 @@
-"""`python -m deploy.aws.rollout`: bring a release to an environment on ECS, take one back, or say what runs.
+"""`python -m deploy.aws.rollout` brings a release to an environment on ECS, takes one back, or says what runs.
 
 Workers come first and the file service last, because a worker of release N runs what file services of N−1 and N ask
 for, while a file service may ask for what only a new worker can run. A rollback goes the other way. If any part fails,
@@ -275,7 +275,7 @@ def with_signals() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rollout",
-        description=__doc__.splitlines()[0] if __doc__ else None,
+        description="Bring a release to an environment on ECS, take one back, or say what runs.",
         epilog=f"Exit status: {EXIT_DONE} done; {EXIT_ROLLED_BACK} failed, and everything runs what it ran before; "
         f"{EXIT_REFUSED} refused, nothing was changed; {EXIT_HALF_WAY} a service is not known to be in order; "
         f"{EXIT_INTERRUPTED} interrupted, a rollback was requested.",

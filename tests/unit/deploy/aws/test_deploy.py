@@ -79,6 +79,16 @@ def test_smoke_test_runs_before_production_traffic(cluster: Cluster) -> None:
     ]
 
 
+def test_smoke_test_runs_where_the_service_runs(cluster: Cluster) -> None:
+    strategy = [{"capacityProvider": "FARGATE", "weight": 1, "base": 1}]
+    cluster.ecs.services["file-service"]["capacityProviderStrategy"] = strategy
+    cluster.run("deploy")
+    (smoke,) = cluster.ecs.requests("RunTask")
+
+    assert smoke["capacityProviderStrategy"] == strategy
+    assert "launchType" not in smoke
+
+
 def test_second_run_changes_nothing(cluster: Cluster) -> None:
     cluster.run("deploy")
     before = len(cluster.ecs.changes())

@@ -106,7 +106,7 @@ def test_worker_that_never_becomes_healthy_is_stopped(cluster: Cluster) -> None:
     assert "not finished within 30 minutes" in cluster.text
 
 
-def test_worker_without_a_verdict_of_its_health_check_is_no_success(cluster: Cluster) -> None:
+def test_worker_that_is_not_known_healthy_is_stopped(cluster: Cluster) -> None:
     cluster.ecs.busy("worker-office")
     cluster.ecs.health = "UNKNOWN"
     status = cluster.run("deploy")
