@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import signal
 import socket
 import sys
@@ -23,8 +24,9 @@ from file_service.app import FileService, build_routes
 from file_service.http.openapi import CONFIG, SNAPSHOT, describe
 
 EXIT_CRASHED, EXIT_MISCONFIGURED = 1, 2
-GRACE_S = 5
-"""Requests take milliseconds and streams are ended first, so a request that takes longer hangs."""
+LONGEST_GRACE_S = 30.0
+"""Streams are ended first, and requests take milliseconds, except for a form of 16 MiB that comes in over a slow line.
+A load balancer stops sending requests before a deployment stops this process, so nothing waits for a longer time."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -93,7 +95,7 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
         service = FileService(
             settings, servers.stores, servers.objects, servers.bus, background_stores=servers.background_stores
         )
-        server = _Server(service)
+        server = _Server(service, grace_s=min(settings.stop_grace_s, LONGEST_GRACE_S))
         async with service.running():
             log.info("service.listening", host=settings.host, port=listening.getsockname()[1])
             await server.serve(sockets=[listening])
@@ -105,7 +107,8 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
 class _Server(uvicorn.Server):
     """Uvicorn, but it ends live streams first and returns instead of killing the process when it has stopped."""
 
-    def __init__(self, service: FileService) -> None:
+    def __init__(self, service: FileService, *, grace_s: float) -> None:
+        """`grace_s`: what is still running this long after the signal is cut off."""
         self._service = service
         super().__init__(
             uvicorn.Config(
@@ -116,7 +119,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
+                timeout_graceful_shutdown=math.ceil(grace_s),
             )
         )
 
