@@ -96,7 +96,7 @@ variable "lock" {
   default = null
 
   validation {
-    condition     = var.lock == null || try(var.lock.changeable_for_days == null || var.lock.changeable_for_days >= 3, false)
+    condition     = var.lock == null || coalesce(try(var.lock.changeable_for_days, null), 3) >= 3
     error_message = "lock.changeable_for_days must be at least 3, or null for a lock that administrators can remove."
   }
 
