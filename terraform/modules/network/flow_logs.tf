@@ -23,9 +23,10 @@ resource "aws_cloudwatch_log_group" "flow_logs" {
 }
 
 resource "aws_iam_role" "flow_logs" {
-  name        = "${var.name}-flow-logs"
-  description = "Writes the flow logs of the VPC"
-  tags        = merge(var.tags, { Name = "${var.name}-flow-logs" })
+  name                 = "${var.name}-flow-logs"
+  description          = "Writes the flow logs of the VPC"
+  permissions_boundary = var.permissions_boundary_arn
+  tags                 = merge(var.tags, { Name = "${var.name}-flow-logs" })
 
   permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
