@@ -28,7 +28,6 @@ resource "aws_iam_role" "flow_logs" {
   permissions_boundary = var.permissions_boundary_arn
   tags                 = merge(var.tags, { Name = "${var.name}-flow-logs" })
 
-  permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -9,7 +9,6 @@ resource "aws_iam_role" "replication" {
   permissions_boundary = var.permissions_boundary_arn
   tags                 = merge(var.tags, { Name = "${var.name}-replication" })
 
-  permissions_boundary = var.permissions_boundary_arn
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
