@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.cloudfront import models, urls
+from moto.cloudfront.exceptions import CloudFrontException
 from moto.cloudfront.responses import CloudFrontResponse
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
 
 PATH = "{0}/2020-05-31"
@@ -98,7 +98,7 @@ def _delete_policy(response: CloudFrontResponse) -> EmptyResult:
 def _found(kind: str, response: CloudFrontResponse, error: str) -> dict[str, Any]:
     identity = str(response._get_param("Id"))
     if (kind, identity) not in kept:
-        raise ServiceException(error, f"{identity} does not exist")  # Terraform waits for it after a deletion
+        raise CloudFrontException(error, f"{identity} does not exist")  # Terraform waits for it after a deletion
     return kept[kind, identity]
 
 
