@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.terraform.aws_double import authorization, gaps
+from tests.terraform.aws_double import authorization, cloudfront, gaps
 
 HOST = "127.0.0.1"
 
@@ -40,6 +40,7 @@ class QuietHandler(MotoRequestHandler):
 def main(folder: Path) -> None:
     """Serve until the process is stopped."""
     gaps.install()
+    cloudfront.install()
     authorization.install()
     application = _with_decisions(DomainDispatcherApplication(create_backend_app))
     certificate, key = _certificate(folder)
