@@ -338,7 +338,7 @@ data "aws_iam_policy_document" "deploy_boundary" {
   statement {
     sid           = "DenyOtherObjects"
     effect        = "Deny"
-    actions       = ["s3:*Object*"]
+    actions       = ["s3:DeleteObject*", "s3:GetObject*", "s3:PutObject*"]
     not_resources = concat([for bucket in local.own_buckets : "${bucket}/*"], [local.state_objects])
   }
 
