@@ -5,6 +5,7 @@ forgets what the policies have decided.
 """
 
 import datetime
+import io
 import ipaddress
 import json
 import os
@@ -61,7 +62,9 @@ def main(folder: Path) -> None:
 def _with_decisions(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/double/decisions":
-            return application(environ, start_response)
+            is_chunked = environ.get("wsgi.input_terminated")
+            body = environ["wsgi.input"].read(-1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0))
+            return application({**environ, authorization.BODY: body, "wsgi.input": io.BytesIO(body)}, start_response)
         start_response("200 OK", [("Content-Type", "application/json")])
         return [authorization.journal.take().encode()]
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
@@ -11,6 +12,7 @@ from moto.backup.responses import BackupResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import BaseResponse
+from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.logs.responses import LogsResponse
 from moto.rds.models import DBCluster, DBInstance
@@ -30,6 +32,7 @@ def install() -> None:
     _add_backup_selections()
     _add_tags()
     _add_task_protection()
+    _run_fargate_tasks()
     _mend_bucket_logging()
     LogsResponse.put_query_definition = _put_query_definition
     LogsResponse.describe_query_definitions = _describe_query_definitions
@@ -88,6 +91,18 @@ def _add_task_protection() -> None:
 def _protected(tasks: list[str]) -> str:
     states = [{"taskArn": task, "protectionEnabled": kept.get(("task protection", task), False)} for task in tasks]
     return json.dumps({"protectedTasks": states, "failures": []})
+
+
+def _run_fargate_tasks() -> None:
+    """On Fargate the task has a size and its containers need none; moto adds up those of the containers."""
+    original = EC2ContainerServiceBackend._calculate_task_resource_requirements
+
+    def requirements(definition: Any) -> Any:
+        sized = copy(definition)
+        sized.container_definitions = [{"memory": 0, **container} for container in definition.container_definitions]
+        return original(sized)
+
+    EC2ContainerServiceBackend._calculate_task_resource_requirements = staticmethod(requirements)
 
 
 def _add_backup_selections() -> None:

@@ -35,9 +35,9 @@ class _Signature(NamedTuple):
     lifetime_s: int | None
 
 
-def signer_of(request: Any, account: str) -> Signer | None:
+def signer_of(request: Any, body: bytes, account: str) -> Signer | None:
     """Return who signed the request; None when nobody did. Raises `Invalid`."""
-    signature = _from_headers(request) or _from_query(request)
+    signature = _from_headers(request, body) or _from_query(request)
     if signature is None:
         return None
     key_id, day, region, service, _ = signature.credential.split("/")
@@ -56,12 +56,12 @@ def signer_of(request: Any, account: str) -> Signer | None:
     return Signer(role_name, session_arn, region, service, signed_at)
 
 
-def _from_headers(request: Any) -> _Signature | None:
+def _from_headers(request: Any, body: bytes) -> _Signature | None:
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     if scheme != "AWS4-HMAC-SHA256":
         return None
     parts = dict(part.strip().split("=", 1) for part in rest.split(","))
-    payload = request.headers.get("X-Amz-Content-SHA256") or _sha256(request.get_data())
+    payload = request.headers.get("X-Amz-Content-SHA256") or _sha256(body)
     return _Signature(
         credential=parts["Credential"],
         names=parts["SignedHeaders"].split(";"),
