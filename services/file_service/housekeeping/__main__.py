@@ -18,9 +18,9 @@ from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 from file_service.housekeeping.dry_run import DryRun
-from file_service.housekeeping.retention.abandoned_uploads import ConfirmUpload
 from file_service.housekeeping.schedule import repeat_all
 from file_service.housekeeping.sweeps import Sweep, Sweeps
+from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import build_wiring
 
 DONE, DEPENDENCY_AWAY, USAGE_ERROR = 0, 1, 2

@@ -18,8 +18,14 @@ class Verification:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
-    async def join_parts(self, file: File, untrusted_parts: Sequence[PartEtag] | None) -> None:
-        """Complete a multipart upload; raises `UploadIncomplete` while parts are missing."""
+    async def join_parts(
+        self, file: File, untrusted_parts: Sequence[PartEtag] | None, *, only_if_whole: bool = False
+    ) -> None:
+        """Complete a multipart upload; raises `UploadIncomplete` while parts are missing.
+
+        `only_if_whole` also leaves parts alone that do not add up to the declared size: joining cannot be undone, and
+        the client may still replace a part.
+        """
         upload_id, _, part_count = multipart_of(file)
         arrived = await self._objects.list_parts(file.key, upload_id)
         if not arrived and await self._objects.head(file.key) is not None:
@@ -29,6 +35,12 @@ class Verification:
             raise UploadIncomplete(
                 f"{len(missing)} of {part_count} parts have not arrived, starting with part {missing[0]}; upload them, "
                 "then confirm again"
+            )
+        total_bytes = sum(part.size_bytes for part in arrived)
+        if only_if_whole and total_bytes != file.size_bytes:
+            raise UploadIncomplete(
+                f"All {part_count} parts have arrived, but they are {total_bytes} bytes and not {file.size_bytes}; "
+                "upload them again, then confirm again"
             )
         named = [UploadedPart(part_number=part.part_number, etag=part.etag) for part in untrusted_parts or ()]
         await self._objects.complete_multipart(file.key, upload_id, named or arrived)

@@ -55,6 +55,7 @@ def settings() -> Settings:
         max_attempts=2,
         max_lost=3,
         upload_deadline_s=60,
+        upload_looks_s=(4, 15),
         result_retention_s=30,
         conversion_timeout_s=10,
         work_reserve_bytes=0,
