@@ -63,6 +63,18 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """The endpoint URL of moto, which plays S3 with its notifications, SQS and EventBridge."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def corpus() -> Path:
     """The shared folder of real and hostile files, named by `CONVERTO_CORPUS` or found beside the repository."""
     folder = Path(os.environ.get("CONVERTO_CORPUS") or REPOSITORY.parent / "shared" / "corpus")

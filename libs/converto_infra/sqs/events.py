@@ -21,11 +21,12 @@ class SqsUploadEvents:
 
     hidden_s: float = HIDDEN_S
 
-    def __init__(self, settings: Settings, url: str) -> None:
+    def __init__(self, settings: Settings, url: str, *, wait_s: int = WAIT_S) -> None:
+        """`wait_s` is how long `receive` waits for a message."""
         self.guard = upload_events_guard(settings)
-        self._receive_timeout_s = WAIT_S + settings.s3_timeout_s
+        self._receive_timeout_s = wait_s + settings.s3_timeout_s
         self._calls = ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="sqs-call")
-        self._queue: Future[Queue] = self._calls.submit(Queue, settings, url)  # CPU, so not in the event loop
+        self._queue: Future[Queue] = self._calls.submit(lambda: Queue(settings, url, wait_s=wait_s))  # takes CPU
 
     @classmethod
     def connect(cls, settings: Settings) -> "SqsUploadEvents | None":
@@ -38,7 +39,7 @@ class SqsUploadEvents:
         self._calls.shutdown(wait=False, cancel_futures=True)
 
     async def receive(self) -> list[UploadMessage]:
-        """Up to ten messages, as soon as there is one; none after `WAIT_S`."""
+        """Up to ten messages, as soon as there is one; none after `wait_s`."""
         return await self.guard.run(
             lambda: self._in_thread(lambda queue: queue.receive()), timeout_s=self._receive_timeout_s
         )

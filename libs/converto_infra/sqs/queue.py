@@ -28,9 +28,9 @@ STALE_RECEIPT = {"ReceiptHandleIsInvalid", "InvalidParameterValue"}
 class Queue:
     """One queue. Its methods block and raise botocore's errors or those of the port."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        """Take about 0.1 s of CPU. The queue of a bucket's events is in the bucket's region and account."""
-        self._url, self._bucket = url, settings.s3_bucket
+    def __init__(self, settings: Settings, url: str, *, wait_s: int) -> None:
+        """Take about 0.1 s of CPU. The queue of a bucket's events is in the bucket's region."""
+        self._url, self._bucket, self._wait_s = url, settings.s3_bucket, wait_s
         address, secret = urlsplit(url), settings.s3_secret_access_key
         self._sqs: Any = boto3.session.Session().client(
             "sqs",
@@ -40,17 +40,17 @@ class Queue:
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             config=Config(
                 connect_timeout=min(CONNECT_TIMEOUT_S, settings.s3_timeout_s),
-                read_timeout=WAIT_S + settings.s3_timeout_s,
+                read_timeout=wait_s + settings.s3_timeout_s,
                 retries={"total_max_attempts": 1},  # the guard retries; nested retries multiply the wait
             ),
         )
 
     def receive(self) -> list[UploadMessage]:
-        """Up to ten messages, as soon as there is one; none after `WAIT_S`."""
+        """Up to ten messages, as soon as there is one; none after `wait_s`."""
         answer = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=BATCH,
-            WaitTimeSeconds=WAIT_S,
+            WaitTimeSeconds=self._wait_s,
             VisibilityTimeout=HIDDEN_S,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )

@@ -36,11 +36,10 @@ class Verification:
                 f"{len(missing)} of {part_count} parts have not arrived, starting with part {missing[0]}; upload them, "
                 "then confirm again"
             )
-        total_bytes = sum(part.size_bytes for part in arrived)
-        if only_if_whole and total_bytes != file.size_bytes:
+        if only_if_whole and not is_whole(file, arrived):
             raise UploadIncomplete(
-                f"All {part_count} parts have arrived, but they are {total_bytes} bytes and not {file.size_bytes}; "
-                "upload them again, then confirm again"
+                f"All {part_count} parts have arrived, but they do not add up to {file.size_bytes} bytes; upload them "
+                "again, then confirm again"
             )
         named = [UploadedPart(part_number=part.part_number, etag=part.etag) for part in untrusted_parts or ()]
         await self._objects.complete_multipart(file.key, upload_id, named or arrived)
@@ -74,6 +73,13 @@ def multipart_of(file: File) -> tuple[str, int, int]:
     if file.upload_id is None or file.part_size_bytes is None:
         raise Conflict("This file is not uploaded in parts; POST /api/v1/files/{id}/upload returns how to upload it")
     return file.upload_id, file.part_size_bytes, math.ceil(file.size_bytes / file.part_size_bytes)
+
+
+def is_whole(file: File, parts: Sequence[UploadedPart]) -> bool:
+    """Return whether these are all parts of a multipart upload, and of the declared size together."""
+    _, _, part_count = multipart_of(file)
+    has_all = {part.part_number for part in parts} == set(range(1, part_count + 1))
+    return has_all and sum(part.size_bytes for part in parts) == file.size_bytes
 
 
 def mismatch(file: File, found: ObjectInfo) -> UploadRefused | None:

@@ -17,6 +17,7 @@ from file_service.delivery.sender import Sender
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
 from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
+from file_service.uploads.verification import is_whole
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -75,7 +76,9 @@ class AbandonedUploads:
     async def _has_arrived(self, file: File) -> bool:
         if file.status is FileStatus.DELETED:
             return False
-        return file.status is FileStatus.UPLOADED or await self._objects.head(file.key) is not None
+        if file.status is FileStatus.UPLOADED or await self._objects.head(file.key) is not None:
+            return True
+        return file.upload_id is not None and is_whole(file, await self._objects.list_parts(file.key, file.upload_id))
 
     async def _confirm(self, file: File) -> int:
         if self._confirm_upload is None:
