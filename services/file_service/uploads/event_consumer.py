@@ -23,7 +23,7 @@ from file_service.uploads.unattended import ConfirmUpload, confirm_unattended
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Pauses while a dependency is away; no message is received meanwhile, so none comes near its dead letters."""
-FIRST_DELAY_S, LONGEST_DELAY_S = 10.0, 600.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 5.0, 600.0
 """How long a postponed message stays hidden; doubles with each delivery."""
 EXTENSIONS_PER_PERIOD = 3
 """How often a message that is being handled is hidden again before it would become visible."""
