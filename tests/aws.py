@@ -40,6 +40,17 @@ class ReportedBucket:
             Bucket=self.bucket, NotificationConfiguration={"QueueConfigurations": [queue]}
         )
 
+    def report_uploads_by_eventbridge(self) -> None:
+        """Send the events by a rule of EventBridge instead."""
+        session = boto3.session.Session(aws_access_key_id="key", aws_secret_access_key="secret", region_name=REGION)
+        events: Any = session.client("events", endpoint_url=self.endpoint_url)
+        pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [self.bucket]}}}
+        events.put_rule(Name=self.bucket, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=self.bucket, Targets=[{"Id": "queue", "Arn": self._arn(self.queue_url)}])
+        self.s3.put_bucket_notification_configuration(
+            Bucket=self.bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+
     def settings(self, **changes: Any) -> Settings:
         """Settings of a file service that uses this bucket and this queue."""
         start: dict[str, Any] = {

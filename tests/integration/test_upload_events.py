@@ -1,19 +1,23 @@
 """Uploads that S3 itself reports through SQS (C7): presigned PUTs and multipart uploads, without any confirmation.
 
 moto plays S3, SQS and EventBridge over HTTP; the adapters and the file service are the real ones. The database and the
-broker are in memory, because other suites cover them.
+broker are in memory, because other suites cover them, except in the last test.
 """
 
 import asyncio
-import json
+import os
+import secrets
+import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from converto_core.access import NewIds
+from converto_core.access import NewIds, new_key_text
 from converto_core.catalogue import Worker
 from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.files.record import File, FileStatus
@@ -21,6 +25,7 @@ from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import source_key
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
+from converto_infra.mongo.stores import MongoStores
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import MIB, Settings
 from converto_infra.sqs.events import SqsUploadEvents
@@ -29,11 +34,20 @@ from file_service.conversions.submission import Created
 from file_service.http.schemas.conversions import NewConversion
 from file_service.http.schemas.files import MultipartUpload, NewFile, SingleUpload
 from tests.aws import REGION, ReportedBucket
+from tests.servers import Servers
 from tests.unit.file_service.conftest import PNG, offers
 
+ROOT = Path(__file__).resolve().parents[2]
 OWNER = "anna+b ä"
 """An owner whose key S3 encodes in its event."""
 WITHIN_S = 20.0
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something that happens in a server."""
+    async with asyncio.timeout(WITHIN_S):
+        while not await holds():  # noqa: ASYNC110 - the server cannot notify
+            await asyncio.sleep(0.02)
 
 
 class System:
@@ -91,22 +105,17 @@ class System:
         assert found is not None
         return found
 
-    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while not await holds():  # noqa: ASYNC110 - the state is in a server that cannot notify
-                await asyncio.sleep(0.02)
-
     async def until_status(self, created: Created, status: Status) -> None:
         async def has_status() -> bool:
             return (await self.record(created)).status is status
 
-        await self.until(has_status)
+        await until(has_status)
 
     async def until_empty(self) -> None:
         async def is_empty() -> bool:
             return await asyncio.to_thread(self.bucket.count, self.bucket.queue_url) == 0
 
-        await self.until(is_empty)
+        await until(is_empty)
 
 
 @pytest.fixture
@@ -200,16 +209,13 @@ async def test_outputs_and_foreign_objects_are_not_reported(system: System) -> N
     assert system.bucket.count(system.bucket.dead_url) == 0
 
 
-async def test_event_of_eventbridge_is_understood(aws: str) -> None:
-    """The bucket may report through EventBridge instead, whose keys are not encoded."""
+async def test_uploads_reported_by_eventbridge_are_converted(aws: str) -> None:
+    """Its events have another form, in which keys are not encoded."""
     bucket = ReportedBucket(aws)
+    bucket.report_uploads_by_eventbridge()
     async with System(bucket, bucket.settings(sweep_interval_s=3600)).running() as system:
         created = await system.create(PNG)
         await system.put(created, PNG)
-        place = {"bucket": {"name": bucket.bucket}, "object": {"key": created.file.key, "size": len(PNG)}}
-        bucket.send(
-            json.dumps({"detail-type": "Object Created", "source": "aws.s3", "region": REGION, "detail": place})
-        )
 
         await system.until_status(created, Status.PENDING)
         await system.until_empty()
@@ -225,7 +231,7 @@ async def test_unreadable_message_is_left_to_the_redrive_policy(system: System) 
     async def is_left_alone() -> bool:
         return await asyncio.to_thread(system.bucket.count, system.bucket.queue_url) == 1
 
-    await system.until(is_left_alone)
+    await until(is_left_alone)
 
 
 async def test_database_outage_postpones_and_loses_no_event(system: System) -> None:
@@ -241,7 +247,7 @@ async def test_database_outage_postpones_and_loses_no_event(system: System) -> N
         )
         return int(found["Attributes"][names[0]]) == 1
 
-    await system.until(is_hidden)
+    await until(is_hidden)
     kept = system.bucket.count(system.bucket.queue_url)
     system.stores.is_away = False
     await system.until_status(created, Status.PENDING)
@@ -253,3 +259,68 @@ async def test_database_outage_postpones_and_loses_no_event(system: System) -> N
 async def test_stop_ends_the_consumer_within_its_wait(bucket: ReportedBucket) -> None:
     async with asyncio.timeout(10), System(bucket, bucket.settings(sweep_interval_s=3600)).running():
         await asyncio.sleep(0)
+
+
+async def test_process_with_a_queue_confirms_reported_uploads(bucket: ReportedBucket, servers: Servers) -> None:
+    """The service as it is started in production, with a real database and broker; it stops within its grace."""
+    database, address = f"events_{secrets.token_hex(8)}", f"http://127.0.0.1:{free_port()}"
+    settings = bucket.settings(mongodb_url=servers.mongodb_url, mongodb_database=database)
+    key = new_key_text()
+    stores = MongoStores.connect(settings)
+    worker = Worker(id="w1", host="h", pid=1, started_at=0, seen_at=now_ms(), slots=2, sandbox="off", offers=offers())
+    await stores.workers.put(worker)
+    environment = {
+        **os.environ,
+        **servers.environment,
+        "PYTHONPATH": f"{ROOT}/libs:{ROOT}/services",
+        "CONVERTO_MONGODB_DATABASE": database,
+        "CONVERTO_PORT": address.rpartition(":")[2],
+        "CONVERTO_S3_ENDPOINT_URL": bucket.endpoint_url,
+        "CONVERTO_S3_BUCKET": bucket.bucket,
+        "CONVERTO_S3_REGION": REGION,
+        "CONVERTO_S3_CREATE_BUCKET": "false",
+        "CONVERTO_UPLOAD_EVENTS_QUEUE_URL": bucket.queue_url,
+        "CONVERTO_UPLOAD_LOOKS_S": "",
+        "CONVERTO_BOOTSTRAP_API_KEY": key,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "file_service",
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    headers = {"Authorization": f"Bearer {key}"}
+    try:
+        async with httpx2.AsyncClient(base_url=address, headers=headers, trust_env=False, timeout=10) as http:
+            await until(lambda: is_ready(http))
+            wanted = {"target_format": "webp", "file": {"filename": "a.png", "size_bytes": len(PNG)}}
+            created = (await http.post("/api/v1/conversions", json=wanted)).json()
+            put = await http.put(created["upload"]["url"], content=PNG, headers=created["upload"]["headers"])
+            assert put.status_code == 200
+
+            async def is_pending() -> bool:
+                found = await http.get(f"/api/v1/conversions/{created['conversion']['id']}")
+                return bool(found.json()["status"] == "pending")
+
+            await until(is_pending)
+    finally:
+        process.terminate()
+        async with asyncio.timeout(WITHIN_S):
+            output, _ = await process.communicate()
+        await stores.close()
+
+    assert process.returncode == 0, output.decode()
+    assert b'"found": "confirmed"' in output, output.decode()
+
+
+async def is_ready(http: httpx2.AsyncClient) -> bool:
+    with suppress(httpx2.HTTPError):
+        return (await http.get("/api/health/ready")).status_code == 200
+    return False
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])

@@ -49,6 +49,24 @@ class WaitingUploads:
         confirmed = await self._look_at_due(self._confirm_upload)
         return confirmed + await self._start_left_behind(self._confirm_upload)
 
+    async def look_at_all(self) -> int:
+        """Look at every upload that waits, due or not; returns how many files were confirmed.
+
+        For operators, after hours without events.
+        """
+        if self._confirm_upload is None:
+            return 0
+        now_ms, confirmed = self._now_ms(), 0
+
+        async def read(from_ms: int, limit: int) -> list[File]:
+            return await self._files.abandoned(created_from_ms=from_ms, created_before_ms=now_ms, limit=limit)
+
+        async for page in pages(read, lambda one: one.created_at):
+            for file in page:
+                found = await confirm_unattended(self._confirm_upload, file.id, by="sweep")
+                confirmed += found is Found.CONFIRMED
+        return confirmed
+
     async def _look_at_due(self, confirm_upload: ConfirmUpload) -> int:
         now_ms, confirmed = self._now_ms(), 0
         while due := await self._files.to_look_at(now_ms=now_ms, limit=BATCH):

@@ -77,7 +77,9 @@ def multipart_of(file: File) -> tuple[str, int, int]:
 
 def is_whole(file: File, parts: Sequence[UploadedPart]) -> bool:
     """Return whether these are all parts of a multipart upload, and of the declared size together."""
-    _, _, part_count = multipart_of(file)
+    if file.part_size_bytes is None:
+        return False
+    part_count = math.ceil(file.size_bytes / file.part_size_bytes)
     has_all = {part.part_number for part in parts} == set(range(1, part_count + 1))
     return has_all and sum(part.size_bytes for part in parts) == file.size_bytes
 

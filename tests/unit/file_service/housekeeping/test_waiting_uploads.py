@@ -214,6 +214,21 @@ async def test_refused_upload_expires_at_the_deadline(servers: Waiting) -> None:
     assert (await servers.file(file)).status is FileStatus.DELETED
 
 
+async def test_all_uploads_can_be_looked_at_at_once(servers: Waiting) -> None:
+    """After hours without events, nobody has to wait for the next look."""
+    arrived, record = await servers.add_upload()
+    missing, other = await servers.add_upload()
+    servers.passed_s += 120 * MINUTE_S
+    await servers.sweep_of_one.sweep()
+    await servers.put(arrived)
+    due_ms = (await servers.file(missing)).look_due
+
+    assert await servers.sweep_of_one.sweep() == 0
+    assert await servers.sweep_of_one.look_at_all() == 1
+    assert (await servers.status(record), await servers.status(other)) == (Status.PENDING, Status.AWAITING_UPLOAD)
+    assert (await servers.file(missing)).look_due == due_ms
+
+
 async def test_file_without_a_conversion_is_confirmed_too(servers: Waiting) -> None:
     file = await servers.add_file(FileStatus.AWAITING_UPLOAD, size_bytes=len(TEXT), look_due=servers.now_ms() + 60_000)
     await servers.put(file)

@@ -115,14 +115,16 @@ async def test_reported_upload_is_converted_without_its_client(consumed: Consume
 
 
 async def test_service_with_a_queue_consumes_it() -> None:
-    async with running_system() as system:
+    events = MemoryUploadEvents(wait_s=0.005)
+    async with running_system(upload_events=events) as system:
         consumed = Consumed(system)
-        service = system.service
-        service._upload_events = consumed.events
         conversion_id, key = await consumed.uploaded()
-        consumed.events.send(key)
-        async with service.running():
-            await consumed.until_settled()
+        events.send(key)
+
+        async def is_deleted() -> bool:
+            return not events.waiting
+
+        await system.until(is_deleted)
 
         assert await consumed.status(conversion_id) is Status.PENDING
 
