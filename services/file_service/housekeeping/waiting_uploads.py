@@ -41,6 +41,8 @@ class WaitingUploads:
         self._confirm_upload = confirm_upload
         self._now_ms = now_ms
         self._checked_until_ms: int | None = None
+        self._left_behind = set[str]()
+        """Files whose conversions are still to be started."""
 
     async def sweep(self) -> int:
         """Look at all uploads that are due; returns how many files were confirmed."""
@@ -84,32 +86,44 @@ class WaitingUploads:
         try:
             found = await confirm_unattended(confirm_upload, file.id, by="sweep")
         except DependencyUnavailable:
-            await self._give_back(file, next_due_ms)
+            await self._look_again_soon(file, next_due_ms)
             raise
         if found is not Found.INCOMPLETE:
             log.info("waiting_upload.found", file_id=file.id, found=found)
         return found
 
-    async def _give_back(self, file: File, next_due_ms: int | None) -> None:
-        """Make the look due again: nothing was seen, and the next one may be hours away."""
+    async def _look_again_soon(self, file: File, next_due_ms: int | None) -> None:
+        """Bring the next look forward: this one saw nothing, and the next may be hours away.
+
+        It is not due at once, so that an upload of which the store always answers with an error delays no other.
+        """
         taken = msgspec.structs.replace(file, look_due=next_due_ms)
         with suppress(StoreUnavailable):
-            await self._files.take_look(taken, next_due_ms=file.look_due)
+            await self._files.take_look(taken, next_due_ms=self._looks.first(self._now_ms()))
 
     async def _start_left_behind(self, confirm_upload: ConfirmUpload) -> int:
         """Start conversions that wait although their file is uploaded.
 
         A process died between the two updates, or no worker had registered yet. Each conversion is read once at each
-        age of the schedule, and all of them once after a start.
+        age of the schedule, and all of them once after a start; those that cannot be started now are tried again.
         """
         now_ms, confirmed = self._now_ms(), 0
         for from_ms, before_ms in self._unchecked_periods(now_ms):
             async for page in pages(self._waiting(from_ms, before_ms), lambda one: one.created_at):
-                for file in await self._uploaded(page):
-                    found = await confirm_unattended(confirm_upload, file.id, by="sweep")
-                    log.info("waiting_conversion.started", file_id=file.id, found=found)
-                    confirmed += found is Found.CONFIRMED
+                self._left_behind |= {file.id for file in await self._uploaded(page)}
         self._checked_until_ms = now_ms
+        failure: DependencyUnavailable | None = None
+        for file_id in sorted(self._left_behind):
+            try:
+                found = await confirm_unattended(confirm_upload, file_id, by="sweep")
+            except DependencyUnavailable as error:
+                failure = error
+                continue
+            self._left_behind.discard(file_id)
+            log.info("waiting_conversion.started", file_id=file_id, found=found)
+            confirmed += found is Found.CONFIRMED
+        if failure is not None:
+            raise failure
         return confirmed
 
     def _unchecked_periods(self, now_ms: int) -> list[tuple[int, int]]:
