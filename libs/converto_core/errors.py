@@ -18,7 +18,8 @@ ConvertoError
 ├── DependencyUnavailable         dependency_unavailable: a required server is down; retry later
 │   ├── StoreUnavailable          database_unavailable
 │   ├── BusUnavailable            broker_unavailable
-│   └── ObjectStoreUnavailable    object_store_unavailable
+│   ├── ObjectStoreUnavailable    object_store_unavailable
+│   └── UploadEventsUnavailable   upload_events_unavailable (never leaves the service)
 ├── DuplicateKey                  duplicate_key: a unique value is taken (never leaves the service)
 ├── ForbiddenTransition           forbidden_transition: a status change that is not in the table; a bug
 └── ConversionError               conversion_failed: why one conversion failed
@@ -182,6 +183,14 @@ class ObjectStoreUnavailable(
     title="The object store is not reachable. Please retry shortly",
 ):
     """Raised when the object store misses its deadline."""
+
+
+class UploadEventsUnavailable(
+    DependencyUnavailable,
+    code="upload_events_unavailable",
+    title="The queue of upload events is not reachable. Please retry shortly",
+):
+    """Raised when the queue of the object store's events misses its deadline."""
 
 
 class DuplicateKey(ConvertoError, code="duplicate_key", http_status=409):

@@ -3,7 +3,8 @@
 import os
 import sys
 from importlib.util import find_spec
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -16,7 +17,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from converto_infra.connection_url import with_login
 
@@ -73,6 +74,14 @@ class Settings(BaseSettings):
     upload_url_ttl_s: int = Field(900, ge=1, le=MAX_URL_TTL_S)
     download_url_ttl_s: int = Field(300, ge=1, le=MAX_URL_TTL_S)
     upload_deadline_s: PositiveFloat = Field(DAY_S, description="An upload that takes longer is abandoned.")
+    upload_looks_s: Annotated[tuple[PositiveFloat, ...], NoDecode] = Field(
+        (60, 300, 900, 3600, 4 * 3600, 12 * 3600),
+        description="Ages, separated by commas, at which the file service looks whether an upload has arrived that "
+        "nobody has confirmed: soon at first, because most uploads take seconds; seldom later.",
+    )
+    upload_events_queue_url: str | None = Field(
+        None, description="URL of the SQS queue that receives the bucket's s3:ObjectCreated events; default: none."
+    )
     idempotency_ttl_s: PositiveInt = DAY_S
     max_wait_s: NonNegativeInt = Field(60, description="Longest `Prefer: wait=N` that is honoured.")
     offers_ttl_s: PositiveInt = Field(
@@ -197,6 +206,25 @@ class Settings(BaseSettings):
                 "Motor is not installed. Run `pip install converto[motor]`, or set CONVERTO_MONGODB_DRIVER=pymongo"
             )
         return driver
+
+    @field_validator("upload_looks_s", mode="before")
+    @classmethod
+    def _split_ages(cls, ages: object) -> object:
+        return [age for age in ages.split(",") if age.strip()] if isinstance(ages, str) else ages
+
+    @field_validator("upload_looks_s")
+    @classmethod
+    def _check_ages(cls, ages: tuple[float, ...]) -> tuple[float, ...]:
+        if list(ages) != sorted(set(ages)):
+            raise ValueError("Name each age once, the youngest first, such as 60,300,900")
+        return ages
+
+    @field_validator("upload_events_queue_url")
+    @classmethod
+    def _check_queue_url(cls, url: str | None) -> str | None:
+        if url and not urlsplit(url).hostname:
+            raise ValueError("Give the URL of the queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/name")
+        return url or None
 
     @model_validator(mode="after")
     def _check_logins(self) -> "Settings":

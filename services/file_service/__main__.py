@@ -19,6 +19,7 @@ from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
+from converto_infra.sqs.events import SqsUploadEvents
 from converto_infra.telemetry import configure_logging
 from file_service.app import FileService, build_routes
 from file_service.http.openapi import CONFIG, SNAPSHOT, describe
@@ -32,12 +33,13 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """The adapters of database, object store and broker; `background_stores` have longer deadlines, for sweeps."""
+    """The adapters of all servers; `background_stores` have longer deadlines, for sweeps and upload events."""
 
     stores: MongoStores
     background_stores: MongoStores
     objects: S3ObjectStore
     bus: RabbitEventBus
+    upload_events: SqsUploadEvents | None = None
 
     @classmethod
     def connect(cls, settings: Settings) -> "Servers":
@@ -47,10 +49,13 @@ class Servers(msgspec.Struct, frozen=True):
             background_stores=MongoStores.connect(settings, name="database_for_sweeps"),
             objects=S3ObjectStore.connect(settings),
             bus=RabbitEventBus.connect(settings),
+            upload_events=SqsUploadEvents.connect(settings),
         )
 
     async def close(self) -> None:
         """Close all connections."""
+        if self.upload_events is not None:
+            await self.upload_events.close()
         await self.bus.close()
         await self.objects.close()
         await self.stores.close()
@@ -93,7 +98,12 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
     servers = connect(settings)
     try:
         service = FileService(
-            settings, servers.stores, servers.objects, servers.bus, background_stores=servers.background_stores
+            settings,
+            servers.stores,
+            servers.objects,
+            servers.bus,
+            background_stores=servers.background_stores,
+            upload_events=servers.upload_events,
         )
         server = _Server(service, grace_s=min(settings.stop_grace_s, LONGEST_GRACE_S))
         async with service.running():

@@ -17,6 +17,7 @@ from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
+from converto_core.ports.upload_events import UploadEvents
 from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 from file_service.housekeeping.schedule import run_housekeeping
@@ -29,6 +30,7 @@ from file_service.http.routes import catalogue, docs, events, health, plans
 from file_service.http.routes.conversions import conversion_routes
 from file_service.http.routes.dead_letters import dead_letter_routes
 from file_service.http.routes.files import file_routes
+from file_service.uploads.event_consumer import UploadEventConsumer
 from file_service.wiring import Stores, Wiring, build_wiring
 
 PREPARE_RETRY_S = 1.0
@@ -47,16 +49,20 @@ class FileService:
         bus: EventBus,
         *,
         background_stores: Stores | None = None,
+        upload_events: UploadEvents | None = None,
         routes: Litestar | None = None,
         prepare_retry_s: float = PREPARE_RETRY_S,
     ) -> None:
         """`background_stores` are the same stores with longer deadlines, for work that no client waits for.
+
+        Without `upload_events`, uploads are confirmed by clients and by the sweep `waiting_uploads`.
 
         Tests that build many services pass `routes`, because building routes takes longer than most tests.
         """
         self._settings, self._stores, self._objects, self._bus = settings, stores, objects, bus
         self._background_stores = background_stores or stores
         self.wiring = build_wiring(settings, stores, objects, bus)
+        self._upload_events = upload_events
         self._prepare_retry_s = prepare_retry_s
         routes = routes or build_routes(settings)
         routes.state.wiring = self.wiring
@@ -75,6 +81,8 @@ class FileService:
             listening = group.create_task(self.wiring.live_events.run())
             sweeping = group.create_task(self._sweep())
             group.create_task(self.wiring.dispatch.run(stopping))
+            if self._upload_events is not None:
+                group.create_task(self._consumer(self._upload_events).run(stopping))
             try:
                 yield
             finally:
@@ -88,12 +96,26 @@ class FileService:
         self.wiring.live_events.close()
 
     async def _sweep(self) -> None:
-        async def confirm_upload(file_id: str) -> None:
-            await self.wiring.starter.confirm_upload(None, file_id)
-
         await run_housekeeping(
-            self._settings, self._background_stores, self._objects, self._bus, confirm_upload=confirm_upload
+            self._settings, self._background_stores, self._objects, self._bus, confirm_upload=self._confirm_upload
         )
+
+    def _consumer(self, events: UploadEvents) -> UploadEventConsumer:
+        return UploadEventConsumer(
+            events,
+            self._background_stores.files,
+            confirm_upload=self._confirm_upload,
+            check_dependencies=self._check_dependencies,
+        )
+
+    async def _confirm_upload(self, file_id: str) -> None:
+        await self.wiring.starter.confirm_upload(None, file_id)
+
+    async def _check_dependencies(self) -> None:
+        """Raise `DependencyUnavailable` while no upload can be confirmed."""
+        await self._background_stores.ping()
+        await self._objects.ping()
+        await self.wiring.offers.require_any()
 
     async def _prepare(self) -> None:
         retry_s = self._prepare_retry_s

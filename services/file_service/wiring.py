@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from converto_core import ids
+from converto_core.files.look_schedule import LookSchedule
 from converto_core.ports.bus import EventBus
 from converto_core.ports.dead_letters import DeadLetterStore
 from converto_core.ports.objects import ObjectStore
@@ -85,7 +86,7 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         part_size_bytes=settings.part_size_bytes,
     )
     offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
-    files = Files(stores.files, objects, limits)
+    files = Files(stores.files, objects, limits, look_schedule(settings))
     dispatch = Dispatch(stores.conversions, build_sender(settings, stores, bus))
     result_cache = ResultCache(
         stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
@@ -126,6 +127,11 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         live_events=LiveEvents(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
         health=HealthCheck({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
     )
+
+
+def look_schedule(settings: Settings) -> LookSchedule:
+    """Build the schedule of looks at uploads that wait."""
+    return LookSchedule(ages_s=settings.upload_looks_s, url_ttl_s=settings.upload_url_ttl_s)
 
 
 def build_sender(
