@@ -15,6 +15,7 @@ import uvloop
 
 from converto_infra.metrics import serve_metrics
 from converto_infra.mongo.stores import MongoStores
+from converto_infra.oidc.issuer import HttpIssuer
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
@@ -30,12 +31,13 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """The adapters of database, object store and broker; `background_stores` have longer deadlines, for sweeps."""
+    """The adapters of all servers; `background_stores` have longer deadlines, for sweeps."""
 
     stores: MongoStores
     background_stores: MongoStores
     objects: S3ObjectStore
     bus: RabbitEventBus
+    issuer: HttpIssuer | None
 
     @classmethod
     def connect(cls, settings: Settings) -> "Servers":
@@ -45,6 +47,7 @@ class Servers(msgspec.Struct, frozen=True):
             background_stores=MongoStores.connect(settings, name="database_for_sweeps"),
             objects=S3ObjectStore.connect(settings),
             bus=RabbitEventBus.connect(settings),
+            issuer=HttpIssuer.connect(settings),
         )
 
     async def close(self) -> None:
@@ -53,6 +56,8 @@ class Servers(msgspec.Struct, frozen=True):
         await self.objects.close()
         await self.stores.close()
         await self.background_stores.close()
+        if self.issuer is not None:
+            await self.issuer.close()
 
 
 def main(arguments: Sequence[str] | None = None, *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
@@ -91,7 +96,12 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
     servers = connect(settings)
     try:
         service = FileService(
-            settings, servers.stores, servers.objects, servers.bus, background_stores=servers.background_stores
+            settings,
+            servers.stores,
+            servers.objects,
+            servers.bus,
+            background_stores=servers.background_stores,
+            issuer=servers.issuer,
         )
         server = _Server(service)
         async with service.running():
