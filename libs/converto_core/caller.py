@@ -24,13 +24,15 @@ class Scope(StrEnum):
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated caller; `owner` scopes everything the caller can read or change.
 
-    `key_id` is empty for a token, `expires_at` (milliseconds since the epoch, UTC) is None for an API key.
+    `key_id` is empty for a token, `expires_at` (milliseconds since the epoch, UTC) is None for an API key. A token is
+    accepted `leeway_ms` longer.
     """
 
     owner: str
     scopes: frozenset[Scope]
     key_id: str = ""
     expires_at: int | None = None
+    leeway_ms: int = 0
 
     @property
     def is_admin(self) -> bool:
@@ -43,8 +45,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return not self.key_id
 
     def has_expired(self, now_ms: int) -> bool:
-        """True when the caller's token is no longer valid."""
-        return self.expires_at is not None and self.expires_at <= now_ms
+        """True when the caller's token is no longer accepted."""
+        return self.expires_at is not None and self.expires_at + self.leeway_ms <= now_ms
 
 
 def owner_of_claim(untrusted_value: object) -> str | None:

@@ -31,7 +31,8 @@ class AccessTokens:
 
     def __init__(self, keys: KeyCache, *, issuer: str, audiences: frozenset[str], leeway_s: float) -> None:
         """`leeway_s` is how far the clocks of issuer and service may differ."""
-        self._keys, self._issuer, self._audiences, self._leeway_s = keys, issuer, audiences, leeway_s
+        self._keys, self._issuer, self._audiences = keys, issuer, audiences
+        self.leeway_s = leeway_s
 
     async def claims(self, untrusted_token: str) -> dict[str, Any]:
         """Return the verified claims; raises `InvalidToken`, or `IssuerUnavailable` if there is no key to check with.
@@ -56,7 +57,7 @@ class AccessTokens:
                 key.key,
                 algorithms=[key.algorithm],  # decided by the key, never by the token
                 issuer=self._issuer,
-                leeway=self._leeway_s,
+                leeway=self.leeway_s,
                 options={"require": ["exp", "iss"], "verify_aud": False},
             )
         except jwt.MissingRequiredClaimError as error:

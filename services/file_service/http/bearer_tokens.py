@@ -17,7 +17,12 @@ class BearerTokens:
     async def caller(self, untrusted_token: str) -> Caller:
         """Return the caller; raises `InvalidToken`, or `IssuerUnavailable` if the token cannot be checked."""
         claims = await self._tokens.claims(untrusted_token)
-        return Caller(owner=self._owner(claims), scopes=self._scopes(claims), expires_at=expiry_ms(claims))
+        return Caller(
+            owner=self._owner(claims),
+            scopes=self._scopes(claims),
+            expires_at=expiry_ms(claims),
+            leeway_ms=int(self._tokens.leeway_s * 1000),
+        )
 
     def _owner(self, claims: dict[str, Any]) -> str:
         value = claims.get(self._owner_claim)

@@ -52,7 +52,7 @@ async def follow_conversion(
     if conversion.is_terminal and request.headers.get("last-event-id") == event_id(conversion):
         return Response(None, status_code=204)  # an EventSource reconnects until it gets a 204
     events = live_events.follow(conversion)
-    return Stream(_events(events, views, request.user), media_type="text/event-stream", headers=HEADERS)
+    return Stream(encoded_events(events, views, request.user), media_type="text/event-stream", headers=HEADERS)
 
 
 @get(
@@ -69,10 +69,12 @@ async def follow_all(
     query = query_of(request, EventsQuery)
     is_resumed = "last-event-id" in request.headers
     events = live_events.follow_all(request.user.owner, query.client_id, is_resumed=is_resumed)
-    return Stream(_events(events, views, request.user), media_type="text/event-stream", headers=HEADERS)
+    return Stream(encoded_events(events, views, request.user), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _events(events: AsyncIterator[StreamEvent | None], views: Views, caller: Caller) -> AsyncIterator[bytes]:
+async def encoded_events(
+    events: AsyncIterator[StreamEvent | None], views: Views, caller: Caller
+) -> AsyncIterator[bytes]:
     """Encode the events; a stream ends with the token that opened it, at the latest at the next ping."""
     yield b"retry: %d\n\n" % RETRY_MS
     try:
