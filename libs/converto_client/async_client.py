@@ -50,8 +50,8 @@ class AsyncConverto:
     ) -> None:
         """With a `ResumeStore` a repeated call resumes after a crash; without one, each call starts a new conversion.
 
-        `timeout_s` is the read timeout in seconds; `http` and `sleep` are for tests. Raises ValueError for a malformed
-        URL.
+        `api_key` is an API key or an access token. `timeout_s` is the read timeout in seconds; `http` and `sleep` are
+        for tests. Raises ValueError for a malformed URL.
         """
         self._transport = Transport(url, api_key, timeout_s=timeout_s, retry=retry, http=http, sleep=sleep)
         self._resume = resume
@@ -259,7 +259,7 @@ class AsyncConverto:
         return await self._transport.call("GET", "/workers", Workers)
 
     async def whoami(self) -> Identity:
-        """The owner of the API key."""
+        """The owner and the scopes of the API key or access token."""
         return await self._transport.call("GET", "/whoami", Identity)
 
     async def health(self) -> Health:
