@@ -1,6 +1,7 @@
 """Server-sent events: follow one conversion until it ends, or all conversions of the caller."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -73,15 +74,16 @@ async def follow_all(
 
 
 async def encoded_events(
-    events: AsyncIterator[StreamEvent | None], views: Views, caller: Caller
+    events: AsyncGenerator[StreamEvent | None, None], views: Views, caller: Caller
 ) -> AsyncIterator[bytes]:
     """Encode the events; a stream ends with the token that opened it, at the latest at the next ping."""
     yield b"retry: %d\n\n" % RETRY_MS
     try:
-        async for event in events:
-            if caller.has_expired(now_ms()):
-                return
-            yield _encoded(event, views)
+        async with aclosing(events):
+            async for event in events:
+                if caller.has_expired(now_ms()):
+                    return
+                yield _encoded(event, views)
     except NotFound:
         return  # the conversion was deleted meanwhile
 
