@@ -10,7 +10,7 @@ import structlog
 from converto_core.errors import InvalidToken, IssuerUnavailable
 from converto_core.ports.issuer import Issuer
 from converto_infra.clock import Clock, jittered_s
-from converto_infra.metrics import CALLS
+from converto_infra.metrics import CALLS, ISSUER_KEYS_AT
 from converto_infra.oidc.signing_keys import SigningKey, SigningKeys, parse_key_set
 from converto_infra.retry import backoff_s
 
@@ -96,6 +96,7 @@ class KeyCache:
 
     def _accept(self, keys: SigningKeys) -> None:
         CALLS.labels("issuer", "answered").inc()
+        ISSUER_KEYS_AT.set(self._clock.now_ms() / 1000)
         if self._failures or self._keys is None or self._keys.kids != keys.kids:
             log.info("issuer.keys_fetched", kids=keys.kids)
         self._keys, self._fetched_at_s, self._failures = keys, self._clock.monotonic(), 0

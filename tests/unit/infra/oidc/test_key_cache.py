@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from converto_core.errors import ConvertoError, InvalidToken, IssuerUnavailable
+from converto_infra.metrics import ISSUER_KEYS_AT
 from converto_infra.oidc.key_cache import KEEP_S, MAX_WAITING, REFETCH_AFTER_S, REFRESH_S, WAIT_S
 from tests.issuer import Key
 from tests.unit.fake_clock import advance_until, until
@@ -36,6 +38,13 @@ async def test_keys_are_refreshed_before_they_get_old(cache: Cache) -> None:
         assert cache.clock.monotonic() - 1000 <= REFRESH_S + 10
         await until(lambda: cache.is_known("k2"))
         assert not await cache.is_known("k1"), "a withdrawn key is not accepted any more"
+
+
+async def test_metrics_show_when_keys_were_fetched(cache: Cache) -> None:
+    async with cache.running():
+        await cache.rested()
+
+        assert REGISTRY.get_sample_value(ISSUER_KEYS_AT._name) == cache.clock.now_ms() / 1000
 
 
 async def test_new_key_is_fetched_when_first_seen(cache: Cache) -> None:
