@@ -41,6 +41,10 @@ def forged(header: dict[str, Any], signature: Callable[[bytes], bytes] = lambda 
     return f"{signed}.{b64(signature(signed.encode()))}"
 
 
+def signed_by_issuer(signed: bytes) -> bytes:
+    return RSAAlgorithm(RSAAlgorithm.SHA256).sign(signed, RSA.private)  # type: ignore[arg-type]
+
+
 class FixedKeys:
     """The two keys of the issuer, without a fetch."""
 
@@ -79,10 +83,7 @@ async def test_valid_token_shows_its_claims(key: Key) -> None:
 async def test_types_of_access_tokens_are_accepted(kind: Any) -> None:
     header = {"alg": "RS256", "kid": "k1"} | ({} if kind is REMOVED else {"typ": kind})
 
-    def sign(signed: bytes) -> bytes:
-        return RSAAlgorithm(RSAAlgorithm.SHA256).sign(signed, RSA.private)  # type: ignore[arg-type]
-
-    assert await TOKENS.claims(forged(header, sign))
+    assert await TOKENS.claims(forged(header, signed_by_issuer))
 
 
 NOW = int(time.time())
@@ -154,6 +155,14 @@ async def test_broken_rule_is_named(text: str, code: str) -> None:
 async def test_missing_claim_is_named() -> None:
     with pytest.raises(InvalidToken, match="lacks the claim exp"):
         await TOKENS.claims(token(exp=REMOVED))
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [{"crit": ["b64"], "b64": True}, {"crit": ["b64"], "b64": False}, {"b64": True}, {"crit": ["exp"], "exp": 1}],
+)
+async def test_extensions_are_refused_even_when_well_signed(extension: dict[str, Any]) -> None:
+    assert await fault(forged({"alg": "RS256", "kid": "k1", **extension}, signed_by_issuer)) == "token_malformed"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", ""])

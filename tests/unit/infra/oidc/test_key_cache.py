@@ -124,6 +124,15 @@ async def test_keys_are_used_while_the_issuer_is_away(cache: Cache) -> None:
         assert await cache.is_known("k1")
 
 
+async def test_keys_are_used_while_the_issuer_publishes_none(cache: Cache) -> None:
+    async with cache.running():
+        await cache.rested()
+        cache.issuer.keys = []
+        await advance_until(cache.clock, lambda: cache.issuer.fetches > 2, step_s=60)
+
+        assert await cache.is_known("k1")
+
+
 async def test_keys_are_dropped_after_a_day_without_issuer(cache: Cache) -> None:
     async with cache.running():
         await cache.rested()

@@ -21,7 +21,8 @@ def parse(*jwks: Any) -> SigningKeys:
 
 
 def private_jwk() -> dict[str, Any]:
-    return {**RSAAlgorithm.to_jwk(rsa_key(0), as_dict=True), "kid": "private"}
+    private = RSAAlgorithm.to_jwk(rsa_key(0), as_dict=True)
+    return {**private, "kid": "private", "key_ops": ["verify"]}
 
 
 def curve_jwk(curve: ec.EllipticCurve) -> dict[str, Any]:
