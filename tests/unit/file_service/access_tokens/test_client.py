@@ -1,6 +1,6 @@
 """The Python client with an access token in place of an API key (M17)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -11,7 +11,7 @@ from tests.unit.file_service.access_tokens.conftest import Secured
 
 
 @asynccontextmanager
-async def client_with(secured: Secured, token: str) -> AsyncIterator[AsyncConverto]:
+async def client_with(secured: Secured, token: str | Callable[[], str]) -> AsyncIterator[AsyncConverto]:
     transport = httpx2.ASGITransport(app=secured.system.service.asgi, raise_app_exceptions=False)
     async with AsyncConverto("http://converto.test", token, http=transport) as client:
         yield client
@@ -25,6 +25,15 @@ async def test_client_takes_a_token_as_its_key(secured: Secured) -> None:
     assert (identity.owner, identity.scopes) == ("oidc.anna", ("conversions:read", "conversions:write"))
     assert identity.expires_at
     assert formats.routes
+
+
+async def test_client_asks_for_a_token_before_each_request(secured: Secured) -> None:
+    subjects = iter(["anna", "berta"])
+
+    async with client_with(secured, lambda: secured.issuer.token(sub=next(subjects))) as client:
+        owners = [(await client.whoami()).owner for _ in range(2)]
+
+    assert owners == ["oidc.anna", "oidc.berta"]
 
 
 async def test_client_raises_what_a_token_lacks(secured: Secured) -> None:
