@@ -16,6 +16,7 @@ import uvloop
 
 from converto_infra.metrics import serve_metrics
 from converto_infra.mongo.stores import MongoStores
+from converto_infra.oidc.issuer import HttpIssuer
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
@@ -39,7 +40,8 @@ class Servers(msgspec.Struct, frozen=True):
     background_stores: MongoStores
     objects: S3ObjectStore
     bus: RabbitEventBus
-    upload_events: SqsUploadEvents | None = None
+    upload_events: SqsUploadEvents | None
+    issuer: HttpIssuer | None
 
     @classmethod
     def connect(cls, settings: Settings) -> "Servers":
@@ -50,6 +52,7 @@ class Servers(msgspec.Struct, frozen=True):
             objects=S3ObjectStore.connect(settings),
             bus=RabbitEventBus.connect(settings),
             upload_events=SqsUploadEvents.connect(settings),
+            issuer=HttpIssuer.connect(settings),
         )
 
     async def close(self) -> None:
@@ -60,6 +63,8 @@ class Servers(msgspec.Struct, frozen=True):
         await self.objects.close()
         await self.stores.close()
         await self.background_stores.close()
+        if self.issuer is not None:
+            await self.issuer.close()
 
 
 def main(arguments: Sequence[str] | None = None, *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
@@ -104,6 +109,7 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
             servers.bus,
             background_stores=servers.background_stores,
             upload_events=servers.upload_events,
+            issuer=servers.issuer,
         )
         server = _Server(service, grace_s=min(settings.stop_grace_s, LONGEST_GRACE_S))
         async with service.running():

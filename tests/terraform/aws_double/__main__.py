@@ -34,7 +34,7 @@ HOST = "127.0.0.1"
 class QuietHandler(MotoRequestHandler):
     """Logs nothing: a test that fails shows the answers it got."""
 
-    def log(self, type: str, message: str, *arguments: Any) -> None:  # noqa: A002 - werkzeug's name
+    def log(self, type: str, message: str, *arguments: Any) -> None:
         pass
 
 
@@ -91,9 +91,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     certificate_path, key_path = folder / "ca.pem", folder / "key.pem"
     certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate_path, key_path
 
