@@ -110,7 +110,7 @@ lock: setup-dev ## Write deploy/requirements/*.txt from pyproject.toml; UPGRADE=
 		--no-emit-find-links --no-header $(if $(UPGRADE),--upgrade) --output-file deploy/requirements/$$1.txt \
 		"$${@:2}" $${pyproject-pyproject.toml}; }; \
 	lock cli; lock server --extra server; lock worker --extra worker; lock local --extra local; \
-	lock motor --extra motor; lock dev --extra local --extra motor --group dev; \
+	lock motor --extra motor; lock rotation --extra rotation; lock dev --extra local --extra motor --group dev; \
 	pyproject= lock checkov --group pyproject.toml:checkov
 
 .PHONY: swagger-ui
