@@ -32,6 +32,9 @@ UPLOADS_REPORTED = Counter(
     ["by", "found"],
 )
 SHED = Counter("converto_requests_shed_total", "Requests refused above the concurrency limit, by kind", ["kind"])
+ISSUER_KEYS_AT = Gauge(
+    "converto_issuer_keys_fetched_timestamp_seconds", "When the keys for access tokens were last fetched; 0: never"
+)
 SERVED_NOW = Gauge("converto_requests_active", "Requests in progress, by kind", ["kind"])
 
 STATE_NUMBERS = {"closed": 0, "half-open": 1, "open": 2}
