@@ -162,8 +162,8 @@ variable "rotation_days" {
   default = {}
 
   validation {
-    condition     = alltrue([for days in values(var.rotation_days) : days >= 2 && days <= 365])
-    error_message = "Each secret must be rotated every 2 to 365 days. Services need a day to restart before their old user gets a new password."
+    condition     = alltrue([for days in values(var.rotation_days) : days >= 2 && days <= 90])
+    error_message = "Each secret must be rotated every 2 to 90 days. Services need a day to restart before their old user gets a new password."
   }
 }
 
