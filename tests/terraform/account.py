@@ -76,7 +76,8 @@ def _secrets(aws: Aws, keys: dict[str, str], _outputs: dict[str, Any]) -> dict[s
     manager = aws.client("secretsmanager", region=REGION)
     names = {**{name: f"{NAME}/{name}" for name in SECRETS}, "other": f"{OTHER}/database", "master": "rds!cluster-0815"}
     made = {
-        name: manager.create_secret(Name=full, SecretString="{}", KmsKeyId=keys["secrets"]) for name, full in names.items()
+        name: manager.create_secret(Name=full, SecretString="{}", KmsKeyId=keys["secrets"])
+        for name, full in names.items()
     }
     arns = {f"secret {name}": secret["ARN"] for name, secret in made.items()}
     return {**arns, "version": made["database"]["VersionId"]}

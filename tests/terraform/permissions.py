@@ -42,8 +42,12 @@ def for_nobody(account: Account) -> list[Attempt]:
         _call("iam", "create_user", UserName="intruder"),
         _call("iam", "create_access_key", UserName="intruder"),
         _call("iam", "delete_role_permissions_boundary", RoleName=f"{NAME}-worker"),
-        _call("sts", "assume_role", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{NAME}-github-deploy", RoleSessionName="test"),
-        _call("kms", "decrypt", CiphertextBlob=bytes.fromhex(account.known["ciphertext"]), KeyId=account.keys["objects"]),
+        _call(
+            "sts", "assume_role", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{NAME}-github-deploy", RoleSessionName="test"
+        ),
+        _call(
+            "kms", "decrypt", CiphertextBlob=bytes.fromhex(account.known["ciphertext"]), KeyId=account.keys["objects"]
+        ),
         _call("s3", "get_object", Bucket="of-somebody-else", Key="one"),
         _call("s3", "get_object", Bucket=STATE_BUCKET, Key="production/terraform.tfstate"),
         _call("secretsmanager", "get_secret_value", SecretId=account.known["secret other"]),
@@ -66,7 +70,9 @@ def for_services(account: Account) -> list[Attempt]:
         _call("ec2", "create_vpc", CidrBlock="10.9.0.0/16"),
         _call("rds", "describe_db_clusters"),
         _call("ecs", "register_task_definition", **definition(NAME, "file-service")),
-        _call("iam", "create_role", RoleName=f"{NAME}-more", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=BOUNDARY),
+        _call(
+            "iam", "create_role", RoleName=f"{NAME}-more", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=BOUNDARY
+        ),
         _call("s3", "list_buckets"),
         _call("sqs", "send_message", QueueUrl=account.queue_url, MessageBody="{}"),
         _call("secretsmanager", "list_secrets"),
@@ -286,7 +292,9 @@ def ecs_infrastructure(account: Account) -> Expectation:
 
 
 def scheduler(account: Account) -> Expectation:
-    network = {"awsvpcConfiguration": {"subnets": [account.known["subnet"]], "securityGroups": [account.known["group"]]}}
+    network = {
+        "awsvpcConfiguration": {"subnets": [account.known["subnet"]], "securityGroups": [account.known["group"]]}
+    }
     run = {"launchType": "FARGATE", "networkConfiguration": network}
     return Expectation(
         may=[_call("ecs", "run_task", cluster=NAME, taskDefinition=f"{NAME}-housekeeping", **run)],
@@ -358,7 +366,9 @@ def github_plan(account: Account) -> Expectation:
             _call("ecs", "update_service", cluster=NAME, service="file-service", desiredCount=0),
             _call("ecs", "register_task_definition", **definition(NAME, "file-service")),
             _call("ec2", "create_vpc", CidrBlock="10.9.0.0/16"),
-            _call("iam", "create_role", RoleName=f"{NAME}-x", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=BOUNDARY),
+            _call(
+                "iam", "create_role", RoleName=f"{NAME}-x", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=BOUNDARY
+            ),
         ],
     )
 
@@ -366,7 +376,10 @@ def github_plan(account: Account) -> Expectation:
 def github_deploy(account: Account) -> Expectation:
     state, role = {"Bucket": STATE_BUCKET, "Key": "test/terraform.tfstate"}, f"{NAME}-new"
     new_role = {"RoleName": role, "AssumeRolePolicyDocument": TRUST}
-    foreign = {**definition(NAME, "file-service"), "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{OTHER}-file-service-task"}
+    foreign = {
+        **definition(NAME, "file-service"),
+        "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{OTHER}-file-service-task",
+    }
     return Expectation(
         may=[
             _call("s3", "get_object", **state),
@@ -398,9 +411,19 @@ def github_deploy(account: Account) -> Expectation:
             _call("s3", "delete_bucket", Bucket=STATE_BUCKET),
             _call("iam", "create_role", **new_role),
             _call("iam", "create_role", **new_role, PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess"),
-            _call("iam", "create_role", RoleName="anybody", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=BOUNDARY),
-            _call("iam", "put_role_policy", RoleName=f"{NAME}-github-deploy", PolicyName="x", PolicyDocument=EVERYTHING),
-            _call("iam", "put_role_policy", RoleName=f"{OTHER}-file-service-task", PolicyName="x", PolicyDocument=EVERYTHING),
+            _call(
+                "iam", "create_role", RoleName="anybody", AssumeRolePolicyDocument=TRUST, PermissionsBoundary=BOUNDARY
+            ),
+            _call(
+                "iam", "put_role_policy", RoleName=f"{NAME}-github-deploy", PolicyName="x", PolicyDocument=EVERYTHING
+            ),
+            _call(
+                "iam",
+                "put_role_policy",
+                RoleName=f"{OTHER}-file-service-task",
+                PolicyName="x",
+                PolicyDocument=EVERYTHING,
+            ),
             _call("iam", "create_policy_version", PolicyArn=BOUNDARY, PolicyDocument=EVERYTHING, SetAsDefault=True),
             _call("iam", "delete_policy", PolicyArn=BOUNDARY),
             _call("iam", "create_open_id_connect_provider", Url="https://example.com", ThumbprintList=["0" * 40]),

@@ -35,7 +35,9 @@ def test_role_may_do_its_work_and_nothing_else(
     account.aws.decisions()
     with account.aws.enforcing():
         failed = {str(one): code for one in expectation.may if (code := try_it(account, document, one)) is not None}
-        passed = {str(one): code for one in expectation.may_not if (code := try_it(account, document, one)) not in REFUSALS}
+        passed = {
+            str(one): code for one in expectation.may_not if (code := try_it(account, document, one)) not in REFUSALS
+        }
     decisions = account.aws.decisions()
 
     assert failed == {}

@@ -26,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.terraform.aws_double import authorization, gaps
+from tests.terraform.aws_double import authorization, cloudfront, gaps
 
 HOST = "127.0.0.1"
 
@@ -34,13 +34,14 @@ HOST = "127.0.0.1"
 class QuietHandler(MotoRequestHandler):
     """Logs nothing: a test that fails shows the answers it got."""
 
-    def log(self, type: str, message: str, *arguments: Any) -> None:  # noqa: A002 - werkzeug's name
+    def log(self, type: str, message: str, *arguments: Any) -> None:
         pass
 
 
 def main(folder: Path) -> None:
     """Serve until the process is stopped."""
     gaps.install()
+    cloudfront.install()
     authorization.install()
     application = _with_decisions(DomainDispatcherApplication(create_backend_app))
     certificate, key = _certificate(folder)
@@ -90,9 +91,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     certificate_path, key_path = folder / "ca.pem", folder / "key.pem"
     certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate_path, key_path
 

@@ -123,7 +123,11 @@ def _add_backup_selections() -> None:
         def get_backup_selection(self) -> Any:
             found = kept.get(("backup selection", self.path.rpartition("/")[2]))
             if found is None:
-                return 400, {"x-amzn-ErrorType": "InvalidParameterValueException"}, json.dumps({"message": "Cannot find Backup Selection"})
+                return (
+                    400,
+                    {"x-amzn-ErrorType": "InvalidParameterValueException"},
+                    json.dumps({"message": "Cannot find Backup Selection"}),
+                )
             return json.dumps(found)
 
         def delete_backup_selection(self) -> str:
@@ -132,7 +136,9 @@ def _add_backup_selections() -> None:
 
         def list_backup_selections(self) -> str:
             plan = self.path.split("/")[3]
-            found = [one for (kind, _), one in kept.items() if kind == "backup selection" and one["BackupPlanId"] == plan]
+            found = [
+                one for (kind, _), one in kept.items() if kind == "backup selection" and one["BackupPlanId"] == plan
+            ]
             return json.dumps({"BackupSelectionsList": found})
 
     paths = {
@@ -140,7 +146,11 @@ def _add_backup_selections() -> None:
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
         "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
     }
-    old = {path: view for path, view in backup_urls.url_paths.items() if not path.startswith("{0}/backup/plans/(?P<name>.+)")}
+    old = {
+        path: view
+        for path, view in backup_urls.url_paths.items()
+        if not path.startswith("{0}/backup/plans/(?P<name>.+)")
+    }
     backup_urls.url_paths.clear()
     backup_urls.url_paths.update({**paths, **old})
 

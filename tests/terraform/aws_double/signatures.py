@@ -48,7 +48,9 @@ def signer_of(request: Any, body: bytes, account: str) -> Signer | None:
     if signature.lifetime_s is not None and datetime.now(UTC) > signed_at + timedelta(seconds=signature.lifetime_s):
         raise Invalid("the presigned URL has expired")
     scope = f"{day}/{region}/{service}/aws4_request"
-    text = "\n".join(["AWS4-HMAC-SHA256", signature.stamp, scope, _sha256(_canonical(request, signature, service).encode())])
+    text = "\n".join(
+        ["AWS4-HMAC-SHA256", signature.stamp, scope, _sha256(_canonical(request, signature, service).encode())]
+    )
     if not hmac.compare_digest(_sign(role.secret_access_key, [*scope.split("/"), text]), signature.value):
         raise Invalid("the signature does not match the request")
     role_name = role.role_arn.rpartition("/")[2]

@@ -1,9 +1,13 @@
 """Settings that are checked when a process starts: the message names the variable and the way out."""
 
+import re
 import sys
+from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
+from pymongo.uri_parser import parse_uri
+from yarl import URL
 
 from converto_infra.settings import Settings
 
@@ -18,3 +22,164 @@ def test_missing_motor_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch
 def test_unknown_driver_is_refused() -> None:
     with pytest.raises(ValidationError, match="'pymongo' or 'motor'"):
         Settings(mongodb_driver="mongoengine")  # type: ignore[arg-type]
+
+
+AWKWARD = "p@ss:w/rd?#%[]+ é"
+
+
+def test_login_is_put_into_the_database_url() -> None:
+    settings = Settings(
+        mongodb_url=SecretStr("mongodb://db.example:27017/?tls=true&replicaSet=rs0"),
+        mongodb_user="con:verto@a",
+        mongodb_password=SecretStr(AWKWARD),
+    )
+
+    parsed = parse_uri(settings.database_url.get_secret_value())
+
+    assert (parsed["username"], parsed["password"]) == ("con:verto@a", AWKWARD)
+    assert parsed["nodelist"] == [("db.example", 27017)]
+    assert parsed["options"]["replicaSet"] == "rs0"
+
+
+def test_login_is_put_into_the_broker_url() -> None:
+    settings = Settings(
+        rabbitmq_url=SecretStr("amqps://mq.example:5671/"),
+        rabbitmq_user="con:verto@a",
+        rabbitmq_password=SecretStr(AWKWARD),
+    )
+
+    parsed = URL(settings.broker_url.get_secret_value())
+
+    assert (parsed.user, parsed.password) == ("con:verto@a", AWKWARD)
+    assert (parsed.scheme, parsed.host, parsed.port, parsed.path) == ("amqps", "mq.example", 5671, "/")
+
+
+def test_database_url_may_name_several_hosts_and_no_path() -> None:
+    settings = Settings(mongodb_url=SecretStr("mongodb://a:1,b:2"), mongodb_user="u", mongodb_password=SecretStr("p@1"))
+
+    assert settings.database_url.get_secret_value() == "mongodb://u:p%401@a:1,b:2"
+
+
+def test_url_without_a_separate_login_stays_as_it_is() -> None:
+    settings = Settings(mongodb_url=SecretStr("mongodb://u:p@db.example"), mongodb_user="")
+
+    assert settings.database_url == settings.mongodb_url
+
+
+def test_at_sign_in_a_path_is_no_login() -> None:
+    settings = Settings(
+        rabbitmq_url=SecretStr("amqp://mq.example/virtual@host"), rabbitmq_user="u", rabbitmq_password=SecretStr("p")
+    )
+
+    assert settings.broker_url.get_secret_value() == "amqp://u:p@mq.example/virtual@host"
+
+
+def test_url_with_a_login_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTO_RABBITMQ_URL", "amqp://own:hush@mq")
+    monkeypatch.setenv("CONVERTO_RABBITMQ_USER", "u")
+    monkeypatch.setenv("CONVERTO_RABBITMQ_PASSWORD", "shh")
+
+    with pytest.raises(ValidationError, match="CONVERTO_RABBITMQ_URL: the URL names a user already") as refused:
+        Settings()
+
+    assert "hush" not in str(refused.value)
+    assert "shh" not in str(refused.value)
+
+
+@pytest.mark.parametrize("half", [{"mongodb_user": "u"}, {"mongodb_password": SecretStr("p")}])
+def test_half_a_login_is_refused(half: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="CONVERTO_MONGODB_URL: the user or the password is missing"):
+        Settings(**half)
+
+
+def test_login_from_the_environment_reaches_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTO_MONGODB_URL", "mongodb://db.example:27017")
+    monkeypatch.setenv("CONVERTO_MONGODB_USER", "converto_a")
+    monkeypatch.setenv("CONVERTO_MONGODB_PASSWORD", "hush")
+
+    assert Settings().database_url.get_secret_value() == "mongodb://converto_a:hush@db.example:27017"
+    assert "hush" not in repr(Settings())
+
+
+def test_look_ages_are_read_from_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTO_UPLOAD_LOOKS_S", "1, 2.5,60")
+    some = Settings().upload_looks_s
+    monkeypatch.setenv("CONVERTO_UPLOAD_LOOKS_S", "")
+    none = Settings().upload_looks_s
+
+    assert (some, none) == ((1.0, 2.5, 60.0), ())
+
+
+@pytest.mark.parametrize("ages", ["60,5", "5,5", "0", "soon"])
+def test_look_ages_in_no_order_are_refused(ages: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTO_UPLOAD_LOOKS_S", ages)
+
+    with pytest.raises(ValidationError, match="upload_looks_s"):
+        Settings()
+
+
+def test_queue_of_upload_events_is_given_as_url() -> None:
+    with pytest.raises(ValidationError, match="URL of the queue"):
+        Settings(upload_events_queue_url="converto-upload-events")
+
+    assert Settings(upload_events_queue_url="").upload_events_queue_url is None
+
+
+ISSUER = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_abc"
+
+
+def test_tokens_are_off_until_an_issuer_is_set() -> None:
+    settings = Settings()
+
+    assert (settings.jwt_issuer, settings.jwt_audiences, settings.jwt_owner_claim) == (None, frozenset(), "sub")
+
+
+def test_empty_variables_mean_no_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ISSUER", "AUDIENCE", "JWKS_URL", "SCOPE_PREFIX"):
+        monkeypatch.setenv(f"CONVERTO_JWT_{name}", "")
+
+    assert Settings().jwt_issuer is None
+
+
+def test_audiences_are_read_from_a_list() -> None:
+    assert Settings(jwt_issuer=ISSUER, jwt_audience=" web, cli,,").jwt_audiences == {"web", "cli"}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000", "http://localhost/realms/x", "http://[::1]:1", "https://a.b/c/"]
+)
+def test_secure_issuers_are_accepted(url: str) -> None:
+    assert Settings(jwt_issuer=url, jwt_audience="a", jwt_jwks_url=url).jwt_issuer == url
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"jwt_issuer": ISSUER}, "CONVERTO_JWT_AUDIENCE is required"),
+        ({"jwt_issuer": ISSUER, "jwt_audience": " , "}, "CONVERTO_JWT_AUDIENCE is required"),
+        ({"jwt_audience": "a"}, "need CONVERTO_JWT_ISSUER"),
+        ({"jwt_jwks_url": ISSUER}, "need CONVERTO_JWT_ISSUER"),
+        ({"jwt_issuer": "http://issuer.example", "jwt_audience": "a"}, "must start with https://"),
+        ({"jwt_issuer": "http://127.0.0.1.evil.example", "jwt_audience": "a"}, "must start with https://"),
+        ({"jwt_issuer": "http://localhost@evil.example", "jwt_audience": "a"}, "no user name"),
+        ({"jwt_issuer": "issuer.example", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://a:x", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://[x", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://a\n.b", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://a/#x", "jwt_audience": "a"}, "fragment"),
+        (
+            {"jwt_issuer": ISSUER, "jwt_audience": "a", "jwt_jwks_url": "http://keys.example"},
+            "must start with https://",
+        ),
+        ({"jwt_owner_claim": "aud"}, "must tell users apart"),
+        ({"jwt_owner_claim": ""}, "must tell users apart"),
+        ({"jwt_owner_claim": 'a"b'}, "printable ASCII"),
+        ({"jwt_scope_prefix": "converto/ "}, "printable ASCII"),
+        ({"jwt_leeway_s": -1}, "greater than or equal to 0"),
+        ({"jwt_leeway_s": 3600}, "less than or equal to 300"),
+    ],
+)
+def test_unsafe_token_settings_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        Settings(**settings)
