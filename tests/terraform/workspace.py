@@ -36,6 +36,13 @@ def folders_of(kind: str) -> list[str]:
     return sorted(path.name for path in root.iterdir() if any(path.glob("*.tf"))) if root.is_dir() else []
 
 
+def variables_of(configuration: str) -> list[str]:
+    """Arguments for what a configuration needs to be told: its example variables, then those of the tests."""
+    example = REPOSITORY / "terraform" / configuration / "example.tfvars"
+    own = REPOSITORY / ASSETS / f"{configuration.replace('/', '-')}.tfvars"
+    return [f"-var-file={path}" for path in (example, own) if path.exists()]
+
+
 class Failed(AssertionError):
     """Raised with what Terraform printed."""
 
