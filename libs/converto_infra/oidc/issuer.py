@@ -34,7 +34,8 @@ class HttpIssuer:
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             timeout=timeout_s,
             transport=http,
-            trust_env=not secure_url.is_loopback(jwks_url or url),  # a proxy of the environment cannot reach loopback
+            # Proxies and SSL_CERT_FILE of the environment; plain HTTP is loopback, which no proxy can reach.
+            trust_env=not (jwks_url or url).startswith("http://"),
         )
 
     @classmethod
