@@ -84,7 +84,7 @@ class HttpIssuer:
                     raise IssuerUnavailable(detail=f"{url}: status {response.status_code}; redirects are not followed")
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise IssuerUnavailable(detail=f"{url}: the body is compressed, which was not asked for")
-                async for chunk in response.aiter_raw():
+                async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > MAX_BODY_BYTES:
                         raise IssuerUnavailable(detail=f"{url}: the body is larger than {MAX_BODY_BYTES} bytes")

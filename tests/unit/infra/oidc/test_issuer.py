@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -182,3 +183,19 @@ async def test_insecure_key_set_address_is_refused(issuer: LocalIssuer, address:
     issuer.lie(DISCOVERY, {"issuer": issuer.url, "jwks_uri": address})
 
     assert "jwks_uri must" in await failure(HttpIssuer(issuer.url))
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/keys", "https://localhost/keys", "http://[::1]/keys"])
+async def test_remote_issuer_cannot_lead_to_this_machine(address: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(200, json={"issuer": "https://issuer.example", "jwks_uri": address})
+
+    client = HttpIssuer("https://issuer.example", http=httpx2.MockTransport(answer))
+    with pytest.raises(IssuerUnavailable) as caught:
+        await client.key_set()
+
+    assert "must not lead to this machine" in caught.value.detail
+    assert asked == ["https://issuer.example/.well-known/openid-configuration"]
