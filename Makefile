@@ -120,9 +120,10 @@ bench-load: setup-dev ## Benchmark many clients and a long queue on separate sta
 lock: setup-dev ## Write deploy/requirements/*.txt from pyproject.toml; UPGRADE=1 takes the newest versions
 	@lock() { $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header $(if $(UPGRADE),--upgrade) --output-file deploy/requirements/$$1.txt \
-		"$${@:2}" pyproject.toml; }; \
+		"$${@:2}" $${pyproject-pyproject.toml}; }; \
 	lock cli; lock server --extra server; lock worker --extra worker; lock local --extra local; \
-	lock motor --extra motor; lock dev --extra local --extra motor --group dev
+	lock motor --extra motor; lock dev --extra local --extra motor --group dev; \
+	pyproject= lock checkov --group pyproject.toml:checkov
 
 .PHONY: swagger-ui
 swagger-ui: ## Fetch Swagger UI for the API's documentation page from npm; to update, change SWAGGER_UI above

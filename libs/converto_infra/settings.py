@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from converto_infra.connection_url import with_login
+
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 DAY_S = 86_400
 MAX_URL_TTL_S = 7 * DAY_S  # the longest that S3 signs
@@ -26,10 +28,13 @@ MAX_URL_TTL_S = 7 * DAY_S  # the longest that S3 signs
 class Settings(BaseSettings):
     """One flat list for all services, so that one environment file configures a whole installation."""
 
-    model_config = SettingsConfigDict(env_prefix="CONVERTO_", extra="ignore", frozen=True)
+    # Values stay out of error messages, because some of them are secrets.
+    model_config = SettingsConfigDict(env_prefix="CONVERTO_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     # Database, broker and object store
     mongodb_url: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
+    mongodb_user: str | None = Field(None, description="Put into mongodb_url, which then names no user.")
+    mongodb_password: SecretStr | None = None
     mongodb_database: str = "converto"
     mongodb_driver: Literal["pymongo", "motor"] = Field(
         "pymongo",
@@ -38,6 +43,8 @@ class Settings(BaseSettings):
     )
     mongodb_retry_writes: bool = False
     rabbitmq_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
+    rabbitmq_user: str | None = Field(None, description="Put into rabbitmq_url, which then names no user.")
+    rabbitmq_password: SecretStr | None = None
     s3_endpoint_url: str | None = None
     s3_public_endpoint_url: str | None = Field(
         None, description="Endpoint for presigned URLs when clients reach the object store by another host name."
@@ -192,6 +199,20 @@ class Settings(BaseSettings):
         return driver
 
     @model_validator(mode="after")
+    def _check_logins(self) -> "Settings":
+        """Reject half a login, and one beside a URL that names a user."""
+        for server in ("mongodb", "rabbitmq"):
+            try:
+                self._url(server)
+            except ValueError as error:
+                raise ValueError(
+                    f"CONVERTO_{server.upper()}_USER and CONVERTO_{server.upper()}_PASSWORD do not fit "
+                    f"CONVERTO_{server.upper()}_URL: {error}. Give both of them and a URL without a login, "
+                    "or only a URL"
+                ) from None
+        return self
+
+    @model_validator(mode="after")
     def _check_retention(self) -> "Settings":
         """Reject settings that would delete objects too early or leave some behind for ever."""
         longest_s = max(self.conversion_timeout_s, self.media_timeout_s)
@@ -207,6 +228,26 @@ class Settings(BaseSettings):
                 "the results of a deleted file are found through its record"
             )
         return self
+
+    @property
+    def database_url(self) -> SecretStr:
+        """`mongodb_url` with the login that is set apart from it."""
+        return self._url("mongodb")
+
+    @property
+    def broker_url(self) -> SecretStr:
+        """`rabbitmq_url` with the login that is set apart from it."""
+        return self._url("rabbitmq")
+
+    def _url(self, server: str) -> SecretStr:
+        url: SecretStr = getattr(self, f"{server}_url")
+        user: str | None = getattr(self, f"{server}_user")
+        password: SecretStr | None = getattr(self, f"{server}_password")
+        if not user and not password:
+            return url
+        if not user or not password:
+            raise ValueError("the user or the password is missing")
+        return SecretStr(with_login(url.get_secret_value(), user, password.get_secret_value()))
 
     @property
     def family_names(self) -> tuple[str, ...]:

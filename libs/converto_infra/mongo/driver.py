@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def make_client(settings: Settings, **options: Any) -> AsyncMongoClient[Document]:
     """A client that opens connections when they are first needed; `options` are those of both drivers."""
-    url = settings.mongodb_url.get_secret_value()
+    url = settings.database_url.get_secret_value()
     if settings.mongodb_driver == "motor":
         # Imported here because it is an extra. Its collections have the methods of PyMongo's, so they share the type.
         from motor.motor_asyncio import (  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415

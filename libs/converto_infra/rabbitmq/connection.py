@@ -32,7 +32,7 @@ class Connection:
 
     def __init__(self, settings: Settings, topology: Topology, *, purpose: str) -> None:
         """`purpose` (publish, consume) is part of the connection's name and of log events."""
-        self._url, self._timeout_s = settings.rabbitmq_url.get_secret_value(), settings.rabbitmq_timeout_s
+        self._url, self._timeout_s = settings.broker_url.get_secret_value(), settings.rabbitmq_timeout_s
         self._topology, self._purpose = topology, purpose
         self._connection: AbstractConnection | None = None
         self._connecting: asyncio.Task[AbstractConnection] | None = None

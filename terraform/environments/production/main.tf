@@ -1,0 +1,125 @@
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = local.tags
+  }
+}
+
+# CloudFront reads its web ACL and its certificates from this region only.
+provider "aws" {
+  alias  = "us_east_1"
+  region = "us-east-1"
+
+  default_tags {
+    tags = local.tags
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  name = "converto-production"
+  tags = {
+    Application = "converto"
+    Environment = "production"
+    ManagedBy   = "terraform"
+  }
+}
+
+module "platform" {
+  source = "../../modules/platform"
+  providers = {
+    aws           = aws
+    aws.us_east_1 = aws.us_east_1
+  }
+
+  name       = local.name
+  account_id = data.aws_caller_identity.current.account_id
+  region     = var.region
+  partition  = data.aws_partition.current.partition
+  tags       = local.tags
+
+  availability_zones       = var.availability_zones
+  images                   = var.images
+  domain_name              = var.domain_name
+  certificate_arn          = var.certificate_arn
+  hosted_zone_id           = var.hosted_zone_id
+  origin_name              = var.origin_name
+  origin_certificate_arn   = var.origin_certificate_arn
+  identity                 = var.identity
+  cors_origins             = var.cors_origins
+  alarm_emails             = var.alarm_emails
+  permissions_boundary_arn = var.permissions_boundary_arn
+
+  cidr = "10.22.0.0/16"
+  nat  = "per-az"
+  interface_endpoints = [
+    "ecr.api", "ecr.dkr", "ecs", "logs", "secretsmanager", "sqs",
+  ]
+  api_keys           = "accepted"
+  container_insights = "enhanced"
+  monthly_budget_usd = 4000
+
+  database     = { instance_class = "db.r6g.large", instance_count = 3, backup_retention_days = 14 }
+  broker       = { instance_type = "mq.m7g.large", deployment_mode = "CLUSTER_MULTI_AZ" }
+  file_service = { cpu = 1024, memory = 2048, min_count = 3, max_count = 20 }
+
+  # Decks and pictures are waited for, so their workers are always there; films and parts may wait.
+  workers = {
+    office = {
+      families          = ["office"]
+      cpu               = 2048
+      memory            = 8192
+      slots             = 2
+      engine_memory_mib = 3072
+      storage_gib       = 30
+      min_count         = 2
+      max_count         = 20
+      on_demand_base    = 2
+      on_demand_weight  = 1
+      spot_weight       = 4
+    }
+    image = {
+      families          = ["image", "pdf"]
+      cpu               = 2048
+      memory            = 8192
+      slots             = 2
+      engine_memory_mib = 3072
+      storage_gib       = 30
+      min_count         = 2
+      max_count         = 20
+      on_demand_base    = 2
+      on_demand_weight  = 1
+      spot_weight       = 4
+    }
+    media = {
+      families          = ["video", "audio"]
+      cpu               = 4096
+      memory            = 16384
+      slots             = 1
+      engine_memory_mib = 12288
+      storage_gib       = 200
+      min_count         = 1
+      max_count         = 50
+      on_demand_base    = 0
+      on_demand_weight  = 1
+      spot_weight       = 4
+    }
+    model = {
+      families          = ["model"]
+      cpu               = 2048
+      memory            = 16384
+      slots             = 1
+      engine_memory_mib = 12288
+      storage_gib       = 50
+      min_count         = 1
+      max_count         = 20
+      on_demand_base    = 0
+      on_demand_weight  = 1
+      spot_weight       = 4
+    }
+  }
+}

@@ -1,0 +1,20 @@
+output "cluster_arn" {
+  description = "ARN of the cluster."
+  value       = aws_ecs_cluster.this.arn
+}
+
+output "cluster_name" {
+  description = "Name of the cluster."
+  # By way of the providers, so that no service is made before they are there.
+  value = aws_ecs_cluster_capacity_providers.this.cluster_name
+}
+
+output "capacity_providers" {
+  description = "Names of the capacity providers that services may use."
+  value       = aws_ecs_cluster_capacity_providers.this.capacity_providers
+}
+
+output "exec_log_group" {
+  description = "Log group of commands that were run in containers."
+  value       = aws_cloudwatch_log_group.exec.name
+}

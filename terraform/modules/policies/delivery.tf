@@ -1,0 +1,361 @@
+locals {
+  with_delivery = var.delivery == null ? 0 : 1
+  state_bucket  = var.delivery == null ? "" : "arn:${var.partition}:s3:::${var.delivery.state_bucket}"
+  state_objects = var.delivery == null ? "" : "${local.state_bucket}/${var.delivery.state_prefix}/*"
+  state_key     = var.delivery == null ? "" : var.delivery.state_key_arn
+  boundary      = var.delivery == null ? "" : var.delivery.boundary_arn
+
+  # Everything that modules of terraform/ make, in the words of IAM. No identity service is here: roles have statements
+  # of their own, users and identity providers have none.
+  services = [
+    "acm", "apigateway", "application-autoscaling", "backup", "backup-storage", "budgets", "cloudfront", "cloudwatch",
+    "cognito-idp", "ec2", "ecr", "ecs", "elasticloadbalancing", "events", "kms", "lambda", "logs", "mq", "rds",
+    "route53", "s3", "scheduler", "secretsmanager", "sns", "sqs", "tag", "wafv2",
+  ]
+
+  # The certificate and the firewall of CloudFront, and the global services, answer in us-east-1.
+  regions = distinct([var.region, "us-east-1"])
+
+  own_roles = "${local.role_arn}/${var.name}-*"
+}
+
+# Terraform's state of this environment, read.
+data "aws_iam_policy_document" "state_reader" {
+  count = local.with_delivery
+
+  statement {
+    sid       = "FindState"
+    actions   = ["s3:ListBucket"]
+    resources = [local.state_bucket]
+
+    condition {
+      test     = "StringLikeIfExists"
+      variable = "s3:prefix"
+      values   = ["${var.delivery.state_prefix}/*"]
+    }
+  }
+
+  statement {
+    sid       = "ReadState"
+    actions   = ["s3:GetObject"]
+    resources = [local.state_objects]
+  }
+
+  statement {
+    sid       = "LockState"
+    actions   = ["s3:DeleteObject", "s3:PutObject"]
+    resources = ["${local.state_objects}.tflock"]
+  }
+
+  statement {
+    sid       = "UseStateKeyThroughS3"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [local.state_key]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.${local.dns_suffix}"]
+    }
+  }
+}
+
+# What `terraform plan` reads. The role is for pull requests, so no statement of it reads what users or secrets contain.
+data "aws_iam_policy_document" "github_plan" {
+  count                   = local.with_delivery
+  source_policy_documents = [data.aws_iam_policy_document.state_reader[0].json]
+
+  statement {
+    sid = "ReadSettings"
+    actions = [
+      "acm:Describe*", "acm:List*",
+      "apigateway:GET",
+      "application-autoscaling:Describe*", "application-autoscaling:ListTagsForResource",
+      "backup:Describe*", "backup:GetBackup*", "backup:List*",
+      "budgets:ListTagsForResource", "budgets:ViewBudget",
+      "cloudfront:Describe*", "cloudfront:Get*", "cloudfront:List*",
+      "cloudwatch:Describe*", "cloudwatch:GetDashboard", "cloudwatch:List*",
+      "cognito-idp:Describe*", "cognito-idp:GetUserPoolMfaConfig", "cognito-idp:List*",
+      "ec2:Describe*", "ec2:GetManagedPrefixListEntries", "ec2:GetSecurityGroupsForVpc",
+      "ecr:Describe*", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:List*",
+      "ecs:Describe*", "ecs:List*",
+      "elasticloadbalancing:Describe*",
+      "events:Describe*", "events:List*",
+      "iam:GetOpenIDConnectProvider", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
+      "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListOpenIDConnectProviders",
+      "iam:ListPolicyTags", "iam:ListPolicyVersions", "iam:ListRolePolicies", "iam:ListRoleTags",
+      "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:List*",
+      "lambda:GetFunction", "lambda:GetFunctionCodeSigningConfig", "lambda:GetFunctionConfiguration",
+      "lambda:GetPolicy", "lambda:List*",
+      "logs:Describe*", "logs:ListTagsForResource", "logs:ListTagsLogGroup",
+      "mq:Describe*", "mq:List*",
+      "rds:Describe*", "rds:ListTagsForResource",
+      "route53:Get*", "route53:List*",
+      "s3:GetAccelerateConfiguration", "s3:GetBucket*", "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration",
+      "s3:GetReplicationConfiguration", "s3:ListAllMyBuckets",
+      "scheduler:Get*", "scheduler:List*",
+      "secretsmanager:DescribeSecret", "secretsmanager:GetRandomPassword", "secretsmanager:GetResourcePolicy",
+      "secretsmanager:ListSecrets",
+      "sns:Get*", "sns:List*",
+      "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags",
+      "sts:GetCallerIdentity",
+      "tag:GetResources",
+      "wafv2:Describe*", "wafv2:Get*", "wafv2:List*",
+    ]
+    resources = ["*"]
+  }
+
+  # Terraform asks for the buckets of the environment with ListBucket (HeadBucket).
+  statement {
+    sid       = "FindBuckets"
+    actions   = ["s3:ListBucket"]
+    resources = ["arn:${var.partition}:s3:::${var.name}-*"]
+
+    condition {
+      test     = "Null"
+      variable = "s3:prefix"
+      values   = ["true"]
+    }
+  }
+
+  statement {
+    sid    = "DenyContents"
+    effect = "Deny"
+    actions = [
+      "logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery",
+      "secretsmanager:GetSecretValue",
+      "sqs:ReceiveMessage",
+    ]
+    resources = ["*"]
+  }
+}
+
+# What `terraform apply` and deploy/aws do, for one environment.
+data "aws_iam_policy_document" "github_deploy" {
+  count                   = local.with_delivery
+  source_policy_documents = [data.aws_iam_policy_document.state_reader[0].json]
+
+  statement {
+    sid       = "WriteState"
+    actions   = ["s3:PutObject"]
+    resources = [local.state_objects]
+  }
+
+  # Resources that carry the environment's name.
+  statement {
+    sid = "ChangeWhatIsNamed"
+    actions = [
+      "cloudwatch:*", "ecs:*", "events:*", "lambda:*", "logs:*", "rds:*", "s3:*", "scheduler:*", "secretsmanager:*",
+      "sns:*", "sqs:*",
+    ]
+    resources = [
+      "arn:${var.partition}:cloudwatch:${local.here}:alarm:${var.name}-*",
+      "arn:${var.partition}:cloudwatch::${var.account_id}:dashboard/${var.name}*",
+      local.cluster_arn,
+      "arn:${var.partition}:ecs:${local.here}:capacity-provider/${var.name}-*",
+      "arn:${var.partition}:ecs:${local.here}:service/${var.name}/*",
+      "arn:${var.partition}:ecs:${local.here}:service-deployment/${var.name}/*",
+      "arn:${var.partition}:ecs:${local.here}:service-revision/${var.name}/*",
+      "arn:${var.partition}:ecs:${local.here}:task/${var.name}/*",
+      "arn:${var.partition}:ecs:${local.here}:task-definition/${var.name}-*:*",
+      "arn:${var.partition}:events:${local.here}:rule/${var.name}-*",
+      "arn:${var.partition}:lambda:${local.here}:function:${var.name}-*",
+      "arn:${var.partition}:logs:${local.here}:log-group:/${var.name}/*",
+      "arn:${var.partition}:logs:${local.here}:log-group:/aws/lambda/${var.name}-*",
+      "arn:${var.partition}:logs:${local.here}:log-group:aws-waf-logs-${var.name}*",
+      "arn:${var.partition}:rds:${local.here}:*:${var.name}",
+      "arn:${var.partition}:rds:${local.here}:*:${var.name}-*",
+      "arn:${var.partition}:s3:::${var.name}-*",
+      "arn:${var.partition}:scheduler:${local.here}:schedule/*/${var.name}-*",
+      "arn:${var.partition}:scheduler:${local.here}:schedule-group/${var.name}*",
+      "${local.secret_arn}:${var.name}/*",
+      "arn:${var.partition}:sns:${local.here}:${var.name}-*",
+      "${local.queue_arn}*",
+    ]
+  }
+
+  # Resources whose ids AWS chooses, and calls that have no resource. Limited to the regions of the environment.
+  statement {
+    sid = "ChangeWhatHasNoName"
+    actions = [
+      "acm:*", "apigateway:*", "application-autoscaling:*", "backup:*", "backup-storage:MountCapsule", "budgets:*",
+      "cloudfront:*", "cognito-idp:*", "ec2:*", "elasticloadbalancing:*", "mq:*", "route53:*", "tag:*", "wafv2:*",
+      "cloudwatch:Describe*", "cloudwatch:GetMetricData", "cloudwatch:List*",
+      "ecr:Describe*", "ecr:List*",
+      "ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:Describe*", "ecs:List*", "ecs:RegisterTaskDefinition",
+      "kms:Create*", "kms:Delete*", "kms:Describe*", "kms:Disable*", "kms:Enable*", "kms:Get*", "kms:List*",
+      "kms:Put*", "kms:RetireGrant", "kms:RevokeGrant", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion",
+      "kms:TagResource", "kms:UntagResource", "kms:Update*",
+      "logs:*LogDelivery", "logs:*ResourcePolicy", "logs:Describe*", "logs:*DeliverySource", "logs:*Delivery*",
+      "rds:Describe*",
+      "secretsmanager:GetRandomPassword", "secretsmanager:ListSecrets",
+      "sts:GetCallerIdentity",
+    ]
+    resources = ["*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestedRegion"
+      values   = local.regions
+    }
+  }
+
+  # AWS services encrypt and decrypt with the environment's keys on behalf of this role; the role itself cannot.
+  statement {
+    sid       = "UseKeysThroughServices"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+    resources = values(var.key_arns)
+
+    condition {
+      test     = "StringLike"
+      variable = "kms:ViaService"
+      values   = ["*.${var.region}.${local.dns_suffix}"]
+    }
+  }
+
+  statement {
+    sid       = "ReadRoles"
+    actions   = ["iam:Get*", "iam:List*"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid = "ChangeRoles"
+    actions = [
+      "iam:AttachRolePolicy", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePolicy",
+      "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription",
+    ]
+    resources = [local.own_roles]
+  }
+
+  # A role without the boundary could be given any permission, and with it whoever made the role.
+  statement {
+    sid       = "MakeRolesWithinBoundary"
+    actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"]
+    resources = [local.own_roles]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [local.boundary]
+    }
+  }
+
+  statement {
+    sid       = "PassRoles"
+    actions   = ["iam:PassRole"]
+    resources = [local.own_roles]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values = [for service in ["apigateway", "backup", "ecs", "ecs-tasks", "lambda", "monitoring.rds", "s3", "scheduler", "vpc-flow-logs"] :
+        "${service}.${local.dns_suffix}"
+      ]
+    }
+  }
+
+  statement {
+    sid       = "MakeRolesOfServices"
+    actions   = ["iam:CreateServiceLinkedRole"]
+    resources = ["${local.role_arn}/aws-service-role/*"]
+  }
+
+  statement {
+    sid       = "DenyContents"
+    effect    = "Deny"
+    actions   = ["s3:DeleteObject*", "s3:GetObject*", "s3:PutObject*"]
+    resources = ["${local.bucket_arn}/*"]
+  }
+
+  statement {
+    sid    = "DenyOwnRoles"
+    effect = "Deny"
+    actions = [
+      "iam:AttachRolePolicy", "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PassRole",
+      "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
+    ]
+    resources = ["${local.role_arn}/${var.name}-github-*"]
+  }
+}
+
+# The most that any role of the environment can do: those of GitHub Actions, and each role that they make. IAM grants what
+# both the role's own policy and this one allow.
+data "aws_iam_policy_document" "deploy_boundary" {
+  count = local.with_delivery
+
+  statement {
+    sid       = "ServicesOfEnvironment"
+    actions   = [for service in local.services : "${service}:*"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "WhoAmI"
+    actions   = ["sts:GetCallerIdentity"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "ReadRoles"
+    actions   = ["iam:Get*", "iam:List*"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "RolesOfEnvironment"
+    actions   = ["iam:*Role", "iam:*RolePolicy", "iam:*RolePermissionsBoundary", "iam:UpdateAssumeRolePolicy", "iam:UpdateRoleDescription"]
+    resources = [local.own_roles, "${local.role_arn}/aws-service-role/*"]
+  }
+
+  statement {
+    sid       = "DenyRolesWithoutBoundary"
+    effect    = "Deny"
+    actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"]
+    resources = ["*"]
+
+    condition {
+      test     = "StringNotEquals"
+      variable = "iam:PermissionsBoundary"
+      values   = [local.boundary]
+    }
+  }
+
+  statement {
+    sid       = "DenyRemovalOfBoundary"
+    effect    = "Deny"
+    actions   = ["iam:DeleteRolePermissionsBoundary"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid     = "DenyOtherState"
+    effect  = "Deny"
+    actions = ["s3:*Object*"]
+    not_resources = [
+      "arn:${var.partition}:s3:::${var.name}-*",
+      "arn:${var.partition}:s3:::prod-${var.region}-starport-layer-bucket/*",
+      local.state_objects,
+    ]
+  }
+
+  statement {
+    sid       = "DenyChangesToStateBucket"
+    effect    = "Deny"
+    actions   = ["s3:CreateBucket", "s3:DeleteBucket*", "s3:PutBucket*", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutReplicationConfiguration"]
+    resources = [local.state_bucket]
+  }
+
+  statement {
+    sid       = "DenyOtherRegions"
+    effect    = "Deny"
+    actions   = ["ec2:*", "ecs:*", "kms:*", "lambda:*", "mq:*", "rds:*", "secretsmanager:*", "sqs:*"]
+    resources = ["*"]
+
+    condition {
+      test     = "StringNotEquals"
+      variable = "aws:RequestedRegion"
+      values   = local.regions
+    }
+  }
+}

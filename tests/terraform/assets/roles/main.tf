@@ -1,0 +1,135 @@
+# The policy documents of one environment in use: each on a role that the tests can assume, and on a bucket. The queue is the tests' own: the
+# provider waits half a minute for one.
+
+variable "name" {
+  description = "Name of the environment."
+  type        = string
+}
+
+variable "account_id" {
+  description = "Account of the double."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of the double."
+  type        = string
+}
+
+provider "aws" {
+  region = var.region
+}
+
+terraform {
+  required_providers {
+    aws = {
+      source = "hashicorp/aws"
+    }
+  }
+}
+
+locals {
+  boundary_arn = "arn:aws:iam::${var.account_id}:policy/${var.name}-boundary"
+
+  # Policies of the resources below; every other document belongs to a role.
+  of_resources = ["bucket", "upload_queue", "s3_endpoint", "deploy_boundary"]
+  of_roles     = toset(["file_service", "worker", "housekeeping", "execution", "execution_worker", "rotation", "ecs_infrastructure", "scheduler", "flow_logs", "github_plan", "github_deploy"])
+}
+
+module "policies" {
+  source = "../../../../terraform/modules/policies"
+
+  name       = var.name
+  account_id = var.account_id
+  region     = var.region
+  partition  = "aws"
+  key_arns   = { for purpose, key in aws_kms_key.this : purpose => key.arn if purpose != "state" }
+  delivery = {
+    state_bucket  = "${var.name}-state"
+    state_key_arn = aws_kms_key.this["state"].arn
+    state_prefix  = "test"
+    boundary_arn  = local.boundary_arn
+  }
+}
+
+resource "aws_kms_key" "this" {
+  for_each = toset(["objects", "secrets", "logs", "database", "state"])
+
+  description         = each.key
+  enable_key_rotation = true
+}
+
+resource "aws_iam_policy" "boundary" {
+  name   = "${var.name}-boundary"
+  policy = module.policies.documents["deploy_boundary"]
+}
+
+resource "aws_iam_role" "this" {
+  for_each = local.of_roles
+
+  name                 = "${var.name}-${replace(each.key, "_", "-")}"
+  permissions_boundary = aws_iam_policy.boundary.arn
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { AWS = "arn:aws:iam::${var.account_id}:root" } }]
+  })
+}
+
+resource "aws_iam_role_policy" "this" {
+  for_each = local.of_roles
+
+  name   = each.key
+  role   = aws_iam_role.this[each.key].name
+  policy = module.policies.documents[each.key]
+}
+
+resource "aws_s3_bucket" "this" {
+  bucket        = module.policies.bucket
+  force_destroy = true
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  rule {
+    bucket_key_enabled = true
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = "aws:kms"
+      kms_master_key_id = aws_kms_key.this["objects"].arn
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "this" {
+  bucket = aws_s3_bucket.this.bucket
+  policy = module.policies.documents["bucket"]
+}
+
+output "roles" {
+  description = "ARN of each role by document."
+  value       = { for document, role in aws_iam_role.this : document => role.arn }
+}
+
+output "documents" {
+  description = "All documents."
+  value       = module.policies.documents
+}
+
+output "bucket" {
+  description = "Name of the bucket."
+  value       = aws_s3_bucket.this.bucket
+}
+
+output "key_arns" {
+  description = "ARN of each key by purpose."
+  value       = { for purpose, key in aws_kms_key.this : purpose => key.arn }
+}

@@ -1,0 +1,157 @@
+"""What the modules of terraform/ call and moto does not answer; each answer is as small as Terraform and boto3 accept."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+from moto.backup import urls as backup_urls
+from moto.backup.responses import BackupResponse
+from moto.budgets.responses import BudgetsResponse
+from moto.cloudwatch.responses import CloudWatchResponse
+from moto.core.responses import BaseResponse
+from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.logs.responses import LogsResponse
+from moto.rds.models import DBCluster, DBInstance
+from moto.rds.utils import ClusterEngine, DbInstanceEngine
+from moto.s3.models import FakeBucket
+
+DOCUMENT_DB = "docdb"
+
+kept: dict[tuple[str, str], Any] = {}
+"""What the answers below remember, by kind and id."""
+
+
+def install() -> None:
+    """Add all answers to moto."""
+    _add_document_db()
+    _add_alarms()
+    _add_backup_selections()
+    _add_tags()
+    _add_task_protection()
+    _mend_bucket_logging()
+    LogsResponse.put_query_definition = _put_query_definition
+    LogsResponse.describe_query_definitions = _describe_query_definitions
+    LogsResponse.delete_query_definition = _delete_query_definition
+
+
+def _add_document_db() -> None:
+    """DocumentDB speaks the API of RDS with an engine of its own."""
+    for engines, method in ((ClusterEngine, "list_cluster_engines"), (DbInstanceEngine, "valid_db_instance_engine")):
+        known = [*getattr(engines, method)(), DOCUMENT_DB]
+        setattr(engines, method, classmethod(lambda _, known=known: known))
+    defaults = {"default_engine_version": "5.0.0", "default_port": 27017, "default_allocated_storage": 1}
+    for model in (DBCluster, DBInstance):
+        for name, value in defaults.items():
+            if hasattr(model, name):
+                setattr(model, name, staticmethod(_or_default(getattr(model, name), value)))
+    DBInstance.default_engine_versions[DOCUMENT_DB] = "5.0.0"
+
+
+def _or_default(original: Callable[..., Any], value: Any) -> Callable[..., Any]:
+    def answer(*positional: Any, **named: Any) -> Any:
+        is_ours = DOCUMENT_DB in positional or DOCUMENT_DB in named.values()
+        return value if is_ours else original(*positional, **named)
+
+    return answer
+
+
+def _add_alarms() -> None:
+    """moto keeps an alarm's rule but does not route the call for composite alarms."""
+    CloudWatchResponse.put_composite_alarm = CloudWatchResponse.put_metric_alarm
+
+
+def _add_tags() -> None:
+    """Tags are read back after each resource; these services never store them here."""
+    ApplicationAutoScalingResponse.list_tags_for_resource = _no_tags("Tags", {})
+    BudgetsResponse.list_tags_for_resource = _no_tags("ResourceTags", [])
+
+
+def _no_tags(name: str, empty: Any) -> Callable[[BaseResponse], str]:
+    return lambda _: json.dumps({name: empty})
+
+
+def _add_task_protection() -> None:
+    """Workers protect their own ECS task while they convert."""
+
+    def update(response: Any) -> str:
+        tasks = response._get_param("tasks") or []
+        is_on = bool(response._get_param("protectionEnabled"))
+        kept.update({("task protection", task): is_on for task in tasks})
+        return _protected(tasks)
+
+    EC2ContainerServiceResponse.update_task_protection = update
+    EC2ContainerServiceResponse.get_task_protection = lambda response: _protected(response._get_param("tasks") or [])
+
+
+def _protected(tasks: list[str]) -> str:
+    states = [{"taskArn": task, "protectionEnabled": kept.get(("task protection", task), False)} for task in tasks]
+    return json.dumps({"protectedTasks": states, "failures": []})
+
+
+def _add_backup_selections() -> None:
+    """Which resources a backup plan takes; moto knows plans and vaults only."""
+
+    class Selections(BackupResponse):
+        def create_backup_selection(self) -> str:
+            identity = f"selection-{len(kept)}"
+            body = json.loads(self.body)
+            kept["backup selection", identity] = {
+                "BackupSelection": body["BackupSelection"],
+                "SelectionId": identity,
+                "BackupPlanId": self.path.split("/")[3],
+                "CreationDate": 0,
+            }
+            return json.dumps(kept["backup selection", identity])
+
+        def get_backup_selection(self) -> Any:
+            found = kept.get(("backup selection", self.path.rpartition("/")[2]))
+            if found is None:
+                return 400, {"x-amzn-ErrorType": "InvalidParameterValueException"}, json.dumps({"message": "Cannot find Backup Selection"})
+            return json.dumps(found)
+
+        def delete_backup_selection(self) -> str:
+            kept.pop(("backup selection", self.path.rpartition("/")[2]), None)
+            return json.dumps({})
+
+        def list_backup_selections(self) -> str:
+            plan = self.path.split("/")[3]
+            found = [one for (kind, _), one in kept.items() if kind == "backup selection" and one["BackupPlanId"] == plan]
+            return json.dumps({"BackupSelectionsList": found})
+
+    paths = {
+        "{0}/backup/plans/(?P<plan>[^/]+)/selections/?$": Selections.dispatch,
+        "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
+        "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
+    }
+    old = {path: view for path, view in backup_urls.url_paths.items() if not path.startswith("{0}/backup/plans/(?P<name>.+)")}
+    backup_urls.url_paths.clear()
+    backup_urls.url_paths.update({**paths, **old})
+
+
+def _mend_bucket_logging() -> None:
+    """moto stumbles over statements for everybody in the policy of the bucket that receives the logs."""
+    original = FakeBucket._log_permissions_enabled_policy
+
+    def enabled(target_bucket: Any, target_prefix: Any) -> bool:
+        if target_bucket.policy:
+            target_bucket.policy = re.sub(rb'"Principal"\s*:\s*"\*"', b'"Principal":{"AWS":"*"}', target_bucket.policy)
+        return bool(original(target_bucket, target_prefix))
+
+    FakeBucket._log_permissions_enabled_policy = staticmethod(enabled)
+
+
+def _put_query_definition(response: Any) -> str:
+    identity = response._get_param("queryDefinitionId") or f"query-{len(kept)}"
+    names = ("name", "queryString", "logGroupNames")
+    kept["query", identity] = {"queryDefinitionId": identity, **{name: response._get_param(name) for name in names}}
+    return json.dumps({"queryDefinitionId": identity})
+
+
+def _describe_query_definitions(_response: Any) -> str:
+    return json.dumps({"queryDefinitions": [one for (kind, _), one in kept.items() if kind == "query"]})
+
+
+def _delete_query_definition(response: Any) -> str:
+    return json.dumps({"success": kept.pop(("query", response._get_param("queryDefinitionId")), None) is not None})

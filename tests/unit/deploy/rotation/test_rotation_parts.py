@@ -1,0 +1,128 @@
+"""The API key keeps its id; deployments are all tried; the configuration is what Terraform writes."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from converto_core.access import split_key_text
+from deploy.aws.rotation.api_key import FirstApiKey
+from deploy.aws.rotation.configuration import ApiKey, Broker, BrokerBootstrap, Database, load
+from deploy.aws.rotation.credentials import Credentials, new_password, other_user
+from deploy.aws.rotation.deployments import start_deployments
+from deploy.aws.rotation.errors import RotationFailed
+
+
+class Ecs:
+    """Has boto3's `update_service`; `errors` are codes by service."""
+
+    def __init__(self, errors: dict[str, str] | None = None) -> None:
+        self.errors = errors or {}
+        self.calls: list[dict[str, Any]] = []
+
+    def update_service(self, **arguments: Any) -> None:
+        self.calls.append(arguments)
+        if code := self.errors.get(arguments["service"]):
+            raise ClientError({"Error": {"Code": code}}, "UpdateService")
+
+
+def test_new_api_key_keeps_the_id() -> None:
+    following = FirstApiKey().next_value("cvt_abc123_oldsecret")
+
+    key_id, secret = split_key_text(following) or ("", "")
+    assert key_id == "abc123"
+    assert len(secret) == 64
+    FirstApiKey().test(following)
+
+
+def test_placeholder_becomes_an_api_key() -> None:
+    first = FirstApiKey().next_value("none-before-the-first-rotation")
+
+    FirstApiKey().test(first)
+    with pytest.raises(RotationFailed, match="not an API key"):
+        FirstApiKey().test("none-before-the-first-rotation")
+
+
+def test_users_take_turns() -> None:
+    names = [Credentials("stranger", "p")]
+    for _ in range(3):
+        names.append(other_user("converto", names[-1]))
+
+    assert [login.username for login in names[1:]] == ["converto_a", "converto_b", "converto_a"]
+    assert len({login.password for login in names}) == 4
+
+
+def test_password_suits_database_and_broker() -> None:
+    assert new_password().isalnum()
+    assert 12 <= len(new_password()) <= 250
+
+
+def test_every_service_gets_a_new_deployment() -> None:
+    ecs = Ecs()
+
+    start_deployments(ecs, "converto-test", ("file-service", "worker-image"))
+
+    assert ecs.calls == [
+        {"cluster": "converto-test", "service": "file-service", "forceNewDeployment": True},
+        {"cluster": "converto-test", "service": "worker-image", "forceNewDeployment": True},
+    ]
+
+
+def test_service_that_does_not_exist_yet_is_no_failure() -> None:
+    ecs = Ecs({"file-service": "ServiceNotFoundException", "worker-image": "ClusterNotFoundException"})
+
+    start_deployments(ecs, "converto-test", ("file-service", "worker-image"))
+
+
+def test_refused_deployment_is_reported_after_the_others() -> None:
+    ecs = Ecs({"file-service": "AccessDeniedException"})
+
+    with pytest.raises(RotationFailed, match="no deployment could be started of file-service"):
+        start_deployments(ecs, "converto-test", ("file-service", "worker-image"))
+
+    assert [call["service"] for call in ecs.calls] == ["file-service", "worker-image"]
+
+
+WRITTEN_BY_TERRAFORM = {
+    "cluster": "converto-test",
+    "secrets": {
+        "d": {
+            "kind": "database",
+            "url": "mongodb://db/?tls=true",
+            "admin_secret_arn": "m",
+            "database": "converto",
+            "user": "converto_test",
+            "services": ["file-service"],
+        },
+        "b": {
+            "kind": "broker",
+            "url": "amqps://mq:5671/",
+            "management_url": "https://mq",
+            "admin_secret_arn": "a",
+            "user": "converto_test",
+            "services": [],
+        },
+        "a": {"kind": "broker_bootstrap", "management_url": "https://mq"},
+        "k": {"kind": "api_key", "services": ["file-service"]},
+    },
+}
+
+
+def test_configuration_of_terraform_is_understood() -> None:
+    configuration = load({"CONVERTO_ROTATION": json.dumps(WRITTEN_BY_TERRAFORM)})
+
+    kinds = {arn: type(configuration.secret(arn)) for arn in "dbak"}
+    assert kinds == {"d": Database, "b": Broker, "a": BrokerBootstrap, "k": ApiKey}
+    assert configuration.secret("d").services == ("file-service",)
+
+
+def test_unknown_secret_is_refused() -> None:
+    with pytest.raises(RotationFailed, match="x is not in CONVERTO_ROTATION"):
+        load({"CONVERTO_ROTATION": json.dumps(WRITTEN_BY_TERRAFORM)}).secret("x")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"cluster": "c", "secrets": {"d": {"kind": "mail"}}}'])
+def test_unusable_configuration_names_its_variable(text: str) -> None:
+    with pytest.raises(RotationFailed, match="CONVERTO_ROTATION is not usable"):
+        load({"CONVERTO_ROTATION": text})
