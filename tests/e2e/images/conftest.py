@@ -163,7 +163,7 @@ def http(file_service: Container, shared: Shared) -> Iterator[httpx2.Client]:
 async def converting(shared: Shared, http: httpx2.Client, samples: dict[str, Path]) -> AsyncIterator[Converting]:
     """The parts of a conversion through the containers, and the database that they use."""
     settings = Settings(
-        mongodb_url=shared.servers.mongodb_url,  # type: ignore[arg-type]
+        mongodb_url=shared.servers.mongodb_url,
         mongodb_database=shared.overrides["CONVERTO_MONGODB_DATABASE"],
     )
     stores = MongoStores.connect(settings)

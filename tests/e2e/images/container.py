@@ -51,7 +51,7 @@ class Container:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = self._drop_privileges(self.image.command)
+        command = self._drop_privileges([*self.image.entry_point, *self.image.command])
         namespaces = [UNSHARE, "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
         inside = [NSENTER, f"--net={self._place.network.path}", *namespaces, "/bin/sh", "-c", self._script(), self.name]
         with self._log.open("wb") as log:

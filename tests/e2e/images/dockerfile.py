@@ -36,7 +36,9 @@ class Instruction(NamedTuple):
 
     @property
     def command(self) -> list[str]:
-        """The arguments of CMD, and of the command inside HEALTHCHECK; only the JSON form, which starts no shell."""
+        """The JSON list in CMD, ENTRYPOINT, VOLUME or HEALTHCHECK, which starts no shell; `NONE` is an empty one."""
+        if self.rest == "NONE":
+            return []
         return list(json.loads(self.rest[self.rest.index("[") :]))
 
 
