@@ -219,6 +219,23 @@ def test_named_paths_exist(path: Path) -> None:
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
+@pytest.mark.parametrize("environment", ["dev", "staging", "production"])
+def test_terraform_outputs_that_workflows_read_exist(environment: str) -> None:
+    read = {
+        match for path in WORKFLOWS for line in commands_of(path) for match in re.findall(r"output -json (\w+)", line)
+    }
+    outputs = (ROOT / "terraform/environments" / environment / "outputs.tf").read_text()
+
+    assert read
+    assert read <= set(re.findall(r'^output "(\w+)"', outputs, re.MULTILINE))
+
+
+def test_images_are_built_from_existing_dockerfiles() -> None:
+    matrix = loaded(ROOT / ".github/workflows/images.yml")["jobs"]["image"]["strategy"]["matrix"]["include"]
+
+    assert [entry for entry in matrix if not (ROOT / "deploy/docker" / entry["dockerfile"]).is_file()] == []
+
+
 @pytest.mark.parametrize("service", ["file-service", "worker-image", "worker-media", "worker-model", "worker-office"])
 def test_images_workflow_builds_what_compose_runs(service: str) -> None:
     matrix = loaded(ROOT / ".github/workflows/images.yml")["jobs"]["image"]["strategy"]["matrix"]["include"]
