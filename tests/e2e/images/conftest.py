@@ -31,6 +31,7 @@ FOLDER = REPOSITORY / "deploy/docker"
 IMAGES = {
     "file-service": ("Dockerfile.file-service", "final"),
     **{f"worker-{target}": ("Dockerfile.worker", target) for target in ("image", "media", "model", "office")},
+    "object-store": ("Dockerfile.object-store", "final"),
 }
 PROGRAMS = ("apt-get", "chroot", "dpkg-query", "nsenter", "setpriv", "tar", "unshare")
 API_PORT = 8080

