@@ -32,6 +32,7 @@ IMAGES = {
     "file-service": ("Dockerfile.file-service", "final"),
     **{f"worker-{target}": ("Dockerfile.worker", target) for target in ("image", "media", "model", "office")},
     "object-store": ("Dockerfile.object-store", "final"),
+    "rotation": ("Dockerfile.rotation", "final"),
 }
 PROGRAMS = ("apt-get", "chroot", "dpkg-query", "nsenter", "setpriv", "tar", "unshare")
 API_PORT = 8080
