@@ -1,1 +1,1 @@
-"""How converto is run: on a laptop without containers, in containers, and from which locked requirements."""
+"""How converto is run: on a laptop without containers, in containers, on AWS, and from which locked requirements."""

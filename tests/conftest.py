@@ -23,7 +23,7 @@ from deploy.local.stack.stack import SERVERS, Stack
 from tests.distributions import UV, Distributions, build, install
 from tests.servers import Servers, from_containers, from_environment, from_stack
 
-# Short leases, so that what a killed worker held runs again within seconds.
+# Short leases, so that what a killed worker held runs again within seconds, and early looks at uploads that wait.
 IMPATIENT = {
     "CONVERTO_BEAT_INTERVAL_S": "0.5",
     "CONVERTO_LEASE_S": "5",
@@ -31,6 +31,7 @@ IMPATIENT = {
     "CONVERTO_SWEEP_INTERVAL_S": "0.3",
     "CONVERTO_REPUBLISH_AFTER_S": "5",
     "CONVERTO_STOP_GRACE_S": "5",
+    "CONVERTO_UPLOAD_LOOKS_S": "1,2,4,8,16,32",
 }
 
 
@@ -60,6 +61,18 @@ def stack() -> Iterator[Stack]:
             yield running
     except ProgramMissing as missing:
         skip_or_fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """The endpoint URL of moto, which plays S3 with its notifications, SQS and EventBridge."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture(scope="session")

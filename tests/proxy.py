@@ -5,6 +5,7 @@ It works below any protocol. A fault applies to open and new connections until `
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -27,8 +28,9 @@ BOTH_WAYS = (Way.TO_SERVER, Way.TO_CLIENT)
 class Proxy:
     """Passes bytes both ways until told otherwise; new connections are refused while it is down."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port_behind = host, port
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls` clients have to speak TLS; the server behind never does."""
+        self._host, self._port_behind, self._tls = host, port, tls
         self._connections: set[_Connection] = set()
         self._is_open = {way: asyncio.Event() for way in Way}
         self._server: asyncio.Server | None = None
@@ -40,7 +42,7 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen; after `stop` on the same port as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -177,9 +179,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def proxy_to(host: str, port: int) -> AsyncIterator[Proxy]:
+async def proxy_to(host: str, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
     """A running proxy."""
-    proxy = Proxy(host, port)
+    proxy = Proxy(host, port, tls)
     await proxy.start()
     try:
         yield proxy

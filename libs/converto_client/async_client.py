@@ -29,7 +29,7 @@ from converto_client.retry import Retry
 from converto_client.transfers.resume import ResumeStore
 from converto_client.transfers.source import OnBytes, inspect
 from converto_client.transfers.submission import Submission
-from converto_client.transport import API, Sleep, Transport, decoded, segment, without_none
+from converto_client.transport import API, ApiKey, Sleep, Transport, decoded, segment, without_none
 
 PAGE_LENGTH = 200
 
@@ -40,7 +40,7 @@ class AsyncConverto:
     def __init__(
         self,
         url: str,
-        api_key: str | None = None,
+        api_key: ApiKey = None,
         *,
         timeout_s: float = 30.0,
         retry: Retry | None = None,
@@ -50,8 +50,9 @@ class AsyncConverto:
     ) -> None:
         """With a `ResumeStore` a repeated call resumes after a crash; without one, each call starts a new conversion.
 
-        `timeout_s` is the read timeout in seconds; `http` and `sleep` are for tests. Raises ValueError for a malformed
-        URL.
+        `api_key` is an API key or an access token, or a function that is called before each request and returns one:
+        tokens expire. `timeout_s` is the read timeout in seconds; `http` and `sleep` are for tests. Raises ValueError
+        for a malformed URL.
         """
         self._transport = Transport(url, api_key, timeout_s=timeout_s, retry=retry, http=http, sleep=sleep)
         self._resume = resume
@@ -259,7 +260,7 @@ class AsyncConverto:
         return await self._transport.call("GET", "/workers", Workers)
 
     async def whoami(self) -> Identity:
-        """The owner of the API key."""
+        """The owner and the scopes of the API key or access token."""
         return await self._transport.call("GET", "/whoami", Identity)
 
     async def health(self) -> Health:

@@ -12,6 +12,7 @@ from converto_client.blocking import Blocking, EventLoop, blocking, blocking_as,
 from converto_client.models import ConversionRecord
 from converto_client.retry import Retry
 from converto_client.transfers.resume import ResumeStore
+from converto_client.transport import ApiKey
 
 
 class Conversion(Blocking[AsyncConversion]):
@@ -51,7 +52,7 @@ class Converto(Blocking[AsyncConverto]):
     def __init__(
         self,
         url: str,
-        api_key: str | None = None,
+        api_key: ApiKey = None,
         *,
         timeout_s: float = 30.0,
         retry: Retry | None = None,

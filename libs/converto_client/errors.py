@@ -3,8 +3,8 @@
 ClientError
 ├── ProblemError                the server answered with a problem; one class per kind of code
 │   ├── InvalidRequest          invalid_request, malformed_request, malformed_id, options_invalid
-│   ├── Unauthorized            unauthorized
-│   ├── Forbidden               forbidden
+│   ├── Unauthorized            unauthorized, token_expired, or any other 401
+│   ├── Forbidden               forbidden, insufficient_scope, or any other 403
 │   ├── NotFound                not_found
 │   ├── Conflict                conflict
 │   │   ├── UploadIncomplete    upload_incomplete
@@ -54,11 +54,11 @@ class InvalidRequest(ProblemError):
 
 
 class Unauthorized(ProblemError):
-    """The API key is missing or unknown to this server."""
+    """The API key or access token is missing, unknown to this server, or no longer valid; `code` says which."""
 
 
 class Forbidden(ProblemError):
-    """The API key is valid but lacks the permission."""
+    """The API key or access token is valid but lacks the permission."""
 
 
 class NotFound(ProblemError):
@@ -151,6 +151,7 @@ _BY_CODE: dict[str, type[ProblemError]] = {
     "malformed_id": InvalidRequest,
     core.Unauthorized.code: Unauthorized,
     core.Forbidden.code: Forbidden,
+    core.InsufficientScope.code: Forbidden,
     core.NotFound.code: NotFound,
     core.Conflict.code: Conflict,
     core.UploadIncomplete.code: UploadIncomplete,
@@ -166,6 +167,7 @@ _BY_CODE: dict[str, type[ProblemError]] = {
     core.StoreUnavailable.code: DependencyUnavailable,
     core.BusUnavailable.code: DependencyUnavailable,
     core.ObjectStoreUnavailable.code: DependencyUnavailable,
+    core.IssuerUnavailable.code: DependencyUnavailable,
     core.Overloaded.code: Busy,
     core.TooManyPending.code: Busy,
     "too_many_requests": Busy,
@@ -183,6 +185,9 @@ _CODE_BY_STATUS = {
     504: core.DependencyUnavailable.code,
 }
 
+_BY_STATUS: dict[int, type[ProblemError]] = {401: Unauthorized, 403: Forbidden}
+"""For codes that are not listed above: a refused access token has a code for each rule that it can break."""
+
 
 def problem_error(status: int, body: bytes, *, retry_after_s: float | None = None) -> ProblemError:
     """The error for an unsuccessful answer; without a problem document its code comes from the status."""
@@ -192,4 +197,5 @@ def problem_error(status: int, body: bytes, *, retry_after_s: float | None = Non
         problem = Problem(detail=f"The server answered {status} without a reason")
     code = problem.code or _CODE_BY_STATUS.get(status, f"http_{status}")
     problem = msgspec.structs.replace(problem, status=status, code=code)
-    return _BY_CODE.get(code, ProblemError)(problem, retry_after_s=retry_after_s)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, ProblemError)
+    return kind(problem, retry_after_s=retry_after_s)

@@ -347,8 +347,10 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """The owner of an API key."""
+    """The owner and the scopes of an API key or access token; `expires_at` (ms since the epoch) is a token's."""
 
     owner: str
     key_id: str = ""
     is_admin: bool = False
+    scopes: tuple[str, ...] = ()
+    expires_at: int | None = None

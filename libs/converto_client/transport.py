@@ -18,6 +18,8 @@ from converto_client.retry import Retry, seconds_of_retry_after
 
 Answer = TypeVar("Answer")
 Sleep = Callable[[float], Awaitable[None]]
+ApiKey = str | Callable[[], str] | None
+"""An API key or access token, or a function that returns the current one."""
 
 API = "/api/v1"
 CONNECT_TIMEOUT_S = 5.0
@@ -32,7 +34,7 @@ class Transport:
     def __init__(
         self,
         url: str,
-        api_key: str | None,
+        api_key: ApiKey,
         *,
         timeout_s: float = 30.0,
         retry: Retry | None = None,
@@ -47,7 +49,7 @@ class Transport:
         self.retry = retry or Retry()
         self.sleep = sleep
         self._timeout_s = timeout_s
-        self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._api_key = api_key
         self._http = http
         self._clients: dict[bool, httpx2.AsyncClient] = {}
 
@@ -120,7 +122,7 @@ class Transport:
                 self.url + path,
                 content=content,
                 params=params,
-                headers={**self._authorization, **json_type, **(headers or {})},
+                headers={**self._authorization(), **json_type, **(headers or {})},
                 timeout=httpx2.Timeout(self._timeout_s + wait_s, connect=CONNECT_TIMEOUT_S),
             )
         except httpx2.RequestError as error:
@@ -129,6 +131,10 @@ class Transport:
             return response
         retry_after_s = seconds_of_retry_after(response.headers.get("Retry-After"))
         raise problem_error(response.status_code, response.content, retry_after_s=retry_after_s)
+
+    def _authorization(self) -> dict[str, str]:
+        api_key = self._api_key() if callable(self._api_key) else self._api_key
+        return {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     @asynccontextmanager
     async def live(
@@ -139,7 +145,7 @@ class Transport:
         async with self._client(self.url).sse(
             self.url + API + path,
             params=params,
-            headers={**self._authorization, **resume},
+            headers={**self._authorization(), **resume},
             timeout=httpx2.Timeout(silence_s, connect=CONNECT_TIMEOUT_S),
         ) as source:
             yield source

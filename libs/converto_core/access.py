@@ -6,6 +6,9 @@ import secrets
 
 import msgspec
 
+KEY_PREFIX = "cvt_"
+"""Starts every API key, which tells it from an access token."""
+
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """An API key as stored: with the SHA-256 (hex) of the secret, never the secret. Its records get its `owner`.
@@ -33,7 +36,7 @@ def hash_secret(secret: str) -> str:
 
 def new_key_text() -> str:
     """A new key, `cvt_<id>_<secret>`; users see it only once."""
-    return f"cvt_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
+    return f"{KEY_PREFIX}{secrets.token_hex(6)}_{secrets.token_hex(32)}"
 
 
 def split_key_text(text: str) -> tuple[str, str] | None:

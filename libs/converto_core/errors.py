@@ -5,7 +5,9 @@ ConvertoError
 │   ├── InvalidRequest            invalid_request
 │   ├── NotFound                  not_found
 │   ├── Unauthorized              unauthorized
+│   │   └── InvalidToken          invalid_token (or token_expired, token_issuer_wrong … which name the failed rule)
 │   ├── Forbidden                 forbidden
+│   │   └── InsufficientScope     insufficient_scope
 │   ├── Conflict                  conflict
 │   │   ├── UploadIncomplete      upload_incomplete
 │   │   └── RequestInFlight       request_in_flight
@@ -18,7 +20,9 @@ ConvertoError
 ├── DependencyUnavailable         dependency_unavailable: a required server is down; retry later
 │   ├── StoreUnavailable          database_unavailable
 │   ├── BusUnavailable            broker_unavailable
-│   └── ObjectStoreUnavailable    object_store_unavailable
+│   ├── ObjectStoreUnavailable    object_store_unavailable
+│   ├── UploadEventsUnavailable   upload_events_unavailable (never leaves the service)
+│   └── IssuerUnavailable         issuer_unavailable
 ├── DuplicateKey                  duplicate_key: a unique value is taken (never leaves the service)
 ├── ForbiddenTransition           forbidden_transition: a status change that is not in the table; a bug
 └── ConversionError               conversion_failed: why one conversion failed
@@ -83,12 +87,26 @@ class NotFound(RequestError, code="not_found", http_status=404, title="No record
     """Raised when no record with this id belongs to the caller."""
 
 
-class Unauthorized(RequestError, code="unauthorized", http_status=401, title="A valid API key is required"):
-    """Raised when the API key is missing or unknown."""
+class Unauthorized(RequestError, code="unauthorized", http_status=401, title="A valid API key or token is required"):
+    """Raised when the API key or token is missing, unknown or invalid."""
+
+    is_missing: bool = False
+    """True when the request had no credentials at all."""
 
 
-class Forbidden(RequestError, code="forbidden", http_status=403, title="This API key does not permit the request"):
-    """Raised when the API key is valid but lacks the permission."""
+class InvalidToken(Unauthorized, code="invalid_token", title="The access token is not valid"):
+    """Raised when an access token breaks a rule; the narrower code says which."""
+
+
+class Forbidden(RequestError, code="forbidden", http_status=403, title="The request is not permitted"):
+    """Raised when the caller is known but lacks the permission."""
+
+    required_scope: str = ""
+    """The scope that would permit the request, as the issuer names it."""
+
+
+class InsufficientScope(Forbidden, code="insufficient_scope", title="The access token lacks a scope"):
+    """Raised when an access token is valid but was issued without the scope of the route."""
 
 
 class Conflict(RequestError, code="conflict", http_status=409, title="The current status does not allow this request"):
@@ -182,6 +200,22 @@ class ObjectStoreUnavailable(
     title="The object store is not reachable. Please retry shortly",
 ):
     """Raised when the object store misses its deadline."""
+
+
+class UploadEventsUnavailable(
+    DependencyUnavailable,
+    code="upload_events_unavailable",
+    title="The queue of upload events is not reachable. Please retry shortly",
+):
+    """Raised when the queue of the object store's events misses its deadline."""
+
+
+class IssuerUnavailable(
+    DependencyUnavailable,
+    code="issuer_unavailable",
+    title="The access token cannot be checked, because its issuer is not reachable. Please retry shortly",
+):
+    """Raised when the issuer's keys are needed and cannot be fetched."""
 
 
 class DuplicateKey(ConvertoError, code="duplicate_key", http_status=409):

@@ -21,7 +21,20 @@ ENDED = Counter("converto_jobs_ended_total", "Jobs of this worker, by final stat
 REAPED = Counter(
     "converto_conversions_reaped_total", "Conversions taken back from lost workers, by new status", ["status"]
 )
+UPLOAD_EVENTS = Counter(
+    "converto_upload_events_total",
+    "Messages about new objects: settled (deleted), postponed (a dependency was away), unreadable, or broken (a bug)",
+    ["outcome"],
+)
+UPLOADS_REPORTED = Counter(
+    "converto_uploads_reported_total",
+    "Uploads looked at without their client, by who did it (event, sweep) and what was found",
+    ["by", "found"],
+)
 SHED = Counter("converto_requests_shed_total", "Requests refused above the concurrency limit, by kind", ["kind"])
+ISSUER_KEYS_AT = Gauge(
+    "converto_issuer_keys_fetched_timestamp_seconds", "When the keys for access tokens were last fetched; 0: never"
+)
 SERVED_NOW = Gauge("converto_requests_active", "Requests in progress, by kind", ["kind"])
 
 STATE_NUMBERS = {"closed": 0, "half-open": 1, "open": 2}

@@ -15,7 +15,13 @@ import pybreaker
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
 
-from converto_core.errors import BusUnavailable, DependencyUnavailable, ObjectStoreUnavailable, StoreUnavailable
+from converto_core.errors import (
+    BusUnavailable,
+    DependencyUnavailable,
+    ObjectStoreUnavailable,
+    StoreUnavailable,
+    UploadEventsUnavailable,
+)
 from converto_infra.deadline import CallAborted, within
 from converto_infra.metrics import BREAKER_CHANGES, BREAKER_STATE, CALL_SECONDS, CALLS, STATE_NUMBERS
 from converto_infra.settings import Settings
@@ -179,6 +185,11 @@ def broker_guard(settings: Settings) -> Guard:
 def object_store_guard(settings: Settings) -> Guard:
     """The guard of S3."""
     return _guard("object_store", ObjectStoreUnavailable, settings.s3_timeout_s, settings)
+
+
+def upload_events_guard(settings: Settings) -> Guard:
+    """The guard of SQS, whose calls may take as long as those of S3."""
+    return _guard("upload_events", UploadEventsUnavailable, settings.s3_timeout_s, settings)
 
 
 def _guard(name: str, unavailable: type[DependencyUnavailable], timeout_s: float, settings: Settings) -> Guard:

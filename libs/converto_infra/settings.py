@@ -3,7 +3,8 @@
 import os
 import sys
 from importlib.util import find_spec
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -16,12 +17,17 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from converto_infra import secure_url
 from converto_infra.connection_url import with_login
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 DAY_S = 86_400
+TOKEN_NAME_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F))) - {'"', "\\"}
+"""Of scopes (RFC 6749); they are quoted in the header `WWW-Authenticate`."""
+NO_OWNER_CLAIMS = frozenset({"", "iss", "aud", "exp", "nbf", "iat", "jti", "scope", "scp", "token_use", "typ"})
+"""Claims that all users share, or that differ with each token."""
 MAX_URL_TTL_S = 7 * DAY_S  # the longest that S3 signs
 
 
@@ -73,6 +79,14 @@ class Settings(BaseSettings):
     upload_url_ttl_s: int = Field(900, ge=1, le=MAX_URL_TTL_S)
     download_url_ttl_s: int = Field(300, ge=1, le=MAX_URL_TTL_S)
     upload_deadline_s: PositiveFloat = Field(DAY_S, description="An upload that takes longer is abandoned.")
+    upload_looks_s: Annotated[tuple[PositiveFloat, ...], NoDecode] = Field(
+        (60, 300, 900, 3600, 4 * 3600, 12 * 3600),
+        description="Ages, separated by commas, at which the file service looks whether an upload has arrived that "
+        "nobody has confirmed: soon at first, because most uploads take seconds; seldom later.",
+    )
+    upload_events_queue_url: str | None = Field(
+        None, description="URL of the SQS queue that receives the bucket's s3:ObjectCreated events; default: none."
+    )
     idempotency_ttl_s: PositiveInt = DAY_S
     max_wait_s: NonNegativeInt = Field(60, description="Longest `Prefer: wait=N` that is honoured.")
     offers_ttl_s: PositiveInt = Field(
@@ -91,6 +105,20 @@ class Settings(BaseSettings):
     max_pending_per_owner: PositiveInt = Field(
         100_000, description="Pending conversions of one owner; new ones above this are refused."
     )
+
+    # Access tokens, accepted beside API keys when an issuer is set
+    jwt_issuer: str | None = Field(
+        None, description="OpenID Connect issuer, exactly as the claim `iss` of its tokens names it."
+    )
+    jwt_audience: str = Field(
+        "", description="Comma-separated audiences; a token must name one. Amazon Cognito: the ids of the app clients."
+    )
+    jwt_jwks_url: str | None = Field(
+        None, description="URL of the issuer's key set; default: found by OpenID Connect discovery."
+    )
+    jwt_owner_claim: str = Field("sub", description="Claim that names the owner; it must never change for a user.")
+    jwt_scope_prefix: str = Field("", description="Prefix of the scopes in tokens, such as Amazon Cognito's converto/.")
+    jwt_leeway_s: float = Field(30, ge=0, le=300, description="How far the issuer's clock may differ.")
 
     # Housekeeping
     sweep_interval_s: PositiveFloat = 1
@@ -198,6 +226,25 @@ class Settings(BaseSettings):
             )
         return driver
 
+    @field_validator("upload_looks_s", mode="before")
+    @classmethod
+    def _split_ages(cls, ages: object) -> object:
+        return [age for age in ages.split(",") if age.strip()] if isinstance(ages, str) else ages
+
+    @field_validator("upload_looks_s")
+    @classmethod
+    def _check_ages(cls, ages: tuple[float, ...]) -> tuple[float, ...]:
+        if list(ages) != sorted(set(ages)):
+            raise ValueError("Name each age once, the youngest first, such as 60,300,900")
+        return ages
+
+    @field_validator("upload_events_queue_url")
+    @classmethod
+    def _check_queue_url(cls, url: str | None) -> str | None:
+        if url and not urlsplit(url).hostname:
+            raise ValueError("Give the URL of the queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/name")
+        return url or None
+
     @model_validator(mode="after")
     def _check_logins(self) -> "Settings":
         """Reject half a login, and one beside a URL that names a user."""
@@ -210,6 +257,44 @@ class Settings(BaseSettings):
                     f"CONVERTO_{server.upper()}_URL: {error}. Give both of them and a URL without a login, "
                     "or only a URL"
                 ) from None
+        return self
+
+    @field_validator("jwt_issuer", "jwt_jwks_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, url: object) -> object:
+        return url or None  # deployments pass an empty variable where nothing is configured
+
+    @field_validator("jwt_issuer", "jwt_jwks_url")
+    @classmethod
+    def _require_secure_url(cls, url: str | None) -> str | None:
+        if url is not None and (fault := secure_url.fault_of(url)):
+            raise ValueError(f"{fault}, because whoever answers there decides which tokens are valid")
+        return url
+
+    @field_validator("jwt_owner_claim", "jwt_scope_prefix")
+    @classmethod
+    def _require_token_name(cls, name: str) -> str:
+        if not all(character in TOKEN_NAME_CHARACTERS for character in name):
+            raise ValueError('must be printable ASCII without spaces, " and \\')
+        return name
+
+    @model_validator(mode="after")
+    def _check_tokens(self) -> "Settings":
+        """Reject settings under which tokens for other services would be accepted, or none at all."""
+        if self.jwt_issuer and not self.jwt_audiences:
+            raise ValueError(
+                "CONVERTO_JWT_AUDIENCE is required with CONVERTO_JWT_ISSUER: without it, every token that the issuer "
+                "makes for any other service would be accepted here"
+            )
+        if not self.jwt_issuer and (self.jwt_audiences or self.jwt_jwks_url):
+            raise ValueError(
+                "CONVERTO_JWT_AUDIENCE and CONVERTO_JWT_JWKS_URL need CONVERTO_JWT_ISSUER; without it, access tokens "
+                "are not accepted"
+            )
+        if self.jwt_owner_claim in NO_OWNER_CLAIMS:
+            raise ValueError(
+                f"CONVERTO_JWT_OWNER_CLAIM must tell users apart, as sub does; {self.jwt_owner_claim!r} does not"
+            )
         return self
 
     @model_validator(mode="after")
@@ -253,6 +338,11 @@ class Settings(BaseSettings):
     def family_names(self) -> tuple[str, ...]:
         """The names in `families`; empty for all."""
         return tuple(name.strip() for name in self.families.split(",") if name.strip())
+
+    @property
+    def jwt_audiences(self) -> frozenset[str]:
+        """The audiences in `jwt_audience`."""
+        return frozenset(name.strip() for name in self.jwt_audience.split(",") if name.strip())
 
     @property
     def slots(self) -> int:

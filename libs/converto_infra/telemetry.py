@@ -17,6 +17,7 @@ SECRET_NAMES = re.compile(r"authorization|password|secret|api[-_]?key|cookie|sig
 SECRET_TEXTS = (
     (re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"((?:Bearer|Basic)\s+)[\w.~+/=-]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(eyJ[\w-]+\.)[\w-]+\.[\w-]*"), rf"\1{HIDDEN}"),  # a JSON Web Token; its header is no secret
     (re.compile(r"\b(cvt_[0-9A-Za-z]+_)[0-9A-Za-z]+"), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^:/@\s]+:)[^@\s]+(?=@)"), rf"\1{HIDDEN}"),
 )

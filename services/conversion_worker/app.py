@@ -23,6 +23,7 @@ from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.slot.slot import Slot
+from conversion_worker.task_protection import TaskProtection
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Offer, Worker
 from converto_core.errors import ConvertoError, DependencyUnavailable
@@ -32,6 +33,7 @@ from converto_engines.converter import Converter, offers_of
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
 from converto_infra.clock import Clock
+from converto_infra.ecs.agent import EcsAgent
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.retry import Retry
@@ -135,7 +137,7 @@ async def run_worker(settings: Settings, parts: WorkerParts | None = None) -> No
             stopping=stop.stopping,
         )
         log.info("worker.started", worker=worker_id, slots=settings.slots, families=list(installed.families))
-        await _work_until_stopped(_slots(context, installed, servers), registry)
+        await _work_until_stopped(_slots(context, installed, servers), registry, _task_protection(context))
         log.info("worker.stopped", worker=worker_id)
 
 
@@ -179,14 +181,25 @@ async def _wait_for(name: str, ping: Callable[[], Awaitable[None]], stop: Stop, 
     await Retry(first_s=0.5, longest_s=5, clock=clock, stop=stop.stopping, on_failure=report)(ping_unless_stopping)
 
 
-async def _work_until_stopped(slots: Sequence[Slot], registry: WorkerRegistry) -> None:
+async def _work_until_stopped(
+    slots: Sequence[Slot], registry: WorkerRegistry, protection: TaskProtection | None
+) -> None:
     """Run the slots until they end; the worker's record goes last, so that the worker can be seen stopping."""
     async with asyncio.TaskGroup() as tasks:
-        registering = tasks.create_task(registry.run(), name="registry")
+        companions = [tasks.create_task(registry.run(), name="registry")]
+        if protection:
+            companions.append(tasks.create_task(protection.run(), name="task protection"))
         running = [tasks.create_task(slot.run(), name=f"slot {number}") for number, slot in enumerate(slots)]
         await asyncio.wait(running)
-        registering.cancel()
+        for companion in companions:
+            companion.cancel()
     await registry.deregister()
+
+
+def _task_protection(context: WorkerContext) -> TaskProtection | None:
+    """Return what protects the ECS task of this worker, None outside of ECS."""
+    agent = EcsAgent.from_environment(os.environ)
+    return TaskProtection(agent, context.running_jobs, context.clock) if agent else None
 
 
 def _slots(context: WorkerContext, installed: InstalledConverters, servers: Servers) -> list[Slot]:

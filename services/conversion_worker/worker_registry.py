@@ -22,9 +22,15 @@ class RunningJobs:
     """The conversions that the slots of this worker hold."""
 
     def __init__(self) -> None:
-        self.changed = asyncio.Event()
+        self._watchers: list[asyncio.Event] = []
         self._reserved: set[str] = set()
         self._running: dict[str, Slot] = {}
+
+    def watch(self) -> asyncio.Event:
+        """Return an event of the caller's own that is set after each change; the caller clears it."""
+        changed = asyncio.Event()
+        self._watchers.append(changed)
+        return changed
 
     def reserve(self, conversion_id: str) -> bool:
         """Reserve a conversion for one slot; return False when another slot of this worker holds it."""
@@ -36,13 +42,17 @@ class RunningJobs:
     def start(self, claimed: Conversion) -> None:
         """List a reserved conversion as running."""
         self._running[claimed.id] = Slot(conversion_id=claimed.id, started_at=claimed.started_at or 0)
-        self.changed.set()
+        self._report_change()
 
     def release(self, conversion_id: str) -> None:
         """Forget a conversion that its slot has finished with."""
         self._reserved.discard(conversion_id)
         if self._running.pop(conversion_id, None) is not None:
-            self.changed.set()
+            self._report_change()
+
+    def _report_change(self) -> None:
+        for changed in self._watchers:
+            changed.set()
 
     @property
     def running(self) -> tuple[Slot, ...]:
@@ -59,17 +69,17 @@ class WorkerRegistry:
         """`worker` is the record; time, running conversions and `is_stopping` are filled in at each write."""
         self._worker = worker
         self._store = store
-        self._running_jobs = running_jobs
+        self._running_jobs, self._changed = running_jobs, running_jobs.watch()
         self._clock = clock
         self._stopping = stopping
 
     async def run(self) -> None:
         """Write the record now, after each change and every few seconds; survives an unavailable database."""
         while True:
-            self._running_jobs.changed.clear()
+            self._changed.clear()
             await self._put()
             await self._clock.sleep(WRITE_GAP_S)
-            await self._clock.wait(self._running_jobs.changed, jittered_s(INTERVAL_S))
+            await self._clock.wait(self._changed, jittered_s(INTERVAL_S))
 
     async def deregister(self) -> None:
         """Remove the record, unless no other worker offers the same: offers outlive the last worker."""

@@ -41,7 +41,7 @@ EXIT_STATUSES = (
 _EVERYWHERE = Group("Global options", sort_key=9)
 _Switch = Parameter(group=_EVERYWHERE, negative="", show_default=False)
 Server = Annotated[str | None, Parameter(group=_EVERYWHERE, help="Server URL (default: CONVERTO_SERVER_URL)")]
-ApiKey = Annotated[str | None, Parameter(group=_EVERYWHERE, help="API key (default: CONVERTO_API_KEY)")]
+ApiKey = Annotated[str | None, Parameter(group=_EVERYWHERE, help="API key or access token (default: CONVERTO_API_KEY)")]
 Json = Annotated[bool, _Switch, Parameter(help="Print one JSON document")]
 Quiet = Annotated[bool, _Switch, Parameter(alias="-q", help="Print errors only")]
 

@@ -120,7 +120,8 @@ def _message(error: ClientError, shown_by: str) -> str:
     if isinstance(error, Unauthorized):
         return f"{message}. Set CONVERTO_API_KEY or use --api-key"
     if isinstance(error, Forbidden):
-        return f"{message}. Provide such a key with --api-key or CONVERTO_API_KEY"
+        credential = "key" if error.code == Forbidden.code else "token"
+        return f"{message}. Provide such a {credential} with --api-key or CONVERTO_API_KEY"
     if isinstance(error, NotFound):
         return f"{message}. `{shown_by}` lists what exists"
     if isinstance(error, ServerUnreachable):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import signal
 import socket
 import sys
@@ -15,27 +16,32 @@ import uvloop
 
 from converto_infra.metrics import serve_metrics
 from converto_infra.mongo.stores import MongoStores
+from converto_infra.oidc.issuer import HttpIssuer
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
+from converto_infra.sqs.events import SqsUploadEvents
 from converto_infra.telemetry import configure_logging
 from file_service.app import FileService, build_routes
 from file_service.http.openapi import CONFIG, SNAPSHOT, describe
 
 EXIT_CRASHED, EXIT_MISCONFIGURED = 1, 2
-GRACE_S = 5
-"""Requests take milliseconds and streams are ended first, so a request that takes longer hangs."""
+LONGEST_GRACE_S = 30.0
+"""Streams are ended first, and requests take milliseconds, except for a form of 16 MiB that comes in over a slow line.
+A load balancer stops sending requests before a deployment stops this process, so nothing waits for a longer time."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """The adapters of database, object store and broker; `background_stores` have longer deadlines, for sweeps."""
+    """The adapters of all servers; `background_stores` have longer deadlines, for sweeps and upload events."""
 
     stores: MongoStores
     background_stores: MongoStores
     objects: S3ObjectStore
     bus: RabbitEventBus
+    upload_events: SqsUploadEvents | None
+    issuer: HttpIssuer | None
 
     @classmethod
     def connect(cls, settings: Settings) -> "Servers":
@@ -45,14 +51,20 @@ class Servers(msgspec.Struct, frozen=True):
             background_stores=MongoStores.connect(settings, name="database_for_sweeps"),
             objects=S3ObjectStore.connect(settings),
             bus=RabbitEventBus.connect(settings),
+            upload_events=SqsUploadEvents.connect(settings),
+            issuer=HttpIssuer.connect(settings),
         )
 
     async def close(self) -> None:
         """Close all connections."""
+        if self.upload_events is not None:
+            await self.upload_events.close()
         await self.bus.close()
         await self.objects.close()
         await self.stores.close()
         await self.background_stores.close()
+        if self.issuer is not None:
+            await self.issuer.close()
 
 
 def main(arguments: Sequence[str] | None = None, *, connect: Callable[[Settings], Servers] = Servers.connect) -> int:
@@ -91,9 +103,15 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
     servers = connect(settings)
     try:
         service = FileService(
-            settings, servers.stores, servers.objects, servers.bus, background_stores=servers.background_stores
+            settings,
+            servers.stores,
+            servers.objects,
+            servers.bus,
+            background_stores=servers.background_stores,
+            upload_events=servers.upload_events,
+            issuer=servers.issuer,
         )
-        server = _Server(service)
+        server = _Server(service, grace_s=min(settings.stop_grace_s, LONGEST_GRACE_S))
         async with service.running():
             log.info("service.listening", host=settings.host, port=listening.getsockname()[1])
             await server.serve(sockets=[listening])
@@ -105,7 +123,8 @@ async def _serve(settings: Settings, listening: socket.socket, connect: Callable
 class _Server(uvicorn.Server):
     """Uvicorn, but it ends live streams first and returns instead of killing the process when it has stopped."""
 
-    def __init__(self, service: FileService) -> None:
+    def __init__(self, service: FileService, *, grace_s: float) -> None:
+        """`grace_s`: what is still running this long after the signal is cut off."""
         self._service = service
         super().__init__(
             uvicorn.Config(
@@ -116,7 +135,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
+                timeout_graceful_shutdown=math.ceil(grace_s),
             )
         )
 

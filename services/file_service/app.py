@@ -13,14 +13,17 @@ from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 
 from converto_core.access import ApiKey, hash_secret, split_key_text
+from converto_core.caller import Scope
 from converto_core.errors import DependencyUnavailable
 from converto_core.ids import now_ms
 from converto_core.ports.bus import EventBus
+from converto_core.ports.issuer import Issuer
 from converto_core.ports.objects import ObjectStore
+from converto_core.ports.upload_events import UploadEvents
 from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 from file_service.housekeeping.schedule import run_housekeeping
-from file_service.http.authentication import Authentication, administrators_only
+from file_service.http.authentication import Authentication
 from file_service.http.load_shedding import LoadShedding
 from file_service.http.middleware import RequestMiddleware
 from file_service.http.problem_details import to_response
@@ -29,6 +32,8 @@ from file_service.http.routes import catalogue, docs, events, health, plans
 from file_service.http.routes.conversions import conversion_routes
 from file_service.http.routes.dead_letters import dead_letter_routes
 from file_service.http.routes.files import file_routes
+from file_service.http.scopes import needs, require_scope
+from file_service.uploads.event_consumer import UploadEventConsumer
 from file_service.wiring import Stores, Wiring, build_wiring
 
 PREPARE_RETRY_S = 1.0
@@ -47,16 +52,22 @@ class FileService:
         bus: EventBus,
         *,
         background_stores: Stores | None = None,
+        upload_events: UploadEvents | None = None,
+        issuer: Issuer | None = None,
         routes: Litestar | None = None,
         prepare_retry_s: float = PREPARE_RETRY_S,
     ) -> None:
         """`background_stores` are the same stores with longer deadlines, for work that no client waits for.
+        Access tokens of `issuer` are accepted beside API keys.
+
+        Without `upload_events`, uploads are confirmed by clients and by the sweep `waiting_uploads`.
 
         Tests that build many services pass `routes`, because building routes takes longer than most tests.
         """
         self._settings, self._stores, self._objects, self._bus = settings, stores, objects, bus
         self._background_stores = background_stores or stores
-        self.wiring = build_wiring(settings, stores, objects, bus)
+        self._upload_events = upload_events
+        self.wiring = build_wiring(settings, stores, objects, bus, issuer=issuer)
         self._prepare_retry_s = prepare_retry_s
         routes = routes or build_routes(settings)
         routes.state.wiring = self.wiring
@@ -74,12 +85,17 @@ class FileService:
             preparing = group.create_task(self._prepare())
             listening = group.create_task(self.wiring.live_events.run())
             sweeping = group.create_task(self._sweep())
+            endless = [preparing, listening, sweeping]
+            if self.wiring.issuer_keys is not None:
+                endless.append(group.create_task(self.wiring.issuer_keys.run()))
             group.create_task(self.wiring.dispatch.run(stopping))
+            if self._upload_events is not None:
+                group.create_task(self._consumer(self._upload_events).run(stopping))
             try:
                 yield
             finally:
                 self.wiring.live_events.close()
-                for task in (preparing, listening, sweeping):
+                for task in endless:
                     task.cancel()
                 stopping.set()
 
@@ -88,12 +104,26 @@ class FileService:
         self.wiring.live_events.close()
 
     async def _sweep(self) -> None:
-        async def confirm_upload(file_id: str) -> None:
-            await self.wiring.starter.confirm_upload(None, file_id)
-
         await run_housekeeping(
-            self._settings, self._background_stores, self._objects, self._bus, confirm_upload=confirm_upload
+            self._settings, self._background_stores, self._objects, self._bus, confirm_upload=self._confirm_upload
         )
+
+    def _consumer(self, events: UploadEvents) -> UploadEventConsumer:
+        return UploadEventConsumer(
+            events,
+            self._background_stores.files,
+            confirm_upload=self._confirm_upload,
+            check_dependencies=self._check_dependencies,
+        )
+
+    async def _confirm_upload(self, file_id: str) -> None:
+        await self.wiring.starter.confirm_upload(None, file_id)
+
+    async def _check_dependencies(self) -> None:
+        """Raise `DependencyUnavailable` while no upload can be confirmed."""
+        await self._background_stores.ping()
+        await self._objects.ping()
+        await self.wiring.offers.require_any()
 
     async def _prepare(self) -> None:
         retry_s = self._prepare_retry_s
@@ -120,6 +150,7 @@ def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) ->
             Router(
                 PREFIX,
                 middleware=[DefineMiddleware(Authentication)],
+                guards=[require_scope],
                 route_handlers=[
                     *file_routes(),
                     *conversion_routes(settings),
@@ -129,7 +160,7 @@ def build_routes(settings: Settings, *, openapi: OpenAPIConfig | None = None) ->
                     plans.make_plan,
                     catalogue.list_workers,
                     catalogue.who_am_i,
-                    Router("/admin", guards=[administrators_only], route_handlers=dead_letter_routes()),
+                    Router("/admin", opt=needs(Scope.ADMIN), route_handlers=dead_letter_routes()),
                 ],
             ),
             Router("/api", route_handlers=[health.live, health.ready, health.whole]),

@@ -6,10 +6,14 @@ from typing import Protocol
 import msgspec
 
 from converto_core import ids
+from converto_core.files.look_schedule import LookSchedule
 from converto_core.ports.bus import EventBus
 from converto_core.ports.dead_letters import DeadLetterStore
+from converto_core.ports.issuer import Issuer
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import AccessStore, CacheStore, ConversionStore, FileStore, HistoryStore, WorkerStore
+from converto_infra.oidc.access_tokens import AccessTokens
+from converto_infra.oidc.key_cache import KeyCache
 from converto_infra.settings import Settings
 from file_service.conversions.offers import Offers
 from file_service.conversions.pending_limit import PendingLimit
@@ -24,6 +28,7 @@ from file_service.delivery.live_events import LiveEvents
 from file_service.delivery.sender import Sender
 from file_service.health import HealthCheck
 from file_service.http.authentication import KeyRing
+from file_service.http.bearer_tokens import BearerTokens
 from file_service.http.idempotency import Idempotency
 from file_service.http.requests import PREFIX
 from file_service.http.views import Views
@@ -63,6 +68,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     views: Views
     keys: KeyRing
+    issuer_keys: KeyCache | None
+    tokens: BearerTokens | None
     idempotency: Idempotency
     offers: Offers
     files: Files
@@ -77,15 +84,17 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     health: HealthCheck
 
 
-def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus) -> Wiring:
-    """Build all use cases; nothing connects before its first call."""
+def build_wiring(
+    settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus, *, issuer: Issuer | None = None
+) -> Wiring:
+    """Build all use cases; nothing connects before its first call. Access tokens need an `issuer`."""
     limits = UploadLimits(
         max_file_bytes=settings.max_file_bytes,
         multipart_threshold_bytes=settings.multipart_threshold_bytes,
         part_size_bytes=settings.part_size_bytes,
     )
     offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
-    files = Files(stores.files, objects, limits)
+    files = Files(stores.files, objects, limits, look_schedule(settings))
     dispatch = Dispatch(stores.conversions, build_sender(settings, stores, bus))
     result_cache = ResultCache(
         stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
@@ -99,12 +108,15 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         result_cache=result_cache,
         dispatch=dispatch,
     )
+    issuer_keys = KeyCache(issuer) if issuer else None
     return Wiring(
         settings=settings,
         views=Views(
             base=(settings.public_url or "").rstrip("/") + PREFIX, retention_ms=int(settings.result_retention_s * 1000)
         ),
         keys=KeyRing(stores.access),
+        issuer_keys=issuer_keys,
+        tokens=_bearer_tokens(settings, issuer_keys) if issuer_keys else None,
         idempotency=Idempotency(stores.access, ttl_s=settings.idempotency_ttl_s),
         offers=offers,
         files=files,
@@ -126,6 +138,18 @@ def build_wiring(settings: Settings, stores: Stores, objects: ObjectStore, bus: 
         live_events=LiveEvents(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
         health=HealthCheck({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
     )
+
+
+def look_schedule(settings: Settings) -> LookSchedule:
+    """Build the schedule of looks at uploads that wait."""
+    return LookSchedule(ages_s=settings.upload_looks_s, url_ttl_s=settings.upload_url_ttl_s)
+
+
+def _bearer_tokens(settings: Settings, keys: KeyCache) -> BearerTokens:
+    tokens = AccessTokens(
+        keys, issuer=settings.jwt_issuer or "", audiences=settings.jwt_audiences, leeway_s=settings.jwt_leeway_s
+    )
+    return BearerTokens(tokens, owner_claim=settings.jwt_owner_claim, scope_prefix=settings.jwt_scope_prefix)
 
 
 def build_sender(

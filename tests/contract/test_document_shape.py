@@ -115,6 +115,24 @@ class RecordedQueries(monitoring.CommandListener):
         """Not of interest."""
 
 
+async def test_an_index_serves_the_look_at_waiting_files(server_settings: Callable[..., Settings]) -> None:
+    """C7: uploads that wait for hours cost nothing between two looks."""
+    settings, recorded = server_settings(), RecordedQueries("files")
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        settings.mongodb_url.get_secret_value(), event_listeners=[recorded]
+    )
+    async with client:
+        stores = MongoStores(client, settings, name="database", timeout_s=None)
+        await stores.ensure_indexes()
+        await stores.files.to_look_at(now_ms=0, limit=1)
+        indexes = await client[settings.mongodb_database]["files"].index_information()
+
+    ((where, order),) = recorded.queries
+    assert where["status"] == {"$eq": "awaiting_upload"}
+    assert order == ["look_due"]
+    assert ["status", "look_due"] in [[name for name, _ in index["key"]] for index in indexes.values()]
+
+
 async def test_an_index_serves_every_query(
     server_settings: Callable[..., Settings],
 ) -> None:

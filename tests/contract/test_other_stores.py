@@ -91,6 +91,40 @@ async def test_abandoned_files_are_found_oldest_first(stores: Stores) -> None:
     assert [one.id for one in found] == [older.id, old.id]
 
 
+async def test_files_to_look_at_are_waiting_and_due(stores: Stores) -> None:
+    """C7: a look at uploads that wait reads only those that are due, longest overdue first."""
+    due, overdue = a_file(look_due=NOW_MS), a_file(look_due=NOW_MS - 5)
+    others = (a_file(look_due=NOW_MS + 1), a_file(), a_file(look_due=NOW_MS - 9, status=FileStatus.UPLOADED))
+    for one in (due, overdue, *others):
+        await stores.files.insert(one)
+
+    assert await stores.files.to_look_at(now_ms=NOW_MS, limit=10) == [overdue, due]
+    assert await stores.files.to_look_at(now_ms=NOW_MS, limit=1) == [overdue]
+
+
+@pytest.mark.parametrize("next_due_ms", [NOW_MS + 60_000, None])
+async def test_only_one_of_twenty_takes_a_look(stores: Stores, next_due_ms: int | None) -> None:
+    """C7: however many services run, an upload is looked at once."""
+    file = a_file(look_due=NOW_MS)
+    await stores.files.insert(file)
+
+    taken = await asyncio.gather(*(stores.files.take_look(file, next_due_ms=next_due_ms) for _ in range(20)))
+
+    assert taken.count(True) == 1
+    assert await stores.files.get(file.id) == msgspec.structs.replace(file, look_due=next_due_ms)
+    assert await stores.files.to_look_at(now_ms=NOW_MS, limit=10) == []
+
+
+@pytest.mark.parametrize("since", [{"status": FileStatus.UPLOADED}, {"version": 2}, {"look_due": NOW_MS + 1}])
+async def test_look_at_a_changed_file_is_not_taken(stores: Stores, since: dict[str, Any]) -> None:
+    seen = a_file(look_due=NOW_MS)
+    now = msgspec.structs.replace(seen, **since)
+    await stores.files.insert(now)
+
+    assert not await stores.files.take_look(seen, next_due_ms=None)
+    assert await stores.files.get(seen.id) == now
+
+
 async def test_worker_is_replaced_by_put_and_removed(stores: Stores) -> None:
     """M15: what runs where is visible, offers with their option schemas included."""
     await stores.workers.put(a_worker("w1", seen_at=NOW_MS - 5))

@@ -32,6 +32,7 @@ def test_all_dockerfiles_are_checked() -> None:
     assert [path.name for path in DOCKERFILES] == [
         "Dockerfile.file-service",
         "Dockerfile.object-store",
+        "Dockerfile.rotation",
         "Dockerfile.worker",
     ]
 
@@ -81,12 +82,28 @@ def test_private_path_does_not_reach_the_builder(path: str) -> None:
     assert not is_sent(path)
 
 
-@pytest.mark.parametrize("name", ["server", "worker"])
+@pytest.mark.parametrize("name", ["server", "worker", "rotation"])
 def test_requirements_are_installed_with_hashes(name: str) -> None:
-    dockerfile = {"server": "Dockerfile.file-service", "worker": "Dockerfile.worker"}[name]
-    text = (ROOT / "deploy/docker" / dockerfile).read_text()
+    dockerfile = {"server": "file-service"}.get(name, name)
+    text = (ROOT / f"deploy/docker/Dockerfile.{dockerfile}").read_text()
     assert re.search(rf"--require-hashes --no-deps --only-binary :all: (--no-binary \w+ )?-r /tmp/{name}\.txt", text)
     assert "--hash=sha256:" in (ROOT / f"deploy/requirements/{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["file-service", "worker", "rotation"])
+def test_image_trusts_the_servers_on_aws(name: str) -> None:
+    text = (ROOT / f"deploy/docker/Dockerfile.{name}").read_text()
+    bundle = re.search(r"^ADD --chmod=644 --checksum=sha256:[0-9a-f]{64} \\\n +(\S+) (\S+)$", text, re.MULTILINE)
+    variables = (ROOT / "terraform/modules/database/variables.tf").read_text()
+    assert bundle, "Amazon's bundle must be added with its checksum"
+    assert bundle[1] == "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+    assert f'"{bundle[2]}"' in variables, "the URL that Terraform builds must name the bundle's path"
+    assert re.search(r"apt-get install [^&]*\bca-certificates\b", text), "AMQP with TLS needs the system's authorities"
+
+
+def test_images_trust_the_same_bundle() -> None:
+    checksums = {match for path in DOCKERFILES for match in re.findall(r"--checksum=(\S+)", path.read_text())}
+    assert len(checksums) == 1
 
 
 def test_file_service_image_has_no_conversion_program() -> None:

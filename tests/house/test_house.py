@@ -10,13 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted([*ROOT.glob("libs/**/*.py"), *ROOT.glob("services/**/*.py")])
-# An adapter is one package.
-DRIVERS = {
+# An adapter is one package. boto3 is the driver of two: S3 and SQS.
+DRIVERS: dict[str, str | tuple[str, ...]] = {
     "pymongo": "libs/converto_infra/mongo/",
     "aio_pika": "libs/converto_infra/rabbitmq/",
     "aiormq": "libs/converto_infra/rabbitmq/",
-    "boto3": "libs/converto_infra/s3/",
-    "botocore": "libs/converto_infra/s3/",
+    "boto3": ("libs/converto_infra/s3/", "libs/converto_infra/sqs/"),
+    "botocore": ("libs/converto_infra/s3/", "libs/converto_infra/sqs/"),
     "pybreaker": "libs/converto_infra/resilience",
     "subprocess": "nowhere",
 }

@@ -167,6 +167,22 @@ async def test_absent_database_exits_with_status_1(system: System) -> None:
     assert "The list is incomplete: The database is not reachable" in dry[2]
 
 
+async def test_command_looks_at_all_waiting_uploads(system: System) -> None:
+    """C7: after hours without upload events, an operator need not wait for the next look."""
+    arrived = await system.add_file(FileStatus.AWAITING_UPLOAD, updated_ms=now_ms(), goes=False)
+    missing = await system.add_file(FileStatus.AWAITING_UPLOAD, updated_ms=now_ms(), goes=False)
+    await system.put(arrived.key, goes=False)
+    status, _, log = await system.run("--look-at-uploads")
+    found = {file.id: file.status for file in await system.stores.files.get_many([arrived.id, missing.id])}
+    system.environment |= {"CONVERTO_S3_ENDPOINT_URL": "http://127.0.0.1:9"}
+    away, _, away_log = await system.run("--look-at-uploads")
+
+    assert status == 0, log
+    assert found == {arrived.id: FileStatus.UPLOADED, missing.id: FileStatus.AWAITING_UPLOAD}
+    assert away == 1
+    assert "Not all uploads were looked at" in away_log
+
+
 async def test_bucket_of_another_database_is_left_alone(system: System) -> None:
     """An empty database, set by mistake, must not empty the bucket."""
     await system.fill()

@@ -23,6 +23,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from yarl import URL
 
+from converto_core.formats import Family
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
 from deploy.aws.rotation.administrator import LoginRefused
@@ -31,23 +32,12 @@ from deploy.aws.rotation.credentials import Credentials
 from deploy.aws.rotation.errors import RotationFailed
 from deploy.aws.rotation.handler import handle
 from deploy.aws.rotation.management import ManagementApi
-from deploy.local.errors import ProgramMissing
-from tests.conftest import skip_or_fail
-from tests.contract.samples import a_message
-from tests.integration.secure_broker import SecureBroker, secure_broker
+from tests.contract.samples import a_message, an_event
+from tests.integration.secure_broker import SecureBroker
 from tests.servers import Servers
 
 PLACEHOLDER = "none-before-the-first-rotation"
 REGION = "eu-central-1"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
-    try:
-        with secure_broker(tmp_path_factory.mktemp("rotation")) as running:
-            yield running
-    except ProgramMissing as missing:
-        skip_or_fail(str(missing))
 
 
 @pytest.fixture(autouse=True)
@@ -153,15 +143,20 @@ async def rotate(secret: Secret) -> Credentials:
 
 
 async def test_services_work_with_the_rotated_login(broker: SecureBroker, login: Secret) -> None:
-    """AMQP with TLS, a login apart from the URL, and no more rights than needed."""
-    rotated = await rotate(login)
-    bus = RabbitEventBus.connect(settings_with(broker, rotated))
-    try:
-        await bus.publish(a_message("one"))
-    finally:
-        await bus.close()
+    """AMQP with TLS, a login apart from the URL, and the rights to all that the services do."""
+    bus = RabbitEventBus.connect(settings_with(broker, await rotate(login)))
+    async with asyncio.timeout(30), bus.subscribe() as events, bus.open_slot((Family.PDF,)) as slot:
+        await bus.publish(a_message("one", family=Family.PDF))
+        delivery = await slot.next()
+        await delivery.accept()
+        async with bus.dead_letters() as dead_letters:
+            letter = await dead_letters.take()
+        await bus.publish_event(an_event("one"))
+        event = await anext(events)
+    await bus.close()
 
-    assert rotated.username == "converto_test_a"
+    assert (delivery.event.id, event.id) == ("one", "one")
+    assert letter is None
 
 
 async def test_old_login_works_until_the_second_rotation(broker: SecureBroker, login: Secret) -> None:

@@ -25,6 +25,7 @@ from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 from file_service.housekeeping.schedule import run_housekeeping
+from tests.ecs_agent import running_agent
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = "anna"
@@ -220,6 +221,41 @@ async def test_second_stop_signal_hands_back_to_another_worker(system: System) -
 
     assert status == 0
     assert (done.lost, done.attempt) == (0, 1)
+
+
+async def test_task_is_protected_while_a_conversion_runs(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behaviour M14: on ECS, neither scale-in nor a deployment stops a worker that converts."""
+    with running_agent() as agent:
+        monkeypatch.setenv("ECS_AGENT_URI", agent.address)
+        worker = await system.start_worker()
+        conversion = await system.request("long.txt", long_text(), DOCUMENT)
+        await system.wait_for(conversion, lambda now: now.status is Status.PROCESSING and now.beat >= 2)
+        while_busy = [body for _, _, body in agent.requests]
+        await system.wait_for(conversion, lambda now: now.status is Status.COMPLETED)
+
+        async def is_released() -> bool:
+            return len(agent.requests) > len(while_busy)
+
+        await until(is_released)
+        worker.send_signal(signal.SIGTERM)
+        status = await asyncio.wait_for(worker.wait(), 10)
+
+    assert while_busy == [{"ProtectionEnabled": True, "ExpiresInMinutes": 15}]
+    assert [body for _, _, body in agent.requests[1:]] == [{"ProtectionEnabled": False}]
+    assert status == 0
+
+
+async def test_refusing_agent_disturbs_no_conversion(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_agent() as agent:
+        agent.status, agent.answer = 429, {"error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}
+        monkeypatch.setenv("ECS_AGENT_URI", agent.address)
+        await system.start_worker()
+        conversion = await system.request("picture.png", picture(), PICTURE)
+        done = await system.wait_for(conversion, lambda now: now.status is Status.COMPLETED)
+        await wait_for_log(system, "task_protection.refused")
+
+    assert (done.attempt, done.lost) == (1, 0)
+    assert "Rate exceeded" in system.logs()
 
 
 async def test_cancel_request_ends_the_program(system: System) -> None:

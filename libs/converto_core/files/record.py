@@ -18,6 +18,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 
     `declared_type` is the MIME type that the client named, `detected_type` the one found in the content. The hashes
     (hex) are set when the bytes first pass through converto: at once for small form uploads, otherwise by the worker.
+    `look_due` is when the file service looks whether the upload has arrived (see `LookSchedule`).
     """
 
     id: str
@@ -39,4 +40,5 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     upload_id: str | None = None
     part_size_bytes: int | None = None
+    look_due: int | None = None
     expires_at: int | None = None

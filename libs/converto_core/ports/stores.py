@@ -140,6 +140,12 @@ class FileStore(Protocol):
     async def abandoned(self, *, created_before_ms: int, limit: int, created_from_ms: int = 0) -> list[File]:
         """Files in status `awaiting_upload` created within this period, oldest first."""
 
+    async def to_look_at(self, *, now_ms: int, limit: int) -> list[File]:
+        """Files in status `awaiting_upload` whose `look_due` has passed, longest overdue first."""
+
+    async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
+        """Set the file's next `look_due`; True for the one of many callers that may look now."""
+
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
         """Files of a status whose `updated_at` is within this period, longest unchanged first."""
 

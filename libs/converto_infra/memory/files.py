@@ -54,6 +54,25 @@ class MemoryFileStore:
         )
         return sorted(found, key=lambda one: one.created_at)[:limit]
 
+    async def to_look_at(self, *, now_ms: int, limit: int) -> list[File]:
+        """Files whose `look_due` has passed, longest overdue first."""
+        await self._server.answer()
+        due = [
+            (one.look_due, one.id, one)
+            for one in self._files.select(lambda one: one.status is FileStatus.AWAITING_UPLOAD)
+            if one.look_due is not None and one.look_due <= now_ms
+        ]
+        return [one for _, _, one in sorted(due, key=lambda found: found[:2])][:limit]
+
+    async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
+        """Set the file's next `look_due`; True for the one of many callers that may look now."""
+        await self._server.answer()
+        seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD, "look_due": file.look_due}
+        if self._files.get(file.id, seen) is None:
+            return False
+        self._files.assign(file.id, {"look_due": next_due_ms})
+        return True
+
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
         """Files of a status whose `updated_at` is within this period, longest unchanged first."""
         await self._server.answer()

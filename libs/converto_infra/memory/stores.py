@@ -13,9 +13,10 @@ from converto_infra.memory.dead_letters import MemoryDeadLetterStore
 from converto_infra.memory.files import MemoryFileStore
 from converto_infra.memory.history import MemoryHistoryStore
 from converto_infra.memory.objects import MemoryObjectStore
+from converto_infra.memory.upload_events import MemoryUploadEvents
 from converto_infra.memory.workers import MemoryWorkerStore
 
-__all__ = ["MemoryEventBus", "MemoryObjectStore", "MemoryStores"]
+__all__ = ["MemoryEventBus", "MemoryObjectStore", "MemoryStores", "MemoryUploadEvents"]
 
 
 class MemoryStores(MemoryServer):

@@ -23,6 +23,7 @@ class MongoFileStore:
         await self._files.ensure_index(("owner", ASCENDING), ("id", DESCENDING))
         await self._files.ensure_index(("status", ASCENDING), ("created_at", ASCENDING))
         await self._files.ensure_index(("status", ASCENDING), ("updated_at", ASCENDING))
+        await self._files.ensure_index(("status", ASCENDING), ("look_due", ASCENDING))
 
     async def insert(self, file: File) -> None:
         """Store a new record durably; raises `DuplicateKey`."""
@@ -52,6 +53,16 @@ class MongoFileStore:
         created = between(created_from_ms, created_before_ms)
         where = {"status": exactly(FileStatus.AWAITING_UPLOAD), "created_at": created}
         return await self._files.select(where, oldest_by="created_at", limit=limit)
+
+    async def to_look_at(self, *, now_ms: int, limit: int) -> list[File]:
+        """Files whose `look_due` has passed, longest overdue first."""
+        where = {"status": exactly(FileStatus.AWAITING_UPLOAD), "look_due": {"$lte": now_ms, "$gte": 0}}
+        return await self._files.select(where, oldest_by="look_due", limit=limit)
+
+    async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
+        """Set the file's next `look_due`; True for the one of many callers that may look now."""
+        seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD.value, "look_due": file.look_due}
+        return await self._files.update({"_id": file.id, **seen}, {"$set": {"look_due": next_due_ms}}) is not None
 
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
         """Files of a status whose `updated_at` is within this period, longest unchanged first."""

@@ -15,7 +15,7 @@ from converto_cli.session import Session, report_of, run
 from converto_cli.terminal import exit_codes as exits
 from converto_cli.terminal.output import Console
 from converto_client.errors import ClientError, ProblemError, ServerUnreachable
-from converto_client.models import Health, WorkerRecord
+from converto_client.models import Health, Identity, WorkerRecord
 
 PROGRAMS = (
     ("soffice", "office files (Debian: the libreoffice-*-nogui packages)"),
@@ -79,7 +79,7 @@ async def examine(session: Session) -> AsyncIterator[Finding]:
 async def _authenticated_checks(session: Session) -> AsyncIterator[Finding]:
     try:
         identity = await session.client.whoami()
-        yield Finding(name="key", ok=True, words=f"belongs to {identity.owner}")
+        yield Finding(name="key", ok=True, words=_identity(identity))
         workers = (await session.client.workers()).workers
         routes = (await session.client.formats()).routes
     except ProblemError as error:
@@ -96,6 +96,14 @@ async def _authenticated_checks(session: Session) -> AsyncIterator[Finding]:
     advice = "" if engines else "install the programs that the workers use, such as LibreOffice and libvips"
     words = f"{len(routes)} routes by {', '.join(engines)}" if engines else "no worker offers any conversion"
     yield Finding(name="engines", ok=bool(engines), words=words, advice=advice)
+
+
+def _identity(identity: Identity) -> str:
+    words = f"belongs to {identity.owner}"
+    if identity.expires_at is None:
+        return words
+    minutes = max(0, identity.expires_at / 1000 - time.time()) / 60
+    return f"{words}, may {', '.join(identity.scopes) or 'do nothing'}, expires in {minutes:.0f} min"
 
 
 def _encryption(session: Session) -> Finding:

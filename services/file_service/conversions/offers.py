@@ -58,6 +58,13 @@ class Offers:
         await self._refresh()
         return self._offers
 
+    async def require_any(self) -> tuple[Offer, ...]:
+        """Return the same; raises `NoWorker` instead of an empty result."""
+        offers = await self.known()
+        if not offers:
+            raise NoWorker()
+        return offers
+
     async def live(self) -> tuple[Offer, ...]:
         """Return one offer per converter of the workers that run now."""
         await self._refresh()
@@ -68,9 +75,7 @@ class Offers:
 
         Raises `NoWorker`, `UnsupportedConversion`, or `BadOptions` with one error per invalid option.
         """
-        offers = await self.known()
-        if not offers:
-            raise NoWorker()
+        offers = await self.require_any()
         steps = planner.plan(source_format, target_format, offers)
         try:
             planner.check_options(options, steps, offers)

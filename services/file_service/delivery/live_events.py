@@ -5,7 +5,7 @@ the record's own order, and a broker outage costs a delay of a second or two.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -114,7 +114,7 @@ class LiveEvents:
                     await subscriber.changed_ids(min(left_s, self._poll_s))
         return conversion
 
-    async def follow(self, conversion: Conversion) -> AsyncIterator[StreamEvent | None]:
+    async def follow(self, conversion: Conversion) -> AsyncGenerator[StreamEvent | None, None]:
         """Yield one conversion's snapshot and then each change until it ends; None stands for a ping."""
         with self._subscribe(conversion.owner, conversion.id, None) as subscriber:
             conversion = await self._reload(conversion)  # after subscribing: an earlier change would be missed
@@ -132,7 +132,7 @@ class LiveEvents:
 
     async def follow_all(
         self, owner: str, client_id: str | None, *, is_resumed: bool
-    ) -> AsyncIterator[StreamEvent | None]:
+    ) -> AsyncGenerator[StreamEvent | None, None]:
         """Yield a snapshot of each live conversion of an owner and then every change, without end; None is a ping."""
         with self._subscribe(owner, None, client_id) as subscriber:
             sent = _SentStates()

@@ -18,9 +18,9 @@ from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.telemetry import configure_logging
 from file_service.housekeeping.dry_run import DryRun
-from file_service.housekeeping.retention.abandoned_uploads import ConfirmUpload
 from file_service.housekeeping.schedule import repeat_all
 from file_service.housekeeping.sweeps import Sweep, Sweeps
+from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import build_wiring
 
 DONE, DEPENDENCY_AWAY, USAGE_ERROR = 0, 1, 2
@@ -48,6 +48,8 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _work(sweeps: Sweeps, arguments: argparse.Namespace) -> int:
+    if arguments.look_at_uploads:
+        return await _look_at_uploads(sweeps)
     named = set(arguments.only or [sweep.name for sweep in sweeps.all])
     chosen = [sweep for sweep in sweeps.all if sweep.name in named]
     if unknown := named - {sweep.name for sweep in chosen}:
@@ -61,6 +63,16 @@ async def _work(sweeps: Sweeps, arguments: argparse.Namespace) -> int:
     done = await sweeps.run_once(chosen)
     log.info("housekeeping.done", **done)
     return DEPENDENCY_AWAY if sweeps.failing else DONE
+
+
+async def _look_at_uploads(sweeps: Sweeps) -> int:
+    try:
+        confirmed = await sweeps.waiting_uploads.look_at_all()
+    except DependencyUnavailable as error:
+        sys.stderr.write(f"Not all uploads were looked at: {error.public_message} ({error.detail}). Run this again\n")
+        return DEPENDENCY_AWAY
+    log.info("housekeeping.uploads_confirmed", count=confirmed)
+    return DONE
 
 
 async def _dry_run(chosen: Sequence[Sweep], *, is_json: bool) -> int:
@@ -94,6 +106,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="list what would be removed, without changing anything, and exit"
     )
+    parser.add_argument(
+        "--look-at-uploads",
+        action="store_true",
+        help="look now at every upload that waits, confirm those that have arrived, and exit",
+    )
     parser.add_argument("--json", action="store_true", help="with --dry-run: print one JSON object per line")
     parser.add_argument("--only", type=_names, metavar="NAMES", help="run only these sweeps, separated by commas")
     chosen = parser.parse_args(arguments)
@@ -112,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (settings := load_settings()) is None:
         return USAGE_ERROR
     configure_logging(settings, service="housekeeping")
-    if not (chosen.once or chosen.dry_run):
+    if not (chosen.once or chosen.dry_run or chosen.look_at_uploads):
         serve_metrics(settings)
     return asyncio.run(_serve(settings, chosen))
 

@@ -9,8 +9,8 @@ import structlog
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
-from file_service.housekeeping.retention.abandoned_uploads import ConfirmUpload
 from file_service.housekeeping.sweeps import Sweep, Sweeps
+from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import Stores
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

@@ -15,10 +15,11 @@ from file_service.dead_letters.collector import DeadLetterCollector
 from file_service.delivery.lost_messages import LostMessages
 from file_service.delivery.outbox import Outbox
 from file_service.housekeeping.reaper import Reaper
-from file_service.housekeeping.retention.abandoned_uploads import ConfirmUpload
 from file_service.housekeeping.retention.removal import Removal
 from file_service.housekeeping.retention.rules import retention_rules
-from file_service.wiring import Stores, build_sender
+from file_service.housekeeping.waiting_uploads import WaitingUploads
+from file_service.uploads.unattended import ConfirmUpload
+from file_service.wiring import Stores, build_sender, look_schedule
 
 LOST_MESSAGES_INTERVAL_S = 5.0
 DEAD_LETTER_ROUNDS = 5
@@ -73,6 +74,13 @@ class Sweeps:
         )
         self.outbox = Outbox(stores.conversions, bus, sender, monotonic=monotonic, now_ms=now_ms)
         self.lost_messages = LostMessages(stores.conversions, bus, now_ms=now_ms)
+        self.waiting_uploads = WaitingUploads(
+            stores.conversions,
+            stores.files,
+            looks=look_schedule(settings),
+            confirm_upload=confirm_upload,
+            now_ms=now_ms,
+        )
         self.retention = retention_rules(
             settings,
             stores,
@@ -138,12 +146,18 @@ class Sweeps:
             Sweep("reaper", often_s, self.reaper.sweep),
             Sweep("lost_wakeups", max(LOST_MESSAGES_INTERVAL_S, often_s), self.lost_messages.sweep),
             Sweep("outbox", often_s, self.outbox.sweep),
+            Sweep("waiting_uploads", _looks_interval_s(settings), self.waiting_uploads.sweep),
             Sweep("parking", DEAD_LETTER_ROUNDS * often_s, self.dead_letters.sweep),
             *(
                 Sweep(name, _interval_s(name, periods_s[name], often_s), rule.sweep, rule.removals)
                 for name, rule in self.retention.items()
             ),
         )
+
+
+def _looks_interval_s(settings: Settings) -> float:
+    """Return a tenth of the age at the first look, so that a look is at most that much late."""
+    return max(min(settings.upload_looks_s, default=QUICK_S) / 10, settings.sweep_interval_s)
 
 
 def _interval_s(name: str, period_s: float, often_s: float) -> float:

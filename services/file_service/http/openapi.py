@@ -6,7 +6,10 @@ from typing import Any, Final
 import msgspec
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
+from litestar.routes import HTTPRoute
 
+from converto_core.caller import Scope
+from file_service.http.requests import PREFIX
 from file_service.http.routes.catalogue import FormatsQuery
 from file_service.http.routes.conversions import ConversionPage
 from file_service.http.routes.dead_letters import DeadLetterPage
@@ -18,6 +21,7 @@ from file_service.http.schemas.conversions import FormFields, NewConversion
 from file_service.http.schemas.dead_letters import DeadLetterChoice
 from file_service.http.schemas.fields import Nothing
 from file_service.http.schemas.files import NewFile, PartNumbers, Uploaded
+from file_service.http.scopes import scope_of
 
 SNAPSHOT: Final = Path(__file__).with_name("openapi.json")
 """Kept in the repository, so that reviews show every change of the API; a test checks that it is current."""
@@ -96,6 +100,12 @@ _PROBLEM_EXAMPLE: Final = {
 _SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A converto API key (cvt_…)"},
     "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "access_token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of the configured OpenID Connect issuer, with the scope of the route",
+    },
 }
 
 
@@ -108,10 +118,29 @@ def describe(app: Litestar) -> dict[str, Any]:
     known.update({name: schema for name, schema in components.items() if name not in known})
     known["Problem"]["examples"] = [_PROBLEM_EXAMPLE]
     description["components"]["securitySchemes"] = _SECURITY
+    scopes = _scopes(app)
     for path, operations in description["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation, references)
+            if path.startswith(f"{PREFIX}/"):
+                operation["security"] = _security(scopes[operation["operationId"]])
     return description
+
+
+def _scopes(app: Litestar) -> dict[str, Scope | None]:
+    """Return the scope of each route by its operation id."""
+    handlers = [handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers]
+    return {
+        handler.operation_id if isinstance(handler.operation_id, str) else handler.handler_name: scope_of(
+            handler, min(handler.http_methods)
+        )
+        for handler in handlers
+    }
+
+
+def _security(scope: Scope | None) -> list[dict[str, list[str]]]:
+    """API keys have no scopes of their own: they may read and write, and administrators' keys may do all."""
+    return [{name: [scope] if scope and name == "access_token" else []} for name in _SECURITY]
 
 
 def _complete(path: str, method: str, operation: dict[str, Any], references: dict[str, Any]) -> None:
@@ -119,8 +148,6 @@ def _complete(path: str, method: str, operation: dict[str, Any], references: dic
     parameters = [*operation.get("parameters", []), *_query_parameters(name)]
     headers = [*_HEADERS.get(name, []), *(_EVERY_POST if method == "post" else [])]
     operation["parameters"] = [_with_format(one) for one in parameters] + [_header(*header) for header in headers]
-    if path.startswith("/api/v1"):
-        operation["security"] = [{scheme: []} for scheme in _SECURITY]
     if name in references:
         operation["requestBody"] = _request_body(name, references[name])
     if path in {"/api/health", "/api/health/ready"}:

@@ -12,11 +12,14 @@ from litestar.openapi.datastructures import ResponseSpec
 from converto_core.errors import (
     ConvertoError,
     DependencyUnavailable,
+    Forbidden,
     InvalidRequest,
     Overloaded,
     RequestInFlight,
     TooManyPending,
+    Unauthorized,
 )
+from file_service.http.challenges import challenge_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -98,8 +101,8 @@ def headers_of(error: Exception) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(getattr(error, "retry_after_s", RETRY_AFTER_S) or RETRY_AFTER_S)))}
     if isinstance(error, RequestInFlight):
         return {"Retry-After": "1"}
-    if isinstance(error, ConvertoError) and error.http_status == HTTPStatus.UNAUTHORIZED:
-        return {"WWW-Authenticate": 'Bearer realm="converto"'}
+    if isinstance(error, Unauthorized | Forbidden):
+        return {"WWW-Authenticate": challenge_of(error)}
     if isinstance(error, HTTPException):
         return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     return {}
@@ -120,10 +123,10 @@ def request_id_of(request: Request[Any, Any, Any]) -> str:
 
 
 def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return OpenAPI responses for these statuses, and for 401, 500 and 503, which every route may return."""
+    """Return OpenAPI responses for these statuses, and for 401, 403, 500 and 503, which every route may return."""
     return {
         status: ResponseSpec(Problem, description=phrase_of(status), media_type=MEDIA_TYPE, generate_examples=False)
-        for status in sorted({401, 500, 503, *statuses})
+        for status in sorted({401, 403, 500, 503, *statuses})
     }
 
 

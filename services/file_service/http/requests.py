@@ -9,8 +9,8 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from converto_core.caller import Caller
 from converto_core.errors import TooLarge
-from file_service.http.authentication import Caller
 from file_service.http.idempotency import Answer, Idempotency, IdempotentRequest, Work
 from file_service.http.problem_details import MEDIA_TYPE, FieldError, InvalidFields, MalformedRequest, request_id_of
 from file_service.uploads.naming import is_id

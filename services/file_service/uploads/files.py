@@ -4,18 +4,19 @@ The bytes of a presigned upload go from the client to the object store; confirma
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from converto_core.errors import Conflict, DuplicateKey, NotFound, TooLarge, UploadIncomplete, UploadRefused
+from converto_core.files.look_schedule import LookSchedule
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Format, extension_of
 from converto_core.ids import now_ms
 from converto_core.object_keys import source_key
-from converto_core.ports.objects import ObjectInfo, ObjectStore, PresignedRequest
+from converto_core.ports.objects import ObjectStore, PresignedRequest
 from converto_core.ports.stores import FileStore
 from converto_engines.sniffing import sniff
 from file_service.http.schemas.files import (
@@ -49,10 +50,11 @@ class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Files:
     """Creates, confirms, reads and deletes files, each for one owner; files of other owners raise `NotFound`."""
 
-    def __init__(self, files: FileStore, objects: ObjectStore, limits: UploadLimits) -> None:
+    def __init__(self, files: FileStore, objects: ObjectStore, limits: UploadLimits, looks: LookSchedule) -> None:
         self._files = files
         self._objects = objects
         self._limits = limits
+        self._looks = looks
         self._verification = Verification(objects)
 
     async def create(self, owner: str, new: NewFile, file_id: str) -> tuple[File, UploadBody | None]:
@@ -92,7 +94,7 @@ class Files:
 
     async def fresh_upload(self, owner: str, file_id: str) -> tuple[File, UploadBody]:
         """Return the upload with new expiry times; raises `Conflict` if the file has been uploaded."""
-        file = await self._awaiting(owner, file_id)
+        file = await self._look_when_urls_expire(await self._awaiting(owner, file_id))
         if file.part_size_bytes is not None and file.upload_id is None:
             file = await self._restart_multipart(file)
         return file, await self._upload_request(file)
@@ -104,6 +106,7 @@ class Files:
         beyond = [number for number in part_numbers if number > part_count]
         if beyond:
             raise Conflict(f"There is no part {beyond[0]}; this upload has {part_count} parts, counted from 1")
+        await self._look_when_urls_expire(file)
         return await self._objects.presign_parts(file.key, upload_id, part_numbers)
 
     async def arrived_parts(self, owner: str, file_id: str) -> ArrivedParts:
@@ -127,17 +130,21 @@ class Files:
         """Verify the uploaded bytes and return the file; safe to repeat.
 
         Raises `UploadIncomplete` while bytes are missing, and `UploadRefused` (`size_mismatch`, `checksum_mismatch`) if
-        they are not the declared ones. Wrong bytes are deleted, and the client may upload again.
+        they are not the declared ones. The client's own confirmation deletes wrong bytes, and it may upload again.
+        Other confirmations (`owner` is None) leave them, so that the client's own one still says what is wrong.
         """
         file = await self._any_owner(file_id) if owner is None else await self.get(owner, file_id)
         if file.status is FileStatus.UPLOADED:
             return file
         if file.upload_id is not None:
-            await self._verification.join_parts(file, parts)
+            await self._verification.join_parts(file, parts, only_if_whole=owner is None)
         found = await self._objects.head(file.key)
         if found is None:
             raise UploadIncomplete("The object store does not have the file yet; upload it, then confirm again")
-        await self._check_bytes(file, found)
+        if (refusal := mismatch(file, found)) is not None:
+            if owner is not None:
+                await self.discard_bytes(file)
+            raise refusal
         assign = {**await self._verification.detect(file), "upload_id": None}
         if found.sha256 is not None:
             assign["sha256"] = found.sha256
@@ -152,7 +159,14 @@ class Files:
             path, file.key, content_type=file.declared_type or ANY_TYPE, filename=file.filename
         )
         assign = {**detected_fields(sniffed, file.filename), "sha256": digest.sha256, "sha512": digest.sha512}
-        return await self._mark_uploaded(file, assign)
+        # An upload event may have confirmed the file already, but without the hashes.
+        return await self._mark_uploaded(file, assign, expected={FileStatus.AWAITING_UPLOAD, FileStatus.UPLOADED})
+
+    async def discard_bytes(self, file: File) -> None:
+        """Delete bytes that are not the declared ones: no confirmation and no worker may find them later."""
+        await self._objects.delete([file.key])
+        if file.upload_id is not None:
+            await self._assign(file, {"upload_id": None, "updated_at": now_ms()})
 
     async def identify(self, file: File) -> Format:
         """Return the format of an uploaded file; raises `BadSource` if no conversion accepts it."""
@@ -197,6 +211,7 @@ class Files:
             declared_type=new.content_type,
             declared_sha256=new.sha256.lower() if new.sha256 else None,
             client_id=new.client_id,
+            look_due=self._looks.first(now),
         )
 
     def _is_multipart(self, new: NewFile) -> bool:
@@ -236,22 +251,20 @@ class Files:
         upload_id = await self._objects.start_multipart(file.key, content_type=file.declared_type or ANY_TYPE)
         return await self._assign(file, {"upload_id": upload_id, "updated_at": now_ms()})
 
-    async def _assign(self, file: File, assign: dict[str, object]) -> File:
-        waiting = {FileStatus.AWAITING_UPLOAD}
-        after = await self._files.update(file.id, version=file.version, expected=waiting, assign=assign)
+    async def _look_when_urls_expire(self, file: File) -> File:
+        due_ms = self._looks.with_new_urls(file, now_ms=now_ms())
+        return file if due_ms == file.look_due else await self._assign(file, {"look_due": due_ms})
+
+    async def _assign(
+        self, file: File, assign: dict[str, object], *, expected: Iterable[FileStatus] = (FileStatus.AWAITING_UPLOAD,)
+    ) -> File:
+        after = await self._files.update(file.id, version=file.version, expected=expected, assign=assign)
         return after or await self._any_owner(file.id)
 
-    async def _check_bytes(self, file: File, found: ObjectInfo) -> None:
-        refusal = mismatch(file, found)
-        if refusal is None:
-            return
-        # Wrong bytes must not stay where a later confirmation or a worker would find them.
-        await self._objects.delete([file.key])
-        if file.upload_id is not None:
-            await self._assign(file, {"upload_id": None, "updated_at": now_ms()})
-        raise refusal
-
-    async def _mark_uploaded(self, file: File, assign: dict[str, object]) -> File:
-        uploaded = await self._assign(file, {**assign, "status": FileStatus.UPLOADED, "updated_at": now_ms()})
+    async def _mark_uploaded(
+        self, file: File, assign: dict[str, object], *, expected: Iterable[FileStatus] = (FileStatus.AWAITING_UPLOAD,)
+    ) -> File:
+        marks = {"status": FileStatus.UPLOADED, "look_due": None, "updated_at": now_ms()}
+        uploaded = await self._assign(file, {**assign, **marks}, expected=expected)
         log.info("file.uploaded", file_id=file.id, size_bytes=file.size_bytes, detected_format=uploaded.detected_format)
         return uploaded

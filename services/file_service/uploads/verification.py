@@ -18,8 +18,14 @@ class Verification:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
-    async def join_parts(self, file: File, untrusted_parts: Sequence[PartEtag] | None) -> None:
-        """Complete a multipart upload; raises `UploadIncomplete` while parts are missing."""
+    async def join_parts(
+        self, file: File, untrusted_parts: Sequence[PartEtag] | None, *, only_if_whole: bool = False
+    ) -> None:
+        """Complete a multipart upload; raises `UploadIncomplete` while parts are missing.
+
+        `only_if_whole` also leaves parts alone that do not add up to the declared size: joining cannot be undone, and
+        the client may still replace a part.
+        """
         upload_id, _, part_count = multipart_of(file)
         arrived = await self._objects.list_parts(file.key, upload_id)
         if not arrived and await self._objects.head(file.key) is not None:
@@ -29,6 +35,11 @@ class Verification:
             raise UploadIncomplete(
                 f"{len(missing)} of {part_count} parts have not arrived, starting with part {missing[0]}; upload them, "
                 "then confirm again"
+            )
+        if only_if_whole and not is_whole(file, arrived):
+            raise UploadIncomplete(
+                f"All {part_count} parts have arrived, but they do not add up to {file.size_bytes} bytes; upload them "
+                "again, then confirm again"
             )
         named = [UploadedPart(part_number=part.part_number, etag=part.etag) for part in untrusted_parts or ()]
         await self._objects.complete_multipart(file.key, upload_id, named or arrived)
@@ -62,6 +73,15 @@ def multipart_of(file: File) -> tuple[str, int, int]:
     if file.upload_id is None or file.part_size_bytes is None:
         raise Conflict("This file is not uploaded in parts; POST /api/v1/files/{id}/upload returns how to upload it")
     return file.upload_id, file.part_size_bytes, math.ceil(file.size_bytes / file.part_size_bytes)
+
+
+def is_whole(file: File, parts: Sequence[UploadedPart]) -> bool:
+    """Return whether these are all parts of a multipart upload, and of the declared size together."""
+    if file.part_size_bytes is None:
+        return False
+    part_count = math.ceil(file.size_bytes / file.part_size_bytes)
+    has_all = {part.part_number for part in parts} == set(range(1, part_count + 1))
+    return has_all and sum(part.size_bytes for part in parts) == file.size_bytes
 
 
 def mismatch(file: File, found: ObjectInfo) -> UploadRefused | None:

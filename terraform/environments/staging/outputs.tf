@@ -33,8 +33,8 @@ output "upload_events" {
   value       = module.platform.upload_events
 }
 
-# terraform output -json delivery > environment.json, for deploy/aws/rollout.py
-output "delivery" {
+# terraform output -json rollout > environment.json, for deploy/aws/rollout.py
+output "rollout" {
   description = "Where a release is delivered to."
-  value       = module.platform.delivery
+  value       = module.platform.rollout
 }

@@ -1,12 +1,13 @@
 output "cluster_arn" {
   description = "ARN of the cluster."
   value       = aws_ecs_cluster.this.arn
+  # Otherwise a service could be made before the capacity providers that it names.
+  depends_on = [aws_ecs_cluster_capacity_providers.this]
 }
 
 output "cluster_name" {
   description = "Name of the cluster."
-  # By way of the providers, so that no service is made before they are there.
-  value = aws_ecs_cluster_capacity_providers.this.cluster_name
+  value       = aws_ecs_cluster.this.name
 }
 
 output "capacity_providers" {

@@ -169,7 +169,7 @@ variable "certificate_arn" {
 }
 
 variable "hosted_zone_id" {
-  description = "Route 53 zone in which the alias of `domain_name` is made; null to make it yourself."
+  description = "Route 53 zone in which the alias of `domain_name` is made; null to make it yourself. It must be known when planning."
   type        = string
   default     = null
 

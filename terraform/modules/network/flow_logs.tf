@@ -23,11 +23,11 @@ resource "aws_cloudwatch_log_group" "flow_logs" {
 }
 
 resource "aws_iam_role" "flow_logs" {
-  name        = "${var.name}-flow-logs"
-  description = "Writes the flow logs of the VPC"
-  tags        = merge(var.tags, { Name = "${var.name}-flow-logs" })
-
+  name                 = "${var.name}-flow-logs"
+  description          = "Writes the flow logs of the VPC"
   permissions_boundary = var.permissions_boundary_arn
+  tags                 = merge(var.tags, { Name = "${var.name}-flow-logs" })
+
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -51,8 +51,8 @@ output "vpc_id" {
   value       = module.network.vpc_id
 }
 
-# The file that deploy/aws/rollout.py reads: terraform output -json delivery > environment.json
-output "delivery" {
+# The file that deploy/aws/rollout.py reads: terraform output -json rollout > environment.json
+output "rollout" {
   description = "Cluster, services, listener rules, target groups and alarms of a release."
   value = {
     region  = var.region

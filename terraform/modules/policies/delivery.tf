@@ -16,7 +16,8 @@ locals {
   # The certificate and the firewall of CloudFront, and the global services, answer in us-east-1.
   regions = distinct([var.region, "us-east-1"])
 
-  own_roles = "${local.role_arn}/${var.name}-*"
+  own_buckets = [local.bucket_arn, "arn:${var.partition}:s3:::${var.name}-access-logs-${var.account_id}"]
+  own_roles   = "${local.role_arn}/${var.name}-*"
 }
 
 # Terraform's state of this environment, read.
@@ -109,7 +110,7 @@ data "aws_iam_policy_document" "github_plan" {
   statement {
     sid       = "FindBuckets"
     actions   = ["s3:ListBucket"]
-    resources = ["arn:${var.partition}:s3:::${var.name}-*"]
+    resources = local.own_buckets
 
     condition {
       test     = "Null"
@@ -145,7 +146,7 @@ data "aws_iam_policy_document" "github_deploy" {
   statement {
     sid = "ChangeWhatIsNamed"
     actions = [
-      "cloudwatch:*", "ecs:*", "events:*", "lambda:*", "logs:*", "rds:*", "s3:*", "scheduler:*", "secretsmanager:*",
+      "cloudwatch:*", "ecs:*", "events:*", "lambda:*", "logs:*", "rds:*", "scheduler:*", "secretsmanager:*",
       "sns:*", "sqs:*",
     ]
     resources = [
@@ -161,17 +162,23 @@ data "aws_iam_policy_document" "github_deploy" {
       "arn:${var.partition}:events:${local.here}:rule/${var.name}-*",
       "arn:${var.partition}:lambda:${local.here}:function:${var.name}-*",
       "arn:${var.partition}:logs:${local.here}:log-group:/${var.name}/*",
-      "arn:${var.partition}:logs:${local.here}:log-group:/aws/lambda/${var.name}-*",
+      "arn:${var.partition}:logs:${local.here}:log-group:/aws/docdb/${var.name}-*",
       "arn:${var.partition}:logs:${local.here}:log-group:aws-waf-logs-${var.name}*",
       "arn:${var.partition}:rds:${local.here}:*:${var.name}",
       "arn:${var.partition}:rds:${local.here}:*:${var.name}-*",
-      "arn:${var.partition}:s3:::${var.name}-*",
       "arn:${var.partition}:scheduler:${local.here}:schedule/*/${var.name}-*",
       "arn:${var.partition}:scheduler:${local.here}:schedule-group/${var.name}*",
       "${local.secret_arn}:${var.name}/*",
       "arn:${var.partition}:sns:${local.here}:${var.name}-*",
       "${local.queue_arn}*",
     ]
+  }
+
+  # The two buckets by name: a pattern like <name>-* may match the bucket of Terraform's state.
+  statement {
+    sid       = "ChangeBuckets"
+    actions   = ["s3:*"]
+    resources = flatten([for bucket in local.own_buckets : [bucket, "${bucket}/*"]])
   }
 
   # Resources whose ids AWS chooses, and calls that have no resource. Limited to the regions of the environment.
@@ -329,14 +336,10 @@ data "aws_iam_policy_document" "deploy_boundary" {
   }
 
   statement {
-    sid     = "DenyOtherState"
-    effect  = "Deny"
-    actions = ["s3:*Object*"]
-    not_resources = [
-      "arn:${var.partition}:s3:::${var.name}-*",
-      "arn:${var.partition}:s3:::prod-${var.region}-starport-layer-bucket/*",
-      local.state_objects,
-    ]
+    sid           = "DenyOtherObjects"
+    effect        = "Deny"
+    actions       = ["s3:DeleteObject*", "s3:GetObject*", "s3:PutObject*"]
+    not_resources = concat([for bucket in local.own_buckets : "${bucket}/*"], [local.state_objects])
   }
 
   statement {

@@ -24,12 +24,14 @@ locals {
   role_arn    = "arn:${var.partition}:iam::${var.account_id}:role"
 
   # Secrets Manager adds a hyphen and six characters to a secret's name.
-  secret_arn  = "arn:${var.partition}:secretsmanager:${local.here}:secret"
-  own_secrets = [for secret in ["database", "broker", "bootstrap-api-key"] : "${local.secret_arn}:${var.name}/${secret}-??????"]
-  bootstrap_secrets = [
-    "${local.secret_arn}:${var.name}/broker-bootstrap-??????",
-    coalesce(var.database_master_secret_arn, "${local.secret_arn}:rds!cluster-*"),
-  ]
+  secret_arn = "arn:${var.partition}:secretsmanager:${local.here}:secret"
+  own_secrets = { for secret in ["database", "broker", "bootstrap-api-key", "broker-bootstrap"] :
+    secret => "${local.secret_arn}:${var.name}/${secret}-??????"
+  }
+  database_master_secret = coalesce(var.database_master_secret_arn, "${local.secret_arn}:rds!cluster-*")
+
+  # A load balancer's name has at most 32 characters; that of a target group needs room for the colour.
+  target_groups = "arn:${var.partition}:elasticloadbalancing:${local.here}:targetgroup/${substr(var.name, 0, 26)}-*"
 
   repositories = "arn:${var.partition}:ecr:${local.here}:repository/${var.repository_prefix}*"
   log_groups   = "arn:${var.partition}:logs:${local.here}:log-group:/${var.name}/*"

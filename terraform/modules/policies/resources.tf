@@ -205,6 +205,12 @@ data "aws_iam_policy_document" "s3_endpoint" {
       variable = "aws:PrincipalAccount"
       values   = [var.account_id]
     }
+    # Names of buckets are global: a deleted bucket of ours may come back as a stranger's.
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceAccount"
+      values   = [var.account_id]
+    }
   }
 
   # ECR keeps the layers of images in this bucket of AWS; its URLs are signed by ECR.

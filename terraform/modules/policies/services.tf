@@ -55,7 +55,7 @@ data "aws_iam_policy_document" "file_service" {
 
   statement {
     sid       = "ReceiveUploadEvents"
-    actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+    actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"]
     resources = [local.queue_arn]
   }
 }
@@ -95,7 +95,7 @@ data "aws_iam_policy_document" "worker" {
   # While a conversion runs the worker protects its own ECS task from scaling in.
   statement {
     sid       = "ProtectTasks"
-    actions   = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+    actions   = ["ecs:UpdateTaskProtection"]
     resources = ["arn:${var.partition}:ecs:${local.here}:task/${var.name}/*"]
 
     condition {
@@ -124,7 +124,7 @@ data "aws_iam_policy_document" "container_start" {
   statement {
     sid       = "WriteLogs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${local.log_groups}:log-stream:*"]
+    resources = ["${local.log_groups}:*"]
   }
 
   statement {
@@ -147,7 +147,7 @@ data "aws_iam_policy_document" "execution_worker" {
   statement {
     sid       = "ReadSecretsOfServices"
     actions   = ["secretsmanager:GetSecretValue"]
-    resources = slice(local.own_secrets, 0, 2)
+    resources = [local.own_secrets["database"], local.own_secrets["broker"]]
   }
 }
 
@@ -157,7 +157,7 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "ReadSecretsOfServices"
     actions   = ["secretsmanager:GetSecretValue"]
-    resources = local.own_secrets
+    resources = [local.own_secrets["database"], local.own_secrets["broker"], local.own_secrets["bootstrap-api-key"]]
   }
 }
 
@@ -170,20 +170,14 @@ data "aws_iam_policy_document" "rotation" {
       "secretsmanager:PutSecretValue",
       "secretsmanager:UpdateSecretVersionStage",
     ]
-    resources = local.own_secrets
+    resources = values(local.own_secrets)
   }
 
-  # With these it makes the users of the services in the database and in the broker.
+  # With the master user it makes the users of the services in the database. DocumentDB rotates that secret itself.
   statement {
-    sid       = "ReadBootstrapSecrets"
-    actions   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
-    resources = local.bootstrap_secrets
-  }
-
-  statement {
-    sid       = "MakePasswords"
-    actions   = ["secretsmanager:GetRandomPassword"]
-    resources = ["*"]
+    sid       = "ReadMasterSecret"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = [local.database_master_secret]
   }
 
   statement {
@@ -201,14 +195,14 @@ data "aws_iam_policy_document" "rotation" {
   # Services read a secret when a task starts, so new tasks follow each rotation.
   statement {
     sid       = "RestartServices"
-    actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
+    actions   = ["ecs:UpdateService"]
     resources = ["arn:${var.partition}:ecs:${local.here}:service/${var.name}/*"]
   }
 
   statement {
     sid       = "WriteLogs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${local.log_groups}:log-stream:*"]
+    resources = ["arn:${var.partition}:logs:${local.here}:log-group:/${var.name}/rotation:*"]
   }
 
   # Lambda makes the network interfaces with the function's role. EC2 cannot limit these calls to a network that is
@@ -256,7 +250,7 @@ data "aws_iam_policy_document" "ecs_infrastructure" {
   statement {
     sid       = "MoveTargets"
     actions   = ["elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterTargets"]
-    resources = ["arn:${var.partition}:elasticloadbalancing:${local.here}:targetgroup/${var.name}-*"]
+    resources = [local.target_groups]
   }
 
   statement {
@@ -264,9 +258,7 @@ data "aws_iam_policy_document" "ecs_infrastructure" {
     actions = ["elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule"]
     resources = [
       "arn:${var.partition}:elasticloadbalancing:${local.here}:listener/app/${var.name}/*",
-      "arn:${var.partition}:elasticloadbalancing:${local.here}:listener/app/${var.name}-*",
       "arn:${var.partition}:elasticloadbalancing:${local.here}:listener-rule/app/${var.name}/*",
-      "arn:${var.partition}:elasticloadbalancing:${local.here}:listener-rule/app/${var.name}-*",
     ]
   }
 }
@@ -274,9 +266,13 @@ data "aws_iam_policy_document" "ecs_infrastructure" {
 # EventBridge Scheduler starts housekeeping with this role.
 data "aws_iam_policy_document" "scheduler" {
   statement {
-    sid       = "RunHousekeeping"
-    actions   = ["ecs:RunTask"]
-    resources = ["arn:${var.partition}:ecs:${local.here}:task-definition/${var.name}-housekeeping:*"]
+    sid     = "RunHousekeeping"
+    actions = ["ecs:RunTask"]
+    # The schedule names no revision, so that the newest one runs.
+    resources = [
+      "arn:${var.partition}:ecs:${local.here}:task-definition/${var.name}-housekeeping",
+      "arn:${var.partition}:ecs:${local.here}:task-definition/${var.name}-housekeeping:*",
+    ]
 
     condition {
       test     = "ArnEquals"
@@ -300,7 +296,7 @@ data "aws_iam_policy_document" "scheduler" {
   statement {
     sid       = "PassRolesOfHousekeeping"
     actions   = ["iam:PassRole"]
-    resources = ["${local.role_arn}/${var.name}-housekeeping-*"]
+    resources = ["${local.role_arn}/${var.name}-housekeeping-execution", "${local.role_arn}/${var.name}-housekeeping-task"]
 
     condition {
       test     = "StringEquals"
@@ -314,7 +310,7 @@ data "aws_iam_policy_document" "flow_logs" {
   statement {
     sid       = "WriteFlowLogs"
     actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-    resources = ["${local.log_groups}:*"]
+    resources = ["arn:${var.partition}:logs:${local.here}:log-group:/${var.name}/flow-logs:*"]
   }
 
   statement {

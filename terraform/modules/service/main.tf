@@ -135,6 +135,8 @@ resource "aws_ecs_service" "this" {
   task_definition  = aws_ecs_task_definition.this.arn
   desired_count    = var.min_count
   platform_version = "1.4.0"
+  # A change of the mix of capacity would otherwise replace the whole service.
+  force_new_deployment = true
 
   # The root file system is read-only, so ECS Exec could not work; and nobody should need a shell in production.
   enable_execute_command  = false

@@ -4,11 +4,11 @@
 resource "aws_iam_role" "replication" {
   count = var.replication == null ? 0 : 1
 
-  name        = "${var.name}-replication"
-  description = "Copies objects to the bucket in the other region"
-  tags        = merge(var.tags, { Name = "${var.name}-replication" })
-
+  name                 = "${var.name}-replication"
+  description          = "Copies objects to the bucket in the other region"
   permissions_boundary = var.permissions_boundary_arn
+  tags                 = merge(var.tags, { Name = "${var.name}-replication" })
+
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -135,9 +135,14 @@ variable "replication" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "Permissions boundary of the module's role; null for none."
+  description = "Most that the role of this module may ever do; the deploy role of GitHub can make roles with it only."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.permissions_boundary_arn == null || can(regex("^arn:[^:]+:iam::[^:]*:policy/", var.permissions_boundary_arn))
+    error_message = "permissions_boundary_arn must be the ARN of a managed policy."
+  }
 }
 
 variable "tags" {

@@ -5,6 +5,7 @@ forgets what the policies have decided.
 """
 
 import datetime
+import io
 import ipaddress
 import json
 import os
@@ -25,7 +26,7 @@ from cryptography.x509.oid import NameOID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from tests.terraform.aws_double import authorization, gaps
+from tests.terraform.aws_double import authorization, cloudfront, gaps
 
 HOST = "127.0.0.1"
 
@@ -33,13 +34,14 @@ HOST = "127.0.0.1"
 class QuietHandler(MotoRequestHandler):
     """Logs nothing: a test that fails shows the answers it got."""
 
-    def log(self, type: str, message: str, *arguments: Any) -> None:  # noqa: A002 - werkzeug's name
+    def log(self, type: str, message: str, *arguments: Any) -> None:
         pass
 
 
 def main(folder: Path) -> None:
     """Serve until the process is stopped."""
     gaps.install()
+    cloudfront.install()
     authorization.install()
     application = _with_decisions(DomainDispatcherApplication(create_backend_app))
     certificate, key = _certificate(folder)
@@ -60,7 +62,9 @@ def main(folder: Path) -> None:
 def _with_decisions(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/double/decisions":
-            return application(environ, start_response)
+            is_chunked = environ.get("wsgi.input_terminated")
+            body = environ["wsgi.input"].read(-1 if is_chunked else int(environ.get("CONTENT_LENGTH") or 0))
+            return application({**environ, authorization.BODY: body, "wsgi.input": io.BytesIO(body)}, start_response)
         start_response("200 OK", [("Content-Type", "application/json")])
         return [authorization.journal.take().encode()]
 
@@ -87,9 +91,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     certificate_path, key_path = folder / "ca.pem", folder / "key.pem"
     certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate_path, key_path
 

@@ -5,7 +5,6 @@ moto's switch stays in charge: `POST /moto-api/reset-auth` with "0" turns the ch
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +40,10 @@ SUBRESOURCES = {
     },
 }
 """Calls that moto would check as ListBucket or CreateBucket."""
+
+
+BODY = "converto.body"
+"""Where a request keeps its body as it came; Flask has it no more once it has parsed a form."""
 
 
 class Journal:
@@ -86,7 +89,7 @@ def _authorize(response: Any, _moto_request: type, _resource: str = "*") -> None
         return
     flask_request = _request_of(response)
     try:
-        signer = signer_of(flask_request, response.current_account)
+        signer = signer_of(flask_request, flask_request.environ[BODY], response.current_account)
     except Invalid as invalid:
         journal.add(Call(str(response._get_action()), "*", {}), Decision(False, str(invalid)), None)
         _refuse(response, str(invalid))
@@ -112,20 +115,20 @@ def _needs_of(response: Any, flask_request: Any, signer: Signer | None) -> Reque
     region = signer.region if signer else response.region
     action = response._get_action()
     is_s3 = service == "s3"
-    body = b"" if is_s3 else flask_request.get_data()
+    body = flask_request.environ[BODY]
     path_values = getattr(response, "uri_match", None) or {}
     return Request(
         service=PREFIXES.get(service, service),
         action=action[0] if isinstance(action, list) else action,
         region=region,
         account=response.current_account,
-        values=values_of(_parameters(response, flask_request, is_s3=is_s3), body, dict(path_values)),
+        values=values_of(_parameters(response, flask_request, is_s3=is_s3), b"" if is_s3 else body, dict(path_values)),
         context=_context(flask_request, signer, region, response.current_account),
         principal=signer.session_arn if signer else None,
         bucket=response.bucket_name if is_s3 else None,
         key=_key(response) if is_s3 else None,
         headers=flask_request.headers,
-        body=flask_request.get_data() if is_s3 else body,
+        body=body,
     )
 
 
@@ -180,7 +183,7 @@ def _resource_policy(request: Request, call: Call) -> str | None:
         return bucket.policy.decode() if bucket is not None and bucket.policy else None
     if service == "sqs":
         queue = sqs_backends[request.account][request.region].queues.get(name)
-        return queue.policy_json if queue is not None and queue.policy_json else None
+        return queue.policy if queue is not None and queue.policy else None
     return None
 
 
@@ -192,8 +195,3 @@ def _refuse(response: Any, message: str) -> None:
         error.code = 403
         raise error
     raise AccessDeniedError(user_arn=message, action=str(response._get_action()))
-
-
-def entries() -> Iterator[str]:
-    """The body of the answer to `GET /double/decisions`."""
-    yield journal.take()

@@ -96,7 +96,11 @@ def _use_of_key(request: Request, action: str) -> Iterator[Call]:
     # S3 answers 404 before it needs a key.
     if action == "GetObject" and request.key not in bucket.keys:
         return
-    wanted = ("GenerateDataKey", "Decrypt") if "uploadId" in request.values and action == "PutObject" else KEY_NEEDS.get(action, ())
+    wanted = (
+        ("GenerateDataKey", "Decrypt")
+        if "uploadId" in request.values and action == "PutObject"
+        else KEY_NEEDS.get(action, ())
+    )
     for name in wanted:
         via = f"s3.{request.region}.amazonaws.com"
         yield request.call(f"kms:{name}", key_arn, kms__ViaService=via)

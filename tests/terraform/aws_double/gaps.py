@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
@@ -11,6 +12,7 @@ from moto.backup.responses import BackupResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.responses import BaseResponse
+from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.logs.responses import LogsResponse
 from moto.rds.models import DBCluster, DBInstance
@@ -30,6 +32,7 @@ def install() -> None:
     _add_backup_selections()
     _add_tags()
     _add_task_protection()
+    _run_fargate_tasks()
     _mend_bucket_logging()
     LogsResponse.put_query_definition = _put_query_definition
     LogsResponse.describe_query_definitions = _describe_query_definitions
@@ -90,6 +93,18 @@ def _protected(tasks: list[str]) -> str:
     return json.dumps({"protectedTasks": states, "failures": []})
 
 
+def _run_fargate_tasks() -> None:
+    """On Fargate the task has a size and its containers need none; moto adds up those of the containers."""
+    original = EC2ContainerServiceBackend._calculate_task_resource_requirements
+
+    def requirements(definition: Any) -> Any:
+        sized = copy(definition)
+        sized.container_definitions = [{"memory": 0, **container} for container in definition.container_definitions]
+        return original(sized)
+
+    EC2ContainerServiceBackend._calculate_task_resource_requirements = staticmethod(requirements)
+
+
 def _add_backup_selections() -> None:
     """Which resources a backup plan takes; moto knows plans and vaults only."""
 
@@ -108,7 +123,11 @@ def _add_backup_selections() -> None:
         def get_backup_selection(self) -> Any:
             found = kept.get(("backup selection", self.path.rpartition("/")[2]))
             if found is None:
-                return 400, {"x-amzn-ErrorType": "InvalidParameterValueException"}, json.dumps({"message": "Cannot find Backup Selection"})
+                return (
+                    400,
+                    {"x-amzn-ErrorType": "InvalidParameterValueException"},
+                    json.dumps({"message": "Cannot find Backup Selection"}),
+                )
             return json.dumps(found)
 
         def delete_backup_selection(self) -> str:
@@ -117,7 +136,9 @@ def _add_backup_selections() -> None:
 
         def list_backup_selections(self) -> str:
             plan = self.path.split("/")[3]
-            found = [one for (kind, _), one in kept.items() if kind == "backup selection" and one["BackupPlanId"] == plan]
+            found = [
+                one for (kind, _), one in kept.items() if kind == "backup selection" and one["BackupPlanId"] == plan
+            ]
             return json.dumps({"BackupSelectionsList": found})
 
     paths = {
@@ -125,7 +146,11 @@ def _add_backup_selections() -> None:
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
         "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
     }
-    old = {path: view for path, view in backup_urls.url_paths.items() if not path.startswith("{0}/backup/plans/(?P<name>.+)")}
+    old = {
+        path: view
+        for path, view in backup_urls.url_paths.items()
+        if not path.startswith("{0}/backup/plans/(?P<name>.+)")
+    }
     backup_urls.url_paths.clear()
     backup_urls.url_paths.update({**paths, **old})
 

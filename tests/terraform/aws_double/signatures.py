@@ -35,9 +35,9 @@ class _Signature(NamedTuple):
     lifetime_s: int | None
 
 
-def signer_of(request: Any, account: str) -> Signer | None:
+def signer_of(request: Any, body: bytes, account: str) -> Signer | None:
     """Return who signed the request; None when nobody did. Raises `Invalid`."""
-    signature = _from_headers(request) or _from_query(request)
+    signature = _from_headers(request, body) or _from_query(request)
     if signature is None:
         return None
     key_id, day, region, service, _ = signature.credential.split("/")
@@ -48,7 +48,9 @@ def signer_of(request: Any, account: str) -> Signer | None:
     if signature.lifetime_s is not None and datetime.now(UTC) > signed_at + timedelta(seconds=signature.lifetime_s):
         raise Invalid("the presigned URL has expired")
     scope = f"{day}/{region}/{service}/aws4_request"
-    text = "\n".join(["AWS4-HMAC-SHA256", signature.stamp, scope, _sha256(_canonical(request, signature, service).encode())])
+    text = "\n".join(
+        ["AWS4-HMAC-SHA256", signature.stamp, scope, _sha256(_canonical(request, signature, service).encode())]
+    )
     if not hmac.compare_digest(_sign(role.secret_access_key, [*scope.split("/"), text]), signature.value):
         raise Invalid("the signature does not match the request")
     role_name = role.role_arn.rpartition("/")[2]
@@ -56,12 +58,12 @@ def signer_of(request: Any, account: str) -> Signer | None:
     return Signer(role_name, session_arn, region, service, signed_at)
 
 
-def _from_headers(request: Any) -> _Signature | None:
+def _from_headers(request: Any, body: bytes) -> _Signature | None:
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     if scheme != "AWS4-HMAC-SHA256":
         return None
     parts = dict(part.strip().split("=", 1) for part in rest.split(","))
-    payload = request.headers.get("X-Amz-Content-SHA256") or _sha256(request.get_data())
+    payload = request.headers.get("X-Amz-Content-SHA256") or _sha256(body)
     return _Signature(
         credential=parts["Credential"],
         names=parts["SignedHeaders"].split(";"),

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import httpx2
@@ -21,7 +22,7 @@ from converto_cli.terminal.formatting import stage_text
 from converto_cli.terminal.output import plain, size_text
 from converto_client.models import ConversionRecord, SecondsRange
 from tests.unit.cli.conftest import Run
-from tests.unit.client.fake_service import FakeService
+from tests.unit.client.fake_service import FakeService, problem
 
 
 def add(service: FakeService, number: str, **more: object) -> None:
@@ -172,6 +173,27 @@ def test_doctor_of_a_healthy_server_exits_with_0(run: Run, service: FakeService)
     assert done.status == 0, done.out
     assert "BAD" not in done.out
     assert "pdfium 7" in done.out
+
+
+def test_doctor_shows_when_an_access_token_expires(run: Run, service: FakeService) -> None:
+    expires_at = int((time.time() + 600) * 1000)
+    identity = {"owner": "oidc.anna", "scopes": ["conversions:read"], "expires_at": expires_at}
+    service.fail("GET", ".*/whoami", httpx2.Response(200, json=identity))
+    done = run("doctor")
+
+    assert "belongs to oidc.anna, may conversions:read, expires in 10 min" in done.out
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [(401, "token_expired", "Set CONVERTO_API_KEY or use --api-key"), (403, "insufficient_scope", "such a token with")],
+)
+def test_refused_access_token_exits_with_4(run: Run, service: FakeService, status: int, code: str, words: str) -> None:
+    service.fail("GET", ".*/conversions", problem(status, code, "The access token is not good enough"))
+    done = run("list")
+
+    assert done.status == 4
+    assert "The access token is not good enough" in done.talk and words in done.talk
 
 
 def test_doctor_reports_each_problem_with_advice(run: Run, service: FakeService) -> None:

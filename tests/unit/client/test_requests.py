@@ -14,6 +14,7 @@ from converto_client import (
     Conflict,
     ConversionFailed,
     DependencyUnavailable,
+    Forbidden,
     InvalidRequest,
     NotFound,
     ProblemError,
@@ -149,6 +150,10 @@ async def test_very_long_retry_after_is_raised_to_the_caller(
     ("status", "code", "kind"),
     [
         (401, "unauthorized", Unauthorized),
+        (401, "token_expired", Unauthorized),
+        (403, "forbidden", Forbidden),
+        (403, "insufficient_scope", Forbidden),
+        (403, "never_heard_of", Forbidden),
         (404, "not_found", NotFound),
         (400, "malformed_id", InvalidRequest),
         (409, "conflict", Conflict),

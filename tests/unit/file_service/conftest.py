@@ -22,8 +22,9 @@ from converto_core.conversion.record import Conversion, Output
 from converto_core.formats import Family
 from converto_core.ids import now_ms
 from converto_core.object_keys import output_key
+from converto_core.ports.issuer import Issuer
 from converto_core.ports.objects import PresignedRequest
-from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores, MemoryUploadEvents
 from converto_infra.settings import Settings
 from file_service.app import FileService, build_routes
 from file_service.dead_letters.collector import DeadLetterCollector
@@ -104,11 +105,19 @@ def _routes(max_form_bytes: int) -> Litestar:
 class System:
     """The service with its memory adapters, and clients of two owners and an administrator."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, issuer: Issuer | None = None, *, upload_events: MemoryUploadEvents | None = None
+    ) -> None:
         self.settings = settings
         self.stores, self.objects, self.bus = MemoryStores(), MemoryObjectStore(), MemoryEventBus()
         self.service = FileService(
-            settings, self.stores, self.objects, self.bus, routes=_routes(settings.max_form_bytes)
+            settings,
+            self.stores,
+            self.objects,
+            self.bus,
+            upload_events=upload_events,
+            issuer=issuer,
+            routes=_routes(settings.max_form_bytes),
         )
         self.key, self.other_key, self.admin_key = new_key_text(), new_key_text(), new_key_text()
         self.api = self.client(self.key)
@@ -220,10 +229,12 @@ class System:
 
 
 @asynccontextmanager
-async def running_system(**changed: Any) -> AsyncIterator[System]:
+async def running_system(
+    *, issuer: Issuer | None = None, upload_events: MemoryUploadEvents | None = None, **changed: Any
+) -> AsyncIterator[System]:
     """A system with its background tasks, under changed settings."""
     quick = {"sse_poll_s": 0.02, "sse_ping_s": 5.0, "sweep_interval_s": 3600.0}
-    system = System(_defaults().model_copy(update={**quick, **changed}))
+    system = System(_defaults().model_copy(update={**quick, **changed}), issuer, upload_events=upload_events)
     await system.put_keys()
     await system.put_worker()
     async with system.service.running(), system.api, system.stranger, system.admin:

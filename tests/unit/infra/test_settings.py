@@ -1,5 +1,6 @@
 """Settings that are checked when a process starts: the message names the variable and the way out."""
 
+import re
 import sys
 from typing import Any
 
@@ -98,3 +99,87 @@ def test_login_from_the_environment_reaches_the_url(monkeypatch: pytest.MonkeyPa
 
     assert Settings().database_url.get_secret_value() == "mongodb://converto_a:hush@db.example:27017"
     assert "hush" not in repr(Settings())
+
+
+def test_look_ages_are_read_from_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTO_UPLOAD_LOOKS_S", "1, 2.5,60")
+    some = Settings().upload_looks_s
+    monkeypatch.setenv("CONVERTO_UPLOAD_LOOKS_S", "")
+    none = Settings().upload_looks_s
+
+    assert (some, none) == ((1.0, 2.5, 60.0), ())
+
+
+@pytest.mark.parametrize("ages", ["60,5", "5,5", "0", "soon"])
+def test_look_ages_in_no_order_are_refused(ages: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTO_UPLOAD_LOOKS_S", ages)
+
+    with pytest.raises(ValidationError, match="upload_looks_s"):
+        Settings()
+
+
+def test_queue_of_upload_events_is_given_as_url() -> None:
+    with pytest.raises(ValidationError, match="URL of the queue"):
+        Settings(upload_events_queue_url="converto-upload-events")
+
+    assert Settings(upload_events_queue_url="").upload_events_queue_url is None
+
+
+ISSUER = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_abc"
+
+
+def test_tokens_are_off_until_an_issuer_is_set() -> None:
+    settings = Settings()
+
+    assert (settings.jwt_issuer, settings.jwt_audiences, settings.jwt_owner_claim) == (None, frozenset(), "sub")
+
+
+def test_empty_variables_mean_no_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ISSUER", "AUDIENCE", "JWKS_URL", "SCOPE_PREFIX"):
+        monkeypatch.setenv(f"CONVERTO_JWT_{name}", "")
+
+    assert Settings().jwt_issuer is None
+
+
+def test_audiences_are_read_from_a_list() -> None:
+    assert Settings(jwt_issuer=ISSUER, jwt_audience=" web, cli,,").jwt_audiences == {"web", "cli"}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000", "http://localhost/realms/x", "http://[::1]:1", "https://a.b/c/"]
+)
+def test_secure_issuers_are_accepted(url: str) -> None:
+    assert Settings(jwt_issuer=url, jwt_audience="a", jwt_jwks_url=url).jwt_issuer == url
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"jwt_issuer": ISSUER}, "CONVERTO_JWT_AUDIENCE is required"),
+        ({"jwt_issuer": ISSUER, "jwt_audience": " , "}, "CONVERTO_JWT_AUDIENCE is required"),
+        ({"jwt_audience": "a"}, "need CONVERTO_JWT_ISSUER"),
+        ({"jwt_jwks_url": ISSUER}, "need CONVERTO_JWT_ISSUER"),
+        ({"jwt_issuer": "http://issuer.example", "jwt_audience": "a"}, "must start with https://"),
+        ({"jwt_issuer": "http://127.0.0.1.evil.example", "jwt_audience": "a"}, "must start with https://"),
+        ({"jwt_issuer": "http://localhost@evil.example", "jwt_audience": "a"}, "no user name"),
+        ({"jwt_issuer": "issuer.example", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://a:x", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://[x", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://a\n.b", "jwt_audience": "a"}, "must be a URL"),
+        ({"jwt_issuer": "https://a/#x", "jwt_audience": "a"}, "fragment"),
+        (
+            {"jwt_issuer": ISSUER, "jwt_audience": "a", "jwt_jwks_url": "http://keys.example"},
+            "must start with https://",
+        ),
+        ({"jwt_owner_claim": "aud"}, "must tell users apart"),
+        ({"jwt_owner_claim": ""}, "must tell users apart"),
+        ({"jwt_owner_claim": 'a"b'}, "printable ASCII"),
+        ({"jwt_scope_prefix": "converto/ "}, "printable ASCII"),
+        ({"jwt_leeway_s": -1}, "greater than or equal to 0"),
+        ({"jwt_leeway_s": 3600}, "less than or equal to 300"),
+    ],
+)
+def test_unsafe_token_settings_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(words)):
+        Settings(**settings)

@@ -12,12 +12,13 @@ from converto_infra.settings import Settings
 from converto_infra.telemetry import configure_logging, context
 
 KEY = "cvt_ab12_" + "f" * 64
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2lnbmF0dXJl"
 SECRETS = {
     "url": "https://s3/b/k?X-Amz-Credential=AKIA&X-Amz-Signature=deadbeef&x=1",
     "broker": "amqp://guest:hunter2@127.0.0.1/",
     "header": "Bearer deadbeefdeadbeef",
     "authorization": "hunter2",
-    "nested": {"api_key": "hunter2", "list": [f"key {KEY}"]},
+    "nested": {"api_key": "hunter2", "list": [f"key {KEY}", f"token {TOKEN}"]},
 }
 
 
@@ -39,7 +40,7 @@ def test_secrets_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
         logging.getLogger("a.library").warning("connecting to %s", SECRETS["broker"])
 
     written = capsys.readouterr().err
-    for secret in ("deadbeef", "hunter2", "AKIA", "f" * 64):
+    for secret in ("deadbeef", "hunter2", "AKIA", "f" * 64, *TOKEN.split(".")[1:]):
         assert secret not in written
     assert "x=1" in written
 

@@ -15,7 +15,7 @@ from converto_core.events import ConversionCreated
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
 from converto_core.object_keys import source_key
-from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores, MemoryUploadEvents
 from converto_infra.settings import Settings
 from file_service.http.schemas.conversions import NewConversion
 from file_service.http.schemas.files import NewFile
@@ -55,6 +55,7 @@ def settings() -> Settings:
         max_attempts=2,
         max_lost=3,
         upload_deadline_s=60,
+        upload_looks_s=(4, 15),
         result_retention_s=30,
         conversion_timeout_s=10,
         work_reserve_bytes=0,
@@ -71,6 +72,7 @@ class Cluster:
         self.loop = SteppedLoop()
         asyncio.set_event_loop(self.loop)
         self.stores, self.objects, self.bus = MemoryStores(), InspectableObjects(), RecordingBus()
+        self.upload_events = MemoryUploadEvents(hidden_s=10, wait_s=10, max_deliveries=1000, monotonic=self.loop.time)
         self.model = ReferenceModel(
             settings(), now=self.loop.time, has_object=self.objects.has, was_sent=self.bus.has_sent
         )
@@ -80,6 +82,7 @@ class Cluster:
             stores=self.stores,
             objects=self.objects,
             bus=self.bus,
+            upload_events=self.upload_events,
             settings=settings(),
             start_ms=start_ms,
         )
@@ -142,6 +145,10 @@ class Cluster:
         with suppress(ObjectStoreUnavailable):
             self.loop.run_until_complete(put)
 
+    def report(self, record: Conversion) -> None:
+        """The object store reports the upload: in time, late, or once more."""
+        self.upload_events.send(source_key(OWNER, record.file_id, 1))
+
     def settle(self) -> None:
         self.loop.settle()
         self.at_rest()
@@ -174,7 +181,7 @@ class Cluster:
 
     def repair(self) -> None:
         """Remove all faults; from now on every engine succeeds."""
-        self.stores.is_away = self.bus.is_away = self.objects.is_away = False
+        self.stores.is_away = self.bus.is_away = self.objects.is_away = self.upload_events.is_away = False
         for process in self.processes:
             process.clock.wrong_ms = 0
             process.thaw()

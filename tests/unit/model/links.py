@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Protocol
 
-from converto_core.errors import BusUnavailable, DependencyUnavailable
+from converto_core.errors import BusUnavailable, DependencyUnavailable, DuplicateKey
 from converto_core.events import ConversionEvent
 from converto_core.formats import Family
 from converto_core.ports.bus import Delivery
@@ -144,7 +144,7 @@ class Link:
 async def _without_answer(operation: Callable[[], Awaitable[Any]]) -> None:
     try:
         await operation()
-    except DependencyUnavailable:
+    except (DependencyUnavailable, DuplicateKey):
         return  # the caller has gone
 
 

@@ -26,15 +26,17 @@ from converto_core.errors import (
     EngineError,
     ObjectStoreUnavailable,
     StoreUnavailable,
+    UploadEventsUnavailable,
 )
 from converto_core.formats import Family
 from converto_core.object_keys import output_key
 from converto_engines.converter import Report
 from converto_infra.clock import Clock
-from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores
+from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores, MemoryUploadEvents
 from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 from file_service.housekeeping.sweeps import Sweep, Sweeps
+from file_service.uploads.event_consumer import UploadEventConsumer
 from file_service.wiring import Wiring, build_wiring
 from tests.unit.model.links import ACTOR, Link, Remote, RemoteBus, RemoteStores
 from tests.unit.model.reference_model import API, HOUSEKEEPER, WORKER
@@ -44,7 +46,7 @@ GRACE_S = 3.0  # between the two requests to a worker to stop
 
 
 class Servers:
-    """The three servers, the settings of all processes and the true time."""
+    """The servers, the settings of all processes and the true time."""
 
     def __init__(
         self,
@@ -53,10 +55,12 @@ class Servers:
         stores: MemoryStores,
         objects: MemoryObjectStore,
         bus: MemoryEventBus,
+        upload_events: MemoryUploadEvents,
         settings: Settings,
         start_ms: int,
     ) -> None:
         self.loop, self.stores, self.objects, self.bus = loop, stores, objects, bus
+        self.upload_events = upload_events
         self.settings, self.start_ms = settings, start_ms
         self.violations: list[str] = []
 
@@ -96,10 +100,12 @@ class Process:
         self.database = Link(self, StoreUnavailable)
         self.broker = Link(self, BusUnavailable)
         self.storage = Link(self, ObjectStoreUnavailable)
-        self.links = (self.database, self.broker, self.storage)
+        self.reports = Link(self, UploadEventsUnavailable)
+        self.links = (self.database, self.broker, self.storage, self.reports)
         self.stores: Any = RemoteStores(servers.stores, self.database)
         self.objects: Any = Remote(servers.objects, self.storage)
         self.bus: Any = RemoteBus(servers.bus, self.broker)
+        self.upload_events: Any = Remote(servers.upload_events, self.reports)
         self._awake = asyncio.Event()
         self._awake.set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -145,7 +151,7 @@ class Process:
 
 
 class Api(Process):
-    """The file service without HTTP: the use cases behind its routes."""
+    """The file service without HTTP: the use cases behind its routes, and the consumer of upload events."""
 
     role = API
 
@@ -153,6 +159,18 @@ class Api(Process):
         super().__init__(servers, name, offset_s=offset_s)
         self.wiring: Wiring = build_wiring(servers.settings, self.stores, self.objects, self.bus)
         self.spawn(self.wiring.dispatch.run(asyncio.Event()))
+        consumer = UploadEventConsumer(
+            self.upload_events,
+            self.stores.files,
+            confirm_upload=self.confirm_unattended,
+            check_dependencies=self.stores.ping,
+            clock=self.clock,
+        )
+        self.spawn(consumer.run(asyncio.Event()))
+
+    async def confirm_unattended(self, file_id: str) -> None:
+        """Confirm an upload that the object store has reported."""
+        await self.wiring.starter.confirm_upload(None, file_id)
 
     def ask(self, request: Coroutine[Any, Any, Any]) -> None:
         """Handle a user's request; an error response counts as an answer."""

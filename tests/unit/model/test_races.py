@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from converto_core.conversion.record import Conversion, Lane, Status
-from tests.unit.model.cluster import Cluster
+from converto_core.conversion.history import Entry
+from converto_core.conversion.record import Conversion, HistoryEvent, Lane, Status
+from tests.unit.model.cluster import SOURCE, Cluster
 from tests.unit.model.links import Fault
 from tests.unit.model.processes import Engine, Worker, crash
 
@@ -191,3 +192,87 @@ def test_conversion_runs_after_broker_outage_and_purged_queues(
     a_busy_worker(cluster)
 
     assert record_at_the_end(cluster).status is Status.COMPLETED
+
+
+# Three ways to confirm an upload (C7)
+
+
+def an_upload_that_waits(cluster: Cluster) -> Conversion:
+    """A conversion whose bytes have arrived, and which nobody has confirmed."""
+    cluster.create()
+    cluster.settle()
+    (record,) = cluster.records
+    cluster.upload(record, SOURCE)
+    return record
+
+
+def test_upload_without_confirmation_or_event_is_converted(cluster: Cluster) -> None:
+    """M1: its client is gone, and the object store reports nothing."""
+    an_upload_that_waits(cluster)
+    cluster.let_pass(8.0)
+
+    assert a_busy_worker(cluster)
+    assert record_at_the_end(cluster).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.ANSWER_LOST, Fault.HELD, Fault.SLOW])
+def test_event_interrupted_at_the_record_is_delivered_again(cluster: Cluster, fault: Fault) -> None:
+    """The update that starts the conversion fails, or its answer is lost: the message is not deleted before."""
+    record = an_upload_that_waits(cluster)
+    cluster.api.database.set_fault(fault, is_for_writes=True)
+    cluster.report(record)
+    cluster.let_pass(2.0)
+    kept = len(cluster.upload_events.waiting)
+    cluster.api.database.set_fault(Fault.NONE)
+    cluster.let_pass(60.0)
+
+    assert kept == 1
+    assert cluster.upload_events.waiting == []
+    assert record_at_the_end(cluster).status is Status.COMPLETED
+
+
+def test_event_survives_the_crash_of_its_consumer(cluster: Cluster) -> None:
+    record = an_upload_that_waits(cluster)
+    for housekeeper in cluster.housekeepers:
+        housekeeper.freeze()
+    cluster.api.database.set_fault(Fault.HELD)
+    cluster.report(record)
+    cluster.settle()
+    cluster.kill(cluster.api)
+    early = cluster.records[0].status
+    cluster.let_pass(12.0)  # longer than a delivered message stays hidden
+
+    assert early is Status.AWAITING_UPLOAD
+    assert cluster.records[0].status is not Status.AWAITING_UPLOAD
+    assert cluster.upload_events.waiting == []
+
+
+@pytest.mark.parametrize("killed_after_steps", range(0, 60, 3))
+def test_all_confirm_at_once_and_one_dies(cluster: Cluster, killed_after_steps: int) -> None:
+    """The client, an event (twice) and two sweeps; the file service dies at any step. The model checks each change."""
+    record = an_upload_that_waits(cluster)
+    cluster.let_pass(3.9)
+    for _ in range(2):
+        cluster.confirm(record)
+        cluster.report(record)
+    for housekeeper in cluster.housekeepers:
+        housekeeper.nudge()
+    cluster.loop.call_soon(_kill_after, cluster, killed_after_steps)
+    cluster.let_pass(0.5)
+    last = record_at_the_end(cluster)
+    events = [entry.event for entry in history_of_all(cluster, last)]
+
+    assert events.count(HistoryEvent.QUEUED) == 1
+    assert (last.status, last.token, last.attempt) == (Status.COMPLETED, 1, 1)
+
+
+def _kill_after(cluster: Cluster, steps: int) -> None:
+    """Kill the file service after so many turns of the loop."""
+    if steps > 0:
+        cluster.loop.call_soon(_kill_after, cluster, steps - 1)
+    else:
+        cluster.kill(cluster.api)
+
+
+def history_of_all(cluster: Cluster, record: Conversion) -> list[Entry]:
+    return cluster.loop.run_until_complete(cluster.stores.history.of(record.id, owner=record.owner))

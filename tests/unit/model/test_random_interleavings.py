@@ -78,6 +78,12 @@ class ClusterStateMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.with_status())
     @rule(number=ANY)
+    def report(self, number: int) -> None:
+        """An event of the object store: at once, late, or once more; about bytes that may be gone again."""
+        self.cluster.report(self.one(number))
+
+    @precondition(lambda self: self.with_status())
+    @rule(number=ANY)
     def cancel(self, number: int) -> None:
         self.cluster.cancel(self.one(number))
 
@@ -161,7 +167,7 @@ class ClusterStateMachine(RuleBasedStateMachine):
 
     # Network and servers
 
-    @rule(number=ANY, server=st.integers(0, 2), fault=SOME_FAULT, is_once=st.booleans())
+    @rule(number=ANY, server=st.integers(0, 3), fault=SOME_FAULT, is_once=st.booleans())
     def disturb(self, number: int, server: int, fault: Fault, is_once: bool) -> None:
         self.process(number).links[server].set_fault(fault, is_once=is_once)
 
@@ -176,14 +182,9 @@ class ClusterStateMachine(RuleBasedStateMachine):
         links = self.disturbed()
         links[number % len(links)].set_fault(Fault.NONE)
 
-    @rule(server=st.integers(0, 2), is_away=st.booleans())
-    def take_away(self, server: int, is_away: bool) -> None:
-        if server == 0:
-            self.cluster.stores.is_away = is_away
-        elif server == 1:
-            self.cluster.bus.is_away = is_away
-        else:
-            self.cluster.objects.is_away = is_away
+    @rule(server=st.sampled_from(["stores", "bus", "objects", "upload_events"]), is_away=st.booleans())
+    def take_away(self, server: str, is_away: bool) -> None:
+        getattr(self.cluster, server).is_away = is_away
 
     @rule(how=st.sampled_from(["purge", "lose", "repeat", "repeat"]), number=ANY)
     def disturb_queues(self, how: str, number: int) -> None:

@@ -3,23 +3,21 @@
 Bytes that arrived without a confirmation are confirmed instead (behaviour M1: the client may be gone).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import structlog
 
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_upload
-from converto_core.errors import RequestError
 from converto_core.files.record import File, FileStatus
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.delivery.sender import Sender
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
-
-ConfirmUpload = Callable[[str], Awaitable[object]]
-"""Called with the id of a file whose bytes have arrived without a confirmation."""
+from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
+from file_service.uploads.verification import is_whole
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -64,8 +62,8 @@ class AbandonedUploads:
                 yield await self._expiry(conversion)
         async for abandoned in pages(read_files, lambda one: one.created_at):
             for file in abandoned:
-                if not await self._is_needed(file, before_ms):
-                    yield await self._file_removal(file)
+                if (removal := await self._removal(file, before_ms)) is not None:
+                    yield removal
 
     async def _expiry(self, conversion: Conversion) -> Removal:
         file = await self._files.get(conversion.file_id)
@@ -78,18 +76,18 @@ class AbandonedUploads:
     async def _has_arrived(self, file: File) -> bool:
         if file.status is FileStatus.DELETED:
             return False
-        return file.status is FileStatus.UPLOADED or await self._objects.head(file.key) is not None
+        if file.status is FileStatus.UPLOADED or await self._objects.head(file.key) is not None:
+            return True
+        return file.upload_id is not None and is_whole(file, await self._objects.list_parts(file.key, file.upload_id))
 
     async def _confirm(self, file: File) -> int:
         if self._confirm_upload is None:
             return 0
-        try:
-            await self._confirm_upload(file.id)
-        except RequestError as error:
-            # Not the declared bytes: `confirm_upload` has deleted them, so the next sweep expires the conversion.
-            log.info("upload.refused", file_id=file.id, code=error.stable_code)
-            return 0
-        return 1
+        found = await confirm_unattended(self._confirm_upload, file.id, by="sweep")
+        if found is Found.REFUSED:
+            # Nobody will ask why they are wrong any more. Without them, the next sweep expires the conversion.
+            await self._objects.delete([file.key])
+        return int(found is Found.CONFIRMED)
 
     async def _expire(self, conversion: Conversion) -> int:
         after = await self._sender.apply(expire_upload(conversion, now_ms=self._now_ms()))
@@ -98,11 +96,15 @@ class AbandonedUploads:
         log.info("upload.expired", conversion_id=after.id, file_id=after.file_id)
         return 1
 
-    async def _is_needed(self, file: File, before_ms: int) -> bool:
-        """Return True if a conversion younger than the deadline waits for the file, or if its bytes have arrived."""
+    async def _removal(self, file: File, before_ms: int) -> Removal | None:
+        """Return None if a conversion waits that is younger than the deadline, or that confirms the file itself."""
         query = ConversionFilter(file_id=file.id, statuses=(Status.AWAITING_UPLOAD,), limit=1)
         newest = await self._conversions.find(query)
-        return any(one.created_at >= before_ms for one in newest) or await self._has_arrived(file)
+        if any(one.created_at >= before_ms for one in newest):
+            return None
+        if not await self._has_arrived(file):
+            return await self._file_removal(file)
+        return None if newest else Removal((), partial(self._confirm, file))
 
     async def _file_removal(self, file: File) -> Removal:
         reason = f"not uploaded within {duration_text(self._deadline_s)}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
 from file_service.delivery.sender import Sender
-from file_service.housekeeping.retention.abandoned_uploads import AbandonedUploads, ConfirmUpload
+from file_service.housekeeping.retention.abandoned_uploads import AbandonedUploads
 from file_service.housekeeping.retention.aged_records import Aged
 from file_service.housekeeping.retention.bucket_mark import BucketMark
 from file_service.housekeeping.retention.conversion_objects import ConversionObjects
@@ -20,6 +20,7 @@ from file_service.housekeeping.retention.removal import Kind
 from file_service.housekeeping.retention.rule_runner import RuleRunner
 from file_service.housekeeping.retention.unused_sources import UnusedSources
 from file_service.housekeeping.trusted_time import TrustedTime
+from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import Stores
 
 

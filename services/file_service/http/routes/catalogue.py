@@ -7,6 +7,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Meta
 
+from converto_core.caller import Scope
 from converto_core.catalogue import Offer
 from converto_core.formats import FORMATS, format_named
 from converto_engines import planner
@@ -16,6 +17,7 @@ from file_service.http.problem_details import FieldError, InvalidFields, problem
 from file_service.http.requests import ApiRequest, query_of
 from file_service.http.schemas.catalogue import FormatBody, Formats, RouteBody, WhoAmI, Workers
 from file_service.http.schemas.fields import FormatName
+from file_service.http.scopes import needs
 from file_service.http.views import worker_body
 
 TAGS = ["catalogue"]
@@ -57,11 +59,17 @@ async def list_workers(
     return Workers([worker_body(worker, own) for worker in workers])
 
 
-@get("/whoami", tags=TAGS, summary="Identify the API key", responses=problem_responses())
+@get("/whoami", opt=needs(None), tags=TAGS, summary="Identify the caller", responses=problem_responses())
 async def who_am_i(request: ApiRequest) -> WhoAmI:
-    """Returns the owner of the API key; useful to test a key."""
+    """Returns owner and scopes of the API key or access token; useful to test one."""
     caller = request.user
-    return WhoAmI(owner=caller.owner, key_id=caller.key_id, is_admin=caller.is_admin)
+    return WhoAmI(
+        owner=caller.owner,
+        key_id=caller.key_id,
+        is_admin=caller.is_admin,
+        scopes=tuple(scope for scope in Scope if scope in caller.scopes),
+        expires_at=caller.expires_at,
+    )
 
 
 def _name(field: str, untrusted_name: str | None) -> str | None:

@@ -1,6 +1,7 @@
 """Server-sent events: follow one conversion until it ends, or all conversions of the caller."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -9,7 +10,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from converto_core.caller import Caller
 from converto_core.errors import NotFound
+from converto_core.ids import now_ms
 from file_service.conversions.records import Records
 from file_service.delivery.live_events import LiveEvents, StreamEvent, event_id
 from file_service.http.problem_details import problem_responses
@@ -49,7 +52,8 @@ async def follow_conversion(
     conversion = await records.get(request.user.owner, parse_id(conversion_id))
     if conversion.is_terminal and request.headers.get("last-event-id") == event_id(conversion):
         return Response(None, status_code=204)  # an EventSource reconnects until it gets a 204
-    return Stream(_events(live_events.follow(conversion), views), media_type="text/event-stream", headers=HEADERS)
+    events = live_events.follow(conversion)
+    return Stream(encoded_events(events, views, request.user), media_type="text/event-stream", headers=HEADERS)
 
 
 @get(
@@ -66,14 +70,20 @@ async def follow_all(
     query = query_of(request, EventsQuery)
     is_resumed = "last-event-id" in request.headers
     events = live_events.follow_all(request.user.owner, query.client_id, is_resumed=is_resumed)
-    return Stream(_events(events, views), media_type="text/event-stream", headers=HEADERS)
+    return Stream(encoded_events(events, views, request.user), media_type="text/event-stream", headers=HEADERS)
 
 
-async def _events(events: AsyncIterator[StreamEvent | None], views: Views) -> AsyncIterator[bytes]:
+async def encoded_events(
+    events: AsyncGenerator[StreamEvent | None, None], views: Views, caller: Caller
+) -> AsyncIterator[bytes]:
+    """Encode the events; a stream ends with the token that opened it, at the latest at the next ping."""
     yield b"retry: %d\n\n" % RETRY_MS
     try:
-        async for event in events:
-            yield _encoded(event, views)
+        async with aclosing(events):
+            async for event in events:
+                if caller.has_expired(now_ms()):
+                    return
+                yield _encoded(event, views)
     except NotFound:
         return  # the conversion was deleted meanwhile
 

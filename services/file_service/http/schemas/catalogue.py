@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from converto_core.caller import Scope
 from converto_core.conversion.record import Step
 from file_service.http.schemas.conversions import SecondsBody
 from file_service.http.schemas.fields import FormatName, Milliseconds, Name, Options
@@ -101,8 +102,13 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 class WhoAmI(msgspec.Struct, frozen=True):
-    """The owner of the API key, and whether the key may use `/admin`."""
+    """The caller: its owner, what it may do, and when its access token expires.
+
+    `key_id` is empty for a token, `expires_at` is null for an API key.
+    """
 
     owner: str
     key_id: str
     is_admin: bool
+    scopes: tuple[Scope, ...]
+    expires_at: Milliseconds | None

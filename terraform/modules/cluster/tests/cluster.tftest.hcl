@@ -6,7 +6,7 @@ variables {
   tags            = { Project = "converto" }
 }
 
-run "commands_in_containers_are_logged_and_encrypted" {
+run "it_is_logged_encrypted_and_on_demand" {
   assert {
     condition     = aws_ecs_cluster.this.configuration[0].execute_command_configuration[0].logging == "OVERRIDE"
     error_message = "ECS Exec must log to our group."
@@ -21,9 +21,7 @@ run "commands_in_containers_are_logged_and_encrypted" {
     condition     = aws_ecs_cluster.this.configuration[0].execute_command_configuration[0].log_configuration[0].cloud_watch_encryption_enabled
     error_message = "The log must be encrypted."
   }
-}
 
-run "insights_and_names" {
   assert {
     condition     = one([for setting in aws_ecs_cluster.this.setting : setting.value if setting.name == "containerInsights"]) == "enhanced"
     error_message = "Container Insights must be on."
@@ -38,9 +36,7 @@ run "insights_and_names" {
     condition     = aws_ecs_cluster.this.tags["Project"] == "converto"
     error_message = "Tags must be those that were given."
   }
-}
 
-run "spot_is_offered_and_not_the_default" {
   assert {
     condition     = aws_ecs_cluster_capacity_providers.this.capacity_providers == toset(["FARGATE", "FARGATE_SPOT"])
     error_message = "Services must be able to choose Spot."
@@ -63,22 +59,13 @@ run "spot_can_be_the_default" {
   }
 }
 
-run "insights_cannot_be_switched_off" {
+run "unsafe_values_are_refused" {
   command = plan
 
   variables {
     container_insights = "disabled"
+    log_kms_key_arn    = ""
   }
 
-  expect_failures = [var.container_insights]
-}
-
-run "a_log_without_key_is_refused" {
-  command = plan
-
-  variables {
-    log_kms_key_arn = ""
-  }
-
-  expect_failures = [var.log_kms_key_arn]
+  expect_failures = [var.container_insights, var.log_kms_key_arn]
 }

@@ -10,6 +10,7 @@ locals {
 }
 
 resource "aws_wafv2_web_acl" "this" {
+  #checkov:skip=CKV_AWS_192: AWSManagedRulesKnownBadInputsRuleSet is there; checkov does not read dynamic rules.
   name        = var.name
   description = "Rate limit per address, then rule groups kept by AWS"
   scope       = var.scope

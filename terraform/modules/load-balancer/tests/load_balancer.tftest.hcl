@@ -24,7 +24,7 @@ variables {
   tags                           = { Project = "converto" }
 }
 
-run "it_is_internal_and_protected" {
+run "it_is_internal_encrypted_and_can_shift" {
   assert {
     condition     = aws_lb.this.internal && aws_lb.this.enable_deletion_protection
     error_message = "The load balancer must be internal and protected from deletion."
@@ -44,9 +44,7 @@ run "it_is_internal_and_protected" {
     condition     = aws_lb.this.tags["Project"] == "converto" && aws_lb.this.name == "converto-production"
     error_message = "Name and tags must be those that were given."
   }
-}
 
-run "both_listeners_speak_tls_only" {
   assert {
     condition     = alltrue([for listener in aws_lb_listener.this : listener.protocol == "HTTPS" && listener.ssl_policy == "ELBSecurityPolicy-TLS13-1-2-2021-06"])
     error_message = "Both listeners must be HTTPS with TLS 1.2 or newer."
@@ -56,9 +54,7 @@ run "both_listeners_speak_tls_only" {
     condition     = { for name, listener in aws_lb_listener.this : name => listener.port } == { prod = 443, test = 8443 }
     error_message = "Production is on 443, the test on 8443."
   }
-}
 
-run "rules_can_shift_between_the_groups" {
   assert {
     condition     = toset(keys(aws_lb_target_group.this)) == toset(["blue", "green"])
     error_message = "Blue/green requires two target groups."
@@ -73,9 +69,7 @@ run "rules_can_shift_between_the_groups" {
     condition     = alltrue([for listener in aws_lb_listener.this : listener.default_action[0].type == "fixed-response"])
     error_message = "Only rules can be shifted, so the default action must not forward."
   }
-}
 
-run "liveness_decides_about_a_task" {
   assert {
     condition     = alltrue([for group in aws_lb_target_group.this : group.health_check[0].path == "/api/health/live"])
     error_message = "ECS replaces tasks that fail this check, so an unavailable database must not fail it."
@@ -90,9 +84,7 @@ run "liveness_decides_about_a_task" {
     condition     = aws_lb.this.idle_timeout > 60
     error_message = "An event stream is silent for 15 s at most, a wait for 25 s."
   }
-}
 
-run "only_the_edge_gets_in" {
   assert {
     condition     = [for rule in aws_vpc_security_group_ingress_rule.client : rule.referenced_security_group_id] == ["sg-link"]
     error_message = "The production listener is for the VPC link."
@@ -120,42 +112,15 @@ run "without_cloudfront_there_is_no_group_for_it" {
   }
 }
 
-run "old_tls_is_refused" {
+run "unsafe_values_are_refused" {
   command = plan
 
   variables {
-    ssl_policy = "ELBSecurityPolicy-2016-08"
-  }
-
-  expect_failures = [var.ssl_policy]
-}
-
-run "one_subnet_is_refused" {
-  command = plan
-
-  variables {
-    subnet_ids = ["subnet-1"]
-  }
-
-  expect_failures = [var.subnet_ids]
-}
-
-run "a_bad_name_is_refused" {
-  command = plan
-
-  variables {
-    name = "Converto"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "another_health_check_is_refused" {
-  command = plan
-
-  variables {
+    ssl_policy        = "ELBSecurityPolicy-2016-08"
+    subnet_ids        = ["subnet-1"]
+    name              = "Converto"
     health_check_path = "/api/health"
   }
 
-  expect_failures = [var.health_check_path]
+  expect_failures = [var.ssl_policy, var.subnet_ids, var.name, var.health_check_path]
 }

@@ -134,6 +134,15 @@ run "endpoints_keep_other_accounts_out" {
 run "all_traffic_is_logged_and_encrypted" {
   command = apply
 
+  variables {
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/converto-test-boundary"
+  }
+
+  assert {
+    condition     = aws_iam_role.flow_logs.permissions_boundary == "arn:aws:iam::123456789012:policy/converto-test-boundary"
+    error_message = "The role is made within the boundary."
+  }
+
   assert {
     condition     = aws_flow_log.this.traffic_type == "ALL" && aws_flow_log.this.max_aggregation_interval == 60
     error_message = "Flow logs record accepted and refused traffic every minute."

@@ -56,7 +56,7 @@ run "documents_are_known_at_plan" {
       for name, text in output.documents : [
         for statement in jsondecode(text).Statement : statement.Sid
         if statement.Effect == "Allow" && try(statement.Resource, "") == "*" && !can(statement.Condition) && !contains([
-          "LogInToRegistry", "MakePasswords", "JoinNetwork", "ReadLoadBalancer", "FindLogGroup", "ReadSettings", "ReadRoles",
+          "LogInToRegistry", "JoinNetwork", "ReadLoadBalancer", "FindLogGroup", "ReadSettings", "ReadRoles",
           "ServicesOfEnvironment", "WhoAmI",
         ], statement.Sid)
       ]

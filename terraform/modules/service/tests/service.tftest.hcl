@@ -40,7 +40,13 @@ variables {
   kind    = "worker"
 }
 
-run "a_worker_is_hardened" {
+run "a_worker" {
+  variables {
+    on_demand_base   = 1
+    on_demand_weight = 1
+    spot_weight      = 4
+  }
+
   assert {
     condition     = local.container.readonlyRootFilesystem && !local.container.privileged && local.container.user == "10001:10001"
     error_message = "The container must not be able to write its root file system or be root."
@@ -65,9 +71,7 @@ run "a_worker_is_hardened" {
     condition     = !aws_ecs_service.this[0].enable_execute_command && !aws_ecs_service.this[0].network_configuration[0].assign_public_ip
     error_message = "No shell and no public address."
   }
-}
 
-run "a_worker_stops_before_it_is_killed" {
   assert {
     condition     = local.container.stopTimeout == 120 && tonumber(local.environment["CONVERTO_STOP_GRACE_S"]) <= 110
     error_message = "CONVERTO_STOP_GRACE_S must be well below stopTimeout."
@@ -77,16 +81,12 @@ run "a_worker_stops_before_it_is_killed" {
     condition     = local.container.healthCheck.interval * local.container.healthCheck.retries >= 300
     error_message = "A failover of the database must not replace all workers."
   }
-}
 
-run "secrets_are_references" {
   assert {
     condition     = local.container.secrets == [{ name = "CONVERTO_MONGODB_PASSWORD", valueFrom = var.secrets["CONVERTO_MONGODB_PASSWORD"] }]
     error_message = "The task definition must name the secret, not hold it."
   }
-}
 
-run "a_worker_reaches_its_servers_only" {
   assert {
     condition     = { for name, rule in aws_vpc_security_group_egress_rule.security_group : name => rule.to_port } == { database = 27017, broker = 5671 }
     error_message = "The servers that were named, on their ports."
@@ -96,9 +96,7 @@ run "a_worker_reaches_its_servers_only" {
     condition     = length(aws_vpc_security_group_egress_rule.cidr) == 0 && length(aws_vpc_security_group_ingress_rule.load_balancer) == 0
     error_message = "No other way out, and no way in."
   }
-}
 
-run "a_failed_rollout_of_workers_rolls_back" {
   assert {
     condition     = aws_ecs_service.this[0].deployment_circuit_breaker[0].enable && aws_ecs_service.this[0].deployment_circuit_breaker[0].rollback
     error_message = "The circuit breaker must roll back."
@@ -113,9 +111,7 @@ run "a_failed_rollout_of_workers_rolls_back" {
     condition     = length(aws_ecs_service.this[0].load_balancer) == 0 && length(output.alarm_names) == 0
     error_message = "A worker has no load balancer and no alarms of it."
   }
-}
 
-run "roles_belong_to_ecs_in_this_account" {
   assert {
     condition = alltrue([
       for role in aws_iam_role.this :
@@ -129,9 +125,7 @@ run "roles_belong_to_ecs_in_this_account" {
     condition     = { for name, policy in aws_iam_role_policy.this : name => policy.policy } == { task = var.task_policy_json, execution = var.execution_policy_json }
     error_message = "The roles must have the policies that were given, and no others."
   }
-}
 
-run "logs_are_encrypted_and_named" {
   assert {
     condition     = aws_cloudwatch_log_group.this.name == "/converto-production/worker-office" && aws_cloudwatch_log_group.this.kms_key_id == var.log_kms_key_arn
     error_message = "The log group must carry the contract's name and our key."
@@ -145,14 +139,6 @@ run "logs_are_encrypted_and_named" {
   assert {
     condition     = aws_ecs_service.this[0].name == "worker-office" && aws_ecs_task_definition.this.family == "converto-production-worker-office"
     error_message = "Names must follow the contract."
-  }
-}
-
-run "workers_may_run_on_spot" {
-  variables {
-    on_demand_base   = 1
-    on_demand_weight = 1
-    spot_weight      = 4
   }
 
   assert {
@@ -263,75 +249,30 @@ run "housekeeping_runs_by_schedule" {
   }
 }
 
-run "a_tag_instead_of_a_digest_is_refused" {
+run "unsafe_values_are_refused" {
   command = plan
 
   variables {
-    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/converto/worker-office:latest"
+    image        = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/converto/worker-office:latest"
+    environment  = { CONVERTO_RABBITMQ_PASSWORD = "x" }
+    secrets      = { CONVERTO_MONGODB_PASSWORD = "hunter2" }
+    stop_grace_s = 115
+    min_count    = 0
   }
 
-  expect_failures = [var.image]
+  expect_failures = [var.image, var.environment, var.secrets, var.stop_grace_s, var.min_count]
 }
 
-run "a_password_in_the_environment_is_refused" {
-  command = plan
-
-  variables {
-    environment = { CONVERTO_RABBITMQ_PASSWORD = "x" }
-  }
-
-  expect_failures = [var.environment]
-}
-
-run "a_password_in_a_url_is_refused" {
+run "a_password_in_a_url_and_a_missing_load_balancer_are_refused" {
   command = plan
 
   variables {
     environment = { CONVERTO_MONGODB_URL = "mongodb://converto:secret@database:27017" }
+    service     = "file-service"
+    kind        = "api"
   }
 
-  expect_failures = [var.environment]
-}
-
-run "a_secret_by_value_is_refused" {
-  command = plan
-
-  variables {
-    secrets = { CONVERTO_MONGODB_PASSWORD = "hunter2" }
-  }
-
-  expect_failures = [var.secrets]
-}
-
-run "a_grace_that_ends_after_the_kill_is_refused" {
-  command = plan
-
-  variables {
-    stop_grace_s = 115
-  }
-
-  expect_failures = [var.stop_grace_s]
-}
-
-run "tracking_from_zero_is_refused" {
-  command = plan
-
-  variables {
-    min_count = 0
-  }
-
-  expect_failures = [var.min_count]
-}
-
-run "an_api_without_load_balancer_is_refused" {
-  command = plan
-
-  variables {
-    service = "file-service"
-    kind    = "api"
-  }
-
-  expect_failures = [var.load_balancer]
+  expect_failures = [var.environment, var.load_balancer]
 }
 
 run "housekeeping_without_scheduler_policy_is_refused" {

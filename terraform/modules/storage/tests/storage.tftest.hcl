@@ -172,10 +172,17 @@ run "replication_copies_encrypted_objects_with_a_role_of_its_own" {
   command = apply
 
   variables {
+    permissions_boundary_arn = "arn:aws:iam::123456789012:policy/converto-test-boundary"
+
     replication = {
       destination_bucket_arn  = "arn:aws:s3:::converto-test-replica"
       destination_kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000001"
     }
+  }
+
+  assert {
+    condition     = one(aws_iam_role.replication).permissions_boundary == "arn:aws:iam::123456789012:policy/converto-test-boundary"
+    error_message = "The role is made within the boundary."
   }
 
   assert {

@@ -1,5 +1,4 @@
-# The policy documents of one environment in use: each on a role that the tests can assume, and on a bucket. The queue is the tests' own: the
-# provider waits half a minute for one.
+# The policy documents of one environment in use: each on a role that the tests can assume, and on a bucket.
 
 variable "name" {
   description = "Name of the environment."
@@ -14,6 +13,11 @@ variable "account_id" {
 variable "region" {
   description = "Region of the double."
   type        = string
+}
+
+variable "key_arns" {
+  description = "Keys of the tests by purpose; the provider waits long for a key and for a queue."
+  type        = map(string)
 }
 
 provider "aws" {
@@ -31,9 +35,7 @@ terraform {
 locals {
   boundary_arn = "arn:aws:iam::${var.account_id}:policy/${var.name}-boundary"
 
-  # Policies of the resources below; every other document belongs to a role.
-  of_resources = ["bucket", "upload_queue", "s3_endpoint", "deploy_boundary"]
-  of_roles     = toset(["file_service", "worker", "housekeeping", "execution", "execution_worker", "rotation", "ecs_infrastructure", "scheduler", "flow_logs", "github_plan", "github_deploy"])
+  of_roles = toset(["file_service", "worker", "housekeeping", "execution", "execution_worker", "rotation", "ecs_infrastructure", "scheduler", "flow_logs", "github_plan", "github_deploy"])
 }
 
 module "policies" {
@@ -43,20 +45,13 @@ module "policies" {
   account_id = var.account_id
   region     = var.region
   partition  = "aws"
-  key_arns   = { for purpose, key in aws_kms_key.this : purpose => key.arn if purpose != "state" }
+  key_arns   = { for purpose in ["objects", "secrets", "logs", "database"] : purpose => var.key_arns[purpose] }
   delivery = {
     state_bucket  = "${var.name}-state"
-    state_key_arn = aws_kms_key.this["state"].arn
+    state_key_arn = var.key_arns["state"]
     state_prefix  = "test"
     boundary_arn  = local.boundary_arn
   }
-}
-
-resource "aws_kms_key" "this" {
-  for_each = toset(["objects", "secrets", "logs", "database", "state"])
-
-  description         = each.key
-  enable_key_rotation = true
 }
 
 resource "aws_iam_policy" "boundary" {
@@ -104,7 +99,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 
     apply_server_side_encryption_by_default {
       sse_algorithm     = "aws:kms"
-      kms_master_key_id = aws_kms_key.this["objects"].arn
+      kms_master_key_id = var.key_arns["objects"]
     }
   }
 }
@@ -127,9 +122,4 @@ output "documents" {
 output "bucket" {
   description = "Name of the bucket."
   value       = aws_s3_bucket.this.bucket
-}
-
-output "key_arns" {
-  description = "ARN of each key by purpose."
-  value       = { for purpose, key in aws_kms_key.this : purpose => key.arn }
 }

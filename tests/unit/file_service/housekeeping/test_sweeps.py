@@ -271,7 +271,9 @@ async def reap(servers: MemoryServers) -> None:
 async def test_abandoned_upload_ends_conversion_and_file(servers: MemoryServers) -> None:
     """Behaviour I10: abandoned uploads."""
     upload_id = await servers.objects.start_multipart("some/key", content_type="text/plain")
-    file = await servers.add_file(FileStatus.AWAITING_UPLOAD, upload_id=upload_id, part_size_bytes=5, key="some/key")
+    file = await servers.add_file(
+        FileStatus.AWAITING_UPLOAD, upload_id=upload_id, part_size_bytes=5, size_bytes=8, key="some/key"
+    )
     record = await servers.add(Status.AWAITING_UPLOAD, file_id=file.id)
     (part,) = await servers.objects.presign_parts("some/key", upload_id, [1])
     await servers.objects.send(part, b"abc")

@@ -1,0 +1,1 @@
+"""Adapter of Amazon ECS, as a container sees it from inside its task."""

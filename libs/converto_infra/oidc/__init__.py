@@ -1,0 +1,1 @@
+"""Keys and access tokens of an OpenID Connect issuer."""

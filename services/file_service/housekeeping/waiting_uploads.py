@@ -1,0 +1,146 @@
+"""Looks at uploads that nobody has confirmed: their client is gone, or the event of the object store was lost.
+
+Works with every object store. With upload events it is the fallback; it also joins the parts of a large file whose
+client died after the last part, of which no event tells.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import msgspec
+import structlog
+
+from converto_core.conversion.record import Conversion
+from converto_core.errors import DependencyUnavailable, StoreUnavailable
+from converto_core.files.look_schedule import LookSchedule
+from converto_core.files.record import File, FileStatus
+from converto_core.ports.stores import ConversionStore, FileStore
+from file_service.housekeeping.paging import pages
+from file_service.housekeeping.retention.removal import BATCH
+from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class WaitingUploads:
+    """Confirms what has arrived. Of many processes one looks at an upload, once per age in the schedule."""
+
+    def __init__(
+        self,
+        conversions: ConversionStore,
+        files: FileStore,
+        *,
+        looks: LookSchedule,
+        confirm_upload: ConfirmUpload | None,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Without `confirm_upload`, uploads are left to the file service."""
+        self._conversions = conversions
+        self._files = files
+        self._looks = looks
+        self._confirm_upload = confirm_upload
+        self._now_ms = now_ms
+        self._checked_until_ms: int | None = None
+        self._left_behind = set[str]()
+        """Files whose conversions are still to be started."""
+
+    async def sweep(self) -> int:
+        """Look at all uploads that are due; returns how many files were confirmed."""
+        if self._confirm_upload is None:
+            return 0
+        confirmed = await self._look_at_due(self._confirm_upload)
+        return confirmed + await self._start_left_behind(self._confirm_upload)
+
+    async def look_at_all(self) -> int:
+        """Look at every upload that waits, due or not; returns how many files were confirmed.
+
+        For operators, after hours without events.
+        """
+        if self._confirm_upload is None:
+            return 0
+        now_ms, confirmed = self._now_ms(), 0
+
+        async def read(from_ms: int, limit: int) -> list[File]:
+            return await self._files.abandoned(created_from_ms=from_ms, created_before_ms=now_ms, limit=limit)
+
+        async for page in pages(read, lambda one: one.created_at):
+            for file in page:
+                found = await confirm_unattended(self._confirm_upload, file.id, by="sweep")
+                confirmed += found is Found.CONFIRMED
+        return confirmed
+
+    async def _look_at_due(self, confirm_upload: ConfirmUpload) -> int:
+        now_ms, confirmed = self._now_ms(), 0
+        while due := await self._files.to_look_at(now_ms=now_ms, limit=BATCH):
+            for file in due:
+                confirmed += await self._look_at(file, confirm_upload, now_ms) is Found.CONFIRMED
+            if len(due) < BATCH:
+                break
+        return confirmed
+
+    async def _look_at(self, file: File, confirm_upload: ConfirmUpload, now_ms: int) -> Found | None:
+        """Return what was found; None if another process looks."""
+        next_due_ms = self._looks.next(file.created_at, now_ms=now_ms)
+        if not await self._files.take_look(file, next_due_ms=next_due_ms):
+            return None
+        try:
+            found = await confirm_unattended(confirm_upload, file.id, by="sweep")
+        except DependencyUnavailable:
+            await self._look_again_soon(file, next_due_ms)
+            raise
+        if found is not Found.INCOMPLETE:
+            log.info("waiting_upload.found", file_id=file.id, found=found)
+        return found
+
+    async def _look_again_soon(self, file: File, next_due_ms: int | None) -> None:
+        """Bring the next look forward: this one saw nothing, and the next may be hours away.
+
+        It is not due at once, so that an upload of which the store always answers with an error delays no other.
+        """
+        taken = msgspec.structs.replace(file, look_due=next_due_ms)
+        with suppress(StoreUnavailable):
+            await self._files.take_look(taken, next_due_ms=self._looks.first(self._now_ms()))
+
+    async def _start_left_behind(self, confirm_upload: ConfirmUpload) -> int:
+        """Start conversions that wait although their file is uploaded.
+
+        A process died between the two updates, or no worker had registered yet. Each conversion is read once at each
+        age of the schedule, and all of them once after a start; those that cannot be started now are tried again.
+        """
+        now_ms, confirmed = self._now_ms(), 0
+        for from_ms, before_ms in self._unchecked_periods(now_ms):
+            async for page in pages(self._waiting(from_ms, before_ms), lambda one: one.created_at):
+                self._left_behind |= {file.id for file in await self._uploaded(page)}
+        self._checked_until_ms = now_ms
+        failure: DependencyUnavailable | None = None
+        for file_id in sorted(self._left_behind):
+            try:
+                found = await confirm_unattended(confirm_upload, file_id, by="sweep")
+            except DependencyUnavailable as error:
+                failure = error
+                continue
+            self._left_behind.discard(file_id)
+            log.info("waiting_conversion.started", file_id=file_id, found=found)
+            confirmed += found is Found.CONFIRMED
+        if failure is not None:
+            raise failure
+        return confirmed
+
+    def _unchecked_periods(self, now_ms: int) -> list[tuple[int, int]]:
+        """Return the creation times (from, before) of conversions that have reached an age since the last sweep."""
+        ages_ms = [int(age_s * 1000) for age_s in self._looks.ages_s]
+        if self._checked_until_ms is None:
+            return [(0, now_ms - age_ms) for age_ms in ages_ms[:1]]
+        return [(self._checked_until_ms - age_ms, now_ms - age_ms) for age_ms in ages_ms]
+
+    def _waiting(self, start_ms: int, before_ms: int) -> Callable[[int, int], Awaitable[list[Conversion]]]:
+        async def read(from_ms: int, limit: int) -> list[Conversion]:
+            return await self._conversions.awaiting_upload(
+                created_from_ms=max(from_ms, start_ms), created_before_ms=before_ms, limit=limit
+            )
+
+        return read
+
+    async def _uploaded(self, conversions: Sequence[Conversion]) -> list[File]:
+        found = await self._files.get_many(list({one.file_id for one in conversions}))
+        return [file for file in found if file.status is FileStatus.UPLOADED]

@@ -1,0 +1,255 @@
+"""The smoke test against a file service that gets each step wrong in turn (M17)."""
+
+import hashlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from deploy.aws import smoke
+
+PDF = b"%PDF-1.7\n...\n%%EOF\n"
+KEY = {"CONVERTO_API_KEY": "cvt_key_secret"}
+Answer = tuple[int, Any]
+
+
+class Service(ThreadingHTTPServer):
+    """File service and object store in one; `answers` overrides what a path answers, once for each entry."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, list[Answer]] = {}
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.output, self.output_type, self.status = PDF, "application/pdf", "completed"
+        self.error: dict[str, str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def answer(self, method: str, path: str) -> Answer:
+        path = path.partition("?")[0]
+        if given := self.answers.get(f"{method} {path}"):
+            return given.pop(0)
+        normal: dict[str, Callable[[], Answer]] = {
+            "GET /api/health/ready": lambda: (200, {"status": "ok"}),
+            "POST /api/v1/conversions": self._created,
+            "PUT /store/in": lambda: (200, b""),
+            "POST /api/v1/files/f1/uploaded": lambda: (200, {}),
+            "GET /api/v1/conversions/c1": lambda: (200, {"status": self.status, "stage": "", "error": self.error}),
+            "GET /api/v1/conversions/c1/outputs": self._outputs,
+            "GET /store/out": lambda: (200, self.output),
+        }
+        return normal.get(f"{method} {path}", lambda: (204, b""))()
+
+    def _created(self) -> Answer:
+        upload = {"method": "PUT", "url": f"{self.url}/store/in?signature=hidden", "headers": {"x-test": "1"}}
+        return 201, {"conversion": {"id": "c1"}, "file": {"id": "f1"}, "upload": upload}
+
+    def _outputs(self) -> Answer:
+        sha256 = hashlib.sha256(PDF).hexdigest()
+        url = f"{self.url}/store/out?signature=hidden"
+        return 200, {"outputs": [{"url": url, "sha256": sha256, "size_bytes": len(PDF)}]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def _handle(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.requests.append((self.command, self.path, dict(self.headers)))
+        status, body = self.server.answer(self.command, self.path)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", self.server.output_type if "/store/" in self.path else "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - the names that http.server calls
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service() as one:
+        thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield one
+        one.shutdown()
+        thread.join()
+
+
+def run(service: Service, *arguments: str, within_s: float = 5) -> int:
+    return smoke.main(["--url", service.url, "--within", str(within_s), *arguments], KEY, pause_s=0.001)
+
+
+def test_conversion_that_works_passes(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    status = run(service)
+    create = next(headers for method, path, headers in service.requests if path == "/api/v1/conversions")
+    methods = [(method, path.partition("?")[0]) for method, path, _ in service.requests]
+
+    assert status == 0
+    assert create["Authorization"] == "Bearer cvt_key_secret"
+    assert "Idempotency-Key" in create
+    assert methods[-2:] == [("DELETE", "/api/v1/conversions/c1"), ("DELETE", "/api/v1/files/f1")]
+    assert capsys.readouterr().out.endswith("passed\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "words"),
+    [
+        ("GET /api/health/ready", (404, b""), "ready: the service is not ready: 404"),
+        (
+            "POST /api/v1/conversions",
+            (422, {"code": "bad", "detail": "no"}),
+            "create: POST /api/v1/conversions answered",
+        ),
+        ("POST /api/v1/conversions", (201, {"file": {}}), "an answer of the service lacks 'upload'"),
+        ("PUT /store/in", (403, b"<Code>SignatureDoesNotMatch</Code>"), "answered 403 <Code>SignatureDoesNotMatch"),
+        ("POST /api/v1/files/f1/uploaded", (409, {"code": "upload_incomplete"}), "answered 409 upload_incomplete"),
+        ("GET /api/v1/conversions/c1/outputs", (200, {"outputs": []}), "one result was expected, not 0"),
+        ("GET /store/out", (403, b""), "/store/out answered 403"),
+    ],
+)
+def test_wrong_answer_fails_and_names_the_step(
+    service: Service, capsys: pytest.CaptureFixture[str], path: str, answer: Answer, words: str
+) -> None:
+    service.answers[path] = [answer]
+    status = run(service)
+    said = capsys.readouterr().out
+
+    assert status == 1
+    assert words in said
+    assert "signature" not in said
+
+
+def test_failed_conversion_is_reported_with_its_reason(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    service.status, service.error = "failed", {"code": "engine_missing", "message": "not installed"}
+
+    assert run(service) == 1
+    assert "c1 ended as failed: engine_missing not installed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("output", "output_type", "words"),
+    [
+        (PDF + b"x", "application/pdf", "do not have the recorded SHA-256"),
+        (b"<html>", "application/pdf", "the bytes are no pdf"),
+        (PDF, "text/html", "the type is 'text/html', not 'application/pdf'"),
+    ],
+)
+def test_wrong_bytes_are_found(
+    service: Service, capsys: pytest.CaptureFixture[str], output: bytes, output_type: str, words: str
+) -> None:
+    service.output, service.output_type = output, output_type
+
+    assert run(service) == 1
+    assert words in capsys.readouterr().out
+
+
+def test_conversion_without_a_worker_runs_into_the_limit(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    service.status = "pending"
+
+    assert run(service, within_s=0.3) == 1
+    assert "c1 is still pending" in capsys.readouterr().out
+
+
+def test_temporary_failures_are_repeated_with_the_same_key(service: Service) -> None:
+    service.answers["POST /api/v1/conversions"] = [(503, {"code": "overloaded"}), (502, b"")]
+    status = run(service)
+    keys = [headers["Idempotency-Key"] for _, path, headers in service.requests if path == "/api/v1/conversions"]
+
+    assert status == 0
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
+def test_lasting_failure_is_given_up(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    service.answers["GET /api/health/ready"] = [(503, {"code": "database_unavailable"})] * 9
+
+    assert run(service) == 1
+    assert "answered 503 database_unavailable" in capsys.readouterr().out
+
+
+def test_nobody_listening_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    assert smoke.main(["--url", f"http://127.0.0.1:{port}"], KEY, pause_s=0.001) == 1
+    assert "ConnectionRefusedError" in capsys.readouterr().out
+
+
+def certificate(name: str, folder: Path) -> Path:
+    """Write a certificate for a name, signed by itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    start = datetime.now(UTC) - timedelta(days=1)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(signed.public_bytes(pem) + private)
+    return path
+
+
+@pytest.mark.parametrize(("name", "status"), [("api.example.com", 0), ("other.example.com", 1), ("", 1)])
+def test_certificate_is_checked_against_the_server_name(
+    service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, status: int
+) -> None:
+    """An internal load balancer is reached by its own name and shows the public one."""
+    path = certificate("api.example.com", tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with Service() as secure:
+        secure.socket = context.wrap_socket(secure.socket, server_side=True)
+        secure.answer = service.answer  # type: ignore[method-assign]
+        thread = threading.Thread(target=secure.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        url = f"https://127.0.0.1:{secure.server_port}"
+        arguments = ["--url", url, "--server-name", name, "--ca-file", str(path), "--within", "5"]
+        ended = smoke.main(arguments, KEY, pause_s=0.001)
+        secure.shutdown()
+        thread.join()
+
+    assert ended == status, capsys.readouterr().out
+    if status:
+        assert "certificate verify failed" in capsys.readouterr().out
+    else:
+        assert {headers["Host"] for _, _, headers in secure.requests} == {name}
+
+
+@pytest.mark.parametrize("arguments", [["--url", "ftp://example.com"], ["--url", "example.com"]])
+def test_wrong_url_is_wrong_use(arguments: list[str]) -> None:
+    assert smoke.main(arguments, KEY) == 2
+
+
+def test_samples_are_new_each_time() -> None:
+    assert smoke.text_sample().content != smoke.text_sample().content
+    assert smoke.picture_sample().content != smoke.picture_sample().content

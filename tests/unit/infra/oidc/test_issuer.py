@@ -1,0 +1,136 @@
+"""Fetching the key set by HTTP: discovery, deadline, size, redirects, and an issuer that lies (M17)."""
+
+import pytest
+
+from converto_core.errors import IssuerUnavailable
+from converto_infra.oidc.issuer import MAX_BODY_BYTES, HttpIssuer
+from converto_infra.settings import Settings
+from tests.issuer import AUDIENCE, DISCOVERY, JWKS, LocalIssuer
+
+
+async def failure(client: HttpIssuer) -> str:
+    with pytest.raises(IssuerUnavailable) as caught:
+        await client.key_set()
+    await client.close()
+    assert "127.0.0.1" not in str(caught.value), "the public text names no address"
+    return caught.value.detail
+
+
+async def test_discovery_leads_to_the_key_set(issuer: LocalIssuer) -> None:
+    client = HttpIssuer(issuer.url)
+
+    first, second = await client.key_set(), await client.key_set()
+
+    await client.close()
+    assert first == second == issuer.key_set()
+    assert issuer.requests == {DISCOVERY: 1, JWKS: 2}
+
+
+async def test_configured_url_needs_no_discovery(issuer: LocalIssuer) -> None:
+    settings = Settings(jwt_issuer="https://issuer.invalid", jwt_audience=AUDIENCE, jwt_jwks_url=issuer.jwks_url)
+    client = HttpIssuer.connect(settings)
+    assert client is not None
+
+    assert await client.key_set() == issuer.key_set()
+
+    await client.close()
+    assert issuer.requests == {JWKS: 1}
+
+
+def test_no_issuer_is_connected_without_the_setting() -> None:
+    assert HttpIssuer.connect(Settings()) is None
+
+
+async def test_issuer_with_a_trailing_slash_is_found(issuer: LocalIssuer) -> None:
+    issuer.lie(DISCOVERY, {"issuer": issuer.url + "/", "jwks_uri": issuer.jwks_url})
+    client = HttpIssuer(issuer.url + "/")
+
+    assert await client.key_set() == issuer.key_set()
+    await client.close()
+
+
+async def test_moved_key_set_is_discovered_again(issuer: LocalIssuer) -> None:
+    client = HttpIssuer(issuer.url)
+    await client.key_set()
+    issuer.lie(JWKS, b"", status="410 Gone")
+    issuer.lie("/new-keys", issuer.key_set())
+    issuer.lie(DISCOVERY, {"issuer": issuer.url, "jwks_uri": issuer.url + "/new-keys"})
+    with pytest.raises(IssuerUnavailable, match="issuer"):
+        await client.key_set()
+
+    assert await client.key_set() == issuer.key_set()
+    await client.close()
+
+
+async def test_issuer_that_hangs_misses_the_deadline(issuer: LocalIssuer) -> None:
+    issuer.may_answer.clear()
+
+    assert "no answer within 0.05 s" in await failure(HttpIssuer(issuer.url, timeout_s=0.05))
+
+
+async def test_issuer_that_hangs_up_is_unavailable(issuer: LocalIssuer) -> None:
+    issuer.is_away = True
+
+    assert "RemoteProtocolError" in await failure(HttpIssuer(issuer.url))
+
+
+async def test_nobody_at_the_address_is_unavailable(issuer: LocalIssuer) -> None:
+    assert "Connect" in await failure(HttpIssuer("http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, JWKS])
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
+async def test_redirects_are_not_followed(issuer: LocalIssuer, path: str, status: str) -> None:
+    issuer.lie(path, b"", status=status, Location=issuer.url + "/elsewhere")
+    issuer.lie("/elsewhere", issuer.key_set())
+
+    assert "redirects are not followed" in await failure(HttpIssuer(issuer.url))
+    assert issuer.requests["/elsewhere"] == 0
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, JWKS])
+async def test_endless_body_is_cut_off(issuer: LocalIssuer, path: str) -> None:
+    issuer.lie(path, b" " * (MAX_BODY_BYTES + 1))
+
+    assert "larger than" in await failure(HttpIssuer(issuer.url))
+
+
+async def test_compressed_body_is_refused(issuer: LocalIssuer) -> None:
+    issuer.lie(JWKS, issuer.key_set(), Content_Encoding="gzip")
+
+    assert "compressed" in await failure(HttpIssuer(issuer.url))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"", b"<html>", b"[]", b"null", b'{"issuer": 1}', b"\xff\xfe", b"[" * 100_000, b'{"issuer": "x"}'],
+)
+async def test_unreadable_discovery_is_unavailable(issuer: LocalIssuer, document: bytes) -> None:
+    issuer.lie(DISCOVERY, document)
+
+    assert "not an OpenID Connect configuration" in await failure(HttpIssuer(issuer.url))
+
+
+async def test_discovery_of_another_issuer_is_refused(issuer: LocalIssuer) -> None:
+    issuer.lie(DISCOVERY, {"issuer": "https://evil.example", "jwks_uri": issuer.jwks_url})
+
+    assert "describes the issuer 'https://evil.example'" in await failure(HttpIssuer(issuer.url))
+    assert issuer.requests[JWKS] == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://evil.example/keys",
+        "ftp://evil.example",
+        "file:///etc/passwd",
+        "",
+        "https://",
+        "https://a b/",
+        "https://u:p@h/",
+    ],
+)
+async def test_insecure_key_set_address_is_refused(issuer: LocalIssuer, address: str) -> None:
+    issuer.lie(DISCOVERY, {"issuer": issuer.url, "jwks_uri": address})
+
+    assert "jwks_uri must" in await failure(HttpIssuer(issuer.url))
