@@ -15,6 +15,10 @@ SHELL_SCRIPTS = $(shell git ls-files .ci 'deploy/*.sh')
 DOCKERFILES = $(wildcard deploy/docker/*Dockerfile*)
 # Pass arguments to pytest: make test PYTEST="-k lease -x"
 PYTEST ?=
+# Folders or files for `make test-only`.
+SUITES ?= tests/unit
+# --python-only: Python packages only, where no conversion program is needed.
+SETUP ?=
 # Test processes for tests that need no server.
 JOBS ?= auto
 # Some machines forbid bytecode files; without them every run of the suite compiles everything again.
@@ -52,7 +56,7 @@ demo: setup ## Convert samples or your own files: make demo FILES="a.pptx b.jpg"
 ##@ Develop
 .PHONY: setup-dev
 setup-dev: python ## Also install what checks and tests need
-	@$(PYTHON) -m deploy.local.setup --dev
+	@$(PYTHON) -m deploy.local.setup --dev $(SETUP)
 
 # Two runs: tests without servers in parallel, then those that share servers and measure time. Both always run, and a
 # filter in PYTEST may leave one of them without a test (status 5).
@@ -67,6 +71,14 @@ test: setup-dev ## Set up and run the whole suite
 .PHONY: test-unit
 test-unit: setup-dev ## Run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit $(PYTEST)
+
+.PHONY: test-only
+test-only: setup-dev ## Run some folders or files of the suite: make test-only SUITES="tests/contract tests/engines"
+	@$(BIN)/python -m pytest $(SUITES) $(PYTEST)
+
+.PHONY: test-compose
+test-compose: setup-dev ## Convert with each worker of the running Compose stack
+	@CONVERTO_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/e2e/images/test_compose_stack.py $(PYTEST)
 
 .PHONY: check
 check: setup-dev ## Check format, lint, types, import rules, shell scripts, Dockerfiles
