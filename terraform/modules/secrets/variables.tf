@@ -152,7 +152,7 @@ variable "services_to_restart" {
 }
 
 variable "rotation_days" {
-  description = "Days between rotations of each secret. Those of database and broker differ, so that they seldom start deployments on the same day."
+  description = "Days between rotations of each secret. Those of database and broker differ, so that they seldom start deployments on the same day. By default 30, 28, 30 and 90."
   type = object({
     database          = optional(number, 30)
     broker            = optional(number, 28)
