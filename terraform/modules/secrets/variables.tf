@@ -152,10 +152,10 @@ variable "services_to_restart" {
 }
 
 variable "rotation_days" {
-  description = "Days between rotations of each secret."
+  description = "Days between rotations of each secret. Those of database and broker differ, so that they seldom start deployments on the same day. By default 30, 28, 30 and 90."
   type = object({
     database          = optional(number, 30)
-    broker            = optional(number, 30)
+    broker            = optional(number, 28)
     broker_bootstrap  = optional(number, 30)
     bootstrap_api_key = optional(number, 90)
   })
