@@ -28,10 +28,11 @@ resource "aws_kms_alias" "state" {
   target_key_id = aws_kms_key.state.key_id
 }
 
-#checkov:skip=CKV_AWS_18: who reads a state is recorded by CloudTrail of the account; an access log would need a second bucket
-#checkov:skip=CKV_AWS_144: a state describes resources of this region and is of no use without them
-#checkov:skip=CKV2_AWS_62: nobody waits for a change of the state
 resource "aws_s3_bucket" "state" {
+  #checkov:skip=CKV_AWS_18: CloudTrail data events say who read a state; an access log would need a second bucket
+  #checkov:skip=CKV_AWS_144: a state describes resources of this region and is of no use without them
+  #checkov:skip=CKV2_AWS_62: nobody waits for a change of the state
+
   bucket = local.state_bucket
   tags   = { Name = local.state_bucket }
 
@@ -111,6 +112,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
 
       noncurrent_version_expiration {
         noncurrent_days = 1
+      }
+
+      abort_incomplete_multipart_upload {
+        days_after_initiation = 2
       }
     }
   }
