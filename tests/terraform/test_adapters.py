@@ -1,4 +1,4 @@
-"""The adapters of the services work with the policies of their roles: nothing they call is missing there (behaviour C7)."""
+"""The adapters of the services work with the policies of their roles: nothing that they call is missing there."""
 
 import asyncio
 import json

@@ -94,7 +94,12 @@ def test_upload_that_weakens_the_bucket_is_refused(account: Account, parameters:
 def test_document_denies_old_signatures_and_other_accounts(account: Account) -> None:
     document = Policies(identity=[everything()], resource=account.documents["bucket"])
     arn = f"arn:aws:s3:::{account.bucket}/{SOURCE}"
-    good = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3", "aws:PrincipalAccount": ACCOUNT, "s3:signatureAge": "9"}
+    good = {
+        "aws:SecureTransport": "true",
+        "s3:TlsVersion": "1.3",
+        "aws:PrincipalAccount": ACCOUNT,
+        "s3:signatureAge": "9",
+    }
 
     assert decide(Call("s3:GetObject", arn, good), document).is_allowed
     for bad in ({"s3:signatureAge": "3600001"}, {"aws:PrincipalAccount": "999999999999"}, {"s3:TlsVersion": "1.1"}):

@@ -37,10 +37,9 @@ def folders_of(kind: str) -> list[str]:
 
 
 def variables_of(configuration: str) -> list[str]:
-    """Arguments for what a configuration needs to be told: its example variables, then those of the tests."""
-    example = REPOSITORY / "terraform" / configuration / "example.tfvars"
-    own = REPOSITORY / ASSETS / f"{configuration.replace('/', '-')}.tfvars"
-    return [f"-var-file={path}" for path in (example, own) if path.exists()]
+    """Arguments for what a configuration needs to be told: those of all environments, then its own."""
+    given = (ASSETS / "environments.tfvars.json", ASSETS / f"{configuration.replace('/', '-')}.tfvars.json")
+    return [f"-var-file={REPOSITORY / path}" for path in given if (REPOSITORY / path).exists()]
 
 
 class Failed(AssertionError):
