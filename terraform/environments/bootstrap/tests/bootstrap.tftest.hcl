@@ -65,6 +65,20 @@ run "state_is_encrypted_versioned_and_private" {
   }
 }
 
+run "backend_names_bucket_region_and_key" {
+  command = plan
+
+  assert {
+    condition     = output.backend_config == "bucket     = \"converto-state-123456789012\"\nregion     = \"eu-central-1\"\nkms_key_id = \"${aws_kms_key.state.arn}\"\n"
+    error_message = "The text is that of backend.hcl."
+  }
+
+  assert {
+    condition     = output.github_variables["dev-plan"].BACKEND == output.backend_config
+    error_message = "Workflows initialise Terraform with the same text."
+  }
+}
+
 run "plans_expire_and_states_do_not" {
   command = plan
 
