@@ -19,6 +19,7 @@ from moto.logs.responses import LogsResponse
 from moto.rds.models import DBCluster, DBInstance
 from moto.rds.utils import ClusterEngine, DbInstanceEngine
 from moto.s3.models import FakeBucket
+from moto.sqs.models import Queue
 
 DOCUMENT_DB = "docdb"
 
@@ -36,6 +37,7 @@ def install() -> None:
     _run_fargate_tasks()
     _pass_over_function_images()
     _mend_bucket_logging()
+    _mend_queues()
     LogsResponse.put_query_definition = _put_query_definition
     LogsResponse.describe_query_definitions = _describe_query_definitions
     LogsResponse.delete_query_definition = _delete_query_definition
@@ -179,6 +181,23 @@ def _mend_bucket_logging() -> None:
         return bool(original(target_bucket, target_prefix))
 
     FakeBucket._log_permissions_enabled_policy = staticmethod(enabled)
+
+
+def _mend_queues() -> None:
+    """moto forgets which queues may use a dead letter queue, and a queue's policy whenever another attribute is set."""
+    set_attributes, attributes = Queue._set_attributes, Queue.attributes
+
+    def set_and_keep(queue: Any, given: dict[str, Any], now: float | None = None) -> None:
+        policy = getattr(queue, "policy", None)
+        set_attributes(queue, given, now)
+        queue.policy = given.get("Policy", policy)
+
+    def with_allowed_sources(queue: Any) -> dict[str, Any]:
+        allowed = getattr(queue, "redrive_allow_policy", None)
+        return {**attributes.fget(queue), **({"RedriveAllowPolicy": allowed} if allowed else {})}
+
+    Queue._set_attributes = set_and_keep
+    Queue.attributes = property(with_allowed_sources)
 
 
 def _put_query_definition(response: Any) -> str:
