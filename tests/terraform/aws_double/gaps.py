@@ -196,6 +196,8 @@ def _mend_queues() -> None:
         allowed = getattr(queue, "redrive_allow_policy", None)
         return {**attributes.fget(queue), **({"RedriveAllowPolicy": allowed} if allowed else {})}
 
+    Queue.redrive_allow_policy = None
+    Queue.FIFO_ATTRIBUTES = [*Queue.FIFO_ATTRIBUTES, "RedriveAllowPolicy"]  # so that it may be asked for by name
     Queue._set_attributes = set_and_keep
     Queue.attributes = property(with_allowed_sources)
 
