@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.terraform.account import REGION, SOURCE, Account
 from tests.terraform.aws import ACCOUNT
 from tests.terraform.aws_double.evaluation import Call, Policies, decide
+from tests.terraform.policies.account import REGION, SOURCE, Account
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]
 
