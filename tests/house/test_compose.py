@@ -4,62 +4,22 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from converto_core.access import split_key_text
 from converto_core.formats import Family
 from converto_infra.settings import Settings
 from deploy.docker import write_env
+from tests.compose_file import COMPOSE, REFERENCE, SERVICES, environment, example, interpolated, strings
 
 ROOT = Path(__file__).resolve().parents[2]
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 WORKERS = ("worker-office", "worker-image", "worker-media", "worker-model")
 OUR_SERVICES = ("file-service", *WORKERS)
-REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(?:(:?[?-])([^}]*))?\}")
 SETTING_NAMES = {f"CONVERTO_{name.upper()}" for name in Settings.model_fields}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
-
-
-def example() -> dict[str, str]:
-    """Return what `write_env` writes to `.env`."""
-    lines = write_env.filled((ROOT / ".env.example").read_text()).splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
-def interpolated(text: str, values: dict[str, str]) -> str:
-    """Interpolate `${NAME:-default}` and `${NAME:?message}` like Compose; raises KeyError where Compose would stop."""
-
-    def value(match: re.Match[str]) -> str:
-        name, operator, rest = match.groups()
-        if values.get(name):
-            return values[name]
-        if operator == ":-":
-            return str(rest)
-        raise KeyError(name)
-
-    return REFERENCE.sub(value, text)
-
-
-def strings(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        node = [*node, *node.values()]
-    if isinstance(node, list):
-        for entry in node:
-            yield from strings(entry)
-    elif isinstance(node, str):
-        yield node
-
-
-def environment(name: str) -> dict[str, str]:
-    values = example()
-    return {key: interpolated(value, values) for key, value in SERVICES[name]["environment"].items()}
 
 
 def test_compose_file_follows_the_compose_specification() -> None:
@@ -84,7 +44,7 @@ def test_converto_variables_are_settings() -> None:
 def test_settings_accept_the_written_env(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in [key for key in os.environ if key.startswith("CONVERTO_")]:
         monkeypatch.delenv(key)
-    for key, value in environment(name).items():
+    for key, value in environment(name, example()).items():
         monkeypatch.setenv(key, value)
     settings = Settings()
     hosts = {
@@ -96,9 +56,13 @@ def test_settings_accept_the_written_env(name: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_each_reference_has_a_value_in_the_example() -> None:
-    values = example()
-    referred = {match[0] for text in strings(COMPOSE) for match in REFERENCE.findall(text)}
-    assert referred == set(values)
+    """Where the default is to be without a value, a comment of the example names the variable."""
+    values, text_of_example = example(), (ROOT / ".env.example").read_text()
+    found = {match for text in strings(COMPOSE) for match in REFERENCE.findall(text)}
+    referred = {name for name, _, _ in found}
+    unset = {name for name, operator, default in found if operator == ":-" and not default}
+    assert set(values) == referred - unset
+    assert all(f"# {name}=" in text_of_example for name in unset)
     for text in strings(COMPOSE):
         assert "${" not in interpolated(text, values)
 

@@ -1,6 +1,5 @@
 """The Dockerfiles pass hadolint, are pinned and run without root; every copied path exists and reaches the builder."""
 
-import fnmatch
 import os
 import re
 import shutil
@@ -10,17 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.images.build_context import is_sent
+from tests.e2e.images.dockerfile import instructions_of
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILES = sorted((ROOT / "deploy/docker").glob("Dockerfile.*"))
 
 every_dockerfile = pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
-
-
-def instructions(path: Path) -> list[tuple[str, str]]:
-    """Return name and arguments of each instruction, with continued lines joined."""
-    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
-    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines() if line.strip()]
 
 
 def hadolint() -> str:
@@ -51,7 +46,7 @@ def test_hadolint_finds_nothing(path: Path) -> None:
 @every_dockerfile
 def test_base_image_has_a_full_version(path: Path) -> None:
     stages: set[str] = set()
-    for name, rest in instructions(path):
+    for name, rest in instructions_of(path.read_text()):
         if name == "FROM":
             image, _, stage = rest.partition(" AS ")
             assert image in stages or re.search(r":\d+\.\d+", image), image
@@ -60,8 +55,8 @@ def test_base_image_has_a_full_version(path: Path) -> None:
 
 @every_dockerfile
 def test_image_does_not_run_as_root(path: Path) -> None:
-    user = {rest for name, rest in instructions(path) if name == "USER"}
-    assert [rest for name, rest in instructions(path) if name == "USER"][-1] == "10001:10001"
+    user = {rest for name, rest in instructions_of(path.read_text()) if name == "USER"}
+    assert [rest for name, rest in instructions_of(path.read_text()) if name == "USER"][-1] == "10001:10001"
     assert user <= {"10001:10001", "0:0"}
 
 
@@ -75,7 +70,7 @@ def test_image_has_labels_and_a_health_check(path: Path) -> None:
 
 @every_dockerfile
 def test_copied_paths_exist_and_reach_the_builder(path: Path) -> None:
-    for name, rest in instructions(path):
+    for name, rest in instructions_of(path.read_text()):
         if name == "COPY" and not rest.startswith("--from"):
             for source in rest.split()[:-1]:
                 assert (ROOT / source).exists(), source
@@ -85,17 +80,6 @@ def test_copied_paths_exist_and_reach_the_builder(path: Path) -> None:
 @pytest.mark.parametrize("path", [".env", ".git/config", ".converto/stack.json", "tests", ".venv"])
 def test_private_path_does_not_reach_the_builder(path: str) -> None:
     assert not is_sent(path)
-
-
-def is_sent(path: str) -> bool:
-    """Return whether `.dockerignore` lets the path through; the last line that matches it or a parent decides."""
-    sent = True
-    above = [str(Path(path)), *map(str, Path(path).parents)][:-1]
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
-        pattern = line.removeprefix("!").removeprefix("**/")
-        if line and not line.startswith("#") and any(fnmatch.fnmatch(folder, pattern) for folder in above):
-            sent = line.startswith("!")
-    return sent
 
 
 @pytest.mark.parametrize("name", ["server", "worker", "rotation"])
@@ -128,7 +112,9 @@ def test_file_service_image_has_no_conversion_program() -> None:
 
 
 def test_office_image_is_based_on_the_image_worker() -> None:
-    stages = [rest for name, rest in instructions(ROOT / "deploy/docker/Dockerfile.worker") if name == "FROM"]
+    stages = [
+        rest for name, rest in instructions_of((ROOT / "deploy/docker/Dockerfile.worker").read_text()) if name == "FROM"
+    ]
     assert stages[-1] == "image AS office"
 
 

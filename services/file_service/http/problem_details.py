@@ -25,6 +25,11 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 """`Retry-After` for a dependency that is away, unless its error says how long to wait."""
 
+_RENAMED_PHRASES = {413: "Request Entity Too Large", 414: "Request-URI Too Long", 422: "Unprocessable Entity"} | {
+    416: "Requested Range Not Satisfiable"
+}
+"""Python 3.13 gave these statuses other phrases; what the API says does not depend on its Python."""
+
 log = structlog.get_logger()
 
 
@@ -120,11 +125,14 @@ def request_id_of(request: Request[Any, Any, Any]) -> str:
 def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
     """Return OpenAPI responses for these statuses, and for 401, 403, 500 and 503, which every route may return."""
     return {
-        status: ResponseSpec(
-            Problem, description=HTTPStatus(status).phrase, media_type=MEDIA_TYPE, generate_examples=False
-        )
+        status: ResponseSpec(Problem, description=phrase_of(status), media_type=MEDIA_TYPE, generate_examples=False)
         for status in sorted({401, 403, 500, 503, *statuses})
     }
+
+
+def phrase_of(status: int) -> str:
+    """Return the words for an HTTP status."""
+    return _RENAMED_PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def _status_code_title_detail(error: Exception) -> tuple[int, str, str, str]:
@@ -157,7 +165,7 @@ def _of_http_error(error: HTTPException) -> tuple[int, str, str, str]:
                 "The request is too large",
                 "The body is larger than this route accepts; see /api/docs for its limits",
             )
-    return error.status_code, "bad_request", HTTPStatus(error.status_code).phrase, error.detail
+    return error.status_code, "bad_request", phrase_of(error.status_code), error.detail
 
 
 def _field_errors(error: Exception) -> list[FieldError]:
