@@ -115,6 +115,7 @@ def download() -> None:
         for program in target.glob("terraform-provider-aws*"):
             program.chmod(0o755)
         archive.unlink()
+    REMEMBERED.write_text(f"{OWN}\n")
 
 
 def _written(folder: Path, mirror: Path) -> str:

@@ -122,7 +122,7 @@ def _pass_over_function_images() -> None:
 
 
 def _add_backup_selections() -> None:
-    """Which resources a backup plan takes; moto knows plans and vaults only."""
+    """Which resources a backup plan takes and who hears of failures; moto knows plans and vaults only."""
 
     class Selections(BackupResponse):
         def create_backup_selection(self) -> str:
@@ -139,11 +139,7 @@ def _add_backup_selections() -> None:
         def get_backup_selection(self) -> Any:
             found = kept.get(("backup selection", self.path.rpartition("/")[2]))
             if found is None:
-                return (
-                    400,
-                    {"x-amzn-ErrorType": "InvalidParameterValueException"},
-                    json.dumps({"message": "Cannot find Backup Selection"}),
-                )
+                return _no_such_backup("Cannot find Backup Selection")
             return json.dumps(found)
 
         def delete_backup_selection(self) -> str:
@@ -157,7 +153,23 @@ def _add_backup_selections() -> None:
             ]
             return json.dumps({"BackupSelectionsList": found})
 
+        def put_backup_vault_notifications(self) -> str:
+            kept["backup notifications", self.path.split("/")[2]] = json.loads(self.body)
+            return json.dumps({})
+
+        def get_backup_vault_notifications(self) -> Any:
+            vault = self.path.split("/")[2]
+            found = kept.get(("backup notifications", vault))
+            if found is None:
+                return _no_such_backup("Failed reading notifications from database for Backup vault")
+            return json.dumps({"BackupVaultName": vault, **found})
+
+        def delete_backup_vault_notifications(self) -> str:
+            kept.pop(("backup notifications", self.path.split("/")[2]), None)
+            return json.dumps({})
+
     paths = {
+        "{0}/backup-vaults/(?P<vault>[^/]+)/notification-configuration$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/?$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
         "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
@@ -169,6 +181,10 @@ def _add_backup_selections() -> None:
     }
     backup_urls.url_paths.clear()
     backup_urls.url_paths.update({**paths, **old})
+
+
+def _no_such_backup(message: str) -> tuple[int, dict[str, str], str]:
+    return 400, {"x-amzn-ErrorType": "InvalidParameterValueException"}, json.dumps({"message": message})
 
 
 def _mend_bucket_logging() -> None:
