@@ -73,10 +73,24 @@ def _add_tags() -> None:
     """Tags are read back after each resource; these services never store them here."""
     ApplicationAutoScalingResponse.list_tags_for_resource = _no_tags("Tags", {})
     BudgetsResponse.list_tags_for_resource = _no_tags("ResourceTags", [])
+    BudgetsResponse.describe_subscribers_for_notification = _subscribers_of_budget
 
 
 def _no_tags(name: str, empty: Any) -> Callable[[BaseResponse], str]:
     return lambda _: json.dumps({name: empty})
+
+
+def _subscribers_of_budget(response: Any) -> str:
+    budgets = response.backend.budgets[response._get_param("AccountId")]
+    asked = response._get_param("Notification")
+    names = ("NotificationType", "ComparisonOperator", "Threshold")
+    found = [
+        subscriber
+        for one in budgets[response._get_param("BudgetName")].notifications
+        if all(one.details.get(name) == asked.get(name) for name in names)
+        for subscriber in one.subscribers
+    ]
+    return json.dumps({"Subscribers": found})
 
 
 def _add_task_protection() -> None:
@@ -168,8 +182,24 @@ def _add_backup_selections() -> None:
             kept.pop(("backup notifications", self.path.split("/")[2]), None)
             return json.dumps({})
 
+        def put_backup_vault_access_policy(self) -> str:
+            kept["backup policy", self.path.split("/")[2]] = json.loads(self.body)
+            return json.dumps({})
+
+        def get_backup_vault_access_policy(self) -> Any:
+            vault = self.path.split("/")[2]
+            found = kept.get(("backup policy", vault))
+            if found is None:
+                return 404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, json.dumps({"message": "no policy"})
+            return json.dumps({"BackupVaultName": vault, **found})
+
+        def delete_backup_vault_access_policy(self) -> str:
+            kept.pop(("backup policy", self.path.split("/")[2]), None)
+            return json.dumps({})
+
     paths = {
         "{0}/backup-vaults/(?P<vault>[^/]+)/notification-configuration$": Selections.dispatch,
+        "{0}/backup-vaults/(?P<vault>[^/]+)/access-policy$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/?$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
         "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
