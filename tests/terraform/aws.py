@@ -1,5 +1,6 @@
 """The tests' side of the AWS double: its process, clients for it, and what its policies decided."""
 
+import http.client
 import json
 import os
 import ssl
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -84,6 +86,21 @@ class Aws:
     def reset(self) -> None:
         """Forget every resource."""
         self._post("/moto-api/reset", "")
+
+    def exchange(
+        self, url: str, *, method: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, str]]:
+        """Send one request as a client without boto3 would; return the status and the headers of the answer."""
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+        if parts.scheme == "https":
+            connection = http.client.HTTPSConnection(parts.netloc, timeout=20, context=self.tls())
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}
 
     def tls(self) -> ssl.SSLContext:
         """What trusts the double's certificate."""

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.terraform import summary
-from tests.terraform.account import Account, furnish
 from tests.terraform.aws import Aws, running_double
 from tests.terraform.mirror import Missing, find
 from tests.terraform.workspace import Workspace
@@ -20,8 +19,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     try:
         found = find(os.environ, folder)
     except Missing as missing:
-        if missing.is_expected and (os.environ.get("CI") or os.environ.get("CONVERTO_TERRAFORM_MIRROR")):
-            pytest.fail(f"Terraform ran here before: {missing}")
+        if missing.is_expected:
+            pytest.fail(f"Terraform has to run here, but {missing}")
         pytest.skip(f"no Terraform for this test: {missing}")
     return Workspace(found, folder / "copy")
 
@@ -38,13 +37,6 @@ def aws(aws_process: Aws) -> Aws:
     """An empty AWS account."""
     aws_process.reset()
     return aws_process
-
-
-@pytest.fixture(scope="session")
-def account(aws_process: Aws, workspace: Workspace) -> Account:
-    """An account in which each policy document is in use."""
-    aws_process.reset()
-    return furnish(aws_process, workspace)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

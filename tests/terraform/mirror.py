@@ -3,14 +3,13 @@
 `python -m tests.terraform.mirror` fills `.converto/terraform-mirror` from the registry, on a machine that has one.
 """
 
-import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,14 @@ OWN = REPOSITORY / ".converto" / "terraform-mirror"
 REMEMBERED = REPOSITORY / ".converto" / "terraform-mirror-seen"
 """Names the folder in which an earlier run on this machine found the provider."""
 
-USUAL_FOLDERS = ("/opt", "/usr/share", "/usr/local/share", "~/.terraform.d", "~/.local/share/terraform")
+USUAL = (
+    OWN,
+    Path("/opt"),
+    Path("/usr/share"),
+    Path("/usr/local/share"),
+    Path.home() / ".terraform.d",
+    Path.home() / ".local/share/terraform",
+)
 DEPTHS = ("", "*", "*/*")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "AMD64": "amd64"}
 
@@ -34,21 +40,23 @@ class Found(NamedTuple):
 
 
 class Missing(Exception):
-    """Raised when Terraform cannot run; `is_expected` says that it could before, so that CI must fail."""
+    """Raised when Terraform cannot run; `is_expected` says that it has to: it is named, or CI had it before."""
 
     def __init__(self, reason: str, *, is_expected: bool) -> None:
         super().__init__(reason)
         self.is_expected = is_expected
 
 
-def find(environment: Mapping[str, str], folder: Path) -> Found:
+def find(
+    environment: Mapping[str, str], folder: Path, *, usual: Sequence[Path] = USUAL, remembered: Path = REMEMBERED
+) -> Found:
     """Find Terraform and the provider, and write a CLI configuration into `folder` where one is needed.
 
     The order: `CONVERTO_TERRAFORM_MIRROR`, an existing `TF_CLI_CONFIG_FILE`, this repository's own mirror, the usual
-    folders. Raises `Missing`.
+    folders. What is found there is remembered for the next run. Raises `Missing`.
     """
     named = environment.get("CONVERTO_TERRAFORM_MIRROR")
-    is_expected = bool(named) or REMEMBERED.exists()
+    is_expected = bool(named) or (remembered.exists() and bool(environment.get("CI")))
     program = shutil.which("terraform", path=environment.get("PATH"))
     if program is None:
         raise Missing("terraform is not on the PATH", is_expected=is_expected)
@@ -59,9 +67,9 @@ def find(environment: Mapping[str, str], folder: Path) -> Found:
     configured = environment.get("TF_CLI_CONFIG_FILE")
     if configured and installs_providers(Path(configured)):
         return Found(program, configured)
-    for candidate in candidates():
-        REMEMBERED.parent.mkdir(exist_ok=True)
-        REMEMBERED.write_text(f"{candidate}\n")
+    for candidate in candidates(usual):
+        remembered.parent.mkdir(exist_ok=True)
+        remembered.write_text(f"{candidate}\n")
         return Found(program, _written(folder, candidate))
     raise Missing(
         "no folder holds Terraform's AWS provider; `make terraform-mirror` downloads it, or CONVERTO_TERRAFORM_MIRROR "
@@ -86,9 +94,8 @@ def installs_providers(cli_config: Path) -> bool:
     return any(holds_provider(Path(mirror)) for mirror in mirrors)
 
 
-def candidates() -> Iterator[Path]:
-    """Folders that hold the provider: our own, then the usual ones."""
-    roots = [OWN, *(Path(name).expanduser() for name in USUAL_FOLDERS)]
+def candidates(roots: Sequence[Path]) -> Iterator[Path]:
+    """Folders at or a little below these that hold the provider."""
     for root in roots:
         for depth in DEPTHS:
             places = [root] if not depth else sorted(root.glob(depth)) if root.is_dir() else []
@@ -108,6 +115,7 @@ def download() -> None:
         for program in target.glob("terraform-provider-aws*"):
             program.chmod(0o755)
         archive.unlink()
+    REMEMBERED.write_text(f"{OWN}\n")
 
 
 def _written(folder: Path, mirror: Path) -> str:
@@ -128,6 +136,6 @@ def _executable() -> str:
 
 
 if __name__ == "__main__":
-    if os.environ.get("CI") is None and not sys.stdin.isatty() and shutil.which("terraform") is None:
+    if shutil.which("terraform") is None:
         sys.exit("terraform is not on the PATH")
     download()

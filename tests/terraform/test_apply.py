@@ -1,7 +1,7 @@
 """Production is applied to the double, read back with boto3 and destroyed (behaviours C9, C10)."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,6 +13,7 @@ from tests.terraform.workspace import Failed, Plan, Workspace, folders_of, varia
 NAME, REGION = "converto-production", "eu-central-1"
 FOLDER = "terraform/environments/production"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/{NAME}-boundary"
+PAGE, STRANGER = "https://converto.example.com", "https://elsewhere.example"
 DISPOSABLE = 'module "platform" {\n  is_disposable = true\n}\n'
 
 pytestmark = [
@@ -33,12 +34,18 @@ class Production(NamedTuple):
     plan: Plan
     applied: int
     found: Found
+    preflights: dict[str, tuple[int, dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
-def production(aws: Aws, workspace: Workspace) -> Iterator[Production]:
+def production(aws: Aws, workspace: Workspace) -> Production:
     """Apply production once; every test below looks at the same reading."""
-    arguments = [*variables_of("environments/production"), f"-var=permissions_boundary_arn={BOUNDARY}"]
+    certificate = aws.client("acm", region=REGION).request_certificate(DomainName="origin.converto.internal")
+    arguments = [
+        *variables_of("environments/production"),
+        f"-var=permissions_boundary_arn={BOUNDARY}",
+        f"-var=origin_certificate_arn={certificate['CertificateArn']}",
+    ]
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     aws.client("iam", region=REGION).create_policy(
         PolicyName=BOUNDARY.rpartition("/")[2], PolicyDocument=json.dumps(everything)
@@ -47,7 +54,12 @@ def production(aws: Aws, workspace: Workspace) -> Iterator[Production]:
     plan = workspace.plan(FOLDER, *arguments, environment=aws.environment)
     workspace.run(FOLDER, "apply", "-no-color", "planned", environment=aws.environment)
     found = read(aws, region=REGION, name=NAME)
-    yield Production(aws, workspace, arguments, plan, workspace.state_count(FOLDER), found)
+    url = f"{aws.https_url}/{NAME}-objects-{ACCOUNT}/t/owner/in/1/1/source"
+    preflights = {
+        origin: aws.exchange(url, method="OPTIONS", Origin=origin, Access_Control_Request_Method="PUT")
+        for origin in (PAGE, STRANGER)
+    }
+    return Production(aws, workspace, arguments, plan, workspace.state_count(FOLDER), found, preflights)
 
 
 def test_the_very_plan_is_applied(production: Production, record_property: Record) -> None:
@@ -92,6 +104,20 @@ def denies_plain_http(policy: str) -> bool:
     )
 
 
+@pytest.mark.parametrize(("origin", "expected"), [(PAGE, 200), (STRANGER, 403)])
+def test_browser_may_upload_from_the_page_only(
+    production: Production, origin: str, expected: int, record_property: Record
+) -> None:
+    status, headers = production.preflights[origin]
+
+    assert status == expected
+    assert headers.get("access-control-allow-origin") == (PAGE if expected == 200 else None)
+    if expected == 200:
+        assert "PUT" in headers["access-control-allow-methods"]
+        assert "ETag" in headers["access-control-expose-headers"]
+    record_property("requested", f"preflight from {origin}: {expected}")
+
+
 def test_uploads_lead_to_the_queue(production: Production, record_property: Record) -> None:
     queues = {queue["name"]: queue for queue in production.found["queues"]}
     events, dead = queues[f"{NAME}-upload-events"], queues[f"{NAME}-upload-events-dead"]
@@ -113,7 +139,7 @@ def test_database_is_encrypted_protected_and_spread(production: Production, reco
     assert cluster["BackupRetentionPeriod"] >= 14
     assert cluster["MasterUserSecret"]["SecretArn"]
     assert len(production.found["instances"]) == 3
-    assert not any(one["PubliclyAccessible"] for one in production.found["instances"])
+    assert {one["DBClusterIdentifier"] for one in production.found["instances"]} == {cluster["DBClusterIdentifier"]}
     record_property("read back", "1 database cluster of 3 instances: encrypted, protected, backed up")
 
 

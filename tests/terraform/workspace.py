@@ -15,6 +15,7 @@ from tests.terraform.mirror import Found
 ASSETS = Path("tests/terraform/assets")
 LEFT_OUT = shutil.ignore_patterns(".terraform", "*.tfstate*", "__pycache__")
 TIMEOUT_S = 420
+LONGEST_OUTPUT = 3000
 
 # Terraform must meet the double and nothing else, whatever the shell that started the tests knows about AWS.
 OFFLINE = {
@@ -79,7 +80,8 @@ class Workspace:
             timeout=TIMEOUT_S,
         )
         if check and done.returncode != 0:
-            raise Failed(f"terraform {' '.join(arguments)} in {folder}:\n{done.stdout}\n{done.stderr}")
+            end = done.stdout[-LONGEST_OUTPUT:]  # a plan has thousands of lines
+            raise Failed(f"terraform {' '.join(arguments)} in {folder}:\n{end}\n{done.stderr}")
         return done.stdout
 
     def init(self, folder: str | Path) -> None:

@@ -37,10 +37,10 @@ resource "aws_backup_vault_lock_configuration" "this" {
 }
 
 resource "aws_backup_vault_notifications" "this" {
-  count = var.alarm_topic_arn == null ? 0 : 1
+  count = length(var.alarm_topic_arns) # of a list, because the ARN itself is not known before the topic exists
 
   backup_vault_name   = aws_backup_vault.this.name
-  sns_topic_arn       = var.alarm_topic_arn
+  sns_topic_arn       = var.alarm_topic_arns[0]
   backup_vault_events = ["BACKUP_JOB_FAILED", "BACKUP_JOB_EXPIRED", "COPY_JOB_FAILED", "RESTORE_JOB_COMPLETED"]
 }
 

@@ -106,14 +106,14 @@ variable "lock" {
   }
 }
 
-variable "alarm_topic_arn" {
-  description = "SNS topic that hears of failed backups and copies; null for none. Its policy has to admit backup.amazonaws.com."
-  type        = string
-  default     = null
+variable "alarm_topic_arns" {
+  description = "SNS topic that hears of failed backups and copies; a vault takes at most one. Its policy has to admit backup.amazonaws.com."
+  type        = list(string)
+  default     = []
 
   validation {
-    condition     = var.alarm_topic_arn == null || can(regex("^arn:[^:]+:sns:", var.alarm_topic_arn))
-    error_message = "alarm_topic_arn must be the ARN of an SNS topic."
+    condition     = length(var.alarm_topic_arns) <= 1 && alltrue([for arn in var.alarm_topic_arns : can(regex("^arn:[^:]+:sns:", arn))])
+    error_message = "alarm_topic_arns must hold the ARN of one SNS topic, or nothing."
   }
 }
 

@@ -3,6 +3,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "exec" {
+  #checkov:skip=CKV_AWS_338: the default is a year; development environments keep logs for less
   name              = "/${var.name}/exec"
   kms_key_id        = var.log_kms_key_arn
   retention_in_days = var.log_retention_days

@@ -16,6 +16,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "flow_logs" {
+  #checkov:skip=CKV_AWS_338: the default is a year; development environments keep logs for less
   name              = local.flow_log_group
   retention_in_days = var.flow_logs_retention_days
   kms_key_id        = var.log_kms_key_arn

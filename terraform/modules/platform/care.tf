@@ -39,7 +39,7 @@ module "backup" {
   retention_days           = var.backup.retention_days
   copy_destination         = var.backup.copy_destination
   lock                     = var.backup.lock
-  alarm_topic_arn          = aws_sns_topic.alarms.arn
+  alarm_topic_arns         = [aws_sns_topic.alarms.arn]
   force_destroy            = var.is_disposable
   permissions_boundary_arn = var.permissions_boundary_arn
   tags                     = var.tags

@@ -17,6 +17,7 @@ from typing import Any
 
 # moto reads these when it is imported.
 os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # a bucket without rules must not allow every origin
+os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"  # AWS Backup has policies for its roles
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "inf"  # policies are evaluated when a test turns them on
 
 from cryptography import x509

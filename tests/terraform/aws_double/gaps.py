@@ -19,6 +19,7 @@ from moto.logs.responses import LogsResponse
 from moto.rds.models import DBCluster, DBInstance
 from moto.rds.utils import ClusterEngine, DbInstanceEngine
 from moto.s3.models import FakeBucket
+from moto.sqs.models import Queue
 
 DOCUMENT_DB = "docdb"
 
@@ -36,6 +37,7 @@ def install() -> None:
     _run_fargate_tasks()
     _pass_over_function_images()
     _mend_bucket_logging()
+    _mend_queues()
     LogsResponse.put_query_definition = _put_query_definition
     LogsResponse.describe_query_definitions = _describe_query_definitions
     LogsResponse.delete_query_definition = _delete_query_definition
@@ -71,10 +73,24 @@ def _add_tags() -> None:
     """Tags are read back after each resource; these services never store them here."""
     ApplicationAutoScalingResponse.list_tags_for_resource = _no_tags("Tags", {})
     BudgetsResponse.list_tags_for_resource = _no_tags("ResourceTags", [])
+    BudgetsResponse.describe_subscribers_for_notification = _subscribers_of_budget
 
 
 def _no_tags(name: str, empty: Any) -> Callable[[BaseResponse], str]:
     return lambda _: json.dumps({name: empty})
+
+
+def _subscribers_of_budget(response: Any) -> str:
+    budgets = response.backend.budgets[response._get_param("AccountId")]
+    asked = response._get_param("Notification")
+    names = ("NotificationType", "ComparisonOperator", "Threshold")
+    found = [
+        subscriber
+        for one in budgets[response._get_param("BudgetName")].notifications
+        if all(one.details.get(name) == asked.get(name) for name in names)
+        for subscriber in one.subscribers
+    ]
+    return json.dumps({"Subscribers": found})
 
 
 def _add_task_protection() -> None:
@@ -120,7 +136,7 @@ def _pass_over_function_images() -> None:
 
 
 def _add_backup_selections() -> None:
-    """Which resources a backup plan takes; moto knows plans and vaults only."""
+    """Which resources a backup plan takes and who hears of failures; moto knows plans and vaults only."""
 
     class Selections(BackupResponse):
         def create_backup_selection(self) -> str:
@@ -137,11 +153,7 @@ def _add_backup_selections() -> None:
         def get_backup_selection(self) -> Any:
             found = kept.get(("backup selection", self.path.rpartition("/")[2]))
             if found is None:
-                return (
-                    400,
-                    {"x-amzn-ErrorType": "InvalidParameterValueException"},
-                    json.dumps({"message": "Cannot find Backup Selection"}),
-                )
+                return _no_such_backup("Cannot find Backup Selection")
             return json.dumps(found)
 
         def delete_backup_selection(self) -> str:
@@ -155,7 +167,39 @@ def _add_backup_selections() -> None:
             ]
             return json.dumps({"BackupSelectionsList": found})
 
+        def put_backup_vault_notifications(self) -> str:
+            kept["backup notifications", self.path.split("/")[2]] = json.loads(self.body)
+            return json.dumps({})
+
+        def get_backup_vault_notifications(self) -> Any:
+            vault = self.path.split("/")[2]
+            found = kept.get(("backup notifications", vault))
+            if found is None:
+                return _no_such_backup("Failed reading notifications from database for Backup vault")
+            return json.dumps({"BackupVaultName": vault, **found})
+
+        def delete_backup_vault_notifications(self) -> str:
+            kept.pop(("backup notifications", self.path.split("/")[2]), None)
+            return json.dumps({})
+
+        def put_backup_vault_access_policy(self) -> str:
+            kept["backup policy", self.path.split("/")[2]] = json.loads(self.body)
+            return json.dumps({})
+
+        def get_backup_vault_access_policy(self) -> Any:
+            vault = self.path.split("/")[2]
+            found = kept.get(("backup policy", vault))
+            if found is None:
+                return 404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, json.dumps({"message": "no policy"})
+            return json.dumps({"BackupVaultName": vault, **found})
+
+        def delete_backup_vault_access_policy(self) -> str:
+            kept.pop(("backup policy", self.path.split("/")[2]), None)
+            return json.dumps({})
+
     paths = {
+        "{0}/backup-vaults/(?P<vault>[^/]+)/notification-configuration$": Selections.dispatch,
+        "{0}/backup-vaults/(?P<vault>[^/]+)/access-policy$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/?$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
         "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
@@ -169,6 +213,10 @@ def _add_backup_selections() -> None:
     backup_urls.url_paths.update({**paths, **old})
 
 
+def _no_such_backup(message: str) -> tuple[int, dict[str, str], str]:
+    return 400, {"x-amzn-ErrorType": "InvalidParameterValueException"}, json.dumps({"message": message})
+
+
 def _mend_bucket_logging() -> None:
     """moto stumbles over statements for everybody in the policy of the bucket that receives the logs."""
     original = FakeBucket._log_permissions_enabled_policy
@@ -179,6 +227,25 @@ def _mend_bucket_logging() -> None:
         return bool(original(target_bucket, target_prefix))
 
     FakeBucket._log_permissions_enabled_policy = staticmethod(enabled)
+
+
+def _mend_queues() -> None:
+    """moto forgets which queues may use a dead letter queue, and a queue's policy whenever another attribute is set."""
+    set_attributes, attributes = Queue._set_attributes, Queue.attributes
+
+    def set_and_keep(queue: Any, given: dict[str, Any], now: float | None = None) -> None:
+        policy = getattr(queue, "policy", None)
+        set_attributes(queue, given, now)
+        queue.policy = given.get("Policy", policy)
+
+    def with_allowed_sources(queue: Any) -> dict[str, Any]:
+        allowed = getattr(queue, "redrive_allow_policy", None)
+        return {**attributes.fget(queue), **({"RedriveAllowPolicy": allowed} if allowed else {})}
+
+    Queue.redrive_allow_policy = None
+    Queue.FIFO_ATTRIBUTES = [*Queue.FIFO_ATTRIBUTES, "RedriveAllowPolicy"]  # so that it may be asked for by name
+    Queue._set_attributes = set_and_keep
+    Queue.attributes = property(with_allowed_sources)
 
 
 def _put_query_definition(response: Any) -> str:

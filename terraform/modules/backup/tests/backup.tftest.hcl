@@ -85,7 +85,7 @@ run "failures_reach_somebody" {
   command = apply
 
   variables {
-    alarm_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alarms"
+    alarm_topic_arns = ["arn:aws:sns:eu-central-1:123456789012:alarms"]
   }
 
   assert {

@@ -1,5 +1,5 @@
 # The documents are data: the real provider writes them without a call to AWS. That they allow and deny what they should
-# is executed in tests/terraform/test_policies.py of this repository.
+# is executed in tests/terraform/policies/test_roles.py of this repository.
 
 provider "aws" {
   region                      = "eu-central-1"

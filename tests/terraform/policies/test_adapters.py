@@ -15,7 +15,7 @@ from converto_core.ports.objects import PresignedRequest, UploadedPart
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import MIB, Settings
 from converto_infra.sqs.queue import Queue
-from tests.terraform.account import REGION, Account
+from tests.terraform.policies.account import REGION, Account
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]
 

@@ -1,19 +1,15 @@
-"""The bucket's policy and its CORS rules, tried by HTTP and HTTPS."""
+"""The bucket's policy, tried with presigned URLs by HTTP and HTTPS."""
 
-import http.client
 import json
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.terraform.account import REGION, SOURCE, Account
 from tests.terraform.aws import ACCOUNT
 from tests.terraform.aws_double.evaluation import Call, Policies, decide
+from tests.terraform.policies.account import REGION, SOURCE, Account
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]
-
-PAGE = "https://converto.example.com"
 
 
 def presigned(account: Account, method: str = "get_object", *, is_tls: bool = True, **more: str) -> str:
@@ -26,25 +22,9 @@ def presigned(account: Account, method: str = "get_object", *, is_tls: bool = Tr
 
 
 def status(account: Account, url: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> int:
-    """Send one request; return the status of the answer."""
-    return exchange(account, url, method=method, body=body, **headers)[0]
-
-
-def exchange(
-    account: Account, url: str, *, method: str, body: bytes | None = None, **headers: str
-) -> tuple[int, dict[str, str]]:
-    parts = urlsplit(url)
-    connection: http.client.HTTPConnection = http.client.HTTPConnection(str(parts.netloc), timeout=20)
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(str(parts.netloc), timeout=20, context=account.aws.tls())
-    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    """Send one request while policies are on; return the status of the answer."""
     with account.aws.enforcing():
-        connection.request(method, path, body=body, headers=sent)
-        answer = connection.getresponse()
-        answer.read()
-    connection.close()
-    return answer.status, {name.lower(): value for name, value in answer.getheaders()}
+        return account.aws.exchange(url, method=method, body=body, **headers)[0]
 
 
 def test_presigned_url_works_by_https_only(account: Account, record_property: Callable[[str, object], None]) -> None:
@@ -108,19 +88,3 @@ def test_document_denies_old_signatures_and_other_accounts(account: Account) -> 
 
 def everything() -> str:
     return json.dumps({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
-
-
-@pytest.mark.parametrize(("origin", "expected"), [(PAGE, 200), ("https://elsewhere.example", 403)])
-def test_browser_may_upload_from_the_page_only(
-    account: Account, origin: str, expected: int, record_property: Callable[[str, object], None]
-) -> None:
-    url = f"{account.aws.https_url}/{account.bucket}/{SOURCE}"
-    wanted = {"Origin": origin, "Access_Control_Request_Method": "PUT"}
-    answered, headers = exchange(account, url, method="OPTIONS", **wanted)
-
-    assert answered == expected
-    assert headers.get("access-control-allow-origin") == (PAGE if expected == 200 else None)
-    if expected == 200:
-        assert "PUT" in headers["access-control-allow-methods"]
-        assert "ETag" in headers["access-control-expose-headers"]
-    record_property("requested", f"preflight from {origin}: {answered}")

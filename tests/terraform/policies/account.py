@@ -73,10 +73,10 @@ def _queues(aws: Aws, _keys: dict[str, str], outputs: dict[str, Any]) -> dict[st
 
 
 def _secrets(aws: Aws, keys: dict[str, str], _outputs: dict[str, Any]) -> dict[str, str]:
-    manager = aws.client("secretsmanager", region=REGION)
+    secrets_client = aws.client("secretsmanager", region=REGION)
     names = {**{name: f"{NAME}/{name}" for name in SECRETS}, "other": f"{OTHER}/database", "master": "rds!cluster-0815"}
     made = {
-        name: manager.create_secret(Name=full, SecretString="{}", KmsKeyId=keys["secrets"])
+        name: secrets_client.create_secret(Name=full, SecretString="{}", KmsKeyId=keys["secrets"])
         for name, full in names.items()
     }
     arns = {f"secret {name}": secret["ARN"] for name, secret in made.items()}

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.terraform import permissions
-from tests.terraform.account import Account
-from tests.terraform.permissions import EXPECTATIONS, Attempt
+from tests.terraform.policies import permissions
+from tests.terraform.policies.account import Account
+from tests.terraform.policies.permissions import EXPECTATIONS, Attempt
 
 REFUSALS = {"AccessDenied", "AccessDeniedException", "403"}
 FEWEST_REFUSALS = 10

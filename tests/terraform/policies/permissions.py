@@ -3,7 +3,17 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from tests.terraform.account import ACCOUNT, NAME, OTHER, OUTPUT, REGION, SOURCE, STATE_BUCKET, Account, definition
+from tests.terraform.policies.account import (
+    ACCOUNT,
+    NAME,
+    OTHER,
+    OUTPUT,
+    REGION,
+    SOURCE,
+    STATE_BUCKET,
+    Account,
+    definition,
+)
 
 TRUST = '{"Version": "2012-10-17", "Statement": []}'
 LITTLE = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}'
