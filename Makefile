@@ -21,6 +21,8 @@ SUITES ?= tests/unit
 SETUP ?=
 # Test processes for tests that need no server.
 JOBS ?= auto
+# Two processes, because each start of the provider takes a core; in order, because the longest files come first.
+TERRAFORM_TESTS := -n 2 --dist loadgroup -p no:randomly tests/terraform
 # Some machines forbid bytecode files; without them every run of the suite compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 # The demo reads these from its environment, so that names with spaces and quotes stay intact.
@@ -58,14 +60,15 @@ demo: setup ## Convert samples or your own files: make demo FILES="a.pptx b.jpg"
 setup-dev: python ## Also install what checks and tests need
 	@$(PYTHON) -m deploy.local.setup --dev $(SETUP)
 
-# Two runs: tests without servers in parallel, then those that share servers and measure time. Both always run, and a
-# filter in PYTEST may leave one of them without a test (status 5).
+# Three runs: tests without servers in parallel, those that share servers and measure time, and Terraform. All always
+# run, and a filter in PYTEST may leave one of them without a test (status 5).
 .PHONY: test
 test: setup-dev ## Set up and run the whole suite
 	@status=0; empty=$(if $(PYTEST),5,0); \
 	run() { $(BIN)/python -m pytest "$$@" $(PYTEST) || { code=$$?; [ $$code -eq $$empty ] || status=$$code; }; }; \
 	run -n $(JOBS) --dist loadfile tests/unit tests/house tests/engines; \
 	run tests/contract tests/integration tests/e2e tests/chaos; \
+	run $(TERRAFORM_TESTS); \
 	exit $$status
 
 .PHONY: test-unit
@@ -79,6 +82,14 @@ test-only: setup-dev ## Run some folders or files of the suite: make test-only S
 .PHONY: test-compose
 test-compose: setup-dev ## Convert with each worker of the running Compose stack
 	@CONVERTO_TEST_COMPOSE=1 $(BIN)/python -m pytest tests/e2e/images/test_compose_stack.py $(PYTEST)
+
+.PHONY: test-terraform
+test-terraform: setup-dev ## Test, plan, apply and destroy terraform/ on a double of AWS; skips without the provider
+	@$(BIN)/python -m pytest $(TERRAFORM_TESTS) $(PYTEST)
+
+.PHONY: terraform-mirror
+terraform-mirror: setup-dev ## Download Terraform's AWS provider for test-terraform
+	@$(BIN)/python -m tests.terraform.mirror
 
 .PHONY: check
 check: setup-dev ## Check format, lint, types, import rules, shell scripts, Dockerfiles
@@ -122,7 +133,7 @@ lock: setup-dev ## Write deploy/requirements/*.txt from pyproject.toml; UPGRADE=
 		--no-emit-find-links --no-header $(if $(UPGRADE),--upgrade) --output-file deploy/requirements/$$1.txt \
 		"$${@:2}" $${pyproject-pyproject.toml}; }; \
 	lock cli; lock server --extra server; lock worker --extra worker; lock local --extra local; \
-	lock motor --extra motor; lock dev --extra local --extra motor --group dev; \
+	lock motor --extra motor; lock rotation --extra rotation; lock dev --extra local --extra motor --group dev; \
 	pyproject= lock checkov --group pyproject.toml:checkov
 
 .PHONY: swagger-ui

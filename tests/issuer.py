@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -136,11 +137,11 @@ class LocalIssuer:
 
 
 @asynccontextmanager
-async def running_issuer() -> AsyncIterator[LocalIssuer]:
-    """An issuer that answers on a free port."""
+async def running_issuer(tls: ssl.SSLContext | None = None) -> AsyncIterator[LocalIssuer]:
+    """An issuer that answers on a free port, by HTTPS with `tls`."""
     issuer = LocalIssuer()
-    server = await asyncio.start_server(issuer.serve, "127.0.0.1", 0)
-    issuer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(issuer.serve, "127.0.0.1", 0, ssl=tls)
+    issuer.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield issuer
     finally:

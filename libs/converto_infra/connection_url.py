@@ -1,6 +1,7 @@
-"""Puts a login into the URL of a server, for installations that keep the two apart."""
+"""The URL of a server: puts a login into it, and finds the file of authorities that it names."""
 
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import parse_qs, quote
 
 
 def with_login(url: str, user: str, password: str) -> str:
@@ -17,3 +18,9 @@ def _authority(rest: str) -> str:
     """What stands before the path, the query or the end: the hosts, and the user if there is one."""
     end = min((position for mark in "/?#" if (position := rest.find(mark)) >= 0), default=len(rest))
     return rest[:end]
+
+
+def missing_authorities(url: str) -> str | None:
+    """The file that MongoDB's option `tlsCAFile` names, if there is no such file."""
+    named = parse_qs(url.partition("?")[2]).get("tlsCAFile", [])
+    return next((file for file in named if not Path(file).is_file()), None)

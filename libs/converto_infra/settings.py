@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from converto_infra import secure_url
-from converto_infra.connection_url import with_login
+from converto_infra.connection_url import missing_authorities, with_login
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 DAY_S = 86_400
@@ -353,7 +353,11 @@ class Settings(BaseSettings):
 def load_settings() -> Settings | None:
     """Read the environment; None after a report on stderr if a variable is invalid."""
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         sys.stderr.write(f"Invalid settings. Correct these CONVERTO_... environment variables:\n{error}\n")
         return None
+    if missing := missing_authorities(settings.mongodb_url.get_secret_value()):
+        sys.stderr.write(f"CONVERTO_MONGODB_URL: tlsCAFile names {missing}, but there is no such file\n")
+        return None
+    return settings

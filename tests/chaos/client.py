@@ -45,7 +45,8 @@ class Client:
         created = await self._request_until_answered("POST", "/conversions", body=self._body(), key=self._source.label)
         self._account.accept(created["conversion"]["id"])
         await self._upload(created)
-        await self._confirm(created["file"]["id"])
+        if self._source.is_confirmed:
+            await self._confirm(created["file"]["id"])
         if self._source.is_cancelled:
             await self._cancel()
         ended = await self._poll_until_ended()

@@ -38,6 +38,8 @@ WEIGHTS = {
     "stubborn": 6,
 }
 CANCELLED = {"ok": 0.05, "slow": 0.3, "hang": 0.2}  # by this share of the clients
+UNCONFIRMED = 0.2
+"""The share of clients that upload and never confirm."""
 FAILS_WITH = {
     "crash": "engine_crashed",
     "greedy": "engine_limit_exceeded",
@@ -49,13 +51,14 @@ MARK = "chaos source"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to convert, and whether its client cancels or retries."""
+    """One file to convert, and whether its client confirms the upload, cancels or retries."""
 
     label: str
     kind: str
     content: bytes
     is_cancelled: bool = False
     is_retried: bool = False
+    is_confirmed: bool = True
 
     @property
     def filename(self) -> str:
@@ -95,6 +98,7 @@ def source(seed: int, number: int) -> Source:
         content=content,
         is_cancelled=chance.random() < CANCELLED.get(kind, 0.0),
         is_retried=kind == "crash" and chance.random() < 0.3,
+        is_confirmed=chance.random() >= UNCONFIRMED,
     )
 
 

@@ -43,6 +43,7 @@ SHORT_TIMES = {
     "CONVERTO_REPUBLISH_AFTER_S": "5",
     "CONVERTO_REPUBLISH_MAX_S": "10",
     "CONVERTO_STOP_GRACE_S": "2",
+    "CONVERTO_UPLOAD_LOOKS_S": ",".join(str(age_s) for age_s in range(2, 300, 2)),
     "CONVERTO_WORKER_SLOTS": "2",
     # Longer than any worker is stopped, as the real timeout is: a stopped worker counts that time as the engine's, and
     # when the reapers could not reach the database meanwhile, no other worker has taken the conversion over.

@@ -1,6 +1,7 @@
 """A minute of faults with a seed that once found a bug: nothing lost, stuck, doubled or wrongly failed.
 
-Proves promises 1 to 4 of the design on real servers: C8 and C11. `CONVERTO_CHAOS_SEEDS=all` runs every known seed.
+Proves promises 1 to 4 of the design on real servers: C8 and C11; C7 for clients that never confirm their upload.
+`CONVERTO_CHAOS_SEEDS=all` runs every known seed.
 """
 
 import os

@@ -94,12 +94,12 @@ def aws() -> Iterator[str]:
 
 @pytest.fixture
 def secret(aws: str) -> str:
-    client: Any = secrets_manager(aws)
+    client: Any = client_of(aws)
     arn: str = client.create_secret(Name=f"key-{uuid4()}", SecretString="cvt_one_old")["ARN"]
     return arn
 
 
-def secrets_manager(aws: str) -> Any:
+def client_of(aws: str) -> Any:
     return boto3.client(
         "secretsmanager",
         endpoint_url=aws,
@@ -147,7 +147,7 @@ def running(folder: Path, variables: dict[str, str]) -> Iterator[RuntimeApi]:
 def test_image_command_rotates_a_secret(aws: str, secret: str, tmp_path: Path) -> None:
     configuration = {"cluster": "converto-test", "secrets": {secret: {"kind": "api_key", "services": ["gone"]}}}
     variables = ACCOUNT | {"AWS_ENDPOINT_URL": aws, VARIABLE: json.dumps(configuration)}
-    client = secrets_manager(aws)
+    client = client_of(aws)
     token = str(uuid4())
     # moto has no version without a value, so the first step finds one, as in a repeated rotation.
     pending = {"ClientRequestToken": token, "VersionStages": ["AWSPENDING"]}

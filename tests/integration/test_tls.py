@@ -38,6 +38,18 @@ async def test_broker_is_trusted_by_the_systems_authorities(
     await bus.close()
 
 
+async def test_refused_login_is_an_outage(broker: SecureBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a service that starts before the first rotation of its secret waits, and does not fail."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(broker.certificates.authority))
+    placeholder = SecretStr("none-before-the-first-rotation")
+    bus = RabbitEventBus.connect(broker_settings(broker).model_copy(update={"rabbitmq_password": placeholder}))
+
+    with pytest.raises(BusUnavailable):
+        await bus.ping()
+
+    await bus.close()
+
+
 async def test_broker_of_an_unknown_authority_is_refused(broker: SecureBroker) -> None:
     bus = RabbitEventBus.connect(broker_settings(broker))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.terraform import summary
+from tests.terraform.account import Account, furnish
 from tests.terraform.aws import Aws, running_double
 from tests.terraform.mirror import Missing, find
 from tests.terraform.workspace import Workspace
@@ -37,6 +38,13 @@ def aws(aws_process: Aws) -> Aws:
     """An empty AWS account."""
     aws_process.reset()
     return aws_process
+
+
+@pytest.fixture(scope="session")
+def account(aws_process: Aws, workspace: Workspace) -> Account:
+    """An account in which each policy document is in use."""
+    aws_process.reset()
+    return furnish(aws_process, workspace)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -96,7 +96,7 @@ def candidates() -> Iterator[Path]:
 
 
 def download() -> None:
-    """Fill our own mirror with what the environments' lock files name, and unpack it: links are faster than archives."""
+    """Fill our own mirror with what a lock file names, and unpack it: links are faster than archives."""
     locked = sorted((REPOSITORY / "terraform" / "environments").glob("*/.terraform.lock.hcl"))
     source = locked[0].parent if locked else REPOSITORY / "terraform" / "modules" / "policies"
     subprocess.run(["terraform", f"-chdir={source}", "providers", "mirror", str(OWN)], check=True)
@@ -113,7 +113,8 @@ def download() -> None:
 def _written(folder: Path, mirror: Path) -> str:
     path = folder / "terraform.tfrc"
     path.write_text(
-        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\ndisable_checkpoint = true\n'
+        f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n'
+        "disable_checkpoint = true\n"
     )
     return str(path)
 

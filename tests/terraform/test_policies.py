@@ -7,18 +7,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.terraform import permissions
-from tests.terraform.account import Account, furnish
-from tests.terraform.aws import Aws
+from tests.terraform.account import Account
 from tests.terraform.permissions import EXPECTATIONS, Attempt
-from tests.terraform.workspace import Workspace
 
 REFUSALS = {"AccessDenied", "AccessDeniedException", "403"}
 FEWEST_REFUSALS = 10
 
-
-@pytest.fixture(scope="module")
-def account(aws: Aws, workspace: Workspace) -> Account:
-    return furnish(aws, workspace)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]
 
 
 def try_it(account: Account, document: str, attempt: Attempt) -> str | None:
@@ -32,7 +27,6 @@ def try_it(account: Account, document: str, attempt: Attempt) -> str | None:
     return str(errors[0]["Code"]) if errors else None
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("document", EXPECTATIONS)
 def test_role_may_do_its_work_and_nothing_else(
     account: Account, document: str, record_property: Callable[[str, object], None]

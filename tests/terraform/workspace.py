@@ -36,6 +36,12 @@ def folders_of(kind: str) -> list[str]:
     return sorted(path.name for path in root.iterdir() if any(path.glob("*.tf"))) if root.is_dir() else []
 
 
+def variables_of(configuration: str) -> list[str]:
+    """Arguments for what a configuration needs to be told: those of all environments, then its own."""
+    given = (ASSETS / "environments.tfvars.json", ASSETS / f"{configuration.replace('/', '-')}.tfvars.json")
+    return [f"-var-file={REPOSITORY / path}" for path in given if (REPOSITORY / path).exists()]
+
+
 class Failed(AssertionError):
     """Raised with what Terraform printed."""
 

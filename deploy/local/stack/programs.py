@@ -19,8 +19,11 @@ from deploy.local.stack.ports import Ports
 BUCKET = "converto"
 # The only variables passed on from the terminal; any other could change what a program does.
 INHERITED = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SSL_CERT_FILE")
-# CONVERTO_… variables for the stack, the tests or the command line, not for a service.
-NOT_FOR_SERVICES = ("CONVERTO_TEST_", "CONVERTO_HOME", "CONVERTO_SERVER_URL", "CONVERTO_API_KEY", "CONVERTO_STACK")
+# CONVERTO_… variables for the stack, the tests, the command line or other servers, not for a service of the stack.
+NOT_FOR_SERVICES = (
+    *("CONVERTO_TEST_", "CONVERTO_HOME", "CONVERTO_SERVER_URL", "CONVERTO_API_KEY", "CONVERTO_STACK"),
+    *("CONVERTO_MONGODB_USER", "CONVERTO_MONGODB_PASSWORD", "CONVERTO_RABBITMQ_USER", "CONVERTO_RABBITMQ_PASSWORD"),
+)
 STOP_GRACE_S = 10
 
 

@@ -34,7 +34,8 @@ class HttpIssuer:
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             timeout=timeout_s,
             transport=http,
-            trust_env=not secure_url.is_loopback(jwks_url or url),  # a proxy of the environment cannot reach loopback
+            # Proxies and SSL_CERT_FILE of the environment; plain HTTP is loopback, which no proxy can reach.
+            trust_env=not (jwks_url or url).startswith("http://"),
         )
 
     @classmethod
@@ -83,7 +84,7 @@ class HttpIssuer:
                     raise IssuerUnavailable(detail=f"{url}: status {response.status_code}; redirects are not followed")
                 if response.headers.get("content-encoding", "identity") != "identity":
                     raise IssuerUnavailable(detail=f"{url}: the body is compressed, which was not asked for")
-                async for chunk in response.aiter_raw():
+                async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > MAX_BODY_BYTES:
                         raise IssuerUnavailable(detail=f"{url}: the body is larger than {MAX_BODY_BYTES} bytes")

@@ -67,6 +67,7 @@ module "platform" {
 
   database     = { instance_class = "db.t4g.medium", instance_count = 3, backup_retention_days = 7, performance_insights = false }
   broker       = { instance_type = "mq.m7g.medium", deployment_mode = "CLUSTER_MULTI_AZ" }
+  backup       = { retention_days = 7 }
   file_service = { cpu = 1024, memory = 2048, min_count = 2, max_count = 4 }
 
   workers = {

@@ -11,6 +11,7 @@ locals {
 }
 
 resource "aws_budgets_budget" "monthly" {
+  account_id   = var.account_id
   name         = "${var.name}-monthly"
   budget_type  = "COST"
   time_unit    = "MONTHLY"

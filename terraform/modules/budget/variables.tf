@@ -8,6 +8,17 @@ variable "name" {
   }
 }
 
+variable "account_id" {
+  description = "Account whose costs are counted; null for that of the provider."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.account_id == null || can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "account_id must be the 12 digits of an AWS account."
+  }
+}
+
 variable "monthly_limit_usd" {
   description = "What a month may cost, in US dollars."
   type        = number

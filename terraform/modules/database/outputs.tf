@@ -1,6 +1,9 @@
 output "endpoint" {
   description = "Host name that always leads to the writer."
   value       = aws_docdb_cluster.this.endpoint
+
+  # A cluster without instances has an address, but nobody answers there.
+  depends_on = [aws_docdb_cluster_instance.this]
 }
 
 output "reader_endpoint" {
@@ -19,6 +22,8 @@ output "url" {
     "mongodb://%s:%d/?tls=true&tlsCAFile=%s&replicaSet=rs0&readPreference=primary&retryWrites=false",
     aws_docdb_cluster.this.endpoint, local.port, var.ca_file,
   )
+
+  depends_on = [aws_docdb_cluster_instance.this]
 }
 
 output "master_secret_arn" {

@@ -28,3 +28,30 @@ resource "aws_sns_topic_subscription" "email" {
   protocol  = "email"
   endpoint  = each.value
 }
+
+module "backup" {
+  source = "../backup"
+
+  name                     = var.name
+  partition                = var.partition
+  kms_key_arn              = module.kms.key_arns["database"]
+  resource_arns            = [module.database.cluster_arn]
+  retention_days           = var.backup.retention_days
+  copy_destination         = var.backup.copy_destination
+  lock                     = var.backup.lock
+  alarm_topic_arn          = aws_sns_topic.alarms.arn
+  force_destroy            = var.is_disposable
+  permissions_boundary_arn = var.permissions_boundary_arn
+  tags                     = var.tags
+}
+
+# Counts this environment only, once Environment is made a cost allocation tag in the account's billing settings.
+module "budget" {
+  source = "../budget"
+
+  name              = var.name
+  monthly_limit_usd = var.monthly_budget_usd
+  emails            = var.alarm_emails
+  cost_tags         = { Environment = [lookup(var.tags, "Environment", var.name)] }
+  tags              = var.tags
+}

@@ -102,4 +102,7 @@ module "secrets" {
     broker            = concat(["file-service"], keys(local.workers))
     bootstrap_api_key = ["file-service"]
   }
+
+  # The first rotation starts with the apply, and needs the routes out.
+  depends_on = [module.network]
 }

@@ -268,6 +268,20 @@ variable "replication" {
   default = null
 }
 
+variable "backup" {
+  description = "Days for which daily recovery points of the database are kept, a vault in another region for copies, and the vault lock (read the README of `backup` first)."
+  type = object({
+    retention_days   = optional(number, 35)
+    copy_destination = optional(object({ vault_arn = string, retention_days = number }))
+    lock = optional(object({
+      min_retention_days  = number
+      max_retention_days  = number
+      changeable_for_days = optional(number)
+    }))
+  })
+  default = {}
+}
+
 variable "permissions_boundary_arn" {
   description = "Permissions boundary of every role; null for none. The deploy role that `bootstrap` makes may only make roles that carry it."
   type        = string

@@ -152,18 +152,18 @@ variable "services_to_restart" {
 }
 
 variable "rotation_days" {
-  description = "Days between rotations of each secret."
+  description = "Days between rotations of each secret. Those of database and broker differ, so that they seldom start deployments on the same day. By default 30, 28, 30 and 90."
   type = object({
     database          = optional(number, 30)
-    broker            = optional(number, 30)
+    broker            = optional(number, 28)
     broker_bootstrap  = optional(number, 30)
     bootstrap_api_key = optional(number, 90)
   })
   default = {}
 
   validation {
-    condition     = alltrue([for days in values(var.rotation_days) : days >= 2 && days <= 365])
-    error_message = "Each secret must be rotated every 2 to 365 days. Services need a day to restart before their old user gets a new password."
+    condition     = alltrue([for days in values(var.rotation_days) : days >= 2 && days <= 90])
+    error_message = "Each secret must be rotated every 2 to 90 days. Services need a day to restart before their old user gets a new password."
   }
 }
 

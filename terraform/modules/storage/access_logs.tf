@@ -5,11 +5,12 @@ locals {
   access_log_arn    = "arn:${var.partition}:s3:::${local.access_log_bucket}"
 }
 
-#checkov:skip=CKV_AWS_145: the load balancer can write its logs only to a bucket that is encrypted with keys of S3
-#checkov:skip=CKV_AWS_18: logging the access to the access logs into themselves would never end
-#checkov:skip=CKV_AWS_144: access logs are not worth a copy in another region
-#checkov:skip=CKV2_AWS_62: nobody waits for an access log
 resource "aws_s3_bucket" "access_logs" {
+  #checkov:skip=CKV_AWS_145: the load balancer can write its logs only to a bucket that is encrypted with keys of S3
+  #checkov:skip=CKV_AWS_18: logging the access to the access logs into themselves would never end
+  #checkov:skip=CKV_AWS_144: access logs are not worth a copy in another region
+  #checkov:skip=CKV2_AWS_62: nobody waits for an access log
+
   bucket        = local.access_log_bucket
   force_destroy = var.force_destroy
   tags          = merge(var.tags, { Name = local.access_log_bucket })

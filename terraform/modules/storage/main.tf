@@ -63,9 +63,10 @@ locals {
   }))
 }
 
-#checkov:skip=CKV2_AWS_62: the notification to SQS is made by the upload-events module
-#checkov:skip=CKV_AWS_144: replication to another region is an option, because objects live for days and it doubles their cost
 resource "aws_s3_bucket" "objects" {
+  #checkov:skip=CKV2_AWS_62: the notification to SQS is made by the upload-events module
+  #checkov:skip=CKV_AWS_144: replication to another region is an option, because objects live for days and it doubles their cost
+
   bucket        = local.bucket
   force_destroy = var.force_destroy
   tags          = merge(var.tags, { Name = local.bucket })

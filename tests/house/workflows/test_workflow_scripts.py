@@ -1,4 +1,4 @@
-"""Scripts of the workflows do what the next step expects of them; programs of GitHub's runners are stubs (behaviour C10)."""
+"""Scripts of the workflows do what the next step expects of them; programs of the runners are stubs (behaviour C10)."""
 
 import os
 import re

@@ -54,7 +54,8 @@ def needed(request: Request) -> Iterator[Call]:
         return
     resources = RESOURCES.get(request.service, _any)(request)
     for resource in resources:
-        yield request.call(f"{request.service}:{request.action}", resource, **_context(request))
+        action = request.action.removesuffix("Batch") if request.service == "sqs" else request.action
+        yield request.call(f"{request.service}:{action}", resource, **_context(request))
     yield from _passed_roles(request)
     yield from _key_of_secret(request)
 

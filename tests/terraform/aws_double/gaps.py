@@ -1,4 +1,4 @@
-"""What the modules of terraform/ call and moto does not answer; each answer is as small as Terraform and boto3 accept."""
+"""What the modules of terraform/ call and moto lacks; each answer is as small as Terraform and boto3 accept."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+from moto.awslambda.models import LambdaFunction
 from moto.backup import urls as backup_urls
 from moto.backup.responses import BackupResponse
 from moto.budgets.responses import BudgetsResponse
@@ -33,6 +34,7 @@ def install() -> None:
     _add_tags()
     _add_task_protection()
     _run_fargate_tasks()
+    _pass_over_function_images()
     _mend_bucket_logging()
     LogsResponse.put_query_definition = _put_query_definition
     LogsResponse.describe_query_definitions = _describe_query_definitions
@@ -103,6 +105,18 @@ def _run_fargate_tasks() -> None:
         return original(sized)
 
     EC2ContainerServiceBackend._calculate_task_resource_requirements = staticmethod(requirements)
+
+
+def _pass_over_function_images() -> None:
+    """moto runs functions in Docker and none from an image; the rotation function is tested by itself."""
+    original = LambdaFunction.invoke
+
+    def invoke(function: Any, body: str, request_headers: Any, response_headers: Any) -> str | bytes:
+        if function.package_type == "Image":
+            return b"{}"
+        return original(function, body, request_headers, response_headers)
+
+    LambdaFunction.invoke = invoke
 
 
 def _add_backup_selections() -> None:

@@ -123,6 +123,7 @@ def test_user_variables_cannot_redirect_services(home: Home) -> None:
         "CONVERTO_LOG_LEVEL": "debug",
         "CONVERTO_WORKER_SLOTS": "3",
         "CONVERTO_MONGODB_URL": "mongodb://production",
+        "CONVERTO_RABBITMQ_PASSWORD": "production",
         "CONVERTO_HOST": "0.0.0.0",
         "CONVERTO_API_KEY": "cvt_a_b",
         "CONVERTO_TEST_MONGODB_URL": "mongodb://test",
@@ -134,7 +135,8 @@ def test_user_variables_cannot_redirect_services(home: Home) -> None:
     assert settings["CONVERTO_WORKER_SLOTS"] == "3"
     assert settings["CONVERTO_MONGODB_URL"] == "mongodb://127.0.0.1:27117"
     assert settings["CONVERTO_HOST"] == "127.0.0.1"
-    assert not {"CONVERTO_API_KEY", "CONVERTO_TEST_MONGODB_URL", "AWS_PROFILE"} & set(settings)
+    others = {"CONVERTO_API_KEY", "CONVERTO_TEST_MONGODB_URL", "CONVERTO_RABBITMQ_PASSWORD", "AWS_PROFILE"}
+    assert not others & set(settings)
 
 
 def test_no_secret_is_a_program_argument(home: Home) -> None:

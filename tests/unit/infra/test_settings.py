@@ -1,7 +1,9 @@
 """Settings that are checked when a process starts: the message names the variable and the way out."""
 
 import re
+import ssl
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,9 @@ from pydantic import SecretStr, ValidationError
 from pymongo.uri_parser import parse_uri
 from yarl import URL
 
-from converto_infra.settings import Settings
+from converto_infra.mongo.driver import make_client
+from converto_infra.settings import Settings, load_settings
+from tests.certificates import make_certificates
 
 
 def test_missing_motor_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +187,32 @@ def test_secure_issuers_are_accepted(url: str) -> None:
 def test_unsafe_token_settings_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(words)):
         Settings(**settings)
+
+
+ON_AWS = "mongodb://db.example:27017/?tls=true&tlsCAFile={}&replicaSet=rs0&readPreference=primary&retryWrites=false"
+
+
+async def test_url_of_documentdb_is_what_the_driver_gets(tmp_path: Path) -> None:
+    """The output `url` of terraform/modules/database."""
+    authorities = make_certificates(tmp_path).authority
+    url, password = SecretStr(ON_AWS.format(authorities)), SecretStr("p")
+
+    async with make_client(Settings(mongodb_url=url, mongodb_user="u", mongodb_password=password)) as client:
+        options = client.options
+
+    assert options.replica_set_name == "rs0"
+    assert options.retry_writes is False
+    assert options.read_preference.mongos_mode == "primary"
+    assert options.pool_options._ssl_context is not None
+    assert options.pool_options._ssl_context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_missing_file_of_authorities_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONVERTO_MONGODB_URL", ON_AWS.format("/nowhere/amazon-rds.pem"))
+
+    assert load_settings() is None
+    assert capsys.readouterr().err == (
+        "CONVERTO_MONGODB_URL: tlsCAFile names /nowhere/amazon-rds.pem, but there is no such file\n"
+    )

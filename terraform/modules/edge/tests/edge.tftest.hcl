@@ -18,9 +18,6 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:logs:eu-central-1:123456789012:log-group:group" }
   }
 
-  mock_resource "aws_wafv2_web_acl" {
-    defaults = { arn = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/converto/1" }
-  }
 }
 
 mock_provider "aws" {
@@ -30,12 +27,27 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:group" }
   }
 
-  mock_resource "aws_wafv2_web_acl" {
-    defaults = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/converto/1" }
-  }
-
   mock_resource "aws_cloudwatch_log_delivery_destination" {
     defaults = { arn = "arn:aws:logs:us-east-1:123456789012:delivery-destination:converto" }
+  }
+}
+
+# Web ACLs are slow to plan; web_acl.tftest.hcl looks into them.
+override_module {
+  target = module.web_acl_cloudfront
+
+  outputs = {
+    arn       = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/converto/1"
+    log_group = "aws-waf-logs-converto-production-cloudfront"
+  }
+}
+
+override_module {
+  target = module.web_acl_load_balancer
+
+  outputs = {
+    arn       = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/converto/1"
+    log_group = "aws-waf-logs-converto-production-load-balancer"
   }
 }
 
@@ -150,12 +162,12 @@ run "defaults_are_safe" {
   }
 
   assert {
-    condition     = aws_wafv2_web_acl_association.load_balancer[0].resource_arn == var.load_balancer_arn
+    condition     = aws_wafv2_web_acl_association.load_balancer[0].resource_arn == var.load_balancer_arn && strcontains(aws_wafv2_web_acl_association.load_balancer[0].web_acl_arn, ":regional/")
     error_message = "The load balancer needs a web ACL."
   }
 
   assert {
-    condition     = aws_cloudfront_distribution.this.web_acl_id == module.web_acl_cloudfront[0].arn
+    condition     = aws_cloudfront_distribution.this.web_acl_id == "arn:aws:wafv2:us-east-1:123456789012:global/webacl/converto/1"
     error_message = "CloudFront needs a web ACL."
   }
 
@@ -191,11 +203,7 @@ run "defaults_are_safe" {
 }
 
 run "api_keys_pages_and_a_domain_when_asked_for" {
-  state_key = "options"
-
   variables {
-    # Web ACLs are slow to plan, and not what is asserted here.
-    waf             = false
     api_keys        = "accepted"
     domain_name     = "convert.example.org"
     certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1"
@@ -262,7 +270,6 @@ run "a_throttle_of_an_unknown_route_is_refused" {
   command = plan
 
   variables {
-    # Web ACLs are slow to plan, and not what is asserted here.
     waf       = false
     throttles = { "GET /nowhere" = { rate = 1, burst = 1 } }
   }

@@ -78,35 +78,15 @@ resource "aws_iam_role_policy" "this" {
   policy = module.policies.documents[each.key]
 }
 
-resource "aws_s3_bucket" "this" {
-  bucket        = module.policies.bucket
-  force_destroy = true
-}
+module "storage" {
+  source = "../../../../terraform/modules/storage"
 
-resource "aws_s3_bucket_versioning" "this" {
-  bucket = aws_s3_bucket.this.bucket
-
-  versioning_configuration {
-    status = "Enabled"
-  }
-}
-
-resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
-  bucket = aws_s3_bucket.this.bucket
-
-  rule {
-    bucket_key_enabled = true
-
-    apply_server_side_encryption_by_default {
-      sse_algorithm     = "aws:kms"
-      kms_master_key_id = var.key_arns["objects"]
-    }
-  }
-}
-
-resource "aws_s3_bucket_policy" "this" {
-  bucket = aws_s3_bucket.this.bucket
-  policy = module.policies.documents["bucket"]
+  name               = var.name
+  account_id         = var.account_id
+  kms_key_arn        = var.key_arns["objects"]
+  cors_origins       = ["https://converto.example.com"]
+  bucket_policy_json = module.policies.documents["bucket"]
+  force_destroy      = true
 }
 
 output "roles" {
@@ -121,5 +101,5 @@ output "documents" {
 
 output "bucket" {
   description = "Name of the bucket."
-  value       = aws_s3_bucket.this.bucket
+  value       = module.storage.bucket
 }

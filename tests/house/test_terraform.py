@@ -1,0 +1,146 @@
+"""Rules for terraform/ that need no Terraform: parts of a module, variables, providers, secrets, documentation."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2] / "terraform"
+PARTS = ("main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md")
+MODULES = sorted(path for path in (ROOT / "modules").iterdir() if any(path.glob("*.tf")))
+CONFIGURATIONS = sorted({path.parent for path in ROOT.rglob("*.tf") if ".terraform" not in path.parts})
+SECRET_NAME = re.compile(r"password|passwd|secret|token|api_key|private_key|credential")
+REFERS = re.compile(r"(_arns?|_days|_minutes|_names?|_secret)$")
+"""Endings of names that say where a secret is, or how long it lives, and not what it is."""
+NO_SECRETS = {"api_keys"}
+"""Says whether the API accepts keys."""
+
+
+class Block(NamedTuple):
+    """One block at the top of a file; `terraform fmt` puts its braces at the start of a line."""
+
+    kind: str
+    labels: tuple[str, ...]
+    body: str
+
+
+def blocks_of(path: Path, kind: str) -> list[Block]:
+    """All blocks of a kind in a folder or a file."""
+    files = sorted(path.glob("*.tf")) if path.is_dir() else [path]
+    pattern = re.compile(
+        rf'^{kind}((?: "[^"]+")*) \{{(.*?)^\}}|^{kind}((?: "[^"]+")*) \{{\s*\}}$', re.MULTILINE | re.DOTALL
+    )
+    return [
+        Block(kind, tuple(re.findall(r'"([^"]+)"', found[1] or found[3] or "")), found[2] or "")
+        for file in files
+        for found in pattern.finditer(file.read_text("utf-8"))
+    ]
+
+
+def is_set(body: str, argument: str) -> bool:
+    return re.search(rf"^  {argument}\s*=", body, re.MULTILINE) is not None
+
+
+every_module = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+every_configuration = pytest.mark.parametrize(
+    "configuration", CONFIGURATIONS, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+
+
+@every_module
+def test_module_has_its_parts(module: Path) -> None:
+    assert [part for part in PARTS if not (module / part).is_file()] == []
+    assert list((module / "tests").glob("*.tftest.hcl"))
+
+
+@every_configuration
+def test_variables_are_typed_and_described(configuration: Path) -> None:
+    variables = blocks_of(configuration, "variable")
+    incomplete = [
+        f"{one.labels[0]}: {argument}"
+        for one in variables
+        for argument in ("type", "description")
+        if not is_set(one.body, argument)
+    ]
+
+    assert incomplete == []
+
+
+@every_configuration
+def test_outputs_are_described(configuration: Path) -> None:
+    assert [one.labels[0] for one in blocks_of(configuration, "output") if not is_set(one.body, "description")] == []
+
+
+@every_configuration
+def test_no_variable_or_output_holds_a_secret(configuration: Path) -> None:
+    suspicious = [
+        f"{kind} {one.labels[0]}"
+        for kind in ("variable", "output")
+        for one in blocks_of(configuration, kind)
+        if SECRET_NAME.search(one.labels[0]) and not REFERS.search(one.labels[0])
+        if one.labels[0] not in NO_SECRETS and not is_set(one.body, "sensitive")
+    ]
+
+    assert suspicious == []
+
+
+@every_configuration
+def test_aws_is_the_only_provider(configuration: Path) -> None:
+    declared = {
+        name
+        for one in blocks_of(configuration, "terraform")
+        for name in re.findall(r"^    ([\w-]+) = \{", one.body, re.MULTILINE)
+    }
+    used = {
+        one.labels[0].split("_")[0]
+        for kind in ("resource", "data", "ephemeral")
+        for one in blocks_of(configuration, kind)
+    }
+
+    assert declared <= {"aws"}
+    assert used <= {"aws", "terraform"}
+
+
+@every_module
+def test_module_says_which_versions_it_needs(module: Path) -> None:
+    text = (module / "versions.tf").read_text("utf-8")
+
+    assert re.search(r'required_version = ">= 1\.11"', text)
+    assert re.search(r'version\s*= ">= 5\.100\.0, < 7\.0\.0"', text)
+
+
+@every_module
+def test_readme_lists_inputs_and_outputs(module: Path) -> None:
+    text = (module / "README.md").read_text("utf-8")
+    names = {one.labels[0] for kind in ("variable", "output") for one in blocks_of(module, kind)}
+
+    assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+@every_module
+def test_module_sets_no_provider_up(module: Path) -> None:
+    assert blocks_of(module, "provider") == []
+
+
+@every_configuration
+def test_default_of_a_variable_is_not_unsafe(configuration: Path) -> None:
+    unsafe = {
+        one.labels[0]: found[0]
+        for one in blocks_of(configuration, "variable")
+        if (found := re.search(r'^  default\s*=.*(?:0\.0\.0\.0/0|"\*")', one.body, re.MULTILINE))
+    }
+    switches = [
+        one.labels[0]
+        for one in blocks_of(configuration, "variable")
+        if re.search(r"protection|encrypt", one.labels[0])
+        and re.search(r"^  default\s*=\s*false", one.body, re.MULTILINE)
+    ]
+
+    assert unsafe == {}
+    assert switches == []
+
+
+def test_there_are_modules_and_blocks_are_found() -> None:
+    assert len(MODULES) >= 1
+    assert {"name", "account_id"} <= {one.labels[0] for one in blocks_of(ROOT / "modules/policies", "variable")}
