@@ -1,10 +1,14 @@
+locals {
+  backend = <<-EOT
+    bucket     = "${aws_s3_bucket.state.id}"
+    region     = "${var.region}"
+    kms_key_id = "${aws_kms_key.state.arn}"
+  EOT
+}
+
 output "backend_config" {
-  description = "Contents of backend.hcl of every folder below environments/."
-  value = {
-    bucket     = aws_s3_bucket.state.id
-    region     = var.region
-    kms_key_id = aws_kms_key.state.arn
-  }
+  description = "Contents of backend.hcl of every folder below environments/: terraform output -raw backend_config > backend.hcl"
+  value       = local.backend
 }
 
 output "github_variables" {
@@ -14,6 +18,7 @@ output "github_variables" {
       for environment in var.environments : environment => {
         AWS_REGION   = var.region
         AWS_ROLE_ARN = module.github_oidc.deploy_role_arns[environment]
+        BACKEND      = local.backend
         PLANS        = "s3://${local.state_bucket}/${environment}/plans"
       }
     },
@@ -21,6 +26,7 @@ output "github_variables" {
       for environment in var.environments : "${environment}-plan" => {
         AWS_REGION   = var.region
         AWS_ROLE_ARN = module.github_oidc.plan_role_arns[environment]
+        BACKEND      = local.backend
         PLANS        = "s3://${local.state_bucket}/${environment}/plans"
       }
     },
