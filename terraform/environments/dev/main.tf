@@ -66,7 +66,7 @@ module "platform" {
 
   database     = { instance_class = "db.t4g.medium", instance_count = 1, backup_retention_days = 1, performance_insights = false }
   broker       = { instance_type = "mq.m7g.medium", deployment_mode = "SINGLE_INSTANCE" }
-  backup       = { retention_days = 3 }
+  backup       = { retention_days = 7 }
   file_service = { cpu = 512, memory = 1024, min_count = 1, max_count = 2 }
 
   # On Spot, so a conversion may be handed back to the queue at any time, which is worth trying every day.

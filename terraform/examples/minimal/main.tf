@@ -36,7 +36,7 @@ module "converto" {
   is_disposable      = true
   waf                = false
   api_keys           = "accepted"
-  log_retention_days = 7
+  log_retention_days = 30
 
   images                 = var.images
   origin_name            = var.origin_name
