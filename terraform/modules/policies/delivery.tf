@@ -107,6 +107,13 @@ data "aws_iam_policy_document" "github_plan" {
     resources = ["*"]
   }
 
+  # The workflow `deploy` keeps the plan beside the state until it is approved; the deploy role checks its hash.
+  statement {
+    sid       = "KeepPlan"
+    actions   = ["s3:PutObject"]
+    resources = ["${local.state_bucket}/${var.delivery.state_prefix}/plans/*.tfplan"]
+  }
+
   # Terraform asks for the buckets of the environment with ListBucket (HeadBucket).
   statement {
     sid       = "FindBuckets"
@@ -145,6 +152,19 @@ data "aws_iam_policy_document" "github_deploy" {
     sid       = "WriteState"
     actions   = ["s3:PutObject"]
     resources = [local.state_objects]
+  }
+
+  # The workflow `deploy` verifies the signatures, which lie beside the images. ECR has no resource for the token.
+  statement {
+    sid       = "LogInToRegistry"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "ReadSignatures"
+    actions   = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = [local.repositories]
   }
 
   # Resources that carry the environment's name.

@@ -112,8 +112,9 @@ def shared(images: Builder, servers: Servers, tmp_path_factory: pytest.TempPathF
                 "S3_SECRET_ACCESS_KEY": servers.s3_secret_access_key,
                 "S3_PORT": str(store.port),
             },
-            # The database of the tests has other users than the one of Compose.
+            # The database of the tests has other users than the one of Compose. One slot is enough to convert one file.
             {
+                "CONVERTO_WORKER_SLOTS": "1",
                 "CONVERTO_MONGODB_URL": f"mongodb://{login}mongodb:27017/?{database.query}",
                 "CONVERTO_MONGODB_DATABASE": name,
                 "CONVERTO_S3_BUCKET": name,
@@ -135,8 +136,9 @@ def start_container(images: Builder, shared: Shared) -> StartContainer:
 
 
 @pytest.fixture(scope="session")
-def file_service(start_container: StartContainer) -> Iterator[Container]:
+def file_service(images: Builder, start_container: StartContainer) -> Iterator[Container]:
     """The running file service; it stops in order at the end."""
+    images.build_together((text_of("Dockerfile.file-service"), "final"), (text_of("Dockerfile.worker"), "image"))
     with start_container("file-service") as container:
         container.wait_healthy()
         yield container

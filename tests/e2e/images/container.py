@@ -74,7 +74,7 @@ class Container:
         while (checked := self.execute(self.image.health_check)).returncode:
             assert self.status() is None, f"{self.name} ended with {self.status()}:\n{self.log}"
             assert time.monotonic() < deadline, f"{self.name}: {checked.stdout}{checked.stderr}\n{self.log}"
-            time.sleep(0.2)
+            time.sleep(0.5)  # each check starts an interpreter, which a starting worker needs more
 
     def execute(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command inside, as `docker exec` does."""

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -62,6 +63,13 @@ class Builder:
         """Build a stage of this Dockerfile and the stages that it needs."""
         stages = dockerfile.read(text)
         return self._stage(stages, target)
+
+    def build_together(self, *targets: tuple[str, str]) -> None:
+        """Build stages of different Dockerfiles at the same time."""
+        self._base("debian:12.0-slim")  # below all of them
+        with ThreadPoolExecutor(len(targets)) as threads:
+            for building in [threads.submit(self.build, *target) for target in targets]:
+                building.result()
 
     def _stage(self, stages: dict[str, Stage], name: str) -> Image:
         key = repr([stages[needed] for needed in dockerfile.needed_by(stages, name)])

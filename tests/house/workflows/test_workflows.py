@@ -230,6 +230,14 @@ def test_terraform_outputs_that_workflows_read_exist(environment: str) -> None:
     assert read <= set(re.findall(r'^output "(\w+)"', outputs, re.MULTILINE))
 
 
+def test_bootstrap_prints_the_variables_that_workflows_read() -> None:
+    """SETTINGS is what the owner of an environment writes."""
+    read = {name for path in WORKFLOWS for name in re.findall(r"\bvars\.(\w+)", path.read_text())}
+    outputs = (ROOT / "terraform/environments/bootstrap/outputs.tf").read_text()
+
+    assert read - {"SETTINGS"} == set(re.findall(r"^ +([A-Z_]+) += ", outputs, re.MULTILINE))
+
+
 def test_images_are_built_from_existing_dockerfiles() -> None:
     matrix = loaded(ROOT / ".github/workflows/images.yml")["jobs"]["image"]["strategy"]["matrix"]["include"]
 

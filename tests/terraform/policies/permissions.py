@@ -345,6 +345,7 @@ def github_plan(account: Account) -> Expectation:
             _call("s3", "list_objects_v2", Bucket=STATE_BUCKET, Prefix="test/"),
             _call("s3", "put_object", **lock, Body=b"{}"),
             _call("s3", "delete_object", **lock),
+            _call("s3", "put_object", Bucket=STATE_BUCKET, Key="test/plans/1-1.tfplan", Body=b"plan"),
             _call("s3", "head_bucket", Bucket=b),
             _call("s3", "get_bucket_policy", Bucket=b),
             _call("s3", "get_bucket_versioning", Bucket=b),
@@ -365,6 +366,7 @@ def github_plan(account: Account) -> Expectation:
         may_not=[
             _call("s3", "put_object", **state, Body=b"{}"),
             _call("s3", "delete_object", **state),
+            _call("s3", "put_object", Bucket=STATE_BUCKET, Key="production/plans/1-1.tfplan", Body=b"plan"),
             _call("s3", "list_objects_v2", Bucket=STATE_BUCKET, Prefix="production/"),
             _call("s3", "list_objects_v2", Bucket=b, Prefix="t/"),
             *_objects(account, "get_object", SOURCE, OUTPUT),
@@ -386,6 +388,7 @@ def github_plan(account: Account) -> Expectation:
 def github_deploy(account: Account) -> Expectation:
     state, role = {"Bucket": STATE_BUCKET, "Key": "test/terraform.tfstate"}, f"{NAME}-new"
     new_role = {"RoleName": role, "AssumeRolePolicyDocument": TRUST}
+    image = {"repositoryName": "converto/file-service", "imageIds": [{"imageTag": "one"}]}
     foreign = {
         **definition(NAME, "file-service"),
         "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/{OTHER}-file-service-task",
@@ -394,6 +397,8 @@ def github_deploy(account: Account) -> Expectation:
         may=[
             _call("s3", "get_object", **state),
             _call("s3", "put_object", **state, Body=b"{}"),
+            _call("ecr", "get_authorization_token"),
+            _call("ecr", "batch_get_image", **image),
             _call("s3", "get_bucket_policy", Bucket=account.bucket),
             _call("s3", "put_bucket_policy", Bucket=account.bucket, Policy=account.documents["bucket"]),
             _call("sqs", "create_queue", QueueName=f"{NAME}-upload-events-dead"),
@@ -419,6 +424,8 @@ def github_deploy(account: Account) -> Expectation:
             _call("s3", "put_object", Bucket=STATE_BUCKET, Key="production/terraform.tfstate", Body=b"{}"),
             _call("s3", "put_bucket_policy", Bucket=STATE_BUCKET, Policy=LITTLE),
             _call("s3", "delete_bucket", Bucket=STATE_BUCKET),
+            _call("ecr", "batch_get_image", **{**image, "repositoryName": "elsewhere/file-service"}),
+            _call("ecr", "batch_delete_image", **image),
             _call("iam", "create_role", **new_role),
             _call("iam", "create_role", **new_role, PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess"),
             _call(
