@@ -146,3 +146,21 @@ def test_default_of_a_variable_is_not_unsafe(configuration: Path) -> None:
 def test_there_are_modules_and_blocks_are_found() -> None:
     assert len(MODULES) >= 1
     assert {"name", "account_id"} <= {one.labels[0] for one in blocks_of(ROOT / "modules/policies", "variable")}
+
+
+def test_bill_adds_up() -> None:
+    """The last row is the sum of the others, give or take a dollar for rounding."""
+    page = (ROOT / "README.md").read_text("utf-8")
+    bill = page[page.index("| part | unit price |") : page.index("| **together")].splitlines()[2:]
+    total = next(line for line in page.splitlines() if line.startswith("| **together"))
+    *rows, last = [line.strip("|").split("|")[2:] for line in [*bill, total]]
+
+    assert rows
+    assert [amount(cell) for cell in last] == pytest.approx(
+        [sum(map(amount, column)) for column in zip(*rows, strict=True)], abs=1
+    )
+
+
+def amount(cell: str) -> int:
+    """The amount at the end of a cell, such as `3 × r6g = 569`."""
+    return int(re.sub(r"[^0-9]", "", cell.rsplit("=", maxsplit=1)[-1]))
