@@ -73,6 +73,8 @@ def _add_tags() -> None:
     """Tags are read back after each resource; these services never store them here."""
     ApplicationAutoScalingResponse.list_tags_for_resource = _no_tags("Tags", {})
     BudgetsResponse.list_tags_for_resource = _no_tags("ResourceTags", [])
+    for responses in (ApplicationAutoScalingResponse, BudgetsResponse):
+        responses.tag_resource = responses.untag_resource = lambda _: "{}"
     BudgetsResponse.describe_subscribers_for_notification = _subscribers_of_budget
 
 
