@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.terraform.aws import ACCOUNT, Aws
 from tests.terraform.reading import Found, read
-from tests.terraform.workspace import Failed, Plan, Workspace, folders_of, variables_of
+from tests.terraform.workspace import Plan, Workspace, folders_of, variables_of
 
 NAME, REGION = "converto-production", "eu-central-1"
 FOLDER = "terraform/environments/production"
@@ -241,16 +242,9 @@ def test_care_is_taken(production: Production, record_property: Record) -> None:
 def test_protected_environment_is_destroyed_on_purpose_only(production: Production, record_property: Record) -> None:
     workspace, environment = production.workspace, production.aws.environment
 
-    with pytest.raises(Failed, match=r"(?i)deletion.?protection"):
-        workspace.run(
-            FOLDER,
-            "destroy",
-            "-auto-approve",
-            "-no-color",
-            "-refresh=false",
-            "-target=module.platform.module.database",
-            *production.arguments,
-            environment=environment,
+    with pytest.raises(ClientError, match=r"(?i)deletion.?protection|protected"):
+        production.aws.client("docdb", region=REGION).delete_db_cluster(
+            DBClusterIdentifier=production.found["clusters"][0]["DBClusterIdentifier"], SkipFinalSnapshot=True
         )
     (workspace.root / FOLDER / "disposable_override.tf").write_text(DISPOSABLE)
     workspace.run(

@@ -73,7 +73,10 @@ def _add_tags() -> None:
     """Tags are read back after each resource; these services never store them here."""
     ApplicationAutoScalingResponse.list_tags_for_resource = _no_tags("Tags", {})
     BudgetsResponse.list_tags_for_resource = _no_tags("ResourceTags", [])
+    for responses in (ApplicationAutoScalingResponse, BudgetsResponse):
+        responses.tag_resource = responses.untag_resource = lambda _: "{}"
     BudgetsResponse.describe_subscribers_for_notification = _subscribers_of_budget
+    BudgetsResponse.update_budget = _update_budget
 
 
 def _no_tags(name: str, empty: Any) -> Callable[[BaseResponse], str]:
@@ -91,6 +94,12 @@ def _subscribers_of_budget(response: Any) -> str:
         for subscriber in one.subscribers
     ]
     return json.dumps({"Subscribers": found})
+
+
+def _update_budget(response: Any) -> str:
+    new = response._get_param("NewBudget")
+    response.backend.budgets[response._get_param("AccountId")][new["BudgetName"]].budget.update(new)
+    return "{}"
 
 
 def _add_task_protection() -> None:
