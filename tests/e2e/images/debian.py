@@ -152,18 +152,20 @@ def unpack(names: Sequence[str], root: Path) -> None:
         listed.write(files)
         listed.seek(0)
         with subprocess.Popen(packing, stdin=listed, stdout=subprocess.PIPE) as packed:
-            subprocess.run(extracting, stdin=packed.stdout, check=True)
+            subprocess.run(extracting, stdin=packed.stdout, check=True, timeout=100)
     assert packed.returncode == 0, "tar could not read all files of the packages"
 
 
 def configure(root: Path) -> None:
     """Run the packages' maintainer scripts and triggers inside `root`."""
-    run(["unshare", "--mount", "--pid", "--fork", "sh", "-c", CONFIGURE, "configure", str(root)])
+    run(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", CONFIGURE, "configure", str(root)])
 
 
 def run(command: Sequence[str], *, timeout_s: float = 100) -> str:
     """Run a program and return its output; a failure shows what it printed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout_s
+    )
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
 
