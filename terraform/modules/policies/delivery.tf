@@ -4,14 +4,8 @@ locals {
   state_objects = var.delivery == null ? "" : "${local.state_bucket}/${var.delivery.state_prefix}/*"
   state_key     = var.delivery == null ? "" : var.delivery.state_key_arn
   boundary      = var.delivery == null ? "" : var.delivery.boundary_arn
-
-  # Everything that modules of terraform/ make, in the words of IAM. No identity service is here: roles have statements
-  # of their own, users and identity providers have none.
-  services = [
-    "acm", "apigateway", "application-autoscaling", "backup", "backup-storage", "budgets", "cloudfront", "cloudwatch",
-    "cognito-idp", "ec2", "ecr", "ecs", "elasticloadbalancing", "events", "kms", "lambda", "logs", "mq", "rds",
-    "route53", "s3", "scheduler", "secretsmanager", "sns", "sqs", "tag", "wafv2",
-  ]
+  neighbours    = var.delivery == null ? [] : sort(var.delivery.neighbours)
+  hosted_zones  = var.delivery == null ? [] : [for zone in sort(var.delivery.hosted_zone_ids) : "arn:${var.partition}:route53:::hostedzone/${zone}"]
 
   # The certificate and the firewall of CloudFront, and the global services, answer in us-east-1.
   regions = distinct([var.region, "us-east-1"])
@@ -61,7 +55,8 @@ data "aws_iam_policy_document" "state_reader" {
   }
 }
 
-# What `terraform plan` reads. The role is for pull requests, so no statement of it reads what users or secrets contain.
+# What `terraform plan` reads. The role may be for pull requests, so no statement of it reads what users or secrets contain.
+# The state is the exception: it holds the first passwords and the clients' secrets, and no plan works without it.
 data "aws_iam_policy_document" "github_plan" {
   #checkov:skip=CKV_AWS_356: a plan reads the settings of resources that do not exist yet; every action only reads, and contents are denied
   count                   = local.with_delivery
@@ -77,7 +72,9 @@ data "aws_iam_policy_document" "github_plan" {
       "budgets:ListTagsForResource", "budgets:ViewBudget",
       "cloudfront:Describe*", "cloudfront:Get*", "cloudfront:List*",
       "cloudwatch:Describe*", "cloudwatch:GetDashboard", "cloudwatch:List*",
-      "cognito-idp:Describe*", "cognito-idp:GetUserPoolMfaConfig", "cognito-idp:List*",
+      "cognito-idp:DescribeResourceServer", "cognito-idp:DescribeUserPool", "cognito-idp:DescribeUserPoolDomain",
+      "cognito-idp:GetUserPoolMfaConfig", "cognito-idp:ListResourceServers", "cognito-idp:ListTagsForResource",
+      "cognito-idp:ListUserPoolClients", "cognito-idp:ListUserPools",
       "ec2:Describe*", "ec2:GetManagedPrefixListEntries", "ec2:GetSecurityGroupsForVpc",
       "ecr:Describe*", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:List*",
       "ecs:Describe*", "ecs:List*",
@@ -127,10 +124,12 @@ data "aws_iam_policy_document" "github_plan" {
     }
   }
 
+  # Of a client Cognito tells its secret too, so the workflow plans without refreshing.
   statement {
     sid    = "DenyContents"
     effect = "Deny"
     actions = [
+      "cognito-idp:DescribeUserPoolClient",
       "logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery",
       "secretsmanager:GetSecretValue",
       "sqs:ReceiveMessage",
@@ -308,89 +307,5 @@ data "aws_iam_policy_document" "github_deploy" {
       "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
     ]
     resources = ["${local.role_arn}/${var.name}-github-*"]
-  }
-}
-
-# The most that any role of the environment can do: those of GitHub Actions, and each role that they make. IAM grants what
-# both the role's own policy and this one allow.
-data "aws_iam_policy_document" "deploy_boundary" {
-  #checkov:skip=CKV_AWS_49: a boundary grants nothing; the policy of the role must allow the same call
-  #checkov:skip=CKV_AWS_107: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_108: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_109: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_110: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_111: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_356: a boundary grants nothing, it only limits
-  count = local.with_delivery
-
-  statement {
-    sid       = "ServicesOfEnvironment"
-    actions   = [for service in local.services : "${service}:*"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "WhoAmI"
-    actions   = ["sts:GetCallerIdentity"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "ReadRoles"
-    actions   = ["iam:Get*", "iam:List*"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "RolesOfEnvironment"
-    actions   = ["iam:*Role", "iam:*RolePolicy", "iam:*RolePermissionsBoundary", "iam:UpdateAssumeRolePolicy", "iam:UpdateRoleDescription"]
-    resources = [local.own_roles, "${local.role_arn}/aws-service-role/*"]
-  }
-
-  statement {
-    sid       = "DenyRolesWithoutBoundary"
-    effect    = "Deny"
-    actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringNotEquals"
-      variable = "iam:PermissionsBoundary"
-      values   = [local.boundary]
-    }
-  }
-
-  statement {
-    sid       = "DenyRemovalOfBoundary"
-    effect    = "Deny"
-    actions   = ["iam:DeleteRolePermissionsBoundary"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid           = "DenyOtherObjects"
-    effect        = "Deny"
-    actions       = ["s3:DeleteObject*", "s3:GetObject*", "s3:PutObject*"]
-    not_resources = concat([for bucket in local.own_buckets : "${bucket}/*"], [local.state_objects])
-  }
-
-  statement {
-    sid       = "DenyChangesToStateBucket"
-    effect    = "Deny"
-    actions   = ["s3:CreateBucket", "s3:DeleteBucket*", "s3:PutBucket*", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutReplicationConfiguration"]
-    resources = [local.state_bucket]
-  }
-
-  statement {
-    sid       = "DenyOtherRegions"
-    effect    = "Deny"
-    actions   = ["ec2:*", "ecs:*", "kms:*", "lambda:*", "mq:*", "rds:*", "secretsmanager:*", "sqs:*"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringNotEquals"
-      variable = "aws:RequestedRegion"
-      values   = local.regions
-    }
   }
 }

@@ -117,8 +117,9 @@ run "every_environment_has_roles_and_a_boundary" {
 
   assert {
     condition = alltrue([
-      for environment, policy in aws_iam_role_policy.keep_plans :
-      jsondecode(policy.policy).Statement[0].Resource == "arn:aws:s3:::converto-state-123456789012/${environment}/plans/*"
+      for environment, policies in module.policies : one([
+        for statement in jsondecode(policies.documents["github_plan"]).Statement : statement.Resource if statement.Sid == "KeepPlan"
+      ]) == "arn:aws:s3:::converto-state-123456789012/${environment}/plans/*.tfplan"
     ])
     error_message = "A plan role writes plans of its own environment only."
   }

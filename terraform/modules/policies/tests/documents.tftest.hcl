@@ -25,6 +25,7 @@ variables {
     state_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/state"
     state_prefix  = "test"
     boundary_arn  = "arn:aws:iam::123456789012:policy/converto-test-boundary"
+    environment   = "test"
   }
 }
 
@@ -57,7 +58,7 @@ run "documents_are_known_at_plan" {
         for statement in jsondecode(text).Statement : statement.Sid
         if statement.Effect == "Allow" && try(statement.Resource, "") == "*" && !can(statement.Condition) && !contains([
           "LogInToRegistry", "JoinNetwork", "ReadLoadBalancer", "FindLogGroup", "ReadSettings", "ReadRoles",
-          "ServicesOfEnvironment", "WhoAmI",
+          "ByTag", "WithoutResource",
         ], statement.Sid)
       ]
     ])) == 0
@@ -168,6 +169,7 @@ run "wrong_values_are_refused" {
       state_key_arn = "key"
       state_prefix  = "/"
       boundary_arn  = "boundary"
+      environment   = "*"
     }
   }
 
