@@ -73,7 +73,13 @@ def for_services(account: Account) -> list[Attempt]:
     """What no running service does, though who deploys may."""
     return [
         _call("ec2", "describe_instances"),
-        _call("iam", "put_role_policy", RoleName=f"{NAME}-worker-office-task", PolicyName="more", PolicyDocument=EVERYTHING),
+        _call(
+            "iam",
+            "put_role_policy",
+            RoleName=f"{NAME}-worker-office-task",
+            PolicyName="more",
+            PolicyDocument=EVERYTHING,
+        ),
         _call("s3", "delete_bucket_policy", Bucket=account.bucket),
         _call("s3", "delete_bucket", Bucket=account.bucket),
         _call("kms", "schedule_key_deletion", KeyId=account.keys["objects"]),
@@ -417,6 +423,10 @@ def github_deploy(account: Account) -> Expectation:
             _call("kms", "create_key"),
             _call("kms", "create_alias", AliasName=f"alias/{NAME}-new", TargetKeyId=account.keys["logs"]),
             _call("logs", "create_log_group", logGroupName=f"/{NAME}/new"),
+            *_log_group_of_cloudfront(f"/{NAME}/cloudfront"),
+            *_log_group_of_cloudfront(f"aws-waf-logs-{NAME}-cloudfront"),
+            _call("secretsmanager", "create_secret", Name="rds!cluster-new", SecretString="{}"),
+            _call("secretsmanager", "tag_resource", SecretId="rds!cluster-new", Tags=[{"Key": "a", "Value": "b"}]),
             _call("elbv2", "modify_listener", ListenerArn=account.known[f"{NAME} listener"], Port=81),
         ],
         may_not=[
@@ -452,6 +462,11 @@ def github_deploy(account: Account) -> Expectation:
             _call("secretsmanager", "create_secret", Name=f"{OTHER}/new", SecretString="{}"),
             _call("sqs", "create_queue", QueueName=f"{OTHER}-new"),
             _call("logs", "create_log_group", logGroupName=f"/{OTHER}/new"),
+            *_log_group_of_cloudfront(f"/{OTHER}/cloudfront"),
+            *_log_group_of_cloudfront(f"aws-waf-logs-{OTHER}-cloudfront"),
+            _call("logs", "create_log_group", in_region="ap-south-1", logGroupName=f"/{NAME}/cloudfront"),
+            _call("secretsmanager", "get_secret_value", SecretId=account.known["secret master"]),
+            _call("secretsmanager", "delete_secret", SecretId=account.known["secret master"]),
         ],
     )
 
@@ -464,7 +479,13 @@ def to_others(account: Account) -> list[Attempt]:
     return [
         *[_call("kms", "put_key_policy", KeyId=keys[key], Policy=EVERYTHING) for key in ("other", "state")],
         *[_call("kms", "schedule_key_deletion", KeyId=keys[key]) for key in ("other", "state")],
-        _call("kms", "create_grant", KeyId=keys["other"], GranteePrincipal=f"arn:aws:iam::{ACCOUNT}:root", Operations=["Decrypt"]),
+        _call(
+            "kms",
+            "create_grant",
+            KeyId=keys["other"],
+            GranteePrincipal=f"arn:aws:iam::{ACCOUNT}:root",
+            Operations=["Decrypt"],
+        ),
         _call("kms", "create_alias", AliasName=f"alias/{OTHER}-new", TargetKeyId=keys["logs"]),
         _call("kms", "create_alias", AliasName=f"alias/{NAME}-more", TargetKeyId=keys["other"]),
         _call("kms", "decrypt", CiphertextBlob=bytes.fromhex(known["other ciphertext"]), KeyId=keys["other"]),
@@ -499,11 +520,19 @@ def _on_roles() -> list[Attempt]:
     return [
         _call("iam", "create_role", **role),
         _call("iam", "create_role", **role, PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess"),
-        _call("iam", "put_role_permissions_boundary", RoleName=f"{NAME}-rotation", PermissionsBoundary=BOUNDARY + "-of-mine"),
+        _call(
+            "iam",
+            "put_role_permissions_boundary",
+            RoleName=f"{NAME}-rotation",
+            PermissionsBoundary=BOUNDARY + "-of-mine",
+        ),
         _call("iam", "delete_role_permissions_boundary", RoleName=f"{NAME}-rotation"),
         _call("iam", "create_policy_version", PolicyArn=BOUNDARY, PolicyDocument=EVERYTHING, SetAsDefault=True),
         _call("iam", "create_user", UserName="intruder"),
-        *[_call("iam", "put_role_policy", RoleName=name, PolicyName="x", PolicyDocument=EVERYTHING) for name in strangers],
+        *[
+            _call("iam", "put_role_policy", RoleName=name, PolicyName="x", PolicyDocument=EVERYTHING)
+            for name in strangers
+        ],
         *[_call("iam", "update_assume_role_policy", RoleName=name, PolicyDocument=TRUST) for name in strangers],
         *[_call("iam", "delete_role", RoleName=name) for name in strangers],
         *[
@@ -530,6 +559,17 @@ def self_made(account: Account) -> Expectation:
             *to_others(account),
         ],
     )
+
+
+def _log_group_of_cloudfront(name: str) -> list[Attempt]:
+    """What Terraform does with a log group in the region of CloudFront."""
+    group: dict[str, Any] = {"in_region": "us-east-1", "logGroupName": name}
+    return [
+        _call("logs", "create_log_group", **group),
+        _call("logs", "put_retention_policy", **group, retentionInDays=30),
+        _call("logs", "tag_log_group", **group, tags={"a": "b"}),
+        _call("logs", "list_tags_log_group", **group),
+    ]
 
 
 EXPECTATIONS: dict[str, Callable[[Account], Expectation]] = {
