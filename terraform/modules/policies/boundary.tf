@@ -25,6 +25,7 @@ locals {
     "iam::*:role/${var.name}-*",
     "iam::*:role/aws-service-role/*",
     "kms:*:*:alias/${var.name}-*",
+    "kms:*:*:key/*", # by tag
     "lambda:*:*:function:${var.name}-*",
     "logs:*:*:delivery*", # delivery and its source and destination; their tags tell the environments apart
     "logs:*:*:log-group:/${var.name}/*",
@@ -57,7 +58,7 @@ data "aws_iam_policy_document" "deploy_boundary" {
     actions = [
       "budgets:*", "cloudwatch:*", "ecs:*", "elasticloadbalancing:*",
       "iam:*Role", "iam:*RolePolicy", "iam:*RolePermissionsBoundary", "iam:UpdateAssumeRolePolicy", "iam:UpdateRoleDescription",
-      "kms:*Alias", "lambda:*", "logs:*", "rds:*", "route53:ChangeResourceRecordSets", "s3:*", "scheduler:*",
+      "kms:*", "lambda:*", "logs:*", "rds:*", "route53:ChangeResourceRecordSets", "s3:*", "scheduler:*",
       "secretsmanager:*", "sns:*", "sqs:*",
     ]
     resources = local.named
@@ -80,43 +81,18 @@ data "aws_iam_policy_document" "deploy_boundary" {
       "cloudwatch:Describe*", "cloudwatch:GetMetricData", "cloudwatch:List*",
       "ecr:GetAuthorizationToken",
       # IAM limits no deregistration to a family. Services and schedules keep running what they have.
-      "ecs:DeregisterTaskDefinition", "ecs:Describe*", "ecs:List*", "ecs:RegisterTaskDefinition",
+      "ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:Describe*", "ecs:List*", "ecs:RegisterTaskDefinition",
       "elasticloadbalancing:Describe*",
       "iam:Get*", "iam:List*",
-      "kms:CreateKey", "kms:List*",
+      "kms:CreateKey", "kms:DescribeKey", "kms:List*", "kms:TagResource",
       "logs:*Deliver*", "logs:*ResourcePolic*", "logs:Describe*",
       "rds:Describe*",
-      "route53:Get*", "route53:List*",
+      "route53:AssociateVPCWithHostedZone", "route53:Get*", "route53:List*", # endpoints with private names
       "secretsmanager:GetRandomPassword", "secretsmanager:ListSecrets",
       "sns:*SubscriptionAttributes", "sns:Unsubscribe",
       "tag:GetResources",
     ]
     resources = ["*"]
-  }
-
-  statement {
-    sid       = "Keys"
-    actions   = ["kms:*"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:ResourceTag/Environment"
-      values   = [local.environment]
-    }
-  }
-
-  # A new key has no tag before this call. It also reaches a key of somebody else that has no tag `Environment`.
-  statement {
-    sid       = "TagNewKeys"
-    actions   = ["kms:TagResource"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:RequestTag/Environment"
-      values   = [local.environment]
-    }
   }
 
   # DocumentDB names the secret of its master user and tags it with the cluster.

@@ -176,21 +176,19 @@ data "aws_iam_policy_document" "github_deploy" {
   statement {
     sid = "ChangeWhatIsNamed"
     actions = [
-      "cloudwatch:*", "ecs:*", "events:*", "lambda:*", "logs:*", "rds:*", "scheduler:*", "secretsmanager:*",
+      "budgets:*", "cloudwatch:*", "ecs:*", "lambda:*", "logs:*", "rds:*", "scheduler:*", "secretsmanager:*",
       "sns:*", "sqs:*",
     ]
     resources = concat(local.own_logs, [
+      "arn:${var.partition}:budgets::${var.account_id}:budget/${var.name}-*",
       "arn:${var.partition}:cloudwatch:${local.here}:alarm:${var.name}-*",
       "arn:${var.partition}:cloudwatch:${local.here}:alarm:TargetTracking-service/${var.name}/*",
-      "arn:${var.partition}:cloudwatch::${var.account_id}:dashboard/${var.name}*",
       local.cluster_arn,
-      "arn:${var.partition}:ecs:${local.here}:capacity-provider/${var.name}-*",
       "arn:${var.partition}:ecs:${local.here}:service/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:service-deployment/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:service-revision/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:task/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:task-definition/${var.name}-*:*",
-      "arn:${var.partition}:events:${local.here}:rule/${var.name}-*",
       "arn:${var.partition}:lambda:${local.here}:function:${var.name}-*",
       "arn:${var.partition}:logs:${local.here}:log-group:/aws/docdb/${var.name}-*",
       "arn:${var.partition}:rds:${local.here}:*:${var.name}",
@@ -231,12 +229,14 @@ data "aws_iam_policy_document" "github_deploy" {
     resources = flatten([for bucket in local.own_buckets : [bucket, "${bucket}/*"]])
   }
 
-  # Resources whose ids AWS chooses, and calls that have no resource. Limited to the regions of the environment.
+  # Resources whose ids AWS chooses, and calls that have no resource. Limited to the regions of the environment here; the
+  # boundary takes away what carries another environment's tag, and what is not called like this one.
   statement {
     sid = "ChangeWhatHasNoName"
     actions = [
-      "acm:*", "apigateway:*", "application-autoscaling:*", "backup:*", "backup-storage:MountCapsule", "budgets:*",
-      "cloudfront:*", "cognito-idp:*", "ec2:*", "elasticloadbalancing:*", "mq:*", "route53:*", "tag:*", "wafv2:*",
+      "acm:Describe*", "acm:List*", "apigateway:*", "application-autoscaling:*", "backup:*", "backup-storage:MountCapsule",
+      "cloudfront:*", "cognito-idp:*", "ec2:*", "elasticloadbalancing:*", "mq:*", "tag:GetResources", "wafv2:*",
+      "route53:AssociateVPCWithHostedZone", "route53:ChangeResourceRecordSets", "route53:Get*", "route53:List*",
       "cloudwatch:Describe*", "cloudwatch:GetMetricData", "cloudwatch:List*",
       "ecr:Describe*", "ecr:List*",
       "ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:Describe*", "ecs:List*", "ecs:RegisterTaskDefinition",

@@ -114,15 +114,6 @@ run "every_environment_has_roles_and_a_boundary" {
     condition     = output.github_variables["production"].PLANS == "s3://converto-state-123456789012/production/plans"
     error_message = "Plans are kept beside the state of their environment."
   }
-
-  assert {
-    condition = alltrue([
-      for environment, policies in module.policies : one([
-        for statement in jsondecode(policies.documents["github_plan"]).Statement : statement.Resource if statement.Sid == "KeepPlan"
-      ]) == "arn:aws:s3:::converto-state-123456789012/${environment}/plans/*.tfplan"
-    ])
-    error_message = "A plan role writes plans of its own environment only."
-  }
 }
 
 run "images_are_pushed_to_our_repositories_only" {
@@ -152,4 +143,15 @@ run "reserved_environment_is_refused" {
   }
 
   expect_failures = [var.environments]
+}
+
+run "names_that_begin_alike_are_refused" {
+  command = plan
+
+  variables {
+    environments    = ["dev", "dev-two"]
+    hosted_zone_ids = { staging = ["Z0123456789ABCDEFGHIJ"] }
+  }
+
+  expect_failures = [var.environments, var.hosted_zone_ids]
 }

@@ -93,6 +93,42 @@ run "documents_are_known_at_plan" {
   }
 }
 
+run "boundary_of_a_long_name_fits" {
+  command = plan
+
+  variables {
+    name = "converto-preproduction"
+    delivery = {
+      state_bucket    = "converto-state-123456789012"
+      state_key_arn   = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+      state_prefix    = "preproduction"
+      boundary_arn    = "arn:aws:iam::123456789012:policy/converto-preproduction-boundary"
+      environment     = "preproduction"
+      neighbours      = ["converto-dev", "converto-staging", "converto-production"]
+      hosted_zone_ids = ["Z0123456789ABCDEFGHIJ"]
+    }
+  }
+
+  assert {
+    condition     = length(output.documents["deploy_boundary"]) <= 6144
+    error_message = "IAM takes 6,144 characters for a managed policy."
+  }
+
+  assert {
+    condition     = contains(flatten([for statement in jsondecode(output.documents["deploy_boundary"]).Statement : try(statement.Resource, [])]), "arn:aws:route53:::hostedzone/Z0123456789ABCDEFGHIJ")
+    error_message = "The records of the named zones may change."
+  }
+}
+
+run "plans_are_kept_in_their_own_folder" {
+  command = plan
+
+  assert {
+    condition     = one([for statement in jsondecode(output.documents["github_plan"]).Statement : statement.Resource if statement.Sid == "KeepPlan"]) == "arn:aws:s3:::converto-state-123456789012/test/plans/*.tfplan"
+    error_message = "A plan role writes plans of its own environment only."
+  }
+}
+
 run "workers_never_see_the_administrators_key" {
   command = plan
 
