@@ -149,9 +149,18 @@ run "names_that_begin_alike_are_refused" {
   command = plan
 
   variables {
-    environments    = ["dev", "dev-two"]
-    hosted_zone_ids = { staging = ["Z0123456789ABCDEFGHIJ"] }
+    environments = ["dev", "dev-two"]
   }
 
-  expect_failures = [var.environments, var.hosted_zone_ids]
+  expect_failures = [var.environments]
+}
+
+run "zones_of_unknown_environments_are_refused" {
+  command = plan
+
+  variables {
+    hosted_zone_ids = { test = ["Z0123456789ABCDEFGHIJ"] }
+  }
+
+  expect_failures = [var.hosted_zone_ids]
 }
