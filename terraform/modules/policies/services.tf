@@ -92,7 +92,9 @@ data "aws_iam_policy_document" "worker" {
     }
   }
 
-  # While a conversion runs the worker protects its own ECS task from scaling in.
+  # While a conversion runs the worker protects its own ECS task from scaling in. IAM cannot say "its own": no variable of
+  # a policy holds the id of the caller's task, and all tasks of a service carry the same tags. So a worker that was taken
+  # over can end the protection of the cluster's other tasks; a conversion that is cut off then starts again elsewhere.
   statement {
     sid       = "ProtectTasks"
     actions   = ["ecs:UpdateTaskProtection"]
