@@ -91,6 +91,17 @@ test-terraform: setup-dev ## Test, plan, apply and destroy terraform/ on a doubl
 terraform-mirror: setup-dev ## Download Terraform's AWS provider for test-terraform
 	@$(BIN)/python -m tests.terraform.mirror
 
+# The lock files in the repository hold the checksums for linux_amd64 only. Terraform computes them from the packages of
+# all platforms, which it downloads from its registry.
+TERRAFORM_PLATFORMS := linux_amd64 linux_arm64 darwin_arm64 darwin_amd64
+.PHONY: terraform-lock
+terraform-lock: ## Lock the provider for macOS and ARM64 too (lock files hold linux_amd64 only); needs Terraform's registry
+	@for lock in terraform/environments/*/.terraform.lock.hcl; do \
+		folder=$$(dirname "$$lock"); \
+		terraform -chdir="$$folder" get > /dev/null; \
+		terraform -chdir="$$folder" providers lock $(TERRAFORM_PLATFORMS:%=-platform=%); \
+	done
+
 .PHONY: check
 check: setup-dev ## Check format, lint, types, import rules, shell scripts, Dockerfiles
 	@$(BIN)/ruff format --check .

@@ -34,6 +34,36 @@ def is_routed(method: str, path: str) -> bool:
     return path in routes or any(path.startswith(prefix) for prefix in greedy)
 
 
+def route_of(method: str, path: str) -> str:
+    """Path of the route that takes a request: the same path, or the longest beginning, as the API decides."""
+    routes = [route for routed, route in route_keys() if routed == method]
+    greedy = [
+        route for route in routes if route.endswith("{proxy+}") and path.startswith(route.removesuffix("{proxy+}"))
+    ]
+    return path if path in routes else max(greedy, key=len)
+
+
+def scopes_at_the_gateway() -> dict[tuple[str, str], set[str]]:
+    """Scopes of each route with an authorizer, one of which a token needs; an empty set admits every valid token."""
+    admitted = {
+        "local.may_read": {"conversions:read", "conversions:write", "admin"},
+        "local.may_write": {"conversions:write", "admin"},
+        "var.scopes.admin": {"admin"},
+        "[]": set[str](),
+    }
+    found = re.findall(r'^ +"([A-Z]+) (/[^"]*)" += (\S+)', (EDGE / "api.tf").read_text(), re.MULTILINE)
+    return {(method, path): admitted[scopes] for method, path, scopes in found}
+
+
+def scope_of_service(operation: tuple[str, str]) -> str | None:
+    """Scope that the file service asks of an access token."""
+    method, path = operation
+    listed = [
+        one["access_token"] for one in OPENAPI["paths"][path][method.lower()]["security"] if "access_token" in one
+    ]
+    return listed[0][0] if listed[0] else None
+
+
 def stream_patterns() -> list[str]:
     listed = re.search(r"stream_paths = (\[[^\]]*\])", (EDGE / "cloudfront.tf").read_text())
     assert listed
@@ -59,6 +89,16 @@ def test_every_operation_has_a_route() -> None:
 def test_every_named_route_leads_to_an_operation() -> None:
     named = {key for key in route_keys() if key[1].startswith("/api/v1/") and "{" not in key[1]}
     assert named <= operations()
+
+
+def test_gateway_admits_the_scope_that_the_service_asks() -> None:
+    gateway = scopes_at_the_gateway()
+    protected = sorted(one for one in operations() if one[1].startswith("/api/v1/"))
+    asked = {one: scope_of_service(one) for one in protected}
+    admitted = {one: gateway[one[0], route_of(*one)] for one in protected}
+
+    assert {one for one in protected if asked[one] is None and admitted[one]} == set()
+    assert {one for one in protected if asked[one] is not None and asked[one] not in admitted[one]} == set()
 
 
 def test_exactly_the_streams_go_to_the_load_balancer() -> None:

@@ -21,14 +21,15 @@ class Administrator:
         self._versions = versions
 
     def run(self, call: Callable[[Credentials], T]) -> T:
-        """Call with the current login, and with the pending one when the server knows that already."""
-        try:
-            return call(Credentials.from_secret(self._versions.current()))
-        except LoginRefused:
-            pending = self._versions.pending()
-        try:
-            if pending is not None:
-                return call(Credentials.from_secret(pending))
-        except LoginRefused:
-            pass
+        """Call with the current login, or with the pending one when the server knows that already."""
+        refused: set[str] = set()
+        # Current comes twice: the pending login may have become current between the first two reads.
+        for read in (self._versions.current, self._versions.pending, self._versions.current):
+            secret = read()
+            if secret is None or secret in refused:
+                continue
+            try:
+                return call(Credentials.from_secret(secret))
+            except LoginRefused:
+                refused.add(secret)
         raise RotationFailed("the server refuses its administrator; compare the administrator's secret with the server")

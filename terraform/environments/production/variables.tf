@@ -78,6 +78,7 @@ variable "identity" {
     callback_urls      = optional(list(string), [])
     logout_urls        = optional(list(string), [])
     command_line_ports = optional(list(number), [8976])
+    machine_clients    = optional(map(set(string)), {})
     mfa                = optional(string, "ON")
   })
   default = {}

@@ -23,6 +23,16 @@ output "user_pool_id" {
   value       = module.platform.user_pool_id
 }
 
+output "client_ids" {
+  description = "Client ids of the user pool by name: web, command-line and the machine clients; empty with an issuer of your own."
+  value       = module.platform.client_ids
+}
+
+output "sign_in_url" {
+  description = "Where people sign in and clients fetch tokens (/oauth2/authorize, /oauth2/token); null with an issuer of your own."
+  value       = module.platform.sign_in_url
+}
+
 output "bucket" {
   description = "Bucket of sources and results."
   value       = module.platform.bucket

@@ -54,11 +54,11 @@ variable "selection_tag" {
 variable "schedule" {
   description = "When the backup starts, as a cron expression in UTC."
   type        = string
-  default     = "cron(15 2 * * ? *)"
+  default     = "cron(15 6 * * ? *)"
 
   validation {
     condition     = can(regex("^cron\\(.+\\)$", var.schedule))
-    error_message = "schedule must be a cron expression, for example cron(15 2 * * ? *)."
+    error_message = "schedule must be a cron expression, for example cron(15 6 * * ? *)."
   }
 }
 

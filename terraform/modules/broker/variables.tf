@@ -26,6 +26,11 @@ variable "subnet_ids" {
 variable "client_security_group_ids" {
   description = "Security groups that may connect with AMQP, by a name of the client. The names are known before the groups exist."
   type        = map(string)
+
+  validation {
+    condition     = alltrue([for name in keys(var.client_security_group_ids) : can(regex("^[a-z0-9-]{1,60}$", name))])
+    error_message = "Names in client_security_group_ids become descriptions of rules: lower-case letters, digits and hyphens."
+  }
 }
 
 variable "kms_key_arn" {

@@ -12,6 +12,7 @@ locals {
     "POST /api/v1/conversions"      = local.may_write
     "POST /api/v1/files"            = local.may_write
     "POST /api/v1/plans"            = local.may_read # a dry run
+    "GET /api/v1/whoami"            = []             # every valid token may ask what it is
     "GET /api/v1/admin/{proxy+}"    = var.scopes.admin
     "POST /api/v1/admin/{proxy+}"   = var.scopes.admin
     "DELETE /api/v1/admin/{proxy+}" = var.scopes.admin

@@ -89,6 +89,16 @@ variable "machine_clients" {
     ]))
     error_message = "Scopes are conversions:read, conversions:write and admin."
   }
+
+  validation {
+    condition     = alltrue([for client in keys(var.machine_clients) : can(regex("^[a-z][a-z0-9-]{0,62}$", client)) && !contains(["web", "command-line"], client)])
+    error_message = "Names of machine_clients are lower-case letters, digits and hyphens; web and command-line are the clients for people."
+  }
+
+  validation {
+    condition     = alltrue([for scopes in values(var.machine_clients) : length(scopes) > 0])
+    error_message = "Each machine client needs a scope; Cognito gives it no token without one."
+  }
 }
 
 variable "user_scopes" {

@@ -44,7 +44,7 @@ resource "aws_security_group" "cloudfront" {
   count = var.cloudfront_prefix_list_id == null ? 0 : 1
 
   name        = "${var.name}-load-balancer-cloudfront"
-  description = "Load balancer: CloudFront's VPC origin comes in"
+  description = "Load balancer: the VPC origin of CloudFront comes in"
   vpc_id      = var.vpc_id
   tags        = merge(local.tags, { Name = "${var.name}-load-balancer-cloudfront" })
 }

@@ -46,6 +46,8 @@ output "test_rule_arn" {
 output "target_group_arns" {
   description = "Target groups by color: `blue` serves first, `green` is the alternate."
   value       = { for color, group in aws_lb_target_group.this : color => group.arn }
+  # ECS refuses a service whose target group has no load balancer yet; the rules tie them together.
+  depends_on = [aws_lb_listener_rule.this]
 }
 
 output "target_group_arn_suffixes" {

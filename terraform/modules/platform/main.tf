@@ -35,6 +35,21 @@ module "policies" {
   key_arns   = module.kms.key_arns
 }
 
+# The rotation function reads the password of the database's administrator from a secret whose name RDS chooses. `policies`
+# above cannot name it: the services wait for the database, and their roles for `policies`. Without the name the document
+# would allow such secrets of every database in the account. This second call waits for the database; nothing that the
+# database waits for uses it.
+module "rotation_policy" {
+  source = "../policies"
+
+  name                       = var.name
+  account_id                 = var.account_id
+  region                     = var.region
+  partition                  = var.partition
+  key_arns                   = module.kms.key_arns
+  database_master_secret_arn = module.database.master_secret_arn
+}
+
 module "network" {
   source = "../network"
 

@@ -33,12 +33,14 @@ locals {
 module "identity" {
   source = "../identity"
 
-  name                = var.name
-  oidc                = var.identity.oidc
-  domain_prefix       = var.identity.domain_prefix
+  name = var.name
+  oidc = var.identity.oidc
+  # All customers of AWS share the names of a region, so the default carries the account.
+  domain_prefix       = coalesce(var.identity.domain_prefix, "${var.name}-${var.account_id}")
   callback_urls       = var.identity.callback_urls
   logout_urls         = var.identity.logout_urls
   command_line_ports  = var.identity.command_line_ports
+  machine_clients     = var.identity.machine_clients
   mfa                 = var.identity.mfa
   deletion_protection = !var.is_disposable
   tags                = var.tags

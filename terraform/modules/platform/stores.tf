@@ -73,7 +73,7 @@ module "secrets" {
   log_retention_days       = var.log_retention_days
   rotation_image           = var.images["rotation"]
   rotation_architecture    = var.architecture == "ARM64" ? "arm64" : "x86_64"
-  rotation_policy_json     = module.policies.documents["rotation"]
+  rotation_policy_json     = module.rotation_policy.documents["rotation"]
   permissions_boundary_arn = var.permissions_boundary_arn
   vpc_id                   = module.network.vpc_id
   subnet_ids               = module.network.private_subnet_ids

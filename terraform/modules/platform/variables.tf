@@ -6,6 +6,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{2,30}$", var.name))
     error_message = "name must be 3 to 31 lower-case letters, digits and hyphens, and start with a letter."
   }
+
+  validation {
+    condition     = !can(regex("--|-$|^internal-|^sg-", var.name))
+    error_message = "DocumentDB refuses names with two hyphens in a row, load balancers names that end with one or start with internal-, security groups names that start with sg-."
+  }
 }
 
 variable "account_id" {
@@ -175,6 +180,7 @@ variable "identity" {
     callback_urls      = optional(list(string), [])
     logout_urls        = optional(list(string), [])
     command_line_ports = optional(list(number), [8976])
+    machine_clients    = optional(map(set(string)), {})
     mfa                = optional(string, "ON")
   })
   default = {}

@@ -18,6 +18,12 @@ locals {
 
   own_buckets = [local.bucket_arn, "arn:${var.partition}:s3:::${var.name}-access-logs-${var.account_id}"]
   own_roles   = "${local.role_arn}/${var.name}-*"
+
+  # CloudFront's logs, and those of its firewall, are in us-east-1 too.
+  own_logs = flatten([for region in local.regions : [
+    for resource in ["log-group:/${var.name}/*", "log-group:aws-waf-logs-${var.name}-*", "delivery-source:${var.name}-*", "delivery-destination:${var.name}-*"] :
+    "arn:${var.partition}:logs:${region}:${var.account_id}:${resource}"
+  ]])
 }
 
 # Terraform's state of this environment, read.
@@ -89,7 +95,7 @@ data "aws_iam_policy_document" "github_plan" {
       "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:List*",
       "lambda:GetFunction", "lambda:GetFunctionCodeSigningConfig", "lambda:GetFunctionConfiguration",
       "lambda:GetPolicy", "lambda:List*",
-      "logs:Describe*", "logs:ListTagsForResource", "logs:ListTagsLogGroup",
+      "logs:Describe*", "logs:GetDelivery*", "logs:ListTagsForResource", "logs:ListTagsLogGroup",
       "mq:Describe*", "mq:List*",
       "rds:Describe*", "rds:ListTagsForResource",
       "route53:Get*", "route53:List*",
@@ -174,8 +180,9 @@ data "aws_iam_policy_document" "github_deploy" {
       "cloudwatch:*", "ecs:*", "events:*", "lambda:*", "logs:*", "rds:*", "scheduler:*", "secretsmanager:*",
       "sns:*", "sqs:*",
     ]
-    resources = [
+    resources = concat(local.own_logs, [
       "arn:${var.partition}:cloudwatch:${local.here}:alarm:${var.name}-*",
+      "arn:${var.partition}:cloudwatch:${local.here}:alarm:TargetTracking-service/${var.name}/*",
       "arn:${var.partition}:cloudwatch::${var.account_id}:dashboard/${var.name}*",
       local.cluster_arn,
       "arn:${var.partition}:ecs:${local.here}:capacity-provider/${var.name}-*",
@@ -186,9 +193,7 @@ data "aws_iam_policy_document" "github_deploy" {
       "arn:${var.partition}:ecs:${local.here}:task-definition/${var.name}-*:*",
       "arn:${var.partition}:events:${local.here}:rule/${var.name}-*",
       "arn:${var.partition}:lambda:${local.here}:function:${var.name}-*",
-      "arn:${var.partition}:logs:${local.here}:log-group:/${var.name}/*",
       "arn:${var.partition}:logs:${local.here}:log-group:/aws/docdb/${var.name}-*",
-      "arn:${var.partition}:logs:${local.here}:log-group:aws-waf-logs-${var.name}*",
       "arn:${var.partition}:rds:${local.here}:*:${var.name}",
       "arn:${var.partition}:rds:${local.here}:*:${var.name}-*",
       "arn:${var.partition}:scheduler:${local.here}:schedule/*/${var.name}-*",
@@ -196,7 +201,28 @@ data "aws_iam_policy_document" "github_deploy" {
       "${local.secret_arn}:${var.name}/*",
       "arn:${var.partition}:sns:${local.here}:${var.name}-*",
       "${local.queue_arn}*",
-    ]
+    ])
+  }
+
+  # CloudWatch Logs chooses the ids of deliveries; they are made and deleted below.
+  statement {
+    sid       = "TagLogDeliveries"
+    actions   = ["logs:ListTagsForResource", "logs:TagResource", "logs:UntagResource"]
+    resources = [for region in local.regions : "arn:${var.partition}:logs:${region}:${var.account_id}:delivery:*"]
+  }
+
+  # RDS makes the secret of the database's administrator for whoever makes the cluster. Nothing here reads it.
+  statement {
+    sid       = "MakeSecretOfDatabase"
+    actions   = ["secretsmanager:CreateSecret", "secretsmanager:DescribeSecret", "secretsmanager:RotateSecret", "secretsmanager:TagResource"]
+    resources = ["${local.secret_arn}:rds!cluster-*"]
+  }
+
+  # An instance of DocumentDB gets groups that AWS makes for each engine.
+  statement {
+    sid       = "UseDefaultGroupsOfDatabase"
+    actions   = ["rds:CreateDBCluster", "rds:CreateDBInstance", "rds:ModifyDBCluster", "rds:ModifyDBInstance"]
+    resources = ["arn:${var.partition}:rds:${local.here}:og:default:docdb*", "arn:${var.partition}:rds:${local.here}:pg:default.docdb*"]
   }
 
   # The two buckets by name: a pattern like <name>-* may match the bucket of Terraform's state.
@@ -218,9 +244,10 @@ data "aws_iam_policy_document" "github_deploy" {
       "kms:Create*", "kms:Delete*", "kms:Describe*", "kms:Disable*", "kms:Enable*", "kms:Get*", "kms:List*",
       "kms:Put*", "kms:RetireGrant", "kms:RevokeGrant", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion",
       "kms:TagResource", "kms:UntagResource", "kms:Update*",
-      "logs:*LogDelivery", "logs:*ResourcePolicy", "logs:Describe*", "logs:*DeliverySource", "logs:*Delivery*",
+      "logs:*Deliver*", "logs:*ResourcePolicy", "logs:Describe*",
       "rds:Describe*",
       "secretsmanager:GetRandomPassword", "secretsmanager:ListSecrets",
+      "sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe",
       "sts:GetCallerIdentity",
     ]
     resources = ["*"]

@@ -187,10 +187,12 @@ resource "aws_ecs_service" "this" {
 
   tags = local.tags
 
-  # Terraform makes the first deployment. After that deploy/aws/rollout.py changes the task definition and which target
-  # group serves, and scaling changes the count.
+  # Terraform makes the first deployment. After that deploy/aws/rollout.py changes the task definition, which target group
+  # serves and which alarms stop a deployment, and scaling changes the count. The strategy, the bake time and the hooks of
+  # a rollout need no entry: the provider keeps what ECS has where the configuration says nothing. Circuit breaker and
+  # percentages are the same there as here.
   lifecycle {
-    ignore_changes = [task_definition, desired_count, load_balancer]
+    ignore_changes = [task_definition, desired_count, load_balancer, alarms]
   }
 
   # ECS reads the secrets and pulls the image as soon as the service exists.

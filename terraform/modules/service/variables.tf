@@ -190,12 +190,22 @@ variable "egress_security_groups" {
   description = "Servers that the tasks reach, by name: database (27017), broker (5671), interface endpoints (443). There is no other way out."
   type        = map(object({ security_group_id = string, port = number }))
   default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.egress_security_groups) : can(regex("^[a-z0-9-]{1,60}$", name))])
+    error_message = "Names in egress_security_groups become descriptions of rules: lower-case letters, digits and hyphens."
+  }
 }
 
 variable "egress_prefix_lists" {
   description = "Managed prefix lists that the tasks reach over HTTPS, by name: that of S3's gateway endpoint."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.egress_prefix_lists) : can(regex("^[a-z0-9-]{1,60}$", name))])
+    error_message = "Names in egress_prefix_lists become descriptions of rules: lower-case letters, digits and hyphens."
+  }
 }
 
 variable "egress_cidr_blocks" {
@@ -206,6 +216,11 @@ variable "egress_cidr_blocks" {
   validation {
     condition     = alltrue([for block in values(var.egress_cidr_blocks) : can(cidrhost(block, 0))])
     error_message = "egress_cidr_blocks must contain address ranges such as 0.0.0.0/0."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.egress_cidr_blocks) : can(regex("^[a-z0-9-]{1,60}$", name))])
+    error_message = "Names in egress_cidr_blocks become descriptions of rules: lower-case letters, digits and hyphens."
   }
 }
 

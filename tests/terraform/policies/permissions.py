@@ -415,6 +415,10 @@ def github_deploy(account: Account) -> Expectation:
             _call("kms", "create_key"),
             _call("kms", "create_alias", AliasName=f"alias/{NAME}-new", TargetKeyId=account.keys["logs"]),
             _call("logs", "create_log_group", logGroupName=f"/{NAME}/new"),
+            *_log_group_of_cloudfront(f"/{NAME}/cloudfront"),
+            *_log_group_of_cloudfront(f"aws-waf-logs-{NAME}-cloudfront"),
+            _call("secretsmanager", "create_secret", Name="rds!cluster-new", SecretString="{}"),
+            _call("secretsmanager", "tag_resource", SecretId="rds!cluster-new", Tags=[{"Key": "a", "Value": "b"}]),
             _call("elbv2", "modify_listener", ListenerArn=account.known[f"{NAME} listener"], Port=81),
         ],
         may_not=[
@@ -449,8 +453,24 @@ def github_deploy(account: Account) -> Expectation:
             _call("secretsmanager", "create_secret", Name=f"{OTHER}/new", SecretString="{}"),
             _call("sqs", "create_queue", QueueName=f"{OTHER}-new"),
             _call("logs", "create_log_group", logGroupName=f"/{OTHER}/new"),
+            *_log_group_of_cloudfront(f"/{OTHER}/cloudfront"),
+            *_log_group_of_cloudfront(f"aws-waf-logs-{OTHER}-cloudfront"),
+            _call("logs", "create_log_group", in_region="ap-south-1", logGroupName=f"/{NAME}/cloudfront"),
+            _call("secretsmanager", "get_secret_value", SecretId=account.known["secret master"]),
+            _call("secretsmanager", "delete_secret", SecretId=account.known["secret master"]),
         ],
     )
+
+
+def _log_group_of_cloudfront(name: str) -> list[Attempt]:
+    """What Terraform does with a log group in the region of CloudFront."""
+    group: dict[str, Any] = {"in_region": "us-east-1", "logGroupName": name}
+    return [
+        _call("logs", "create_log_group", **group),
+        _call("logs", "put_retention_policy", **group, retentionInDays=30),
+        _call("logs", "tag_log_group", **group, tags={"a": "b"}),
+        _call("logs", "list_tags_log_group", **group),
+    ]
 
 
 EXPECTATIONS: dict[str, Callable[[Account], Expectation]] = {

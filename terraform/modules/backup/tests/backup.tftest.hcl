@@ -19,7 +19,7 @@ run "backups_are_daily_encrypted_and_kept" {
   }
 
   assert {
-    condition     = one(aws_backup_plan.this.rule).schedule == "cron(15 2 * * ? *)" && one(one(aws_backup_plan.this.rule).lifecycle).delete_after == 35
+    condition     = one(aws_backup_plan.this.rule).schedule == "cron(15 6 * * ? *)" && one(one(aws_backup_plan.this.rule).lifecycle).delete_after == 35
     error_message = "A recovery point each night, kept for 35 days."
   }
 

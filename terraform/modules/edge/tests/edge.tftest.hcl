@@ -96,6 +96,11 @@ run "defaults_are_safe" {
   }
 
   assert {
+    condition     = length(coalesce(aws_apigatewayv2_route.this["GET /api/v1/whoami"].authorization_scopes, [])) == 0 && aws_apigatewayv2_route.this["GET /api/v1/whoami"].authorization_type == "JWT"
+    error_message = "Who has a token without a scope may ask who they are."
+  }
+
+  assert {
     condition     = aws_apigatewayv2_route.this["DELETE /api/v1/admin/{proxy+}"].authorization_scopes == toset(["converto/admin"])
     error_message = "Administration requires the admin scope."
   }

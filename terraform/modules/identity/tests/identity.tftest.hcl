@@ -53,6 +53,24 @@ run "browsers_use_the_code_flow_without_a_secret" {
   }
 }
 
+run "refuses_a_machine_client_with_a_taken_name" {
+  command         = plan
+  expect_failures = [var.machine_clients]
+
+  variables {
+    machine_clients = { web = ["conversions:read"] }
+  }
+}
+
+run "refuses_a_machine_client_without_a_scope" {
+  command         = plan
+  expect_failures = [var.machine_clients]
+
+  variables {
+    machine_clients = { reports = [] }
+  }
+}
+
 run "machines_get_their_own_scopes" {
   command = apply
 

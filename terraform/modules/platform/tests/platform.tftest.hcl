@@ -52,6 +52,15 @@ variables {
   }
 }
 
+run "refuses_a_name_that_aws_refuses_at_the_apply" {
+  command         = plan
+  expect_failures = [var.name]
+
+  variables {
+    name = "converto--test"
+  }
+}
+
 run "refuses_an_image_by_tag" {
   command         = plan
   expect_failures = [var.images]

@@ -40,6 +40,16 @@ run "documents_are_known_at_plan" {
   }
 
   assert {
+    condition     = alltrue([for document in values(output.documents) : length(document) <= 10240])
+    error_message = "IAM takes 10,240 characters of inline policies for a role."
+  }
+
+  assert {
+    condition     = length(output.documents["deploy_boundary"]) <= 6144
+    error_message = "IAM takes 6,144 characters for a managed policy."
+  }
+
+  assert {
     condition     = output.bucket == "converto-test-objects-123456789012"
     error_message = "The bucket must be <name>-objects-<account id>."
   }

@@ -40,6 +40,15 @@ variables {
   kind    = "worker"
 }
 
+run "refuses_a_name_that_ec2_refuses_as_a_description" {
+  command         = plan
+  expect_failures = [var.egress_prefix_lists]
+
+  variables {
+    egress_prefix_lists = { "S3's addresses" = "pl-s3" }
+  }
+}
+
 run "a_worker" {
   variables {
     on_demand_base   = 1

@@ -150,6 +150,23 @@ def test_administrator_that_is_just_being_rotated_is_tried_both_ways(
     assert "converto_test_a" in server.users
 
 
+def test_administrator_whose_rotation_just_ended_is_read_again(
+    login: DatabaseLogin, server: UserServer, vault: FakeVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.start_rotation("master", "v2")
+    vault.values["master"]["v2"] = json.dumps({"username": "master", "password": "new"})
+    server.users["master"]["pwd"] = "new"
+
+    def end_rotation(versions: SecretVersions, version_id: str | None = None) -> None:
+        """What `pending` finds when the other rotation ends between the two reads: no version."""
+        versions.make_current("v2")
+
+    monkeypatch.setattr(SecretVersions, "pending", end_rotation)
+    rotate(login, PLACEHOLDER)
+
+    assert "converto_test_a" in server.users
+
+
 def test_refused_administrator_is_named_without_its_password(login: DatabaseLogin, server: UserServer) -> None:
     server.users["master"]["pwd"] = "changed by hand"
 
