@@ -1,5 +1,7 @@
 """Scripts of the workflows do what the next step expects of them; programs of the runners are stubs (behaviour C10)."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -90,6 +92,60 @@ def test_one_image_without_signature_stops_the_deployment(unsigned: str, release
     assert f"signed: registry.example/converto/{unsigned or 'rotation'}@{DIGEST}" in verified.stdout or unsigned
 
 
+@pytest.mark.parametrize(
+    ("manifest", "is_taken"),
+    [
+        ('{"config": {}, "layers": []}', True),
+        ('{"manifests": []}', False),
+        ('{"config": {}, "manifests": []}', False),
+        ("", False),
+    ],
+)
+def test_rotation_image_must_be_a_plain_manifest(manifest: str, is_taken: bool, tmp_path: Path) -> None:
+    stub(tmp_path / "bin/docker", f"echo '{manifest}'")
+    check = script("workflows/images.yml", "It is a plain manifest, as Lambda needs it")
+
+    assert (run(check, tmp_path, GHCR="ghcr.io/rotation", DIGEST=DIGEST).returncode == 0) is is_taken
+
+
+def test_rotation_image_is_built_without_an_index() -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/images.yml").read_text())["jobs"]["image"]
+    rows = {row["image"]: (row["sbom"], row["provenance"]) for row in job["strategy"]["matrix"]["include"]}
+    (build,) = [step["with"] for step in job["steps"] if step.get("id") == "build"]
+    guarded = [step["name"] for step in job["steps"] if step.get("if") == "${{ !matrix.sbom }}"]
+    copies = script(
+        "workflows/images.yml", "Tag it, and copy it to ECR with its SBOM and provenance; the digest stays the same"
+    )
+
+    assert rows.pop("rotation") == (False, False)
+    assert set(rows.values()) == {(True, "mode=max")}
+    assert (build["sbom"], build["provenance"]) == ("${{ matrix.sbom }}", "${{ matrix.provenance }}")
+    assert len(guarded) == 3
+    assert copies.count("imagetools create") == copies.count("--prefer-index=false") == 2
+
+
+def test_rotation_image_gets_sbom_and_provenance(tmp_path: Path) -> None:
+    stub(tmp_path / "bin/cosign", 'echo "$4 $6 $7"')
+    (tmp_path / "sbom.json").write_text("{}")
+    github = {"SERVER_URL": "https://github.com", "REPOSITORY": "converto/converto", "REF": "refs/tags/v1.2.3"}
+    github |= {"SHA": "b" * 40, "RUN_ID": "7", "RUN_ATTEMPT": "1"}
+    variables = {f"GITHUB_{name}": value for name, value in github.items()}
+    attach = script("workflows/images.yml", "Attach SBOM and provenance to both copies")
+    attached = run(attach, tmp_path, GHCR="ghcr.io/rotation", ECR="ecr/rotation", DIGEST=DIGEST, **variables)
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+
+    assert attached.returncode == 0, attached.stderr
+    assert attached.stdout.splitlines() == [
+        f"{kind} {file} {image}/rotation@{DIGEST}"
+        for image in ("ghcr.io", "ecr")
+        for kind, file in (("spdxjson", "sbom.json"), ("slsaprovenance1", "provenance.json"))
+    ]
+    assert provenance["buildDefinition"]["resolvedDependencies"] == [
+        {"uri": "git+https://github.com/converto/converto@refs/tags/v1.2.3", "digest": {"gitCommit": "b" * 40}}
+    ]
+    assert provenance["runDetails"]["metadata"]["invocationId"].endswith("/actions/runs/7/attempts/1")
+
+
 @pytest.mark.parametrize("command", ["deploy", "rollback", "status"])
 def test_rollout_accepts_its_arguments(command: str, tmp_path: Path) -> None:
     stub(tmp_path / ".venv/bin/python", 'printf "%s\\n" "$@"')
@@ -99,6 +155,32 @@ def test_rollout_accepts_its_arguments(command: str, tmp_path: Path) -> None:
 
     assert module == "deploy.aws.rollout"
     assert rollout._parser().parse_args(arguments).command == command
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "program"),
+    [
+        ("actions/roll-out/action.yml", "Run it", ".venv/bin/python"),
+        ("workflows/deploy.yml", "Apply exactly the plan that was approved", "bin/terraform"),
+    ],
+)
+def test_cancelled_job_reaches_the_program(path: str, name: str, program: str, tmp_path: Path) -> None:
+    """The runner signals the shell of the step, so the program must have taken the shell's place."""
+    approved = tmp_path / "approved.tfplan"
+    approved.write_text("plan")
+    stub(tmp_path / program, "echo $$")
+    stub(tmp_path / "bin/aws", "")
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    (tmp_path / "terraform/environments/dev").mkdir(parents=True)
+    variables = {"COMMAND": "deploy", "ENVIRONMENT_FILE": "environment.json", "RELEASE_FILE": "release.json"}
+    variables |= {"ENVIRONMENT": "dev", "SHA256": hashlib.sha256(b"plan").hexdigest(), "PLANS": "none", "NAME": "none"}
+    (tmp_path / "step.sh").write_text(script(path, name))
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(tmp_path / "step.sh")]
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", **variables}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        printed, _ = process.communicate(timeout=20)
+
+    assert printed.split() == [str(process.pid)]
 
 
 def test_distributions_are_checked_against_their_hash(tmp_path: Path) -> None:
