@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from converto_core.errors import UploadEventsUnavailable
 from converto_core.ports.upload_events import UploadMessage
@@ -32,7 +33,7 @@ class Answering:
 
 @pytest.fixture(scope="module")
 def events() -> Iterator[SqsUploadEvents]:
-    settings = Settings(s3_access_key_id="x", s3_secret_access_key="y")
+    settings = Settings(s3_access_key_id="x", s3_secret_access_key=SecretStr("y"))
     yield (one := SqsUploadEvents(settings, "http://127.0.0.1:9/1/q", wait_s=1))
     one._calls.shutdown()
 
