@@ -16,6 +16,8 @@ FOLDER = "terraform/environments/production"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/{NAME}-boundary"
 PAGE, STRANGER = "https://converto.example.com", "https://elsewhere.example"
 DISPOSABLE = 'module "platform" {\n  is_disposable = true\n}\n'
+# The provider waits a fixed time for many resources, 60 s for a load balancer: the more together, the sooner the end.
+TOGETHER = "-parallelism=40"
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -53,7 +55,7 @@ def production(aws: Aws, workspace: Workspace) -> Production:
     )
     workspace.init(FOLDER)
     plan = workspace.plan(FOLDER, *arguments, environment=aws.environment)
-    workspace.run(FOLDER, "apply", "-no-color", "planned", environment=aws.environment)
+    workspace.run(FOLDER, "apply", "-no-color", TOGETHER, "planned", environment=aws.environment)
     found = read(aws, region=REGION, name=NAME)
     url = f"{aws.https_url}/{NAME}-objects-{ACCOUNT}/t/owner/in/1/1/source"
     preflights = {
@@ -247,18 +249,9 @@ def test_protected_environment_is_destroyed_on_purpose_only(production: Producti
             DBClusterIdentifier=production.found["clusters"][0]["DBClusterIdentifier"], SkipFinalSnapshot=True
         )
     (workspace.root / FOLDER / "disposable_override.tf").write_text(DISPOSABLE)
-    workspace.run(
-        FOLDER, "apply", "-auto-approve", "-no-color", "-refresh=false", *production.arguments, environment=environment
-    )
-    workspace.run(
-        FOLDER,
-        "destroy",
-        "-auto-approve",
-        "-no-color",
-        "-refresh=false",
-        *production.arguments,
-        environment=environment,
-    )
+    for command in ("apply", "destroy"):
+        arguments = [command, "-auto-approve", "-no-color", "-refresh=false", TOGETHER, *production.arguments]
+        workspace.run(FOLDER, *arguments, environment=environment)
 
     assert workspace.state_count(FOLDER) == 0
     left = read_names(production.aws)
