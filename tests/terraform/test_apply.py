@@ -261,17 +261,24 @@ def test_protected_environment_is_destroyed_on_purpose_only(production: Producti
 
 def read_names(aws: Aws) -> list[str]:
     """Names of what an environment leaves behind."""
+
+    def client(service: str) -> Any:
+        return aws.client(service, region=REGION)
+
+    named = [
+        *(one["RoleName"] for one in client("iam").list_roles()["Roles"]),
+        *(one["logGroupName"].lstrip("/") for one in client("logs").describe_log_groups()["logGroups"]),
+        *(one["Name"] for one in client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"]),
+    ]
     return [
-        *(one["Name"] for one in aws.client("s3", region=REGION).list_buckets()["Buckets"]),
-        *aws.client("sqs", region=REGION).list_queues().get("QueueUrls", []),
-        *(
-            one["DBClusterIdentifier"]
-            for one in aws.client("docdb", region=REGION).describe_db_clusters()["DBClusters"]
-        ),
-        *(one["BrokerName"] for one in aws.client("mq", region=REGION).list_brokers()["BrokerSummaries"]),
-        *(
-            one["RoleName"]
-            for one in aws.client("iam", region=REGION).list_roles()["Roles"]
-            if one["RoleName"].startswith(NAME)
-        ),
+        *(one["Name"] for one in client("s3").list_buckets()["Buckets"]),
+        *client("sqs").list_queues().get("QueueUrls", []),
+        *(one["DBClusterIdentifier"] for one in client("docdb").describe_db_clusters()["DBClusters"]),
+        *(one["DBInstanceIdentifier"] for one in client("docdb").describe_db_instances()["DBInstances"]),
+        *(one["BrokerName"] for one in client("mq").list_brokers()["BrokerSummaries"]),
+        *(one["LoadBalancerName"] for one in client("elbv2").describe_load_balancers()["LoadBalancers"]),
+        *(one["Id"] for one in client("cloudfront").list_distributions()["DistributionList"].get("Items", [])),
+        *(one["VpcId"] for one in client("ec2").describe_vpcs()["Vpcs"] if not one["IsDefault"]),
+        *(one["Name"] for one in client("secretsmanager").list_secrets()["SecretList"]),
+        *(name for name in named if name.startswith(NAME)),
     ]
