@@ -6,12 +6,15 @@ everything goes back. The exit statuses are in errors.py; docs/decisions/0053 ha
 """
 
 import argparse
+import json
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.aws.clock import Clock
+from deploy.aws.deployments import at_rest, has_pause
 from deploy.aws.ecs import Answer, Ecs, Report
 from deploy.aws.errors import (
     EXIT_DONE,
@@ -21,6 +24,7 @@ from deploy.aws.errors import (
     EXIT_ROLLED_BACK,
     AwsRefused,
     AwsUnavailable,
+    CredentialsExpired,
     Interrupted,
     Refused,
     RolloutError,
@@ -55,23 +59,21 @@ class Rollout:
         scheduled = self._plan_scheduled(release)
         try:
             for steps in (workers, file_services):
-                for step in steps:
-                    self._started.append(step)
-                    self._services.start(step)
-                if not self._ecs.is_dry_run:
-                    for step in steps:
-                        self._services.finish(step, self._smoke)
+                self._roll(steps)
             if self._ecs.is_dry_run:
                 return self._end_of_dry_run(file_services, scheduled)
+            pause = self._problem_of_pause()
             self._drain(workers)
             self._register(scheduled)
         except Interrupted:
             return self._request_restore()
         except RolloutError as error:
             self._report(f"failed: {error}")
-            return self._restore()
+            return self._abandon() if isinstance(error, CredentialsExpired) else self._restore()
         self._report(f"release {release.release} runs everywhere")
-        return EXIT_DONE
+        if pause:
+            self._report(f"NOT IN ORDER: {pause}")
+        return EXIT_HALF_WAY if pause else EXIT_DONE
 
     def roll_back(self, release: Release) -> int:
         """Return every service that runs the release to what it ran before; return the exit status."""
@@ -88,6 +90,15 @@ class Rollout:
         """Report what each service runs; return 0 if each runs one revision, 3 if one is between two."""
         states = [self._state(one) for one in self._environment.services]
         return EXIT_DONE if all(states) else EXIT_HALF_WAY
+
+    def _roll(self, steps: Sequence[Step]) -> None:
+        """Start all of these deployments, then wait for each."""
+        for step in steps:
+            self._started.append(step)
+            self._services.start(step)
+        if not self._ecs.is_dry_run:
+            for step in steps:
+                self._services.finish(step, self._smoke)
 
     def _plan(self, wanted: Sequence[FileService | WorkerService], release: Release) -> list[Step]:
         """Look at all services before the first change."""
@@ -113,6 +124,7 @@ class Rollout:
             self._report("at the pause before production traffic, the smoke test decides:")
             self._smoke(step.definition)
             self._ecs.answer_hook("(the deployment)", "(its pause)", is_ok=True)
+            self._ecs.update_service(step.service, deploymentConfiguration=at_rest(self._environment.file_service))
         self._register(scheduled)
         self._report("dry run: nothing was changed")
         return EXIT_DONE
@@ -181,6 +193,9 @@ class Rollout:
     def _restore(self) -> int:
         """Undo what was started, the latest first; return the exit status."""
         problems = [problem for step in reversed(self._started) if (problem := self._problem_of_restoring(step))]
+        # A service that is not in order yet may keep its pause for now; `status` names it when the rest is in order.
+        if (pause := self._problem_of_pause()) and not problems:
+            problems = [pause]
         for problem in problems:
             self._report(f"NOT IN ORDER: {problem}")
         if problems:
@@ -190,6 +205,31 @@ class Rollout:
         elif not self._ecs.is_dry_run:
             self._report("every service runs what it ran before")
         return EXIT_HALF_WAY if problems else EXIT_ROLLED_BACK
+
+    def _problem_of_pause(self) -> str:
+        """Take the pause off the file service; return what is left to do, "" if nothing is."""
+        try:
+            self._services.clear_pause(self._environment.file_service)
+        except RolloutError as error:
+            return f"{error}; {self._left_pause()}"
+        return ""
+
+    def _left_pause(self) -> str:
+        """Say what a pause does that stays on the service, and the command that removes it."""
+        environment, wanted = self._environment, self._environment.file_service
+        configuration = json.dumps(at_rest(wanted), separators=(",", ":"))
+        return (
+            f"{wanted.service} still has the pause for the smoke test. A deployment that is no rollout waits in it and "
+            f"is rolled back. Clear it, when no deployment is running: aws ecs update-service "
+            f"--cluster {environment.cluster} --service {wanted.service} --region {environment.region} "
+            f"--deployment-configuration {shlex.quote(configuration)}"
+        )
+
+    def _abandon(self) -> int:
+        """Say what was begun; nothing can be undone without credentials. Return the exit status."""
+        for step in reversed(self._started):
+            self._report(f"NOT IN ORDER: {step.service} is not looked after; it ran {short(step.before)} before")
+        return EXIT_HALF_WAY
 
     def _problem_of_restoring(self, step: Step) -> str:
         try:
@@ -230,7 +270,10 @@ class Rollout:
             self._report(
                 f"{wanted.service}: deployment {one['status']} {stage}, {can_end} ({one['serviceDeploymentArn']})"
             )
-        return not ongoing and len(revisions) <= 1
+        is_left = not ongoing and has_pause(service)
+        if is_left:
+            self._report(self._left_pause())
+        return not ongoing and not is_left and len(revisions) <= 1
 
 
 def main(

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from deploy.aws.clock import Clock
-from deploy.aws.deployments import blue_green, rolling
+from deploy.aws.deployments import at_rest, blue_green, has_pause, rolling
 from deploy.aws.ecs import Answer, Ecs, Report
 from deploy.aws.errors import AwsUnavailable, DeploymentFailed, Refused
 from deploy.aws.release import FileService, WorkerService
@@ -22,6 +22,7 @@ from deploy.aws.watch import POLL_S, RUNNING, UNFINISHED, Watch
 
 APPEAR_MINUTES = 5
 """ECS lists a deployment a few seconds after UpdateService has returned."""
+CLEARING_TRIES = 5
 STEADY_POLLS = 3
 """So many looks in a row must find all new workers running: one that crashes at its start is gone by then."""
 
@@ -130,6 +131,25 @@ class Services:
             self.watch.until_finished(step.service, arn, minutes=step.wanted.timeout_minutes)
         else:
             self._wait_for_workers(step.wanted, arn, definition)
+
+    def clear_pause(self, wanted: FileService) -> None:
+        """Take the pause off a service that has it and is not being deployed; raise `RolloutError`."""
+        for left in reversed(range(CLEARING_TRIES)):
+            try:
+                if has_pause(self._ecs.service(wanted.service)):
+                    self._clear_pause(wanted)
+                return
+            except AwsUnavailable as error:
+                if not left:
+                    raise
+                self._report(f"{error}; asking again")
+                self._clock.sleep(POLL_S)
+
+    def _clear_pause(self, wanted: FileService) -> None:
+        if ongoing := self._ecs.deployments(wanted.service, *RUNNING):
+            raise Refused(f"{wanted.service}: a deployment is running ({ongoing[0]['serviceDeploymentArn']})")
+        self._report(f"{wanted.service}: clearing the pause, which is for rollouts only")
+        self._ecs.update_service(wanted.service, deploymentConfiguration=at_rest(wanted))
 
     def request_restore(self, step: Step) -> None:
         """Like `restore`, without waiting: for a process that is about to be killed."""

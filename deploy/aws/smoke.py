@@ -26,6 +26,8 @@ from urllib.parse import urlsplit
 PASSED, FAILED, MISUSED = 0, 1, 2
 KEY_VARIABLES = ("CONVERTO_API_KEY", "CONVERTO_BOOTSTRAP_API_KEY")
 """The second one is what the file service's own task has."""
+USER_AGENT = "converto-smoke/1"
+"""The firewall in front of the load balancer refuses requests without one (terraform/modules/edge)."""
 CALL_S = 20.0
 WAIT_S = 10  # `Prefer: wait`: fewer polls, and still short of the 30 s after which API gateways give up
 ATTEMPTS = 4
@@ -144,7 +146,7 @@ class Http:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         named = {"Host": server_name} if server_name else {}
         try:
-            connection.request(method, target, body, {**headers, **named})
+            connection.request(method, target, body, {"User-Agent": USER_AGENT, **headers, **named})
             response = connection.getresponse()
             answered = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, answered, response.read(LARGEST_BYTES))

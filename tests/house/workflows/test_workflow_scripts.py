@@ -1,5 +1,8 @@
 """Scripts of the workflows do what the next step expects of them; programs of the runners are stubs (behaviour C10)."""
 
+import hashlib
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import yaml
 
 from deploy.aws import rollout
 from deploy.aws.release import Release, read
-from tests.house.workflows.conftest import IMAGES, hash_of, needs_jq, run, script, stub
+from tests.house.workflows.conftest import IMAGES, ROOT, hash_of, needs_jq, run, script, stub
 
 pytestmark = needs_jq
 
@@ -32,6 +35,32 @@ def test_rollout_accepts_its_arguments(command: str, tmp_path: Path) -> None:
 
     assert module == "deploy.aws.rollout"
     assert rollout._parser().parse_args(arguments).command == command
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "program"),
+    [
+        ("actions/roll-out/action.yml", "Run it", ".venv/bin/python"),
+        ("workflows/deploy.yml", "Apply exactly the plan that was approved", "bin/terraform"),
+    ],
+)
+def test_cancelled_job_reaches_the_program(path: str, name: str, program: str, tmp_path: Path) -> None:
+    """The runner signals the shell of the step, so the program must have taken the shell's place."""
+    approved = tmp_path / "approved.tfplan"
+    approved.write_text("plan")
+    stub(tmp_path / program, "echo $$")
+    stub(tmp_path / "bin/aws", "")
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    (tmp_path / "terraform/environments/dev").mkdir(parents=True)
+    variables = {"COMMAND": "deploy", "ENVIRONMENT_FILE": "environment.json", "RELEASE_FILE": "release.json"}
+    variables |= {"ENVIRONMENT": "dev", "SHA256": hashlib.sha256(b"plan").hexdigest(), "PLANS": "none", "NAME": "none"}
+    (tmp_path / "step.sh").write_text(script(path, name))
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(tmp_path / "step.sh")]
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", **variables}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        printed, _ = process.communicate(timeout=20)
+
+    assert printed.split() == [str(process.pid)]
 
 
 def test_distributions_are_checked_against_their_hash(tmp_path: Path) -> None:

@@ -170,6 +170,14 @@ def test_conversion_without_a_worker_runs_into_the_limit(service: Service, capsy
     assert "c1 is still pending" in capsys.readouterr().out
 
 
+def test_every_request_names_its_program(service: Service) -> None:
+    """A firewall refuses requests without a user agent; the store's and the service's are the same here."""
+    assert run(service) == smoke.PASSED
+
+    assert len(service.requests) > 6
+    assert {headers.get("User-Agent") for _, _, headers in service.requests} == {"converto-smoke/1"}
+
+
 def test_temporary_failures_are_repeated_with_the_same_key(service: Service) -> None:
     service.answers["POST /api/v1/conversions"] = [(503, {"code": "overloaded"}), (502, b"")]
     status = run(service)
