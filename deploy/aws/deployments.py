@@ -24,7 +24,7 @@ def blue_green(definition: str, wanted: FileService, current: Answer, *, is_trie
 def at_rest(wanted: FileService) -> dict[str, Any]:
     """Return what stays with the file service for deployments that are no rollouts: all but the pause.
 
-    The empty list is said in so many words, because ECS keeps what an update leaves out.
+    The empty list is said in so many words: an update that leaves the hooks out need not remove them.
     """
     return {
         **_protected(wanted.alarms),

@@ -1,6 +1,7 @@
 """Scripts of the workflows do what the next step expects of them; programs of the runners are stubs (behaviour C10)."""
 
 import hashlib
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 
 from deploy.aws import rollout
 from deploy.aws.release import Release, read
-from tests.house.workflows.conftest import IMAGES, ROOT, hash_of, needs_jq, run, script, stub
+from tests.house.workflows.conftest import DIGEST, IMAGES, ROOT, hash_of, needs_jq, run, script, stub
 
 pytestmark = needs_jq
 
@@ -24,6 +25,60 @@ def test_rollout_reads_the_release_file(release: Path) -> None:
 
 def test_terraform_gets_the_rotation_image_too(release: Path) -> None:
     assert set(yaml.safe_load((release / "images.json").read_text())["images"]) == set(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "is_taken"),
+    [
+        ('{"config": {}, "layers": []}', True),
+        ('{"manifests": []}', False),
+        ('{"config": {}, "manifests": []}', False),
+        ("", False),
+    ],
+)
+def test_rotation_image_must_be_a_plain_manifest(manifest: str, is_taken: bool, tmp_path: Path) -> None:
+    stub(tmp_path / "bin/docker", f"echo '{manifest}'")
+    check = script("workflows/images.yml", "It is a plain manifest, as Lambda needs it")
+
+    assert (run(check, tmp_path, GHCR="ghcr.io/rotation", DIGEST=DIGEST).returncode == 0) is is_taken
+
+
+def test_rotation_image_is_built_without_an_index() -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/images.yml").read_text())["jobs"]["image"]
+    rows = {row["image"]: (row["sbom"], row["provenance"]) for row in job["strategy"]["matrix"]["include"]}
+    (build,) = [step["with"] for step in job["steps"] if step.get("id") == "build"]
+    guarded = [step["name"] for step in job["steps"] if step.get("if") == "${{ !matrix.sbom }}"]
+    copies = script(
+        "workflows/images.yml", "Tag it, and copy it to ECR with its SBOM and provenance; the digest stays the same"
+    )
+
+    assert rows.pop("rotation") == (False, False)
+    assert set(rows.values()) == {(True, "mode=max")}
+    assert (build["sbom"], build["provenance"]) == ("${{ matrix.sbom }}", "${{ matrix.provenance }}")
+    assert len(guarded) == 3
+    assert copies.count("imagetools create") == copies.count("--prefer-index=false") == 2
+
+
+def test_rotation_image_gets_sbom_and_provenance(tmp_path: Path) -> None:
+    stub(tmp_path / "bin/cosign", 'echo "$4 $6 $7"')
+    (tmp_path / "sbom.json").write_text("{}")
+    github = {"SERVER_URL": "https://github.com", "REPOSITORY": "converto/converto", "REF": "refs/tags/v1.2.3"}
+    github |= {"SHA": "b" * 40, "RUN_ID": "7", "RUN_ATTEMPT": "1"}
+    variables = {f"GITHUB_{name}": value for name, value in github.items()}
+    attach = script("workflows/images.yml", "Attach SBOM and provenance to both copies")
+    attached = run(attach, tmp_path, GHCR="ghcr.io/rotation", ECR="ecr/rotation", DIGEST=DIGEST, **variables)
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+
+    assert attached.returncode == 0, attached.stderr
+    assert attached.stdout.splitlines() == [
+        f"{kind} {file} {image}/rotation@{DIGEST}"
+        for image in ("ghcr.io", "ecr")
+        for kind, file in (("spdxjson", "sbom.json"), ("slsaprovenance1", "provenance.json"))
+    ]
+    assert provenance["buildDefinition"]["resolvedDependencies"] == [
+        {"uri": "git+https://github.com/converto/converto@refs/tags/v1.2.3", "digest": {"gitCommit": "b" * 40}}
+    ]
+    assert provenance["runDetails"]["metadata"]["invocationId"].endswith("/actions/runs/7/attempts/1")
 
 
 @pytest.mark.parametrize("command", ["deploy", "rollback", "status"])

@@ -327,7 +327,7 @@ class EcsDouble:
         A configuration alone starts no deployment.
         """
         service = self.services[request["service"]]
-        definition = request.get("taskDefinition", service["taskDefinition"])
+        definition: str = request.get("taskDefinition") or service["taskDefinition"]
         if self.definitions[definition]["status"] != "ACTIVE":
             raise Refusal("ClientException")
         for name in ("loadBalancers", "taskDefinition"):
