@@ -345,6 +345,16 @@ def test_strange_answer_fails_with_its_step_only(
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.mark.parametrize(("url", "kind"), [(HIDDEN + " x", "InvalidURL"), ("http://[::1", "ValueError")])
+def test_request_that_cannot_be_sent_is_named(
+    service: Service, capsys: pytest.CaptureFixture[str], url: str, kind: str
+) -> None:
+    service.answers["POST /api/v1/conversions"] = [(201, CREATED | {"upload": {"url": url}})]
+
+    assert run(service) == 1
+    assert f"FAILED at upload: the PUT request cannot be sent ({kind})" in capsys.readouterr().out
+
+
 def test_echoed_secrets_are_hidden(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     echo = b"no: http://user:hidden@store/in?X-Amz-Signature=hidden Bearer cvt_key_secret"
     service.answers["PUT /store/in"] = [(403, echo)]
