@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 from botocore.validate import validate_parameters
 
 from deploy.aws.errors import AwsRefused, AwsUnavailable, CredentialsExpired
@@ -176,5 +177,5 @@ class Ecs:
             raise kind(f"ecs.{operation}: {error}") from error
         except ParamValidationError as error:
             raise AwsRefused(f"ecs.{operation}: {error}") from error
-        except BotoCoreError as error:  # no connection, no credentials, a timeout
+        except (BotoCoreError, ResponseParserError) as error:  # no connection, no credentials, an answer of a proxy
             raise AwsUnavailable(f"ecs.{operation}: {error}") from error

@@ -35,6 +35,8 @@ class Step(msgspec.Struct):
     request: Answer | None = None
     definition: str = ""
     deployment: str = ""
+    way_back: str = ""
+    """The revision of a deployment that undoes the step; ECS would roll such a deployment back to the release."""
 
     @property
     def service(self) -> str:
@@ -123,6 +125,7 @@ class Services:
             self._report(f"{step.service}: runs {short(step.before)}, as before")
             return
         definition = self._ecs.copy_if_inactive(step.before)
+        step.way_back = definition
         self._report(f"{step.service}: back to {short(definition)}")
         arn = self._update(step.wanted, definition, is_tried=False)
         if self._ecs.is_dry_run:
@@ -154,7 +157,7 @@ class Services:
     def request_restore(self, step: Step) -> None:
         """Like `restore`, without waiting: for a process that is about to be killed."""
         if ongoing := self._ecs.deployments(step.service, *RUNNING):
-            if ongoing[0]["status"] in UNFINISHED:
+            if ongoing[0]["status"] in UNFINISHED and not self._goes_back(step, ongoing[0]):
                 self._ecs.stop_and_roll_back(ongoing[0]["serviceDeploymentArn"])
             return
         service = self._ecs.service(step.service)
@@ -162,6 +165,9 @@ class Services:
         if {self.running_definition(service), service["taskDefinition"]} != {step.before}:
             definition = self._ecs.copy_if_inactive(step.before)
             self._ecs.update_service(step.service, **self._changes(step.wanted, definition, service, is_tried=False))
+
+    def _goes_back(self, step: Step, ongoing: Answer) -> bool:
+        return self._ecs.definitions_of_revisions([ongoing["targetServiceRevisionArn"]]) == [step.way_back]
 
     def _update(self, wanted: FileService | WorkerService, definition: str, *, is_tried: bool) -> str:
         """Ask for a deployment; return its ARN."""

@@ -3,61 +3,17 @@
 import hashlib
 import json
 import os
-import re
-import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from deploy.aws import rollout
 from deploy.aws.release import Release, read
+from tests.house.workflows.conftest import DIGEST, IMAGES, ROOT, hash_of, needs_jq, run, script, stub
 
-ROOT = Path(__file__).resolve().parents[3]
-DIGEST = "sha256:" + "a" * 64
-IMAGES = ("file-service", "worker-image", "worker-media", "worker-model", "worker-office", "rotation")
-
-pytestmark = pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed; GitHub's runners have it")
-
-
-def script(path: str, name: str) -> str:
-    """Return the script of a named step of a workflow or a composite action."""
-    document: dict[str, Any] = yaml.safe_load((ROOT / ".github" / path).read_text())
-    parts = document["jobs"].values() if "jobs" in document else [document["runs"]]
-    (found,) = [step["run"] for part in parts for step in part.get("steps", ()) if step.get("name") == name]
-    return str(found)
-
-
-def run(text: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as GitHub does; programs in `folder/bin` come first."""
-    environment = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "GITHUB_OUTPUT": str(folder / "output"), **variables}
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=20)
-
-
-def stub(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/bash\n{text}\n")
-    path.chmod(0o755)
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    """The folder `release` as the images workflow makes it from the digests of its jobs."""
-    folder = tmp_path / "release"
-    for image in IMAGES:
-        path = folder / "digests" / f"{image}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'{{"{image}": "registry.example/converto/{image}@{DIGEST}"}}')
-    done = run(script("workflows/images.yml", "Name every service's image by digest"), folder, VERSION="1.2.3")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def hash_of(release: Path) -> str:
-    return re.findall(r"^sha256=([0-9a-f]{64})$", (release / "output").read_text(), re.MULTILINE)[0]
+pytestmark = needs_jq
 
 
 def test_rollout_reads_the_release_file(release: Path) -> None:
@@ -69,27 +25,6 @@ def test_rollout_reads_the_release_file(release: Path) -> None:
 
 def test_terraform_gets_the_rotation_image_too(release: Path) -> None:
     assert set(yaml.safe_load((release / "images.json").read_text())["images"]) == set(IMAGES)
-
-
-@pytest.mark.parametrize("name", ["release.json", "images.json", "release.sha256"])
-def test_changed_release_file_is_refused(name: str, release: Path) -> None:
-    check = script("actions/release-file/action.yml", "Check the hash")
-    sha256 = hash_of(release)
-    assert run(check, release.parent, SHA256=sha256).returncode == 0
-
-    with (release / name).open("a") as file:
-        file.write(" ")
-    assert run(check, release.parent, SHA256=sha256).returncode != 0
-
-
-@pytest.mark.parametrize("unsigned", ["", "worker-media", "rotation"])
-def test_one_image_without_signature_stops_the_deployment(unsigned: str, release: Path) -> None:
-    stub(release / "bin/cosign", f'[[ "{unsigned}" == "" || "$2" != *"/{unsigned}@"* ]]')
-    verify = script("actions/verify-images/action.yml", "Verify every signature")
-    verified = run(verify, release, RELEASE_FILE="images.json", GITHUB_REPOSITORY="converto/converto")
-
-    assert (verified.returncode == 0) is not bool(unsigned)
-    assert f"signed: registry.example/converto/{unsigned or 'rotation'}@{DIGEST}" in verified.stdout or unsigned
 
 
 @pytest.mark.parametrize(
@@ -196,14 +131,3 @@ def test_distributions_are_checked_against_their_hash(tmp_path: Path) -> None:
 
     (tmp_path / "dist/converto.whl").write_text("another")
     assert run(check, tmp_path, SHA256=sha256).returncode != 0
-
-
-@pytest.mark.parametrize(
-    ("conclusions", "is_open"), [("success", True), ("failure", False), ("", False), ("failure,success", False)]
-)
-def test_release_needs_a_passed_gate(conclusions: str, is_open: bool, tmp_path: Path) -> None:
-    stub(tmp_path / "bin/gh", f'echo "{conclusions}"')
-    variables = {"GITHUB_REPOSITORY": "converto/converto", "GITHUB_SHA": "a" * 40, "GH_TOKEN": "none"}
-    checked = run(script("workflows/release.yml", "The gate of ci passed on this commit"), tmp_path, **variables)
-
-    assert (checked.returncode == 0) is is_open
