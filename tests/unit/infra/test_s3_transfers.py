@@ -146,3 +146,17 @@ async def test_refused_copy_is_unavailable() -> None:
         with pytest.raises(ObjectStoreUnavailable):
             await objects.copy("source", "target", size_bytes=100 * MIB, content_type="text/plain", filename="file.txt")
         await objects.close()
+
+
+@pytest.mark.parametrize(("status", "has_answered"), [("403 Forbidden", True), ("500 Internal Server Error", False)])
+async def test_only_a_refusal_says_that_the_server_is_alive(status: str, has_answered: bool) -> None:
+    def answer(connection: socket.socket, _: Request) -> bool:
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        return True
+
+    with served(answer) as (objects, _):
+        with pytest.raises(ObjectStoreUnavailable) as refused:
+            await objects.head("t/anna/in/1/1/source")
+        await objects.close()
+
+    assert refused.value.has_answered is has_answered
