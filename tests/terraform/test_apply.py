@@ -21,7 +21,6 @@ TOGETHER = "-parallelism=40"
 
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("production"),
     pytest.mark.skipif("production" not in folders_of("environments"), reason="there is no production"),
 ]
 
