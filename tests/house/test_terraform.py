@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
+from deploy.aws.deployments import blue_green, rolling
+from deploy.aws.release import FileService, Smoke, TargetGroups, WorkerService
+
 ROOT = Path(__file__).resolve().parents[2] / "terraform"
 PARTS = ("main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md")
 MODULES = sorted(path for path in (ROOT / "modules").iterdir() if any(path.glob("*.tf")))
@@ -17,6 +20,15 @@ REFUSES_VALUES = re.compile(r'regex\("\^arn:')
 """A validation that admits ARNs only."""
 NO_SECRETS = {"api_keys"}
 """Says whether the API accepts keys."""
+ARGUMENTS = {"taskDefinition": "task_definition", "loadBalancers": "load_balancer", "alarms": "alarms"}
+"""What a rollout changes of a service, in the words of the provider."""
+NOT_IN_THE_PROVIDER = {"strategy", "bakeTimeInMinutes", "lifecycleHooks"}
+"""What provider 5.100 does not know of a service, and so does not change back."""
+SAME_IN_BOTH = {
+    "minimumHealthyPercent": "deployment_minimum_healthy_percent = 100",
+    "maximumPercent": "deployment_maximum_percent         = 200",
+    "deploymentCircuitBreaker": "deployment_circuit_breaker {\n    enable   = true\n    rollback = true\n  }",
+}
 
 
 class Block(NamedTuple):
@@ -146,6 +158,73 @@ def test_default_of_a_variable_is_not_unsafe(configuration: Path) -> None:
 def test_there_are_modules_and_blocks_are_found() -> None:
     assert len(MODULES) >= 1
     assert {"name", "account_id"} <= {one.labels[0] for one in blocks_of(ROOT / "modules/policies", "variable")}
+
+
+def resource(module: str, kind: str) -> str:
+    """The body of the only resource of a kind in a module."""
+    [body] = [one.body for one in blocks_of(ROOT / "modules" / module, "resource") if one.labels[0] == kind]
+    return body
+
+
+def changes_of_a_rollout() -> set[str]:
+    """Names of all settings that deploy/aws sends to ECS for a service."""
+    target_groups, smoke = TargetGroups(blue="b", green="g"), Smoke(url="https://balancer")
+    api = FileService(
+        service="file-service",
+        container="file-service",
+        port=8000,
+        target_groups=target_groups,
+        production_rule="p",
+        test_rule="t",
+        infrastructure_role="r",
+        smoke=smoke,
+        alarms=("5xx",),
+    )
+    worker = WorkerService(service="worker-office", container="worker-office", alarms=("failures",))
+    requests = [blue_green("one:1", api, {}, is_tried=True), rolling("one:1", worker)]
+    return {name for one in requests for name in (one.keys() | one["deploymentConfiguration"].keys())} - {
+        "deploymentConfiguration"
+    }
+
+
+def test_plan_after_a_rollout_changes_no_service() -> None:
+    service = resource("service", "aws_ecs_service")
+    listed = re.search(r"ignore_changes = \[([^\]]*)\]", service)
+    ignored = set(re.split(r",\s*", listed[1])) if listed else set()
+    changed = changes_of_a_rollout()
+
+    assert changed == ARGUMENTS.keys() | NOT_IN_THE_PROVIDER | SAME_IN_BOTH.keys()
+    assert {argument for name, argument in ARGUMENTS.items() if name in changed} <= ignored
+    assert [text for text in SAME_IN_BOTH.values() if text not in service] == []
+
+
+def test_target_groups_are_given_away_with_their_listener_rules() -> None:
+    outputs = {one.labels[0]: one.body for one in blocks_of(ROOT / "modules/load-balancer", "output")}
+
+    assert "depends_on = [aws_lb_listener_rule.this]" in outputs["target_group_arns"]
+
+
+def test_backups_start_outside_the_windows_of_the_database() -> None:
+    """AWS refuses or delays a backup that meets the database's own or its maintenance."""
+    windows = {one.labels[0]: one.body for one in blocks_of(ROOT / "modules/database", "variable")}
+    [schedule] = [one.body for one in blocks_of(ROOT / "modules/backup", "variable") if one.labels[0] == "schedule"]
+    minute, hour = re.findall(r'"cron\((\d+) (\d+) ', schedule)[0]
+    start = int(hour) * 60 + int(minute)
+    times = [
+        (int(h) * 60 + int(m))
+        for window in ("backup_window", "maintenance_window")
+        for h, m in re.findall(r"(\d\d):(\d\d)", re.findall(r"default +=(.*)", windows[window])[0])
+    ]
+
+    assert len(times) == 4
+    assert not any(begin - 120 < start < end for begin, end in zip(times[::2], times[1::2], strict=True))
+
+
+def test_rotation_may_read_the_secret_of_its_own_database_only() -> None:
+    calls = {one.labels[0]: one.body for one in blocks_of(ROOT / "modules/platform", "module")}
+    [policies] = re.findall(r"rotation_policy_json += module\.(\w+)", calls["secrets"])
+
+    assert re.search(r"database_master_secret_arn += module\.database\.master_secret_arn", calls[policies])
 
 
 def test_bill_adds_up() -> None:

@@ -67,7 +67,7 @@ variable "alarm_emails" {
 }
 
 variable "identity" {
-  description = "An OpenID Connect issuer of your own (oidc), or settings of the Cognito user pool."
+  description = "An OpenID Connect issuer of your own (oidc), or settings of the Cognito user pool: domain_prefix must be free in the whole region (default: <name>-<account id>), machine_clients are programs by name, each with its scopes."
   type = object({
     oidc = optional(object({
       issuer    = string

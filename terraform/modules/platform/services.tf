@@ -23,6 +23,12 @@ locals {
     CONVERTO_RABBITMQ_PASSWORD = "${module.secrets.secret_arns["broker"]}:password::"
   }
 
+  # Presigned URLs must name the accelerated host; the bucket's setting alone changes nothing.
+  accelerated = var.transfer_acceleration ? { CONVERTO_S3_PUBLIC_ENDPOINT_URL = "https://s3-accelerate.amazonaws.com" } : {}
+
+  # All customers of AWS share the names of sign-in pages in a region, so the default carries the account.
+  sign_in_name = coalesce(var.identity.domain_prefix, "${var.name}-${var.account_id}")
+
   egress_security_groups = {
     database = { security_group_id = module.database.security_group_id, port = module.database.port }
     broker   = { security_group_id = module.broker.security_group_id, port = 5671 }
@@ -33,10 +39,9 @@ locals {
 module "identity" {
   source = "../identity"
 
-  name = var.name
-  oidc = var.identity.oidc
-  # All customers of AWS share the names of a region, so the default carries the account.
-  domain_prefix       = coalesce(var.identity.domain_prefix, "${var.name}-${var.account_id}")
+  name                = var.name
+  oidc                = var.identity.oidc
+  domain_prefix       = local.sign_in_name
   callback_urls       = var.identity.callback_urls
   logout_urls         = var.identity.logout_urls
   command_line_ports  = var.identity.command_line_ports
@@ -145,7 +150,7 @@ module "file_service" {
     target_group_arns         = module.load_balancer.target_group_arns
     target_group_arn_suffixes = module.load_balancer.target_group_arn_suffixes
   }
-  environment = merge(local.environment, module.edge.service_environment, {
+  environment = merge(local.environment, local.accelerated, module.edge.service_environment, {
     CONVERTO_UPLOAD_EVENTS_QUEUE_URL = module.upload_events.queue_url
     CONVERTO_JWT_ISSUER              = module.identity.issuer
     CONVERTO_JWT_AUDIENCE            = join(",", module.identity.audiences)

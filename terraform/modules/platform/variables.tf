@@ -169,7 +169,7 @@ variable "waf" {
 }
 
 variable "identity" {
-  description = "Who may call the API: an OpenID Connect issuer of your own (`oidc`), or a Cognito user pool with these settings."
+  description = "Who may call the API: an OpenID Connect issuer of your own (`oidc`), or a Cognito user pool with these settings. domain_prefix must be free in the whole region (default: <name>-<account id>); machine_clients are programs by name, each with its scopes."
   type = object({
     oidc = optional(object({
       issuer    = string

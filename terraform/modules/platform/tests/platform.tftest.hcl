@@ -52,6 +52,35 @@ variables {
   }
 }
 
+run "the_whole_environment" {
+  command = plan
+
+  variables {
+    identity              = { machine_clients = { reports = ["conversions:read"] } }
+    transfer_acceleration = true
+  }
+
+  assert {
+    condition     = local.sign_in_name == "converto-production-123456789012"
+    error_message = "The name of the sign-in page must be unique among all accounts of the region."
+  }
+
+  assert {
+    condition     = contains(keys(output.client_ids), "reports") && contains(keys(output.client_ids), "command-line")
+    error_message = "Clients must reach the user pool, and their ids the outputs."
+  }
+
+  assert {
+    condition     = output.sign_in_url == "https://converto-production-123456789012.auth.eu-central-1.amazoncognito.com"
+    error_message = "People must be told where they sign in."
+  }
+
+  assert {
+    condition     = local.accelerated["CONVERTO_S3_PUBLIC_ENDPOINT_URL"] == "https://s3-accelerate.amazonaws.com"
+    error_message = "An accelerated bucket serves only URLs with the accelerated host faster."
+  }
+}
+
 run "refuses_a_name_that_aws_refuses_at_the_apply" {
   command         = plan
   expect_failures = [var.name]
