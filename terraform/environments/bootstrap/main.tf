@@ -39,10 +39,13 @@ module "policies" {
   key_arns   = { objects = local.any_key, database = local.any_key, secrets = local.any_key, logs = local.any_key }
 
   delivery = {
-    state_bucket  = local.state_bucket
-    state_key_arn = aws_kms_key.state.arn
-    state_prefix  = each.key
-    boundary_arn  = local.boundary_arns[each.key]
+    state_bucket    = local.state_bucket
+    state_key_arn   = aws_kms_key.state.arn
+    state_prefix    = each.key
+    boundary_arn    = local.boundary_arns[each.key]
+    environment     = each.key
+    neighbours      = [for environment in setsubtract(var.environments, [each.key]) : "${var.name}-${environment}"]
+    hosted_zone_ids = lookup(var.hosted_zone_ids, each.key, [])
   }
 }
 
@@ -83,24 +86,6 @@ locals {
         Resource = [for repository in var.repositories : "arn:${var.partition}:ecr:${var.region}:${var.account_id}:repository/${var.name}/${repository}"]
       },
     ]
-  })
-}
-
-# A plan is kept beside the state until it was approved: artifacts of a workflow are readable for too many.
-resource "aws_iam_role_policy" "keep_plans" {
-  for_each = var.environments
-
-  name = "keep-plans"
-  role = module.github_oidc.plan_role_names[each.key]
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid      = "KeepPlans"
-      Effect   = "Allow"
-      Action   = "s3:PutObject"
-      Resource = "arn:${var.partition}:s3:::${local.state_bucket}/${each.key}/plans/*"
-    }]
   })
 }
 

@@ -60,6 +60,24 @@ variable "environments" {
     condition     = length(setintersection(var.environments, ["bootstrap", "state"])) == 0
     error_message = "bootstrap and state are taken: by this folder's state and by the bucket of the state."
   }
+
+  # The roles of `dev` reach everything that starts with <name>-dev-.
+  validation {
+    condition     = alltrue([for one in var.environments : alltrue([for other in var.environments : !startswith(other, "${one}-")])])
+    error_message = "No environment may be called like another one followed by a hyphen: the roles of the shorter name would reach both."
+  }
+}
+
+variable "hosted_zone_ids" {
+  description = "Zones of Route 53, by environment, whose records its deploy role may change: the zone of `hosted_zone_id` where an environment sets one. None by default."
+  type        = map(set(string))
+  nullable    = false
+  default     = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.hosted_zone_ids), var.environments)) == 0
+    error_message = "hosted_zone_ids names an environment that this account does not have."
+  }
 }
 
 variable "pull_request_environments" {

@@ -4,14 +4,8 @@ locals {
   state_objects = var.delivery == null ? "" : "${local.state_bucket}/${var.delivery.state_prefix}/*"
   state_key     = var.delivery == null ? "" : var.delivery.state_key_arn
   boundary      = var.delivery == null ? "" : var.delivery.boundary_arn
-
-  # Everything that modules of terraform/ make, in the words of IAM. No identity service is here: roles have statements
-  # of their own, users and identity providers have none.
-  services = [
-    "acm", "apigateway", "application-autoscaling", "backup", "backup-storage", "budgets", "cloudfront", "cloudwatch",
-    "cognito-idp", "ec2", "ecr", "ecs", "elasticloadbalancing", "events", "kms", "lambda", "logs", "mq", "rds",
-    "route53", "s3", "scheduler", "secretsmanager", "sns", "sqs", "tag", "wafv2",
-  ]
+  neighbours    = var.delivery == null ? [] : sort(var.delivery.neighbours)
+  hosted_zones  = var.delivery == null ? [] : [for zone in sort(var.delivery.hosted_zone_ids) : "arn:${var.partition}:route53:::hostedzone/${zone}"]
 
   # The certificate and the firewall of CloudFront, and the global services, answer in us-east-1.
   regions = distinct([var.region, "us-east-1"])
@@ -67,7 +61,8 @@ data "aws_iam_policy_document" "state_reader" {
   }
 }
 
-# What `terraform plan` reads. The role is for pull requests, so no statement of it reads what users or secrets contain.
+# What `terraform plan` reads. The role may be for pull requests, so no statement of it reads what users or secrets contain.
+# The state is the exception: it holds the first passwords and the clients' secrets, and no plan works without it.
 data "aws_iam_policy_document" "github_plan" {
   #checkov:skip=CKV_AWS_356: a plan reads the settings of resources that do not exist yet; every action only reads, and contents are denied
   count                   = local.with_delivery
@@ -83,7 +78,9 @@ data "aws_iam_policy_document" "github_plan" {
       "budgets:ListTagsForResource", "budgets:ViewBudget",
       "cloudfront:Describe*", "cloudfront:Get*", "cloudfront:List*",
       "cloudwatch:Describe*", "cloudwatch:GetDashboard", "cloudwatch:List*",
-      "cognito-idp:Describe*", "cognito-idp:GetUserPoolMfaConfig", "cognito-idp:List*",
+      "cognito-idp:DescribeResourceServer", "cognito-idp:DescribeUserPool", "cognito-idp:DescribeUserPoolDomain",
+      "cognito-idp:GetUserPoolMfaConfig", "cognito-idp:ListResourceServers", "cognito-idp:ListTagsForResource",
+      "cognito-idp:ListUserPoolClients", "cognito-idp:ListUserPools",
       "ec2:Describe*", "ec2:GetManagedPrefixListEntries", "ec2:GetSecurityGroupsForVpc",
       "ecr:Describe*", "ecr:GetLifecyclePolicy", "ecr:GetRepositoryPolicy", "ecr:List*",
       "ecs:Describe*", "ecs:List*",
@@ -133,10 +130,12 @@ data "aws_iam_policy_document" "github_plan" {
     }
   }
 
+  # Of a client Cognito tells its secret too, so the workflow plans without refreshing.
   statement {
     sid    = "DenyContents"
     effect = "Deny"
     actions = [
+      "cognito-idp:DescribeUserPoolClient",
       "logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery",
       "secretsmanager:GetSecretValue",
       "sqs:ReceiveMessage",
@@ -177,21 +176,19 @@ data "aws_iam_policy_document" "github_deploy" {
   statement {
     sid = "ChangeWhatIsNamed"
     actions = [
-      "cloudwatch:*", "ecs:*", "events:*", "lambda:*", "logs:*", "rds:*", "scheduler:*", "secretsmanager:*",
+      "budgets:*", "cloudwatch:*", "ecs:*", "lambda:*", "logs:*", "rds:*", "scheduler:*", "secretsmanager:*",
       "sns:*", "sqs:*",
     ]
     resources = concat(local.own_logs, [
+      "arn:${var.partition}:budgets::${var.account_id}:budget/${var.name}-*",
       "arn:${var.partition}:cloudwatch:${local.here}:alarm:${var.name}-*",
       "arn:${var.partition}:cloudwatch:${local.here}:alarm:TargetTracking-service/${var.name}/*",
-      "arn:${var.partition}:cloudwatch::${var.account_id}:dashboard/${var.name}*",
       local.cluster_arn,
-      "arn:${var.partition}:ecs:${local.here}:capacity-provider/${var.name}-*",
       "arn:${var.partition}:ecs:${local.here}:service/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:service-deployment/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:service-revision/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:task/${var.name}/*",
       "arn:${var.partition}:ecs:${local.here}:task-definition/${var.name}-*:*",
-      "arn:${var.partition}:events:${local.here}:rule/${var.name}-*",
       "arn:${var.partition}:lambda:${local.here}:function:${var.name}-*",
       "arn:${var.partition}:logs:${local.here}:log-group:/aws/docdb/${var.name}-*",
       "arn:${var.partition}:rds:${local.here}:*:${var.name}",
@@ -232,12 +229,14 @@ data "aws_iam_policy_document" "github_deploy" {
     resources = flatten([for bucket in local.own_buckets : [bucket, "${bucket}/*"]])
   }
 
-  # Resources whose ids AWS chooses, and calls that have no resource. Limited to the regions of the environment.
+  # Resources whose ids AWS chooses, and calls that have no resource. Limited to the regions of the environment here; the
+  # boundary takes away what carries another environment's tag, and what is not called like this one.
   statement {
     sid = "ChangeWhatHasNoName"
     actions = [
-      "acm:*", "apigateway:*", "application-autoscaling:*", "backup:*", "backup-storage:MountCapsule", "budgets:*",
-      "cloudfront:*", "cognito-idp:*", "ec2:*", "elasticloadbalancing:*", "mq:*", "route53:*", "tag:*", "wafv2:*",
+      "acm:Describe*", "acm:List*", "apigateway:*", "application-autoscaling:*", "backup:*", "backup-storage:MountCapsule",
+      "cloudfront:*", "cognito-idp:*", "ec2:*", "elasticloadbalancing:*", "mq:*", "tag:GetResources", "wafv2:*",
+      "route53:AssociateVPCWithHostedZone", "route53:ChangeResourceRecordSets", "route53:Get*", "route53:List*",
       "cloudwatch:Describe*", "cloudwatch:GetMetricData", "cloudwatch:List*",
       "ecr:Describe*", "ecr:List*",
       "ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:Describe*", "ecs:List*", "ecs:RegisterTaskDefinition",
@@ -335,89 +334,5 @@ data "aws_iam_policy_document" "github_deploy" {
       "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
     ]
     resources = ["${local.role_arn}/${var.name}-github-*"]
-  }
-}
-
-# The most that any role of the environment can do: those of GitHub Actions, and each role that they make. IAM grants what
-# both the role's own policy and this one allow.
-data "aws_iam_policy_document" "deploy_boundary" {
-  #checkov:skip=CKV_AWS_49: a boundary grants nothing; the policy of the role must allow the same call
-  #checkov:skip=CKV_AWS_107: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_108: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_109: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_110: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_111: a boundary grants nothing, it only limits
-  #checkov:skip=CKV_AWS_356: a boundary grants nothing, it only limits
-  count = local.with_delivery
-
-  statement {
-    sid       = "ServicesOfEnvironment"
-    actions   = [for service in local.services : "${service}:*"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "WhoAmI"
-    actions   = ["sts:GetCallerIdentity"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "ReadRoles"
-    actions   = ["iam:Get*", "iam:List*"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid       = "RolesOfEnvironment"
-    actions   = ["iam:*Role", "iam:*RolePolicy", "iam:*RolePermissionsBoundary", "iam:UpdateAssumeRolePolicy", "iam:UpdateRoleDescription"]
-    resources = [local.own_roles, "${local.role_arn}/aws-service-role/*"]
-  }
-
-  statement {
-    sid       = "DenyRolesWithoutBoundary"
-    effect    = "Deny"
-    actions   = ["iam:CreateRole", "iam:PutRolePermissionsBoundary"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringNotEquals"
-      variable = "iam:PermissionsBoundary"
-      values   = [local.boundary]
-    }
-  }
-
-  statement {
-    sid       = "DenyRemovalOfBoundary"
-    effect    = "Deny"
-    actions   = ["iam:DeleteRolePermissionsBoundary"]
-    resources = ["*"]
-  }
-
-  statement {
-    sid           = "DenyOtherObjects"
-    effect        = "Deny"
-    actions       = ["s3:DeleteObject*", "s3:GetObject*", "s3:PutObject*"]
-    not_resources = concat([for bucket in local.own_buckets : "${bucket}/*"], [local.state_objects])
-  }
-
-  statement {
-    sid       = "DenyChangesToStateBucket"
-    effect    = "Deny"
-    actions   = ["s3:CreateBucket", "s3:DeleteBucket*", "s3:PutBucket*", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:PutReplicationConfiguration"]
-    resources = [local.state_bucket]
-  }
-
-  statement {
-    sid       = "DenyOtherRegions"
-    effect    = "Deny"
-    actions   = ["ec2:*", "ecs:*", "kms:*", "lambda:*", "mq:*", "rds:*", "secretsmanager:*", "sqs:*"]
-    resources = ["*"]
-
-    condition {
-      test     = "StringNotEquals"
-      variable = "aws:RequestedRegion"
-      values   = local.regions
-    }
   }
 }

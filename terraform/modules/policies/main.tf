@@ -4,7 +4,8 @@
 #   main.tf        names and what several documents share
 #   services.tf    the roles of the running services
 #   resources.tf   what is attached to a bucket, a queue and an endpoint
-#   delivery.tf    the roles of GitHub Actions and the boundary of every role
+#   delivery.tf    the roles of GitHub Actions
+#   boundary.tf    the boundary of every role
 
 locals {
   bucket     = coalesce(var.bucket, "${var.name}-objects-${var.account_id}")

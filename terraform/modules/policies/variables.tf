@@ -101,12 +101,15 @@ variable "longest_signature_age_s" {
 }
 
 variable "delivery" {
-  description = "Where Terraform keeps its state, for the documents of the GitHub roles; null leaves those documents out. `state_prefix` is the path of this environment's state in the bucket, `boundary_arn` the permissions boundary that every role of the environment must carry."
+  description = "Where Terraform keeps its state, for the documents of the GitHub roles; null leaves those documents out. `state_prefix` is the path of this environment's state in the bucket, `boundary_arn` the permissions boundary that every role of the environment must carry. `environment` is the value of the tag `Environment` on all resources of this one, `neighbours` are the names of the other environments in the account, `hosted_zone_ids` the zones of Route 53 whose records may be changed."
   type = object({
-    state_bucket  = string
-    state_key_arn = string
-    state_prefix  = string
-    boundary_arn  = string
+    state_bucket    = string
+    state_key_arn   = string
+    state_prefix    = string
+    boundary_arn    = string
+    environment     = string
+    neighbours      = optional(set(string), [])
+    hosted_zone_ids = optional(set(string), [])
   })
   default = null
 
@@ -118,5 +121,15 @@ variable "delivery" {
   validation {
     condition     = var.delivery == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:policy/.+$", var.delivery.boundary_arn))
     error_message = "boundary_arn must be the ARN of a managed policy."
+  }
+
+  validation {
+    condition     = var.delivery == null || can(regex("^[a-z][a-z0-9-]*$", var.delivery.environment))
+    error_message = "environment must be the value of a tag, without a pattern in it."
+  }
+
+  validation {
+    condition     = var.delivery == null || alltrue([for zone in try(var.delivery.hosted_zone_ids, []) : can(regex("^Z[A-Z0-9]+$", zone))])
+    error_message = "hosted_zone_ids must be ids of Route 53, without a pattern in them."
   }
 }

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import xmltodict
+from moto.ec2.models import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
@@ -44,7 +45,23 @@ class Request(NamedTuple):
 
     def call(self, action: str, resource: str, **context: str) -> Call:
         more = {name.replace("__", ":"): value for name, value in context.items()}
-        return Call(action, resource, {**self.context, **more}, self.principal)
+        tags = tags_of(resource, self.account, self.region)
+        return Call(action, resource, {**self.context, **tags, **more}, self.principal)
+
+
+def tags_of(resource: str, account: str, region: str) -> dict[str, str]:
+    """The condition keys of a resource's tags, for the services that the tests ask by tag."""
+    name = resource.rpartition("/")[2]
+    tags: dict[str, str] = {}
+    if ":kms:" in resource:
+        listed = kms_backends[account][region].tagger.list_tags_for_resource(name)["Tags"]
+        tags = {tag["TagKey"]: tag["TagValue"] for tag in listed}
+    elif ":secretsmanager:" in resource:
+        found = secretsmanager_backends[account][region].secrets.values()
+        tags = {tag["Key"]: tag["Value"] for one in found if one.arn == resource for tag in one.tags or []}
+    elif ":ec2:" in resource:
+        tags = dict(ec2_backends[account][region].tags.get(name, {}))
+    return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
 
 
 def needed(request: Request) -> Iterator[Call]:
@@ -164,6 +181,8 @@ def _context(request: Request) -> dict[str, str]:
     found: dict[str, str] = {}
     if request.service == "ecs" and (cluster := request.values.get("cluster")):
         found["ecs__cluster"] = cluster if cluster.startswith("arn:") else request.arn(f"cluster/{cluster}")
+    if request.action == "CreateKey":
+        found.update({f"aws__RequestTag/{tag['TagKey']}": tag["TagValue"] for tag in request.values.get("Tags", [])})
     if request.service == "iam" and (boundary := request.values.get("PermissionsBoundary")):
         found["iam__PermissionsBoundary"] = boundary
     return found
@@ -207,7 +226,9 @@ def _secretsmanager(request: Request) -> list[str]:
 
 
 def _kms(request: Request) -> list[str]:
-    wanted = request.values.get("KeyId")
+    wanted, alias = request.values.get("KeyId", request.values.get("TargetKeyId")), request.values.get("AliasName")
+    if alias is not None:
+        return [request.arn(str(alias)), *([str(wanted)] if wanted else [])]
     if wanted is None:
         return ["*"]
     keys = kms_backends[request.account][request.region].keys
@@ -264,6 +285,7 @@ RESOURCES: dict[str, Callable[[Request], list[str]]] = {
     "iam": _iam,
     "logs": _logs,
     "lambda": _lambda,
+    "ec2": _named(GroupId="security-group/{}", SubnetId="subnet/{}", InstanceId="instance/{}", VpcId="vpc/{}"),
     "ecr": _named(repositoryName="repository/{}", repositoryNames="repository/{}"),
     "sts": _named(RoleArn="{}"),
     "sns": _named(TopicArn="{}", Name="{}"),

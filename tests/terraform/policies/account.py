@@ -15,12 +15,13 @@ FAMILIES = ("file-service", "worker-office", "housekeeping")
 
 
 class Account(NamedTuple):
-    """What the tests name in their calls; `sessions` are the roles' credentials by document."""
+    """What the tests name in their calls; `roles` are their ARNs and `sessions` their credentials, by document."""
 
     aws: Aws
     bucket: str
     queue_url: str
     keys: dict[str, str]
+    roles: dict[str, str]
     sessions: dict[str, Credentials]
     documents: dict[str, str]
     known: dict[str, str]
@@ -36,7 +37,8 @@ class Account(NamedTuple):
 
 def furnish(aws: Aws, workspace: Workspace) -> Account:
     """Make keys, apply the roles and the bucket by Terraform, and make the rest that calls need."""
-    keys = {purpose: _key(aws) for purpose in ("objects", "secrets", "logs", "database", "state")}
+    keys = {purpose: _key(aws, "test") for purpose in ("objects", "secrets", "logs", "database")}
+    keys |= {"state": _key(aws, "bootstrap"), "other": _key(aws, "other")}
     variables = {"name": NAME, "account_id": ACCOUNT, "region": REGION, "key_arns": json.dumps(keys)}
     arguments = [f"-var={name}={value}" for name, value in variables.items()]
     workspace.init(ROLES)
@@ -51,6 +53,7 @@ def furnish(aws: Aws, workspace: Workspace) -> Account:
         bucket=outputs["bucket"],
         queue_url=known["queue_url"],
         keys=keys,
+        roles=outputs["roles"],
         sessions={document: aws.assume(arn, region=REGION) for document, arn in outputs["roles"].items()},
         documents=outputs["documents"],
         known=known,
@@ -58,8 +61,9 @@ def furnish(aws: Aws, workspace: Workspace) -> Account:
     )
 
 
-def _key(aws: Aws) -> str:
-    return str(aws.client("kms", region=REGION).create_key()["KeyMetadata"]["Arn"])
+def _key(aws: Aws, environment: str) -> str:
+    tags = [{"TagKey": "Environment", "TagValue": environment}]
+    return str(aws.client("kms", region=REGION).create_key(Tags=tags)["KeyMetadata"]["Arn"])
 
 
 def _queues(aws: Aws, _keys: dict[str, str], outputs: dict[str, Any]) -> dict[str, str]:
@@ -75,13 +79,22 @@ def _queues(aws: Aws, _keys: dict[str, str], outputs: dict[str, Any]) -> dict[st
 
 def _secrets(aws: Aws, keys: dict[str, str], _outputs: dict[str, Any]) -> dict[str, str]:
     secrets_client = aws.client("secretsmanager", region=REGION)
-    names = {**{name: f"{NAME}/{name}" for name in SECRETS}, "other": f"{OTHER}/database", "master": "rds!cluster-0815"}
+    names = {**{name: f"{NAME}/{name}" for name in SECRETS}, "other": f"{OTHER}/database"}
+    names |= {"master": "rds!cluster-0815", "other master": "rds!cluster-4711"}
+    clusters = {"master": NAME, "other master": OTHER}
     made = {
-        name: secrets_client.create_secret(Name=full, SecretString="{}", KmsKeyId=keys["secrets"])
+        name: secrets_client.create_secret(
+            Name=full, SecretString="{}", KmsKeyId=keys["secrets"], Tags=_cluster_tags(clusters.get(name))
+        )
         for name, full in names.items()
     }
     arns = {f"secret {name}": secret["ARN"] for name, secret in made.items()}
     return {**arns, "version": made["database"]["VersionId"]}
+
+
+def _cluster_tags(name: str | None) -> list[dict[str, str]]:
+    cluster = f"arn:aws:rds:{REGION}:{ACCOUNT}:cluster:{name}-database"
+    return [{"Key": "aws:rds:primaryDBClusterArn", "Value": cluster}] if name else []
 
 
 def _logs(aws: Aws, _keys: dict[str, str], _outputs: dict[str, Any]) -> dict[str, str]:
@@ -107,11 +120,12 @@ def _containers(aws: Aws, _keys: dict[str, str], outputs: dict[str, Any]) -> dic
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     subnet = aws.client("ec2", region=REGION).describe_subnets()["Subnets"][0]
     groups = aws.client("ec2", region=REGION).describe_security_groups()["SecurityGroups"]
+    made = {arn.rpartition("/")[2] for arn in outputs["roles"].values()}
     for name in (NAME, OTHER):
         ecs.create_cluster(clusterName=name)
         for family in FAMILIES:
-            for kind in ("task", "execution"):
-                iam.create_role(RoleName=f"{name}-{family}-{kind}", AssumeRolePolicyDocument=trust)
+            for role in {f"{name}-{family}-task", f"{name}-{family}-execution"} - made:
+                iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)
             ecs.register_task_definition(**definition(name, family))
         ecs.create_service(
             cluster=name, serviceName="file-service", taskDefinition=f"{name}-file-service", desiredCount=0
@@ -179,8 +193,14 @@ def _state(aws: Aws, _keys: dict[str, str], _outputs: dict[str, Any]) -> dict[st
 
 
 def _others(aws: Aws, keys: dict[str, str], _outputs: dict[str, Any]) -> dict[str, str]:
-    encrypted = aws.client("kms", region=REGION).encrypt(KeyId=keys["objects"], Plaintext=b"1")["CiphertextBlob"]
-    return {"ciphertext": encrypted.hex()}
+    kms, ec2 = aws.client("kms", region=REGION), aws.client("ec2", region=REGION)
+    made = {
+        name: kms.encrypt(KeyId=keys[key], Plaintext=b"1")["CiphertextBlob"].hex()
+        for name, key in (("ciphertext", "objects"), ("other ciphertext", "other"))
+    }
+    tags = [{"ResourceType": "security-group", "Tags": [{"Key": "Environment", "Value": "other"}]}]
+    group = ec2.create_security_group(GroupName=OTHER, Description=OTHER, TagSpecifications=tags)
+    return {**made, "other group": group["GroupId"]}
 
 
 def _objects(aws: Aws, bucket: str) -> None:

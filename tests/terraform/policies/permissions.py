@@ -51,7 +51,7 @@ def for_nobody(account: Account) -> list[Attempt]:
     return [
         _call("iam", "create_user", UserName="intruder"),
         _call("iam", "create_access_key", UserName="intruder"),
-        _call("iam", "delete_role_permissions_boundary", RoleName=f"{NAME}-worker"),
+        _call("iam", "delete_role_permissions_boundary", RoleName=f"{NAME}-worker-office-task"),
         _call(
             "sts", "assume_role", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{NAME}-github-deploy", RoleSessionName="test"
         ),
@@ -73,7 +73,13 @@ def for_services(account: Account) -> list[Attempt]:
     """What no running service does, though who deploys may."""
     return [
         _call("ec2", "describe_instances"),
-        _call("iam", "put_role_policy", RoleName=f"{NAME}-worker", PolicyName="more", PolicyDocument=EVERYTHING),
+        _call(
+            "iam",
+            "put_role_policy",
+            RoleName=f"{NAME}-worker-office-task",
+            PolicyName="more",
+            PolicyDocument=EVERYTHING,
+        ),
         _call("s3", "delete_bucket_policy", Bucket=account.bucket),
         _call("s3", "delete_bucket", Bucket=account.bucket),
         _call("kms", "schedule_key_deletion", KeyId=account.keys["objects"]),
@@ -353,8 +359,8 @@ def github_plan(account: Account) -> Expectation:
             _call("s3", "get_bucket_versioning", Bucket=b),
             _call("s3", "get_bucket_encryption", Bucket=b),
             _call("sqs", "get_queue_attributes", QueueUrl=account.queue_url, AttributeNames=["All"]),
-            _call("iam", "get_role", RoleName=f"{NAME}-worker"),
-            _call("iam", "get_role_policy", RoleName=f"{NAME}-worker", PolicyName="worker"),
+            _call("iam", "get_role", RoleName=f"{NAME}-worker-office-task"),
+            _call("iam", "get_role_policy", RoleName=f"{NAME}-worker-office-task", PolicyName="worker"),
             _call("ecs", "describe_clusters", clusters=[NAME]),
             _call("ecs", "describe_services", cluster=NAME, services=["file-service"]),
             _call("ec2", "describe_vpcs"),
@@ -374,6 +380,8 @@ def github_plan(account: Account) -> Expectation:
             *_objects(account, "get_object", SOURCE, OUTPUT),
             *_objects(account, "put_object", SOURCE, Body=b"1"),
             _call("secretsmanager", "get_secret_value", SecretId=account.known["secret database"]),
+            _call("cognito-idp", "describe_user_pool_client", UserPoolId=f"{REGION}_1", ClientId="one"),
+            _call("cognito-idp", "list_users", UserPoolId=f"{REGION}_1"),
             _call("sqs", "receive_message", QueueUrl=account.queue_url),
             _call("sqs", "set_queue_attributes", QueueUrl=account.queue_url, Attributes={"DelaySeconds": "1"}),
             _call("logs", "get_log_events", logGroupName=f"/{NAME}/file-service", logStreamName="made"),
@@ -451,6 +459,7 @@ def github_deploy(account: Account) -> Expectation:
             _call("iam", "delete_policy", PolicyArn=BOUNDARY),
             _call("iam", "create_open_id_connect_provider", Url="https://example.com", ThumbprintList=["0" * 40]),
             _call("ecs", "register_task_definition", **foreign),
+            *to_others(account),
             _call("ec2", "create_vpc", in_region="ap-south-1", CidrBlock="10.9.0.0/16"),
             _call("secretsmanager", "create_secret", Name=f"{OTHER}/new", SecretString="{}"),
             _call("sqs", "create_queue", QueueName=f"{OTHER}-new"),
@@ -460,6 +469,96 @@ def github_deploy(account: Account) -> Expectation:
             _call("logs", "create_log_group", in_region="ap-south-1", logGroupName=f"/{NAME}/cloudfront"),
             _call("secretsmanager", "get_secret_value", SecretId=account.known["secret master"]),
             _call("secretsmanager", "delete_secret", SecretId=account.known["secret master"]),
+        ],
+    )
+
+
+def to_others(account: Account) -> list[Attempt]:
+    """What would take over, read or break another environment of the account, or what all of them share."""
+    keys, known = account.keys, account.known
+    other_bucket, anywhere = f"{OTHER}-objects-{ACCOUNT}", [{"IpProtocol": "-1"}]
+    image = {"repositoryName": "converto/file-service"}
+    return [
+        *[_call("kms", "put_key_policy", KeyId=keys[key], Policy=EVERYTHING) for key in ("other", "state")],
+        *[_call("kms", "schedule_key_deletion", KeyId=keys[key]) for key in ("other", "state")],
+        _call(
+            "kms",
+            "create_grant",
+            KeyId=keys["other"],
+            GranteePrincipal=f"arn:aws:iam::{ACCOUNT}:root",
+            Operations=["Decrypt"],
+        ),
+        _call("kms", "create_alias", AliasName=f"alias/{OTHER}-new", TargetKeyId=keys["logs"]),
+        _call("kms", "create_alias", AliasName=f"alias/{NAME}-more", TargetKeyId=keys["other"]),
+        _call("kms", "decrypt", CiphertextBlob=bytes.fromhex(known["other ciphertext"]), KeyId=keys["other"]),
+        _call("secretsmanager", "get_secret_value", SecretId=known["secret other master"]),
+        _call("ec2", "authorize_security_group_ingress", GroupId=known["other group"], IpPermissions=anywhere),
+        _call("ec2", "modify_instance_attribute", InstanceId="i-1234567890abcdef0", UserData={"Value": b"1"}),
+        _call("ec2", "run_instances", ImageId="ami-1", MinCount=1, MaxCount=1),
+        _call("ecs", "register_task_definition", family=f"{OTHER}-housekeeping", containerDefinitions=[]),
+        _call("ecs", "stop_task", cluster=OTHER, task=known["task"].replace(NAME, OTHER)),
+        _call("elbv2", "modify_rule", RuleArn=known[f"{OTHER} rule"], Actions=[]),
+        _call("elbv2", "delete_load_balancer", LoadBalancerArn=known[f"{OTHER} balancer"]),
+        *[
+            _call("lambda", "update_function_code", FunctionName=name, ZipFile=b"1")
+            for name in (f"{OTHER}-rotation", "of-somebody-else")
+        ],
+        _call("rds", "delete_db_cluster", DBClusterIdentifier=f"{OTHER}-database", SkipFinalSnapshot=True),
+        _call("ecr", "put_image", **image, imageManifest=known["manifest"]),
+        _call("ecr", "batch_delete_image", **image, imageIds=[{"imageTag": "one"}]),
+        _call("ecr", "delete_repository", **image, force=True),
+        *[_call("s3", "put_bucket_policy", Bucket=bucket, Policy=LITTLE) for bucket in (other_bucket, STATE_BUCKET)],
+        _call("s3", "get_object", Bucket=other_bucket, Key=SOURCE),
+        _call("s3", "put_object", Bucket=STATE_BUCKET, Key="production/terraform.tfstate", Body=b"{}"),
+        _call("logs", "get_log_events", logGroupName=f"/{OTHER}/file-service", logStreamName="made"),
+        *_on_roles(),
+    ]
+
+
+def _on_roles() -> list[Attempt]:
+    """The ways to become more than the boundary allows."""
+    role = {"RoleName": f"{NAME}-new", "AssumeRolePolicyDocument": TRUST}
+    strangers = (f"{NAME}-github-deploy", f"{NAME}-github-plan", f"{OTHER}-worker-office-task", "anybody")
+    return [
+        _call("iam", "create_role", **role),
+        _call("iam", "create_role", **role, PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess"),
+        _call(
+            "iam",
+            "put_role_permissions_boundary",
+            RoleName=f"{NAME}-rotation",
+            PermissionsBoundary=BOUNDARY + "-of-mine",
+        ),
+        _call("iam", "delete_role_permissions_boundary", RoleName=f"{NAME}-rotation"),
+        _call("iam", "create_policy_version", PolicyArn=BOUNDARY, PolicyDocument=EVERYTHING, SetAsDefault=True),
+        _call("iam", "create_user", UserName="intruder"),
+        *[
+            _call("iam", "put_role_policy", RoleName=name, PolicyName="x", PolicyDocument=EVERYTHING)
+            for name in strangers
+        ],
+        *[_call("iam", "update_assume_role_policy", RoleName=name, PolicyDocument=TRUST) for name in strangers],
+        *[_call("iam", "delete_role", RoleName=name) for name in strangers],
+        *[
+            _call("sts", "assume_role", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{name}", RoleSessionName="test")
+            for name in strangers
+        ],
+    ]
+
+
+def self_made(account: Account) -> Expectation:
+    """A role that may do everything, as somebody with the deploy role can make it: only the boundary limits it."""
+    return Expectation(
+        may=[
+            _call("iam", "get_role", RoleName=f"{NAME}-github-deploy"),
+            _call("secretsmanager", "get_secret_value", SecretId=account.known["secret database"]),
+            _call("kms", "describe_key", KeyId=account.keys["objects"]),
+            _call("s3", "get_bucket_policy", Bucket=account.bucket),
+            _call("ecr", "describe_repositories", repositoryNames=["converto/file-service"]),
+        ],
+        may_not=[
+            *_objects(account, "get_object", SOURCE, OUTPUT),
+            *_objects(account, "put_object", SOURCE, Body=b"1"),
+            *_objects(account, "delete_object", SOURCE),
+            *to_others(account),
         ],
     )
 
@@ -487,15 +586,18 @@ EXPECTATIONS: dict[str, Callable[[Account], Expectation]] = {
     "flow_logs": flow_logs,
     "github_plan": github_plan,
     "github_deploy": github_deploy,
+    "self_made": self_made,
 }
-"""By the name of the document that a role carries."""
+"""By the name of the document that a role carries; the self-made role carries none of ours, only the boundary."""
 
-DELIVERY = {"github_plan", "github_deploy"}
+DELIVERY = {"github_plan", "github_deploy", "self_made"}
 
 
 def of(document: str, account: Account) -> Expectation:
     """What a role may do, and what it may not: its own list and what nobody may."""
     own = EXPECTATIONS[document](account)
+    if document == "self_made":  # within its own environment it is as strong as who made it
+        return own
     others = [] if document in DELIVERY else for_services(account)
     return Expectation(own.may, [*own.may_not, *for_nobody(account), *others])
 

@@ -114,14 +114,6 @@ run "every_environment_has_roles_and_a_boundary" {
     condition     = output.github_variables["production"].PLANS == "s3://converto-state-123456789012/production/plans"
     error_message = "Plans are kept beside the state of their environment."
   }
-
-  assert {
-    condition = alltrue([
-      for environment, policy in aws_iam_role_policy.keep_plans :
-      jsondecode(policy.policy).Statement[0].Resource == "arn:aws:s3:::converto-state-123456789012/${environment}/plans/*"
-    ])
-    error_message = "A plan role writes plans of its own environment only."
-  }
 }
 
 run "images_are_pushed_to_our_repositories_only" {
@@ -151,4 +143,24 @@ run "reserved_environment_is_refused" {
   }
 
   expect_failures = [var.environments]
+}
+
+run "names_that_begin_alike_are_refused" {
+  command = plan
+
+  variables {
+    environments = ["dev", "dev-two"]
+  }
+
+  expect_failures = [var.environments]
+}
+
+run "zones_of_unknown_environments_are_refused" {
+  command = plan
+
+  variables {
+    hosted_zone_ids = { test = ["Z0123456789ABCDEFGHIJ"] }
+  }
+
+  expect_failures = [var.hosted_zone_ids]
 }

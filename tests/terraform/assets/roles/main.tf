@@ -35,7 +35,17 @@ terraform {
 locals {
   boundary_arn = "arn:aws:iam::${var.account_id}:policy/${var.name}-boundary"
 
-  of_roles = toset(["file_service", "worker", "housekeeping", "execution", "execution_worker", "rotation", "ecs_infrastructure", "scheduler", "flow_logs", "github_plan", "github_deploy"])
+  # The boundary tells some roles by name, so these are called as in an environment.
+  names = {
+    file_service = "file-service-task"
+    housekeeping = "housekeeping-task"
+    worker       = "worker-office-task"
+  }
+
+  of_roles = toset(["file_service", "worker", "housekeeping", "execution", "execution_worker", "rotation", "ecs_infrastructure", "scheduler", "flow_logs", "github_plan", "github_deploy", "self_made"])
+
+  # What somebody with the deploy role can make: a role that only the boundary limits.
+  everything = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "*", Resource = "*" }] })
 }
 
 module "policies" {
@@ -51,6 +61,8 @@ module "policies" {
     state_key_arn = var.key_arns["state"]
     state_prefix  = "test"
     boundary_arn  = local.boundary_arn
+    environment   = "test"
+    neighbours    = ["converto-other"]
   }
 }
 
@@ -62,7 +74,7 @@ resource "aws_iam_policy" "boundary" {
 resource "aws_iam_role" "this" {
   for_each = local.of_roles
 
-  name                 = "${var.name}-${replace(each.key, "_", "-")}"
+  name                 = "${var.name}-${lookup(local.names, each.key, replace(each.key, "_", "-"))}"
   permissions_boundary = aws_iam_policy.boundary.arn
   assume_role_policy = jsonencode({
     Version   = "2012-10-17"
@@ -75,7 +87,7 @@ resource "aws_iam_role_policy" "this" {
 
   name   = each.key
   role   = aws_iam_role.this[each.key].name
-  policy = module.policies.documents[each.key]
+  policy = lookup(module.policies.documents, each.key, local.everything)
 }
 
 resource "aws_s3_bucket" "this" {
