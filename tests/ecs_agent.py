@@ -19,7 +19,7 @@ class AgentDouble(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.status = 200
-        self.answer: dict[str, Any] = {"protection": {"ProtectionEnabled": True, "TaskArn": TASK}}
+        self.answer: dict[str, Any] | bytes = {"protection": {"ProtectionEnabled": True, "TaskArn": TASK}}
 
     @property
     def address(self) -> str:
@@ -32,7 +32,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append((self.command, self.path, body))
-        answer = json.dumps(self.server.answer).encode()
+        chosen = self.server.answer
+        answer = chosen if isinstance(chosen, bytes) else json.dumps(chosen).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()

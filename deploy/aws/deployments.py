@@ -12,14 +12,31 @@ SPARE_MINUTES = 15
 
 def blue_green(definition: str, wanted: FileService, current: Answer, *, is_tried: bool) -> dict[str, Any]:
     """Return the changes for the file service; `is_tried` adds the pause for the smoke test, and the bake time."""
-    configuration: dict[str, Any] = {
-        **_protected(wanted.alarms),
-        "strategy": "BLUE_GREEN",
-        "bakeTimeInMinutes": wanted.bake_minutes if is_tried else 0,
-        "lifecycleHooks": [_pause(wanted)] if is_tried else [],
-    }
+    configuration = at_rest(wanted)
+    if is_tried:
+        configuration["lifecycleHooks"] = [_pause(wanted)]
+    else:
+        configuration["bakeTimeInMinutes"] = 0
     changes = {"taskDefinition": definition, "deploymentConfiguration": configuration}
     return changes if _has_both_colours(wanted, current) else {**changes, "loadBalancers": [_load_balancer(wanted)]}
+
+
+def at_rest(wanted: FileService) -> dict[str, Any]:
+    """Return what stays with the file service for deployments that are no rollouts: all but the pause.
+
+    The empty list is said in so many words: an update that leaves the hooks out need not remove them.
+    """
+    return {
+        **_protected(wanted.alarms),
+        "strategy": "BLUE_GREEN",
+        "bakeTimeInMinutes": wanted.bake_minutes,
+        "lifecycleHooks": [],
+    }
+
+
+def has_pause(service: Answer) -> bool:
+    """Whether the next deployment of a service will wait for an answer, and be rolled back when none comes."""
+    return bool(service.get("deploymentConfiguration", {}).get("lifecycleHooks"))
 
 
 def rolling(definition: str, wanted: WorkerService) -> dict[str, Any]:

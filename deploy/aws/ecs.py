@@ -7,9 +7,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 from botocore.validate import validate_parameters
 
-from deploy.aws.errors import AwsRefused, AwsUnavailable
+from deploy.aws.errors import AwsRefused, AwsUnavailable, CredentialsExpired
 from deploy.aws.task_definition import family_of, settings_of, short
 
 Answer = dict[str, Any]
@@ -22,6 +23,7 @@ TEMPORARY = frozenset(
         *("ServerException", "InternalFailure", "InternalError", "ServiceUnavailable", "RequestTimeout"),
     }
 )
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 PER_CALL = 100  # the most tasks that DescribeTasks takes
 PER_PROTECTION_CALL = 10  # the most tasks that UpdateTaskProtection takes
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 5})
@@ -164,9 +166,16 @@ class Ecs:
             return dict(getattr(self._client, operation)(**request))
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
+            if code in EXPIRED:
+                raise CredentialsExpired(
+                    f"ecs.{operation}: the AWS credentials have expired; their session was shorter than this run. "
+                    "ECS goes on alone: running deployments end or roll back by themselves, and a pause that nobody "
+                    "answers is rolled back. Take the role again for longer (up to its max_session_duration), look at "
+                    "`rollout status`, and run the same command again: it follows what is running"
+                ) from error
             kind = AwsUnavailable if code in TEMPORARY else AwsRefused
             raise kind(f"ecs.{operation}: {error}") from error
         except ParamValidationError as error:
             raise AwsRefused(f"ecs.{operation}: {error}") from error
-        except BotoCoreError as error:  # no connection, no credentials, a timeout
+        except (BotoCoreError, ResponseParserError) as error:  # no connection, no credentials, an answer of a proxy
             raise AwsUnavailable(f"ecs.{operation}: {error}") from error

@@ -23,6 +23,10 @@ class AwsRefused(RolloutError):
     """Raised when AWS does not permit a call or finds it wrong; repeating it cannot help."""
 
 
+class CredentialsExpired(AwsRefused):
+    """Raised when the session of the AWS role has ended: no further call can succeed, a rollback neither."""
+
+
 class AwsUnavailable(RolloutError):
     """Raised when AWS throttles, fails or cannot be reached; a later call may succeed."""
 

@@ -52,7 +52,8 @@ apply_plan() {
         echo "plan.sh: approved was the plan $approved, but $plan is $found. Nothing was applied" >&2
         return 3
     fi
-    terraform -chdir="$folder" apply -input=false -lock-timeout="$LOCK_TIMEOUT" "$plan" || return 1
+    # In place of this shell, so that a signal reaches Terraform, which ends in order and releases its lock.
+    exec terraform -chdir="$folder" apply -input=false -lock-timeout="$LOCK_TIMEOUT" "$plan"
 }
 
 (($# >= 3)) || usage

@@ -6,12 +6,18 @@ everything goes back. The exit statuses are in errors.py; docs/decisions/0053 ha
 """
 
 import argparse
+import json
+import os
+import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.aws.clock import Clock
+from deploy.aws.deployments import at_rest, has_pause
 from deploy.aws.ecs import Answer, Ecs, Report
 from deploy.aws.errors import (
     EXIT_DONE,
@@ -21,6 +27,7 @@ from deploy.aws.errors import (
     EXIT_ROLLED_BACK,
     AwsRefused,
     AwsUnavailable,
+    CredentialsExpired,
     Interrupted,
     Refused,
     RolloutError,
@@ -45,6 +52,13 @@ class Rollout:
         self._services = Services(ecs, clock, report)
         self._smoke = SmokeRun(ecs, environment.file_service, clock, report)
         self._started: list[Step] = []
+        self._registered: list[str] = []
+        """Revisions of scheduled tasks that this run has registered."""
+
+    @property
+    def has_started(self) -> bool:
+        """Whether anything may have been changed."""
+        return bool(self._started)
 
     def deploy(self, release: Release) -> int:
         """Bring the release to every service; return the exit status."""
@@ -53,25 +67,40 @@ class Rollout:
         workers = self._plan(environment.workers, release)
         file_services = self._plan([environment.file_service], release)
         scheduled = self._plan_scheduled(release)
+        return self._guarded(lambda: self._deploy(release, workers, file_services, scheduled))
+
+    def _deploy(
+        self, release: Release, workers: list[Step], file_services: list[Step], scheduled: Sequence[Answer]
+    ) -> int:
+        for steps in (workers, file_services):
+            self._roll(steps)
+        if self._ecs.is_dry_run:
+            return self._end_of_dry_run(file_services, scheduled)
+        pause = self._problem_of_pause()
+        self._drain(workers)
+        self._register(scheduled)
+        self._report(f"release {release.release} runs everywhere")
+        if pause:
+            self._report(f"NOT IN ORDER: {pause}")
+        return EXIT_HALF_WAY if pause else EXIT_DONE
+
+    def _guarded(self, change: Callable[[], int]) -> int:
+        """Make changes; bring everything back when they end early, for whatever reason. Return the exit status."""
         try:
-            for steps in (workers, file_services):
-                for step in steps:
-                    self._started.append(step)
-                    self._services.start(step)
-                if not self._ecs.is_dry_run:
-                    for step in steps:
-                        self._services.finish(step, self._smoke)
-            if self._ecs.is_dry_run:
-                return self._end_of_dry_run(file_services, scheduled)
-            self._drain(workers)
-            self._register(scheduled)
+            try:
+                return change()
+            except CredentialsExpired as error:
+                self._report(f"failed: {error}")
+                return self._abandon()
+            except Exception as error:  # noqa: BLE001 - also a fault of this program must not leave two releases behind
+                self._report(f"failed: {words(error)}")
+                return self._restore()
         except Interrupted:
             return self._request_restore()
-        except RolloutError as error:
-            self._report(f"failed: {error}")
-            return self._restore()
-        self._report(f"release {release.release} runs everywhere")
-        return EXIT_DONE
+        except Exception as error:  # noqa: BLE001 - the way back itself is at fault; ask for all of it once more
+            self._report(f"NOT IN ORDER: {words(error)}")
+            self._request_restore()
+            return EXIT_HALF_WAY
 
     def roll_back(self, release: Release) -> int:
         """Return every service that runs the release to what it ran before; return the exit status."""
@@ -81,6 +110,12 @@ class Rollout:
         self._started = [step for step in reversed(steps) if step]  # `_restore` goes through them from the end
         if not self._started:
             self._report(f"release {release.release} runs nowhere")
+        status = self._guarded(lambda: self._take_back(release))
+        if status == EXIT_INTERRUPTED:
+            self._report("scheduled tasks may still start the release: run the same command again")
+        return EXIT_HALF_WAY if status == EXIT_ROLLED_BACK else status
+
+    def _take_back(self, release: Release) -> int:
         is_restored = self._restore() == EXIT_ROLLED_BACK
         return EXIT_DONE if self._retire_scheduled(release) and is_restored else EXIT_HALF_WAY
 
@@ -88,6 +123,15 @@ class Rollout:
         """Report what each service runs; return 0 if each runs one revision, 3 if one is between two."""
         states = [self._state(one) for one in self._environment.services]
         return EXIT_DONE if all(states) else EXIT_HALF_WAY
+
+    def _roll(self, steps: Sequence[Step]) -> None:
+        """Start all of these deployments, then wait for each."""
+        for step in steps:
+            self._started.append(step)
+            self._services.start(step)
+        if not self._ecs.is_dry_run:
+            for step in steps:
+                self._services.finish(step, self._smoke)
 
     def _plan(self, wanted: Sequence[FileService | WorkerService], release: Release) -> list[Step]:
         """Look at all services before the first change."""
@@ -106,13 +150,17 @@ class Rollout:
 
     def _register(self, scheduled: Sequence[Answer]) -> None:
         for request in scheduled:
-            self._report(f"{request['family']}: registered {short(self._ecs.register(request))}")
+            arn = self._ecs.register(request)
+            if not self._ecs.is_dry_run:
+                self._registered.append(arn)
+            self._report(f"{request['family']}: registered {short(arn)}")
 
     def _end_of_dry_run(self, file_services: Sequence[Step], scheduled: Sequence[Answer]) -> int:
         for step in file_services:
             self._report("at the pause before production traffic, the smoke test decides:")
             self._smoke(step.definition)
             self._ecs.answer_hook("(the deployment)", "(its pause)", is_ok=True)
+            self._ecs.update_service(step.service, deploymentConfiguration=at_rest(self._environment.file_service))
         self._register(scheduled)
         self._report("dry run: nothing was changed")
         return EXIT_DONE
@@ -180,7 +228,11 @@ class Rollout:
 
     def _restore(self) -> int:
         """Undo what was started, the latest first; return the exit status."""
-        problems = [problem for step in reversed(self._started) if (problem := self._problem_of_restoring(step))]
+        problems = self._problems_of_retiring()
+        problems += [problem for step in reversed(self._started) if (problem := self._problem_of_restoring(step))]
+        # A service that is not in order yet may keep its pause for now; `status` names it when the rest is in order.
+        if (pause := self._problem_of_pause()) and not problems:
+            problems = [pause]
         for problem in problems:
             self._report(f"NOT IN ORDER: {problem}")
         if problems:
@@ -191,28 +243,68 @@ class Rollout:
             self._report("every service runs what it ran before")
         return EXIT_HALF_WAY if problems else EXIT_ROLLED_BACK
 
+    def _problem_of_pause(self) -> str:
+        """Take the pause off the file service; return what is left to do, "" if nothing is."""
+        try:
+            self._services.clear_pause(self._environment.file_service)
+        except RolloutError as error:
+            return f"{error}; {self._left_pause()}"
+        return ""
+
+    def _left_pause(self) -> str:
+        """Say what a pause does that stays on the service, and the command that removes it."""
+        environment, wanted = self._environment, self._environment.file_service
+        configuration = json.dumps(at_rest(wanted), separators=(",", ":"))
+        return (
+            f"{wanted.service} still has the pause for the smoke test. A deployment that is no rollout waits in it and "
+            f"is rolled back. Clear it, when no deployment is running: aws ecs update-service "
+            f"--cluster {environment.cluster} --service {wanted.service} --region {environment.region} "
+            f"--deployment-configuration {shlex.quote(configuration)}"
+        )
+
+    def _abandon(self) -> int:
+        """Say what was begun; nothing can be undone without credentials. Return the exit status."""
+        for step in reversed(self._started):
+            self._report(f"NOT IN ORDER: {step.service} is not looked after; it ran {short(step.before)} before")
+        return EXIT_HALF_WAY
+
     def _problem_of_restoring(self, step: Step) -> str:
         try:
             self._services.restore(step)
-        except Interrupted:
-            self._request_restore()
-            return f"interrupted while {step.service} was going back to {short(step.before)}"
-        except RolloutError as error:
-            return f"{str(error).removeprefix(f'{step.service}: ')}; {step.service} ran {short(step.before)} before"
+        except Exception as error:  # noqa: BLE001 - the other services have to go back whatever happens to this one
+            reason = words(error).removeprefix(f"{step.service}: ")
+            return f"{reason}; {step.service} ran {short(step.before)} before"
         return ""
+
+    def _problems_of_retiring(self) -> list[str]:
+        """Deregister what was registered for schedules, which would start it; return what could not be."""
+        problems = []
+        while self._registered:
+            arn = self._registered.pop()
+            try:
+                self._ecs.deregister(arn)
+            except Exception as error:  # noqa: BLE001 - services have to go back all the same
+                problems.append(f"{words(error)}; {short(arn)} is still what its schedule starts")
+        return problems
 
     def _request_restore(self) -> int:
         """Ask for everything to go back, and return at once: the signal will be followed by SIGKILL."""
+        if not self.has_started or self._ecs.is_dry_run:
+            self._report("interrupted before anything was changed")
+            return EXIT_INTERRUPTED
         self._report("interrupted; asking ECS to roll back")
+        problems = []
         for step in reversed(self._started):
             try:
                 self._services.request_restore(step)
                 self._report(f"{step.service}: goes back to {short(step.before)}; not waited for")
-            except RolloutError as error:
-                self._report(f"NOT IN ORDER: {error}; {step.service} ran {short(step.before)} before")
-        if self._started:
-            self._report("check with `rollout status`")
-        return EXIT_INTERRUPTED
+            except Exception as error:  # noqa: BLE001 - the other services have to go back whatever happens to this one
+                problems.append(f"{words(error)}; {step.service} ran {short(step.before)} before")
+        problems += self._problems_of_retiring()
+        for problem in problems:
+            self._report(f"NOT IN ORDER: {problem}")
+        self._report("check with `rollout status`")
+        return EXIT_HALF_WAY if problems else EXIT_INTERRUPTED
 
     def _state(self, wanted: FileService | WorkerService) -> bool:
         """Report one service; return whether it runs exactly one revision and no deployment goes on."""
@@ -230,7 +322,10 @@ class Rollout:
             self._report(
                 f"{wanted.service}: deployment {one['status']} {stage}, {can_end} ({one['serviceDeploymentArn']})"
             )
-        return not ongoing and len(revisions) <= 1
+        is_left = not ongoing and has_pause(service)
+        if is_left:
+            self._report(self._left_pause())
+        return not ongoing and not is_left and len(revisions) <= 1
 
 
 def main(
@@ -238,10 +333,11 @@ def main(
     *,
     connect: Connect = Ecs.connect,
     clock: Clock | None = None,
-    report: Report = lambda line: print(line, flush=True),
+    report: Report | None = None,
 ) -> int:
     """Run one command; return its exit status."""
     given = _parser().parse_args(arguments)
+    report, rollout = _lasting(report or _print), None
     with_signals()
     try:
         environment = read(given.environment, Environment)
@@ -256,8 +352,40 @@ def main(
         report(f"refused, nothing was changed: {error}")
         return EXIT_REFUSED
     except Interrupted:
+        if rollout and rollout.has_started:
+            report("interrupted at the very end: look at the services with `rollout status`")
+            return EXIT_HALF_WAY
         report("interrupted before anything was changed")
         return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - Python would leave with 1, which means that everything was rolled back
+        report(f"a fault of this program, look at the services with `rollout status`: {words(error)}")
+        return EXIT_HALF_WAY
+
+
+def words(error: Exception) -> str:
+    """Say what happened; for what nobody foresaw also its type and where it was raised."""
+    if isinstance(error, RolloutError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+
+
+def _print(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError:
+        # What is left in the buffer would fail again when Python ends, and change the exit status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _lasting(report: Report) -> Report:
+    """Return a report that ends nothing when nobody reads it any more."""
+
+    def write(line: str) -> None:
+        with suppress(OSError):
+            report(line)
+
+    return write
 
 
 def with_signals() -> None:

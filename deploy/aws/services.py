@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from deploy.aws.clock import Clock
-from deploy.aws.deployments import blue_green, rolling
+from deploy.aws.deployments import at_rest, blue_green, has_pause, rolling
 from deploy.aws.ecs import Answer, Ecs, Report
 from deploy.aws.errors import AwsUnavailable, DeploymentFailed, Refused
 from deploy.aws.release import FileService, WorkerService
@@ -22,6 +22,7 @@ from deploy.aws.watch import POLL_S, RUNNING, UNFINISHED, Watch
 
 APPEAR_MINUTES = 5
 """ECS lists a deployment a few seconds after UpdateService has returned."""
+CLEARING_TRIES = 5
 STEADY_POLLS = 3
 """So many looks in a row must find all new workers running: one that crashes at its start is gone by then."""
 
@@ -34,6 +35,8 @@ class Step(msgspec.Struct):
     request: Answer | None = None
     definition: str = ""
     deployment: str = ""
+    way_back: str = ""
+    """The revision of a deployment that undoes the step; ECS would roll such a deployment back to the release."""
 
     @property
     def service(self) -> str:
@@ -122,6 +125,7 @@ class Services:
             self._report(f"{step.service}: runs {short(step.before)}, as before")
             return
         definition = self._ecs.copy_if_inactive(step.before)
+        step.way_back = definition
         self._report(f"{step.service}: back to {short(definition)}")
         arn = self._update(step.wanted, definition, is_tried=False)
         if self._ecs.is_dry_run:
@@ -131,10 +135,29 @@ class Services:
         else:
             self._wait_for_workers(step.wanted, arn, definition)
 
+    def clear_pause(self, wanted: FileService) -> None:
+        """Take the pause off a service that has it and is not being deployed; raise `RolloutError`."""
+        for left in reversed(range(CLEARING_TRIES)):
+            try:
+                if has_pause(self._ecs.service(wanted.service)):
+                    self._clear_pause(wanted)
+                return
+            except AwsUnavailable as error:
+                if not left:
+                    raise
+                self._report(f"{error}; asking again")
+                self._clock.sleep(POLL_S)
+
+    def _clear_pause(self, wanted: FileService) -> None:
+        if ongoing := self._ecs.deployments(wanted.service, *RUNNING):
+            raise Refused(f"{wanted.service}: a deployment is running ({ongoing[0]['serviceDeploymentArn']})")
+        self._report(f"{wanted.service}: clearing the pause, which is for rollouts only")
+        self._ecs.update_service(wanted.service, deploymentConfiguration=at_rest(wanted))
+
     def request_restore(self, step: Step) -> None:
         """Like `restore`, without waiting: for a process that is about to be killed."""
         if ongoing := self._ecs.deployments(step.service, *RUNNING):
-            if ongoing[0]["status"] in UNFINISHED:
+            if ongoing[0]["status"] in UNFINISHED and not self._goes_back(step, ongoing[0]):
                 self._ecs.stop_and_roll_back(ongoing[0]["serviceDeploymentArn"])
             return
         service = self._ecs.service(step.service)
@@ -142,6 +165,9 @@ class Services:
         if {self.running_definition(service), service["taskDefinition"]} != {step.before}:
             definition = self._ecs.copy_if_inactive(step.before)
             self._ecs.update_service(step.service, **self._changes(step.wanted, definition, service, is_tried=False))
+
+    def _goes_back(self, step: Step, ongoing: Answer) -> bool:
+        return self._ecs.definitions_of_revisions([ongoing["targetServiceRevisionArn"]]) == [step.way_back]
 
     def _update(self, wanted: FileService | WorkerService, definition: str, *, is_tried: bool) -> str:
         """Ask for a deployment; return its ARN."""

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import secrets
 import socket
 import ssl
@@ -25,13 +26,20 @@ from urllib.parse import urlsplit
 PASSED, FAILED, MISUSED = 0, 1, 2
 KEY_VARIABLES = ("CONVERTO_API_KEY", "CONVERTO_BOOTSTRAP_API_KEY")
 """The second one is what the file service's own task has."""
+USER_AGENT = "converto-smoke/1"
+"""The firewall in front of the load balancer refuses requests without one (terraform/modules/edge)."""
 CALL_S = 20.0
 WAIT_S = 10  # `Prefer: wait`: fewer polls, and still short of the 30 s after which API gateways give up
 ATTEMPTS = 4
 PAUSE_S = 2.0
 TEMPORARY = frozenset({429, 500, 502, 503, 504})
 EXCERPT = 300
+SCHEMES = frozenset({"http", "https"})
 LARGEST_BYTES = 50 * 1024 * 1024
+URL_SECRETS = re.compile(r"(?<=://)[^/\s?#\"'<>]*@|(?<=[^\s\"'<>])\?[^\s\"'<>]*")
+"""User and password, and the query, which in a presigned URL is the signature."""
+UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What code raises that meets a value of another form. Their texts quote the value, so only their type is said."""
 
 
 class SmokeFailed(Exception):
@@ -50,7 +58,7 @@ class Answer(NamedTuple):
         """The body as a JSON object; empty if it is something else."""
         try:
             decoded = json.loads(self.body)
-        except ValueError:
+        except (RecursionError, ValueError):
             return {}
         return decoded if isinstance(decoded, dict) else {}
 
@@ -87,6 +95,8 @@ class Http:
 
     def __init__(self, *, deadline_s: float, tls: ssl.SSLContext, pause_s: float = PAUSE_S) -> None:
         self._deadline_s, self._tls, self._pause_s = deadline_s, tls, pause_s
+        self.step = "start"
+        """The step of the latest call."""
 
     @property
     def left_s(self) -> float:
@@ -107,7 +117,7 @@ class Http:
 
         Every call of this test may be repeated: POST requests carry an idempotency key.
         """
-        reason = "no time was left"
+        reason, self.step = "no time was left", step
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(max(0.0, min(self._pause_s * attempt, self.left_s)))
@@ -115,8 +125,13 @@ class Http:
                 break
             try:
                 answer = self._exchange(method, url, body, headers or {}, server_name)
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 reason = f"{type(error).__name__}: {error}"
+                continue
+            except (*UNEXPECTED, http.client.InvalidURL) as error:
+                raise SmokeFailed(f"{step}: the {method} request cannot be sent ({type(error).__name__})") from None
+            except http.client.HTTPException as error:
+                reason = type(error).__name__
                 continue
             if answer.status not in TEMPORARY:
                 return answer
@@ -131,7 +146,7 @@ class Http:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         named = {"Host": server_name} if server_name else {}
         try:
-            connection.request(method, target, body, {**headers, **named})
+            connection.request(method, target, body, {"User-Agent": USER_AGENT, **headers, **named})
             response = connection.getresponse()
             answered = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, answered, response.read(LARGEST_BYTES))
@@ -140,7 +155,8 @@ class Http:
 
     def _connection(self, url: str, server_name: str) -> http.client.HTTPConnection:
         parts, timeout = urlsplit(url), max(0.1, min(CALL_S, self.left_s))
-        host = parts.hostname or ""
+        if parts.scheme not in SCHEMES or not (host := parts.hostname):
+            raise ValueError
         if parts.scheme == "http":
             return http.client.HTTPConnection(host, parts.port, timeout=timeout)
         return _NamedConnection(host, parts.port, name=server_name or host, context=self._tls, timeout=timeout)
@@ -182,6 +198,9 @@ class Smoke:
         created = self._api("create", "POST", "/api/v1/conversions", body)
         if created.status != http.client.CREATED:
             raise SmokeFailed(f"create: POST /api/v1/conversions answered {created}")
+        for name in ("upload", "file", "conversion"):
+            if not isinstance(created.fields.get(name), dict):
+                raise SmokeFailed(f"create: the answer lacks {name!r}")
         return created.fields
 
     def _upload(self, upload: dict[str, Any], sample: Sample) -> None:
@@ -285,24 +304,29 @@ def main(
 ) -> int:
     """Run the test; return the exit status. `pause_s`: before the first repeat of a failed request."""
     given, known = _parser().parse_args(arguments), os.environ if environment is None else environment
-    key = next((known[name] for name in KEY_VARIABLES if known.get(name)), "")
-    if not key:
-        _say(f"set {KEY_VARIABLES[0]} to an API key or an access token")
+    key = next((known[name].strip() for name in KEY_VARIABLES if known.get(name, "").strip()), "")
+    if fault := _fault(given.url, given.server_name, key):
+        _say(fault)
         return MISUSED
-    if urlsplit(given.url).scheme not in {"http", "https"}:
-        _say(f"--url must start with https:// or http://, not {given.url!r}")
+    try:
+        tls = ssl.create_default_context(cafile=given.ca_file)
+    except (OSError, ValueError) as error:  # the file is missing, or holds no certificate
+        _say(f"--ca-file {given.ca_file}: {type(error).__name__}")
         return MISUSED
-    tls = ssl.create_default_context(cafile=given.ca_file)
+
+    def say(text: str) -> None:
+        _say(_without_query(text.replace(key, "(the key)")))
+
     calls = Http(deadline_s=time.monotonic() + given.within, tls=tls, pause_s=pause_s)
-    smoke = Smoke(calls, url=given.url, key=key, server_name=given.server_name, say=_say)
+    smoke = Smoke(calls, url=given.url, key=key, server_name=given.server_name, say=say)
     try:
         for kind in given.kind or ["document"]:
             smoke.run(SAMPLES[kind]())
     except SmokeFailed as failed:
-        _say(f"FAILED at {failed}")
+        say(f"FAILED at {failed}")
         return FAILED
-    except (KeyError, TypeError) as error:
-        _say(f"FAILED: an answer of the service lacks {error}")
+    except UNEXPECTED as error:
+        say(f"FAILED at {calls.step}: the answer has another form than expected ({type(error).__name__})")
         return FAILED
     _say("passed")
     return PASSED
@@ -313,9 +337,32 @@ def _reason(conversion: Mapping[str, Any]) -> str:
     return " ".join(str(error[name]) for name in ("code", "message") if error.get(name)) or "no reason given"
 
 
-def _without_query(url: str) -> str:
+def _fault(url: str, server_name: str, key: str) -> str:
+    """Return what is wrong with the use of this program, "" if nothing is; the key is not quoted."""
+    if not key:
+        return f"set {KEY_VARIABLES[0]} to an API key or an access token"
+    if not _is_word(key):
+        return f"{KEY_VARIABLES[0]} holds characters that no key has, such as a line break or a space"
+    if server_name and not _is_word(server_name):
+        return "--server-name must be a host name"
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or is too large
+        is_right = False
+    if not is_right or not _is_word(url) or parts.query or parts.fragment or "@" in parts.netloc:
+        return "--url must be https://host[:port] or http://host[:port], with a path at most"
+    return ""
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text may stand in a header line: visible ASCII characters only."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _without_query(text: str) -> str:
     """The signature of a presigned URL must not get into a log."""
-    return url.partition("?")[0]
+    return URL_SECRETS.sub("", text)
 
 
 def _say(text: str) -> None:

@@ -49,6 +49,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.expires_at is not None and self.expires_at + self.leeway_ms <= now_ms
 
 
+def is_key_owner(text: str) -> bool:
+    """True for what may be the owner of an API key: letters, digits and `._-`, and no owner of tokens."""
+    is_plain = text.isascii() and set(text.encode()) <= _PLAIN and len(text) <= MAX_OWNER_LENGTH
+    return is_plain and bool(text.strip(".")) and not text.startswith(TOKEN_OWNER_PREFIX)
+
+
 def owner_of_claim(untrusted_value: object) -> str | None:
     """Return the owner of tokens with this claim; None if the value cannot be an owner.
 

@@ -177,9 +177,13 @@ class DependencyUnavailable(
     retryable=True,
     title="A service that converto depends on is not reachable. Please retry shortly",
 ):
-    """Raised when a required server misses its deadline; `retry_after_s` is when a retry may succeed."""
+    """Raised when a required server misses its deadline; `retry_after_s` is when a retry may succeed.
+
+    `has_answered` marks the refusal of one call, such as access to one object: others may still succeed.
+    """
 
     retry_after_s: float = 1.0
+    has_answered: bool = False
 
 
 class StoreUnavailable(

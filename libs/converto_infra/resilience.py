@@ -1,7 +1,8 @@
 """One guard per server: a deadline, a circuit breaker, and retries of calls that are safe to repeat.
 
 Adapters translate driver errors to `DependencyUnavailable` inside the guarded call. That error and a missed deadline
-count as failures. Every other result (a duplicate key, a missing object) proves that the server is alive.
+count as failures. Every other result (a duplicate key, a missing object, an object that may not be read) proves that
+the server is alive.
 """
 
 import asyncio
@@ -73,7 +74,7 @@ class Guard(pybreaker.CircuitBreakerListener):
             with CALL_SECONDS.labels(self.name).time():
                 result = await self._within_deadline(call, timeout_s or self.timeout_s)
         except DependencyUnavailable as error:
-            self._record(admitted_by, failed=True)
+            self._record(admitted_by, failed=not error.has_answered)
             error.retry_after_s = self._open_for_s() or error.retry_after_s
             raise
         except asyncio.CancelledError:
@@ -157,7 +158,8 @@ class Guard(pybreaker.CircuitBreakerListener):
         return max(self._opened_at_s + self._reset_s - self._clock(), 0.0)
 
     def _is_worth_a_retry(self, error: BaseException) -> bool:
-        return isinstance(error, DependencyUnavailable) and self.state == pybreaker.STATE_CLOSED
+        is_passing = isinstance(error, DependencyUnavailable) and not error.has_answered
+        return is_passing and self.state == pybreaker.STATE_CLOSED
 
 
 class _CallFailed(Exception):

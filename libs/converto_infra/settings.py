@@ -4,7 +4,6 @@ import os
 import sys
 from importlib.util import find_spec
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -14,11 +13,13 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from converto_core.caller import MAX_OWNER_LENGTH, TOKEN_OWNER_PREFIX, is_key_owner
 from converto_infra import secure_url
 from converto_infra.connection_url import missing_authorities, with_login
 
@@ -26,8 +27,13 @@ KIB, MIB, GIB = 1024, 1024**2, 1024**3
 DAY_S = 86_400
 TOKEN_NAME_CHARACTERS = frozenset(map(chr, range(0x21, 0x7F))) - {'"', "\\"}
 """Of scopes (RFC 6749); they are quoted in the header `WWW-Authenticate`."""
-NO_OWNER_CLAIMS = frozenset({"", "iss", "aud", "exp", "nbf", "iat", "jti", "scope", "scp", "token_use", "typ"})
-"""Claims that all users share, or that differ with each token."""
+NO_OWNER_CLAIMS = frozenset(
+    {"", "iss", "aud", "exp", "nbf", "iat", "jti", "scope", "scp", "token_use", "typ"}
+    | {"azp", "client_id", "cid", "appid", "auth_time", "nonce", "acr", "amr", "sid", "origin_jti", "event_id"}
+)
+"""Claims that all users or those of one client share, or that differ with each token or session."""
+LONGEST_S = 100 * 365 * DAY_S
+"""Times in milliseconds are stored as 64-bit integers; a century is also beyond every sensible setting."""
 MAX_URL_TTL_S = 7 * DAY_S  # the longest that S3 signs
 
 
@@ -35,7 +41,9 @@ class Settings(BaseSettings):
     """One flat list for all services, so that one environment file configures a whole installation."""
 
     # Values stay out of error messages, because some of them are secrets.
-    model_config = SettingsConfigDict(env_prefix="CONVERTO_", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CONVERTO_", extra="ignore", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     # Database, broker and object store
     mongodb_url: SecretStr = SecretStr("mongodb://127.0.0.1:27017")
@@ -217,6 +225,25 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 
+    @field_validator("*")
+    @classmethod
+    def _check_times(cls, value: object, field: ValidationInfo) -> object:
+        times = value if isinstance(value, tuple) else (value,)
+        is_time = (field.field_name or "").endswith("_s")
+        if is_time and any(isinstance(time, int | float) and time > LONGEST_S for time in times):
+            raise ValueError(f"must be at most {LONGEST_S} seconds, a century")
+        return value
+
+    @field_validator("bootstrap_owner")
+    @classmethod
+    def _check_owner(cls, owner: str) -> str:
+        if not is_key_owner(owner):
+            raise ValueError(
+                f"must be 1 to {MAX_OWNER_LENGTH} letters, digits and ._- and must not start with "
+                f"{TOKEN_OWNER_PREFIX}, which starts the owners of access tokens"
+            )
+        return owner
+
     @field_validator("mongodb_driver")
     @classmethod
     def _require_driver(cls, driver: str) -> str:
@@ -241,8 +268,11 @@ class Settings(BaseSettings):
     @field_validator("upload_events_queue_url")
     @classmethod
     def _check_queue_url(cls, url: str | None) -> str | None:
-        if url and not urlsplit(url).hostname:
-            raise ValueError("Give the URL of the queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/name")
+        if url and (fault := secure_url.fault_of(url)):
+            raise ValueError(
+                "Give the URL of the queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/name; "
+                f"this one {fault}"
+            )
         return url or None
 
     @model_validator(mode="after")

@@ -40,6 +40,7 @@ class Account:
     def __init__(self) -> None:
         self.ecs = boto3.client("ecs", region_name=REGION)
         self.deployments: dict[str, list[dict[str, Any]]] = {name: [] for name in SERVICES}
+        self.updates: dict[str, list[dict[str, Any]]] = {name: [] for name in SERVICES}
         ec2 = boto3.client("ec2", region_name=REGION)
         self.subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
         self.group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
@@ -72,6 +73,7 @@ class Account:
 
     def _updated(self, parsed: dict[str, Any], **_: Any) -> None:
         service = parsed["service"]
+        self.updates[service["serviceName"]].append(dict(service["deploymentConfiguration"]))
         listed = self.deployments[service["serviceName"]]
         arn = f"arn:aws:ecs:{REGION}:111122223333:service-deployment/{CLUSTER}/{service['serviceName']}/{len(listed)}"
         strategy = service["deploymentConfiguration"]["strategy"]
@@ -134,7 +136,8 @@ def test_moto_runs_the_release_blue_green_and_rolling(account: Account, tmp_path
     assert status == 0, text
     assert [account.image(name) for name in SERVICES] == [image(name, NEW) for name in SERVICES]
     assert file_service["deploymentConfiguration"]["strategy"] == "BLUE_GREEN"
-    assert file_service["deploymentConfiguration"]["lifecycleHooks"][0]["targetType"] == "PAUSE"
+    assert account.updates["file-service"][0]["lifecycleHooks"][0]["targetType"] == "PAUSE"
+    assert file_service["deploymentConfiguration"]["lifecycleHooks"] == []
     assert balancer["advancedConfiguration"]["alternateTargetGroupArn"] == "arn:tg/green"
     assert worker["deploymentConfiguration"]["strategy"] == "ROLLING"
 

@@ -39,6 +39,14 @@ def aws(aws_process: Aws) -> Aws:
     return aws_process
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spread the tests over processes, except those that share an account: each process would make its own."""
+    from tests.terraform.sharing import ByAccount  # pytest-xdist may be absent
+
+    return ByAccount(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what was planned, applied, read back, executed and destroyed."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]

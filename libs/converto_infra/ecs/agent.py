@@ -68,7 +68,7 @@ def _reason(status: int, answer: bytes) -> str:
     """Return why the change was refused, "" if it was made; a refusal by ECS itself arrives with status 200."""
     try:
         body = json.loads(answer or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
     refusal = body.get("failure") or body.get("error") or {} if isinstance(body, dict) else {}
     if isinstance(refusal, dict) and refusal:

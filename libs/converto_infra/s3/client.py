@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -63,7 +64,10 @@ def _translation(error: ClientError) -> ConvertoError:
         return SourceGone(detail=detail)
     if code in REFUSED:
         return UploadRefused(PARTS_DIFFER, detail=detail)
-    return ObjectStoreUnavailable(detail=detail)
+    unavailable = ObjectStoreUnavailable(detail=detail)
+    # Often about one object: an upload that S3 refuses must not open the breaker for all the others.
+    unavailable.has_answered = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == HTTPStatus.FORBIDDEN
+    return unavailable
 
 
 def code_of(error: ClientError) -> str:

@@ -55,7 +55,7 @@ def created_keys(body: str, *, bucket: str) -> tuple[str, ...]:
         if found.detail_type == CREATED_BY_EVENTBRIDGE:
             place = msgspec.json.decode(found.detail, type=_Place)
             return (place.object.key,) if place.bucket.name == bucket else ()
-    except msgspec.DecodeError as error:  # also of a field that is missing or of another type
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # the first also of a missing or wrong field
         raise Unreadable(str(error)) from error
     if found.event == TEST_EVENT or found.detail_type is not None:
         return ()

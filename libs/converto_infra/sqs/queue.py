@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,6 +24,17 @@ HIDDEN_S = 60
 CONNECT_TIMEOUT_S = 3
 NOT_HIDDEN_NOW = {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"}
 STALE_RECEIPT = {"ReceiptHandleIsInvalid", "InvalidParameterValue"}
+
+
+class _Attributes(msgspec.Struct):
+    deliveries: int = msgspec.field(name="ApproximateReceiveCount", default=1)
+
+
+class _Message(msgspec.Struct, rename={"id": "MessageId", "receipt": "ReceiptHandle", "body": "Body"}):
+    id: str
+    receipt: str
+    body: str
+    attributes: _Attributes = msgspec.field(name="Attributes", default_factory=_Attributes)
 
 
 class Queue:
@@ -54,7 +66,7 @@ class Queue:
             VisibilityTimeout=HIDDEN_S,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
-        return [self._read(message) for message in answer.get("Messages", [])]
+        return [self._read(message) for message in answer.get("Messages") or ()]
 
     def delete(self, messages: Sequence[UploadMessage]) -> None:
         """Delete at most ten messages; those that are gone count as deleted."""
@@ -75,31 +87,36 @@ class Queue:
             if _code_of(error) not in NOT_HIDDEN_NOW | STALE_RECEIPT:
                 raise
 
-    def _read(self, message: dict[str, Any]) -> UploadMessage:
+    def _read(self, untrusted: object) -> UploadMessage:
+        """Never raises: an error would take the other messages of the answer with it."""
+        try:
+            message = msgspec.convert(untrusted, _Message, strict=False)  # SQS sends numbers as texts
+        except (msgspec.ValidationError, ValueError) as error:
+            return UploadMessage(id="", receipt="", defect=f"not a message of SQS: {error}")
         keys: tuple[str, ...] = ()
         defect = ""
         try:
-            keys = created_keys(message["Body"], bucket=self._bucket)
+            keys = created_keys(message.body, bucket=self._bucket)
         except Unreadable as error:
             defect = str(error)
         return UploadMessage(
-            id=message["MessageId"],
-            receipt=message["ReceiptHandle"],
-            keys=keys,
-            deliveries=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
-            defect=defect,
+            id=message.id, receipt=message.receipt, keys=keys, deliveries=message.attributes.deliveries, defect=defect
         )
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Translate driver errors to the error of the port."""
+    """Translate all errors to the error of the port."""
     try:
         yield
+    except UploadEventsUnavailable:
+        raise
     except ClientError as error:
         raise UploadEventsUnavailable(detail=f"{error.operation_name}: {_code_of(error)}") from error
     except BotoCoreError as error:
         raise UploadEventsUnavailable(detail=f"{type(error).__name__}: {error}") from error
+    except Exception as error:  # botocore trusts the shape of an answer: a wrong one raises whatever Python raises
+        raise UploadEventsUnavailable(detail=f"unreadable answer: {type(error).__name__}: {error}") from error
 
 
 def _code_of(error: ClientError) -> str:

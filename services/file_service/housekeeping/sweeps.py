@@ -17,6 +17,7 @@ from file_service.delivery.outbox import Outbox
 from file_service.housekeeping.reaper import Reaper
 from file_service.housekeeping.retention.removal import Removal
 from file_service.housekeeping.retention.rules import retention_rules
+from file_service.housekeeping.trusted_time import TrustedTime
 from file_service.housekeeping.waiting_uploads import WaitingUploads
 from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import Stores, build_sender, look_schedule
@@ -79,6 +80,7 @@ class Sweeps:
             stores.files,
             looks=look_schedule(settings),
             confirm_upload=confirm_upload,
+            time=TrustedTime(objects, now_ms),
             now_ms=now_ms,
         )
         self.retention = retention_rules(

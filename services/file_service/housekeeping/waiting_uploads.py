@@ -17,9 +17,51 @@ from converto_core.files.record import File, FileStatus
 from converto_core.ports.stores import ConversionStore, FileStore
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import BATCH
+from file_service.housekeeping.trusted_time import TrustedTime
 from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
 
+LOOKS_THAT_FAIL = 3
+"""After so many in a row, the object store is asked whether it answers at all."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class _Round:
+    """What one round has confirmed, and its failures: an upload that fails does not end it."""
+
+    def __init__(self, confirm_upload: ConfirmUpload, time: TrustedTime) -> None:
+        self.confirmed = 0
+        self._confirm_upload, self._time = confirm_upload, time
+        self._failure: DependencyUnavailable | None = None
+        self._failed_in_a_row = 0
+
+    async def confirm(self, file_id: str) -> Found | None:
+        """Return what was found; None after a failure."""
+        try:
+            found = await confirm_unattended(self._confirm_upload, file_id, by="sweep")
+        except DependencyUnavailable as error:
+            self.fail(error)
+            self._failed_in_a_row += 1
+            return None
+        self._failed_in_a_row = 0
+        self.confirmed += found is Found.CONFIRMED
+        return found
+
+    def fail(self, error: DependencyUnavailable) -> None:
+        """Keep the first failure for `result`."""
+        self._failure = self._failure or error
+
+    async def check_outage(self) -> None:
+        """Raise `DependencyUnavailable` if looks fail because the object store is away, not because of the uploads."""
+        if self._failed_in_a_row >= LOOKS_THAT_FAIL:
+            await self._time.now_ms()
+            self._failed_in_a_row = 0
+
+    def result(self) -> int:
+        """Return how many files were confirmed; raises the first failure."""
+        if self._failure is not None:
+            raise self._failure
+        return self.confirmed
 
 
 class WaitingUploads:
@@ -32,99 +74,103 @@ class WaitingUploads:
         *,
         looks: LookSchedule,
         confirm_upload: ConfirmUpload | None,
+        time: TrustedTime,
         now_ms: Callable[[], int],
     ) -> None:
-        """Without `confirm_upload`, uploads are left to the file service."""
+        """Without `confirm_upload`, uploads are left to the file service. `time` decides which looks are due."""
         self._conversions = conversions
         self._files = files
         self._looks = looks
         self._confirm_upload = confirm_upload
+        self._time = time
         self._now_ms = now_ms
         self._checked_until_ms: int | None = None
         self._left_behind = set[str]()
         """Files whose conversions are still to be started."""
 
     async def sweep(self) -> int:
-        """Look at all uploads that are due; returns how many files were confirmed."""
-        if self._confirm_upload is None:
-            return 0
-        confirmed = await self._look_at_due(self._confirm_upload)
-        return confirmed + await self._start_left_behind(self._confirm_upload)
+        """Look at all uploads that are due; returns how many files were confirmed.
+
+        Raises the first failure after everything else has been done.
+        """
+        return await self._round(self._look_at_due, self._start_left_behind)
 
     async def look_at_all(self) -> int:
-        """Look at every upload that waits, due or not; returns how many files were confirmed.
+        """Look at every upload that waits, due or not; returns and raises like `sweep`.
 
         For operators, after hours without events.
         """
+        return await self._round(self._look_at_waiting)
+
+    async def _round(self, *parts: Callable[[_Round], Awaitable[None]]) -> int:
         if self._confirm_upload is None:
             return 0
-        now_ms, confirmed = self._now_ms(), 0
+        this = _Round(self._confirm_upload, self._time)
+        for part in parts:
+            try:
+                await part(this)
+            except DependencyUnavailable as error:
+                this.fail(error)
+        return this.result()
+
+    async def _look_at_waiting(self, this: _Round) -> None:
+        now_ms = self._now_ms()
 
         async def read(from_ms: int, limit: int) -> list[File]:
             return await self._files.abandoned(created_from_ms=from_ms, created_before_ms=now_ms, limit=limit)
 
         async for page in pages(read, lambda one: one.created_at):
             for file in page:
-                found = await confirm_unattended(self._confirm_upload, file.id, by="sweep")
-                confirmed += found is Found.CONFIRMED
-        return confirmed
+                await this.confirm(file.id)
+                await this.check_outage()
 
-    async def _look_at_due(self, confirm_upload: ConfirmUpload) -> int:
-        now_ms, confirmed = self._now_ms(), 0
+    async def _look_at_due(self, this: _Round) -> None:
+        if not await self._files.to_look_at(now_ms=self._now_ms(), limit=1):
+            return  # mostly; the object store is not asked for its time then
+        now_ms = await self._time.now_ms()
         while due := await self._files.to_look_at(now_ms=now_ms, limit=BATCH):
             for file in due:
-                confirmed += await self._look_at(file, confirm_upload, now_ms) is Found.CONFIRMED
+                await self._look_at(file, this, now_ms)
+                await this.check_outage()
             if len(due) < BATCH:
                 break
-        return confirmed
 
-    async def _look_at(self, file: File, confirm_upload: ConfirmUpload, now_ms: int) -> Found | None:
-        """Return what was found; None if another process looks."""
+    async def _look_at(self, file: File, this: _Round, now_ms: int) -> None:
+        """Look unless another process does."""
         next_due_ms = self._looks.next(file.created_at, now_ms=now_ms)
         if not await self._files.take_look(file, next_due_ms=next_due_ms):
-            return None
-        try:
-            found = await confirm_unattended(confirm_upload, file.id, by="sweep")
-        except DependencyUnavailable:
-            await self._look_again_soon(file, next_due_ms)
-            raise
-        if found is not Found.INCOMPLETE:
+            return
+        found = await this.confirm(file.id)
+        if found is None:
+            await self._look_again_soon(file, next_due_ms, now_ms)
+        elif found is not Found.INCOMPLETE:
             log.info("waiting_upload.found", file_id=file.id, found=found)
-        return found
 
-    async def _look_again_soon(self, file: File, next_due_ms: int | None) -> None:
+    async def _look_again_soon(self, file: File, next_due_ms: int | None, now_ms: int) -> None:
         """Bring the next look forward: this one saw nothing, and the next may be hours away.
 
         It is not due at once, so that an upload of which the store always answers with an error delays no other.
         """
         taken = msgspec.structs.replace(file, look_due=next_due_ms)
         with suppress(StoreUnavailable):
-            await self._files.take_look(taken, next_due_ms=self._looks.first(self._now_ms()))
+            await self._files.take_look(taken, next_due_ms=self._looks.first(now_ms))
 
-    async def _start_left_behind(self, confirm_upload: ConfirmUpload) -> int:
+    async def _start_left_behind(self, this: _Round) -> None:
         """Start conversions that wait although their file is uploaded.
 
         A process died between the two updates, or no worker had registered yet. Each conversion is read once at each
         age of the schedule, and all of them once after a start; those that cannot be started now are tried again.
         """
-        now_ms, confirmed = self._now_ms(), 0
+        now_ms = self._now_ms()
         for from_ms, before_ms in self._unchecked_periods(now_ms):
             async for page in pages(self._waiting(from_ms, before_ms), lambda one: one.created_at):
                 self._left_behind |= {file.id for file in await self._uploaded(page)}
         self._checked_until_ms = now_ms
-        failure: DependencyUnavailable | None = None
         for file_id in sorted(self._left_behind):
-            try:
-                found = await confirm_unattended(confirm_upload, file_id, by="sweep")
-            except DependencyUnavailable as error:
-                failure = error
-                continue
-            self._left_behind.discard(file_id)
-            log.info("waiting_conversion.started", file_id=file_id, found=found)
-            confirmed += found is Found.CONFIRMED
-        if failure is not None:
-            raise failure
-        return confirmed
+            found = await this.confirm(file_id)
+            if found is not None:
+                self._left_behind.discard(file_id)
+                log.info("waiting_conversion.started", file_id=file_id, found=found)
 
     def _unchecked_periods(self, now_ms: int) -> list[tuple[int, int]]:
         """Return the creation times (from, before) of conversions that have reached an age since the last sweep."""

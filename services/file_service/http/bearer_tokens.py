@@ -38,6 +38,6 @@ class BearerTokens:
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
         """Read `scope` (RFC 8693) or `scp` (Microsoft Entra ID, Okta); both may be a text or a list."""
-        granted = claims.get("scope", claims.get("scp"))
+        granted = claims["scope"] if claims.get("scope") is not None else claims.get("scp")
         names = granted.split(" ") if isinstance(granted, str) else granted if isinstance(granted, list) else []
         return frozenset(scope for scope in Scope if self._scope_prefix + scope in names)

@@ -30,8 +30,8 @@ CONFIG: Final = OpenAPIConfig(
     version="1.0.0",
     description=(
         "Convert files: create a conversion, upload the source file directly to the object store, follow the "
-        "conversion, download the outputs. Errors are problem+json (RFC 9457) with a stable `code`. POST requests may "
-        "carry an `Idempotency-Key`, which makes repeating them safe."
+        "conversion, download the outputs. Errors are problem+json (RFC 9457) with a stable `code`. POST requests that "
+        "store something may carry an `Idempotency-Key`, which makes repeating them safe."
     ),
     operation_id_creator=lambda handler, _method, _path: handler.handler_name,
     use_handler_docstrings=True,
@@ -66,7 +66,11 @@ _HEADERS: Final = {
     "follow_conversion": [("Last-Event-ID", "The id of the last event you received")],
     "follow_all": [("Last-Event-ID", "If given, the snapshot also holds conversions that ended lately")],
 }
-_EVERY_POST: Final = [("Idempotency-Key", "A repeated request with the same key gets the same response for 24 hours")]
+_IDEMPOTENT_POST: Final = [
+    ("Idempotency-Key", "A repeated request with the same key gets the same response for 24 hours")
+]
+_DRY_RUNS: Final = {"make_plan"}
+"""POST requests that store nothing. A stored answer would block its key for the owner's other callers."""
 _REFERENCE: Final = "#/components/schemas/{name}"
 _ID: Final = "019b2c5e-6f0a-7c31-9d52-3f1c5c0d7a10"
 _EXAMPLES: Final[dict[str, Any]] = {
@@ -146,7 +150,7 @@ def _security(scope: Scope | None) -> list[dict[str, list[str]]]:
 def _complete(path: str, method: str, operation: dict[str, Any], references: dict[str, Any]) -> None:
     name = operation["operationId"]
     parameters = [*operation.get("parameters", []), *_query_parameters(name)]
-    headers = [*_HEADERS.get(name, []), *(_EVERY_POST if method == "post" else [])]
+    headers = [*_HEADERS.get(name, []), *(_IDEMPOTENT_POST if method == "post" and name not in _DRY_RUNS else [])]
     operation["parameters"] = [_with_format(one) for one in parameters] + [_header(*header) for header in headers]
     if name in references:
         operation["requestBody"] = _request_body(name, references[name])

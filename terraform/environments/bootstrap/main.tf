@@ -80,7 +80,8 @@ locals {
         Effect = "Allow"
         Action = [
           "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages",
-          "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:ListImages", "ecr:PutImage", "ecr:UploadLayerPart",
+          "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:ListImageReferrers", "ecr:ListImages",
+          "ecr:PutImage", "ecr:UploadLayerPart",
         ]
         Resource = [for repository in var.repositories : "arn:${var.partition}:ecr:${var.region}:${var.account_id}:repository/${var.name}/${repository}"]
       },

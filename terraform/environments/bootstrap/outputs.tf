@@ -20,6 +20,7 @@ output "github_variables" {
         AWS_ROLE_ARN = module.github_oidc.deploy_role_arns[environment]
         BACKEND      = local.backend_config
         PLANS        = "s3://${local.state_bucket}/${environment}/plans"
+        ECR_REGISTRY = module.registry.registry
       }
     },
     {
@@ -28,6 +29,7 @@ output "github_variables" {
         AWS_ROLE_ARN = module.github_oidc.plan_role_arns[environment]
         BACKEND      = local.backend_config
         PLANS        = "s3://${local.state_bucket}/${environment}/plans"
+        ECR_REGISTRY = module.registry.registry
       }
     },
     {

@@ -35,17 +35,26 @@ locals {
   alarm_statement = {
     Sid       = "AlarmsPublishToTheEncryptedTopic"
     Effect    = "Allow"
-    Principal = { Service = ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com", "backup.amazonaws.com"] }
+    Principal = { Service = ["cloudwatch.amazonaws.com", "events.amazonaws.com", "budgets.amazonaws.com"] }
     Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
     Resource  = "*"
     Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+  }
+
+  # AWS documents no condition for notifications of AWS Backup.
+  backup_statement = {
+    Sid       = "BackupReportsToTheEncryptedTopic"
+    Effect    = "Allow"
+    Principal = { Service = "backup.amazonaws.com" }
+    Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    Resource  = "*"
   }
 
   statements = {
     objects  = [local.account_statement]
     database = [local.account_statement]
     secrets  = [local.account_statement]
-    logs     = [local.account_statement, local.log_statement, local.alarm_statement]
+    logs     = [local.account_statement, local.log_statement, local.alarm_statement, local.backup_statement]
   }
 }
 

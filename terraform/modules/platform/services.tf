@@ -259,8 +259,7 @@ resource "aws_iam_role" "ecs_infrastructure" {
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
-      Principal = { Service = "ecs.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+      Principal = { Service = "ecs.amazonaws.com" } # AWS documents no condition for this role
     }]
   })
 }

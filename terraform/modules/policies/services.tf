@@ -195,10 +195,11 @@ data "aws_iam_policy_document" "rotation" {
     }
   }
 
-  # Services read a secret when a task starts, so new tasks follow each rotation.
+  # Services read a secret when a task starts, so new tasks follow each rotation. The function looks first whether an
+  # interrupted rollout left its pause on the service.
   statement {
     sid       = "RestartServices"
-    actions   = ["ecs:UpdateService"]
+    actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
     resources = ["arn:${var.partition}:ecs:${local.here}:service/${var.name}/*"]
   }
 

@@ -19,6 +19,8 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
+# No rule for untagged images: signatures, SBOMs and provenance are untagged, and ECR does not promise to spare those of an
+# image that stays. Without its signature an old release could not be deployed again. They go with their image.
 resource "aws_ecr_lifecycle_policy" "this" {
   for_each = var.repositories
 
@@ -28,17 +30,6 @@ resource "aws_ecr_lifecycle_policy" "this" {
     rules = [
       {
         rulePriority = 1
-        description  = "Remove what lost its tag or never had one"
-        selection = {
-          tagStatus   = "untagged"
-          countType   = "sinceImagePushed"
-          countUnit   = "days"
-          countNumber = var.untagged_days
-        }
-        action = { type = "expire" }
-      },
-      {
-        rulePriority = 2
         description  = "Keep the newest tagged images"
         selection = {
           tagStatus      = "tagged"

@@ -40,17 +40,6 @@ variable "kept_images" {
   }
 }
 
-variable "untagged_days" {
-  description = "Days after which untagged images are removed. Parts of a tagged multi-platform image are not affected."
-  type        = number
-  default     = 14
-
-  validation {
-    condition     = var.untagged_days >= 1
-    error_message = "untagged_days must be at least 1."
-  }
-}
-
 variable "lambda_repositories" {
   description = "Those of the repositories whose images run as Lambda functions of this account."
   type        = set(string)

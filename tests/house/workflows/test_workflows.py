@@ -182,6 +182,20 @@ def test_each_job_ends_by_itself(path: Path) -> None:
     assert [name for name, job in jobs.items() if "uses" not in job and not 0 < job["timeout-minutes"] <= 180] == []
 
 
+@pytest.mark.parametrize(("job", "role"), [("plan", "plan"), ("roll-out", "deploy"), ("roll-back", "deploy")])
+def test_credentials_last_as_long_as_their_job(job: str, role: str) -> None:
+    described = loaded(ROOT / ".github/workflows/deploy.yml")["jobs"][job]
+    action = ROOT / ".github/actions/terraform/action.yml"
+    (call,) = [step for step in described["steps"] if step.get("uses") == "./.github/actions/terraform"]
+    (taken,) = [step for step in steps_of(action) if step.get("uses", "").startswith("aws-actions/configure")]
+    default = loaded(action)["inputs"]["duration-seconds"]["default"]
+    module = (ROOT / "terraform/modules/github-oidc/main.tf").read_text()
+    (allowed,) = re.findall(rf'"aws_iam_role" "{role}" {{.*?max_session_duration = (\d+)', module, re.DOTALL)
+
+    assert taken["with"]["role-duration-seconds"] == "${{ inputs.duration-seconds }}"
+    assert 60 * described["timeout-minutes"] <= int(call["with"].get("duration-seconds", default)) <= int(allowed)
+
+
 @every_workflow
 def test_checkout_keeps_no_credentials(path: Path) -> None:
     checkouts = [step for step in steps_of(path) if step.get("uses", "").startswith("actions/checkout@")]

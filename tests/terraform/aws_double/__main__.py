@@ -28,6 +28,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from tests.terraform.aws_double import authorization, cloudfront, gaps
+from tests.terraform.aws_double.attempts import Attempts
 
 HOST = "127.0.0.1"
 
@@ -44,7 +45,7 @@ def main(folder: Path) -> None:
     gaps.install()
     cloudfront.install()
     authorization.install()
-    application = _with_decisions(DomainDispatcherApplication(create_backend_app))
+    application = Attempts(_with_decisions(DomainDispatcherApplication(create_backend_app)))
     certificate, key = _certificate(folder)
     servers = {
         "http": make_server(HOST, 0, application, threaded=True, request_handler=QuietHandler),

@@ -30,6 +30,9 @@ def install() -> None:
         setattr(CloudFrontResponse, name, answer)
     _keep(models.Origin, "VpcOriginConfig", "vpc_origin_config")
     _keep(models.DefaultCacheBehaviour, "FunctionAssociations", "function_associations")
+    _leave_out(models.DefaultCacheBehaviour, "ForwardedValues", "forwarded_values")
+    _leave_out(models.ViewerCertificate, "IAMCertificateId", "iam_certificate_id")
+    _leave_out(models.ViewerCertificate, "ACMCertificateArn", "acm_certificate_arn")
 
 
 def _keep(model: type, setting: str, attribute: str) -> None:
@@ -42,6 +45,19 @@ def _keep(model: type, setting: str, attribute: str) -> None:
             setattr(self, attribute, config[setting])
 
     model.__init__ = remember  # type: ignore[misc]
+
+
+def _leave_out(model: type, setting: str, attribute: str) -> None:
+    """Answer nothing for a setting nobody made; moto makes one up, and Terraform would change the distribution."""
+    original: Callable[[Any, dict[str, Any]], None] = model.__init__  # type: ignore[misc]
+
+    def forget(self: Any, config: dict[str, Any]) -> None:
+        is_set = bool(config.get(setting))
+        original(self, config)
+        if not is_set:
+            setattr(self, attribute, None)
+
+    model.__init__ = forget  # type: ignore[misc]
 
 
 def _publish_function(response: CloudFrontResponse) -> ActionResult:

@@ -12,7 +12,9 @@ from moto.backup import urls as backup_urls
 from moto.backup.responses import BackupResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.cloudwatch.responses import CloudWatchResponse
-from moto.core.responses import BaseResponse
+from moto.cognitoidp.exceptions import ResourceNotFoundError
+from moto.cognitoidp.responses import CognitoIdpResponse
+from moto.core.responses import BaseResponse, EmptyResult
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.logs.responses import LogsResponse
@@ -22,6 +24,8 @@ from moto.s3.models import FakeBucket
 from moto.sqs.models import Queue
 
 DOCUMENT_DB = "docdb"
+DEFAULT_CERTIFICATE = "rds-ca-rsa2048-g1"
+"""What AWS gives to a new database instance; with moto's default Terraform would change each instance."""
 
 kept: dict[tuple[str, str], Any] = {}
 """What the answers below remember, by kind and id."""
@@ -29,6 +33,7 @@ kept: dict[tuple[str, str], Any] = {}
 
 def install() -> None:
     """Add all answers to moto."""
+    _refuse_what_is_missing()
     _add_document_db()
     _add_alarms()
     _add_backup_selections()
@@ -38,9 +43,24 @@ def install() -> None:
     _pass_over_function_images()
     _mend_bucket_logging()
     _mend_queues()
+    CognitoIdpResponse.delete_resource_server = _delete_resource_server
     LogsResponse.put_query_definition = _put_query_definition
     LogsResponse.describe_query_definitions = _describe_query_definitions
     LogsResponse.delete_query_definition = _delete_query_definition
+
+
+def _refuse_what_is_missing() -> None:
+    """Answer 501 to a call that moto lacks: Terraform repeats a call that met a 500 for minutes."""
+    original = BaseResponse.call_action
+
+    def call_or_refuse(response: Any) -> Any:
+        try:
+            return original(response)
+        except NotImplementedError as missing:
+            headers = {"x-amzn-ErrorType": "NotImplemented", "Content-Type": "application/json"}
+            return 501, headers, json.dumps({"__type": "NotImplemented", "message": str(missing)})
+
+    BaseResponse.call_action = call_or_refuse
 
 
 def _add_document_db() -> None:
@@ -54,6 +74,12 @@ def _add_document_db() -> None:
             if hasattr(model, name):
                 setattr(model, name, staticmethod(_or_default(getattr(model, name), value)))
     DBInstance.default_engine_versions[DOCUMENT_DB] = "5.0.0"
+    original = DBInstance.__init__
+
+    def with_certificate(instance: Any, *positional: Any, **named: Any) -> None:
+        original(instance, *positional, **{"ca_certificate_identifier": DEFAULT_CERTIFICATE, **named})
+
+    DBInstance.__init__ = with_certificate
 
 
 def _or_default(original: Callable[..., Any], value: Any) -> Callable[..., Any]:
@@ -249,12 +275,23 @@ def _mend_queues() -> None:
 
     def with_allowed_sources(queue: Any) -> dict[str, Any]:
         allowed = getattr(queue, "redrive_allow_policy", None)
-        return {**attributes.fget(queue), **({"RedriveAllowPolicy": allowed} if allowed else {})}
+        found = {**attributes.fget(queue), **({"RedriveAllowPolicy": allowed} if allowed else {})}
+        if redrive := found.get("RedrivePolicy"):
+            found["RedrivePolicy"] = json.dumps(json.loads(redrive), separators=(",", ":"))  # as Terraform wrote it
+        return found
 
     Queue.redrive_allow_policy = None
     Queue.FIFO_ATTRIBUTES = [*Queue.FIFO_ATTRIBUTES, "RedriveAllowPolicy"]  # so that it may be asked for by name
     Queue._set_attributes = set_and_keep
     Queue.attributes = property(with_allowed_sources)
+
+
+def _delete_resource_server(response: Any) -> EmptyResult:
+    pool = response.backend.describe_user_pool(response._get_param("UserPoolId"))
+    identifier = response._get_param("Identifier")
+    if pool.resource_servers.pop(identifier, None) is None:
+        raise ResourceNotFoundError(f"Resource server {identifier} does not exist.")
+    return EmptyResult()
 
 
 def _put_query_definition(response: Any) -> str:

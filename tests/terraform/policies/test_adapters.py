@@ -17,7 +17,7 @@ from converto_infra.settings import MIB, Settings
 from converto_infra.sqs.queue import Queue
 from tests.terraform.policies.account import REGION, Account
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]
+pytestmark = pytest.mark.timeout(300)
 
 FILE, CONVERSION = "33333333-3333-4333-8333-333333333333", "44444444-4444-4444-8444-444444444444"
 SOURCE, OUTPUT = f"t/jane/in/{FILE}/1/source", f"t/jane/out/{CONVERSION}/1/result.pdf"

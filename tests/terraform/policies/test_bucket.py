@@ -9,7 +9,7 @@ from tests.terraform.aws import ACCOUNT
 from tests.terraform.aws_double.evaluation import Call, Policies, decide
 from tests.terraform.policies.account import REGION, SOURCE, Account
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]
+pytestmark = pytest.mark.timeout(300)
 
 
 def presigned(account: Account, method: str = "get_object", *, is_tls: bool = True, **more: str) -> str:

@@ -13,7 +13,7 @@ from tests.terraform.policies.permissions import EXPECTATIONS, Attempt
 REFUSALS = {"AccessDenied", "AccessDeniedException", "403"}
 FEWEST_REFUSALS = 10
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("account")]
+pytestmark = pytest.mark.timeout(300)
 
 
 def try_it(account: Account, document: str, attempt: Attempt) -> str | None:

@@ -122,6 +122,21 @@ async def test_refusals_are_repeated_ever_more_slowly(worker: Worker) -> None:
     assert times[-1] - times[0] > 120
 
 
+async def test_conversion_that_has_ended_meanwhile_protects_nothing(worker: Worker) -> None:
+    """The protection of an idle worker would only hold up a deployment."""
+    worker.agent.refusals = 1
+    worker.start("c1")
+    await until(lambda: worker.agent.names == ["protect"])
+    await worker.end("c1")
+    worker.clock.advance(3)  # the refused call is due again
+    worker.start("c2")
+    worker.jobs.release("c2")
+    await worker.settle()
+    await advance_until(worker.clock, lambda: "release" in worker.agent.names)
+
+    assert worker.agent.names == ["protect", "release"]
+
+
 async def test_refused_release_is_repeated_until_it_has_expired(worker: Worker) -> None:
     worker.start("c1")
     await until(lambda: worker.agent.is_protected)

@@ -35,10 +35,14 @@ async def test_protection_is_set_and_cleared_at_the_documented_path(double: Agen
         (429, {"error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Rate exceeded"),
         (200, {"failure": {"Arn": TASK, "Reason": "DEPLOYMENT_BLOCKED", "Detail": ""}}, "DEPLOYMENT_BLOCKED"),
         (503, {}, "status 503"),
+        (502, b"<html>", "status 502"),
+        (500, b"[" * 60_000, "status 500"),
+        (500, b"\xff", "status 500"),
     ],
+    ids=lambda value: str(value)[:30],
 )
 async def test_refusals_name_their_reason(
-    double: AgentDouble, status: int, answer: dict[str, Any], reason: str
+    double: AgentDouble, status: int, answer: dict[str, Any] | bytes, reason: str
 ) -> None:
     double.status, double.answer = status, answer
 

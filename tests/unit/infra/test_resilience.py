@@ -72,6 +72,25 @@ async def test_failures_in_a_row_open_the_breaker_which_then_refuses(guard: Guar
     assert metric("converto_breaker_changes_total", dependency=guard.name, to="open") == 1
 
 
+async def test_refusal_of_single_calls_is_no_outage(guard: Guard) -> None:
+    """One object that may not be read must not close the object store to everybody."""
+    attempts: list[int] = []
+
+    async def refuse() -> None:
+        attempts.append(1)
+        error = StoreUnavailable(detail="403")
+        error.has_answered = True
+        raise error
+
+    for _ in range(2 * RECENT_CALLS):
+        with pytest.raises(StoreUnavailable, match="not reachable"):
+            await guard.run_repeatable(refuse)
+
+    assert guard.state == "closed"
+    assert len(attempts) == 2 * RECENT_CALLS
+    assert calls_of(guard, "failed") == 0
+
+
 async def test_success_between_failures_keeps_the_breaker_closed(guard: Guard) -> None:
     await fail_often(guard, FAILURES - 1)
     await guard.run(succeed)

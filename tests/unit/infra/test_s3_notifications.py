@@ -70,7 +70,9 @@ def test_messages_about_something_else_have_no_keys(body: str) -> None:
     "body",
     ["", "not JSON", "[]", "{}", '{"Records": 5}', '{"Records": [{"eventName": "ObjectCreated:Put"}]}',
      '{"detail-type": "Object Created", "detail": {"bucket": {}}}', '{"Event": "s3:Unheard"}',
-     '{"detail-type": "Object Created"}'],
+     '{"detail-type": "Object Created"}', '{"x":' + "[" * 20_000 + "]" * 20_000 + "}", '{"Event": "\ud800"}',
+     '{"detail-type": "Object Created", "detail":' + '{"bucket":' * 20_000 + "1" + "}" * 20_001],
+    ids=lambda body: body[:30].encode("ascii", "replace").decode(),
 )  # fmt: skip
 def test_other_bodies_are_unreadable(body: str) -> None:
     with pytest.raises(Unreadable):

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from botocore.stub import Stubber
+from pydantic import SecretStr
 
 from converto_core.errors import ObjectStoreUnavailable
+from converto_infra.s3.bucket import Bucket
+from converto_infra.s3.client import translated
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import MIB, Settings
 
@@ -146,3 +150,13 @@ async def test_refused_copy_is_unavailable() -> None:
         with pytest.raises(ObjectStoreUnavailable):
             await objects.copy("source", "target", size_bytes=100 * MIB, content_type="text/plain", filename="file.txt")
         await objects.close()
+
+
+@pytest.mark.parametrize(("status", "has_answered"), [(403, True), (500, False), (503, False)])
+def test_only_a_refusal_says_that_the_server_is_alive(status: int, has_answered: bool) -> None:
+    bucket = Bucket(Settings(s3_access_key_id="k", s3_secret_access_key=SecretStr("s")))
+    with Stubber(bucket._s3) as server, pytest.raises(ObjectStoreUnavailable) as refused, translated():
+        server.add_client_error("head_object", service_error_code=str(status), http_status_code=status)
+        bucket.head("t/anna/in/1/1/source")
+
+    assert refused.value.has_answered is has_answered

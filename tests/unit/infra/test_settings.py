@@ -4,7 +4,7 @@ import re
 import ssl
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -122,9 +122,21 @@ def test_look_ages_in_no_order_are_refused(ages: str, monkeypatch: pytest.Monkey
         Settings()
 
 
-def test_queue_of_upload_events_is_given_as_url() -> None:
-    with pytest.raises(ValidationError, match="URL of the queue"):
-        Settings(upload_events_queue_url="converto-upload-events")
+@pytest.mark.parametrize(
+    "url",
+    ["converto-upload-events", "http://sqs.eu-west-1.amazonaws.com/1/q", "https://169.254.169.254/1/q",
+     "https://key:secret@sqs.eu-west-1.amazonaws.com/1/q"],
+)  # fmt: skip
+def test_other_queues_of_upload_events_are_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="URL of the queue") as refused:
+        Settings(upload_events_queue_url=url)
+
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["https://sqs.eu-west-1.amazonaws.com/1/q", "http://127.0.0.1:9324/1/q"])
+def test_queue_of_upload_events_is_given_as_url(url: str) -> None:
+    assert Settings(upload_events_queue_url=url).upload_events_queue_url == url
 
     assert Settings(upload_events_queue_url="").upload_events_queue_url is None
 
@@ -150,7 +162,17 @@ def test_audiences_are_read_from_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9000", "http://localhost/realms/x", "http://[::1]:1", "https://a.b/c/"]
+    "url",
+    [
+        "http://127.0.0.1:9000",
+        "http://localhost/realms/x",
+        "http://[::1]:1",
+        "https://a.b/c/",
+        "https://127.0.0.1:9000",
+        "https://10.0.0.7",
+        "https://[2001:db8::1]",
+        "https://1.example",
+    ],
 )
 def test_secure_issuers_are_accepted(url: str) -> None:
     assert Settings(jwt_issuer=url, jwt_audience="a", jwt_jwks_url=url).jwt_issuer == url
@@ -178,6 +200,10 @@ def test_secure_issuers_are_accepted(url: str) -> None:
         ),
         ({"jwt_owner_claim": "aud"}, "must tell users apart"),
         ({"jwt_owner_claim": ""}, "must tell users apart"),
+        ({"jwt_owner_claim": "azp"}, "must tell users apart"),
+        ({"jwt_owner_claim": "client_id"}, "must tell users apart"),
+        ({"jwt_owner_claim": "auth_time"}, "must tell users apart"),
+        ({"jwt_owner_claim": "nonce"}, "must tell users apart"),
         ({"jwt_owner_claim": 'a"b'}, "printable ASCII"),
         ({"jwt_scope_prefix": "converto/ "}, "printable ASCII"),
         ({"jwt_leeway_s": -1}, "greater than or equal to 0"),
@@ -216,3 +242,54 @@ def test_missing_file_of_authorities_is_named(
     assert capsys.readouterr().err == (
         "CONVERTO_MONGODB_URL: tlsCAFile names /nowhere/amazon-rds.pem, but there is no such file\n"
     )
+
+
+@pytest.mark.parametrize("owner", ["local", "ops-team_2", "a.b", "A" * 200])
+def test_plain_owners_of_the_bootstrap_key_are_accepted(owner: str) -> None:
+    assert Settings(bootstrap_owner=owner).bootstrap_owner == owner
+
+
+@pytest.mark.parametrize("owner", ["", ".", "..", "a/in/b", "a:b", "a b", "ä", "a\n", "oidc.anna", "A" * 201])
+def test_other_owners_of_the_bootstrap_key_are_refused(owner: str) -> None:
+    """An owner is part of object keys and of ids; `oidc.` starts the owners of tokens."""
+    with pytest.raises(ValidationError, match="bootstrap_owner"):
+        Settings(bootstrap_owner=owner)
+
+
+def numeric(name: str) -> bool:
+    return bool({float, int} & set(types_in(Settings.model_fields[name].annotation)))
+
+
+def types_in(annotation: Any) -> list[Any]:
+    inner = get_args(annotation)
+    return [one for part in inner for one in types_in(part)] if inner else [annotation]
+
+
+FLOATS = sorted(name for name, one in Settings.model_fields.items() if float in types_in(one.annotation))
+DURATIONS = sorted(name for name in Settings.model_fields if name.endswith("_s") and numeric(name))
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_numbers_must_be_finite(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in ("inf", "-inf", "nan", "1e999"):
+        monkeypatch.setenv(f"CONVERTO_{name.upper()}", number)
+        with pytest.raises(ValidationError, match=name):
+            Settings()
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_times_end_before_the_stores_overflow(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in ("1" + "0" * 12, "1" + "0" * 30):
+        monkeypatch.setenv(f"CONVERTO_{name.upper()}", number)
+        with pytest.raises(ValidationError, match=name):
+            Settings()
+
+
+def test_all_kinds_of_times_are_found() -> None:
+    assert {"upload_looks_s", "jwt_leeway_s", "source_retention_s", "sse_ping_s"} <= set(FLOATS)
+    assert {"upload_looks_s", "idempotency_ttl_s", "upload_url_ttl_s"} <= set(DURATIONS)
+    assert set(FLOATS) <= set(DURATIONS)
+
+
+def test_times_of_a_century_are_accepted() -> None:
+    assert Settings(record_retention_s=100 * 365 * 86_400).record_retention_s == 3_153_600_000

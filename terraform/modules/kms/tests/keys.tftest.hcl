@@ -54,9 +54,9 @@ run "only_the_key_of_the_logs_names_services" {
   assert {
     condition = alltrue([
       for statement in jsondecode(aws_kms_key.this["logs"].policy).Statement : can(statement.Condition)
-      if can(statement.Principal.Service)
+      if can(statement.Principal.Service) && try(statement.Principal.Service, "") != "backup.amazonaws.com"
     ])
-    error_message = "A service may use a key on behalf of this account only."
+    error_message = "A service may use a key on behalf of this account only; AWS documents no condition for AWS Backup."
   }
 }
 

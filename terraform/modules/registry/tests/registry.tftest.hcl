@@ -54,8 +54,15 @@ run "old_images_expire" {
   assert {
     condition = [
       for rule in jsondecode(aws_ecr_lifecycle_policy.this["file-service"].policy).rules : rule.selection.countNumber
-    ] == [14, 100]
-    error_message = "Untagged images go after two weeks, tagged ones after a hundred newer ones."
+    ] == [100]
+    error_message = "Images go after a hundred newer ones."
+  }
+
+  assert {
+    condition = alltrue([
+      for rule in jsondecode(aws_ecr_lifecycle_policy.this["file-service"].policy).rules : rule.selection.tagStatus == "tagged"
+    ])
+    error_message = "Signatures are untagged, and must stay as long as their image."
   }
 }
 

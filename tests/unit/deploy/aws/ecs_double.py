@@ -17,6 +17,7 @@ from botocore import xform_name
 from botocore.validate import validate_parameters
 
 from deploy.aws.clock import Clock
+from deploy.aws.watch import RUNNING
 
 ACCOUNT = "arn:aws:ecs:eu-central-1:111122223333"
 START = datetime(2026, 11, 29, tzinfo=UTC)
@@ -125,6 +126,7 @@ class EcsDouble:
         self.services[name] = {
             **{"serviceName": name, "status": "ACTIVE", "taskDefinition": arn, "desiredCount": count},
             **{"launchType": "FARGATE", "networkConfiguration": network, "loadBalancers": []},
+            "deploymentConfiguration": {"strategy": "ROLLING"},
             **more,
         }
         self.serving[name] = arn
@@ -150,6 +152,10 @@ class EcsDouble:
     def requests(self, operation: str) -> list[Json]:
         """Requests of one operation."""
         return [request for name, request in self.calls if name == operation]
+
+    def deploying(self) -> list[Json]:
+        """The requests that started a deployment."""
+        return [request for request in self.requests("UpdateService") if "taskDefinition" in request]
 
     def busy(self, name: str) -> list[str]:
         """Protect all tasks of a service."""
@@ -289,7 +295,15 @@ class EcsDouble:
                 definitions[one.definition] = None
         revisions = [{"arn": revision(one)} for one in definitions]
         count = sum(task["group"] == name for task in self.tasks.values())
-        return {**service, "currentServiceRevisions": revisions, "runningCount": count}
+        deployments = [{"status": "PRIMARY", "taskDefinition": service["taskDefinition"]}]
+        if any(one.service is service and one.status in RUNNING for one in self.deployments):
+            deployments.append({"status": "ACTIVE", "taskDefinition": self.serving[name]})
+        return {
+            **service,
+            "currentServiceRevisions": revisions,
+            "runningCount": count,
+            "deployments": deployments,
+        }
 
     def describe_task_definition(self, request: Json) -> Json:
         name = request["taskDefinition"]
@@ -308,13 +322,20 @@ class EcsDouble:
         return {}
 
     def update_service(self, request: Json) -> Json:
+        """The service keeps its deployment configuration; what a request leaves out stays, for later deployments too.
+
+        A configuration alone starts no deployment.
+        """
         service = self.services[request["service"]]
-        if self.definitions[request["taskDefinition"]]["status"] != "ACTIVE":
+        definition: str = request.get("taskDefinition") or service["taskDefinition"]
+        if self.definitions[definition]["status"] != "ACTIVE":
             raise Refusal("ClientException")
         for name in ("loadBalancers", "taskDefinition"):
             service[name] = request.get(name, service[name])
-        configuration = request["deploymentConfiguration"]
-        self.deployments.append(Deployment(self, service, request["taskDefinition"], configuration))
+        configuration = service["deploymentConfiguration"] | request.get("deploymentConfiguration", {})
+        service["deploymentConfiguration"] = configuration
+        if "taskDefinition" in request or request.get("forceNewDeployment"):
+            self.deployments.append(Deployment(self, service, definition, configuration))
         return {"service": self._described(service)}
 
     def list_service_deployments(self, request: Json) -> Json:

@@ -16,7 +16,7 @@ def test_release_reaches_every_service(cluster: Cluster) -> None:
 
 def test_workers_run_before_the_file_service_changes(cluster: Cluster) -> None:
     cluster.run("deploy")
-    updated = [request["service"] for request in cluster.ecs.requests("UpdateService")]
+    updated = [request["service"] for request in cluster.ecs.deploying()]
     lines = cluster.lines
 
     assert updated == ["worker-office", "worker-image", "file-service"]
@@ -27,7 +27,7 @@ def test_workers_run_before_the_file_service_changes(cluster: Cluster) -> None:
 
 def test_file_service_is_deployed_blue_green(cluster: Cluster) -> None:
     cluster.run("deploy")
-    (request,) = [one for one in cluster.ecs.requests("UpdateService") if one["service"] == "file-service"]
+    (request,) = [one for one in cluster.ecs.deploying() if one["service"] == "file-service"]
 
     assert request["deploymentConfiguration"] == {
         "strategy": "BLUE_GREEN",
@@ -55,7 +55,7 @@ def test_load_balancer_is_configured_once(cluster: Cluster) -> None:
     # ECS swaps the two groups with each deployment.
     balancer["targetGroupArn"], advanced["alternateTargetGroupArn"] = "arn:tg/green", "arn:tg/blue"
     cluster.run("deploy", "3")
-    last = cluster.ecs.requests("UpdateService")[-1]
+    last = cluster.ecs.deploying()[-1]
 
     assert last["service"] == "file-service"
     assert "loadBalancers" not in last
@@ -102,12 +102,12 @@ def test_second_run_changes_nothing(cluster: Cluster) -> None:
 def test_run_after_a_lost_one_follows_its_deployment(cluster: Cluster) -> None:
     """The first process was killed while its deployment waited for the smoke test."""
     cluster.kill_deployment_at(PAUSE)
-    updates = len(cluster.ecs.requests("UpdateService"))
+    updates = len(cluster.ecs.deploying())
     status = cluster.run("deploy")
 
     assert status == 0
     assert cluster.digits() == "222"
-    assert len(cluster.ecs.requests("UpdateService")) == updates
+    assert len(cluster.ecs.deploying()) == updates
     assert "a deployment of this image is running, following it" in cluster.text
 
 
@@ -195,7 +195,7 @@ def test_dry_run_prints_every_call_and_changes_nothing(cluster: Cluster) -> None
     assert cluster.ecs.changes() == []
     assert called == [
         *("register_task_definition", "update_service") * 3,
-        *("run_task", "continue_service_deployment", "register_task_definition"),
+        *("run_task", "continue_service_deployment", "update_service", "register_task_definition"),
     ]
     assert json.loads(update[update.index("{") :])["deploymentConfiguration"]["strategy"] == "BLUE_GREEN"
 

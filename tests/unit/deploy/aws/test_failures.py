@@ -33,7 +33,7 @@ def test_alarm_during_bake_time_brings_everything_back(cluster: Cluster) -> None
 def test_workers_go_back_after_the_file_service(cluster: Cluster) -> None:
     cluster.ecs.is_going_wrong = wrong("file-service", "alarm:converto-test-errors", "BAKE_TIME")
     cluster.run("deploy")
-    updated = [request["service"] for request in cluster.ecs.requests("UpdateService")]
+    updated = [request["service"] for request in cluster.ecs.deploying()]
 
     assert updated == ["worker-office", "worker-image", "file-service", "worker-image", "worker-office"]
 
@@ -73,7 +73,7 @@ def test_circuit_breaker_of_a_worker_stops_the_release(cluster: Cluster, service
 
     assert (status, cluster.digits()) == (1, "111")
     assert "circuit breaker: 3 tasks failed to start" in cluster.text
-    assert "file-service" not in [request["service"] for request in cluster.ecs.requests("UpdateService")]
+    assert "file-service" not in [request["service"] for request in cluster.ecs.deploying()]
 
 
 def test_circuit_breaker_of_the_file_service_brings_everything_back(cluster: Cluster) -> None:
@@ -118,7 +118,7 @@ def test_worker_that_is_not_known_healthy_is_stopped(cluster: Cluster) -> None:
 def test_rolled_back_service_is_known_by_its_revision(cluster: Cluster) -> None:
     cluster.ecs.smoke_exit_code, cluster.ecs.keeps_asked_definition = 1, True
     status = cluster.run("deploy")
-    updated = [request["service"] for request in cluster.ecs.requests("UpdateService")]
+    updated = [request["service"] for request in cluster.ecs.deploying()]
 
     assert (status, cluster.digits()) == (1, "111")
     assert updated.count("file-service") == 1
@@ -175,6 +175,24 @@ def test_lost_sight_of_ecs_is_half_way(cluster: Cluster) -> None:
     assert status == 3
     assert "NOT IN ORDER: its deployment has not ended" in cluster.text
     assert "worker-office ran converto-test-worker-office:1 before" in cluster.text
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException"])
+def test_expired_credentials_say_what_to_do(cluster: Cluster, code: str) -> None:
+    cluster.ecs.on_sleep = lambda: cluster.ecs.refuse("DescribeServiceDeployments", *[code] * 99)
+    status = cluster.run("deploy")
+    problems = [line for line in cluster.lines if line.startswith("NOT IN ORDER")]
+    updates = len(cluster.ecs.requests("UpdateService"))
+    cluster.ecs.on_sleep = lambda: None
+    cluster.ecs.refuse("DescribeServiceDeployments")
+
+    assert status == 3
+    assert "the AWS credentials have expired" in cluster.text
+    assert "run the same command again" in cluster.text
+    assert "worker-office is not looked after; it ran converto-test-worker-office:1 before" in problems[-1]
+    assert updates == 2
+    assert cluster.run("deploy") == 0
+    assert cluster.digits() == "222"
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ClusterNotFoundException", "ThrottlingException"])

@@ -20,6 +20,10 @@ from tests.unit.deploy.aws.ecs_double import Client
         f"{REGISTRY}/file-service",
         f"{REGISTRY}/file-service:v2@sha256:abc",
         f"{REGISTRY}/file-service@sha256:{'G' * 64}",
+        f"{REGISTRY}/file-service@sha256:{'0' * 64}-latest",
+        f"{REGISTRY}/file-service@sha256:{'0' * 64}\n",
+        f"{REGISTRY}/file-service@sha256:{'0' * 65}",
+        f" {REGISTRY}/file-service@sha256:{'0' * 64}",
         "",
     ],
 )

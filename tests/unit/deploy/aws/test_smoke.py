@@ -120,7 +120,7 @@ def test_conversion_that_works_passes(service: Service, capsys: pytest.CaptureFi
             (422, {"code": "bad", "detail": "no"}),
             "create: POST /api/v1/conversions answered",
         ),
-        ("POST /api/v1/conversions", (201, {"file": {}}), "an answer of the service lacks 'upload'"),
+        ("POST /api/v1/conversions", (201, {"file": {}}), "create: the answer lacks 'upload'"),
         ("PUT /store/in", (403, b"<Code>SignatureDoesNotMatch</Code>"), "answered 403 <Code>SignatureDoesNotMatch"),
         ("POST /api/v1/files/f1/uploaded", (409, {"code": "upload_incomplete"}), "answered 409 upload_incomplete"),
         ("GET /api/v1/conversions/c1/outputs", (200, {"outputs": []}), "one result was expected, not 0"),
@@ -168,6 +168,14 @@ def test_conversion_without_a_worker_runs_into_the_limit(service: Service, capsy
 
     assert run(service, within_s=0.3) == 1
     assert "c1 is still pending" in capsys.readouterr().out
+
+
+def test_every_request_names_its_program(service: Service) -> None:
+    """A firewall refuses requests without a user agent; the store's and the service's are the same here."""
+    assert run(service) == smoke.PASSED
+
+    assert len(service.requests) > 6
+    assert {headers.get("User-Agent") for _, _, headers in service.requests} == {"converto-smoke/1"}
 
 
 def test_temporary_failures_are_repeated_with_the_same_key(service: Service) -> None:
@@ -245,9 +253,114 @@ def test_certificate_is_checked_against_the_server_name(
         assert {headers["Host"] for _, _, headers in secure.requests} == {name}
 
 
-@pytest.mark.parametrize("arguments", [["--url", "ftp://example.com"], ["--url", "example.com"]])
-def test_wrong_url_is_wrong_use(arguments: list[str]) -> None:
-    assert smoke.main(arguments, KEY) == 2
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://example.com", "example.com", "http://", "http://example.com:port", "http://example.com:99999"),
+        *("http://[::1", "http://example.com:0", "http://user:hidden@example.com", "http://example.com/?key=hidden"),
+        *("http://example.com/a b", "http://example.com/\n"),
+    ],
+)
+def test_wrong_url_is_wrong_use(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert smoke.main(["--url", url], KEY) == 2
+    assert "hidden" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_wrong_certificate_file_is_wrong_use(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+
+    assert smoke.main(["--url", "https://example.com", "--ca-file", str(tmp_path / "ca.pem")], KEY) == 2
+
+
+def test_wrong_server_name_is_wrong_use() -> None:
+    assert smoke.main(["--url", "https://example.com", "--server-name", "a\nb"], KEY) == 2
+
+
+@pytest.mark.parametrize("key", ["", " \n", "cvt_key\nsecret", "cvt_key secret", "cvt_key\x00secret", "cvt_käy_secret"])
+def test_wrong_key_is_wrong_use_and_not_printed(key: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert smoke.main(["--url", "http://127.0.0.1:1"], {"CONVERTO_API_KEY": key}) == 2
+
+    said = capfd.readouterr()
+    assert "cvt_k" not in said.out + said.err
+    assert "secret" not in said.out + said.err
+
+
+def test_line_break_after_the_key_is_ignored(service: Service) -> None:
+    arguments = ["--url", service.url, "--within", "5"]
+    status = smoke.main(arguments, {"CONVERTO_API_KEY": "cvt_key_secret\n"}, pause_s=0.001)
+
+    assert status == 0
+    assert service.requests[0][2]["Authorization"] == "Bearer cvt_key_secret"
+
+
+def test_other_variable_counts_when_the_first_is_empty(service: Service) -> None:
+    keys = {"CONVERTO_API_KEY": "\n", "CONVERTO_BOOTSTRAP_API_KEY": "cvt_boot_secret"}
+
+    assert smoke.main(["--url", service.url, "--within", "5"], keys, pause_s=0.001) == 0
+
+
+CREATED: dict[str, Any] = {"conversion": {"id": "c1"}, "file": {"id": "f1"}}
+HIDDEN = "http://127.0.0.1:1/in?X-Amz-Signature=hidden"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("POST /api/v1/conversions", []),
+        ("POST /api/v1/conversions", b"[" * 100_000),
+        ("POST /api/v1/conversions", CREATED | {"upload": None}),
+        ("POST /api/v1/conversions", CREATED | {"upload": "x"}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": None}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": 5}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": "http://[::1?hidden"}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": "http://a:port/?hidden"}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": "file:///etc/passwd"}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": HIDDEN + " x"}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": HIDDEN, "headers": [1]}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": HIDDEN, "headers": {"a": "hidden\n"}}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": HIDDEN, "headers": {"a": [1]}}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": HIDDEN, "headers": {"ä€": "b"}}}),
+        ("POST /api/v1/conversions", CREATED | {"upload": {"url": HIDDEN, "method": "POST"}}),
+        ("GET /api/v1/conversions/c1", {"status": ["completed"]}),
+        ("GET /api/v1/conversions/c1", {"status": "failed", "error": "hidden"}),
+        ("GET /api/v1/conversions/c1/outputs", {"outputs": None}),
+        ("GET /api/v1/conversions/c1/outputs", {"outputs": "x"}),
+        ("GET /api/v1/conversions/c1/outputs", {"outputs": {"a": 1}}),
+        ("GET /api/v1/conversions/c1/outputs", {"outputs": [{"url": 5}]}),
+        ("GET /api/v1/conversions/c1/outputs", {"outputs": [{"url": "http://127.0.0.1:1/a b?hidden"}]}),
+    ],
+)
+def test_strange_answer_fails_with_its_step_only(
+    service: Service, capfd: pytest.CaptureFixture[str], path: str, body: Any
+) -> None:
+    service.answers[path] = [(201 if path.startswith("POST") else 200, body)]
+    status = run(service)
+    said = capfd.readouterr()
+
+    assert status == 1
+    assert "smoke test: FAILED at " in said.out
+    assert "hidden" not in said.out + said.err
+    assert "Traceback" not in said.out + said.err
+
+
+@pytest.mark.parametrize(("url", "kind"), [(HIDDEN + " x", "InvalidURL"), ("http://[::1", "ValueError")])
+def test_request_that_cannot_be_sent_is_named(
+    service: Service, capsys: pytest.CaptureFixture[str], url: str, kind: str
+) -> None:
+    service.answers["POST /api/v1/conversions"] = [(201, CREATED | {"upload": {"url": url}})]
+
+    assert run(service) == 1
+    assert f"FAILED at upload: the PUT request cannot be sent ({kind})" in capsys.readouterr().out
+
+
+def test_echoed_secrets_are_hidden(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    echo = b"no: http://user:hidden@store/in?X-Amz-Signature=hidden Bearer cvt_key_secret"
+    service.answers["PUT /store/in"] = [(403, echo)]
+
+    assert run(service) == 1
+    assert "answered 403 no: http://store/in Bearer (the key)" in capsys.readouterr().out
 
 
 def test_samples_are_new_each_time() -> None:

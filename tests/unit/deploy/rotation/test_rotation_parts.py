@@ -15,11 +15,19 @@ from deploy.aws.rotation.errors import RotationFailed
 
 
 class Ecs:
-    """Has boto3's `update_service`; `errors` are codes by service."""
+    """Has the two operations of boto3 that are needed; `errors` are codes by service."""
 
     def __init__(self, errors: dict[str, str] | None = None) -> None:
         self.errors = errors or {}
+        self.described: dict[str, Any] = {}
         self.calls: list[dict[str, Any]] = []
+
+    def describe_services(self, *, cluster: str, services: list[str]) -> dict[str, Any]:
+        assert cluster == "converto-test"
+        if (code := self.errors.get(services[0], "")).startswith("Cluster"):
+            raise ClientError({"Error": {"Code": code}}, "DescribeServices")
+        found = [] if services[0] in self.errors else [{"serviceName": services[0], **self.described}]
+        return {"services": found}
 
     def update_service(self, **arguments: Any) -> None:
         self.calls.append(arguments)
@@ -67,6 +75,30 @@ def test_every_service_gets_a_new_deployment() -> None:
         {"cluster": "converto-test", "service": "file-service", "forceNewDeployment": True},
         {"cluster": "converto-test", "service": "worker-image", "forceNewDeployment": True},
     ]
+
+
+def test_pause_of_a_rollout_is_taken_off_first() -> None:
+    ecs = Ecs()
+    kept = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}
+    ecs.described = {"deploymentConfiguration": {**kept, "lifecycleHooks": [{"targetType": "PAUSE"}]}}
+
+    start_deployments(ecs, "converto-test", ("file-service",))
+
+    assert ecs.calls[0]["deploymentConfiguration"] == {**kept, "lifecycleHooks": []}
+    assert ecs.calls[0]["forceNewDeployment"] is True
+
+
+@pytest.mark.parametrize("other", [{"status": "ACTIVE"}, {"status": "PRIMARY", "rolloutState": "IN_PROGRESS"}])
+def test_running_rollout_keeps_its_pause(other: dict[str, str]) -> None:
+    ecs = Ecs()
+    ecs.described = {
+        "deploymentConfiguration": {"lifecycleHooks": [{"targetType": "PAUSE"}]},
+        "deployments": [{"status": "PRIMARY"}, other],
+    }
+
+    with pytest.raises(RotationFailed, match="file-service"):
+        start_deployments(ecs, "converto-test", ("file-service",))
+    assert ecs.calls == []
 
 
 def test_service_that_does_not_exist_yet_is_no_failure() -> None:

@@ -90,6 +90,7 @@ async def test_route_needs_exactly_its_scope(secured: Secured, method: str, path
         ({"scope": REMOVED, "scp": READ}, [READ]),
         ({"scope": REMOVED, "scp": [READ, WRITE]}, [READ, WRITE]),
         ({"scope": "", "scp": READ}, []),
+        ({"scope": None, "scp": READ}, [READ]),
         ({"scope": REMOVED}, []),
         ({"scope": None}, []),
         ({"scope": 7}, []),

@@ -127,3 +127,17 @@ async def test_plan_when_the_question_is_wrong_then_422_says_why(
 ) -> None:
     """C12."""
     assert problem(await system.api.post(ADDRESS, json=body), 422, code)
+
+
+async def test_plan_leaves_idempotency_keys_to_others(system: System) -> None:
+    """A caller that may only read must not use up a key for those of the same owner who write."""
+    key = {"Idempotency-Key": "job-42"}
+    planned = await system.api.post(ADDRESS, json={"source_format": "png", "target_format": "webp"}, headers=key)
+    created = await system.api.post(
+        "/api/v1/conversions",
+        json={"target_format": "webp", "file": {"filename": "a.png", "size_bytes": len(PNG)}},
+        headers=key,
+    )
+
+    assert (planned.status_code, created.status_code) == (200, 201), created.text
+    assert "idempotent-replayed" not in created.headers

@@ -16,7 +16,8 @@ from converto_core.ports.objects import ObjectInfo, UploadedPart
 from converto_infra.memory.stores import MemoryObjectStore
 from file_service.conversions.offers import NoWorker
 from file_service.housekeeping.sweeps import Sweeps
-from file_service.housekeeping.waiting_uploads import WaitingUploads
+from file_service.housekeeping.trusted_time import TrustedTime
+from file_service.housekeeping.waiting_uploads import LOOKS_THAT_FAIL, WaitingUploads
 from file_service.http.schemas.files import NewFile
 from file_service.uploads.files import Files
 from file_service.wiring import Wiring, build_wiring, look_schedule
@@ -29,19 +30,19 @@ MINUTE_S = 60.0
 
 
 class CountedObjects(MemoryObjectStore):
-    """Counts the requests that a look makes, and fails those about the key `refused`."""
+    """Counts the requests that a look makes, and fails those about the keys `refused`."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
         self.requests: Counter[str] = Counter()
-        self.refused = ""
+        self.refused = set[str]()
 
     async def read_range(self, key: str, *, start: int, length: int) -> bytes:
         self._check(key)
         return await super().read_range(key, start=start, length=length)
 
     def _check(self, key: str) -> None:
-        if key == self.refused:
+        if key in self.refused:
             raise ObjectStoreUnavailable(detail="HeadObject: 403")
 
     async def head(self, key: str) -> ObjectInfo | None:
@@ -76,14 +77,19 @@ class Waiting(MemoryServers):
     def files(self) -> Files:
         return self.wiring.files
 
-    def another_sweep(self) -> WaitingUploads:
-        """The sweep of another process."""
+    def another_sweep(self, *, ahead_s: float = 0.0) -> WaitingUploads:
+        """The sweep of another process, whose clock may be ahead."""
+
+        def now_ms() -> int:
+            return self.now_ms() + int(ahead_s * 1000)
+
         return WaitingUploads(
             self.stores.conversions,
             self.stores.files,
             looks=look_schedule(self.settings),
             confirm_upload=self._confirm,
-            now_ms=self.now_ms,
+            time=TrustedTime(self.objects, now_ms),
+            now_ms=now_ms,
         )
 
     async def _confirm(self, file_id: str) -> None:
@@ -193,46 +199,111 @@ async def test_services_that_were_down_look_once_when_back(servers: Waiting) -> 
     assert (await servers.file(file)).look_due == file.created_at + int(60 * MINUTE_S * 1000)
 
 
-async def test_look_is_due_soon_again_when_the_store_was_away(servers: Waiting) -> None:
-    """An outage at four hours must not postpone an upload to twelve."""
+async def test_look_is_due_soon_again_after_a_failure(servers: Waiting) -> None:
+    """An error at four hours must not postpone an upload to twelve."""
     file, record = await servers.add_upload()
     await servers.put(file)
     servers.passed_s += 241 * MINUTE_S
-    servers.objects.is_away = True
+    servers.objects.refused = {file.key}
     with pytest.raises(ObjectStoreUnavailable):
         await servers.sweep_of_one.sweep()
-    servers.objects.is_away = False
+    servers.objects.refused.clear()
     servers.passed_s += MINUTE_S
 
     assert await servers.sweep_of_one.sweep() == 1
     assert await servers.status(record) is Status.PENDING
 
 
-async def test_upload_that_always_fails_delays_no_other(servers: Waiting) -> None:
-    """The store refuses one object, as S3 does without the right to its key; the next sweeps look at the others."""
-    refused, _ = await servers.add_upload()
-    servers.objects.refused = refused.key
+async def test_uploads_that_always_fail_delay_no_other(servers: Waiting) -> None:
+    """The store refuses some objects, as S3 does without the right to their keys; the sweep looks at the others."""
+    refused = [await servers.add_upload() for _ in range(90)]
+    servers.objects.refused = {file.key for file, _ in refused}
     uploads = [await servers.add_upload() for _ in range(5)]
     for file, _ in uploads:
         await servers.put(file)
-    servers.passed_s += MINUTE_S
+    behind = await left_behind(servers)
+    servers.passed_s += MINUTE_S + 1
     with pytest.raises(ObjectStoreUnavailable):
         await servers.sweep_of_one.sweep()
 
-    assert await servers.sweep_of_one.sweep() == 5
-    assert {await servers.status(record) for _, record in uploads} == {Status.PENDING}
+    assert {await servers.status(record) for _, record in [*uploads, (None, behind)]} == {Status.PENDING}
+    assert servers.objects.requests["head"] == 95
+    assert await servers.sweep_of_one.sweep() == 0
+    assert servers.objects.requests["head"] == 95
+
+
+async def test_sweep_stops_when_the_store_goes_away(servers: Waiting) -> None:
+    """A few failures in a row are an outage if the store does not answer otherwise either."""
+    uploads = [await servers.add_upload() for _ in range(50)]
+    servers.objects.refused = {file.key for file, _ in uploads}
+    behind = await left_behind(servers)
+    servers.passed_s += MINUTE_S + 1
+    clock_reads, now_ms = 0, servers.objects.now_ms
+
+    async def now_ms_once() -> int:
+        nonlocal clock_reads
+        clock_reads += 1
+        servers.objects.is_away = clock_reads > 1
+        return await now_ms()
+
+    servers.objects.now_ms = now_ms_once  # type: ignore[method-assign]
+    with pytest.raises(ObjectStoreUnavailable) as first:
+        await servers.sweep_of_one.sweep()
+
+    assert first.value.detail == "HeadObject: 403"
+    assert servers.objects.requests["head"] == LOOKS_THAT_FAIL
+    assert await servers.status(behind) is Status.PENDING
+
+
+async def test_no_look_is_taken_while_the_store_is_away(servers: Waiting) -> None:
+    file, record = await servers.add_upload()
+    await servers.put(file)
+    servers.passed_s += MINUTE_S
+    servers.objects.is_away = True
+    with pytest.raises(ObjectStoreUnavailable):
+        await servers.sweep_of_one.sweep()
+    servers.objects.is_away = False
+
+    assert await servers.sweep_of_one.sweep() == 1
+    assert await servers.status(record) is Status.PENDING
+
+
+async def test_look_at_all_goes_on_after_a_failure(servers: Waiting) -> None:
+    refused, _ = await servers.add_upload()
+    servers.objects.refused = {refused.key}
+    file, record = await servers.add_upload()
+    await servers.put(file)
+    servers.passed_s += 1
+    with pytest.raises(ObjectStoreUnavailable):
+        await servers.sweep_of_one.look_at_all()
+
+    assert await servers.status(record) is Status.PENDING
+
+
+async def test_clock_that_is_ahead_skips_no_look(servers: Waiting) -> None:
+    """A process whose clock is 13 h ahead would take all looks at once, before anything has arrived."""
+    file, _ = await servers.add_upload()
+    ahead = servers.another_sweep(ahead_s=13 * 3600)
+    await ahead.sweep()
+    early = await servers.file(file)
+    servers.passed_s += MINUTE_S
+    await ahead.sweep()
+    late = await servers.file(file)
+
+    assert early.look_due == file.created_at + 60_000
+    assert late.look_due == file.created_at + 300_000
 
 
 async def test_conversion_that_cannot_start_delays_no_other(servers: Waiting) -> None:
     """One is left behind by an outage of its object, and is tried again until it starts."""
     behind = [await left_behind(servers, detected_format=None) for _ in range(3)]
     (file,) = await servers.stores.files.get_many([behind[0].file_id])
-    servers.objects.refused = file.key
+    servers.objects.refused = {file.key}
     servers.passed_s += MINUTE_S + 1
     with pytest.raises(ObjectStoreUnavailable):
         await servers.sweep_of_one.sweep()
     early = [await servers.status(record) for record in behind]
-    servers.objects.refused = ""
+    servers.objects.refused.clear()
 
     assert early == [Status.AWAITING_UPLOAD, Status.PENDING, Status.PENDING]
     assert await servers.sweep_of_one.sweep() == 1
@@ -470,6 +541,7 @@ async def test_sweep_without_use_cases_changes_nothing(servers: Waiting) -> None
         servers.stores.files,
         looks=look_schedule(servers.settings),
         confirm_upload=None,
+        time=TrustedTime(servers.objects, servers.now_ms),
         now_ms=servers.now_ms,
     )
 

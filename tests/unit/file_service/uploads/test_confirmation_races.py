@@ -28,6 +28,7 @@ from converto_core.ports.objects import ObjectInfo
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores, MemoryUploadEvents
 from converto_infra.settings import Settings
 from file_service.delivery.outbox import Outbox
+from file_service.housekeeping.trusted_time import TrustedTime
 from file_service.housekeeping.waiting_uploads import WaitingUploads
 from file_service.http.schemas.conversions import NewConversion
 from file_service.http.schemas.files import NewFile
@@ -209,13 +210,18 @@ class Run:
         async def confirm(file_id: str) -> None:
             await wiring.starter.confirm_upload(None, file_id)
 
+        def later_ms() -> int:
+            return now_ms() + LATER_MS
+
+        time = TrustedTime(MemoryObjectStore(clock=later_ms), later_ms)
         sweeps = [
             WaitingUploads(
                 stores.conversions,
                 stores.files,
                 looks=look_schedule(SETTINGS),
                 confirm_upload=confirm,
-                now_ms=lambda: now_ms() + LATER_MS,
+                time=time,
+                now_ms=later_ms,
             )
             for _ in range(2)
         ]

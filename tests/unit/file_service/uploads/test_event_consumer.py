@@ -203,6 +203,27 @@ async def test_event_of_an_object_that_is_gone_is_deleted(consumed: Consumed) ->
     assert await consumed.status(created["conversion"]["id"]) is Status.AWAITING_UPLOAD
 
 
+async def test_event_of_an_object_that_vanishes_is_deleted(
+    consumed: Consumed, monkeypatch: pytest.MonkeyPatch, count: Callable[[str], float]
+) -> None:
+    """Somebody deletes it while its content is read, which is no bug and no outage."""
+    conversion_id, key = await consumed.uploaded()
+    objects = consumed.system.objects
+    read_range = objects.read_range
+
+    async def vanish(key: str, **place: Any) -> bytes:
+        await objects.delete([key])
+        return await read_range(key, **place)
+
+    monkeypatch.setattr(objects, "read_range", vanish)
+    consumed.events.send(key)
+    async with consuming(consumed):
+        await consumed.until_settled()
+
+    assert (count("settled"), count("broken")) == (1, 0)
+    assert await consumed.status(conversion_id) is Status.AWAITING_UPLOAD
+
+
 async def test_refused_upload_is_settled_and_explained_to_its_client(consumed: Consumed) -> None:
     """M5: whoever looks first, the client learns what is wrong, and may upload again."""
     conversion_id, key = await consumed.uploaded(body=PNG + b"more")

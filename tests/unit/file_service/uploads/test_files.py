@@ -7,7 +7,10 @@ import pytest
 
 from converto_core.conversion.record import Status
 from converto_core.files.record import FileStatus
+from converto_core.ids import new_id, now_ms
+from converto_core.object_keys import source_key
 from tests.unit.file_service.conftest import EXE, PDF, PNG, System, pptx, problem, running_system
+from tests.unit.file_service.housekeeping.records import a_file
 
 MIB = 1024**2
 
@@ -299,6 +302,21 @@ async def test_repeated_delete_after_an_outage_removes_the_rest(system: System) 
     system.objects.is_away = False
 
     answer = await system.api.delete(f"/api/v1/files/{conversion.file_id}")
+
+    assert answer.status_code == 204
+    assert await system.objects.list_keys("t/anna/in/") == []
+
+
+async def test_delete_removes_every_version_of_the_content(system: System) -> None:
+    """I10: bytes of an older version must not stay behind."""
+    file_id = new_id()
+    keys = [source_key("anna", file_id, version) for version in (1, 2, 3)]
+    file = a_file(FileStatus.UPLOADED, now_ms=now_ms(), id=file_id, owner="anna", key=keys[-1], version=3)
+    await system.stores.files.insert(file)
+    for key in keys:
+        await system.objects.put(key, PNG, content_type="image/png")
+
+    answer = await system.api.delete(f"/api/v1/files/{file_id}")
 
     assert answer.status_code == 204
     assert await system.objects.list_keys("t/anna/in/") == []
