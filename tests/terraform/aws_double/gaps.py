@@ -238,7 +238,7 @@ def _add_backup_selections() -> None:
     paths = {
         "{0}/backup-vaults/(?P<vault>[^/]+)/notification-configuration$": Selections.dispatch,
         "{0}/backup-vaults/(?P<vault>[^/]+)/access-policy$": Selections.dispatch,
-        "{0}/backup-vaults/(?P<vault>[^/]+)/recovery-points/?$": Selections.dispatch,
+        "{0}/backup-vaults/(?P<vault>[^/]+)/recovery-points/$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/?$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
         "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
