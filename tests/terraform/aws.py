@@ -119,12 +119,14 @@ def running_double(folder: Path) -> Iterator[Aws]:
     environment = {**os.environ, "PYTHONPATH": path}
     command = [sys.executable, "-m", "tests.terraform.aws_double", str(folder)]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log
+        )
     try:
         yield Aws(folder, _ports(folder, process))
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.communicate(timeout=10)  # also closes its input
 
 
 def _ports(folder: Path, process: "subprocess.Popen[bytes]") -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""`python -m tests.terraform.aws_double FOLDER` serves AWS by HTTP and HTTPS on free ports until it is stopped.
+"""`python -m tests.terraform.aws_double FOLDER` serves AWS by HTTP and HTTPS on free ports until its input ends.
 
 FOLDER gets the certificate (`ca.pem`) and, once both ports answer, `ports.json`. `GET /double/decisions` returns and
 forgets what the policies have decided.
@@ -41,7 +41,7 @@ class QuietHandler(MotoRequestHandler):
 
 
 def main(folder: Path) -> None:
-    """Serve until the process is stopped."""
+    """Serve until the input ends."""
     gaps.install()
     cloudfront.install()
     authorization.install()
@@ -58,7 +58,7 @@ def main(folder: Path) -> None:
     written = folder / "ports.writing"
     written.write_text(json.dumps({name: server.port for name, server in servers.items()}))
     written.rename(folder / "ports.json")
-    threading.Event().wait()
+    sys.stdin.buffer.read()  # ends with the process that started this one, however that ends
 
 
 def _with_decisions(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

@@ -171,7 +171,7 @@ def _pass_over_function_images() -> None:
 
 
 def _add_backup_selections() -> None:
-    """Which resources a backup plan takes and who hears of failures; moto knows plans and vaults only."""
+    """What a plan takes, what a vault holds and who hears of failures; moto knows plans and vaults only."""
 
     class Selections(BackupResponse):
         def create_backup_selection(self) -> str:
@@ -201,6 +201,9 @@ def _add_backup_selections() -> None:
                 one for (kind, _), one in kept.items() if kind == "backup selection" and one["BackupPlanId"] == plan
             ]
             return json.dumps({"BackupSelectionsList": found})
+
+        def list_recovery_points_by_backup_vault(self) -> str:
+            return json.dumps({"RecoveryPoints": []})  # nothing backs up here
 
         def put_backup_vault_notifications(self) -> str:
             kept["backup notifications", self.path.split("/")[2]] = json.loads(self.body)
@@ -235,6 +238,7 @@ def _add_backup_selections() -> None:
     paths = {
         "{0}/backup-vaults/(?P<vault>[^/]+)/notification-configuration$": Selections.dispatch,
         "{0}/backup-vaults/(?P<vault>[^/]+)/access-policy$": Selections.dispatch,
+        "{0}/backup-vaults/(?P<vault>[^/]+)/recovery-points/$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/?$": Selections.dispatch,
         "{0}/backup/plans/(?P<plan>[^/]+)/selections/(?P<selection>[^/]+)$": Selections.dispatch,
         "{0}/backup/plans/(?P<name>[^/]+)/?$": backup_urls.response.dispatch,
