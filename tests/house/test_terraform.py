@@ -243,3 +243,13 @@ def test_bill_adds_up() -> None:
 def amount(cell: str) -> int:
     """The amount at the end of a cell, such as `3 × r6g = 569`."""
     return int(re.sub(r"[^0-9]", "", cell.rsplit("=", maxsplit=1)[-1]))
+
+
+@pytest.mark.parametrize("name", ["variables.tf", "outputs.tf"])
+def test_environments_take_and_give_the_same(name: str) -> None:
+    """Terraform cannot share these blocks between root modules."""
+    texts = {
+        (ROOT / "environments" / environment / name).read_text() for environment in ("dev", "staging", "production")
+    }
+
+    assert len(texts) == 1
