@@ -80,6 +80,18 @@ async def test_truncated_picture_is_corrupt_and_the_next_converts(
     assert await run_job(pictures, png, "png", "webp")
 
 
+async def test_truncated_tiles_of_jpeg_2000_never_pass(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:
+    """I13: read by several threads, libvips misses one in five of these."""
+    for number in range(20):
+        whole, cut = tmp_path / f"{number}.jp2", tmp_path / f"cut{number}.jp2"
+        noise = Image.merge("RGB", [Image.effect_noise((200, 200), 60) for _ in range(3)])
+        noise.save(whole, "JPEG2000", tile_size=(64, 64))
+        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+
+        with pytest.raises(CorruptSource):
+            await run_job(pictures, cut, "jp2", "png")
+
+
 @pytest.mark.parametrize("reference", ["file:///etc/hostname", "secret.png"])
 async def test_svg_draws_nothing_of_other_files(
     pictures: Pictures, run_job: RunJob, tmp_path: Path, reference: str

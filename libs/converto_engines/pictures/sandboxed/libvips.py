@@ -49,6 +49,10 @@ class Library:
         for operation in operations:
             self.c.vips_operation_block_set(operation.encode(), 0)
 
+    def use_threads(self, count: int) -> None:
+        """Compute later pictures with this many threads; 0 for one per core."""
+        self.c.vips_concurrency_set(count)
+
     def error_text(self) -> str:
         """Return and clear libvips' error text."""
         text: bytes = self.c.vips_error_buffer() or b""

@@ -37,6 +37,8 @@ def convert(library: libvips.Library, request: dict[str, Any]) -> dict[str, Any]
     options = request["options"]
     loader = UNSAFE_LOADERS.get(request["source_format"])
     library.allow(*([loader] if loader else []))
+    # libvips loses the error of a damaged JPEG 2000 tile when another thread reads the next one.
+    library.use_threads(1 if "jp2" in {request["source_format"], request["target_format"]} else 0)
     source = Source(library, request)
     if request["target_format"] == "ico":
         return convert_to_icon(library, source, request)
