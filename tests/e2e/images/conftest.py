@@ -15,17 +15,19 @@ import pytest
 
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
+from deploy.local.errors import ProgramMissing
 from deploy.local.home import REPOSITORY
+from deploy.local.stack.stack import SERVERS
 from tests import compose_file
 from tests.assets.make_samples import make_samples
-from tests.conftest import skip_or_fail
+from tests.conftest import running_stack, skip_or_fail
 from tests.distributions import UV
 from tests.e2e.images import debian, dockerfile
 from tests.e2e.images.container import Container, Place
 from tests.e2e.images.conversions import Converting
 from tests.e2e.images.image import PYTHON_PACKAGES, Builder, Image
 from tests.e2e.images.network import Network
-from tests.servers import Servers
+from tests.servers import Servers, from_stack
 
 FOLDER = REPOSITORY / "deploy/docker"
 IMAGES = {
@@ -89,10 +91,20 @@ def why_not_here() -> str:
 
 
 @pytest.fixture(scope="session")
-def shared(images: Builder, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+def image_servers() -> Iterator[Servers]:
+    """Servers of their own: the services of the images take the messages of every test that shares their broker."""
+    try:
+        with running_stack("images", SERVERS) as stack:
+            yield from_stack(stack)
+    except ProgramMissing as missing:
+        skip_or_fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def shared(images: Builder, image_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """The network with the servers in it, a database and a bucket of their own."""
     database, broker, store = (
-        urlsplit(url) for url in (servers.mongodb_url, servers.rabbitmq_url, servers.s3_endpoint_url)
+        urlsplit(url) for url in (image_servers.mongodb_url, image_servers.rabbitmq_url, image_servers.s3_endpoint_url)
     )
     with Network() as network:
         for port, server in ((27017, database), (5672, broker), (9000, store)):
@@ -102,14 +114,14 @@ def shared(images: Builder, servers: Servers, tmp_path_factory: pytest.TempPathF
         login = f"{database.netloc.rpartition('@')[0]}@" if "@" in database.netloc else ""
         name = f"images-{secrets.token_hex(4)}"
         yield Shared(
-            servers,
+            image_servers,
             Place(network=network, folder=folder, hosts=("mongodb", "rabbitmq", "object-store")),
             compose_file.example()
             | {
                 "RABBITMQ_USER": broker.username or "guest",
                 "RABBITMQ_PASSWORD": broker.password or "guest",
-                "S3_ACCESS_KEY_ID": servers.s3_access_key_id,
-                "S3_SECRET_ACCESS_KEY": servers.s3_secret_access_key,
+                "S3_ACCESS_KEY_ID": image_servers.s3_access_key_id,
+                "S3_SECRET_ACCESS_KEY": image_servers.s3_secret_access_key,
                 "S3_PORT": str(store.port),
             },
             # The database of the tests has other users than the one of Compose. One slot is enough to convert one file.
