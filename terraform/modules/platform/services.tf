@@ -108,12 +108,11 @@ module "edge" {
 module "cluster" {
   source = "../cluster"
 
-  name                          = var.name
-  log_kms_key_arn               = module.kms.key_arns["logs"]
-  log_retention_days            = var.log_retention_days
-  container_insights            = var.container_insights
-  ephemeral_storage_kms_key_arn = null
-  tags                          = var.tags
+  name               = var.name
+  log_kms_key_arn    = module.kms.key_arns["logs"]
+  log_retention_days = var.log_retention_days
+  container_insights = var.container_insights
+  tags               = var.tags
 }
 
 module "file_service" {
