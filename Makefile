@@ -67,7 +67,7 @@ test: setup-dev ## Set up and run the whole suite
 	@status=0; empty=$(if $(PYTEST),5,0); \
 	run() { $(BIN)/python -m pytest "$$@" $(PYTEST) || { code=$$?; [ $$code -eq $$empty ] || status=$$code; }; }; \
 	run -n $(JOBS) --dist loadfile tests/unit tests/house tests/engines; \
-	run tests/contract tests/integration tests/e2e tests/chaos; \
+	run tests/contract tests/integration tests/e2e tests/scenarios tests/chaos; \
 	run $(TERRAFORM_TESTS); \
 	exit $$status
 
@@ -78,6 +78,10 @@ test-unit: setup-dev ## Run the tests that need no server
 .PHONY: test-only
 test-only: setup-dev ## Run some folders or files of the suite: make test-only SUITES="tests/contract tests/engines"
 	@$(BIN)/python -m pytest $(SUITES) $(PYTEST)
+
+.PHONY: scenarios
+scenarios: setup-dev ## Run all scenarios, also those that take minutes and that `make test` leaves out
+	@$(BIN)/python -m pytest tests/scenarios -m "minutes or not minutes" $(PYTEST)
 
 .PHONY: test-compose
 test-compose: setup-dev ## Convert with each worker of the running Compose stack

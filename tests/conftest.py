@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import httpx2
 import pytest
 
 from deploy.local.errors import ProgramMissing
@@ -61,6 +62,22 @@ def stack() -> Iterator[Stack]:
             yield running
     except ProgramMissing as missing:
         skip_or_fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def http(stack: Stack) -> Iterator[httpx2.Client]:
+    """A client with the stack's key; its timeout leaves room for `Prefer: wait`."""
+    headers = {"Authorization": f"Bearer {stack.api_key}"}
+    with httpx2.Client(base_url=stack.url, headers=headers, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def healthy_afterwards(stack: Stack) -> Iterator[None]:
+    """For tests that kill parts of the stack: the next test starts when everything runs again."""
+    yield
+    for name in (*SERVERS, "api", "worker-1", "worker-2"):
+        run_apart(lambda name=name: stack.wait_healthy(name))  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")
