@@ -144,10 +144,10 @@ class TestCancellations:
 
 
 class TestEnds:
-    def test_lost_result_leads_to_a_retry(self) -> None:
-        made = Made().get(1, 2, "completed").get(3, 4, "failed", error_code="result_lost")
+    def test_lost_result_is_made_again_by_a_retry(self) -> None:
+        made = Made().get(1, 2, "completed").post(3, 4, "retry", status=202)
 
-        assert made.post(5, 6, "retry", status=202).get(7, 8, "pending").kinds == []
+        assert made.get(5, 6, "pending").get(7, 8, "completed").kinds == []
 
     @pytest.mark.parametrize(("wall_ms", "kinds"), [(999, [Kind.EXPIRED_EARLY]), (1001, [])])
     def test_result_expires_at_its_date(self, wall_ms: int, kinds: list[Kind]) -> None:

@@ -10,8 +10,6 @@ from tests.chaos.history.violation import Kind, Violation
 
 RETRIED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 """From these only a user's retry leads back to pending; from completed when its result was lost."""
-RESULT_LOST = "result_lost"
-"""The code that marks a completed conversion whose outputs are gone; only such a one ends a second time."""
 
 
 def reachable(steps: Mapping[Status, Iterable[Status]]) -> dict[Status, frozenset[Status]]:
@@ -91,9 +89,7 @@ class _Judge:
         return Kind.CANCELLED_REVIVED if was.status is Status.CANCELLED else Kind.WENT_BACK
 
     def _is_explained(self, before: Read, after: Read) -> bool:
-        """Return whether a retry between the two answers may be the reason, or the mark of a lost result."""
-        if after.told.error_code == RESULT_LOST and before.told.status is Status.COMPLETED:
-            return True
+        """Return whether a retry between the two answers may be the reason."""
         can_start = before.told.status is not Status.AWAITING_UPLOAD and after.told.status is not Status.AWAITING_UPLOAD
         is_retried = can_start and any(is_within(retry, before, after) for retry in self._retries)
         if is_retried:
