@@ -180,10 +180,12 @@ class DependencyUnavailable(
     """Raised when a required server misses its deadline; `retry_after_s` is when a retry may succeed.
 
     `has_answered` marks the refusal of one call, such as access to one object: others may still succeed.
+    `is_client_broken` marks a fault of the driver that only a new client ends.
     """
 
     retry_after_s: float = 1.0
     has_answered: bool = False
+    is_client_broken: bool = False
 
 
 class StoreUnavailable(

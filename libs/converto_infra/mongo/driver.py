@@ -1,10 +1,12 @@
 """Builds the MongoDB client of the configured driver: PyMongo's asyncio client, or Motor over the same store code."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable
 from typing import Any, TypeVar, cast
 
 from pymongo import AsyncMongoClient
+from pymongo.lock import Lock
 
 from converto_infra.settings import Settings
 
@@ -28,3 +30,33 @@ def make_client(settings: Settings, **options: Any) -> AsyncMongoClient[Document
 async def awaited(answer: Awaitable[T]) -> T:
     """The result of `aggregate` or `close`, which PyMongo's client awaits and Motor returns at once."""
     return await answer if inspect.isawaitable(answer) else answer
+
+
+async def has_lost_lock(client: AsyncMongoClient[Document], *, within_s: float) -> bool:
+    """True when a lock of the client is not released in time; the driver never holds one while it waits for a server.
+
+    The driver has no public way to find out. Motor's locks belong to threads and are never lost.
+    """
+    for lock in _locks_of(client):
+        try:
+            async with asyncio.timeout(within_s):
+                await lock.acquire()
+        except TimeoutError:
+            return True
+        lock.release()
+    return False
+
+
+def release_locks(client: AsyncMongoClient[Document]) -> None:
+    """Release the locks of a client that is not used any more, so that the calls that wait for a lost one can end."""
+    for lock in _locks_of(client):
+        if lock.locked():
+            lock.release()
+
+
+def _locks_of(client: AsyncMongoClient[Document]) -> list[Lock]:
+    """The locks under which the driver waits for a server and for a connection, and can lose them."""
+    topology = vars(client).get("_topology") if isinstance(client, AsyncMongoClient) else None
+    if topology is None:
+        return []
+    return [topology._lock, *(server.pool.lock for server in topology._servers.values())]

@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from converto_core.errors import BusUnavailable
-from converto_infra.deadline import CallAborted, within
+from converto_infra.deadline import AbandonableCalls, CallAborted
 from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S, Topology
 from converto_infra.retry import Backoff
 from converto_infra.settings import Settings
@@ -36,6 +36,8 @@ class Connection:
         self._topology, self._purpose = topology, purpose
         self._connection: AbstractConnection | None = None
         self._connecting: asyncio.Task[AbstractConnection] | None = None
+        # A driver that ignores a cancellation keeps its connection busy: it is as good as dead.
+        self._calls = AbandonableCalls(f"broker_{purpose}", on_broken=lambda *_: self._discard_unless_connecting())
         self._closing: set[asyncio.Task[None]] = set()
         self.generation = 0
 
@@ -45,7 +47,7 @@ class Connection:
         A missed deadline also drops the connection: behind a silent network it would look alive for three heartbeats.
         """
         try:
-            return await within(timeout_s or self._timeout_s, call)
+            return await self._calls.within(timeout_s or self._timeout_s, call)
         except TimeoutError as error:
             self._discard_unless_connecting()
             raise BusUnavailable(detail=f"broker: no answer to {self._purpose} in time") from error
