@@ -194,6 +194,15 @@ class StoreUnavailable(
     """Raised when the database misses its deadline."""
 
 
+class RequestTimedOut(
+    DependencyUnavailable,
+    code="request_timed_out",
+    title="The request took too long, because converto is busy or a service that it depends on is slow. Please retry "
+    "shortly, with the same Idempotency-Key",
+):
+    """Raised when the time of a request is used up before its response has begun."""
+
+
 class BusUnavailable(
     DependencyUnavailable, code="broker_unavailable", title="The message broker is not reachable. Please retry shortly"
 ):

@@ -41,6 +41,10 @@ class TimeBudget:
             self._stopped_at_s = None
             self._ends_at_s += self._clock() - began_at_s
 
+    def extend(self, seconds: float) -> None:
+        """Allow more time."""
+        self._ends_at_s += seconds
+
     @contextmanager
     def spent_here(self) -> Iterator[None]:
         """Let the guarded calls of the current task spend this budget."""
@@ -54,6 +58,17 @@ class TimeBudget:
     def is_spent_by(self, task: asyncio.Task[object] | None) -> bool:
         """True in the task that spends this budget, false in those that it started."""
         return self._spender is task
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Do not count the time that the current request spends in this context, because it waits for no server."""
+    budget = _BUDGET.get()
+    if budget is None or not budget.is_spent_by(asyncio.current_task()):
+        yield
+        return
+    with budget.stopped():
+        yield
 
 
 def left_s() -> float:
