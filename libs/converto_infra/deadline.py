@@ -4,7 +4,7 @@ import asyncio
 import time
 from asyncio.tasks import _unregister_task
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -27,8 +27,9 @@ class CallAborted(Exception):
 class AbandonableCalls:
     """Runs each call of one dependency in a task of its own, which is abandoned when it does not end in time.
 
-    PyMongo ignores a cancellation while it waits for a lock, and a lock that it has lost never becomes free. A call is
-    cancelled at most once, because the second cancellation is the one that makes PyMongo lose its lock.
+    PyMongo ignores a cancellation while it waits for a lock, and a lock that it has lost never becomes free. It is a
+    cancellation that makes it lose one: the second of a call, or one that meets the end of a wait inside the driver. A
+    call is therefore cancelled at most once, and where the driver has deadlines of its own, only after those.
     """
 
     def __init__(
@@ -37,15 +38,18 @@ class AbandonableCalls:
         *,
         on_broken: OnBroken | None = None,
         on_missed: OnMissed | None = None,
+        linger_s: float = 0.0,
         grace_s: float = GRACE_S,
     ) -> None:
         """`on_broken` is told when a call proves the driver's client broken: when that call began, and what it did.
 
-        `on_missed` is told when a call that began then has missed its deadline, which proves nothing by itself.
+        `on_missed` is told when a call that began then has missed its deadline, which proves nothing by itself. A call
+        that nobody waits for any more is cancelled after `linger_s`, when the driver should have ended it by itself.
         """
-        self._dependency, self._grace_s = dependency, grace_s
+        self._dependency, self._linger_s, self._grace_s = dependency, linger_s, grace_s
         self._on_broken, self._on_missed = on_broken, on_missed
-        self._abandoned: set[asyncio.Task[object]] = set()
+        self._left: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def within(self, timeout_s: float, call: Callable[[], Awaitable[T]]) -> T:
         """Await one call; raises `TimeoutError` after `timeout_s` and `CallAborted` when the driver cancels its call.
@@ -57,11 +61,11 @@ class AbandonableCalls:
         try:
             done, _ = await asyncio.wait((running,), timeout=timeout_s)
         except asyncio.CancelledError:
-            await self._end(running, began_at_s)
+            await self._leave(running, began_at_s)
             self._consume(running, began_at_s)
             raise
         if not done:
-            await self._end(running, began_at_s)
+            await self._leave(running, began_at_s)
             if self._on_missed is not None:
                 self._on_missed(began_at_s)
         if not running.done() or (not done and running.cancelled()):
@@ -76,17 +80,35 @@ class AbandonableCalls:
         finally:
             del running  # else its error, the traceback and this frame hold each other
 
+    async def _leave(self, running: asyncio.Task[T], began_at_s: float) -> None:
+        """Stop waiting for a call: let it linger, or else end it."""
+        if not self._linger_s:
+            await self._end(running, began_at_s)
+            return
+        self._left.add(running)
+        running.add_done_callback(lambda _: self._ended_by_itself(running, began_at_s))
+        asyncio.get_running_loop().call_later(self._linger_s, self._cancel_late, running, began_at_s)
+
+    def _ended_by_itself(self, running: asyncio.Task[T], began_at_s: float) -> None:
+        self._left.discard(running)
+        self._consume(running, began_at_s)
+
+    def _cancel_late(self, running: asyncio.Task[T], began_at_s: float) -> None:
+        if running.cancel():
+            asyncio.get_running_loop().call_later(self._grace_s, self._abandon, running, began_at_s)
+
     async def _end(self, running: asyncio.Task[T], began_at_s: float) -> None:
         """Cancel a call and wait for the grace; what does not end then is abandoned."""
         running.cancel()
         try:
             await asyncio.wait((running,), timeout=self._grace_s)
         finally:
-            if not running.done():
-                self._abandon(running, began_at_s)
+            self._abandon(running, began_at_s)
 
     def _abandon(self, running: asyncio.Task[T], began_at_s: float) -> None:
         """Keep a call until it ends, if it ever does; the end of the process does not wait for it."""
+        if running.done():
+            return
         self._abandoned.add(running)
         _unregister_task(running)
         running.add_done_callback(lambda _: self._ended_late(running, began_at_s))

@@ -37,6 +37,8 @@ RETRY_FIRST_S, RETRY_LONGEST_S = 0.05, 0.5  # short: a user is waiting; long pau
 # A request whose time is nearly used up gives its last call less than a healthy server needs; missing that deadline
 # says nothing about the server.
 FAIR_TIMEOUT_S = 0.5
+# The driver's own deadlines, each as long as that of a call: finding a server, a connection, opening it, the answer.
+DATABASE_STEPS = 4
 
 
 class Guard(pybreaker.CircuitBreakerListener):
@@ -57,18 +59,20 @@ class Guard(pybreaker.CircuitBreakerListener):
         reset_s: float,
         on_broken: OnBroken | None = None,
         on_missed: OnMissed | None = None,
+        linger_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open after `failures` in a row, for `reset_s`; raise `unavailable` for a deadline or an open breaker.
 
-        `on_broken` and `on_missed` are told of calls that show that the client may be broken (see `AbandonableCalls`).
+        `on_broken` and `on_missed` are told of calls that show that the client may be broken, and a call may go on for
+        `linger_s` after its deadline (see `AbandonableCalls`).
         """
         self.name, self.timeout_s = name, timeout_s
         self._unavailable, self._reset_s, self._clock = unavailable, reset_s, clock
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=failures, name=name, listeners=[self], throw_new_error_on_trip=False
         )
-        self._calls = AbandonableCalls(name, on_broken=on_broken, on_missed=on_missed)
+        self._calls = AbandonableCalls(name, on_broken=on_broken, on_missed=on_missed, linger_s=linger_s)
         self._recent_failures: deque[bool] = deque(maxlen=RECENT_CALLS)
         self._opened_at_s, self._is_probing = 0.0, False
 
@@ -206,10 +210,12 @@ def database_guard(
     on_missed: OnMissed | None = None,
 ) -> Guard:
     """The guard of MongoDB; `timeout_s` replaces the configured deadline of one call."""
+    call_timeout_s = timeout_s or settings.mongodb_timeout_s
     return Guard(
         name,
         StoreUnavailable,
-        timeout_s=timeout_s or settings.mongodb_timeout_s,
+        timeout_s=call_timeout_s,
+        linger_s=DATABASE_STEPS * call_timeout_s,
         failures=settings.breaker_failures,
         reset_s=settings.breaker_reset_s,
         on_broken=on_broken,

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import WeakSet
 
 import structlog
 from pymongo import AsyncMongoClient
@@ -17,7 +18,7 @@ from pymongo.errors import PyMongoError
 
 from converto_infra.deadline import AbandonableCalls, CallAborted
 from converto_infra.metrics import CLIENTS_RENEWED
-from converto_infra.mongo.driver import Document, awaited, has_lost_lock, release_locks
+from converto_infra.mongo.driver import Document, awaited, free_locks, has_lost_lock
 
 CLOSE_TIMEOUT_S = 2.0
 LOCK_TIMEOUT_S = 1.0  # the driver holds its locks for microseconds; this much leaves room for a busy machine
@@ -54,6 +55,7 @@ class RenewableClient:
         self._renewal: asyncio.TimerHandle | None = None
         self._pause_s, self._closing = 0.0, asyncio.Event()
         self._fault = ""
+        self._alive: WeakSet[AsyncMongoClient[Document]] = WeakSet()
         self._use(make())
 
     @property
@@ -102,13 +104,18 @@ class RenewableClient:
             self._fault = ""
 
     async def close(self) -> None:
-        """Close the current client and those that it has replaced; never takes longer than two deadlines."""
+        """Close the current client and those that it has replaced; never takes longer than two deadlines.
+
+        Calls that wait for a lost lock of any of them are ended, because the end of the process waits for them.
+        """
         self._closing.set()
         if self._renewal is not None:
             self._renewal.cancel()
         if self._examination is not None:
             self._examination.cancel()
         await asyncio.gather(self._close(self._client), *self._retiring)
+        for client in list(self._alive):
+            await free_locks(client)
 
     async def _examine(self, began_at_s: float) -> None:
         if await has_lost_lock(self._client, within_s=LOCK_TIMEOUT_S):
@@ -125,6 +132,7 @@ class RenewableClient:
         retiring.add_done_callback(self._retiring.discard)
 
     def _use(self, client: AsyncMongoClient[Document]) -> None:
+        self._alive.add(client)
         self._client, self._made_at_s = client, self._clock()
         self._database: AsyncDatabase[Document] = client[self._database_name]
         self._collections: dict[str, AsyncCollection[Document]] = {}
@@ -137,12 +145,16 @@ class RenewableClient:
 
     async def _close(self, client: AsyncMongoClient[Document]) -> None:
         """Close a client; one that has lost a lock hangs here too, until nobody holds its locks any more."""
-        for is_last in (False, True):
-            try:
-                await self._closing_calls.within(CLOSE_TIMEOUT_S, lambda: awaited(client.close()))
-            except (TimeoutError, CallAborted, PyMongoError, RuntimeError) as error:
-                if is_last:
-                    log.warning("database.client_not_closed", dependency=self._name, reason=repr(error))
-                release_locks(client)
-            else:
-                return
+        if (fault := await self._fault_of_closing(client)) is not None:
+            await free_locks(client)
+            fault = await self._fault_of_closing(client)
+        if fault is not None:
+            log.warning("database.client_not_closed", dependency=self._name, reason=repr(fault))
+        await free_locks(client)
+
+    async def _fault_of_closing(self, client: AsyncMongoClient[Document]) -> Exception | None:
+        try:
+            await self._closing_calls.within(CLOSE_TIMEOUT_S, lambda: awaited(client.close()))
+        except (TimeoutError, CallAborted, PyMongoError, RuntimeError) as error:
+            return error
+        return None

@@ -10,6 +10,8 @@ from pymongo.lock import Lock
 
 from converto_infra.settings import Settings
 
+MOST_WAITERS = 10_000  # calls of one client at once; there are at most as many as requests
+
 Document = dict[str, Any]
 T = TypeVar("T")
 
@@ -47,11 +49,17 @@ async def has_lost_lock(client: AsyncMongoClient[Document], *, within_s: float) 
     return False
 
 
-def release_locks(client: AsyncMongoClient[Document]) -> None:
-    """Release the locks of a client that is not used any more, so that the calls that wait for a lost one can end."""
-    for lock in _locks_of(client):
-        if lock.locked():
+async def free_locks(client: AsyncMongoClient[Document]) -> None:
+    """Release the locks of a client that is not used any more, until no call waits for one: each of them takes the lock
+    before it notices that it was cancelled, and leaves it behind."""
+    for _ in range(MOST_WAITERS):
+        held = [lock for lock in _locks_of(client) if lock.locked()]
+        if not held:
+            return
+        for lock in held:
             lock.release()
+        await asyncio.sleep(0)  # the next one takes it
+        await asyncio.sleep(0)
 
 
 def _locks_of(client: AsyncMongoClient[Document]) -> list[Lock]:

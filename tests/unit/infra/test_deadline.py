@@ -179,6 +179,56 @@ async def test_cancellation_after_the_deadline_loses_no_lock(request: pytest.Fix
         pass
 
 
+async def test_call_that_may_linger_is_not_cancelled_at_its_deadline(request: pytest.FixtureRequest) -> None:
+    """A cancellation that meets the end of a wait inside PyMongo would make it lose the lock."""
+    guard = Guard(request.node.name, StoreUnavailable, timeout_s=0.05, failures=10, reset_s=1, linger_s=5)
+    condition, reached = Condition(Lock()), asyncio.Event()
+
+    async def wait_as_the_driver_does() -> None:
+        async with condition:
+            reached.set()
+            await _async_cond_wait(condition, 0.02)
+
+    calling = asyncio.create_task(guard.run(wait_as_the_driver_does))
+    await reached.wait()
+    await condition.acquire()  # a busy driver: the wait ends, and its call has to wait for the lock
+    with pytest.raises(StoreUnavailable):
+        await calling
+    condition.release()
+
+    async with asyncio.timeout(DEADLINE_S), condition:
+        pass
+
+
+async def test_call_that_lingers_too_long_is_cancelled(guard: Guard, broken: Broken) -> None:
+    lingering = AbandonableCalls(guard.name, on_broken=broken, linger_s=0.05)
+    cancelled = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with pytest.raises(TimeoutError):
+        await lingering.within(0.01, hang)
+    assert not cancelled.is_set()
+
+    await asyncio.wait_for(cancelled.wait(), 5)
+    assert broken.reports == []
+
+
+async def test_call_that_ignores_its_late_cancellation_breaks_the_client(broken: Broken, condition: Condition) -> None:
+    lingering = AbandonableCalls("database", on_broken=broken, linger_s=0.05)
+    losing = asyncio.create_task(lose_lock(condition, after_waiters=1))
+
+    with pytest.raises(TimeoutError):
+        await lingering.within(0.1, lambda: wait_on(condition))
+
+    await losing
+    await until(lambda: bool(broken.reports))
+
+
 @pytest.fixture
 def deaf() -> Iterator[Callable[[], object]]:
     """A driver that swallows twenty cancellations; it ends with the test."""

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from converto_core.errors import StoreUnavailable
 from converto_infra.mongo.client import HEALTHY_AFTER_S, PAUSE_FIRST_S, RenewableClient
-from converto_infra.mongo.driver import release_locks
+from converto_infra.mongo.driver import free_locks
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
 from tests.unit.infra.conftest import SOON_S, ManualClock, until
@@ -151,10 +151,35 @@ async def test_locks_that_the_driver_hides_are_found() -> None:
     (server,) = client._topology._servers.values()
     await server.pool.lock.acquire()
 
-    release_locks(client)
+    await free_locks(client)
 
     assert not server.pool.lock.locked()
     await client.close()
+
+
+async def test_calls_that_wait_for_a_lost_lock_end_with_the_client(
+    client: RenewableClient, clients: Clients, clock: ManualClock
+) -> None:
+    """Else the process would not end: `asyncio.run` waits for its tasks."""
+    await clients.made[0].aconnect()
+    topology = clients.made[0]._topology
+    waiting = [asyncio.create_task(wait_as_the_driver_does(topology)) for _ in range(50)]
+    await until(lambda: len(topology._condition._waiters) == 50)
+    await topology._lock.acquire()  # by nobody who would release it
+    for call in waiting:
+        call.cancel()
+    client.suspect(clock(), "it lost its lock")
+    await until(lambda: len(clients.made) == 2)
+
+    await client.close()
+
+    await asyncio.wait(waiting, timeout=SOON_S)
+    assert all(call.done() for call in waiting)
+
+
+async def wait_as_the_driver_does(topology: Any) -> None:
+    async with topology._lock:
+        await topology._condition.wait()
 
 
 async def test_wedged_stores_answer_in_time_and_get_a_new_client() -> None:
