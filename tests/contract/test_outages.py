@@ -200,7 +200,7 @@ async def test_renewed_database_client_works_under_load(server_settings: Callabl
 
     reading = [asyncio.create_task(stores.conversions.get(kept.id)) for _ in range(50)]
     await asyncio.sleep(0)
-    stores._client.suspect(asyncio.get_running_loop().time(), "asked for by this test")
+    stores._client.renew(asyncio.get_running_loop().time(), "asked for by this test")
     found = await asyncio.gather(*reading)
     found += await asyncio.gather(*(stores.conversions.get(kept.id) for _ in range(50)))
 

@@ -78,7 +78,7 @@ class RenewableClient:
 
         return current
 
-    def suspect(self, began_at_s: float, reason: str) -> None:
+    def renew(self, began_at_s: float, reason: str) -> None:
         """Replace the client because of a call that began then, unless it began before the client was made."""
         if began_at_s < self._made_at_s or self._renewal is not None or self._closing.is_set():
             return
@@ -87,7 +87,7 @@ class RenewableClient:
         if age_s >= HEALTHY_AFTER_S:
             self._pause_s = 0.0
         # Through the loop even without a pause: a call must not lose its client while it reports.
-        self._renewal = asyncio.get_running_loop().call_later(max(self._pause_s - age_s, 0.0), self._renew, reason)
+        self._renewal = asyncio.get_running_loop().call_later(max(self._pause_s - age_s, 0.0), self._replace, reason)
 
     def examine(self, began_at_s: float) -> None:
         """Look for a lost lock in the background, because a call that began then missed its deadline.
@@ -119,9 +119,9 @@ class RenewableClient:
 
     async def _examine(self, began_at_s: float) -> None:
         if await has_lost_lock(self._client, within_s=LOCK_TIMEOUT_S):
-            self.suspect(began_at_s, "a lock of the driver is never released")
+            self.renew(began_at_s, "a lock of the driver is never released")
 
-    def _renew(self, reason: str) -> None:
+    def _replace(self, reason: str) -> None:
         old, self._renewal = self._client, None
         self._pause_s = min(max(2 * self._pause_s, PAUSE_FIRST_S), PAUSE_LONGEST_S)
         self._use(self._make())

@@ -49,7 +49,7 @@ class MongoStores:
         client = RenewableClient(make, settings.mongodb_database, name=name, call_timeout_s=call_timeout_s)
         self._client, current = client, client.collection
         self.guard = database_guard(
-            settings, name=name, timeout_s=timeout_s, on_broken=client.suspect, on_missed=client.examine
+            settings, name=name, timeout_s=timeout_s, on_broken=client.renew, on_missed=client.examine
         )
         self.history = MongoHistoryStore(current("history"), self.guard)
         self.conversions = MongoConversionStore(current("conversions"), self.guard, self.history)

@@ -171,7 +171,7 @@ class S3ObjectStore:
 
         It compares with the uploaded parts first, because some servers drop the whole upload on a wrong list. Joining
         goes on when the caller gives up, and a repeated call waits for the same join: a server may need longer than
-        one request lasts, and knows neither the upload nor the object meanwhile.
+        one request lasts, and meanwhile it may list no upload and have no object yet.
         """
         if (join := self._joins.get(upload_id)) is None:
             join = asyncio.create_task(self._join(key, upload_id, parts))

@@ -46,7 +46,7 @@ async def test_broken_client_is_replaced(client: RenewableClient, clients: Clien
     before = current()
 
     with capture_logs() as logs:
-        client.suspect(clock(), "it lost its lock")
+        client.renew(clock(), "it lost its lock")
         await until(lambda: len(clients.made) == 2)
 
     assert current().database.client is clients.made[1]
@@ -54,16 +54,16 @@ async def test_broken_client_is_replaced(client: RenewableClient, clients: Clien
     assert [(entry["event"], entry["reason"]) for entry in logs] == [("database.client_renewed", "it lost its lock")]
 
 
-async def test_calls_of_the_old_client_do_not_replace_the_new_one(
+async def test_calls_of_the_old_client_keep_the_new_one(
     client: RenewableClient, clients: Clients, clock: ManualClock
 ) -> None:
     began_at_s = clock()
     for _ in range(50):
-        client.suspect(began_at_s, "wedged")
+        client.renew(began_at_s, "wedged")
     clock.now_s += 1
     await until(lambda: len(clients.made) == 2)
     for _ in range(50):
-        client.suspect(began_at_s, "wedged")
+        client.renew(began_at_s, "wedged")
 
     await asyncio.sleep(0.05)  # as long as a renewal without a pause would need at most
     assert len(clients.made) == 2
@@ -72,13 +72,13 @@ async def test_calls_of_the_old_client_do_not_replace_the_new_one(
 async def test_client_that_breaks_at_once_is_replaced_after_a_pause(
     client: RenewableClient, clients: Clients, clock: ManualClock
 ) -> None:
-    client.suspect(clock(), "first")
+    client.renew(clock(), "first")
     await until(lambda: len(clients.made) == 2)
     clock.now_s += PAUSE_FIRST_S - 0.1
 
     loop = asyncio.get_running_loop()
     asked_at_s = loop.time()
-    client.suspect(clock(), "second")
+    client.renew(clock(), "second")
     await until(lambda: len(clients.made) == 3)
 
     assert loop.time() - asked_at_s >= 0.09
@@ -89,7 +89,7 @@ async def test_pause_starts_over_after_a_healthy_time(
 ) -> None:
     for number in range(2, 6):
         clock.now_s += HEALTHY_AFTER_S
-        client.suspect(clock(), "again")
+        client.renew(clock(), "again")
         await until(lambda number=number: len(clients.made) == number)  # type: ignore[misc]
 
     assert len(clients.made) == 5
@@ -100,7 +100,7 @@ async def test_fault_lasts_until_the_new_client_answers(
 ) -> None:
     assert client.fault == ""
     began_at_s = clock()
-    client.suspect(began_at_s, "it lost its lock")
+    client.renew(began_at_s, "it lost its lock")
     client.proved(began_at_s)
     assert client.fault == "the database client is being renewed: it lost its lock"
     clock.now_s += 1
@@ -121,7 +121,7 @@ async def test_client_with_a_lost_lock_is_closed_all_the_same(
     topology = old._topology
     await topology._lock.acquire()  # by nobody who would release it
 
-    client.suspect(clock(), "it lost its lock")
+    client.renew(clock(), "it lost its lock")
     await until(lambda: len(clients.made) == 2)
     async with asyncio.timeout(SOON_S):
         await client.close()
@@ -157,7 +157,7 @@ async def test_locks_that_the_driver_hides_are_found() -> None:
     await client.close()
 
 
-async def test_calls_that_wait_for_a_lost_lock_end_with_the_client(
+async def test_calls_on_a_lost_lock_end_with_their_client(
     client: RenewableClient, clients: Clients, clock: ManualClock
 ) -> None:
     """Else the process would not end: `asyncio.run` waits for its tasks."""
@@ -168,7 +168,7 @@ async def test_calls_that_wait_for_a_lost_lock_end_with_the_client(
     await topology._lock.acquire()  # by nobody who would release it
     for call in waiting:
         call.cancel()
-    client.suspect(clock(), "it lost its lock")
+    client.renew(clock(), "it lost its lock")
     await until(lambda: len(clients.made) == 2)
 
     await client.close()
