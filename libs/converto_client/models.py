@@ -332,11 +332,12 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """Health of one dependency of the file service."""
+    """Health of one dependency of the file service; `faults` are those of its parts, with what to do about them."""
 
     status: str
     latency_ms: float | None = None
     error: str | None = None
+    faults: tuple[str, ...] = ()
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

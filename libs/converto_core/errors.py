@@ -180,16 +180,27 @@ class DependencyUnavailable(
     """Raised when a required server misses its deadline; `retry_after_s` is when a retry may succeed.
 
     `has_answered` marks the refusal of one call, such as access to one object: others may still succeed.
+    `is_client_broken` marks a fault of the driver that only a new client ends.
     """
 
     retry_after_s: float = 1.0
     has_answered: bool = False
+    is_client_broken: bool = False
 
 
 class StoreUnavailable(
     DependencyUnavailable, code="database_unavailable", title="The database is not reachable. Please retry shortly"
 ):
     """Raised when the database misses its deadline."""
+
+
+class RequestTimedOut(
+    DependencyUnavailable,
+    code="request_timed_out",
+    title="The request took too long, because converto is busy or a service that it depends on is slow. Please retry "
+    "shortly, with the same Idempotency-Key",
+):
+    """Raised when the time of a request is used up before its response has begun."""
 
 
 class BusUnavailable(

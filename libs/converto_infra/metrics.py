@@ -17,6 +17,14 @@ CALL_SECONDS = Histogram(
     ["dependency"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+CALLS_ABANDONED = Counter(
+    "converto_calls_abandoned_total", "Calls that the driver did not end when they were cancelled", ["dependency"]
+)
+ABANDONED_NOW = Gauge("converto_calls_abandoned_active", "Abandoned calls that have not ended yet", ["dependency"])
+CLIENTS_RENEWED = Counter(
+    "converto_clients_renewed_total", "Clients of a server that were replaced because they were broken", ["dependency"]
+)
+BROKER_FAULTS = Gauge("converto_broker_faults", "Exchanges and queues that are not as they should be")
 ENDED = Counter("converto_jobs_ended_total", "Jobs of this worker, by final status", ["status"])
 REAPED = Counter(
     "converto_conversions_reaped_total", "Conversions taken back from lost workers, by new status", ["status"]

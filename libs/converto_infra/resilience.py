@@ -23,7 +23,8 @@ from converto_core.errors import (
     StoreUnavailable,
     UploadEventsUnavailable,
 )
-from converto_infra.deadline import CallAborted, within
+from converto_infra import time_budget
+from converto_infra.deadline import AbandonableCalls, CallAborted, OnBroken, OnMissed
 from converto_infra.metrics import BREAKER_CHANGES, BREAKER_STATE, CALL_SECONDS, CALLS, STATE_NUMBERS
 from converto_infra.settings import Settings
 
@@ -33,6 +34,11 @@ T = TypeVar("T")
 RECENT_CALLS = 20  # a server that fails half of its last 20 calls is as useless as one that fails 5 in a row
 RETRY_ATTEMPTS = 3
 RETRY_FIRST_S, RETRY_LONGEST_S = 0.05, 0.5  # short: a user is waiting; long pauses belong to the outbox
+# A request whose time is nearly used up gives its last call less than a healthy server needs; missing that deadline
+# says nothing about the server.
+FAIR_TIMEOUT_S = 0.5
+# The driver's own deadlines, each as long as that of a call: finding a server, a connection, opening it, the answer.
+DATABASE_STEPS = 4
 
 
 class Guard(pybreaker.CircuitBreakerListener):
@@ -51,14 +57,22 @@ class Guard(pybreaker.CircuitBreakerListener):
         timeout_s: float,
         failures: int,
         reset_s: float,
+        on_broken: OnBroken | None = None,
+        on_missed: OnMissed | None = None,
+        linger_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open after `failures` in a row, for `reset_s`; raise `unavailable` for a deadline or an open breaker."""
+        """Open after `failures` in a row, for `reset_s`; raise `unavailable` for a deadline or an open breaker.
+
+        `on_broken` and `on_missed` are told of calls that show that the client may be broken, and a call may go on for
+        `linger_s` after its deadline (see `AbandonableCalls`).
+        """
         self.name, self.timeout_s = name, timeout_s
         self._unavailable, self._reset_s, self._clock = unavailable, reset_s, clock
         self._breaker = pybreaker.CircuitBreaker(
             fail_max=failures, name=name, listeners=[self], throw_new_error_on_trip=False
         )
+        self._calls = AbandonableCalls(name, on_broken=on_broken, on_missed=on_missed, linger_s=linger_s)
         self._recent_failures: deque[bool] = deque(maxlen=RECENT_CALLS)
         self._opened_at_s, self._is_probing = 0.0, False
 
@@ -68,18 +82,26 @@ class Guard(pybreaker.CircuitBreakerListener):
         return str(self._breaker.current_state)
 
     async def run(self, call: Callable[[], Awaitable[T]], *, timeout_s: float | None = None) -> T:
-        """Await one call; raises `unavailable` when it fails, misses the deadline, or the breaker refuses it."""
+        """Await one call; raises `unavailable` when it fails, misses the deadline, or the breaker refuses it.
+
+        The deadline is shorter when the time of the request is used up before it.
+        """
+        own_s, left_s = timeout_s or self.timeout_s, time_budget.left_s()
+        if left_s <= 0:
+            raise self._unavailable(detail=f"{self.name}: the time of this request is used up")
         admitted_by = self._admit()
         try:
             with CALL_SECONDS.labels(self.name).time():
-                result = await self._within_deadline(call, timeout_s or self.timeout_s)
+                result = await self._within_deadline(call, min(own_s, left_s))
         except DependencyUnavailable as error:
-            self._record(admitted_by, failed=not error.has_answered)
+            if isinstance(error.__cause__, TimeoutError) and left_s < min(own_s, FAIR_TIMEOUT_S):
+                self._leave(admitted_by)
+            else:
+                self._record(admitted_by, failed=not error.has_answered)
             error.retry_after_s = self._open_for_s() or error.retry_after_s
             raise
         except asyncio.CancelledError:
-            if admitted_by is self._breaker.state:
-                self._is_probing = False  # the next caller may probe instead
+            self._leave(admitted_by)
             raise
         except Exception:
             self._record(admitted_by, failed=False)  # the server answered; the caller handles the error
@@ -134,11 +156,16 @@ class Guard(pybreaker.CircuitBreakerListener):
 
     async def _within_deadline(self, call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
         try:
-            return await within(timeout_s, call)
+            return await self._calls.within(timeout_s, call)
         except TimeoutError as error:
             raise self._unavailable(detail=f"{self.name}: no answer within {timeout_s:.1f} s") from error
         except CallAborted as error:
             raise self._unavailable(detail=f"{self.name}: the connection was lost") from error
+
+    def _leave(self, admitted_by: object) -> None:
+        """End a call that says nothing about the server; the next caller may probe instead."""
+        if admitted_by is self._breaker.state:
+            self._is_probing = False
 
     def _record(self, admitted_by: object, *, failed: bool) -> None:
         CALLS.labels(self.name, "failed" if failed else "answered").inc()
@@ -174,9 +201,26 @@ def _succeed() -> None:
     """Nothing to do: pybreaker records the success."""
 
 
-def database_guard(settings: Settings, *, name: str = "database", timeout_s: float | None = None) -> Guard:
+def database_guard(
+    settings: Settings,
+    *,
+    name: str = "database",
+    timeout_s: float | None = None,
+    on_broken: OnBroken | None = None,
+    on_missed: OnMissed | None = None,
+) -> Guard:
     """The guard of MongoDB; `timeout_s` replaces the configured deadline of one call."""
-    return _guard(name, StoreUnavailable, timeout_s or settings.mongodb_timeout_s, settings)
+    call_timeout_s = timeout_s or settings.mongodb_timeout_s
+    return Guard(
+        name,
+        StoreUnavailable,
+        timeout_s=call_timeout_s,
+        linger_s=DATABASE_STEPS * call_timeout_s,
+        failures=settings.breaker_failures,
+        reset_s=settings.breaker_reset_s,
+        on_broken=on_broken,
+        on_missed=on_missed,
+    )
 
 
 def broker_guard(settings: Settings) -> Guard:

@@ -33,6 +33,7 @@ from file_service.http.routes.conversions import conversion_routes
 from file_service.http.routes.dead_letters import dead_letter_routes
 from file_service.http.routes.files import file_routes
 from file_service.http.scopes import needs, require_scope
+from file_service.http.time_limit import TimeLimit
 from file_service.uploads.event_consumer import UploadEventConsumer
 from file_service.wiring import Stores, Wiring, build_wiring
 
@@ -71,7 +72,8 @@ class FileService:
         self._prepare_retry_s = prepare_retry_s
         routes = routes or build_routes(settings)
         routes.state.wiring = self.wiring
-        self.shedding = LoadShedding(routes, max_requests=settings.max_requests, max_streams=settings.max_live_streams)
+        limited = TimeLimit(routes, seconds=settings.request_timeout_s)
+        self.shedding = LoadShedding(limited, max_requests=settings.max_requests, max_streams=settings.max_live_streams)
         self.asgi = RequestMiddleware(self.shedding)
 
     @asynccontextmanager

@@ -52,6 +52,10 @@ class Stores(Protocol):
     def access(self) -> AccessStore: ...
     @property
     def dead_letters(self) -> DeadLetterStore: ...
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why the client is being renewed, if it is."""
+
     async def identity(self) -> str:
         """Return the id that the database was given when it was first used."""
 
@@ -136,7 +140,11 @@ def build_wiring(
         plans=Plans(stores.conversions, files=files, offers=offers),
         dead_letters=DeadLetters(stores.dead_letters, stores.conversions, dispatch),
         live_events=LiveEvents(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),
-        health=HealthCheck({"database": stores.ping, "broker": bus.ping, "object_store": objects.ping}, offers),
+        health=HealthCheck(
+            {"database": stores.ping, "broker": bus.ping, "object_store": objects.ping},
+            offers,
+            faults={"database": lambda: stores.faults, "broker": lambda: bus.faults},
+        ),
     )
 
 

@@ -24,7 +24,7 @@ from converto_core.ports.bus import EventBus
 from converto_core.ports.dead_letters import DeadLetterFilter, DeadLetterQueue
 from converto_infra.memory.stores import MemoryEventBus, MemoryStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
-from converto_infra.rabbitmq.topology import DELIVERY_LIMIT
+from converto_infra.rabbitmq.declarations import DELIVERY_LIMIT
 from converto_infra.settings import Settings
 from file_service.dead_letters.collector import DeadLetterCollector
 from tests.contract.samples import a_message, a_pending_conversion

@@ -122,7 +122,7 @@ async def test_an_index_serves_the_look_at_waiting_files(server_settings: Callab
         settings.mongodb_url.get_secret_value(), event_listeners=[recorded]
     )
     async with client:
-        stores = MongoStores(client, settings, name="database", timeout_s=None)
+        stores = MongoStores(lambda: client, settings, name="database")
         await stores.ensure_indexes()
         await stores.files.to_look_at(now_ms=0, limit=1)
         indexes = await client[settings.mongodb_database]["files"].index_information()
@@ -142,7 +142,7 @@ async def test_an_index_serves_every_query(
         settings.mongodb_url.get_secret_value(), event_listeners=[recorded]
     )
     async with client:
-        stores = MongoStores(client, settings, name="database", timeout_s=None)
+        stores = MongoStores(lambda: client, settings, name="database")
         await stores.ensure_indexes()
         one = a_pending_conversion(client_id="wall")
         for query in (

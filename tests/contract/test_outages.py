@@ -173,3 +173,36 @@ async def test_interrupted_upload_leaves_no_object(
     await objects_proxy.start()
     await until_it_works(objects.ping)
     assert await objects.head(key) is None
+
+
+async def test_database_client_with_a_lost_lock_is_replaced(server_settings: Callable[..., Settings]) -> None:
+    """C8: PyMongo loses a lock now and then, and every later call of that client would wait for ever."""
+    stores = MongoStores.connect(server_settings(breaker_reset_s=0.2), timeout_s=0.4)
+    kept = a_conversion()
+    await until_it_works(lambda: stores.conversions.insert(kept))
+    await stores._client.database.client._topology._lock.acquire()  # by nobody who would release it
+
+    asked = [seconds_until_refused(lambda: stores.conversions.get(kept.id), StoreUnavailable) for _ in range(50)]
+    took_s = await asyncio.gather(*asked)
+    await until_it_works(stores.ping)
+
+    assert max(took_s) < 1.5
+    assert await stores.conversions.get(kept.id) == kept
+    assert stores.faults == ()
+    await stores.close()
+
+
+async def test_renewed_database_client_works_under_load(server_settings: Callable[..., Settings]) -> None:
+    """Calls that the old client still serves are answered, because it is closed after their deadline."""
+    stores = MongoStores.connect(server_settings(breaker_failures=1000))
+    kept = a_conversion()
+    await until_it_works(lambda: stores.conversions.insert(kept))
+
+    reading = [asyncio.create_task(stores.conversions.get(kept.id)) for _ in range(50)]
+    await asyncio.sleep(0)
+    stores._client.renew(asyncio.get_running_loop().time(), "asked for by this test")
+    found = await asyncio.gather(*reading)
+    found += await asyncio.gather(*(stores.conversions.get(kept.id) for _ in range(50)))
+
+    assert found == [kept] * 100
+    await stores.close()

@@ -15,7 +15,7 @@ from deploy.aws.rotation.management import ManagementApi
 
 TIMEOUT_S = 15.0
 VIRTUAL_HOST = "/"  # the only one that Amazon MQ makes
-# The exchanges and queues of converto_infra/rabbitmq/topology.py; the broker itself names the queues of live events.
+# The exchanges and queues of converto_infra/rabbitmq/declarations.py; the broker names those of live events.
 OWN_NAMES = r"^(converto\.|conversions\.|amq\.gen-).*$"
 
 Manage = Callable[[str, Credentials], ManagementApi]

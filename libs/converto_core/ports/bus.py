@@ -34,6 +34,10 @@ class Consumer(Protocol):
 class EventBus(Protocol):
     """Publishes and delivers messages and live events."""
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with single queues, and what to do about it; everything else works."""
+
     async def ping(self) -> None:
         """Raise `BusUnavailable` unless the broker answers."""
 

@@ -24,6 +24,7 @@ class MemoryEventBus:
 
     def __init__(self) -> None:
         self._is_away = False
+        self.faults: tuple[str, ...] = ()
         self._queues: dict[QueueKey, deque[ConversionCreated]] = {
             (family, lane): deque() for family in Family for lane in Lane
         }

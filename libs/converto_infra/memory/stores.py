@@ -32,6 +32,7 @@ class MemoryStores(MemoryServer):
         self.dead_letters = MemoryDeadLetterStore(self)
         self.access = MemoryAccessStore(self)
         self._identity = new_id()
+        self.faults: tuple[str, ...] = ()
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` while `is_away` is set."""

@@ -1,13 +1,12 @@
 """`AccessStore` on MongoDB: API keys, and the answers kept for idempotency keys."""
 
 import msgspec
-from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.access import ApiKey, RememberedAnswer
 from converto_core.errors import DuplicateKey, StoreUnavailable
 from converto_infra.mongo.aged import MongoAgedRecords
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection
-from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 CLAIM_ROUNDS = 3  # a reservation can be deleted between insert and read, but hardly three times in a row
@@ -16,7 +15,7 @@ CLAIM_ROUNDS = 3  # a reservation can be deleted between insert and read, but ha
 class MongoAccessStore:
     """`AccessStore` on the collections `api_keys` and `idempotency`."""
 
-    def __init__(self, keys: AsyncCollection[Document], answers: AsyncCollection[Document], guard: Guard) -> None:
+    def __init__(self, keys: CurrentCollection, answers: CurrentCollection, guard: Guard) -> None:
         self._keys = Collection(keys, ApiKey, guard)
         self._answers = Collection(answers, RememberedAnswer, guard)
         self.old_answers = MongoAgedRecords(self._answers, since="expires_at")

@@ -1,19 +1,17 @@
 """`CacheStore` on MongoDB."""
 
-from pymongo.asynchronous.collection import AsyncCollection
-
 from converto_core.conversion.cache_key import CacheEntry
 from converto_core.errors import DuplicateKey
 from converto_infra.mongo.aged import MongoAgedRecords
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection
-from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 
 class MongoCacheStore:
     """`CacheStore` on the collection `cache`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
+    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
         self._entries = Collection(collection, CacheEntry, guard)
         self.old_entries = MongoAgedRecords(self._entries, since="created_at")
 

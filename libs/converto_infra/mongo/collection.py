@@ -15,6 +15,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
 from converto_core.errors import DuplicateKey, StoreUnavailable
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.driver import Document, awaited
 from converto_infra.resilience import Guard
 
@@ -30,8 +31,9 @@ CONFUSED_LOCK = ("Lock is not acquired", "cannot wait on un-acquired lock")
 class Collection(Generic[Record]):
     """The records of one collection; raises only `DuplicateKey` and `StoreUnavailable`."""
 
-    def __init__(self, collection: AsyncCollection[Document], kind: type[Record], guard: Guard) -> None:
-        self._collection, self._kind, self._guard = collection, kind, guard
+    def __init__(self, current: CurrentCollection, kind: type[Record], guard: Guard) -> None:
+        """`current` is asked at each call, because the client may have been renewed."""
+        self._current, self._kind, self._guard = current, kind, guard
 
     async def insert(self, record: Record) -> None:
         """Insert a record; raises `DuplicateKey` when its id is taken."""
@@ -101,9 +103,12 @@ class Collection(Generic[Record]):
 
     async def has_at_least(self, number: int, where: Document, *, order: str) -> bool:
         """True when at least this many records match; walks along the index on `order`, no further than needed."""
-        cursor = self._collection.find
-        found = await self._read(lambda: cursor(where).sort(order, DESCENDING).skip(number - 1).limit(1).to_list())
-        return bool(found)
+
+        def find() -> Awaitable[list[Document]]:
+            cursor = self._collection.find(where).sort(order, DESCENDING)
+            return cursor.skip(number - 1).limit(1).to_list()
+
+        return bool(await self._read(find))
 
     async def count_by(self, field: str, where: Document) -> dict[str, int]:
         """The number of matching records for each value of a field."""
@@ -117,6 +122,10 @@ class Collection(Generic[Record]):
 
     async def ensure_index(self, *fields: tuple[str, int]) -> None:
         await self._write(lambda: self._collection.create_index(list(fields)))
+
+    @property
+    def _collection(self) -> AsyncCollection[Document]:
+        return self._current()
 
     async def _read(self, call: Callable[[], Awaitable[T]]) -> T:
         return await self._guard.run_repeatable(lambda: translating(call))
@@ -147,7 +156,9 @@ def translated() -> Iterator[None]:
     except RuntimeError as error:
         if str(error) not in CONFUSED_LOCK:
             raise
-        raise StoreUnavailable(detail=f"the driver lost its lock: {error}") from error
+        lost = StoreUnavailable(detail=f"the driver lost its lock: {error}")
+        lost.is_client_broken = True
+        raise lost from error
 
 
 def document_of(record: msgspec.Struct) -> Document:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from pymongo import ASCENDING
-from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.conversion.change import Change
 from converto_core.conversion.history import entry_of
 from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection, between, exactly, one_of, plain
 from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
@@ -19,7 +19,7 @@ from converto_infra.resilience import Guard
 class MongoConversionStore:
     """`ConversionStore` on the collection `conversions`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard, history: HistoryStore) -> None:
+    def __init__(self, collection: CurrentCollection, guard: Guard, history: HistoryStore) -> None:
         """`history` records each change that has an event."""
         self._conversions = Collection(collection, Conversion, guard)
         self._history = history

@@ -1,10 +1,10 @@
 """`DeadLetterStore` on MongoDB."""
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.dead_letters import DeadLetter
 from converto_core.ports.dead_letters import DeadLetterFilter
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection
 from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
@@ -13,7 +13,7 @@ from converto_infra.resilience import Guard
 class MongoDeadLetterStore:
     """`DeadLetterStore` on the collection `parked`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
+    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
         self._dead_letters = Collection(collection, DeadLetter, guard)
 
     async def ensure_indexes(self) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.files.record import File, FileStatus
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection, between, exactly, one_of, plain
 from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
@@ -15,7 +15,7 @@ from converto_infra.resilience import Guard
 class MongoFileStore:
     """`FileStore` on the collection `files`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
+    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
         self._files = Collection(collection, File, guard)
 
     async def ensure_indexes(self) -> None:

@@ -5,13 +5,12 @@ from collections import deque
 
 import structlog
 from pymongo import ASCENDING
-from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.conversion.history import Entry
 from converto_core.errors import StoreUnavailable
 from converto_infra.mongo.aged import MongoAgedRecords
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection, exactly
-from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 BATCH = 200
@@ -26,7 +25,7 @@ log = structlog.get_logger(__name__)
 class MongoHistoryStore:
     """`HistoryStore` on the collection `history`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
+    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
         self._entries = Collection(collection, Entry, guard)
         self.old_entries = MongoAgedRecords(self._entries, since="at")
         self._waiting: deque[Entry] = deque(maxlen=MAX_WAITING)

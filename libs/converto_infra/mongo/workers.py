@@ -1,18 +1,17 @@
 """`WorkerStore` on MongoDB."""
 
 from pymongo import ASCENDING
-from pymongo.asynchronous.collection import AsyncCollection
 
 from converto_core.catalogue import Worker
+from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection
-from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
 
 
 class MongoWorkerStore:
     """`WorkerStore` on the collection `workers`."""
 
-    def __init__(self, collection: AsyncCollection[Document], guard: Guard) -> None:
+    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
         self._workers = Collection(collection, Worker, guard)
 
     async def ensure_indexes(self) -> None:

@@ -32,9 +32,9 @@ class RabbitEventBus:
         self.guard = broker_guard(settings)
         # The connection's own, shorter deadline has to pass first, because it also drops the connection.
         self._deadline_s = settings.rabbitmq_timeout_s + 1
-        topology = Topology()
-        self._publishing = Connection(settings, topology, purpose="publish")
-        self._consuming = Connection(settings, topology, purpose="consume")
+        self._topology = Topology()
+        self._publishing = Connection(settings, self._topology, purpose="publish")
+        self._consuming = Connection(settings, self._topology, purpose="consume")
         self._publisher = Publisher(self._publishing, is_confirmed=True)
         self._empty_queues = EmptyQueues()
         self._live_events = LiveEventSender(Publisher(self._publishing, is_confirmed=False))
@@ -49,6 +49,11 @@ class RabbitEventBus:
         await self._live_events.close()
         await self._publishing.close()
         await self._consuming.close()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with single exchanges and queues, and what to do; known once the bus has connected."""
+        return self._topology.faults
 
     async def ping(self) -> None:
         """Raise `BusUnavailable` unless the broker answers."""

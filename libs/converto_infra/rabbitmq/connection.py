@@ -13,9 +13,10 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from converto_core.errors import BusUnavailable
-from converto_infra.deadline import CallAborted, within
+from converto_infra.deadline import AbandonableCalls, CallAborted
 from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S, Topology
 from converto_infra.retry import Backoff
 from converto_infra.settings import Settings
@@ -24,7 +25,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 HEARTBEAT_S = 15
+REFUSALS = (ChannelAccessRefused, ChannelLockedResource)
 BACK_OFF_FIRST_S, BACK_OFF_LONGEST_S = 0.1, 2.0
+LOOK_AGAIN_S = 5.0  # at an exchange or queue that could not be declared, so that its repair needs no restart
 
 
 class Connection:
@@ -36,6 +39,9 @@ class Connection:
         self._topology, self._purpose = topology, purpose
         self._connection: AbstractConnection | None = None
         self._connecting: asyncio.Task[AbstractConnection] | None = None
+        # A driver that ignores a cancellation keeps its connection busy: it is as good as dead.
+        self._calls = AbandonableCalls(f"broker_{purpose}", on_broken=lambda *_: self._discard_unless_connecting())
+        self._looking: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.generation = 0
 
@@ -45,13 +51,15 @@ class Connection:
         A missed deadline also drops the connection: behind a silent network it would look alive for three heartbeats.
         """
         try:
-            return await within(timeout_s or self._timeout_s, call)
+            return await self._calls.within(timeout_s or self._timeout_s, call)
         except TimeoutError as error:
             self._discard_unless_connecting()
             raise BusUnavailable(detail=f"broker: no answer to {self._purpose} in time") from error
         except CallAborted as error:
             self.discard()
             raise BusUnavailable(detail="broker: the connection was lost") from error
+        except REFUSALS as error:  # about one queue, and declaring everything again would not change it
+            raise BusUnavailable(detail=f"broker: {error!r}") from error
         except CONNECTION_EXCEPTIONS as error:
             self.forget_topology()
             raise BusUnavailable(detail=f"broker: {error!r}") from error
@@ -71,17 +79,31 @@ class Connection:
             if self._connection is not None and self._is_ready(self._connection):
                 return self._connection
             self._connecting = asyncio.create_task(self._connect())
-            self._connecting.add_done_callback(_retrieve_exception)
+            self._connecting.add_done_callback(retrieve_exception)
         return await asyncio.shield(self._connecting)
+
+    def is_usable(self, queue: str) -> bool:
+        """False for a queue that the broker does not let us use."""
+        return self._topology.is_usable(queue)
 
     def forget_topology(self) -> None:
         """Declare everything again before the next use, because something was missing."""
         self._topology.forget()
 
+    def forget_route(self, routing_key: str) -> None:
+        """Declare everything again before the next use, because no queue takes this key."""
+        self._topology.forget_route(routing_key)
+
+    def refuse_queue(self, queue: str, refusal: str) -> None:
+        """Do without a queue until the next look at it; `refusal` is what the broker said about it."""
+        self._topology.refuse(queue, refusal)
+        self._watch_faults()
+
     def discard(self) -> None:
         """Drop the connection; the next call opens a new one."""
         connection, self._connection = self._connection, None
         self.generation += 1
+        self._stop_looking()
         if connection is not None:
             closing = asyncio.create_task(self._close(connection))
             self._closing.add(closing)
@@ -105,16 +127,45 @@ class Connection:
 
     async def _connect(self) -> AbstractConnection:
         try:
-            async with asyncio.timeout(self._timeout_s + TOPOLOGY_TIMEOUT_S):
-                if self._connection is None or not self._connection.connected.is_set():
-                    self.discard()
-                    self._topology.forget()
-                    self._connection = await self._open()
-                await self._topology.ensure(self._connection)
-                return self._connection
+            return await self._calls.within(self._timeout_s + TOPOLOGY_TIMEOUT_S, self._open_and_declare)
         except TimeoutError:
             self.discard()
             raise
+
+    async def _open_and_declare(self) -> AbstractConnection:
+        if self._connection is None or not self._connection.connected.is_set():
+            self.discard()
+            self._topology.forget()
+            self._connection = await self._open_unless_late(self.generation)
+        connection = self._connection
+        await self._topology.ensure(connection)
+        self._watch_faults()
+        return connection
+
+    async def _open_unless_late(self, generation: int) -> AbstractConnection:
+        """A new connection; one that opens after it was given up is closed."""
+        connection = await self._open()
+        if generation != self.generation:
+            await self._close(connection)
+            raise ConnectionError("the connection opened too late")
+        return connection
+
+    def _watch_faults(self) -> None:
+        """Look again at what could not be declared, as long as there is such a thing."""
+        if self._topology.faults and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look_again())
+
+    async def _look_again(self) -> None:
+        while self._topology.faults:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            if (connection := self._connection) is None:
+                return
+            with suppress(*CONNECTION_EXCEPTIONS, CallAborted, TimeoutError):  # the next use finds out what is wrong
+                await self._calls.within(TOPOLOGY_TIMEOUT_S, lambda: self._topology.look_again(connection))
+
+    def _stop_looking(self) -> None:
+        if self._looking is not None and self._looking is not asyncio.current_task():
+            self._looking.cancel()
 
     async def _open(self) -> AbstractConnection:
         connection = await aio_pika.connect(
@@ -129,10 +180,10 @@ class Connection:
                 await connection.close()
 
 
-def _retrieve_exception(connecting: asyncio.Task[AbstractConnection]) -> None:
+def retrieve_exception(shared: asyncio.Task[T]) -> None:
     """Keep asyncio from warning about an exception that no caller waits for any more."""
-    if not connecting.cancelled():
-        connecting.exception()
+    if not shared.cancelled():
+        shared.exception()
 
 
 class BackOff(Backoff):

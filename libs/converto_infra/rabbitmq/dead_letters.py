@@ -15,7 +15,8 @@ from converto_core.dead_letters import DeadLetteredMessage
 from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_LETTER_QUEUE
 from converto_infra.rabbitmq.connection import Connection, get_one
-from converto_infra.rabbitmq.topology import DELIVERY_LIMIT, TOPOLOGY_TIMEOUT_S
+from converto_infra.rabbitmq.declarations import DELIVERY_LIMIT
+from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S
 
 # The broker accepts messages of up to 128 MiB, and one that cannot be fetched in time blocks all behind it.
 FETCH_TIMEOUT_S = 30.0

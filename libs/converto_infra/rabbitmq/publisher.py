@@ -9,7 +9,7 @@ from aio_pika.exceptions import PublishError
 
 from converto_core.errors import BusUnavailable
 from converto_core.events import EVENTS_EXCHANGE
-from converto_infra.rabbitmq.connection import Connection
+from converto_infra.rabbitmq.connection import Connection, retrieve_exception
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +22,8 @@ class Publisher:
 
     def __init__(self, connection: Connection, *, is_confirmed: bool) -> None:
         self._connection, self._is_confirmed = connection, is_confirmed
-        self._lock = asyncio.Lock()
         self._channel: AbstractChannel | None = None
+        self._opening: asyncio.Task[AbstractChannel] | None = None
         self._generation = 0
 
     async def send(self, message: aio_pika.Message, routing_key: str) -> None:
@@ -59,15 +59,28 @@ class Publisher:
         try:
             await exchange.publish(message, routing_key, mandatory=self._is_confirmed)
         except PublishError as error:
-            self._connection.forget_topology()  # so that the next attempt declares the missing queue
+            self._connection.forget_route(routing_key)  # so that the next attempt declares the missing queue
             log.error("wakeup.unroutable", routing_key=routing_key, message_id=message.message_id)
             raise BusUnavailable(detail=f"no queue takes {routing_key}") from error
 
     async def _open_channel(self) -> AbstractChannel:
-        async with self._lock:
-            await self._connection.connected()
-            is_stale = self._generation != self._connection.generation
-            if self._channel is None or self._channel.is_closed or is_stale:
-                self._channel = await self._connection.channel(is_confirmed=self._is_confirmed)
-                self._generation = self._connection.generation
+        """The channel; callers that need a new one share it.
+
+        It is opened in a task of its own, because a caller that held a lock meanwhile could be abandoned with it.
+        """
+        await self._connection.connected()
+        is_stale = self._generation != self._connection.generation
+        if not is_stale and self._channel is not None and not self._channel.is_closed:
             return self._channel
+        if is_stale or self._opening is None or self._opening.done():
+            self._generation, self._channel = self._connection.generation, None
+            self._opening = asyncio.create_task(self._connection.run(self._new_channel))
+            self._opening.add_done_callback(retrieve_exception)
+        return await asyncio.shield(self._opening)
+
+    async def _new_channel(self) -> AbstractChannel:
+        generation = self._generation
+        channel = await self._connection.channel(is_confirmed=self._is_confirmed)
+        if generation == self._generation:
+            self._channel = channel
+        return channel

@@ -1,62 +1,149 @@
-"""The exchanges, queues and bindings on RabbitMQ."""
+"""Declares the exchanges, queues and bindings on RabbitMQ, and goes on without those that it may not declare."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
-import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+import msgspec
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
-from converto_core.conversion.record import Lane
-from converto_core.events import DEAD_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, queue_name
-from converto_core.formats import Family
+from converto_infra.metrics import BROKER_FAULTS
+from converto_infra.rabbitmq.declarations import Declaration, all_declarations, fault_text
 
-DELIVERY_LIMIT = 20  # then the broker dead-letters the message; the outbox publishes a new one if it is still needed
 TOPOLOGY_TIMEOUT_S = 10  # the first declaration creates 25 replicated queues
+DECLARATION_TIMEOUT_S = 3.0  # a queue that has lost its majority may never answer
+CHANNEL_CLOSE_TIMEOUT_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """An exchange or a queue that is not as it should be; `is_usable` when it can be used all the same."""
+
+    text: str
+    is_usable: bool
 
 
 class Topology:
-    """Declares everything once per connection, and again when something turns out to be missing."""
+    """Declares everything once per connection, and again when something turns out to be missing.
 
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self.is_declared = False
+    Each exchange and queue is declared apart, because an administrator may have made one of them anew with other
+    arguments: the broker then refuses the declaration and closes the channel, but all others work.
+    """
+
+    def __init__(self, *, declaration_timeout_s: float = DECLARATION_TIMEOUT_S) -> None:
+        """An exchange or a queue that takes longer to declare has a fault, too."""
+        self._timeout_s = declaration_timeout_s
+        self._all = tuple(all_declarations())
+        self._missing = {declaration.name for declaration in self._all}
+        self._faults: dict[str, Fault] = {}
+
+    @property
+    def is_declared(self) -> bool:
+        """False when something may be missing."""
+        return not self._missing
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with single exchanges and queues, and what to do."""
+        return tuple(fault.text for fault in self._faults.values())
+
+    def is_usable(self, queue: str) -> bool:
+        """False for a queue that would end the channel of whoever uses it."""
+        return queue not in self._faults or self._faults[queue].is_usable
 
     def forget(self) -> None:
         """Declare everything again before the next use."""
-        self.is_declared = False
+        self._missing = {declaration.name for declaration in self._all}
+
+    def forget_route(self, routing_key: str) -> None:
+        """Declare everything again because no queue takes this key, unless the fault of its queue is known."""
+        for declaration in self._all:
+            is_known = declaration.name in self._faults
+            if getattr(declaration, "routing_key", None) == routing_key and is_known:
+                return
+        self.forget()
+
+    def refuse(self, queue: str, refusal: str) -> None:
+        """Do without a queue that the broker does not let us use, until the next look at it."""
+        for declaration in self._all:
+            if declaration.name == queue:
+                self._remember(declaration, Fault(fault_text(declaration, refusal, is_usable=False), is_usable=False))
 
     async def ensure(self, connection: AbstractConnection) -> None:
-        """Declare everything unless that has been done."""
-        async with self._lock:
-            if self.is_declared:
-                return
-            channel = await connection.channel()
-            try:
-                await self._declare(channel)
-            finally:
-                await channel.close()
-            self.is_declared = True
+        """Declare what may be missing. What was declared before an interruption is not declared again."""
+        await self._declare_all(connection, self._missing)  # shrinks meanwhile: two connections share the work
 
-    async def _declare(self, channel: AbstractChannel) -> None:
-        events = await channel.declare_exchange(EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
-        dead = await channel.declare_exchange(DEAD_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
-        dead_letters = await channel.declare_queue(
-            DEAD_LETTER_QUEUE, durable=True, arguments={"x-queue-type": "quorum"}
-        )
-        await dead_letters.bind(dead, "#")
-        for family in Family:
-            for lane in Lane:
-                await self._declare_queue(channel, events, family, lane)
+    async def look_again(self, connection: AbstractConnection) -> None:
+        """Declare what could not be declared; an administrator may have repaired it."""
+        await self._declare_all(connection, set(self._faults))
 
-    async def _declare_queue(
-        self, channel: AbstractChannel, events: AbstractExchange, family: Family, lane: Lane
-    ) -> None:
-        queue = await channel.declare_queue(
-            queue_name(family, lane),
-            durable=True,
-            arguments={
-                "x-queue-type": "quorum",
-                "x-delivery-limit": DELIVERY_LIMIT,
-                "x-dead-letter-exchange": DEAD_EXCHANGE,
-            },
-        )
-        await queue.bind(events, f"conversion_created.{lane}.{family}")
+    async def _declare_all(self, connection: AbstractConnection, names: set[str]) -> None:
+        channels = _Channels(connection, self._timeout_s)
+        try:
+            for declaration in self._all:
+                if declaration.name in names:
+                    self._remember(declaration, await _declare(declaration, channels))
+                    self._missing.discard(declaration.name)
+        finally:
+            await channels.close()
+
+    def _remember(self, declaration: Declaration, fault: Fault | None) -> None:
+        known = self._faults.pop(declaration.name, None)
+        if fault is not None:
+            self._faults[declaration.name] = fault
+        if fault is not None and fault != known:
+            log.error("topology.fault", kind=declaration.kind, name=declaration.name, reason=fault.text)
+        if fault is None and known is not None:
+            log.info("topology.repaired", kind=declaration.kind, name=declaration.name)
+        BROKER_FAULTS.set(len(self._faults))
+
+
+class _Channels:
+    """One channel after another: the broker closes the channel of a declaration that it refuses."""
+
+    def __init__(self, connection: AbstractConnection, timeout_s: float) -> None:
+        self._connection, self.timeout_s = connection, timeout_s
+        self._channel: AbstractChannel | None = None
+
+    async def current(self) -> AbstractChannel:
+        """An open channel."""
+        if self._channel is None or self._channel.is_closed:
+            self._channel = await self._connection.channel()
+        return self._channel
+
+    async def close(self) -> None:
+        """Close the channel, which may still wait for an answer."""
+        channel, self._channel = self._channel, None
+        if channel is not None and not channel.is_closed:
+            with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
+                async with asyncio.timeout(CHANNEL_CLOSE_TIMEOUT_S):
+                    await channel.close()
+
+
+async def _declare(declaration: Declaration, channels: _Channels) -> Fault | None:
+    """Declare one exchange or queue with its binding; returns what is wrong with it."""
+    refusal = await _refusal_of(declaration.declare, channels)
+    if refusal is None:
+        refusal = await _refusal_of(declaration.bind, channels)
+        return None if refusal is None else Fault(fault_text(declaration, refusal, is_usable=True), is_usable=True)
+    is_usable = await _refusal_of(declaration.find, channels) is None
+    if is_usable:
+        await _refusal_of(declaration.bind, channels)  # so that messages reach it, whatever it is
+    return Fault(fault_text(declaration, refusal, is_usable=is_usable), is_usable=is_usable)
+
+
+async def _refusal_of(step: Callable[[AbstractChannel], Awaitable[None]], channels: _Channels) -> str | None:
+    """Take one step; returns what the broker said against it, or None. Raises when the connection is lost."""
+    channel = await channels.current()
+    try:
+        async with asyncio.timeout(channels.timeout_s):
+            await step(channel)
+    except ChannelClosed as error:
+        return str(error)
+    except TimeoutError:
+        await channels.close()
+        return f"the broker did not answer within {channels.timeout_s:g} s"
+    return None

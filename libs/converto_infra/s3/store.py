@@ -16,15 +16,18 @@ from urllib.parse import quote
 from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
 from converto_core.ids import now_ms
 from converto_core.ports.objects import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
+from converto_infra import time_budget
 from converto_infra.resilience import object_store_guard
 from converto_infra.s3.bucket import Bucket
 from converto_infra.s3.client import PARTS_DIFFER, translated
 from converto_infra.settings import KIB, Settings
+from converto_infra.threads import CallThreads
 
 T = TypeVar("T")
 
 CALL_THREADS = 16
 TRANSFER_THREADS = 8
+SIGNING_THREADS = 2  # of their own, because signing needs no server and must not wait for calls that do
 SLOWEST_USEFUL_BYTES_PER_S = 256 * KIB  # slower transfers are cancelled, so that none runs for ever
 KEYS_PER_DELETE = 1000  # the S3 API's limit
 
@@ -35,11 +38,12 @@ class S3ObjectStore:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.guard = object_store_guard(settings)
-        self._calls = ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="s3-call")
+        self._calls = CallThreads("object_store", CALL_THREADS)
         self._transfers = ThreadPoolExecutor(TRANSFER_THREADS, thread_name_prefix="s3-transfer")
-        self._bucket: Future[Bucket] = self._calls.submit(
-            Bucket, settings
-        )  # takes 0.3 s of CPU, so not in the event loop
+        self._signing = ThreadPoolExecutor(SIGNING_THREADS, thread_name_prefix="s3-sign")
+        # Takes 0.3 s of CPU, so not in the event loop.
+        self._bucket: Future[Bucket] = self._calls.submit(lambda: Bucket(settings))
+        self._joins: dict[str, asyncio.Task[None]] = {}
 
     @classmethod
     def connect(cls, settings: Settings) -> "S3ObjectStore":
@@ -48,8 +52,11 @@ class S3ObjectStore:
 
     async def close(self) -> None:
         """Stop the threads; a running transfer ends when it checks for cancellation or its socket times out."""
-        self._calls.shutdown(wait=False, cancel_futures=True)
+        for join in self._joins.values():
+            join.cancel()
+        self._calls.close()
         self._transfers.shutdown(wait=False, cancel_futures=True)
+        self._signing.shutdown(wait=False, cancel_futures=True)
 
     async def ensure_bucket(self) -> None:
         """Create the bucket if it is missing."""
@@ -154,20 +161,40 @@ class S3ObjectStore:
         return await self._presign("upload_part", wanted, {})
 
     async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """Uploaded parts, by number; empty when the upload is unknown."""
-        return await self._repeatable(lambda bucket: bucket.list_parts(key, upload_id))
+        """Uploaded parts, by number; empty when the upload is unknown. Waits while its parts are being joined."""
+        if (join := self._joins.get(upload_id)) is not None:
+            await asyncio.wait((join,))
+        return await self._list_parts(key, upload_id)
 
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
         """Complete the upload; raises `UploadRefused` when a part is missing or its ETag differs. Safe to repeat.
 
-        It compares with the uploaded parts first, because some servers drop the whole upload on a wrong list.
+        It compares with the uploaded parts first, because some servers drop the whole upload on a wrong list. Joining
+        goes on when the caller gives up, and a repeated call waits for the same join: a server may need longer than
+        one request lasts, and meanwhile it may list no upload and have no object yet.
         """
-        arrived = {part.part_number: part.etag.strip('"') for part in await self.list_parts(key, upload_id)}
+        if (join := self._joins.get(upload_id)) is None:
+            join = asyncio.create_task(self._join(key, upload_id, parts))
+            self._joins[upload_id] = join
+            join.add_done_callback(lambda done: self._joined(upload_id, done))
+        await asyncio.shield(join)
+
+    def _joined(self, upload_id: str, join: asyncio.Task[None]) -> None:
+        del self._joins[upload_id]
+        if not join.cancelled():
+            join.exception()  # perhaps nobody waits for it any more
+
+    async def _join(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
+        listed = await self._list_parts(key, upload_id)
+        arrived = {part.part_number: part.etag.strip('"') for part in listed}
         if not arrived and await self.head(key) is not None:
             return
         if not parts or any(arrived.get(part.part_number) != part.etag.strip('"') for part in parts):
             raise UploadRefused(PARTS_DIFFER)
         await self._repeatable(lambda bucket: bucket.complete_multipart(key, upload_id, parts))
+
+    async def _list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
+        return await self._repeatable(lambda bucket: bucket.list_parts(key, upload_id))
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Abort an upload; does nothing when it is unknown."""
@@ -192,7 +219,7 @@ class S3ObjectStore:
             with translated():
                 return call(self._bucket.result())
 
-        return await asyncio.get_running_loop().run_in_executor(self._calls, run)
+        return await self._calls.run(run)
 
     async def _transfer(self, call: Callable[[Bucket, threading.Event], T], size_bytes: int) -> T:
         """Run a long call with a deadline of its own, outside the breaker, which judges short calls."""
@@ -223,7 +250,8 @@ class S3ObjectStore:
             bucket = self._bucket.result()
             return [bucket.sign(operation, params, ttl_s) for params in parameters]
 
-        urls = await asyncio.get_running_loop().run_in_executor(self._calls, sign)
+        with time_budget.uncounted():
+            urls = await asyncio.get_running_loop().run_in_executor(self._signing, sign)
         method = "GET" if is_download else "PUT"
         return [PresignedRequest(method=method, url=url, headers=headers, expires_at=expires_at) for url in urls]
 

@@ -1,14 +1,14 @@
 """`UploadEvents` on SQS. boto3 blocks, so every call runs in a thread of a small pool."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 from converto_core.ports.upload_events import UploadMessage
 from converto_infra.resilience import upload_events_guard
 from converto_infra.settings import Settings
 from converto_infra.sqs.queue import BATCH, HIDDEN_S, WAIT_S, Queue, translated
+from converto_infra.threads import CallThreads
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class SqsUploadEvents:
         """`wait_s` is how long `receive` waits for a message."""
         self.guard = upload_events_guard(settings)
         self._receive_timeout_s = wait_s + settings.s3_timeout_s
-        self._calls = ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="sqs-call")
+        self._calls = CallThreads("upload_events", CALL_THREADS)
         self._queue: Future[Queue] = self._calls.submit(lambda: Queue(settings, url, wait_s=wait_s))  # takes CPU
 
     @classmethod
@@ -36,7 +36,7 @@ class SqsUploadEvents:
 
     async def close(self) -> None:
         """Stop the threads; what one of them still receives is delivered again later."""
-        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._calls.close()
 
     async def receive(self) -> list[UploadMessage]:
         """Up to ten messages, as soon as there is one; none after `wait_s`."""
@@ -60,4 +60,4 @@ class SqsUploadEvents:
             with translated():
                 return call(self._queue.result())
 
-        return await asyncio.get_running_loop().run_in_executor(self._calls, run)
+        return await self._calls.run(run)

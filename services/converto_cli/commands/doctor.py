@@ -123,7 +123,14 @@ def _dependencies(health: Health) -> list[Finding]:
         )
         advice = "" if is_well else DEPENDENCY_ADVICE
         findings.append(Finding(name=name.replace("_", " "), ok=is_well, words=words, advice=advice))
+        findings.extend(_fault(name, fault) for fault in check.faults)
     return findings
+
+
+def _fault(name: str, fault: str) -> Finding:
+    """What is wrong with a part of a dependency; its last sentence says what to do."""
+    words, _, advice = fault.partition(". ")
+    return Finding(name=name.replace("_", " "), ok=False, words=words, advice=advice or DEPENDENCY_ADVICE)
 
 
 def _worker(worker: WorkerRecord) -> Finding:

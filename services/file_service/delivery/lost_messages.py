@@ -10,6 +10,7 @@ import structlog
 
 from converto_core.conversion.record import Conversion, Lane
 from converto_core.conversion.transitions import republish_now
+from converto_core.errors import BusUnavailable
 from converto_core.formats import Family
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
@@ -40,11 +41,19 @@ class LostMessages:
 
     async def _check_queue(self, family: Family, lane: Lane) -> int:
         pending = await self._published(family, lane, limit=BATCH)
-        if not pending or await self._bus.backlog(family, lane):
+        if not pending or await self._has_backlog(family, lane):
             return 0
         count = sum([await self._republish(conversion) for conversion in pending])
         log.warning("wakeups.lost", family=family.value, lane=lane.value, count=count)
         return count
+
+    async def _has_backlog(self, family: Family, lane: Lane) -> bool:
+        """True also for a queue that cannot be asked while the broker answers: it must not hide the other queues."""
+        try:
+            return await self._bus.backlog(family, lane) > 0
+        except BusUnavailable:
+            await self._bus.ping()  # raises when the broker is away, which ends the whole sweep
+            return True
 
     async def _published(self, family: Family | None, lane: Lane | None, *, limit: int) -> list[Conversion]:
         before_ms = self._now_ms() - MIN_AGE_MS

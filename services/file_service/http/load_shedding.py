@@ -72,9 +72,9 @@ class LoadShedding:
             limit.grow()
 
     def _limit_for(self, scope: HTTPScope) -> ConcurrencyLimit:
-        if scope["path"].endswith("/events") or _is_wait(scope):
+        if is_stream(scope):
             return self._streams
-        return self._forms if _header(scope, b"content-type").startswith(b"multipart/") else self._requests
+        return self._forms if is_form(scope) else self._requests
 
     async def _refuse(self, limit: ConcurrencyLimit, scope: HTTPScope, send: Send) -> None:
         request_id = str(scope.get("request_id", ""))
@@ -100,6 +100,17 @@ class _StatusRecorder:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         await self._send(message)
+
+
+def is_stream(scope: HTTPScope) -> bool:
+    """Return whether the client decides how long the response takes: a stream of events, or `Prefer: wait=N`."""
+    is_api = scope["path"].startswith(f"{PREFIX}/")
+    return is_api and (scope["path"].endswith("/events") or _is_wait(scope))
+
+
+def is_form(scope: HTTPScope) -> bool:
+    """Return whether the request contains a file."""
+    return _header(scope, b"content-type").startswith(b"multipart/")
 
 
 def _is_wait(scope: HTTPScope) -> bool:

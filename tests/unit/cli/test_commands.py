@@ -208,6 +208,19 @@ def test_doctor_reports_each_problem_with_advice(run: Run, service: FakeService)
     assert all(bad.values())
 
 
+def test_doctor_names_a_bad_queue_and_the_remedy(run: Run, service: FakeService) -> None:
+    fault = "queue conversions.image.bulk exists with type classic instead of quorum; it is used as it is. Delete it"
+    service.health = {"status": "degraded", "checks": {"broker": {"status": "ok", "faults": [fault]}}}
+
+    done = run("doctor", "--json")
+
+    found = [finding for finding in done.document()["findings"] if "conversions.image.bulk" in finding["words"]]
+    assert done.status == 1
+    assert [(finding["name"], finding["ok"], finding["advice"]) for finding in found] == [
+        ("broker", False, "Delete it")
+    ]
+
+
 def test_doctor_reports_an_unreachable_server(run: Run) -> None:
     done = run("doctor", "--server", "http://127.0.0.1:1")
 

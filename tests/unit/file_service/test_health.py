@@ -43,6 +43,30 @@ async def test_missing_dependency_is_503_but_ready_without_broker(
         assert answer.json()["checks"][check]["error"]
 
 
+async def test_fault_of_one_queue_leaves_the_service_ready(system: System) -> None:
+    """An administrator reads what to do; a load balancer goes on sending requests."""
+    fault = "queue conversions.image.bulk exists with type classic instead of quorum. Delete it"
+    system.bus.faults = (fault,)
+
+    ready, whole = [await system.api.get(f"/api/health{rest}") for rest in ("/ready", "")]
+
+    assert (ready.status_code, whole.status_code) == (200, 503)
+    assert whole.json()["status"] == "degraded"
+    assert whole.json()["checks"]["broker"]["status"] == "ok"
+    assert whole.json()["checks"]["broker"]["faults"] == [fault]
+    assert "faults" not in whole.json()["checks"]["database"]
+
+
+async def test_wedged_database_client_is_named_while_it_is_renewed(system: System) -> None:
+    system.stores.faults = ("the database client is being renewed: it lost its lock",)
+    system.stores.is_away = True
+
+    ready = await system.api.get("/api/health/ready")
+
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["database"]["faults"] == list(system.stores.faults)
+
+
 async def test_hanging_dependency_is_reported_in_time(system: System) -> None:
     async def hangs() -> None:
         await asyncio.Event().wait()

@@ -1,6 +1,11 @@
-"""A clock for the tests of infrastructure."""
+"""A clock for the tests of infrastructure, and waiting for what happens in the background."""
+
+import asyncio
+from collections.abc import Callable
 
 import pytest
+
+SOON_S = 5.0
 
 
 class ManualClock:
@@ -17,3 +22,12 @@ class ManualClock:
 def clock() -> ManualClock:
     """A clock that stands still until a test moves it."""
     return ManualClock()
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Let the event loop run until something has happened."""
+    async with asyncio.timeout(SOON_S):
+        while True:
+            if is_true():
+                return
+            await asyncio.sleep(0.001)

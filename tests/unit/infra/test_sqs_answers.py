@@ -35,7 +35,7 @@ class Answering:
 def events() -> Iterator[SqsUploadEvents]:
     settings = Settings(s3_access_key_id="x", s3_secret_access_key=SecretStr("y"))
     yield (one := SqsUploadEvents(settings, "http://127.0.0.1:9/1/q", wait_s=1))
-    one._calls.shutdown()
+    one._calls.close()
 
 
 def answer(events: SqsUploadEvents, answer: Any) -> None:

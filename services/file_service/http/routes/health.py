@@ -17,13 +17,14 @@ async def live() -> Alive:
 
 @get("/health/ready", tags=TAGS, summary="Can the service take requests?")
 async def ready(health: NamedDependency[HealthCheck]) -> Response[Health]:
-    """Responds 503 without database or object store. Without the broker, work is stored: 200 and `degraded`."""
+    """Responds 503 without database or object store. Without the broker, or with a fault in one queue, work is
+    stored: 200 and `degraded`."""
     report = await health.check()
     return Response(report, status_code=503 if report.status == "unavailable" else 200)
 
 
 @get("/health", tags=TAGS, summary="Are all dependencies healthy?")
 async def whole(health: NamedDependency[HealthCheck]) -> Response[Health]:
-    """Responds 503 if any dependency is unavailable."""
+    """Responds 503 if any dependency is unavailable or has a fault."""
     report = await health.check()
     return Response(report, status_code=200 if report.status == "ok" else 503)

@@ -6,15 +6,16 @@ import msgspec
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of one dependency."""
+    """The state of one dependency; `faults` are those of its parts, with what to do about them."""
 
     status: Literal["ok", "unavailable"]
     latency_ms: float
     error: str | None = None
+    faults: tuple[str, ...] = ()
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """`ok`, `degraded` (the broker is away, so new work waits) or `unavailable`."""
+    """`ok`, `degraded` (the broker is away, so new work waits, or a part has a fault) or `unavailable`."""
 
     status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, Check]
