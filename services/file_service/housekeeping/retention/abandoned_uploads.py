@@ -17,7 +17,7 @@ from file_service.delivery.sender import Sender
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
 from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
-from file_service.uploads.verification import is_whole
+from file_service.uploads.verification import is_whole, parts_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ class AbandonedUploads:
             return False
         if file.status is FileStatus.UPLOADED or await self._objects.head(file.key) is not None:
             return True
-        return file.upload_id is not None and is_whole(file, await self._objects.list_parts(file.key, file.upload_id))
+        return is_whole(file, await parts_of(self._objects, file.key, file.upload_id))
 
     async def _confirm(self, file: File) -> int:
         if self._confirm_upload is None:
@@ -111,7 +111,7 @@ class AbandonedUploads:
         record = Removed(kind=Kind.FILE, id=file.id, since_ms=file.created_at, reason=reason)
         if file.upload_id is None:
             return Removal((record,), partial(self._delete, file))
-        parts = await self._objects.list_parts(file.key, file.upload_id)
+        parts = await parts_of(self._objects, file.key, file.upload_id)
         size_bytes = sum(part.size_bytes for part in parts)
         upload = Removed(
             kind=Kind.UPLOAD, id=file.upload_id, since_ms=file.created_at, size_bytes=size_bytes, reason=reason

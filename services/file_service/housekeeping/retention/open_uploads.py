@@ -12,6 +12,7 @@ from converto_core.ports.objects import ObjectStore, OpenUpload
 from file_service.housekeeping.retention.bucket_mark import BucketMark
 from file_service.housekeeping.retention.key_records import KeyRecords, OutputOwner, SourceOwner
 from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
+from file_service.uploads.verification import parts_of
 
 PAGE = 1000
 
@@ -49,7 +50,7 @@ class OpenUploads:
                 return
 
     async def _removal(self, upload: OpenUpload) -> Removal:
-        parts = await self._objects.list_parts(upload.key, upload.upload_id)
+        parts = await parts_of(self._objects, upload.key, upload.upload_id)
         removed = Removed(
             kind=Kind.UPLOAD,
             id=upload.upload_id,
