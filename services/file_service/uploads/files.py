@@ -254,7 +254,9 @@ class Files:
         if file.upload_id is not None and await self._objects.knows_upload(file.key, file.upload_id):
             return file
         if await self._objects.head(file.key) is not None:
-            raise Conflict("All parts have arrived and are joined; POST /api/v1/files/{id}/uploaded to confirm the upload")
+            raise Conflict(
+                "All parts have arrived and are joined; POST /api/v1/files/{id}/uploaded to confirm the upload"
+            )
         return await self._begin_again(file)
 
     async def _begin_again(self, file: File) -> File:
