@@ -1,7 +1,7 @@
-"""The object store is killed in the middle of an upload by the command line, which ends well in the same run or the next.
+"""The object store is killed in the middle of an upload by the command line, which ends well (C7).
 
-C7. rclone keeps the parts of an unfinished upload in memory, so a restart loses them; the presigned requests then answer
-404 `NoSuchUpload`, or break the connection.
+rclone keeps the parts of an unfinished upload in memory, so a restart loses them; the presigned requests then answer
+404 `NoSuchUpload`, or break the connection. The same run goes on, and so does a run after one that was killed, too.
 """
 
 import hashlib

@@ -56,7 +56,7 @@ class RuleRunner:
         async with failures.of(removal.id):
             if removal.failure is not None:
                 raise removal.failure
-            count = await removal.run()
+            count += await removal.run()
         return count
 
     async def _all(self) -> AsyncGenerator[Removal, None]:
