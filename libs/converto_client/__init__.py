@@ -27,6 +27,7 @@ from converto_client.errors import (
     Unauthorized,
     UnsupportedConversion,
     UploadIncomplete,
+    UploadLost,
     UploadRefused,
     WaitTimeout,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Unauthorized",
     "UnsupportedConversion",
     "UploadIncomplete",
+    "UploadLost",
     "UploadRefused",
     "WaitTimeout",
     "__version__",

@@ -8,6 +8,7 @@ ClientError
 │   ├── NotFound                not_found
 │   ├── Conflict                conflict
 │   │   ├── UploadIncomplete    upload_incomplete
+│   │   │   └── UploadLost      upload_lost
 │   │   └── RequestInFlight     request_in_flight
 │   ├── IdempotencyMismatch     idempotency_mismatch
 │   ├── TooLarge                too_large
@@ -71,6 +72,10 @@ class Conflict(ProblemError):
 
 class UploadIncomplete(Conflict):
     """The upload was confirmed before its bytes had arrived."""
+
+
+class UploadLost(UploadIncomplete):
+    """The object store no longer knew the upload, so its parts have to be sent again; uploading again does so."""
 
 
 class RequestInFlight(Conflict):
@@ -155,6 +160,7 @@ _BY_CODE: dict[str, type[ProblemError]] = {
     core.NotFound.code: NotFound,
     core.Conflict.code: Conflict,
     core.UploadIncomplete.code: UploadIncomplete,
+    core.UploadLost.code: UploadLost,
     core.RequestInFlight.code: RequestInFlight,
     core.IdempotencyMismatch.code: IdempotencyMismatch,
     core.TooLarge.code: TooLarge,

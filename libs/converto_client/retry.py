@@ -19,6 +19,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     A `Retry-After` is obeyed, with jitter on top so that many clients do not return together. One that is longer than
     `longest_retry_after_s` is not waited for: the caller gets the error and decides. A busy server that sends
     `Retry-After` is retried for `patience_s` regardless of `attempts`: it is healthy, and each refusal is cheap.
+    An upload waits for a store that does not answer for `outage_s` regardless of `attempts`: a restart takes seconds.
     """
 
     attempts: int = 6
@@ -26,6 +27,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     cap_s: float = 8.0
     longest_retry_after_s: float = 60.0
     patience_s: float = 120.0
+    outage_s: float = 30.0
 
     def pause_s(self, attempt: int, retry_after_s: float | None, draw: Callable[[], float] = random.random) -> float:
         """Seconds to pause after failed attempt `attempt` (from 1); `draw` returns a number in [0, 1)."""
@@ -37,6 +39,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         must not return later than one that has just arrived."""
         jittered_as = min(attempt, BUSY_JITTER_ATTEMPT) if isinstance(error, Busy) else attempt
         return self.pause_s(jittered_as, getattr(error, "retry_after_s", None))
+
+    def may_send_again(self, attempt: int, *, paused_s: float | None) -> bool:
+        """Whether to send bytes again after failed attempt `attempt` (from 1).
+
+        `paused_s` is how long this upload has paused so far for a store that does not answer, None if it has refused.
+        """
+        return attempt < self.attempts or (paused_s is not None and paused_s < self.outage_s)
 
     def may_repeat(self, error: ClientError, attempt: int, *, paused_s: float = 0.0) -> bool:
         """Whether to retry after failed attempt `attempt` (from 1); the request has paused for `paused_s` so far."""

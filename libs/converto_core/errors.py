@@ -10,6 +10,7 @@ ConvertoError
 │   │   └── InsufficientScope     insufficient_scope
 │   ├── Conflict                  conflict
 │   │   ├── UploadIncomplete      upload_incomplete
+│   │   │   └── UploadLost        upload_lost
 │   │   └── RequestInFlight       request_in_flight
 │   ├── IdempotencyMismatch       idempotency_mismatch
 │   ├── TooLarge                  too_large
@@ -117,6 +118,16 @@ class UploadIncomplete(
     Conflict, code="upload_incomplete", retryable=True, title="The upload is not complete yet; confirm it again later"
 ):
     """Raised when an upload is confirmed before its bytes have arrived."""
+
+
+class UploadLost(
+    UploadIncomplete,
+    code="upload_lost",
+    retryable=False,
+    title="The object store has lost this upload with all its parts, so they have to be sent again. "
+    "GET /api/v1/files/{id}/parts begins a new upload",
+):
+    """Raised when the object store does not know a multipart upload: it was restarted, or has aborted the upload."""
 
 
 class RequestInFlight(

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
+from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadLost, UploadRefused
 from converto_core.ids import new_id
 from converto_core.ports.objects import ObjectStore, UploadedPart
 from converto_infra.settings import MIB
@@ -193,7 +193,31 @@ async def test_interrupted_multipart_upload_resumes(objects: ObjectStore) -> Non
     assert found is not None
     assert (found.size_bytes, found.content_type) == (PART_BYTES + len(second), "video/mp4")
     assert await objects.read_range(key, start=PART_BYTES - 1, length=100) == first[-1:] + second
-    assert await objects.list_parts(key, upload_id) == []
+    with pytest.raises(UploadLost):
+        await objects.list_parts(key, upload_id)
+
+
+async def test_begun_upload_without_parts_is_known(objects: ObjectStore) -> None:
+    """C7: no parts and no upload are two answers."""
+    key = a_key()
+    upload_id = await objects.start_multipart(key, content_type="a/b")
+    empty = (await objects.list_parts(key, upload_id), await objects.knows_upload(key, upload_id))
+    (request,) = await objects.presign_parts(key, upload_id, [1])
+    await send(objects, request, b"part")
+    begun = await objects.knows_upload(key, upload_id)
+    await objects.abort_multipart(key, upload_id)
+
+    assert (empty, begun) == (([], True), True)
+    assert not await objects.knows_upload(key, upload_id)
+
+
+async def test_part_of_a_lost_upload_is_refused(objects: ObjectStore) -> None:
+    key = a_key()
+    upload_id = await objects.start_multipart(key, content_type="a/b")
+    (request,) = await objects.presign_parts(key, upload_id, [1])
+    await objects.abort_multipart(key, upload_id)
+
+    assert (await send(objects, request, b"part")).status == 404
 
 
 async def test_incomplete_multipart_upload_is_refused_and_can_be_completed(
@@ -225,8 +249,9 @@ async def test_aborted_multipart_upload_can_be_aborted_again(objects: ObjectStor
     await objects.abort_multipart(key, upload_id)
     await objects.abort_multipart(key, "never-was")
 
-    assert await objects.list_parts(key, upload_id) == []
-    with pytest.raises(UploadRefused):
+    with pytest.raises(UploadLost):
+        await objects.list_parts(key, upload_id)
+    with pytest.raises(UploadLost):
         await objects.complete_multipart(key, upload_id, [UploadedPart(part_number=1, etag='"x"')])
 
 

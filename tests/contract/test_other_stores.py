@@ -125,6 +125,31 @@ async def test_look_at_a_changed_file_is_not_taken(stores: Stores, since: dict[s
     assert await stores.files.get(seen.id) == now
 
 
+@pytest.mark.parametrize("lost", ["first", None])
+async def test_only_one_of_twenty_replaces_an_upload(stores: Stores, lost: str | None) -> None:
+    """C7: however many clients find that an upload is lost, one new upload takes its place."""
+    file = a_file(upload_id=lost, part_size_bytes=5)
+    await stores.files.insert(file)
+
+    after = await asyncio.gather(
+        *(stores.files.replace_upload(file, upload_id=f"upload-{number}") for number in range(20))
+    )
+
+    (winner,) = [one for one in after if one is not None]
+    assert await stores.files.get(file.id) == winner
+    assert winner == msgspec.structs.replace(file, upload_id=winner.upload_id)
+
+
+@pytest.mark.parametrize("since", [{"status": FileStatus.UPLOADED}, {"version": 2}, {"upload_id": "other"}])
+async def test_upload_of_a_changed_file_is_not_replaced(stores: Stores, since: dict[str, Any]) -> None:
+    seen = a_file(upload_id="first")
+    now = msgspec.structs.replace(seen, **since)
+    await stores.files.insert(now)
+
+    assert await stores.files.replace_upload(seen, upload_id="second") is None
+    assert await stores.files.get(seen.id) == now
+
+
 async def test_worker_is_replaced_by_put_and_removed(stores: Stores) -> None:
     """M15: what runs where is visible, offers with their option schemas included."""
     await stores.workers.put(a_worker("w1", seen_at=NOW_MS - 5))

@@ -1,12 +1,15 @@
 """The ports of the stack."""
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from deploy.local.errors import PortInUse
 from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 
+FREED_WITHIN_S = 10.0
 VARIABLES = {
     "api": "CONVERTO_PORT",
     "rabbitmq": "CONVERTO_RABBITMQ_PORT",
@@ -43,17 +46,39 @@ class Ports(msgspec.Struct, frozen=True):
         """Free ports, for tests and for a second stack on one machine."""
         return cls(*pick_free_ports(len(VARIABLES)))
 
-    def check(self, names: tuple[str, ...]) -> None:
-        """Raise `PortInUse` for the first of these listeners whose port is taken."""
+    def check(self, names: tuple[str, ...], *, within_s: float = FREED_WITHIN_S) -> None:
+        """Raise `PortInUse` for the first of these listeners whose port is taken and does not become free."""
         for name in names:
             port = int(getattr(self, name))
-            if not is_free(port):
+            if not becomes_free(port, within_s=within_s):
                 raise PortInUse(name=name, port=port, owner=owner_of(port), variable=VARIABLES[name])
 
 
+def becomes_free(port: int, *, within_s: float) -> bool:
+    """Whether the port is free, or becomes so in this time because nothing that lives listens on it.
+
+    After SIGKILL a large process needs seconds to die on a busy machine. It loses its environment first, so that
+    nobody can tell to which stack it belonged, and its listening sockets last.
+    """
+    deadline = time.monotonic() + within_s
+    while not is_free(port):
+        if owner_of(port) or time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def owner_of(port: int) -> str:
-    """`name (pid 12)` of the process that listens on a port; empty when it is not visible."""
+    """`name (pid 12)` of the process that listens on a port; empty when it is not visible, or is dying."""
     for listener in listeners():
-        if listener.port == port and listener.pid:
+        if listener.port == port and listener.pid and _has_memory(listener.pid):
             return f"{listener.program} (pid {listener.pid})"
     return ""
+
+
+def _has_memory(pid: int) -> bool:
+    """Whether the process lives: the kernel takes the memory of a dying one first, and its arguments with it."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False

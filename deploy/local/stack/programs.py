@@ -9,11 +9,12 @@ import sys
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
+from secrets import token_hex
 
 import msgspec
 
 from deploy.local.errors import ProgramMissing
-from deploy.local.home import REPOSITORY, Home, Secrets
+from deploy.local.home import REPOSITORY, Home, Secrets, write_private
 from deploy.local.stack.ports import Ports
 
 BUCKET = "converto"
@@ -25,6 +26,7 @@ NOT_FOR_SERVICES = (
     *("CONVERTO_MONGODB_USER", "CONVERTO_MONGODB_PASSWORD", "CONVERTO_RABBITMQ_USER", "CONVERTO_RABBITMQ_PASSWORD"),
 )
 STOP_GRACE_S = 10
+SHORTEST_COOKIE_BYTES = 20
 
 
 class Stage(IntEnum):
@@ -118,6 +120,7 @@ def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
     config.chmod(0o600)
     (folder / "environment.conf").write_text("")  # instead of the machine's /etc/rabbitmq/rabbitmq-env.conf
     (folder / "enabled_plugins").write_text("[].\n")
+    _write_cookie(folder / ".erlang.cookie")
     environment = {
         "HOME": str(folder),  # holds the Erlang cookie
         "RABBITMQ_NODENAME": "converto@localhost",
@@ -140,6 +143,12 @@ def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
         folder=str(folder),
         stop_wait_s=8,  # it needs two seconds; while it starts it ignores SIGTERM
     )
+
+
+def _write_cookie(path: Path) -> None:
+    """Create the Erlang cookie whole: one that Erlang was killed over is empty, and no node starts with it."""
+    if not path.exists() or path.stat().st_size < SHORTEST_COOKIE_BYTES:
+        write_private(path, token_hex(16).encode())
 
 
 def mongo(home: Home, ports: Ports) -> Program:

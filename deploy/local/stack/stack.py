@@ -113,7 +113,7 @@ class Stack:
                 raise AlreadyRunning(running.url)
             await self._stop_all()
             chosen = self._programs(only)
-            self._ports.check(listeners_of(only))
+            await asyncio.to_thread(self._ports.check, listeners_of(only))
             try:
                 await asyncio.to_thread(self._supervisor.start, chosen)
                 await self._start_in_order(chosen)

@@ -47,17 +47,21 @@ class Download:
         """
         await asyncio.to_thread(wanted.parent.mkdir, parents=True, exist_ok=True)
         part = wanted.with_name(f".converto-{mark}-{(self._link.sha256 or '')[:16]}.part")
-        failures, most_bytes = 0, 0
+        failures, most_bytes, paused_s = 0, 0, 0.0
         while True:
             try:
                 await self._fetch_rest(part)
                 break
             except (_Broken, ServerUnreachable) as error:
-                failures = 1 if self._have_bytes > most_bytes else failures + 1
-                most_bytes = max(most_bytes, self._have_bytes)
-                if failures >= self._transport.retry.attempts:
+                if self._have_bytes > most_bytes:
+                    failures, most_bytes, paused_s = 0, self._have_bytes, 0.0
+                failures += 1
+                is_outage = isinstance(error, ServerUnreachable)
+                if not self._transport.retry.may_send_again(failures, paused_s=paused_s if is_outage else None):
                     raise TransferError(f"{wanted.name} could not be downloaded: {error}") from error
-                await self._transport.sleep(self._transport.retry.pause_s(failures, None))
+                pause_s = self._transport.retry.pause_s(failures, None)
+                paused_s += pause_s
+                await self._transport.sleep(pause_s)
         return await asyncio.to_thread(rename_to, part, wanted, overwrite=overwrite)
 
     async def _fetch_rest(self, part: Path) -> None:

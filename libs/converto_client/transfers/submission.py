@@ -12,7 +12,7 @@ from converto_client.errors import NotFound, ProblemError, UploadIncomplete
 from converto_client.models import Confirmed, ConversionRecord, Created, FileRecord, FileWithUpload, StoredPart, Upload
 from converto_client.transfers.resume import Begun, ResumeStore, resume_key
 from converto_client.transfers.source import OnBytes, Source
-from converto_client.transfers.upload import fresh_upload, upload_bytes
+from converto_client.transfers.upload import fresh_upload, upload_of
 from converto_client.transport import Transport
 
 Answer = TypeVar("Answer")
@@ -86,26 +86,27 @@ class Submission:
         return record
 
     async def _upload_and_confirm(self, file_id: str, upload: Upload | None) -> Confirmed:
-        parts: tuple[StoredPart, ...] = ()
         if upload is None:
             self._on_bytes(self._source.size_bytes)
-        else:
-            parts = await upload_bytes(self._transport, file_id, self._source, upload, self._on_bytes)
-        return await self._confirm(file_id, parts)
+            return await self._confirm(file_id, ())
+        sending = upload_of(self._transport, file_id, self._source, upload, self._on_bytes)
+        attempt = 0
+        while True:
+            attempt += 1
+            parts = await sending.send()
+            await self._source.check_unchanged()
+            try:
+                return await self._confirm(file_id, parts)
+            except UploadIncomplete:
+                # Some object stores list a new object only after a moment; or the store has lost the parts since.
+                if attempt >= CONFIRM_ATTEMPTS:
+                    raise
+                await self._transport.sleep(self._transport.retry.pause_s(attempt, None))
 
     async def _confirm(self, file_id: str, parts: tuple[StoredPart, ...]) -> Confirmed:
         listed = [{"part_number": part.part_number, "etag": part.etag} for part in parts]
         body = {"parts": listed} if listed else {}
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return await self._transport.call("POST", f"/files/{file_id}/uploaded", Confirmed, body=body)
-            except UploadIncomplete:
-                # Some object stores list a new object only after a moment.
-                if attempt >= CONFIRM_ATTEMPTS:
-                    raise
-                await self._transport.sleep(self._transport.retry.pause_s(attempt, None))
+        return await self._transport.call("POST", f"/files/{file_id}/uploaded", Confirmed, body=body)
 
     async def _conversion_in(self, confirmed: Confirmed, conversion_id: str) -> ConversionRecord:
         for record in confirmed.conversions:

@@ -132,10 +132,19 @@ class ObjectStore(Protocol):
         """One PUT per part number (1 to 10,000)."""
 
     async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """The received parts by number; empty when the upload is unknown."""
+        """The received parts by number; raises `UploadLost` when the store does not know the upload.
+
+        That is so after it was completed or aborted, and after the restart of a store that keeps uploads in memory.
+        """
+
+    async def knows_upload(self, key: str, upload_id: str) -> bool:
+        """Whether the store knows this upload, in one small request however many parts it has."""
 
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
-        """Join the parts; raises `UploadRefused` when one is missing or its ETag differs. Idempotent."""
+        """Join the parts; raises `UploadRefused` when one is missing or its ETag differs. Idempotent.
+
+        Raises `UploadLost` when neither the upload nor its object exists.
+        """
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Abort an open upload; does nothing when the upload is unknown."""

@@ -146,6 +146,9 @@ class FileStore(Protocol):
     async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
         """Set the file's next `look_due`; True for the one of many callers that may look now."""
 
+    async def replace_upload(self, file: File, *, upload_id: str | None) -> File | None:
+        """Set the id of the multipart upload if the file still waits with the id of `file`; the record, or None."""
+
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
         """Files of a status whose `updated_at` is within this period, longest unchanged first."""
 

@@ -73,6 +73,12 @@ class MemoryFileStore:
         self._files.assign(file.id, {"look_due": next_due_ms})
         return True
 
+    async def replace_upload(self, file: File, *, upload_id: str | None) -> File | None:
+        """Set the upload id if the file still waits with the one of `file`."""
+        await self._server.answer()
+        seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD, "upload_id": file.upload_id}
+        return None if self._files.get(file.id, seen) is None else self._files.assign(file.id, {"upload_id": upload_id})
+
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
         """Files of a status whose `updated_at` is within this period, longest unchanged first."""
         await self._server.answer()

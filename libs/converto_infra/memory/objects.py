@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
-from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
+from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadLost, UploadRefused
 from converto_core.ids import now_ms
 from converto_core.ports.objects import (
     Digest,
@@ -183,23 +183,35 @@ class MemoryObjectStore:
         return [self._sign("PUT", key, {"upload": upload_id, "part": str(number)}, {}) for number in part_numbers]
 
     async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """Uploaded parts, by number; empty when the upload is unknown."""
+        """Uploaded parts, by number; raises `UploadLost`."""
         await self._answer()
         upload = self._uploads.get(upload_id)
         if upload is None or upload.key != key:
-            return []
+            raise UploadLost(detail=f"{key}: unknown upload")
         return [
             UploadedPart(part_number=number, etag=_etag(body), size_bytes=len(body))
             for number, body in sorted(upload.parts.items())
         ]
 
+    async def knows_upload(self, key: str, upload_id: str) -> bool:
+        """Whether the upload is known."""
+        await self._answer()
+        upload = self._uploads.get(upload_id)
+        return upload is not None and upload.key == key
+
+    def forget_uploads(self) -> None:
+        """Forget all unfinished multipart uploads, as a restart of rclone does."""
+        self._uploads.clear()
+
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
-        """Complete the upload; raises `UploadRefused` when a part is missing or differs."""
+        """Complete the upload; raises `UploadRefused` when a part is missing or differs, or `UploadLost`."""
         await self._answer()
         upload = self._uploads.get(upload_id)
         if upload is None and key in self._objects:
             return
-        if upload is None or not parts or any(_differs(upload, part) for part in parts):
+        if upload is None:
+            raise UploadLost(detail=f"{key}: unknown upload")
+        if not parts or any(_differs(upload, part) for part in parts):
             raise UploadRefused(
                 "A part of the upload is missing, or differs from the one that was uploaded. Upload the file again."
             )

@@ -64,6 +64,11 @@ class MongoFileStore:
         seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD.value, "look_due": file.look_due}
         return await self._files.update({"_id": file.id, **seen}, {"$set": {"look_due": next_due_ms}}) is not None
 
+    async def replace_upload(self, file: File, *, upload_id: str | None) -> File | None:
+        """Set the upload id if the file still waits with the one of `file`."""
+        seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD.value, "upload_id": file.upload_id}
+        return await self._files.update({"_id": file.id, **seen}, {"$set": {"upload_id": upload_id}})
+
     async def unchanged(self, status: FileStatus, *, from_ms: int, before_ms: int, limit: int) -> list[File]:
         """Files of a status whose `updated_at` is within this period, longest unchanged first."""
         where = {"status": exactly(status), "updated_at": between(from_ms, before_ms)}

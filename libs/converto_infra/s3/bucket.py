@@ -9,9 +9,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from converto_core.errors import ObjectStoreUnavailable
+from converto_core.errors import ObjectStoreUnavailable, UploadLost
 from converto_core.ports.objects import ObjectInfo, ObjectPage, OpenUpload, StoredObject, UploadedPart, UploadPage
-from converto_infra.s3.client import GONE, code_of, make_client
+from converto_infra.s3.client import GONE, NO_UPLOAD, code_of, make_client
 from converto_infra.s3.transfers import Transfers
 from converto_infra.settings import Settings
 
@@ -135,7 +135,7 @@ class Bucket:
         except ClientError as error:
             if code_of(error) in CANNOT_LIST:
                 return None
-            if code_of(error) != "NoSuchUpload":
+            if code_of(error) not in NO_UPLOAD:
                 raise
             return UploadPage(uploads=())  # rclone's answer for a bucket that never had a multipart upload
         found = [
@@ -146,7 +146,7 @@ class Bucket:
         return UploadPage(uploads=tuple(found), after=last if page.get("IsTruncated") and last != after else None)
 
     def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """Uploaded parts; empty when the upload is unknown."""
+        """Uploaded parts; raises `UploadLost` when the upload is unknown."""
         pages = self._s3.get_paginator("list_parts").paginate(Bucket=self._name, Key=key, UploadId=upload_id)
         try:
             return [
@@ -155,9 +155,19 @@ class Bucket:
                 for part in page.get("Parts", [])
             ]
         except ClientError as error:
-            if code_of(error) in GONE | {"NoSuchUpload"}:
-                return []
+            if code_of(error) in NO_UPLOAD:
+                raise UploadLost(detail=f"ListParts of {key}: {code_of(error)}") from error
             raise
+
+    def knows_upload(self, key: str, upload_id: str) -> bool:
+        """Whether the upload is known."""
+        try:
+            self._s3.list_parts(Bucket=self._name, Key=key, UploadId=upload_id, MaxParts=1)
+        except ClientError as error:
+            if code_of(error) in NO_UPLOAD:
+                return False
+            raise
+        return True
 
     def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
         """Complete the upload; does nothing when an earlier call has completed it."""
@@ -166,16 +176,18 @@ class Bucket:
         try:
             self._s3.complete_multipart_upload(Bucket=self._name, Key=key, UploadId=upload_id, MultipartUpload=wanted)
         except ClientError as error:
-            # The response to an earlier, successful call may have been lost.
-            if code_of(error) != "NoSuchUpload" or self.head(key) is None:
+            if code_of(error) not in NO_UPLOAD:
                 raise
+            # The response to an earlier, successful call may have been lost.
+            if self.head(key) is None:
+                raise UploadLost(detail=f"CompleteMultipartUpload of {key}: {code_of(error)}") from error
 
     def abort_multipart(self, key: str, upload_id: str) -> None:
         """Abort an upload; does nothing when it is unknown."""
         try:
             self._s3.abort_multipart_upload(Bucket=self._name, Key=key, UploadId=upload_id)
         except ClientError as error:
-            if code_of(error) not in GONE | {"NoSuchUpload"}:
+            if code_of(error) not in GONE | NO_UPLOAD:
                 raise
 
 

@@ -20,7 +20,8 @@ CONNECT_TIMEOUT_S = 3
 CONNECTIONS = 24  # the number of threads that may call at the same time
 GONE = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
 PARTS_DIFFER = "A part of the upload is missing, or differs from the one that was uploaded. Upload the file again."
-REFUSED = {"NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"}
+REFUSED = {"InvalidPart", "InvalidPartOrder", "EntityTooSmall"}
+NO_UPLOAD = {"NoSuchUpload", "NoSuchKey"}  # not an answer without a code: it may come from a proxy, and costs an upload
 
 
 def make_client(session: "boto3.session.Session", settings: Settings, endpoint_url: str | None) -> "S3Client":

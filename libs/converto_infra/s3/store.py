@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadRefused
+from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadLost, UploadRefused
 from converto_core.ids import now_ms
 from converto_core.ports.objects import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
 from converto_infra import time_budget
@@ -161,10 +161,14 @@ class S3ObjectStore:
         return await self._presign("upload_part", wanted, {})
 
     async def list_parts(self, key: str, upload_id: str) -> list[UploadedPart]:
-        """Uploaded parts, by number; empty when the upload is unknown. Waits while its parts are being joined."""
+        """Uploaded parts, by number; raises `UploadLost`. Waits while its parts are being joined."""
         if (join := self._joins.get(upload_id)) is not None:
             await asyncio.wait((join,))
         return await self._list_parts(key, upload_id)
+
+    async def knows_upload(self, key: str, upload_id: str) -> bool:
+        """Whether the store knows this upload."""
+        return await self._repeatable(lambda bucket: bucket.knows_upload(key, upload_id))
 
     async def complete_multipart(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
         """Complete the upload; raises `UploadRefused` when a part is missing or its ETag differs. Safe to repeat.
@@ -185,10 +189,13 @@ class S3ObjectStore:
             join.exception()  # perhaps nobody waits for it any more
 
     async def _join(self, key: str, upload_id: str, parts: Sequence[UploadedPart]) -> None:
-        listed = await self._list_parts(key, upload_id)
+        try:
+            listed = await self._list_parts(key, upload_id)
+        except UploadLost:
+            if await self.head(key) is None:
+                raise
+            return  # an earlier call has completed it
         arrived = {part.part_number: part.etag.strip('"') for part in listed}
-        if not arrived and await self.head(key) is not None:
-            return
         if not parts or any(arrived.get(part.part_number) != part.etag.strip('"') for part in parts):
             raise UploadRefused(PARTS_DIFFER)
         await self._repeatable(lambda bucket: bucket.complete_multipart(key, upload_id, parts))

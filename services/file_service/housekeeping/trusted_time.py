@@ -21,12 +21,12 @@ class TrustedTime:
     def __init__(self, objects: ObjectStore, own_ms: Callable[[], int]) -> None:
         """`own_ms` reads this machine's clock."""
         self._objects = objects
-        self._own_ms = own_ms
+        self.own_ms = own_ms
         self._is_logged = False
 
     async def now_ms(self) -> int:
         """Return the time; raises `ObjectStoreUnavailable`, when no object could be removed anyway."""
-        theirs, own = await self._objects.now_ms(), self._own_ms()
+        theirs, own = await self._objects.now_ms(), self.own_ms()
         differs = abs(own - theirs) > MAX_DIFFERENCE_MS
         if differs and not self._is_logged:
             log.warning("clock.differs", own_ms=own, object_store_ms=theirs)

@@ -5,23 +5,24 @@ client died after the last part, of which no event tells.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 
 import msgspec
 import structlog
 
 from converto_core.conversion.record import Conversion
-from converto_core.errors import DependencyUnavailable, StoreUnavailable
+from converto_core.errors import DependencyUnavailable
 from converto_core.files.look_schedule import LookSchedule
 from converto_core.files.record import File, FileStatus
 from converto_core.ports.stores import ConversionStore, FileStore
+from file_service.housekeeping.backoff import Backoff
+from file_service.housekeeping.failures import Failures
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import BATCH
 from file_service.housekeeping.trusted_time import TrustedTime
 from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
 
-LOOKS_THAT_FAIL = 3
-"""After so many in a row, the object store is asked whether it answers at all."""
+FIRST_PAUSE_S = 60.0
+"""How long an upload that could not be looked at is left alone, if the schedule has no age."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -29,39 +30,17 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class _Round:
     """What one round has confirmed, and its failures: an upload that fails does not end it."""
 
-    def __init__(self, confirm_upload: ConfirmUpload, time: TrustedTime) -> None:
+    def __init__(self, confirm_upload: ConfirmUpload, failures: Failures) -> None:
         self.confirmed = 0
-        self._confirm_upload, self._time = confirm_upload, time
-        self._failure: DependencyUnavailable | None = None
-        self._failed_in_a_row = 0
+        self._confirm_upload, self._failures = confirm_upload, failures
 
     async def confirm(self, file_id: str) -> Found | None:
-        """Return what was found; None after a failure."""
-        try:
+        """Return what was found; None after a failure. Raises `DependencyUnavailable` if a server is away."""
+        found: Found | None = None
+        async with self._failures.of(file_id):
             found = await confirm_unattended(self._confirm_upload, file_id, by="sweep")
-        except DependencyUnavailable as error:
-            self.fail(error)
-            self._failed_in_a_row += 1
-            return None
-        self._failed_in_a_row = 0
         self.confirmed += found is Found.CONFIRMED
         return found
-
-    def fail(self, error: DependencyUnavailable) -> None:
-        """Keep the first failure for `result`."""
-        self._failure = self._failure or error
-
-    async def check_outage(self) -> None:
-        """Raise `DependencyUnavailable` if looks fail because the object store is away, not because of the uploads."""
-        if self._failed_in_a_row >= LOOKS_THAT_FAIL:
-            await self._time.now_ms()
-            self._failed_in_a_row = 0
-
-    def result(self) -> int:
-        """Return how many files were confirmed; raises the first failure."""
-        if self._failure is not None:
-            raise self._failure
-        return self.confirmed
 
 
 class WaitingUploads:
@@ -84,6 +63,7 @@ class WaitingUploads:
         self._confirm_upload = confirm_upload
         self._time = time
         self._now_ms = now_ms
+        self._backoff = Backoff(now_ms, first_s=min(looks.ages_s, default=FIRST_PAUSE_S))
         self._checked_until_ms: int | None = None
         self._left_behind = set[str]()
         """Files whose conversions are still to be started."""
@@ -105,13 +85,15 @@ class WaitingUploads:
     async def _round(self, *parts: Callable[[_Round], Awaitable[None]]) -> int:
         if self._confirm_upload is None:
             return 0
-        this = _Round(self._confirm_upload, self._time)
+        failures = Failures(self._time, self._backoff)
+        this = _Round(self._confirm_upload, failures)
         for part in parts:
             try:
                 await part(this)
             except DependencyUnavailable as error:
-                this.fail(error)
-        return this.result()
+                failures.keep(error)
+        failures.finish("waiting_uploads")
+        return this.confirmed
 
     async def _look_at_waiting(self, this: _Round) -> None:
         now_ms = self._now_ms()
@@ -122,7 +104,6 @@ class WaitingUploads:
         async for page in pages(read, lambda one: one.created_at):
             for file in page:
                 await this.confirm(file.id)
-                await this.check_outage()
 
     async def _look_at_due(self, this: _Round) -> None:
         if not await self._files.to_look_at(now_ms=self._now_ms(), limit=1):
@@ -131,29 +112,26 @@ class WaitingUploads:
         while due := await self._files.to_look_at(now_ms=now_ms, limit=BATCH):
             for file in due:
                 await self._look_at(file, this, now_ms)
-                await this.check_outage()
             if len(due) < BATCH:
                 break
 
     async def _look_at(self, file: File, this: _Round, now_ms: int) -> None:
-        """Look unless another process does."""
+        """Look unless another process does.
+
+        The look is taken for a minute first and postponed to its next age only when it has seen something: a process
+        that dies in the middle, or meets an outage, must not postpone an upload by hours.
+        """
         next_due_ms = self._looks.next(file.created_at, now_ms=now_ms)
-        if not await self._files.take_look(file, next_due_ms=next_due_ms):
+        taken = msgspec.structs.replace(file, look_due=_earlier(self._looks.first(now_ms), next_due_ms))
+        if not await self._files.take_look(file, next_due_ms=taken.look_due):
             return
         found = await this.confirm(file.id)
         if found is None:
-            await self._look_again_soon(file, next_due_ms, now_ms)
-        elif found is not Found.INCOMPLETE:
+            next_due_ms = _earlier(self._backoff.due_ms(file.id), next_due_ms)
+        if found in {None, Found.INCOMPLETE, Found.REFUSED} and next_due_ms != taken.look_due:
+            await self._files.take_look(taken, next_due_ms=next_due_ms)
+        if found is not None and found is not Found.INCOMPLETE:
             log.info("waiting_upload.found", file_id=file.id, found=found)
-
-    async def _look_again_soon(self, file: File, next_due_ms: int | None, now_ms: int) -> None:
-        """Bring the next look forward: this one saw nothing, and the next may be hours away.
-
-        It is not due at once, so that an upload of which the store always answers with an error delays no other.
-        """
-        taken = msgspec.structs.replace(file, look_due=next_due_ms)
-        with suppress(StoreUnavailable):
-            await self._files.take_look(taken, next_due_ms=self._looks.first(now_ms))
 
     async def _start_left_behind(self, this: _Round) -> None:
         """Start conversions that wait although their file is uploaded.
@@ -166,7 +144,7 @@ class WaitingUploads:
             async for page in pages(self._waiting(from_ms, before_ms), lambda one: one.created_at):
                 self._left_behind |= {file.id for file in await self._uploaded(page)}
         self._checked_until_ms = now_ms
-        for file_id in sorted(self._left_behind):
+        for file_id in sorted(filter(self._backoff.is_due, self._left_behind)):
             found = await this.confirm(file_id)
             if found is not None:
                 self._left_behind.discard(file_id)
@@ -190,3 +168,8 @@ class WaitingUploads:
     async def _uploaded(self, conversions: Sequence[Conversion]) -> list[File]:
         found = await self._files.get_many(list({one.file_id for one in conversions}))
         return [file for file in found if file.status is FileStatus.UPLOADED]
+
+
+def _earlier(one_ms: int | None, other_ms: int | None) -> int | None:
+    """Return the earlier of two times (ms), of which None is never."""
+    return min((time_ms for time_ms in (one_ms, other_ms) if time_ms is not None), default=None)

@@ -29,7 +29,7 @@ from file_service.http.schemas.files import (
     UploadBody,
 )
 from file_service.uploads.naming import clean_filename
-from file_service.uploads.verification import Verification, detected_fields, mismatch, multipart_of
+from file_service.uploads.verification import Verification, detected_fields, mismatch, multipart_of, not_in_parts
 
 ANY_TYPE = "application/octet-stream"
 MAX_PARTS = 10_000
@@ -95,13 +95,13 @@ class Files:
     async def fresh_upload(self, owner: str, file_id: str) -> tuple[File, UploadBody]:
         """Return the upload with new expiry times; raises `Conflict` if the file has been uploaded."""
         file = await self._look_when_urls_expire(await self._awaiting(owner, file_id))
-        if file.part_size_bytes is not None and file.upload_id is None:
-            file = await self._restart_multipart(file)
+        if file.part_size_bytes is not None:
+            file = await self._with_known_upload(file)
         return file, await self._upload_request(file)
 
     async def presign_parts(self, owner: str, file_id: str, part_numbers: Sequence[int]) -> list[PresignedRequest]:
         """Return one presigned request per part number; raises `Conflict` unless this is a multipart upload."""
-        file = await self._awaiting(owner, file_id)
+        file = await self._with_known_upload(await self._awaiting(owner, file_id))
         upload_id, _, part_count = multipart_of(file)
         beyond = [number for number in part_numbers if number > part_count]
         if beyond:
@@ -110,8 +110,8 @@ class Files:
         return await self._objects.presign_parts(file.key, upload_id, part_numbers)
 
     async def arrived_parts(self, owner: str, file_id: str) -> ArrivedParts:
-        """Return the parts that the object store has, so that the upload can resume."""
-        file = await self._awaiting(owner, file_id)
+        """Return the parts that the object store has, so that the upload can resume; none if it had lost the upload."""
+        file = await self._with_known_upload(await self._awaiting(owner, file_id))
         upload_id, part_size_bytes, part_count = multipart_of(file)
         arrived = await self._objects.list_parts(file.key, upload_id)
         parts = [msgspec.convert(part, ArrivedPart, from_attributes=True) for part in arrived]
@@ -166,7 +166,7 @@ class Files:
         """Delete bytes that are not the declared ones: no confirmation and no worker may find them later."""
         await self._objects.delete([file.key])
         if file.upload_id is not None:
-            await self._assign(file, {"upload_id": None, "updated_at": now_ms()})
+            await self._files.replace_upload(file, upload_id=None)
 
     async def identify(self, file: File) -> Format:
         """Return the format of an uploaded file; raises `BadSource` if no conversion accepts it."""
@@ -247,9 +247,28 @@ class Files:
             raise NotFound("There is no file with this id")
         return file
 
-    async def _restart_multipart(self, file: File) -> File:
+    async def _with_known_upload(self, file: File) -> File:
+        """Return the file with a multipart upload that the object store knows, a new one if it has lost the old one."""
+        if file.part_size_bytes is None:
+            raise not_in_parts()
+        if file.upload_id is not None and await self._objects.knows_upload(file.key, file.upload_id):
+            return file
+        if await self._objects.head(file.key) is not None:
+            raise Conflict(
+                "All parts have arrived and are joined; POST /api/v1/files/{id}/uploaded to confirm the upload"
+            )
+        return await self._begin_again(file)
+
+    async def _begin_again(self, file: File) -> File:
+        """Begin a new multipart upload; of many clients that ask at once, all get the upload of the first."""
         upload_id = await self._objects.start_multipart(file.key, content_type=file.declared_type or ANY_TYPE)
-        return await self._assign(file, {"upload_id": upload_id, "updated_at": now_ms()})
+        begun = await self._files.replace_upload(file, upload_id=upload_id)
+        if begun is None:
+            await self._objects.abort_multipart(file.key, upload_id)
+            return await self._awaiting(file.owner, file.id)
+        if file.upload_id is not None:
+            log.warning("upload.begun_again", file_id=file.id)
+        return begun
 
     async def _look_when_urls_expire(self, file: File) -> File:
         due_ms = self._looks.with_new_urls(file, now_ms=now_ms())

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from converto_core.errors import BadSource, Conflict, UploadIncomplete, UploadRefused
+from converto_core.errors import BadSource, Conflict, UploadIncomplete, UploadLost, UploadRefused
 from converto_core.files.record import File
 from converto_core.formats import BY_NAME, Format
 from converto_core.ports.objects import ObjectInfo, ObjectStore, UploadedPart
@@ -21,14 +21,17 @@ class Verification:
     async def join_parts(
         self, file: File, untrusted_parts: Sequence[PartEtag] | None, *, only_if_whole: bool = False
     ) -> None:
-        """Complete a multipart upload; raises `UploadIncomplete` while parts are missing.
+        """Complete a multipart upload; raises `UploadIncomplete` while parts are missing, `UploadLost` if all are.
 
         `only_if_whole` also leaves parts alone that do not add up to the declared size: joining cannot be undone, and
         the client may still replace a part.
         """
         upload_id, _, part_count = multipart_of(file)
-        arrived = await self._objects.list_parts(file.key, upload_id)
-        if not arrived and await self._objects.head(file.key) is not None:
+        try:
+            arrived = await self._objects.list_parts(file.key, upload_id)
+        except UploadLost:
+            if await self._objects.head(file.key) is None:
+                raise
             return  # joined by an earlier confirmation that did not finish
         missing = sorted(set(range(1, part_count + 1)) - {part.part_number for part in arrived})
         if missing:
@@ -71,8 +74,23 @@ class Verification:
 def multipart_of(file: File) -> tuple[str, int, int]:
     """Return upload id, part size in bytes and part count; raises `Conflict` unless this is a multipart upload."""
     if file.upload_id is None or file.part_size_bytes is None:
-        raise Conflict("This file is not uploaded in parts; POST /api/v1/files/{id}/upload returns how to upload it")
+        raise not_in_parts()
     return file.upload_id, file.part_size_bytes, math.ceil(file.size_bytes / file.part_size_bytes)
+
+
+def not_in_parts() -> Conflict:
+    """Return the error for questions about parts of a file that is sent whole."""
+    return Conflict("This file is not uploaded in parts; POST /api/v1/files/{id}/upload returns how to upload it")
+
+
+async def parts_of(objects: ObjectStore, key: str, upload_id: str | None) -> list[UploadedPart]:
+    """Return the parts that the object store has, for callers to whom an unknown upload has none."""
+    if upload_id is None:
+        return []
+    try:
+        return await objects.list_parts(key, upload_id)
+    except UploadLost:
+        return []
 
 
 def is_whole(file: File, parts: Sequence[UploadedPart]) -> bool:

@@ -46,12 +46,20 @@ class FakeService:
         self.routes: list[dict[str, Any]] = []
         self.events: list[str] | None = None
         self.signature = 0
+        self.upload_number = 1
+        """The multipart upload that the store knows; a URL of an earlier one answers 404, or breaks the connection."""
+        self.breaks_when_lost = False
         self.before: Callable[[httpx2.Request], None] = lambda _: None
         self.created = 0
         self.worker_records = [
             {"id": "w1", "host": "here", "pid": 7, "slots": 1, "sandbox": "bubblewrap", "offers": ["p"]}
         ]
         self.health: dict[str, Any] = {"status": "ok", "checks": {"database": {"status": "ok", "latency_ms": 1}}}
+
+    def lose_uploads(self) -> None:
+        """Forget all parts, as a store does that keeps unfinished uploads in memory and is restarted."""
+        self.parts.clear()
+        self.upload_number += 1
 
     def transport(self) -> httpx2.MockTransport:
         return httpx2.MockTransport(self.handle)
@@ -91,6 +99,10 @@ class FakeService:
         assert "authorization" not in request.headers, "the key must never reach the object store"
         assert "transfer-encoding" not in request.headers, "a presigned request needs its exact length"
         name, number = request.url.path.removeprefix("/store").lstrip("/"), request.url.params.get("part")
+        if request.method == "PUT" and number and int(request.url.params["upload"]) != self.upload_number:
+            if self.breaks_when_lost:
+                raise httpx2.WriteError("broken pipe", request=request)
+            return httpx2.Response(404, text="<Error><Code>NoSuchUpload</Code></Error>")
         if request.method == "PUT" and number:
             self.parts.setdefault(name, {})[int(number)] = request.content
             return httpx2.Response(200, headers={"ETag": f'"{hashlib.md5(request.content).hexdigest()}"'})
@@ -207,6 +219,8 @@ class FakeService:
         return httpx2.Response(200, json={"file": self.files[file_id], "upload": self._upload(file_id)})
 
     def _stored_parts(self, _: httpx2.Request, file_id: str) -> httpx2.Response:
+        if self.files[file_id]["status"] == "uploaded":
+            return problem(409, "conflict")
         parts = [
             {"part_number": number, "etag": f'"{hashlib.md5(body).hexdigest()}"', "size_bytes": len(body)}
             for number, body in sorted(self.parts.get(file_id, {}).items())
@@ -215,16 +229,21 @@ class FakeService:
         return httpx2.Response(200, json={"parts": parts, "part_size_bytes": self.part_size_bytes, "part_count": count})
 
     def _sign_parts(self, request: httpx2.Request, file_id: str) -> httpx2.Response:
-        numbers = json.loads(request.content)["part_numbers"]
-        parts = [{"part_number": number, "url": self._url(file_id, part=number)} for number in numbers]
+        if self.files[file_id]["status"] == "uploaded":
+            return problem(409, "conflict")
+        numbers, upload = json.loads(request.content)["part_numbers"], self.upload_number
+        parts = [{"part_number": number, "url": self._url(file_id, part=number, upload=upload)} for number in numbers]
         return httpx2.Response(200, json={"parts": parts})
 
     def _confirm(self, request: httpx2.Request, file_id: str) -> httpx2.Response:
         if self.part_size_bytes:
-            stored = self.parts[file_id]
-            listed = [part["part_number"] for part in json.loads(request.content)["parts"]]
-            assert listed == sorted(stored)
-            self.objects[file_id] = b"".join(stored[number] for number in listed)
+            stored = self.parts.get(file_id, {})
+            listed = [part["part_number"] for part in json.loads(request.content).get("parts", [])]
+            if not stored and self.files[file_id]["status"] != "uploaded":
+                return problem(409, "upload_lost")
+            if stored:
+                assert listed == sorted(stored)
+                self.objects[file_id] = b"".join(stored[number] for number in listed)
         file = self.files[file_id]
         if len(self.objects.get(file_id, b"")) != file["size_bytes"]:
             return problem(409, "upload_incomplete")

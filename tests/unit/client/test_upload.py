@@ -38,7 +38,7 @@ async def test_large_file_arrives_in_ordered_parts(client: AsyncConverto, servic
 async def test_resumed_upload_sends_only_missing_parts(client: AsyncConverto, service: FakeService, deck: Path) -> None:
     """C7: resume. The connection stays away until the attempts are used up, then the same call goes on."""
     service.part_size_bytes = 10_000
-    service.fail("PUT", "/file-1", httpx2.ConnectError("cut"), times=18)
+    service.fail("PUT", "/file-1", httpx2.ConnectError("cut"), times=1000)
     with pytest.raises(TransferError):
         await client.convert(deck, "pdf")
     service.faults.clear()

@@ -5,6 +5,7 @@ import json
 import shlex
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from deploy.local import debian
 from deploy.local.errors import PortInUse, StartFailed
 from deploy.local.home import LONGEST_SOCKET_PATH, Home
 from deploy.local.stack import programs
-from deploy.local.stack.ports import VARIABLES, Ports
+from deploy.local.stack.ports import VARIABLES, Ports, owner_of
 from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 from deploy.local.stack.stack import EVERYTHING, Stack, listeners_of
 from deploy.local.stack.status_changes import changes
@@ -85,6 +86,45 @@ def test_port_in_use_names_port_owner_and_variable() -> None:
     assert f"Port {port} for s3 is in use" in str(refused.value)
     assert "pid" in str(refused.value)
     assert "CONVERTO_S3_PORT=" in str(refused.value)
+
+
+def test_port_of_a_dying_process_is_waited_for() -> None:
+    """Its listening sockets go last, when it can no longer be seen whose they are."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        one, other = socket.socketpair()
+        socket.send_fds(one, [b"x"], [listener.fileno()])  # now it belongs to a message, not to a process
+    assert not is_free(port)
+    assert owner_of(port) == ""
+
+    with one, other, ThreadPoolExecutor(1) as thread:
+        checking = thread.submit(Ports(s3=port).check, ("s3",))
+        other.close()  # drops the message, and the listening socket with it
+        assert checking.result(timeout=5) is None
+
+
+def test_port_that_stays_taken_is_reported() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        one, other = socket.socketpair()
+        socket.send_fds(one, [b"x"], [listener.fileno()])
+    with one, other, pytest.raises(PortInUse):
+        Ports(s3=port).check(("s3",), within_s=0.1)
+
+
+def test_cookie_that_erlang_was_killed_over_is_replaced(home: Home) -> None:
+    """No node starts with an empty one; a good one stays, because a running node has read it."""
+    cookie = home.data / "rabbitmq" / ".erlang.cookie"
+    programs.rabbitmq(home, Ports(), home.secrets())
+    first = cookie.read_text()
+    programs.rabbitmq(home, Ports(), home.secrets())
+    kept = cookie.read_text()
+    cookie.write_text("")
+    programs.rabbitmq(home, Ports(), home.secrets())
+
+    assert kept == first
+    assert len(cookie.read_text()) >= 20
+    assert stat.S_IMODE(cookie.stat().st_mode) == 0o600
 
 
 def test_free_ports_are_distinct_and_free() -> None:

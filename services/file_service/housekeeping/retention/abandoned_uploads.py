@@ -15,9 +15,9 @@ from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionFilter, ConversionStore, FileStore
 from file_service.delivery.sender import Sender
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
+from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text, judged, nothing_of
 from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
-from file_service.uploads.verification import is_whole
+from file_service.uploads.verification import is_whole, parts_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -59,16 +59,15 @@ class AbandonedUploads:
 
         async for waiting in pages(read_waiting, lambda one: one.created_at):
             for conversion in waiting:
-                yield await self._expiry(conversion)
+                yield await judged(conversion.id, self._expiry(conversion))
         async for abandoned in pages(read_files, lambda one: one.created_at):
             for file in abandoned:
-                if (removal := await self._removal(file, before_ms)) is not None:
-                    yield removal
+                yield await judged(file.id, self._removal(file, before_ms))
 
     async def _expiry(self, conversion: Conversion) -> Removal:
         file = await self._files.get(conversion.file_id)
         if file is not None and await self._has_arrived(file):
-            return Removal((), partial(self._confirm, file))
+            return Removal((), partial(self._confirm, file), record_id=conversion.id)
         reason = f"its file was not uploaded within {duration_text(self._deadline_s)}, so it expires"
         removed = Removed(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.created_at, reason=reason)
         return Removal((removed,), partial(self._expire, conversion))
@@ -78,7 +77,7 @@ class AbandonedUploads:
             return False
         if file.status is FileStatus.UPLOADED or await self._objects.head(file.key) is not None:
             return True
-        return file.upload_id is not None and is_whole(file, await self._objects.list_parts(file.key, file.upload_id))
+        return is_whole(file, await parts_of(self._objects, file.key, file.upload_id))
 
     async def _confirm(self, file: File) -> int:
         if self._confirm_upload is None:
@@ -96,22 +95,22 @@ class AbandonedUploads:
         log.info("upload.expired", conversion_id=after.id, file_id=after.file_id)
         return 1
 
-    async def _removal(self, file: File, before_ms: int) -> Removal | None:
-        """Return None if a conversion waits that is younger than the deadline, or that confirms the file itself."""
+    async def _removal(self, file: File, before_ms: int) -> Removal:
+        """Return an empty one if a conversion waits that is younger than the deadline, or that confirms the file."""
         query = ConversionFilter(file_id=file.id, statuses=(Status.AWAITING_UPLOAD,), limit=1)
         newest = await self._conversions.find(query)
         if any(one.created_at >= before_ms for one in newest):
-            return None
+            return nothing_of(file.id)
         if not await self._has_arrived(file):
             return await self._file_removal(file)
-        return None if newest else Removal((), partial(self._confirm, file))
+        return nothing_of(file.id) if newest else Removal((), partial(self._confirm, file), record_id=file.id)
 
     async def _file_removal(self, file: File) -> Removal:
         reason = f"not uploaded within {duration_text(self._deadline_s)}"
         record = Removed(kind=Kind.FILE, id=file.id, since_ms=file.created_at, reason=reason)
         if file.upload_id is None:
             return Removal((record,), partial(self._delete, file))
-        parts = await self._objects.list_parts(file.key, file.upload_id)
+        parts = await parts_of(self._objects, file.key, file.upload_id)
         size_bytes = sum(part.size_bytes for part in parts)
         upload = Removed(
             kind=Kind.UPLOAD, id=file.upload_id, since_ms=file.created_at, size_bytes=size_bytes, reason=reason

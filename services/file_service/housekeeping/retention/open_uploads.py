@@ -11,7 +11,8 @@ from converto_core.object_keys import TENANTS
 from converto_core.ports.objects import ObjectStore, OpenUpload
 from file_service.housekeeping.retention.bucket_mark import BucketMark
 from file_service.housekeeping.retention.key_records import KeyRecords, OutputOwner, SourceOwner
-from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
+from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text, judged
+from file_service.uploads.verification import parts_of
 
 PAGE = 1000
 
@@ -44,12 +45,12 @@ class OpenUploads:
             owners = await self._records.find(upload.key for upload in old)
             for upload in old:
                 if (owner := owners.get(upload.key)) is not None and not _is_needed(upload, owner):
-                    yield await self._removal(upload)
+                    yield await judged(upload.upload_id, self._removal(upload))
             if (after := page.after) is None:
                 return
 
     async def _removal(self, upload: OpenUpload) -> Removal:
-        parts = await self._objects.list_parts(upload.key, upload.upload_id)
+        parts = await parts_of(self._objects, upload.key, upload.upload_id)
         removed = Removed(
             kind=Kind.UPLOAD,
             id=upload.upload_id,

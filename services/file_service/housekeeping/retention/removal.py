@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from converto_core.errors import DependencyUnavailable, ObjectStoreUnavailable
 from converto_core.ports.objects import StoredObject
 
 BATCH = 200
@@ -46,10 +47,37 @@ def removed_object(entry: StoredObject, reason: str) -> Removed:
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """What is removed together. `run` removes it if it still qualifies, returns how many, and is safe to repeat."""
+    """What is removed together. `run` removes it if it still qualifies, returns how many, and is safe to repeat.
+
+    `failure` is why a record could not be judged; nothing of it is removed then.
+    """
 
     removed: tuple[Removed, ...]
     run: Callable[[], Awaitable[int]]
+    failure: DependencyUnavailable | None = None
+    record_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """The record that it is about, or the first of those that go together."""
+        return self.record_id or (self.removed[0].id if self.removed else "")
+
+
+async def judged(record_id: str, removal: Awaitable[Removal]) -> Removal:
+    """Return the removal, or one with the failure: a rule goes on after an object that the store refuses."""
+    try:
+        return await removal
+    except ObjectStoreUnavailable as error:
+        return Removal((), _nothing, failure=error, record_id=record_id)
+
+
+def nothing_of(record_id: str) -> Removal:
+    """Return the removal of nothing."""
+    return Removal((), _nothing, record_id=record_id)
+
+
+async def _nothing() -> int:
+    return 0
 
 
 class Rule(Protocol):

@@ -106,7 +106,10 @@ async def refresh_upload(
     files: NamedDependency[Files],
     idempotency: NamedDependency[Idempotency],
 ) -> Response[FileCreated]:
-    """For an upload that was interrupted or whose URL has expired."""
+    """For an upload that was interrupted or whose URL has expired.
+
+    Answers 409 `conflict` when the bytes have arrived; confirm the upload then.
+    """
     untrusted_id, body = parse_id(file_id), await read_json(request, Nothing)
 
     async def work(_: NewIds) -> Answer:
@@ -129,7 +132,10 @@ async def presign_parts(
     files: NamedDependency[Files],
     idempotency: NamedDependency[Idempotency],
 ) -> Response[PresignedParts]:
-    """Accepts up to 1000 part numbers per request."""
+    """Accepts up to 1000 part numbers per request.
+
+    If the object store has lost the upload, the URLs belong to a new one: list the parts before you send more.
+    """
     known_id, body = parse_id(file_id), await read_json(request, PartNumbers)
 
     async def work(_: NewIds) -> Answer:
@@ -150,7 +156,12 @@ async def presign_parts(
     responses=problem_responses(400, 404, 409),
 )
 async def list_parts(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> ArrivedParts:
-    """Lets an interrupted upload resume with the missing parts."""
+    """Lets an interrupted upload resume with the missing parts.
+
+    When a part answers 404 `NoSuchUpload`, or its connection breaks, ask here: if the object store has lost the upload,
+    which happens when it restarts, a new one begins and no part is listed. Presign and send all parts that are not
+    listed, then confirm. Answers 409 `conflict` when the parts are joined already; confirm the upload then.
+    """
     return await files.arrived_parts(request.user.owner, parse_id(file_id))
 
 
@@ -169,7 +180,11 @@ async def confirm_upload(
     idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[FileConfirmed]:
-    """Verifies size, checksum and content; conversions that waited become pending, completed or failed."""
+    """Verifies size, checksum and content; conversions that waited become pending, completed or failed.
+
+    Answers 409 `upload_incomplete` while bytes are missing, and 409 `upload_lost` when the object store has lost the
+    parts: GET /api/v1/files/{id}/parts then begins a new upload.
+    """
     known_id, body = parse_id(file_id), await read_json(request, Uploaded, limit_bytes=PARTS_LIMIT_BYTES)
 
     async def work(_: NewIds) -> Answer:

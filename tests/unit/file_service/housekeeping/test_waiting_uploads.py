@@ -2,24 +2,30 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from converto_core.catalogue import Worker
 from converto_core.conversion.record import Conversion, Status
-from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
+from converto_core.errors import DependencyUnavailable, ObjectStoreUnavailable, StoreUnavailable
 from converto_core.files.record import File, FileStatus
 from converto_core.ids import new_id
 from converto_core.ports.objects import ObjectInfo, UploadedPart
 from converto_infra.memory.stores import MemoryObjectStore
 from file_service.conversions.offers import NoWorker
+from file_service.housekeeping.failures import FAILURES_IN_A_ROW
+from file_service.housekeeping.retention.removal import BATCH
 from file_service.housekeeping.sweeps import Sweeps
 from file_service.housekeeping.trusted_time import TrustedTime
-from file_service.housekeeping.waiting_uploads import LOOKS_THAT_FAIL, WaitingUploads
+from file_service.housekeeping.waiting_uploads import WaitingUploads
 from file_service.http.schemas.files import NewFile
 from file_service.uploads.files import Files
+from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import Wiring, build_wiring, look_schedule
 from tests.unit.file_service.conftest import offers
 from tests.unit.file_service.housekeeping.memory_servers import DAY_S, MemoryServers
@@ -77,7 +83,7 @@ class Waiting(MemoryServers):
     def files(self) -> Files:
         return self.wiring.files
 
-    def another_sweep(self, *, ahead_s: float = 0.0) -> WaitingUploads:
+    def another_sweep(self, *, ahead_s: float = 0.0, confirm: ConfirmUpload | None = None) -> WaitingUploads:
         """The sweep of another process, whose clock may be ahead."""
 
         def now_ms() -> int:
@@ -87,7 +93,7 @@ class Waiting(MemoryServers):
             self.stores.conversions,
             self.stores.files,
             looks=look_schedule(self.settings),
-            confirm_upload=self._confirm,
+            confirm_upload=confirm or self._confirm,
             time=TrustedTime(self.objects, now_ms),
             now_ms=now_ms,
         )
@@ -251,7 +257,7 @@ async def test_sweep_stops_when_the_store_goes_away(servers: Waiting) -> None:
         await servers.sweep_of_one.sweep()
 
     assert first.value.detail == "HeadObject: 403"
-    assert servers.objects.requests["head"] == LOOKS_THAT_FAIL
+    assert servers.objects.requests["head"] == FAILURES_IN_A_ROW
     assert await servers.status(behind) is Status.PENDING
 
 
@@ -304,10 +310,132 @@ async def test_conversion_that_cannot_start_delays_no_other(servers: Waiting) ->
         await servers.sweep_of_one.sweep()
     early = [await servers.status(record) for record in behind]
     servers.objects.refused.clear()
+    servers.passed_s += MINUTE_S
 
     assert early == [Status.AWAITING_UPLOAD, Status.PENDING, Status.PENDING]
     assert await servers.sweep_of_one.sweep() == 1
     assert await servers.status(behind[0]) is Status.PENDING
+
+
+async def test_conversion_that_breaks_the_sweep_delays_no_other(servers: Waiting) -> None:
+    """A record that no code can handle, such as one of a format that was removed, is a bug, but ends no sweep."""
+    broken = await left_behind(servers, detected_format="a-format-of-old")
+    behind = await left_behind(servers)
+    file, record = await servers.add_upload()
+    await servers.put(file)
+    servers.passed_s += MINUTE_S + 1
+    with capture_logs() as logs:
+        confirmed = await servers.sweep_of_one.sweep()
+
+    assert confirmed == 2
+    assert {await servers.status(one) for one in (behind, record)} == {Status.PENDING}
+    assert await servers.status(broken) is Status.AWAITING_UPLOAD
+    assert [one["id"] for one in logs if one["event"] == "sweep.record_broken"] == [broken.file_id]
+    assert [one["count"] for one in logs if one["event"] == "sweep.records_failed"] == [1]
+
+
+async def test_record_that_always_fails_is_tried_more_and_more_seldom(servers: Waiting) -> None:
+    """The sweep runs every six seconds; ten thousand of them would be a load of their own."""
+    behind = await left_behind(servers, detected_format=None)
+    (file,) = await servers.stores.files.get_many([behind.file_id])
+    servers.objects.refused = {file.key}
+    tries = list[float]()
+    servers.passed_s += MINUTE_S + 1
+    while servers.passed_s < 3600:
+        try:
+            await servers.sweep_of_one.sweep()
+        except ObjectStoreUnavailable:
+            tries.append(servers.passed_s / MINUTE_S)
+        servers.passed_s += 6
+
+    pauses = [round(later - earlier) for earlier, later in pairwise(tries)]
+    assert pauses == [1, 2, 4, 8, 16]
+
+
+async def test_look_that_always_fails_is_taken_more_and_more_seldom(servers: Waiting) -> None:
+    file, _ = await servers.add_upload()
+    servers.objects.refused = {file.key}
+    while servers.passed_s < DAY_S - 60:
+        with suppress(ObjectStoreUnavailable):
+            await servers.sweep_of_one.sweep()
+        servers.passed_s += 30
+
+    assert 20 < servers.objects.requests["head"] < 40
+
+
+async def test_backlog_of_many_pages_is_looked_at_in_one_sweep(servers: Waiting) -> None:
+    """After hours with everything down, all looks are due at once; some fail for themselves."""
+    files = [await servers.add_file(FileStatus.AWAITING_UPLOAD, size_bytes=10, look_due=1) for _ in range(7 * BATCH)]
+    for file in files:
+        await servers.put(file)
+    servers.objects.refused = {file.key for file in files[::BATCH]}
+    servers.passed_s += 3 * 3600
+    with pytest.raises(ObjectStoreUnavailable):
+        await servers.another_sweep().sweep()
+    left = await servers.stores.files.abandoned(created_before_ms=servers.now_ms(), limit=10)
+    servers.objects.refused = set()
+    servers.passed_s += MINUTE_S
+
+    assert len(left) == 7
+    assert await servers.another_sweep().sweep() == 7
+
+
+async def test_process_that_dies_in_a_look_costs_a_minute(servers: Waiting) -> None:
+    """The next age may be hours away: after five hours it is at twelve."""
+    file, record = await servers.add_upload()
+    await servers.put(file)
+    servers.passed_s += 5 * 3600
+    is_looking = asyncio.Event()
+
+    async def confirm(_: str) -> None:
+        is_looking.set()
+        await asyncio.Event().wait()
+
+    dying = asyncio.create_task(servers.another_sweep(confirm=confirm).sweep())
+    await is_looking.wait()
+    dying.cancel()
+    servers.passed_s += MINUTE_S
+    await servers.another_sweep().sweep()
+
+    assert await servers.status(record) is Status.PENDING
+
+
+async def test_look_that_was_due_during_an_outage_comes_after_it(servers: Waiting) -> None:
+    """Everything was down when the upload arrived and its look was due; another process looks at its first sweep."""
+    file, record = await servers.add_upload()
+    servers.stores.is_away = servers.objects.is_away = True
+    servers.passed_s += 90
+    with pytest.raises(DependencyUnavailable):
+        await servers.sweep_of_one.sweep()
+    servers.stores.is_away = servers.objects.is_away = False
+    await servers.put(file)
+    servers.passed_s += 1
+    await servers.another_sweep().sweep()
+
+    assert await servers.status(record) is Status.PENDING
+
+
+@pytest.mark.parametrize("away", ["database", "object store"])
+async def test_outage_in_the_middle_of_a_look_costs_a_minute(servers: Waiting, away: str) -> None:
+    """The look is taken, and then its HEAD or the update after it fails."""
+    file, record = await servers.add_upload()
+    await servers.put(file)
+    servers.passed_s += 5 * 3600
+    found = servers.objects.head
+
+    async def head(key: str) -> ObjectInfo | None:
+        servers.stores.is_away, servers.objects.is_away = away == "database", away == "object store"
+        return await found(key)
+
+    servers.objects.head = head  # type: ignore[method-assign]
+    with pytest.raises(DependencyUnavailable):
+        await servers.sweep_of_one.sweep()
+    servers.stores.is_away = servers.objects.is_away = False
+    servers.objects.head = found  # type: ignore[method-assign]
+    servers.passed_s += MINUTE_S
+    await servers.another_sweep().sweep()
+
+    assert await servers.status(record) is Status.PENDING
 
 
 async def test_refused_upload_stays_for_its_client_until_the_deadline(servers: Waiting) -> None:

@@ -116,6 +116,27 @@ async def test_failed_part_ends_the_upload_at_once(tmp_path: Path) -> None:
     assert any(method == "DELETE" for method, _ in requests), "the multipart upload was not aborted"
 
 
+async def test_upload_that_the_store_forgets_is_tried_again(tmp_path: Path) -> None:
+    """A store restarted under a worker's upload is an outage: the worker begins a new upload."""
+    source = tmp_path / "file"
+    source.write_bytes(bytes(6 * MIB))
+
+    def forget(connection: socket.socket, request: Request) -> bool:
+        method, _ = request
+        if method == "POST":
+            body = b"<InitiateMultipartUploadResult><UploadId>U</UploadId></InitiateMultipartUploadResult>"
+            connection.sendall(head(len(body)) + body)
+        else:
+            body = b"<Error><Code>NoSuchUpload</Code></Error>"
+            connection.sendall(head(len(body), "404 Not Found") + body)
+        return True
+
+    with served(forget) as (objects, _):
+        with pytest.raises(ObjectStoreUnavailable, match="not reachable"):
+            await objects.upload(source, "key", content_type="text/plain", filename="file.txt")
+        await objects.close()
+
+
 async def test_file_of_one_part_is_uploaded_whole(tmp_path: Path) -> None:
     source = tmp_path / "file"
     source.write_bytes(bytes(5 * MIB))
