@@ -49,7 +49,8 @@ class _Upload(msgspec.Struct, kw_only=True):
 class MemoryObjectStore:
     """Twin of `ObjectStore`; while `is_away` is set, every call fails as if the server were down.
 
-    Set `can_list_uploads` to False to act like a server that cannot list unfinished uploads.
+    Set `can_list_uploads` to False to act like a server that cannot list unfinished uploads, and `refuses_deletes` to
+    True for one that goes away after it has answered a listing.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class MemoryObjectStore:
         """`clock` is the wall clock (ms) that dates objects."""
         self.is_away = False
         self.can_list_uploads = True
+        self.refuses_deletes = False
         self._clock = clock
         self._upload_ttl_s, self._download_ttl_s = upload_ttl_s, download_ttl_s
         self._secret = secrets.token_bytes(32)
@@ -123,6 +125,8 @@ class MemoryObjectStore:
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; missing ones count as deleted."""
         await self._answer()
+        if self.refuses_deletes:
+            raise ObjectStoreUnavailable(detail="the in-memory twin is set to refuse deletes")
         for key in keys:
             self._objects.pop(key, None)
 

@@ -11,6 +11,7 @@ from converto_core.errors import Conflict, InvalidRequest, NotFound
 from converto_core.ids import now_ms
 from converto_core.ports.objects import ObjectStore, PresignedRequest
 from converto_core.ports.stores import ConversionFilter, ConversionStore, HistoryStore
+from file_service.conversions.conversion_objects import ConversionDeletion
 from file_service.delivery.dispatch import Dispatch
 from file_service.uploads.files import Files
 
@@ -33,10 +34,12 @@ class Records:
         history: HistoryStore,
         objects: ObjectStore,
         *,
+        deletion: ConversionDeletion,
         files: Files,
         dispatch: Dispatch,
     ) -> None:
         self._conversions = conversions
+        self._deletion = deletion
         self._history = history
         self._objects = objects
         self._files = files
@@ -88,15 +91,17 @@ class Records:
         raise Conflict("The conversion keeps changing its status; send the request again")
 
     async def delete(self, owner: str, conversion_id: str) -> None:
-        """Delete the outputs, then the record; raises `Conflict` unless the conversion has ended."""
-        conversion = await self.get(owner, conversion_id)
-        if not conversion.is_terminal:
-            raise Conflict(f"The conversion is {conversion.status}; cancel it before deleting it")
-        # Objects first: if this fails half-way, the record still leads to them and the request can be repeated.
-        await self._objects.delete(await self._objects.list_keys(f"t/{owner}/out/{conversion_id}/"))
-        if not await self._conversions.delete(conversion_id, owner=owner):
-            raise Conflict("Another request has retried this conversion meanwhile")
-        log.info("conversion.deleted", conversion_id=conversion_id)
+        """Delete the record, then its objects; raises `Conflict` unless the conversion has ended."""
+        for _ in range(MAX_TRIES):
+            conversion = await self.get(owner, conversion_id)
+            if not conversion.is_terminal:
+                raise Conflict(f"The conversion is {conversion.status}; cancel it before deleting it")
+            # Listed first: while the object store is away, the request fails before anything is deleted.
+            objects = await self._deletion.find_objects(conversion)
+            if await self._deletion.delete(conversion, objects):
+                log.info("conversion.deleted", conversion_id=conversion_id, objects=len(objects))
+                return
+        raise Conflict("The conversion keeps changing its status; send the request again")
 
     async def delete_file(self, owner: str, file_id: str) -> None:
         """Delete a file and its bytes, and cancel its conversions that have not started."""

@@ -38,7 +38,6 @@ class Account:
         self.record = record
         self.holders: dict[int, Any] = {}  # by token: the worker that claimed it
         self.beat_at = 0.0
-        self.removal_asked = False
         self.start()
 
     def start(self) -> None:
@@ -172,7 +171,7 @@ class ReferenceModel:
     def at_rest(self) -> None:
         """Check that every visible result exists; called whenever all processes wait."""
         for account in self.accounts.values():
-            if account.record.status is CO and not account.removal_asked:
+            if account.record.status is CO:
                 missing = [output.key for output in account.record.outputs if not self._has_object(output.key)]
                 self._holds(not missing, account, f"completed, but {missing} is gone")
 
@@ -198,8 +197,8 @@ class CheckedConversions(MemoryConversionStore):
             self._model.changed(change, after)
         return after
 
-    async def delete(self, conversion_id: str, *, owner: str) -> bool:
-        was_there = await super().delete(conversion_id, owner=owner)
+    async def delete_unchanged(self, conversion: Conversion) -> bool:
+        was_there = await super().delete_unchanged(conversion)
         if was_there:
-            self._model.deleted(conversion_id)
+            self._model.deleted(conversion.id)
         return was_there

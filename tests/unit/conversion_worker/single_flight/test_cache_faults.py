@@ -8,7 +8,7 @@ import pytest
 from converto_core.conversion.record import Status
 from converto_core.conversion.transitions import expire_result
 from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
-from tests.unit.conversion_worker.harness import OWNER, Harness
+from tests.unit.conversion_worker.harness import Harness
 from tests.unit.conversion_worker.single_flight.requests import ended
 from tests.unit.fake_clock import until
 
@@ -20,7 +20,7 @@ async def test_missing_result_makes_the_next_request_lead(harness: Harness, what
     if what == "object":
         await harness.objects.delete([first.outputs[0].key])
     elif what == "record":
-        await harness.stores.conversions.delete(first.id, owner=OWNER)
+        await harness.stores.conversions.delete_unchanged(first)
     else:
         await harness.stores.conversions.apply(expire_result(first, now_ms=harness.clock.now_ms()))
     second, third = [(await ended(harness, await harness.request()))[0] for _ in range(2)]
