@@ -17,6 +17,7 @@ from converto_infra.oidc.key_cache import KeyCache
 from converto_infra.settings import Settings
 from file_service.conversions.conversion_objects import ConversionDeletion, ConversionObjects
 from file_service.conversions.offers import Offers
+from file_service.conversions.output_check import OutputCheck
 from file_service.conversions.pending_limit import PendingLimit
 from file_service.conversions.plans import Plans
 from file_service.conversions.records import Records
@@ -105,6 +106,7 @@ def build_wiring(
         stores.history,
         objects,
         deletion=ConversionDeletion(stores.conversions, ConversionObjects(objects)),
+        output_check=OutputCheck(stores.conversions, objects),
         files=files,
         dispatch=dispatch,
     )
