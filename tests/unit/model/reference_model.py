@@ -26,7 +26,7 @@ ALLOWED = {
     (PE, PE): {API, HOUSEKEEPER}, (PE, PR): {WORKER}, (PE, CA): {API, WORKER, HOUSEKEEPER},
     (PR, PR): {WORKER, API}, (PR, PE): {WORKER, HOUSEKEEPER}, (PR, CO): {WORKER}, (PR, FA): {WORKER, HOUSEKEEPER},
     (PR, CA): {WORKER, HOUSEKEEPER},
-    (CO, EX): {HOUSEKEEPER},
+    (CO, EX): {HOUSEKEEPER}, (CO, CO): {API, WORKER}, (CO, PE): {API},
     (FA, PE): {API}, (CA, PE): {API}, (EX, PE): {API},
 }  # fmt: skip
 
@@ -100,7 +100,7 @@ class ReferenceModel:
 
     def _enter_pending(self, account: Account, after: Conversion) -> None:
         before = account.record
-        if before.status in {FA, CA, EX}:
+        if before.status in {CO, FA, CA, EX}:
             account.start()
             self._holds(not after.outputs, account, "started again with old outputs")
         if before.status is PE:
@@ -136,6 +136,8 @@ class ReferenceModel:
         account.cancel_asked = account.cancel_asked or after.cancel_requested
 
     def _enter_completed(self, account: Account, after: Conversion) -> None:
+        if account.record.status is CO:
+            return  # its result was lost, or is there again
         account.completions += 1
         self._holds(account.completions == 1, account, "completed twice")
         self._holds(bool(after.outputs), account, "completed without an output")

@@ -206,3 +206,23 @@ async def test_deleted_conversion_is_not_found_rather_than_lost(system: System) 
     system.objects.head = head_of_deleted  # type: ignore[method-assign,assignment]
 
     problem(await system.api.get(f"{ADDRESS}/{conversion.id}/outputs/1"), 404, "not_found")
+
+
+async def test_two_retries_of_a_lost_result_start_it_once(system: System) -> None:
+    conversion = await a_result(system)
+    await damage(system, conversion, "missing")
+
+    address = f"{ADDRESS}/{conversion.id}/retry"
+    answers = await asyncio.gather(*(system.api.post(address) for _ in range(2)))
+
+    assert sorted(answer.status_code for answer in answers) == [202, 409]
+    assert (await events_of(system, conversion.id)).count(HistoryEvent.RETRIED) == 1
+
+
+async def test_deletion_of_a_lost_result_leaves_nothing(system: System) -> None:
+    conversion = await a_result(system, b"page 1", b"page 2")
+    await damage(system, conversion, "missing", number=2)
+    await system.api.get(f"{ADDRESS}/{conversion.id}/outputs")
+
+    assert (await system.api.delete(f"{ADDRESS}/{conversion.id}")).status_code == 204
+    assert await system.objects.list_keys("t/anna/out/") == []
