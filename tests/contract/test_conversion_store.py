@@ -288,6 +288,13 @@ async def test_every_change_applies_in_a_whole_life(stores: Stores) -> None:
     now = await apply(processing.claim(now.id, token=now.token, worker="w5", now_ms=NOW_MS))
     now = await apply(processing.complete(now, outputs=(OUTPUT,), engine_versions={"lo": "7.4"}, now_ms=NOW_MS))
     assert (now.status, now.outputs, now.token) == (Status.COMPLETED, (OUTPUT,), 6)
+    now = await apply(transitions.lose_result(now, now_ms=NOW_MS))
+    now = await apply(transitions.find_result(now, now_ms=NOW_MS))
+    now = await apply(transitions.lose_result(now, now_ms=NOW_MS))
+    now = await apply(transitions.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w6", now_ms=NOW_MS))
+    now = await apply(processing.complete(now, outputs=(OUTPUT,), engine_versions={"lo": "7.4"}, now_ms=NOW_MS))
+    assert (now.result_lost_at, now.token) == (None, 7)
     now = await apply(transitions.expire_result(now, now_ms=NOW_MS))
     assert (now.status, now.outputs) == (Status.EXPIRED, ())
 

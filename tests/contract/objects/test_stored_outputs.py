@@ -21,19 +21,23 @@ SIZES = (11, 6 * MIB)  # the second one is uploaded in two parts
 
 
 @pytest.fixture(params=STORES)
-async def objects(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+def objects(request: pytest.FixtureRequest) -> ObjectStore:
     """An object store; the laptop's has no ETags of whole objects, moto has S3's."""
     if request.param.startswith("memory"):
         memory = MemoryObjectStore()
         memory.has_etags = request.param == "memory"
-        yield memory
-    elif request.param == "real":
-        yield request.getfixturevalue("s3")
-    else:
-        moto = S3ObjectStore.connect(_moto_settings(request.getfixturevalue("aws")))
-        await moto.ensure_bucket()
-        yield moto
-        await moto.close()
+        return memory
+    real: S3ObjectStore = request.getfixturevalue("s3" if request.param == "real" else "moto")
+    return real
+
+
+@pytest.fixture(scope="session")
+async def moto(aws: str) -> AsyncIterator[S3ObjectStore]:
+    """A bucket in moto."""
+    store = S3ObjectStore.connect(_moto_settings(aws))
+    await store.ensure_bucket()
+    yield store
+    await store.close()
 
 
 def _moto_settings(endpoint: str) -> Settings:

@@ -262,7 +262,7 @@ class FakeService:
     def _outputs(self, _: httpx2.Request, conversion_id: str) -> httpx2.Response:
         if self.lost_after_outputs is not None:
             if self.lost_after_outputs == 0:
-                return problem(410, "result_lost", "The result is lost; a retry makes it again")
+                return problem(410, "result_lost", "The result is lost; a retry makes it again", retryable=True)
             self.lost_after_outputs -= 1
         outputs = []
         for number, (filename, body) in enumerate(self.results, start=1):
