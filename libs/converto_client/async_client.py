@@ -213,7 +213,7 @@ class AsyncConverto:
         return await self._transport.call("POST", f"/conversions/{segment(conversion_id)}/cancel", ConversionRecord)
 
     async def retry(self, conversion_id: str) -> ConversionRecord:
-        """Run a failed, cancelled or expired conversion again."""
+        """Run a conversion again that failed, expired, was cancelled or lost its result."""
         return await self._transport.call("POST", f"/conversions/{segment(conversion_id)}/retry", ConversionRecord)
 
     async def delete(self, conversion_id: str) -> None:

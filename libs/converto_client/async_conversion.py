@@ -6,7 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Self
 
-from converto_client.errors import ConversionFailed, WaitTimeout
+from converto_client.errors import ConversionFailed, ResultLost, WaitTimeout
 from converto_client.events import follow_one
 from converto_client.models import ConversionRecord, OutputLink, OutputLinks
 from converto_client.retry import seconds_of_retry_after
@@ -83,8 +83,16 @@ class AsyncConversion:
     ) -> list[Path]:
         """Download all results into a folder, or a single one to the given path; returns the paths in page order.
 
-        An existing file is kept and the new one named `deck (2).pdf`, unless `overwrite` is set.
+        An existing file is kept and the new one named `deck (2).pdf`, unless `overwrite` is set. Raises `ResultLost`
+        when the server has lost a result; `retry` makes it again.
         """
+        try:
+            return await self._save(target, overwrite=overwrite, on_bytes=on_bytes)
+        except ResultLost:
+            await self.forget()
+            raise
+
+    async def _save(self, target: str | Path, *, overwrite: bool, on_bytes: OnBytes) -> list[Path]:
         links = await self.outputs()
         wanted = await asyncio.to_thread(_wanted_paths, target, links)
         saved: dict[int, Path] = {}
@@ -106,7 +114,7 @@ class AsyncConversion:
         return self.record
 
     async def retry(self) -> ConversionRecord:
-        """Run it again after it failed, expired or was cancelled."""
+        """Run it again after it failed, expired, was cancelled or lost its result."""
         self.record = await self._transport.call("POST", f"/conversions/{self.id}/retry", ConversionRecord)
         return self.record
 

@@ -10,6 +10,8 @@ ClientError
 │   │   ├── UploadIncomplete    upload_incomplete
 │   │   │   └── UploadLost      upload_lost
 │   │   └── RequestInFlight     request_in_flight
+│   ├── Gone                    gone, source_gone, or any other 410
+│   │   └── ResultLost          result_lost
 │   ├── IdempotencyMismatch     idempotency_mismatch
 │   ├── TooLarge                too_large
 │   ├── UnsupportedConversion   unsupported_conversion
@@ -80,6 +82,14 @@ class UploadLost(UploadIncomplete):
 
 class RequestInFlight(Conflict):
     """A request with the same idempotency key is still running."""
+
+
+class Gone(ProblemError):
+    """The object store has lost the bytes that belong to the record."""
+
+
+class ResultLost(Gone):
+    """A result is missing or damaged; `retry` makes it again from the source."""
 
 
 class IdempotencyMismatch(ProblemError):
@@ -162,6 +172,8 @@ _BY_CODE: dict[str, type[ProblemError]] = {
     core.UploadIncomplete.code: UploadIncomplete,
     core.UploadLost.code: UploadLost,
     core.RequestInFlight.code: RequestInFlight,
+    core.Gone.code: Gone,
+    core.ResultLost.code: ResultLost,
     core.IdempotencyMismatch.code: IdempotencyMismatch,
     core.TooLarge.code: TooLarge,
     core.UnsupportedConversion.code: UnsupportedConversion,
@@ -184,6 +196,7 @@ _CODE_BY_STATUS = {
     403: core.Forbidden.code,
     404: core.NotFound.code,
     409: core.Conflict.code,
+    410: core.Gone.code,
     413: core.TooLarge.code,
     429: "too_many_requests",
     502: core.DependencyUnavailable.code,
@@ -191,7 +204,7 @@ _CODE_BY_STATUS = {
     504: core.DependencyUnavailable.code,
 }
 
-_BY_STATUS: dict[int, type[ProblemError]] = {401: Unauthorized, 403: Forbidden}
+_BY_STATUS: dict[int, type[ProblemError]] = {401: Unauthorized, 403: Forbidden, 410: Gone}
 """For codes that are not listed above: a refused access token has a code for each rule that it can break."""
 
 

@@ -192,6 +192,7 @@ class ConversionRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int | None = None
     completed_at: int | None = None
     expires_at: int | None = None
+    result_lost_at: int | None = None
 
     @property
     def is_terminal(self) -> bool:

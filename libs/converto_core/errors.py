@@ -12,6 +12,8 @@ ConvertoError
 │   │   ├── UploadIncomplete      upload_incomplete
 │   │   │   └── UploadLost        upload_lost
 │   │   └── RequestInFlight       request_in_flight
+│   ├── Gone                      gone (or source_gone)
+│   │   └── ResultLost            result_lost
 │   ├── IdempotencyMismatch       idempotency_mismatch
 │   ├── TooLarge                  too_large
 │   ├── UnsupportedConversion     unsupported_conversion
@@ -42,6 +44,7 @@ ConvertoError
         └── OutputInvalid         output_invalid
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, TypedDict, Unpack
 
 
@@ -134,6 +137,22 @@ class RequestInFlight(
     Conflict, code="request_in_flight", retryable=True, title="The same request is still being processed; retry later"
 ):
     """Raised while another request with the same idempotency key is being processed."""
+
+
+class Gone(RequestError, code="gone", http_status=410, title="The bytes are no longer in the object store"):
+    """Raised when a record exists, but the object store has lost the bytes that belong to it."""
+
+
+class ResultLost(
+    Gone,
+    code="result_lost",
+    retryable=True,
+    title="The result is no longer in the object store, or it is damaged there",
+):
+    """Raised when an output is missing or damaged; a retry of the conversion makes it again from the source."""
+
+    errors: Sequence[tuple[str, str]] = ()
+    """The lost outputs: a pointer into the list of outputs, and what is wrong."""
 
 
 class IdempotencyMismatch(

@@ -17,7 +17,11 @@ COMMANDS = (
     ("watch", "converto_cli.commands.watch:watch", "Follow one conversion live until it ends."),
     ("download", "converto_cli.commands.transfer:download", "Download the results of conversions."),
     ("cancel", "converto_cli.commands.records:cancel", "Stop conversions."),
-    ("retry", "converto_cli.commands.records:retry", "Run failed, cancelled or expired conversions again."),
+    (
+        "retry",
+        "converto_cli.commands.records:retry",
+        "Run conversions again that failed, were cancelled, expired or lost their result.",
+    ),
     ("delete", "converto_cli.commands.records:delete", "Delete finished conversions and their results."),
     ("formats", "converto_cli.commands.formats:formats", "Show the available conversions and their options."),
     ("plan", "converto_cli.commands.plan:plan", "Preview a conversion: its steps, duration and losses."),

@@ -17,6 +17,7 @@ from converto_client.errors import (
     Forbidden,
     NotFound,
     ProblemError,
+    ResultLost,
     ServerUnreachable,
     Unauthorized,
     WaitTimeout,
@@ -124,6 +125,8 @@ def _message(error: ClientError, shown_by: str) -> str:
         return f"{message}. Provide such a {credential} with --api-key or CONVERTO_API_KEY"
     if isinstance(error, NotFound):
         return f"{message}. `{shown_by}` lists what exists"
+    if isinstance(error, ResultLost):
+        return f"{message}. Run `converto retry` with its id, then `converto download`"
     if isinstance(error, ServerUnreachable):
         return f"{message}. Run `converto doctor` for details"
     return message

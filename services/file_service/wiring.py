@@ -15,7 +15,9 @@ from converto_core.ports.stores import AccessStore, CacheStore, ConversionStore,
 from converto_infra.oidc.access_tokens import AccessTokens
 from converto_infra.oidc.key_cache import KeyCache
 from converto_infra.settings import Settings
+from file_service.conversions.conversion_objects import ConversionDeletion, ConversionObjects
 from file_service.conversions.offers import Offers
+from file_service.conversions.output_check import OutputCheck
 from file_service.conversions.pending_limit import PendingLimit
 from file_service.conversions.plans import Plans
 from file_service.conversions.records import Records
@@ -103,7 +105,15 @@ def build_wiring(
     result_cache = ResultCache(
         stores.cache, conversions=stores.conversions, objects=objects, offers=offers, settings=settings
     )
-    records = Records(stores.conversions, stores.history, objects, files=files, dispatch=dispatch)
+    records = Records(
+        stores.conversions,
+        stores.history,
+        objects,
+        deletion=ConversionDeletion(stores.conversions, ConversionObjects(objects)),
+        output_check=OutputCheck(stores.conversions, objects),
+        files=files,
+        dispatch=dispatch,
+    )
     starter = Starter(
         stores.conversions,
         records=records,

@@ -228,15 +228,15 @@ async def test_processing_and_abandoned_uploads_are_found(stores: Stores) -> Non
     assert [one.id for one in abandoned] == [older.id, waiting.id]
 
 
-async def test_only_the_owner_deletes_a_terminal_conversion(stores: Stores) -> None:
+async def test_only_a_terminal_conversion_is_deleted(stores: Stores) -> None:
     """M3: a user deletes an entry, but not one that is being worked on."""
     alive, ended = a_running_conversion(), a_conversion(status=Status.CANCELLED)
     await stores.conversions.insert(alive)
     await stores.conversions.insert(ended)
 
-    assert not await stores.conversions.delete(alive.id, owner="ann")
-    assert not await stores.conversions.delete(ended.id, owner="bob")
-    assert await stores.conversions.delete(ended.id, owner="ann")
+    assert not await stores.conversions.delete_unchanged(alive)
+    assert await stores.conversions.delete_unchanged(ended)
+    assert not await stores.conversions.delete_unchanged(ended)
 
     assert await stores.conversions.get(ended.id) is None
     assert await stores.conversions.get(alive.id) == alive
@@ -288,6 +288,13 @@ async def test_every_change_applies_in_a_whole_life(stores: Stores) -> None:
     now = await apply(processing.claim(now.id, token=now.token, worker="w5", now_ms=NOW_MS))
     now = await apply(processing.complete(now, outputs=(OUTPUT,), engine_versions={"lo": "7.4"}, now_ms=NOW_MS))
     assert (now.status, now.outputs, now.token) == (Status.COMPLETED, (OUTPUT,), 6)
+    now = await apply(transitions.lose_result(now, now_ms=NOW_MS))
+    now = await apply(transitions.find_result(now, now_ms=NOW_MS))
+    now = await apply(transitions.lose_result(now, now_ms=NOW_MS))
+    now = await apply(transitions.retry(now, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS))
+    now = await apply(processing.claim(now.id, token=now.token, worker="w6", now_ms=NOW_MS))
+    now = await apply(processing.complete(now, outputs=(OUTPUT,), engine_versions={"lo": "7.4"}, now_ms=NOW_MS))
+    assert (now.result_lost_at, now.token) == (None, 7)
     now = await apply(transitions.expire_result(now, now_ms=NOW_MS))
     assert (now.status, now.outputs) == (Status.EXPIRED, ())
 

@@ -10,12 +10,13 @@ from pymongo import AsyncMongoClient, monitoring
 
 import converto_infra.mongo.stores
 from converto_core.conversion.record import Lane, Status
+from converto_core.conversion.transitions import lose_result
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.settings import Settings
 from tests.contract.conftest import DRIVERS
-from tests.contract.samples import a_pending_conversion
+from tests.contract.samples import NOW_MS, OUTPUT, a_pending_conversion, a_running_conversion
 
 # Supported alike by MongoDB 8, Amazon DocumentDB 5 and the small server over SQLite.
 ALLOWED = {
@@ -55,6 +56,29 @@ async def test_document_with_newer_fields_is_readable(
     found = await stores.conversions.get(known.id)
 
     assert found == known
+    await stores.close()
+
+
+async def test_result_of_an_older_document_can_be_lost(server_settings: Callable[..., Settings]) -> None:
+    """Documents of the version before have neither the field of the mark nor ETags of outputs."""
+    settings = server_settings()
+    stores = MongoStores.connect(settings)
+    known = a_running_conversion(status=Status.COMPLETED, outputs=(OUTPUT,))
+    await stores.conversions.insert(known)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(settings.mongodb_url.get_secret_value())
+    async with client:
+        documents = client[settings.mongodb_database]["conversions"]
+        older = await documents.find_one({"_id": known.id})
+        assert older is not None
+        outputs = [{name: value for name, value in one.items() if name != "etag"} for one in older["outputs"]]
+        await documents.update_one({"_id": known.id}, {"$set": {"outputs": outputs}, "$unset": {"result_lost_at": ""}})
+
+    found = await stores.conversions.get(known.id)
+    lost = await stores.conversions.apply(lose_result(known, now_ms=NOW_MS))
+
+    assert found == known
+    assert lost is not None and lost.result_lost_at == NOW_MS
+    assert await stores.conversions.apply(lose_result(known, now_ms=NOW_MS + 1)) is None
     await stores.close()
 
 

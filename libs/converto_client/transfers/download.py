@@ -11,17 +11,17 @@ from typing import IO, Any
 
 import httpx2
 
-from converto_client.errors import ClientError, ServerUnreachable, TransferError
+from converto_client.errors import ClientError, ResultLost, ServerUnreachable, TransferError
 from converto_client.models import OutputLink
 from converto_client.transfers.names import clean_name, rename_to
 from converto_client.transfers.source import CHUNK_BYTES, OnBytes
 from converto_client.transport import Transport
 
 FreshLink = Callable[[], Awaitable[OutputLink]]
-"""Returns the same output with a new presigned URL."""
+"""Returns the same output with a new presigned URL; raises `ResultLost` when the server has it no more."""
 
-_OK, _PARTIAL, _FORBIDDEN, _RANGE_REFUSED = 200, 206, 403, 416
-_TRANSIENT_STATUSES = frozenset({_FORBIDDEN, _RANGE_REFUSED, 408, 429, 500, 502, 503, 504})
+_OK, _PARTIAL, _FORBIDDEN, _MISSING, _RANGE_REFUSED = 200, 206, 403, 404, 416
+_TRANSIENT_STATUSES = frozenset({_FORBIDDEN, _MISSING, _RANGE_REFUSED, 408, 429, 500, 502, 503, 504})
 
 
 class _Broken(ClientError):
@@ -32,7 +32,7 @@ class Download:
     """The download of one result."""
 
     def __init__(self, transport: Transport, link: OutputLink, fresh_link: FreshLink, on_bytes: OnBytes) -> None:
-        """`fresh_link` is called whenever the presigned URL is refused."""
+        """`fresh_link` is called whenever the presigned URL is refused or delivers wrong bytes."""
         self._transport = transport
         self._link = link
         self._fresh_link = fresh_link
@@ -41,9 +41,10 @@ class Download:
         self._have_bytes = 0
 
     async def save(self, wanted: Path, *, mark: str, overwrite: bool) -> Path:
-        """Download, verify and rename the result; returns its path. Raises `TransferError` or `OSError` (full disk).
+        """Download, verify and rename the result; returns its path.
 
-        `mark` identifies the result in the name of the part file, so that a later run finds it.
+        Raises `TransferError`, `ResultLost` or `OSError` (full disk). `mark` identifies the result in the name of the
+        part file, so that a later run finds it.
         """
         await asyncio.to_thread(wanted.parent.mkdir, parents=True, exist_ok=True)
         part = wanted.with_name(f".converto-{mark}-{(self._link.sha256 or '')[:16]}.part")
@@ -52,6 +53,9 @@ class Download:
             try:
                 await self._fetch_rest(part)
                 break
+            except ResultLost:
+                await asyncio.to_thread(part.unlink, missing_ok=True)
+                raise
             except (_Broken, ServerUnreachable) as error:
                 if self._have_bytes > most_bytes:
                     failures, most_bytes, paused_s = 0, self._have_bytes, 0.0
@@ -73,6 +77,7 @@ class Download:
             raise _Broken("the connection ended before the last byte")
         if self._link.sha256 not in (None, self._digest.hexdigest()):
             await asyncio.to_thread(part.unlink)
+            self._link = await self._fresh_link()  # the server looks at what it has, and says if it is damaged
             raise _Broken("the checksum differs from the recorded one")
 
     def _load_part(self, part: Path) -> None:
@@ -115,7 +120,7 @@ class Download:
             raise TransferError(
                 f"The object store answered {response.status_code} for {clean_name(self._link.filename)}"
             )
-        if response.status_code == _FORBIDDEN:
+        if response.status_code in (_FORBIDDEN, _MISSING):
             self._link = await self._fresh_link()
         if response.status_code == _RANGE_REFUSED:
             await asyncio.to_thread(part.unlink)

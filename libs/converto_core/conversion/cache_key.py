@@ -12,7 +12,6 @@ from converto_core.catalogue import Offer
 from converto_core.conversion.record import Conversion, Output, Status, readable_name
 from converto_core.ids import new_id
 from converto_core.object_keys import output_key
-from converto_core.ports.objects import ObjectStore
 
 GENERATION = 1
 """Part of every key. Increment it when our converters produce other output from the same bytes and programs."""
@@ -56,19 +55,10 @@ def cache_key(
 
 
 def has_result(entry: CacheEntry, maker: Conversion | None) -> bool:
-    """True when the conversion named by the entry completed with that token and still has its outputs."""
-    return maker is not None and entry.is_of(maker) and maker.status is Status.COMPLETED and bool(maker.outputs)
-
-
-async def copy_output(objects: ObjectStore, source: Output, target: Output) -> None:
-    """Copy one output inside the object store; raises `SourceGone` and `ObjectStoreUnavailable`."""
-    await objects.copy(
-        source.key,
-        target.key,
-        size_bytes=target.size_bytes,
-        content_type=target.content_type,
-        filename=target.filename,
-    )
+    """True when the conversion named by the entry completed with that token and its outputs are not known as lost."""
+    if maker is None or not entry.is_of(maker) or maker.status is not Status.COMPLETED:
+        return False
+    return bool(maker.outputs) and maker.result_lost_at is None
 
 
 def copied_outputs(conversion: Conversion, outputs: Iterable[Output]) -> tuple[Output, ...]:
@@ -83,6 +73,7 @@ def copied_outputs(conversion: Conversion, outputs: Iterable[Output]) -> tuple[O
             output,
             key=output_key(conversion, f"{folder}-{output.key.rpartition('/')[2]}"),
             filename=readable_name(conversion.filename, conversion.target_format, output.page, pages),
+            etag=None,
         )
         for output in made
     )

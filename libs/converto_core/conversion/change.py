@@ -21,6 +21,7 @@ class Conditions(TypedDict, total=False):
     wait_ms: int | None
     waits_for: str | None
     cancel_requested: bool
+    result_lost_at: int | None
 
 
 class Assignments(TypedDict, total=False):
@@ -54,6 +55,7 @@ class Assignments(TypedDict, total=False):
     started_at: int
     updated_at: int
     completed_at: int | None
+    result_lost_at: int | None
 
 
 class Increments(TypedDict, total=False):

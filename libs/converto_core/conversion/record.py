@@ -41,6 +41,8 @@ class HistoryEvent(StrEnum):
     CANCELLED = "cancelled"
     RETRIED = "retried"
     RESULT_EXPIRED = "result_expired"
+    RESULT_LOST = "result_lost"
+    RESULT_FOUND = "result_found"
 
 
 class Lane(StrEnum):
@@ -68,7 +70,10 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """One result file; `page` counts from 1 and is None when the conversion has only one output."""
+    """One result file; `page` counts from 1 and is None when the conversion has only one output.
+
+    `etag` is what the object store called the stored bytes, None where it has no ETags and in older records.
+    """
 
     key: str
     filename: str
@@ -77,6 +82,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     sha512: str
     page: int | None = None
+    etag: str | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +107,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     - `changes` numbers the history entries; `last_event` is the latest one.
     - `cache_key` is the key of its result, `waits_for` the key of a result that a leader is making now, `cached_from`
       the conversion whose outputs were copied. `followers` counts the waiters of this conversion.
+    - `result_lost_at` marks a completed conversion of which an output was found missing or damaged.
     - `is_hopeless` marks a failure that the same content would cause again.
     """
 
@@ -150,6 +157,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int | None = None
     completed_at: int | None = None
     expires_at: int | None = None
+    result_lost_at: int | None = None
 
     @property
     def is_terminal(self) -> bool:

@@ -29,7 +29,8 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.PROCESSING: frozenset(
         {Status.PROCESSING, Status.PENDING, Status.COMPLETED, Status.FAILED, Status.CANCELLED}
     ),
-    Status.COMPLETED: frozenset({Status.EXPIRED}),
+    # A completed conversion runs again only after its result was lost: see `retry`.
+    Status.COMPLETED: frozenset({Status.COMPLETED, Status.PENDING, Status.EXPIRED}),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.CANCELLED: frozenset({Status.PENDING}),
     Status.EXPIRED: frozenset({Status.PENDING}),
@@ -200,13 +201,22 @@ def request_cancel(conversion_id: str, *, owner: str, now_ms: int) -> Change:
 
 
 def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...], family: Family, now_ms: int) -> Change:
-    """failed, cancelled or expired → pending: the user retries. Counters restart, the token keeps growing."""
+    """failed, cancelled or expired → pending: the user retries. Counters restart, the token keeps growing.
+
+    Also completed → pending, but only while the result is lost: raises `ForbiddenTransition` for any other.
+    """
+    expected = {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    where = Conditions(owner=conversion.owner, token=conversion.token)
+    if conversion.status is Status.COMPLETED:
+        if conversion.result_lost_at is None:
+            raise ForbiddenTransition("completed -> pending needs a result that was lost")
+        expected, where["result_lost_at"] = {Status.COMPLETED}, conversion.result_lost_at
     lane = Lane.BULK if conversion.lane is Lane.BULK else Lane.NORMAL
     return transition(
         conversion.id,
-        {Status.FAILED, Status.CANCELLED, Status.EXPIRED},
+        expected,
         Status.PENDING,
-        where={"owner": conversion.owner, "token": conversion.token},
+        where=where,
         assign={
             **requeued(lane, now_ms),
             **_planned(source_format, plan, family),
@@ -222,6 +232,7 @@ def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...],
             "cached_from": None,
             "outputs": (),
             "notes": (),
+            "result_lost_at": None,
         },
         event=HistoryEvent.RETRIED,
     )
@@ -234,8 +245,32 @@ def expire_result(conversion: Conversion, *, now_ms: int) -> Change:
         {Status.COMPLETED},
         Status.EXPIRED,
         where={"token": conversion.token},
-        assign={"outputs": (), "updated_at": now_ms},
+        assign={"outputs": (), "result_lost_at": None, "updated_at": now_ms},
         event=HistoryEvent.RESULT_EXPIRED,
+    )
+
+
+def lose_result(conversion: Conversion, *, now_ms: int) -> Change:
+    """completed → completed: an output is missing or damaged in the object store. The first one to notice says so."""
+    return transition(
+        conversion.id,
+        {Status.COMPLETED},
+        Status.COMPLETED,
+        where={"token": conversion.token, "result_lost_at": None},
+        assign={"result_lost_at": now_ms, "updated_at": now_ms},
+        event=HistoryEvent.RESULT_LOST,
+    )
+
+
+def find_result(conversion: Conversion, *, now_ms: int) -> Change:
+    """completed → completed: all outputs are there again, for example from a backup."""
+    return transition(
+        conversion.id,
+        {Status.COMPLETED},
+        Status.COMPLETED,
+        where={"token": conversion.token, "result_lost_at": conversion.result_lost_at},
+        assign={"result_lost_at": None, "updated_at": now_ms},
+        event=HistoryEvent.RESULT_FOUND,
     )
 
 

@@ -15,6 +15,11 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str | None = None
     sha256: str | None = None
 
+    @property
+    def entity_tag(self) -> str | None:
+        """The ETag without its quotes; None when the store has none for whole objects, as rclone on a laptop."""
+        return self.etag.strip('"') or None
+
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     """One object in a listing; `modified_at` is by the store's clock (ms)."""
@@ -22,6 +27,7 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     size_bytes: int
     modified_at: int
+    etag: str = ""
 
 
 class ObjectPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +70,12 @@ class PresignedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True):
-    """Size and hashes (hex), computed in one streaming pass."""
+    """Size and hashes (hex), computed in one streaming pass; `etag` is the stored object's, None without one."""
 
     size_bytes: int
     sha256: str
     sha512: str
+    etag: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -92,13 +99,19 @@ class ObjectStore(Protocol):
     async def download(self, key: str, path: Path) -> Digest:
         """Stream an object into a file and hash it in the same pass; raises `SourceGone`."""
 
+    async def hash(self, key: str, *, size_bytes: int) -> Digest:
+        """Read an object of about this size and return its hashes; raises `SourceGone`."""
+
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Stream a file into an object (multipart when large) and hash it in the same pass."""
 
     async def copy(
         self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
-    ) -> None:
-        """Copy an object of this size inside the store; `filename` names the copy in downloads. Raises `SourceGone`."""
+    ) -> ObjectInfo:
+        """Copy an object of this size inside the store; `filename` names the copy in downloads. Raises `SourceGone`.
+
+        Returns the metadata of the copy, whose content is not compared.
+        """
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Write a small object in one request."""

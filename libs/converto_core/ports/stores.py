@@ -96,11 +96,11 @@ class ConversionStore(Protocol):
     async def waiting_for(self, cache_key: str, *, after: str | None, limit: int) -> list[Conversion]:
         """Pending conversions that wait for the result of this cache key, oldest first, after this id."""
 
-    async def delete(self, conversion_id: str, *, owner: str) -> bool:
-        """Delete a record in a terminal status; False when it does not exist, is not terminal or not this owner's."""
-
     async def delete_unchanged(self, conversion: Conversion) -> bool:
-        """Delete a record in a terminal status unless it has changed since it was read."""
+        """Delete a record in a terminal status; False when it does not exist or has changed since it was read.
+
+        Unchanged means the same status, token and `updated_at`: nobody has retried or claimed it.
+        """
 
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
         """How many conversions each status has; statuses without any are left out."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from converto_core.conversion.change import Change
 from converto_core.conversion.history import entry_of
-from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
 from converto_infra.memory.collection import Collection, MemoryServer, owned
@@ -133,15 +133,6 @@ class MemoryConversionStore:
             )
         )
         return sorted(found, key=lambda one: one.id)[:limit]
-
-    async def delete(self, conversion_id: str, *, owner: str) -> bool:
-        """Delete a record in a terminal status."""
-        await self._server.answer()
-        found = self._conversions.get(conversion_id, {"owner": owner})
-        if found is None or found.status not in TERMINAL:
-            return False
-        self._conversions.delete(conversion_id)
-        return True
 
     async def delete_unchanged(self, conversion: Conversion) -> bool:
         """Delete a record in a terminal status unless it has changed since it was read."""

@@ -49,7 +49,8 @@ class _Upload(msgspec.Struct, kw_only=True):
 class MemoryObjectStore:
     """Twin of `ObjectStore`; while `is_away` is set, every call fails as if the server were down.
 
-    Set `can_list_uploads` to False to act like a server that cannot list unfinished uploads.
+    Set `can_list_uploads` to False to act like a server that cannot list unfinished uploads, and `refuses_deletes` to
+    True for one that goes away after it has answered a listing. Without `has_etags`, whole objects have no ETag.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class MemoryObjectStore:
         """`clock` is the wall clock (ms) that dates objects."""
         self.is_away = False
         self.can_list_uploads = True
+        self.refuses_deletes = False
+        self.has_etags = True
         self._clock = clock
         self._upload_ttl_s, self._download_ttl_s = upload_ttl_s, download_ttl_s
         self._secret = secrets.token_bytes(32)
@@ -83,10 +86,7 @@ class MemoryObjectStore:
     async def head(self, key: str) -> ObjectInfo | None:
         """Size, type and ETag of an object; None when it does not exist."""
         await self._answer()
-        found = self._objects.get(key)
-        if found is None:
-            return None
-        return ObjectInfo(size_bytes=len(found.body), etag=found.etag, content_type=found.content_type)
+        return self._info(key) if key in self._objects else None
 
     async def read_range(self, key: str, *, start: int, length: int) -> bytes:
         """Bytes of a range, fewer at the end; raises `SourceGone`."""
@@ -98,22 +98,28 @@ class MemoryObjectStore:
         await asyncio.to_thread(path.write_bytes, body)
         return _digest(body)
 
+    async def hash(self, key: str, *, size_bytes: int) -> Digest:
+        """Read the object; raises `SourceGone`."""
+        del size_bytes  # sets a deadline where objects come over a network
+        return _digest(await self._body(key))
+
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Store a file's bytes."""
         del filename  # a presigned GET carries the name
         body = await asyncio.to_thread(path.read_bytes)
         await self.put(key, body, content_type=content_type)
-        return _digest(body)
+        return msgspec.structs.replace(_digest(body), etag=self._info(key).entity_tag)
 
     async def copy(
         self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
-    ) -> None:
+    ) -> ObjectInfo:
         """Copy an object; raises `SourceGone`."""
         del filename  # a presigned GET carries the name
         body = await self._body(source_key)
         if len(body) != size_bytes:
             raise ObjectStoreUnavailable(detail=f"{source_key} has {len(body)} bytes, not {size_bytes}")
         self._store(target_key, body, content_type)
+        return self._info(target_key)
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
@@ -123,6 +129,8 @@ class MemoryObjectStore:
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; missing ones count as deleted."""
         await self._answer()
+        if self.refuses_deletes:
+            raise ObjectStoreUnavailable(detail="the in-memory twin is set to refuse deletes")
         for key in keys:
             self._objects.pop(key, None)
 
@@ -264,9 +272,18 @@ class MemoryObjectStore:
         self._objects[key] = _Object(body=body, content_type=content_type, etag=_etag(body), modified_at=self._clock())
         return self._objects[key].etag
 
+    def _info(self, key: str) -> ObjectInfo:
+        found = self._objects[key]
+        return ObjectInfo(size_bytes=len(found.body), etag=self._shown_etag(found), content_type=found.content_type)
+
+    def _shown_etag(self, found: _Object) -> str:
+        return found.etag if self.has_etags else '""'
+
     def _stored(self, key: str) -> StoredObject:
         found = self._objects[key]
-        return StoredObject(key=key, size_bytes=len(found.body), modified_at=found.modified_at)
+        return StoredObject(
+            key=key, size_bytes=len(found.body), modified_at=found.modified_at, etag=self._shown_etag(found)
+        )
 
     def _sign(self, method: str, key: str, claims: dict[str, str], headers: dict[str, str]) -> PresignedRequest:
         ttl_s = self._download_ttl_s if method == "GET" else self._upload_ttl_s

@@ -7,7 +7,7 @@ from pymongo import ASCENDING
 
 from converto_core.conversion.change import Change
 from converto_core.conversion.history import entry_of
-from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
+from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.formats import Family
 from converto_core.ports.stores import ConversionFilter, HistoryStore
 from converto_infra.mongo.client import CurrentCollection
@@ -137,10 +137,6 @@ class MongoConversionStore:
         if after is not None:
             where["id"] = {"$gt": after}
         return await self._conversions.select(where, oldest_by="id", limit=limit)
-
-    async def delete(self, conversion_id: str, *, owner: str) -> bool:
-        """Delete a record in a terminal status."""
-        return await self._conversions.delete({"_id": conversion_id, "owner": owner, "status": one_of(TERMINAL)})
 
     async def delete_unchanged(self, conversion: Conversion) -> bool:
         """Delete a record in a terminal status unless it has changed since it was read."""

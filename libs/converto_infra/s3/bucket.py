@@ -122,7 +122,12 @@ class Bucket:
         start: dict[str, Any] = {} if after is None else {"StartAfter": after}
         page = self._s3.list_objects_v2(Bucket=self._name, Prefix=prefix, MaxKeys=limit, **start)
         found = [
-            StoredObject(key=entry["Key"], size_bytes=entry["Size"], modified_at=_ms(entry["LastModified"]))
+            StoredObject(
+                key=entry["Key"],
+                size_bytes=entry["Size"],
+                modified_at=_ms(entry["LastModified"]),
+                etag=entry.get("ETag", ""),
+            )
             for entry in page.get("Contents", [])
         ]
         return ObjectPage(objects=tuple(found), after=found[-1].key if found and page.get("IsTruncated") else None)

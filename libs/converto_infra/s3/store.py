@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
+
 from converto_core.errors import ObjectStoreUnavailable, SourceGone, UploadLost, UploadRefused
 from converto_core.ids import now_ms
 from converto_core.ports.objects import Digest, ObjectInfo, ObjectPage, PresignedRequest, UploadedPart, UploadPage
@@ -88,23 +90,27 @@ class S3ObjectStore:
             raise SourceGone(detail=key)
         return await self._transfer(lambda bucket, stop: bucket.transfers.download(stop, key, path), found.size_bytes)
 
+    async def hash(self, key: str, *, size_bytes: int) -> Digest:
+        """Read an object and return its hashes; raises `SourceGone`."""
+        return await self._transfer(lambda bucket, stop: bucket.transfers.hash(stop, key), size_bytes)
+
     async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
         """Stream a file into an object, hash it in the same pass, and verify the stored size."""
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
         how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
         digest = await self._transfer(lambda bucket, stop: bucket.transfers.upload(stop, path, key, how), size_bytes)
-        await self._check_whole(key, digest.size_bytes)
-        return digest
+        stored = await self._check_whole(key, digest.size_bytes)
+        return msgspec.structs.replace(digest, etag=stored.entity_tag)
 
     async def copy(
         self, source_key: str, target_key: str, *, size_bytes: int, content_type: str, filename: str
-    ) -> None:
+    ) -> ObjectInfo:
         """Copy an object inside the store, in parts when it is large, and verify the stored size."""
         how = {"ContentType": content_type, "ContentDisposition": content_disposition(filename)}
         await self._transfer(
             lambda bucket, stop: bucket.transfers.copy(stop, source_key, target_key, size_bytes, how), size_bytes
         )
-        await self._check_whole(target_key, size_bytes)
+        return await self._check_whole(target_key, size_bytes)
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
@@ -207,10 +213,11 @@ class S3ObjectStore:
         """Abort an upload; does nothing when it is unknown."""
         await self._repeatable(lambda bucket: bucket.abort_multipart(key, upload_id))
 
-    async def _check_whole(self, key: str, size_bytes: int) -> None:
+    async def _check_whole(self, key: str, size_bytes: int) -> ObjectInfo:
         stored = await self.head(key)
         if stored is None or stored.size_bytes != size_bytes:
             raise ObjectStoreUnavailable(detail=f"{key} was stored incompletely")
+        return stored
 
     async def _delete(self, keys: Sequence[str]) -> None:
         await self._repeatable(lambda bucket: bucket.delete(keys))

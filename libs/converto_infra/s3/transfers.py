@@ -42,6 +42,14 @@ class Transfers:
                 target.write(chunk)
         return source.digest()
 
+    def hash(self, stop: threading.Event, key: str) -> Digest:
+        """Read an object and keep none of it."""
+        with closing(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]) as body:
+            source = _HashingReader(body, stop)
+            while source.read(CHUNK_BYTES):
+                pass
+        return source.digest()
+
     def upload(self, stop: threading.Event, path: Path, key: str, extra: dict[str, Any]) -> Digest:
         """Stream a file into an object; `extra` holds the content type and the like."""
         config = _config(self._part_size_bytes, path.stat().st_size)

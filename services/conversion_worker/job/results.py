@@ -6,8 +6,9 @@ from functools import partial
 import msgspec
 
 from conversion_worker.concurrency import all_of
-from converto_core.conversion.cache_key import copied_outputs, copy_output
+from converto_core.conversion.cache_key import copied_outputs
 from converto_core.conversion.record import Conversion, Output, readable_name
+from converto_core.conversion.stored_outputs import copy_output
 from converto_core.formats import BY_NAME
 from converto_core.object_keys import output_key
 from converto_core.ports.objects import ObjectStore
@@ -54,16 +55,15 @@ class Results:
         return tuple(await all_of([partial(upload, product) for product in products], at_once=UPLOADS_AT_ONCE))
 
     async def copy(self, claimed: Conversion, outputs: Sequence[Output]) -> tuple[Output, ...]:
-        """Copy another conversion's outputs, a few at a time; return the copies, which belong to `claimed`.
+        """Copy another conversion's outputs, a few at a time; return the proven copies, which belong to `claimed`.
 
-        Raises `SourceGone` or `ObjectStoreUnavailable` without a retry: the engine can still run.
+        Raises `ResultLost` or `ObjectStoreUnavailable` without a retry: the engine can still run.
         """
         own = copied_outputs(claimed, outputs)
         copies = [
             partial(copy_output, self._objects, source, target) for source, target in zip(outputs, own, strict=True)
         ]
-        await all_of(copies, at_once=UPLOADS_AT_ONCE)
-        return own
+        return tuple(await all_of(copies, at_once=UPLOADS_AT_ONCE))
 
     async def _upload_one(self, claimed: Conversion, product: Product, pages: int, retry: Retry) -> Output:
         target = claimed.plan[-1].target_format
@@ -81,4 +81,5 @@ class Results:
             sha256=digest.sha256,
             sha512=digest.sha512,
             page=product.page,
+            etag=digest.etag,
         )

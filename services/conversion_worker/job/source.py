@@ -118,7 +118,8 @@ def _check_declared(file: File, digest: Digest) -> None:
         )
     declared = file.declared_sha256 or file.sha256
     if declared is not None and declared.lower() != digest.sha256:
+        other = "declared one" if file.declared_sha256 else "one of its upload, so it was damaged in the object store"
         raise BadSource(
-            "The SHA-256 of the uploaded file differs from the declared one. Please upload it again",
+            f"The SHA-256 of the uploaded file differs from the {other}. Please upload it again",
             code="checksum_mismatch",
         )

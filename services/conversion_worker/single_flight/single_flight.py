@@ -8,7 +8,8 @@ from conversion_worker.job.results import JobResult, Results
 from converto_core.catalogue import Offer
 from converto_core.conversion.cache_key import CacheEntry, cache_key, has_result
 from converto_core.conversion.record import Conversion, Status
-from converto_core.errors import BadSource, ObjectStoreUnavailable, SourceGone
+from converto_core.conversion.transitions import lose_result
+from converto_core.errors import BadSource, ObjectStoreUnavailable, ResultLost
 from converto_core.ports.stores import CacheStore, ConversionStore
 from converto_infra.clock import Clock
 from converto_infra.retry import Retry
@@ -107,13 +108,17 @@ class SingleFlight:
             raise LeaderRunning(entry.id, wait_ms=self._wait_ms(leader))
         if leader.is_hopeless and claimed.waits_for == entry.id:
             raise BadSource(leader.error_message, code=leader.error_code, detail="failed like its leader")
-        return await self._copy(leader, claimed) if has_result(entry, leader) else None
+        return await self._copy(leader, claimed, retry) if has_result(entry, leader) else None
 
-    async def _copy(self, leader: Conversion, claimed: Conversion) -> JobResult | None:
+    async def _copy(self, leader: Conversion, claimed: Conversion, retry: Retry) -> JobResult | None:
         try:
             outputs = await self._results.copy(claimed, leader.outputs)
-        except (SourceGone, ObjectStoreUnavailable) as error:
+        except (ResultLost, ObjectStoreUnavailable) as error:
             log.warning("cache.copy_failed", conversion_id=claimed.id, made_by=leader.id, reason=error.detail)
+            if isinstance(error, ResultLost):
+                # Its record says so from now on, and nobody tries to copy it again.
+                change = lose_result(leader, now_ms=self._clock.now_ms())
+                await retry(lambda: self._conversions.apply(change))
             return None
         log.info("cache.hit", conversion_id=claimed.id, made_by=leader.id)
         return JobResult(

@@ -30,7 +30,7 @@ def cancel(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context:
 
 
 def retry(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: GlobalOptions) -> int:
-    """Run failed, cancelled or expired conversions again."""
+    """Run conversions again that failed, were cancelled, expired or lost their result."""
     return run(context, lambda session: _apply(session, ids, session.client.retry))
 
 

@@ -7,10 +7,12 @@ import structlog
 from converto_core.conversion.history import History, history_of
 from converto_core.conversion.record import Conversion, Output, Status
 from converto_core.conversion.transitions import cancel_waiting, request_cancel
-from converto_core.errors import Conflict, InvalidRequest, NotFound
+from converto_core.errors import Conflict, InvalidRequest, NotFound, ResultLost
 from converto_core.ids import now_ms
 from converto_core.ports.objects import ObjectStore, PresignedRequest
 from converto_core.ports.stores import ConversionFilter, ConversionStore, HistoryStore
+from file_service.conversions.conversion_objects import ConversionDeletion
+from file_service.conversions.output_check import OutputCheck
 from file_service.delivery.dispatch import Dispatch
 from file_service.uploads.files import Files
 
@@ -33,10 +35,14 @@ class Records:
         history: HistoryStore,
         objects: ObjectStore,
         *,
+        deletion: ConversionDeletion,
+        output_check: OutputCheck,
         files: Files,
         dispatch: Dispatch,
     ) -> None:
         self._conversions = conversions
+        self._deletion = deletion
+        self._output_check = output_check
         self._history = history
         self._objects = objects
         self._files = files
@@ -64,16 +70,27 @@ class Records:
         return history_of(conversion, await self._history.of(conversion_id, owner=owner))
 
     async def outputs(self, owner: str, conversion_id: str) -> list[tuple[Output, PresignedRequest]]:
-        """Return the outputs with presigned downloads; raises `Conflict` unless the conversion is completed."""
+        """Return the outputs with presigned downloads; raises `Conflict` unless it is completed, and `ResultLost`."""
         conversion = await self._completed(owner, conversion_id)
+        await self._output_check.all(conversion)
         return [(output, await self._presign(output)) for output in conversion.outputs]
 
     async def output(self, owner: str, conversion_id: str, number: int, *, inline: bool) -> PresignedRequest:
-        """Return the presigned download of an output, counted from 1; raises `NotFound` past the end."""
-        outputs = (await self._completed(owner, conversion_id)).outputs
+        """Return the presigned download of an output, counted from 1; raises `NotFound` past the end, `ResultLost`."""
+        conversion = await self._completed(owner, conversion_id)
+        outputs = conversion.outputs
         if not 1 <= number <= len(outputs):
             raise NotFound(f"There is no output {number}; this conversion has {len(outputs)}, counted from 1")
+        await self._output_check.one(conversion, outputs[number - 1])
         return await self._presign(outputs[number - 1], inline=inline)
+
+    async def with_lost_result(self, conversion: Conversion) -> Conversion:
+        """Return a completed conversion as it is after its outputs were compared with the object store."""
+        try:
+            await self._output_check.all(conversion)
+        except ResultLost:
+            log.info("result.lost_before_retry", conversion_id=conversion.id)
+        return await self.get(conversion.owner, conversion.id)
 
     async def cancel(self, owner: str, conversion_id: str) -> Conversion:
         """Cancel a waiting conversion, or ask the worker of a running one to; raises `Conflict` if it has ended."""
@@ -88,15 +105,17 @@ class Records:
         raise Conflict("The conversion keeps changing its status; send the request again")
 
     async def delete(self, owner: str, conversion_id: str) -> None:
-        """Delete the outputs, then the record; raises `Conflict` unless the conversion has ended."""
-        conversion = await self.get(owner, conversion_id)
-        if not conversion.is_terminal:
-            raise Conflict(f"The conversion is {conversion.status}; cancel it before deleting it")
-        # Objects first: if this fails half-way, the record still leads to them and the request can be repeated.
-        await self._objects.delete(await self._objects.list_keys(f"t/{owner}/out/{conversion_id}/"))
-        if not await self._conversions.delete(conversion_id, owner=owner):
-            raise Conflict("Another request has retried this conversion meanwhile")
-        log.info("conversion.deleted", conversion_id=conversion_id)
+        """Delete the record, then its objects; raises `Conflict` unless the conversion has ended."""
+        for _ in range(MAX_TRIES):
+            conversion = await self.get(owner, conversion_id)
+            if not conversion.is_terminal:
+                raise Conflict(f"The conversion is {conversion.status}; cancel it before deleting it")
+            # Listed first: while the object store is away, the request fails before anything is deleted.
+            objects = await self._deletion.find_objects(conversion)
+            if await self._deletion.delete(conversion, objects):
+                log.info("conversion.deleted", conversion_id=conversion_id, objects=len(objects))
+                return
+        raise Conflict("The conversion keeps changing its status; send the request again")
 
     async def delete_file(self, owner: str, file_id: str) -> None:
         """Delete a file and its bytes, and cancel its conversions that have not started."""

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from converto_core.conversion.cache_key import cache_key, copied_outputs, copy_output, has_result
+from converto_core.conversion.cache_key import cache_key, copied_outputs, has_result
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion, Output
-from converto_core.conversion.transitions import complete_from_cache
-from converto_core.errors import DependencyUnavailable, SourceGone
+from converto_core.conversion.stored_outputs import copy_output
+from converto_core.conversion.transitions import complete_from_cache, lose_result
+from converto_core.errors import DependencyUnavailable, ResultLost
 from converto_core.files.record import File
 from converto_core.ids import now_ms
 from converto_core.ports.objects import ObjectStore
@@ -52,7 +53,7 @@ class ResultCache:
         try:
             async with asyncio.timeout(COPY_TIMEOUT_S):
                 return await self._completion(conversion, file, plan)
-        except (DependencyUnavailable, SourceGone, TimeoutError) as error:
+        except (DependencyUnavailable, TimeoutError) as error:
             log.warning("cache.passed_over", conversion_id=conversion.id, reason=repr(error))
             return None
 
@@ -60,9 +61,9 @@ class ResultCache:
         earlier = await self._earlier(conversion, file, plan)
         if earlier is None:
             return None
-        outputs = copied_outputs(conversion, earlier.outputs)
-        for source, target in zip(earlier.outputs, outputs, strict=True):
-            await copy_output(self._objects, source, target)
+        outputs = await self._copies(conversion, earlier)
+        if outputs is None:
+            return None
         log.info("cache.hit", conversion_id=conversion.id, made_by=earlier.id)
         return complete_from_cache(
             conversion,
@@ -73,6 +74,17 @@ class ResultCache:
             made=earlier,
             now_ms=now_ms(),
         )
+
+    async def _copies(self, conversion: Conversion, earlier: Conversion) -> tuple[Output, ...] | None:
+        """Return proven copies of an earlier result; None, and its record says so, when that result is lost."""
+        own = copied_outputs(conversion, earlier.outputs)
+        try:
+            pairs = zip(earlier.outputs, own, strict=True)
+            return tuple([await copy_output(self._objects, source, target) for source, target in pairs])
+        except ResultLost as error:
+            log.warning("result.lost", conversion_id=earlier.id, reason=error.detail)
+            await self._conversions.apply(lose_result(earlier, now_ms=now_ms()))
+            return None
 
     async def _earlier(self, conversion: Conversion, file: File, plan: Plan) -> Conversion | None:
         key = await self._key(conversion, file, plan)

@@ -113,12 +113,19 @@ class Submission:
         return Created(conversion=await self._starter.start(conversion, file, plan), file=file)
 
     async def retry(self, owner: str, conversion_id: str) -> Conversion:
-        """Run a conversion again with a new plan; raises `Conflict` unless it failed, was cancelled or has expired."""
+        """Run a conversion again with a new plan; raises `Conflict` unless it has ended without a result.
+
+        A completed conversion has no result any more when one of its outputs is missing or damaged. Raises `Gone` when
+        the source is lost too.
+        """
         await self._pending_limit.check(owner)
         conversion = await self._records.get(owner, conversion_id)
-        if not conversion.is_terminal or conversion.status is Status.COMPLETED:
+        if conversion.status is Status.COMPLETED:
+            conversion = await self._records.with_lost_result(conversion)
+        if not conversion.is_terminal or (conversion.status is Status.COMPLETED and conversion.result_lost_at is None):
             raise Conflict(
-                f"The conversion is {conversion.status}. Only failed, cancelled and expired conversions can be retried"
+                f"The conversion is {conversion.status}. Only conversions that failed, were cancelled, have expired or "
+                "have lost their result can be retried"
             )
         plan = await self._starter.plan(await self._source_of(owner, conversion), conversion)
         after = await self._dispatch.apply(
@@ -184,6 +191,8 @@ class Submission:
             raise Conflict("The source file was deleted; upload it again with a new conversion") from error
         if file.status is not FileStatus.UPLOADED:
             raise Conflict("The source file was never uploaded; create a new conversion and upload it")
+        if file.version == conversion.file_version:
+            await self._files.check_stored(file)
         return file
 
 

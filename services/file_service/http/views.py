@@ -9,7 +9,7 @@ from converto_core.catalogue import Slot, Worker
 from converto_core.conversion.estimate import remaining
 from converto_core.conversion.history import Entry, History
 from converto_core.conversion.record import Conversion, Output, Status, readable_name
-from converto_core.errors import ConversionError, ConvertoError
+from converto_core.errors import ConversionError, ConvertoError, ResultLost
 from converto_core.files.record import File
 from file_service.http.schemas.catalogue import SlotBody, WorkerBody
 from file_service.http.schemas.conversions import (
@@ -92,6 +92,9 @@ def _slot_body(slot: Slot, own_ids: Collection[str]) -> SlotBody:
 
 
 def _error(conversion: Conversion) -> ErrorBody | None:
+    if conversion.result_lost_at is not None:
+        message = "The object store has lost a result of this conversion; a retry makes it again from the source"
+        return ErrorBody(code=ResultLost.code, message=message, retryable=ResultLost.retryable)
     if conversion.error_code is None:
         return None
     message = conversion.error_message or ConversionError.title

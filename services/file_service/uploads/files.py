@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from converto_core.errors import Conflict, DuplicateKey, NotFound, TooLarge, UploadIncomplete, UploadRefused
+from converto_core.errors import Conflict, DuplicateKey, Gone, NotFound, TooLarge, UploadIncomplete, UploadRefused
 from converto_core.files.look_schedule import LookSchedule
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Format, extension_of
@@ -118,13 +118,23 @@ class Files:
         return ArrivedParts(parts=parts, part_size_bytes=part_size_bytes, part_count=part_count)
 
     async def download(self, owner: str, file_id: str) -> PresignedRequest:
-        """Return the presigned download of the original, as an attachment; raises `UploadIncomplete`."""
+        """Return the presigned download of the original, as an attachment; raises `UploadIncomplete`, `Gone`."""
         file = await self.get(owner, file_id)
         if file.status is not FileStatus.UPLOADED:
             raise UploadIncomplete("The file has not been uploaded yet, so it cannot be downloaded")
+        await self.check_stored(file)
         return await self._objects.presign_get(
             file.key, filename=file.filename, content_type=file.detected_type or ANY_TYPE
         )
+
+    async def check_stored(self, file: File) -> None:
+        """Raise `Gone` (`source_gone`) unless the object store still has an uploaded file in its size."""
+        found = await self._objects.head(file.key)
+        if found is None or found.size_bytes != file.size_bytes:
+            raise Gone(
+                f"The object store has lost {file.filename}; upload the file again with a new conversion",
+                code="source_gone",
+            )
 
     async def confirm(self, owner: str | None, file_id: str, parts: Sequence[PartEtag] | None = None) -> File:
         """Verify the uploaded bytes and return the file; safe to repeat.

@@ -91,6 +91,7 @@ async def test_file_keeper_can_do_all_it_does(
     await store.copy(SOURCE, OUTPUT, size_bytes=len(LARGE), content_type=TYPE, filename="a.pdf")
     download = await store.presign_get(OUTPUT, filename="a.pdf", content_type=TYPE)
     assert (await asyncio.to_thread(send, account, download))[0] == LARGE
+    assert (await store.hash(OUTPUT, size_bytes=len(LARGE))).size_bytes == len(LARGE)
     await multipart(account, store)
     await store.put(MARK, b"id", content_type="text/plain")
     assert await store.read_range(MARK, start=0, length=9) == b"id"
@@ -124,6 +125,7 @@ async def test_worker_can_do_all_it_does(
     await store.upload(path, OUTPUT, content_type=TYPE, filename="a.pdf")
     copied = OUTPUT.replace("/1/", "/2/")
     await store.copy(OUTPUT, copied, size_bytes=len(LARGE), content_type=TYPE, filename="a.pdf")
+    assert (await store.hash(copied, size_bytes=len(LARGE))).size_bytes == len(LARGE)
     assert await store.head(OUTPUT.replace("/1/", "/3/")) is None
     await store.delete([OUTPUT, copied])
 

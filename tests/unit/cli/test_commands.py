@@ -381,3 +381,14 @@ def test_history_has_a_row_per_event_and_reports_gaps(run: Run) -> None:
     assert "The program crashed" in done.out
     assert "2 entries were lost" in done.talk
     assert run("history", "c1", "--json").document()["history"][1]["code"] == "engine_crashed"
+
+
+def test_download_of_a_lost_result_names_the_retry(run: Run, service: FakeService, tmp_path: Path) -> None:
+    add(service, "c1")
+    service.lost_after_outputs = 0
+    done = run("download", "c1", "-o", str(tmp_path), "--json")
+
+    (row,) = done.document()["downloads"]
+    assert done.status == 1
+    assert (row["error"]["code"], row["error"]["retryable"]) == ("result_lost", True)
+    assert "converto retry" in row["error"]["message"]

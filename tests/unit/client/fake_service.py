@@ -40,6 +40,8 @@ class FakeService:
         self.parts: dict[str, dict[int, bytes]] = {}
         self.replays: dict[str, Any] = {}
         self.results: list[tuple[str, bytes]] = [("deck.pdf", b"%PDF result")]
+        self.lost_after_outputs: int | None = None
+        """How many lists of outputs come before the server says that it has lost them."""
         self.ends_as: dict[str, Any] = {"status": "completed", "percent": 100.0}
         self.parked: dict[str, dict[str, Any]] = {}
         self.is_admin = True
@@ -277,6 +279,10 @@ class FakeService:
         return httpx2.Response(200, json={"history": happened, "missing": 2})
 
     def _outputs(self, _: httpx2.Request, conversion_id: str) -> httpx2.Response:
+        if self.lost_after_outputs is not None:
+            if self.lost_after_outputs == 0:
+                return problem(410, "result_lost", "The result is lost; a retry makes it again", retryable=True)
+            self.lost_after_outputs -= 1
         outputs = []
         for number, (filename, body) in enumerate(self.results, start=1):
             name = f"out/{conversion_id}/{number}"

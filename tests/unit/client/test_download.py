@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from converto_client import AsyncConverto, TransferError
+from converto_client import AsyncConverto, ResultLost, TransferError
 from converto_client.transfers.names import LONGEST_NAME_BYTES, clean_name
 from tests.unit.client.fake_service import FakeService, streamed
 
@@ -154,3 +154,43 @@ def test_long_name_keeps_its_extension() -> None:
 
     assert len(name.encode()) <= LONGEST_NAME_BYTES
     assert name.endswith("ü.pdf")
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_lost_result_is_reported_by_the_server(
+    client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path, status: int
+) -> None:
+    """Wrong bytes, or none: the client asks the server, which looks at what it has."""
+    conversion = await (await client.convert(deck, "pdf")).wait()
+    links = await conversion.outputs()
+    wrong = b"?" * links[0].size_bytes
+    service.fail("GET", "/out/conversion-1/1", httpx2.Response(status, content=streamed(wrong)))
+    service.lost_after_outputs = 1
+
+    with pytest.raises(ResultLost, match="retry"):
+        await conversion.save(tmp_path / "out")
+
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+async def test_bytes_damaged_on_the_way_are_fetched_again(
+    client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
+) -> None:
+    conversion = await (await client.convert(deck, "pdf")).wait()
+    wrong = b"?" * (await conversion.outputs())[0].size_bytes
+    service.fail("GET", "/out/conversion-1/1", httpx2.Response(200, content=streamed(wrong)))
+
+    (saved,) = await conversion.save(tmp_path / "out")
+
+    assert saved.read_bytes() == b"%PDF result"
+
+
+async def test_call_after_a_lost_result_starts_a_new_conversion(
+    client: AsyncConverto, service: FakeService, deck: Path, tmp_path: Path
+) -> None:
+    service.lost_after_outputs = 0
+    conversion = await (await client.convert(deck, "pdf")).wait()
+    with pytest.raises(ResultLost):
+        await conversion.save(tmp_path)
+
+    assert (await client.convert(deck, "pdf")).id != conversion.id

@@ -1,11 +1,12 @@
 """Random interleavings of workers, a reaper and a user, on the memory store."""
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converto_core.conversion import processing, transitions
 from converto_core.conversion.change import Change
-from converto_core.conversion.record import Conversion
+from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family
 from converto_infra.memory.stores import MemoryStores
 from tests.contract.samples import NOW_MS, OUTPUT, PLAN, a_pending_conversion
@@ -14,7 +15,7 @@ from tests.unit.core.test_transitions import ALLOWED
 Step = tuple[str, int]
 ACTS = [
     "claim", "beat", "complete", "fail", "retry_later", "hand_back", "worker_lost", "cancel", "retry",
-    "wait_for_leader", "end_wait",
+    "wait_for_leader", "end_wait", "lose_result",
 ]  # fmt: skip
 STEPS = st.lists(
     st.tuples(
@@ -48,7 +49,7 @@ async def test_interleaved_actors_leave_one_holder_and_one_result(
         if name == "claim":
             claims.append(done.token)
             views[actor] = done
-        completions += name == "complete"
+        completions = 0 if name == "retry" else completions + (name == "complete")
         if name in {"complete", "fail", "retry_later", "hand_back", "wait_for_leader", "beat"}:
             assert views[actor].token == before.token, "a fenced worker changed the record"
 
@@ -69,6 +70,13 @@ def change_for(name: str, view: Conversion, actor: int, current: Conversion) -> 
         "claim": processing.claim(current.id, token=current.token, worker=f"w{actor}", now_ms=NOW_MS),
         "worker_lost": processing.worker_lost(current, now_ms=NOW_MS),
         "cancel": transitions.cancel_waiting(current.id, owner="ann", now_ms=NOW_MS),
-        "retry": transitions.retry(current, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS),
+        "lose_result": transitions.lose_result(current, now_ms=NOW_MS),
     }
-    return by_view[name]
+    return by_view[name] if name != "retry" else retry_of(current)
+
+
+def retry_of(current: Conversion) -> Change:
+    """The user's retry, from a record read just before it lost its result where it has not."""
+    if current.status is Status.COMPLETED and current.result_lost_at is None:
+        current = msgspec.structs.replace(current, result_lost_at=NOW_MS)
+    return transitions.retry(current, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from converto_core.conversion import transitions
-from converto_core.conversion.record import TERMINAL, Lane, Status
+from converto_core.conversion.change import Change
+from converto_core.conversion.record import TERMINAL, Conversion, Lane, Status
 from converto_core.conversion.transitions import AT_ONCE_MS, TRANSITIONS, transition
 from converto_core.errors import ForbiddenTransition
 from converto_core.formats import Family
@@ -22,7 +23,7 @@ ALLOWED = {
     (A, PE), (A, CO), (A, FA), (A, CA), (A, EX),
     (PE, PE), (PE, PR), (PE, CA),
     (PR, PR), (PR, PE), (PR, CO), (PR, FA), (PR, CA),
-    (CO, EX),
+    (CO, EX), (CO, CO), (CO, PE),
     (FA, PE), (CA, PE), (EX, PE),
 }  # fmt: skip
 
@@ -45,7 +46,7 @@ def test_transition_is_refused_if_one_source_status_is_forbidden() -> None:
 def test_terminal_statuses_lead_only_to_pending_or_expired() -> None:
     assert {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED} == TERMINAL
     for status in TERMINAL:
-        assert TRANSITIONS[status] <= {Status.PENDING, Status.EXPIRED}
+        assert TRANSITIONS[status] <= {Status.PENDING, Status.EXPIRED, Status.COMPLETED}
 
 
 async def test_confirm_makes_pending_and_due_at_once() -> None:
@@ -163,3 +164,50 @@ async def test_expire_result_removes_the_outputs() -> None:
     done = await after(start, transitions.expire_result(start, now_ms=NOW_MS))
 
     assert (done.status, done.outputs) == (Status.EXPIRED, ())
+
+
+# A result that was lost
+
+
+def a_lost_result(**fields: Any) -> Conversion:
+    return a_running_conversion(status=Status.COMPLETED, outputs=(OUTPUT,), token=4, **fields)
+
+
+def a_retry(conversion: Conversion) -> Change:
+    return transitions.retry(conversion, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
+
+
+async def test_lost_result_is_marked_once_and_stays_completed() -> None:
+    start = a_lost_result()
+
+    lost = await after(start, transitions.lose_result(start, now_ms=NOW_MS + 1))
+
+    assert (lost.status, lost.outputs, lost.result_lost_at) == (Status.COMPLETED, (OUTPUT,), NOW_MS + 1)
+    assert await applied(lost, transitions.lose_result(start, now_ms=NOW_MS + 2)) is None
+
+
+async def test_found_result_has_no_mark() -> None:
+    start = a_lost_result(result_lost_at=NOW_MS)
+
+    found = await after(start, transitions.find_result(start, now_ms=NOW_MS + 1))
+
+    assert (found.status, found.outputs, found.result_lost_at) == (Status.COMPLETED, (OUTPUT,), None)
+
+
+async def test_lost_result_is_retried_under_the_same_token() -> None:
+    start = a_lost_result(result_lost_at=NOW_MS)
+
+    again = await after(start, a_retry(start))
+
+    assert (again.status, again.token, again.outputs, again.result_lost_at) == (Status.PENDING, 4, (), None)
+
+
+async def test_retry_of_a_result_that_was_found_changes_nothing() -> None:
+    start = a_lost_result(result_lost_at=NOW_MS)
+
+    assert await applied(msgspec.structs.replace(start, result_lost_at=None), a_retry(start)) is None
+
+
+def test_completed_conversion_with_its_result_is_never_retried() -> None:
+    with pytest.raises(ForbiddenTransition):
+        a_retry(a_lost_result())

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hashlib
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -214,7 +215,7 @@ class System:
             outputs.append(
                 Output(
                     key=key, filename=f"a-{number}.webp", content_type="image/webp", size_bytes=len(body),
-                    sha256="0" * 64, sha512="0" * 128, page=number if len(bodies) > 1 else None,
+                    sha256=hashlib.sha256(body).hexdigest(), sha512="0" * 128, page=number if len(bodies) > 1 else None,
                 )
             )  # fmt: skip
         return await self.apply(

@@ -136,7 +136,6 @@ class Cluster:
         self.api.ask(self.api.wiring.submission.retry(OWNER, record.id))
 
     def delete(self, record: Conversion) -> None:
-        self.model.accounts[record.id].removal_asked = True
         self.api.ask(self.api.wiring.records.delete(OWNER, record.id))
 
     def upload(self, record: Conversion, body: bytes) -> None:

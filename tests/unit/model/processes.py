@@ -4,6 +4,7 @@ They run the production code. Only the conversion itself is scripted: an engine 
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import copy_context
@@ -333,7 +334,7 @@ class _ScriptedJobs(JobRunner):
             filename="notes.pdf",
             content_type="application/pdf",
             size_bytes=4,
-            sha256="0" * 64,
+            sha256=hashlib.sha256(b"made").hexdigest(),
             sha512="0" * 128,
         )
 

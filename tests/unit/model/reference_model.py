@@ -26,7 +26,7 @@ ALLOWED = {
     (PE, PE): {API, HOUSEKEEPER}, (PE, PR): {WORKER}, (PE, CA): {API, WORKER, HOUSEKEEPER},
     (PR, PR): {WORKER, API}, (PR, PE): {WORKER, HOUSEKEEPER}, (PR, CO): {WORKER}, (PR, FA): {WORKER, HOUSEKEEPER},
     (PR, CA): {WORKER, HOUSEKEEPER},
-    (CO, EX): {HOUSEKEEPER},
+    (CO, EX): {HOUSEKEEPER}, (CO, CO): {API, WORKER}, (CO, PE): {API},
     (FA, PE): {API}, (CA, PE): {API}, (EX, PE): {API},
 }  # fmt: skip
 
@@ -38,7 +38,6 @@ class Account:
         self.record = record
         self.holders: dict[int, Any] = {}  # by token: the worker that claimed it
         self.beat_at = 0.0
-        self.removal_asked = False
         self.start()
 
     def start(self) -> None:
@@ -101,7 +100,7 @@ class ReferenceModel:
 
     def _enter_pending(self, account: Account, after: Conversion) -> None:
         before = account.record
-        if before.status in {FA, CA, EX}:
+        if before.status in {CO, FA, CA, EX}:
             account.start()
             self._holds(not after.outputs, account, "started again with old outputs")
         if before.status is PE:
@@ -137,6 +136,8 @@ class ReferenceModel:
         account.cancel_asked = account.cancel_asked or after.cancel_requested
 
     def _enter_completed(self, account: Account, after: Conversion) -> None:
+        if account.record.status is CO:
+            return  # its result was lost, or is there again
         account.completions += 1
         self._holds(account.completions == 1, account, "completed twice")
         self._holds(bool(after.outputs), account, "completed without an output")
@@ -172,7 +173,7 @@ class ReferenceModel:
     def at_rest(self) -> None:
         """Check that every visible result exists; called whenever all processes wait."""
         for account in self.accounts.values():
-            if account.record.status is CO and not account.removal_asked:
+            if account.record.status is CO:
                 missing = [output.key for output in account.record.outputs if not self._has_object(output.key)]
                 self._holds(not missing, account, f"completed, but {missing} is gone")
 
@@ -198,8 +199,8 @@ class CheckedConversions(MemoryConversionStore):
             self._model.changed(change, after)
         return after
 
-    async def delete(self, conversion_id: str, *, owner: str) -> bool:
-        was_there = await super().delete(conversion_id, owner=owner)
+    async def delete_unchanged(self, conversion: Conversion) -> bool:
+        was_there = await super().delete_unchanged(conversion)
         if was_there:
-            self._model.deleted(conversion_id)
+            self._model.deleted(conversion.id)
         return was_there

@@ -10,9 +10,9 @@ import structlog
 
 from converto_core.conversion.history import Entry
 from converto_core.conversion.record import Conversion, HistoryEvent, Lane, Status
-from tests.unit.model.cluster import SOURCE, Cluster
+from tests.unit.model.cluster import OWNER, SOURCE, Cluster
 from tests.unit.model.links import Fault
-from tests.unit.model.processes import Engine, Worker, crash
+from tests.unit.model.processes import Api, Engine, Process, Worker, crash
 
 LEASE_AND_MORE_S = 12.0
 
@@ -276,3 +276,46 @@ def _kill_after(cluster: Cluster, steps: int) -> None:
 
 def history_of_all(cluster: Cluster, record: Conversion) -> list[Entry]:
     return cluster.loop.run_until_complete(cluster.stores.history.of(record.id, owner=record.owner))
+
+
+# Deletion
+
+
+@pytest.mark.parametrize("frozen_after_steps", range(16))
+def test_delete_delayed_past_a_retry_spares_its_result(cluster: Cluster, frozen_after_steps: int) -> None:
+    """One file service stops in the middle of a DELETE; meanwhile another one retries, and a worker uploads."""
+    a_busy_worker(cluster)
+    cluster.cancel(cluster.records[0])
+    cluster.let_pass(5.0)
+    (cancelled,) = cluster.records
+    cluster.delete(cancelled)
+    cluster.loop.call_soon(_freeze_after, cluster.api, frozen_after_steps)
+    cluster.settle()
+    other = Api(cluster.servers, "api-2", offset_s=90.0)
+    other.ask(other.wiring.submission.retry(OWNER, cancelled.id))
+    cluster.settle()
+    if cluster.records:
+        worker, engine = a_busy_worker(cluster)
+        worker.database.set_fault(Fault.HELD, is_for_writes=True)
+        engine.finish()
+        cluster.settle()
+        cluster.api.thaw()
+        cluster.settle()
+        worker.database.set_fault(Fault.NONE)
+        cluster.settle()
+    cluster.repair()
+    cluster.run_to_end()
+    other.kill()
+
+    assert [cluster.objects.has(output.key) for one in cluster.records for output in one.outputs] == [
+        True for _ in cluster.records
+    ]
+    assert cancelled.status is Status.CANCELLED
+
+
+def _freeze_after(process: Process, steps: int) -> None:
+    """Stop the process after so many turns of the loop."""
+    if steps > 0:
+        process.servers.loop.call_soon(_freeze_after, process, steps - 1)
+    else:
+        process.freeze()

@@ -8,9 +8,9 @@ import structlog
 from converto_core.conversion.record import Conversion, Status
 from converto_core.ports.objects import StoredObject
 from converto_core.ports.stores import ConversionStore
+from file_service.conversions.conversion_objects import ConversionDeletion
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.conversion_objects import ConversionObjects, removed_objects
-from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
+from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text, removed_objects
 
 NEVER_UPLOADED = "upload_abandoned"
 
@@ -20,9 +20,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class EndedConversions:
     """Shared by the rules below: removes a record that has not changed since it was read, then its objects."""
 
-    def __init__(self, conversions: ConversionStore, objects: ConversionObjects) -> None:
+    def __init__(self, conversions: ConversionStore, deletion: ConversionDeletion) -> None:
         self._conversions = conversions
-        self._objects = objects
+        self._deletion = deletion
 
     async def ended(
         self, status: Status, *, before_ms: int, error_code: str | None = None
@@ -40,14 +40,13 @@ class EndedConversions:
 
     async def removal(self, conversion: Conversion, reason: str) -> Removal:
         """Return the removal of the record and of everything its workers uploaded."""
-        objects = await self._objects.find(conversion)
+        objects = await self._deletion.find_objects(conversion)
         record = Removed(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.completed_at or 0, reason=reason)
         return Removal((record, *removed_objects(objects, reason)), partial(self._delete, conversion, objects))
 
     async def _delete(self, conversion: Conversion, objects: list[StoredObject]) -> int:
-        if not await self._conversions.delete_unchanged(conversion):
+        if not await self._deletion.delete(conversion, objects):
             return 0  # a user has retried it, or another process was faster
-        await self._objects.delete(objects)
         log.info("conversion.dropped", conversion_id=conversion.id, status=conversion.status.value)
         return 1
 

@@ -9,10 +9,10 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import expire_result
 from converto_core.ports.objects import StoredObject
 from converto_core.ports.stores import ConversionStore
+from file_service.conversions.conversion_objects import ConversionObjects
 from file_service.delivery.sender import Sender
 from file_service.housekeeping.paging import pages
-from file_service.housekeeping.retention.conversion_objects import ConversionObjects, removed_objects
-from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text
+from file_service.housekeeping.retention.removal import Kind, Removal, Removed, duration_text, removed_objects
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

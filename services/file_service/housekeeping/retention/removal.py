@@ -1,6 +1,6 @@
 """What retention rules find: removals, which a dry run lists and a real run executes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from enum import StrEnum
 from typing import Protocol
 
@@ -44,6 +44,11 @@ def removed_object(entry: StoredObject, reason: str) -> Removed:
     return Removed(
         kind=Kind.OBJECT, id=entry.key, since_ms=entry.modified_at, size_bytes=entry.size_bytes, reason=reason
     )
+
+
+def removed_objects(objects: Iterable[StoredObject], reason: str) -> list[Removed]:
+    """Describe the removal of these objects."""
+    return [removed_object(entry, reason) for entry in objects]
 
 
 class Removal(msgspec.Struct, frozen=True):

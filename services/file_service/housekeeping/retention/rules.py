@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
+from file_service.conversions.conversion_objects import ConversionDeletion, ConversionObjects
 from file_service.delivery.sender import Sender
 from file_service.housekeeping.retention.abandoned_uploads import AbandonedUploads
 from file_service.housekeeping.retention.aged_records import Aged
 from file_service.housekeeping.retention.bucket_mark import BucketMark
-from file_service.housekeeping.retention.conversion_objects import ConversionObjects
 from file_service.housekeeping.retention.deleted_files import DeletedFiles, OutputsOfDeletedFiles
 from file_service.housekeeping.retention.ended_conversions import EndedConversions, OldFailures, OldRecords
 from file_service.housekeeping.retention.expired_results import OldResults, ResultExpiry
@@ -38,7 +38,8 @@ def retention_rules(
     time, mark = TrustedTime(objects, now_ms), BucketMark(objects, stores.identity)
     conversions, files, records = stores.conversions, stores.files, KeyRecords(stores.conversions, stores.files)
     outputs = ConversionObjects(objects)
-    expiry, ended = ResultExpiry(sender, outputs, now_ms=now_ms), EndedConversions(conversions, outputs)
+    expiry = ResultExpiry(sender, outputs, now_ms=now_ms)
+    ended = EndedConversions(conversions, ConversionDeletion(conversions, outputs))
     uploads = AbandonedUploads(
         conversions,
         files,

@@ -169,7 +169,7 @@ async def cancel_conversion(
     status_code=202,
     tags=TAGS,
     summary="Retry a conversion",
-    responses=problem_responses(400, 404, 409, 422, 429),
+    responses=problem_responses(400, 404, 409, 410, 422, 429),
 )
 async def retry_conversion(
     request: ApiRequest,
@@ -179,7 +179,7 @@ async def retry_conversion(
     idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[ConversionBody]:
-    """Only for conversions that failed, were cancelled or have expired."""
+    """Only for conversions that failed, were cancelled, have expired or have lost their result (`result_lost_at`)."""
     known_id, body = parse_id(conversion_id), await read_json(request, Nothing)
 
     async def work(_: NewIds) -> Answer:

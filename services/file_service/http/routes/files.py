@@ -200,7 +200,7 @@ async def confirm_upload(
     status_code=307,
     tags=TAGS,
     summary="Download the original",
-    responses=problem_responses(400, 404, 409),
+    responses=problem_responses(400, 404, 409, 410),
 )
 async def get_content(request: ApiRequest, file_id: FromPath[str], files: NamedDependency[Files]) -> Response[None]:
     """Redirects to a presigned URL that expires after some minutes."""

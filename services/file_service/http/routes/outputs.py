@@ -25,10 +25,10 @@ class OutputQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "/conversions/{conversion_id:str}/outputs",
     tags=TAGS,
     summary="List the outputs with download URLs",
-    responses=problem_responses(400, 404, 409),
+    responses=problem_responses(400, 404, 409, 410),
 )
 async def list_outputs(request: ApiRequest, conversion_id: FromPath[str], records: NamedDependency[Records]) -> Outputs:
-    """The URLs need no API key and expire after some minutes."""
+    """The URLs need no API key and expire after some minutes. 410 `result_lost`: one of the outputs is gone."""
     found = await records.outputs(request.user.owner, parse_id(conversion_id))
     return Outputs(
         [output_link(output, url=presigned.url, expires_at=presigned.expires_at) for output, presigned in found]
@@ -40,12 +40,15 @@ async def list_outputs(request: ApiRequest, conversion_id: FromPath[str], record
     status_code=307,
     tags=TAGS,
     summary="Download one output",
-    responses=problem_responses(400, 404, 409, 422),
+    responses=problem_responses(400, 404, 409, 410, 422),
 )
 async def get_output(
     request: ApiRequest, conversion_id: FromPath[str], number: FromPath[str], records: NamedDependency[Records]
 ) -> Response[None]:
-    """Redirects to the object store. Outputs are counted from 1; with `?inline=true` a browser displays the output."""
+    """Redirects to the object store, which has the output: 410 `result_lost` otherwise.
+
+    Outputs are counted from 1; with `?inline=true` a browser displays the output.
+    """
     query = query_of(request, OutputQuery)
     presigned = await records.output(
         request.user.owner, parse_id(conversion_id), check_number(number), inline=query.inline

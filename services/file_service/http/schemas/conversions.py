@@ -36,7 +36,7 @@ class FormFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a conversion ended without a result."""
+    """Why a conversion has no result."""
 
     code: str
     message: str
@@ -105,7 +105,8 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
 
     `remaining` is the estimate, made at `updated_at`, of how long it still takes; null while unknown. `notes` say what
     of this source the outputs lost. `from_cache` means that an earlier conversion had the same result and no engine
-    ran.
+    ran. `result_lost_at` is when the object store was found to have lost an output of this completed conversion; a
+    retry makes it again.
     """
 
     id: str
@@ -140,6 +141,7 @@ class ConversionBody(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Milliseconds | None
     completed_at: Milliseconds | None
     expires_at: Milliseconds | None
+    result_lost_at: Milliseconds | None
     links: Links
 
 

@@ -6,10 +6,13 @@ import msgspec
 import pytest
 
 from converto_core.conversion.record import Status
-from converto_core.conversion.transitions import expire_result
+from converto_core.conversion.transitions import expire_result, lose_result, retry
 from converto_core.errors import ObjectStoreUnavailable, StoreUnavailable
-from tests.unit.conversion_worker.harness import OWNER, Harness
-from tests.unit.conversion_worker.single_flight.requests import ended
+from converto_core.events import conversion_created
+from converto_core.formats import Family
+from converto_core.ports.objects import ObjectInfo
+from tests.unit.conversion_worker.harness import Harness
+from tests.unit.conversion_worker.single_flight.requests import body_of, ended
 from tests.unit.fake_clock import until
 
 
@@ -20,7 +23,7 @@ async def test_missing_result_makes_the_next_request_lead(harness: Harness, what
     if what == "object":
         await harness.objects.delete([first.outputs[0].key])
     elif what == "record":
-        await harness.stores.conversions.delete(first.id, owner=OWNER)
+        await harness.stores.conversions.delete_unchanged(first)
     else:
         await harness.stores.conversions.apply(expire_result(first, now_ms=harness.clock.now_ms()))
     second, third = [(await ended(harness, await harness.request()))[0] for _ in range(2)]
@@ -76,3 +79,61 @@ async def test_entry_of_another_owner_is_never_reused(harness: Harness) -> None:
     (second,) = await ended(harness, await harness.request())
 
     assert second.cached_from is None
+
+
+@pytest.mark.parametrize("has_etags", [True, False])
+async def test_damaged_result_is_marked_and_made_again(harness: Harness, has_etags: bool) -> None:
+    """I8: an object of the same size with other bytes never becomes the next answer."""
+    harness.objects.has_etags = has_etags
+    await harness.start_slot()
+    (first,) = await ended(harness, await harness.request())
+    right = await body_of(harness, first)
+    await harness.objects.put(first.outputs[0].key, right.swapcase(), content_type="application/pdf")
+
+    second, third = [(await ended(harness, await harness.request()))[0] for _ in range(2)]
+
+    assert (second.cached_from, third.cached_from) == (None, second.id)
+    assert [await body_of(harness, one) for one in (second, third)] == [right, right]
+    marked = await harness.get(first)
+    assert (marked.status, marked.result_lost_at is None) == (Status.COMPLETED, False)
+    assert (await harness.get(second)).result_lost_at is None
+
+
+async def test_damaged_copy_of_a_right_result_blames_nobody(harness: Harness) -> None:
+    harness.objects.has_etags = False
+    await harness.start_slot()
+    (first,) = await ended(harness, await harness.request())
+    copy = harness.objects.copy
+
+    async def copy_badly(source_key: str, target_key: str, **how: Any) -> ObjectInfo:
+        await copy(source_key, target_key, **how)
+        await harness.objects.put(target_key, b"?" * how["size_bytes"], content_type="application/pdf")
+        found = await harness.objects.head(target_key)
+        assert found is not None
+        return found
+
+    harness.objects.copy = copy_badly  # type: ignore[method-assign,assignment]
+    (second,) = await ended(harness, await harness.request())
+
+    assert second.cached_from is None
+    assert (await harness.get(first)).result_lost_at is None
+
+
+async def test_retried_conversion_gets_its_lost_result_back(harness: Harness) -> None:
+    """The entry in the cache still names it, with a token that is over: it leads again, under a newer one."""
+    await harness.start_slot()
+    (first,) = await ended(harness, await harness.request())
+    right = await body_of(harness, first)
+    await harness.objects.delete([first.outputs[0].key])
+    lost = await harness.stores.conversions.apply(lose_result(first, now_ms=harness.clock.now_ms()))
+    assert lost is not None
+    now = harness.clock.now_ms()
+    again = await harness.stores.conversions.apply(
+        retry(lost, source_format="txt", plan=first.plan, family=Family.OFFICE, now_ms=now)
+    )
+    assert again is not None
+    await harness.bus.publish(conversion_created(again))
+    made = await harness.wait_for(again, Status.COMPLETED)
+
+    assert (made.token, made.cached_from, made.result_lost_at) == (first.token + 1, None, None)
+    assert await body_of(harness, made) == right

@@ -4,6 +4,9 @@ import pytest
 
 from converto_core.conversion.processing import fail
 from converto_core.ids import now_ms
+from file_service.housekeeping.retention.bucket_mark import BucketMark
+from file_service.housekeeping.retention.key_records import KeyRecords
+from file_service.housekeeping.retention.orphans import Orphans
 from tests.unit.file_service.conftest import PNG, System, problem
 
 ADDRESS = "/api/v1/conversions"
@@ -101,3 +104,38 @@ async def test_delete_when_it_is_alive_then_409(system: System, is_running: bool
         await system.claimed(conversion_id)
 
     problem(await system.api.delete(f"{ADDRESS}/{conversion_id}"), 409, "conflict")
+
+
+async def test_delete_while_the_store_is_away_deletes_nothing(system: System) -> None:
+    conversion_id = await system.pending()
+    await system.completed(conversion_id)
+    system.objects.is_away = True
+
+    problem(await system.api.delete(f"{ADDRESS}/{conversion_id}"), 503, "object_store_unavailable")
+
+    assert (await system.record(conversion_id)).outputs
+
+
+async def test_delete_interrupted_after_the_record_leaves_only_orphans(system: System) -> None:
+    """The record goes first; what the store still has then belongs to no record, and the sweep deletes it."""
+    conversion_id = await system.pending()
+    await system.completed(conversion_id)
+    system.objects.refuses_deletes = True
+
+    answer = await system.api.delete(f"{ADDRESS}/{conversion_id}")
+    system.objects.refuses_deletes = False
+
+    assert answer.status_code == 204
+    problem(await system.api.get(f"{ADDRESS}/{conversion_id}"), 404, "not_found")
+    (key,) = await system.objects.list_keys(f"t/anna/out/{conversion_id}/")
+    records = KeyRecords(system.stores.conversions, system.stores.files)
+    mark = BucketMark(system.objects, system.stores.identity)
+    await mark.claim()
+    orphans = Orphans(records, system.objects, mark, age_s=60)
+    removals = [removal async for removal in orphans.removals(now_ms() + 120_000)]
+    assert [(one.id, one.reason) for removal in removals for one in removal.removed] == [
+        (key, "its conversion does not exist")
+    ]
+    for removal in removals:
+        await removal.run()
+    assert await system.objects.list_keys(f"t/anna/out/{conversion_id}/") == []

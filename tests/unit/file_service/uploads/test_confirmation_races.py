@@ -135,7 +135,12 @@ class Run:
         key = output_key(claimed, "a.webp")
         await self.objects.put(key, b"result", content_type="image/webp")
         output = Output(
-            key=key, filename="a.webp", content_type="image/webp", size_bytes=6, sha256="0" * 64, sha512="0" * 128
+            key=key,
+            filename="a.webp",
+            content_type="image/webp",
+            size_bytes=6,
+            sha256=hashlib.sha256(b"result").hexdigest(),
+            sha512="0" * 128,
         )
         done = await self._applied(
             complete(claimed, outputs=(output,), engine_versions={"vips": "8.14"}, now_ms=now_ms())
