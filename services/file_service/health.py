@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from converto_core.catalogue import Worker
 from converto_core.errors import DependencyUnavailable
-from file_service.conversions.offers import Offers
+from file_service.conversions.offers import Offers, engines_not_answering
 from file_service.http.schemas.health import Check, Health
 
 CHECK_DEADLINE_S = 2.0
@@ -30,10 +31,14 @@ class HealthCheck:
         checks = await asyncio.gather(*(self._ping(ping) for ping in self._pings.values()))
         by_name = dict(zip(self._pings, checks, strict=True))
         away = {name for name, check in by_name.items() if check.status != "ok"}
-        sandbox = None if "database" in away else await self._sandbox()
-        if away & set(REQUIRED) or not self.is_prepared:
-            return Health(status="unavailable", checks=by_name, sandbox=sandbox)
-        return Health(status="degraded" if away else "ok", checks=by_name, sandbox=sandbox)
+        workers = [] if "database" in away else await self._workers()
+        is_unavailable = bool(away & set(REQUIRED)) or not self.is_prepared
+        return Health(
+            status="unavailable" if is_unavailable else "degraded" if away else "ok",
+            checks=by_name,
+            sandbox=", ".join(sorted({worker.sandbox for worker in workers})) or None,
+            engines_not_answering=engines_not_answering(workers),
+        )
 
     async def _ping(self, ping: Ping) -> Check:
         started = time.perf_counter()
@@ -48,11 +53,10 @@ class HealthCheck:
         latency_ms = round((time.perf_counter() - started) * 1000, 1)
         return Check(status="unavailable" if error else "ok", latency_ms=latency_ms, error=error)
 
-    async def _sandbox(self) -> str | None:
-        """Return the sandboxes that running workers use; None if no worker runs."""
+    async def _workers(self) -> list[Worker]:
+        """Return the running workers; none if they are not known in time."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                workers = await self._offers.alive()
+                return await self._offers.alive()
         except (DependencyUnavailable, TimeoutError):
-            return None
-        return ", ".join(sorted({worker.sandbox for worker in workers})) or None
+            return []
