@@ -16,6 +16,7 @@ import structlog
 
 from conversion_worker.concurrency import decisive_error, unless
 from conversion_worker.engines import (
+    FIRST_LOOK_S,
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     EngineQuestions,
@@ -80,6 +81,7 @@ class WorkerParts(msgspec.Struct, frozen=True):
     converters: ConverterBuilder = build_converters
     clock: Clock = Clock()
     sandbox: Callable[[str], Coroutine[Any, Any, Sandbox]] = Sandbox.choose
+    first_look_s: float = FIRST_LOOK_S
 
 
 class WorkerEngines(msgspec.Struct, frozen=True):
@@ -287,7 +289,7 @@ async def _engines(
     questions = EngineQuestions(sets[0], wanted, clock=parts.clock, stopping=stop.stopping)
     asking = asyncio.create_task(questions.run(), name="versions")
     try:
-        await unless(stop.stopping, questions.first_look())
+        await unless(stop.stopping, questions.first_look(parts.first_look_s))
         yield WorkerEngines(sandbox=sandbox, sets=sets, questions=questions, asking=asking)
     finally:
         asking.cancel()

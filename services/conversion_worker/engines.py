@@ -64,9 +64,9 @@ class EngineQuestions:
         """Call `on_change` after each change of what is known."""
         self._watchers.append(on_change)
 
-    async def first_look(self) -> None:
-        """Return when every program has answered or a worker may start without the rest."""
-        if await self._clock.wait(self._all_answered, FIRST_LOOK_S):
+    async def first_look(self, within_s: float = FIRST_LOOK_S) -> None:
+        """Return when every program has answered, or when it is time to start without the rest."""
+        if await self._clock.wait(self._all_answered, within_s):
             self._require_any()
         log.info("worker.engines", answered=sorted(self.offers), not_answering=sorted(self.not_answering))
 

@@ -42,7 +42,7 @@ from converto_infra.settings import Settings
 
 ATTEMPTS_WHEN_STOPPED = 3  # a worker without time left leaves the rest to the reaper
 HAND_BACK_TIMEOUT_S = 3.0
-FIRST_ENGINE_WAIT_MS, LONGEST_ENGINE_WAIT_MS = 2_000, 30_000
+FIRST_ENGINE_WAIT_MS, LONGEST_ENGINE_WAIT_MS = 2_000, 15_000
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
