@@ -24,6 +24,7 @@ from conversion_worker.job.workspace import Workspace
 from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.slot.families import TakenFamilies
 from conversion_worker.slot.slot import Slot
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Worker
@@ -89,7 +90,7 @@ async def serve(settings: Settings, *, is_fixed: bool) -> None:
         stores, objects, bus, workspace = await left_open.enter_async_context(_opened(settings, worker_id, is_fixed))
         context = WorkerContext(
             worker_id=worker_id,
-            families=tuple(Family),
+            families=TakenFamilies(Family),
             conversions=stores.conversions,
             objects=objects,
             bus=bus,

@@ -312,6 +312,18 @@ class RunningSlot(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
 
 
+class EngineNotAnswering(msgspec.Struct, frozen=True, kw_only=True):
+    """A converter whose program is installed on a worker but does not answer yet; the worker asks it again."""
+
+    converter: str
+    engine: str = ""
+    family: str = ""
+    since: int = 0
+    error: str = ""
+    sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One worker process."""
 
@@ -324,6 +336,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str = ""
     running: tuple[RunningSlot, ...] = ()
     offers: tuple[str, ...] = ()
+    not_answering: tuple[EngineNotAnswering, ...] = ()
+    not_installed: tuple[str, ...] = ()
 
 
 class Workers(msgspec.Struct, frozen=True):
@@ -342,10 +356,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """Health of the file service and of each dependency."""
+    """Health of the file service and of each dependency, and the engines that answer on no running worker yet."""
 
     status: str
     checks: dict[str, Check] = {}
+    engines_not_answering: tuple[str, ...] = ()
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What can be converted: the offers that workers publish and the file service plans with."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     `options_schema` is the JSON Schema (2020-12) of its options. `loss` (0 keeps everything, 1 keeps little) and
     `seconds` (typical run time) are costs for the planner. `joins` means that it can append further files of the same
-    format to the first.
+    format to the first. `engine_version` is empty while the program has not answered yet.
     """
 
     converter: str
@@ -49,8 +50,23 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
 
 
+class NotAnswering(msgspec.Struct, frozen=True, kw_only=True):
+    """A converter whose program is installed but has not answered yet; the worker asks it again.
+
+    `offer` is what it would offer, without a version. `since` is ms since the epoch, `error` why the last question
+    failed.
+    """
+
+    offer: Offer
+    since: int
+    error: str
+
+
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker process: its offers, its running jobs and its last report (`seen_at`, ms since the epoch, UTC)."""
+    """A worker process: its offers, its running jobs and its last report (`seen_at`, ms since the epoch, UTC).
+
+    `not_installed` names the engines that this worker could use and does not have.
+    """
 
     id: str
     host: str
@@ -62,3 +78,13 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     offers: tuple[Offer, ...] = ()
     running: tuple[Slot, ...] = ()
     is_stopping: bool = False
+    not_answering: tuple[NotAnswering, ...] = ()
+    not_installed: tuple[str, ...] = ()
+
+    def adds_nothing_to(self, others: Iterable["Worker"]) -> bool:
+        """True when the others offer all that this one offers, and at least know what does not answer here."""
+        others = tuple(others)
+        offered = {offer.converter for other in others for offer in other.offers}
+        known = offered | {entry.offer.converter for other in others for entry in other.not_answering}
+        own_unanswered = {entry.offer.converter for entry in self.not_answering}
+        return {offer.converter for offer in self.offers} <= offered and own_unanswered <= known

@@ -38,6 +38,7 @@ ConvertoError
     ├── BadOptions                options_invalid
     └── EngineError               engine_failed: the program is at fault; a retry may help
         ├── EngineMissing         engine_missing
+        ├── EngineNotAnswering    engine_not_answering: installed, but slow or crashing; it is asked again
         ├── EngineCrashed         engine_crashed
         ├── EngineTimeout         engine_timeout
         ├── LimitExceeded         engine_limit_exceeded
@@ -321,6 +322,16 @@ class EngineError(
 
 class EngineMissing(EngineError, code="engine_missing", title="The conversion program is not installed on this worker"):
     """Raised when the program is not installed on this worker."""
+
+
+class EngineNotAnswering(
+    EngineError,
+    code="engine_not_answering",
+    title="The conversion program is installed on this worker but does not answer yet; it is asked again",
+):
+    """Raised when a program that is installed has not said which version it is; `since` is ms since the epoch."""
+
+    since: int = 0
 
 
 class EngineCrashed(EngineError, code="engine_crashed", title="The conversion program crashed on this file"):

@@ -8,8 +8,12 @@ from typing import Any, Protocol
 import msgspec
 
 from converto_core.catalogue import Loss, Offer
-from converto_core.errors import BadOptions, ConversionError
+from converto_core.errors import BadOptions, ConversionError, EngineMissing, EngineNotAnswering, EngineTimeout
 from converto_core.formats import Family
+
+ANSWER_WITHIN_S = 60.0
+"""Limit of a question to a program, such as which version it is: below a second on an idle machine, half a minute for
+the largest library beside ten times the load that the machine can carry."""
 
 Report = Callable[[float | None, str], None]
 """Progress callback: percent of this step (0 to 100; None when unknown) and a short stage name."""
@@ -94,7 +98,10 @@ class Converter(Protocol):
     losses: tuple[Loss, ...]
 
     async def version(self) -> str | None:
-        """Return the version of the installed program; None when it is missing, so its routes are not offered."""
+        """Return the version of the installed program; None (or `EngineMissing`) when it is not installed.
+
+        Any other error means that it is installed but does not answer now; then it is asked again later.
+        """
 
     async def convert(self, job: Job) -> list[Product]:
         """Run one job and return its verified products in order."""
@@ -107,19 +114,36 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Options of a converter that has none."""
 
 
-async def offers_of(converters: Sequence[Converter]) -> tuple[Offer, ...]:
-    """Return an offer for every converter whose program is installed; the programs are probed in parallel."""
-    versions = await asyncio.gather(*(_version_of(converter) for converter in converters))
-    found = zip(converters, versions, strict=True)
-    return tuple(_offer(converter, version) for converter, version in found if version is not None)
+async def ask(converter: Converter) -> Offer | None:
+    """Return the offer of a converter; None when its program is not installed.
 
-
-async def _version_of(converter: Converter) -> str | None:
-    """Return None for a broken program too, so that the other converters are still offered."""
+    Raises `EngineNotAnswering` when the program is installed but failed to say its version: too slow, crashed, or not
+    started for want of memory or processes.
+    """
     try:
-        return await converter.version()
-    except ConversionError:
+        version = await converter.version()
+    except EngineMissing:
         return None
+    except EngineTimeout as error:
+        raise EngineNotAnswering(f"no answer within {ANSWER_WITHIN_S:g} s", detail=error.detail) from error
+    except (ConversionError, OSError) as error:
+        raise EngineNotAnswering(f"its answer was an error: {_reason(error)}", detail=repr(error)) from error
+    return None if version is None else offer_of(converter, version)
+
+
+def _reason(error: ConversionError | OSError) -> str:
+    if isinstance(error, ConversionError):
+        return error.stable_code
+    return error.strerror or type(error).__name__
+
+
+async def offers_of(converters: Sequence[Converter]) -> tuple[Offer, ...]:
+    """Return an offer for every converter whose program answers now; the programs are asked in parallel."""
+    answers = await asyncio.gather(*(ask(converter) for converter in converters), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, EngineNotAnswering):
+            raise answer
+    return tuple(answer for answer in answers if isinstance(answer, Offer))
 
 
 def options_for(converter: Converter, options: dict[str, Any]) -> msgspec.Struct:
@@ -136,7 +160,8 @@ def options_for(converter: Converter, options: dict[str, Any]) -> msgspec.Struct
         raise BadOptions(f"The options are not valid: {error}") from error
 
 
-def _offer(converter: Converter, version: str) -> Offer:
+def offer_of(converter: Converter, version: str = "") -> Offer:
+    """Return what a converter offers, as far as it is known; without a version when its program has not answered."""
     return Offer(
         converter=converter.name,
         engine=converter.engine,

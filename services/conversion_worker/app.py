@@ -5,14 +5,23 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
+from conversion_worker.concurrency import decisive_error, unless
+from conversion_worker.engines import (
+    FIRST_LOOK_S,
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    EngineQuestions,
+    wanted_families,
+)
 from conversion_worker.job.plan import ConverterSet
 from conversion_worker.job.results import Results
 from conversion_worker.job.source import Sources
@@ -25,28 +34,21 @@ from conversion_worker.slot.exclusive_gate import ExclusiveGate
 from conversion_worker.slot.slot import Slot
 from conversion_worker.task_protection import TaskProtection
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
-from converto_core.catalogue import Offer, Worker
-from converto_core.errors import ConvertoError, DependencyUnavailable
-from converto_core.formats import Family
+from converto_core.catalogue import Worker
+from converto_core.errors import DependencyUnavailable, EngineNotAnswering
 from converto_core.ports.stores import CacheStore, FileStore
-from converto_engines.converter import Converter, offers_of
+from converto_engines.converter import Converter
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
 from converto_infra.clock import Clock
 from converto_infra.ecs.agent import EcsAgent
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
-from converto_infra.retry import Retry
+from converto_infra.retry import Backoff, Retry
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-class CannotWork(ConvertoError):
-    """Raised when this worker could never run a conversion; the message says what to install or to set."""
-
-    code = "worker_cannot_work"
 
 
 class Servers(msgspec.Struct, frozen=True):
@@ -78,27 +80,25 @@ class WorkerParts(msgspec.Struct, frozen=True):
     connect: Callable[[Settings], Servers] = Servers.connect
     converters: ConverterBuilder = build_converters
     clock: Clock = Clock()
+    sandbox: Callable[[str], Coroutine[Any, Any, Sandbox]] = Sandbox.choose
+    first_look_s: float = FIRST_LOOK_S
 
 
-class InstalledConverters(msgspec.Struct, frozen=True):
-    """What this worker can run: the converters of each slot, their offers, and the families it takes."""
+class WorkerEngines(msgspec.Struct, frozen=True):
+    """What this worker can run: its sandbox, the converters of each slot, and what is known of their programs."""
 
     sandbox: Sandbox
     sets: Sequence[Sequence[Converter]]
-    offers: tuple[Offer, ...]
-    families: tuple[Family, ...]
+    questions: EngineQuestions
+    asking: asyncio.Task[None]
 
     def for_slot(self, slot: int) -> ConverterSet:
         """Return the converters of one slot; a plan may need any of them, also of a family that is not taken."""
         return ConverterSet(
             converters={converter.name: converter for converter in self.sets[slot]},
-            offers={offer.converter: offer for offer in self.offers},
+            offers=self.questions.offers,
+            not_answering=self.questions.not_answering,
         )
-
-    @property
-    def taken_offers(self) -> tuple[Offer, ...]:
-        """Offers of the families that this worker takes: messages of other families would find no consumer."""
-        return tuple(offer for offer in self.offers if offer.family in self.families)
 
 
 async def run_worker(settings: Settings, parts: WorkerParts | None = None) -> None:
@@ -109,13 +109,13 @@ async def run_worker(settings: Settings, parts: WorkerParts | None = None) -> No
     stop_on_signals(stop, grace_s=settings.stop_grace_s)
     async with AsyncExitStack() as resources:
         workspace = await resources.enter_async_context(_workspace(settings, worker_id))
-        installed = await resources.enter_async_context(_converters(settings, parts, workspace.folder))
+        engines = await resources.enter_async_context(_engines(settings, parts, workspace.folder, stop))
         servers = await resources.enter_async_context(_servers(settings, parts))
-        if not await wait_for_servers(servers, stop, clock):
+        if engines is None or not await wait_for_servers(servers, stop, clock):
             return
         context = WorkerContext(
             worker_id=worker_id,
-            families=installed.families,
+            families=engines.questions.families,
             conversions=servers.stores.conversions,
             objects=servers.objects,
             bus=servers.bus,
@@ -130,14 +130,21 @@ async def run_worker(settings: Settings, parts: WorkerParts | None = None) -> No
             clock=clock,
         )
         registry = WorkerRegistry(
-            _record(worker_id, settings, installed, clock),
+            _record(worker_id, settings, engines.sandbox, clock),
             store=servers.stores.workers,
             running_jobs=context.running_jobs,
             clock=clock,
             stopping=stop.stopping,
+            installed=engines.questions.installed,
         )
-        log.info("worker.started", worker=worker_id, slots=settings.slots, families=list(installed.families))
-        await _work_until_stopped(_slots(context, installed, servers), registry, _task_protection(context))
+        engines.questions.watch(registry.note_change)
+        families = engines.questions.families.now.families
+        log.info("worker.started", worker=worker_id, slots=settings.slots, families=list(families))
+        companions = [registry.run(), _asked(engines.asking)]
+        if protection := _task_protection(context):
+            companions.append(protection.run())
+        await _work_until_stopped(_slots(context, engines, servers), companions)
+        await registry.deregister()
         log.info("worker.stopped", worker=worker_id)
 
 
@@ -181,19 +188,22 @@ async def _wait_for(name: str, ping: Callable[[], Awaitable[None]], stop: Stop, 
     await Retry(first_s=0.5, longest_s=5, clock=clock, stop=stop.stopping, on_failure=report)(ping_unless_stopping)
 
 
-async def _work_until_stopped(
-    slots: Sequence[Slot], registry: WorkerRegistry, protection: TaskProtection | None
-) -> None:
-    """Run the slots until they end; the worker's record goes last, so that the worker can be seen stopping."""
-    async with asyncio.TaskGroup() as tasks:
-        companions = [tasks.create_task(registry.run(), name="registry")]
-        if protection:
-            companions.append(tasks.create_task(protection.run(), name="task protection"))
-        running = [tasks.create_task(slot.run(), name=f"slot {number}") for number, slot in enumerate(slots)]
-        await asyncio.wait(running)
-        for companion in companions:
-            companion.cancel()
-    await registry.deregister()
+async def _work_until_stopped(slots: Sequence[Slot], companions: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run the slots until they end, and the companions as long; an error of any of them ends all."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            beside = [tasks.create_task(companion) for companion in companions]
+            running = [tasks.create_task(slot.run(), name=f"slot {number}") for number, slot in enumerate(slots)]
+            await asyncio.wait(running)
+            for companion in beside:
+                companion.cancel()
+    except BaseExceptionGroup as group:
+        raise decisive_error(group) from None
+
+
+async def _asked(asking: asyncio.Task[None]) -> None:
+    """Raise what ends the questions to the programs, such as `CannotWork`; their owner cancels them."""
+    await asyncio.shield(asking)
 
 
 def _task_protection(context: WorkerContext) -> TaskProtection | None:
@@ -202,10 +212,10 @@ def _task_protection(context: WorkerContext) -> TaskProtection | None:
     return TaskProtection(agent, context.running_jobs, context.clock) if agent else None
 
 
-def _slots(context: WorkerContext, installed: InstalledConverters, servers: Servers) -> list[Slot]:
+def _slots(context: WorkerContext, engines: WorkerEngines, servers: Servers) -> list[Slot]:
     stores = servers.stores
     runners = [
-        build_runner(context, installed.for_slot(number), files=stores.files, cache=stores.cache)
+        build_runner(context, engines.for_slot(number), files=stores.files, cache=stores.cache)
         for number in range(context.settings.slots)
     ]
     return [Slot(context, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
@@ -238,7 +248,7 @@ def build_runner(context: WorkerContext, converters: ConverterSet, *, files: Fil
     )
 
 
-def _record(worker_id: str, settings: Settings, installed: InstalledConverters, clock: Clock) -> Worker:
+def _record(worker_id: str, settings: Settings, sandbox: Sandbox, clock: Clock) -> Worker:
     return Worker(
         id=worker_id,
         host=socket.gethostname(),
@@ -246,8 +256,7 @@ def _record(worker_id: str, settings: Settings, installed: InstalledConverters, 
         started_at=clock.now_ms(),
         seen_at=clock.now_ms(),
         slots=settings.slots,
-        sandbox=installed.sandbox.name,
-        offers=installed.taken_offers,
+        sandbox=sandbox.name,
     )
 
 
@@ -264,35 +273,44 @@ async def _workspace(settings: Settings, worker_id: str) -> AsyncIterator[Worksp
 
 
 @asynccontextmanager
-async def _converters(settings: Settings, parts: WorkerParts, scratch: Path) -> AsyncIterator[InstalledConverters]:
-    sandbox = await Sandbox.choose(settings.sandbox)
+async def _engines(
+    settings: Settings, parts: WorkerParts, scratch: Path, stop: Stop
+) -> AsyncIterator[WorkerEngines | None]:
+    """Build the converters and ask their programs for their versions; None when asked to stop before the sandbox works.
+
+    The questions go on until they are answered or the worker ends.
+    """
+    wanted = wanted_families(settings.family_names)
+    sandbox = await choose_sandbox(partial(parts.sandbox, settings.sandbox), stop.stopping, parts.clock)
+    if sandbox is None:
+        yield None
+        return
     sets = [parts.converters(sandbox, scratch=scratch) for _ in range(settings.slots)]
-    offers = await offers_of(sets[0])
-    families = _families(settings, offers)
+    questions = EngineQuestions(sets[0], wanted, clock=parts.clock, stopping=stop.stopping)
+    asking = asyncio.create_task(questions.run(), name="versions")
     try:
-        yield InstalledConverters(sandbox=sandbox, sets=sets, offers=offers, families=families)
+        await unless(stop.stopping, questions.first_look(parts.first_look_s))
+        yield WorkerEngines(sandbox=sandbox, sets=sets, questions=questions, asking=asking)
     finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
         for converters in sets:
             for converter in converters:
                 await converter.aclose()
 
 
-def _families(settings: Settings, offers: Sequence[Offer]) -> tuple[Family, ...]:
-    installed = {offer.family for offer in offers}
-    wanted = {name.lower() for name in settings.family_names}
-    unknown = wanted - set(Family)
-    if unknown:
-        raise CannotWork(
-            f"CONVERTO_FAMILIES names unknown families: {', '.join(sorted(unknown))}. Use some of: {', '.join(Family)}"
-        )
-    families = tuple(family for family in Family if family in installed and (not wanted or family in wanted))
-    if not families:
-        raise CannotWork(
-            "No conversion program is installed for "
-            f"{', '.join(sorted(wanted)) or 'any family'}. Install LibreOffice with python3-uno (office), "
-            "libvips (images, PDF), ffmpeg (video, audio) or assimp (model), or change CONVERTO_FAMILIES"
-        )
-    return families
+async def choose_sandbox(
+    choose: Callable[[], Coroutine[Any, Any, Sandbox]], stopping: asyncio.Event, clock: Clock
+) -> Sandbox | None:
+    """Return the sandbox that works here; test again when a test did not end. None when asked to stop meanwhile."""
+    backoff = Backoff(first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S, clock=clock, stop=stopping)
+    while not stopping.is_set():
+        try:
+            return await unless(stopping, choose())
+        except EngineNotAnswering as error:
+            log.warning("worker.sandbox_not_answering", failures=backoff.failures + 1, detail=error.detail)
+            await backoff.pause()
+    return None
 
 
 @asynccontextmanager

@@ -1,10 +1,12 @@
 """What this worker runs, and its record in the database that shows it to others (behaviour M15)."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 import structlog
 
+from conversion_worker.engines import InstalledEngines
 from converto_core.catalogue import Slot, Worker
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
@@ -64,14 +66,28 @@ class WorkerRegistry:
     """Keeps this worker's record in the database up to date."""
 
     def __init__(
-        self, worker: Worker, *, store: WorkerStore, running_jobs: RunningJobs, clock: Clock, stopping: asyncio.Event
+        self,
+        worker: Worker,
+        *,
+        store: WorkerStore,
+        running_jobs: RunningJobs,
+        clock: Clock,
+        stopping: asyncio.Event,
+        installed: Callable[[], InstalledEngines] | None = None,
     ) -> None:
-        """`worker` is the record; time, running conversions and `is_stopping` are filled in at each write."""
+        """`worker` is the record; time, running conversions, `is_stopping` and what `installed` returns are filled in
+        at each write.
+        """
         self._worker = worker
         self._store = store
         self._running_jobs, self._changed = running_jobs, running_jobs.watch()
         self._clock = clock
         self._stopping = stopping
+        self._installed = installed
+
+    def note_change(self) -> None:
+        """Write the record soon: what is installed has changed."""
+        self._changed.set()
 
     async def run(self) -> None:
         """Write the record now, after each change and every few seconds; survives an unavailable database."""
@@ -100,12 +116,15 @@ class WorkerRegistry:
     async def _others_offer_the_same(self) -> bool:
         alive = await self._store.seen_since(self._clock.now_ms() - ALIVE_MS)
         others = [worker for worker in alive if worker.id != self._worker.id and not worker.is_stopping]
-        offered = {offer.converter for worker in others for offer in worker.offers}
-        return {offer.converter for offer in self._worker.offers} <= offered
+        return self._record().adds_nothing_to(others)
 
     def _record(self) -> Worker:
+        installed = self._installed() if self._installed else None
+        worker = (
+            msgspec.structs.replace(self._worker, **msgspec.structs.asdict(installed)) if installed else self._worker
+        )
         return msgspec.structs.replace(
-            self._worker,
+            worker,
             seen_at=self._clock.now_ms(),
             running=self._running_jobs.running,
             is_stopping=self._stopping.is_set(),

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from converto_core.catalogue import Worker
 from converto_core.errors import DependencyUnavailable
-from file_service.conversions.offers import Offers
+from file_service.conversions.offers import Offers, engines_not_answering
 from file_service.http.schemas.health import Check, Health
 
 CHECK_DEADLINE_S = 1.5
@@ -37,13 +38,17 @@ class HealthCheck:
     async def check(self) -> Health:
         """Run all checks; `unavailable` without database or object store, or before start-up has finished."""
         checking = asyncio.gather(*(self._check(name) for name in self._pings))
-        sandbox, checks = await asyncio.gather(self._sandbox(), checking)
+        workers, checks = await asyncio.gather(self._workers(), checking)
         by_name = dict(zip(self._pings, checks, strict=True))
         away = {name for name, check in by_name.items() if check.status != "ok"}
-        if away & set(REQUIRED) or not self.is_prepared:
-            return Health(status="unavailable", checks=by_name, sandbox=sandbox)
+        is_unavailable = bool(away & set(REQUIRED)) or not self.is_prepared
         is_well = not away and not any(check.faults for check in checks)
-        return Health(status="ok" if is_well else "degraded", checks=by_name, sandbox=sandbox)
+        return Health(
+            status="unavailable" if is_unavailable else "ok" if is_well else "degraded",
+            checks=by_name,
+            sandbox=", ".join(sorted({worker.sandbox for worker in workers})) or None,
+            engines_not_answering=engines_not_answering(workers),
+        )
 
     async def _check(self, name: str) -> Check:
         ping = self._pings[name]
@@ -60,11 +65,10 @@ class HealthCheck:
         faults = self._faults[name]() if name in self._faults else ()
         return Check(status="unavailable" if error else "ok", latency_ms=latency_ms, error=error, faults=faults)
 
-    async def _sandbox(self) -> str | None:
-        """Return the sandboxes that running workers use; None if no worker runs."""
+    async def _workers(self) -> list[Worker]:
+        """Return the running workers; none if they are not known in time."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                workers = await self._offers.alive()
+                return await self._offers.alive()
         except (DependencyUnavailable, TimeoutError):
-            return None
-        return ", ".join(sorted({worker.sandbox for worker in workers})) or None
+            return []

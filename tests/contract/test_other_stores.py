@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from converto_core.access import ApiKey, NewIds, RememberedAnswer, hash_secret
-from converto_core.catalogue import Offer, Slot, Worker
+from converto_core.catalogue import NotAnswering, Offer, Slot, Worker
 from converto_core.errors import DuplicateKey
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
@@ -35,6 +35,8 @@ def a_worker(worker_id: str, *, seen_at: int) -> Worker:
         sandbox="bubblewrap",
         offers=(offer,),
         running=(Slot(conversion_id="c", started_at=NOW_MS, pid=7),),
+        not_answering=(NotAnswering(offer=offer, since=NOW_MS, error="no answer within 60 s"),),
+        not_installed=("f3d",),
     )
 
 

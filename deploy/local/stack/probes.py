@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-ONE_TRY_S = 3.0
+ONE_TRY_S = 10.0  # a server that is not there refuses at once; on a busy machine an answer takes seconds
 
 
 class NotHealthy(Exception):

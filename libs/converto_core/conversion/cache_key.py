@@ -34,11 +34,11 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
 def cache_key(
     conversion: Conversion, *, contents: Sequence[str], offers: Iterable[Offer], is_for_all_owners: bool = False
 ) -> str | None:
-    """SHA-256 (hex) of everything that affects the result; None when no offer is known for a step of the plan.
+    """SHA-256 (hex) of everything that affects the result; None when the engine of a step or its version is unknown.
 
     `contents` holds the SHA-256 of the source and of each appended file, in order.
     """
-    known = {offer.converter: offer for offer in offers}
+    known = {offer.converter: offer for offer in offers if offer.engine_version}
     if not conversion.plan or any(step.converter not in known for step in conversion.plan):
         return None
     parts = {

@@ -169,6 +169,25 @@ def wait_for_leader(conversion: Conversion, *, cache_key: str, wait_ms: int, now
     )
 
 
+def wait_for_engine(conversion: Conversion, *, wait_ms: int, now_ms: int) -> Change:
+    """processing → pending: a program of the plan is installed here but does not answer; the attempt is not counted.
+
+    Any worker may claim it after `wait_ms`.
+    """
+    return _from_processing(
+        conversion,
+        Status.PENDING,
+        assign={
+            **requeued(conversion.lane, now_ms),
+            "publish_due": AT_ONCE_MS,
+            "wait_ms": wait_ms,
+            "stage": "waiting for its conversion program to answer",
+        },
+        increase={"attempt": -1},
+        event=HistoryEvent.HANDED_BACK,
+    )
+
+
 def add_waiter(conversion_id: str, *, token: int) -> Change:
     """processing → processing: another conversion waits for this result. Refused when it has already ended."""
     return transition(

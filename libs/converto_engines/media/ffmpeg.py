@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from converto_core.errors import BadSource, ConversionError, CorruptSource, EngineError, OutputInvalid
-from converto_engines.converter import Job, Limits, Report
+from converto_core.errors import BadSource, ConversionError, CorruptSource, EngineCrashed, EngineError, OutputInvalid
+from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Report
 from converto_engines.media import source_checks
 from converto_engines.media.probe import Probe, read_first_frame, read_probe
 from converto_engines.runtime.process import ProcessResult, Sandbox
@@ -47,7 +47,7 @@ _PROBED_FIELDS = (
     "r_frame_rate,field_order,color_transfer,sample_rate,sample_fmt,channels,bits_per_sample,bits_per_raw_sample,"
     "start_time,duration,nb_frames:stream_disposition:stream_tags:stream_side_data:format=duration,start_time:chapter=id"
 )
-_VERSION_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=1024**3, file_bytes=1024**2)
+_VERSION_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=10, memory_bytes=1024**3, file_bytes=1024**2)
 _PROBE_WALL_S, _PROBE_CPU_S = 60.0, 60
 
 
@@ -67,12 +67,14 @@ class Ffmpeg:
         self.sandbox = sandbox
 
     async def version(self) -> str | None:
-        """Return ffmpeg's version, or None when it or ffprobe is missing."""
+        """Return ffmpeg's version, or None when it or ffprobe is missing; raises when ffmpeg does not answer."""
         if not all(shutil.which(name, path=PROGRAM_PATH) for name in ("ffmpeg", "ffprobe")):
             return None
         first, _, _ = (await self._ask("-version")).partition("\n")
         match = re.match(r"ffmpeg version (\S+)", first)
-        return match.group(1) if match else None
+        if match is None:
+            raise EngineCrashed(detail=f"ffmpeg -version printed {first[:200]!r}")
+        return match.group(1)
 
     async def encoders(self) -> frozenset[str]:
         """Return the names of the encoders in this build."""
@@ -183,6 +185,8 @@ class Ffmpeg:
     async def _ask(self, *arguments: str) -> str:
         with tempfile.TemporaryDirectory(prefix="converto-") as folder:
             finished = await self.sandbox.run(["ffmpeg", *arguments], folder=Path(folder), limits=_VERSION_LIMITS)
+        if finished.exit_code != 0:
+            raise _failure(finished)
         return finished.stdout.decode(errors="replace")
 
 

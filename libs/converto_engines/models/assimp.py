@@ -5,7 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from converto_core.errors import CorruptSource, EngineMissing
+from converto_core.errors import CorruptSource, EngineCrashed, EngineMissing
 from converto_engines.converter import Job, Limits
 from converto_engines.runtime.process import Sandbox
 
@@ -37,14 +37,16 @@ def _link(path: Path, named: Path) -> None:
 
 
 async def version(sandbox: Sandbox, limits: Limits) -> str | None:
-    """Return "assimp 5.2" or similar; None when it is missing."""
+    """Return "assimp 5.2" or similar; None when it is missing. Raises `EngineCrashed` for another answer."""
     with tempfile.TemporaryDirectory(prefix="converto-") as folder:
         try:
             finished = await sandbox.run(["assimp", "version"], folder=Path(folder), limits=limits)
         except EngineMissing:
             return None
     found = re.search(rb"Version (\d+\.\d+(?:\.\d+)?)", finished.stdout)
-    return f"assimp {found.group(1).decode()}" if found else None
+    if found is None:
+        raise EngineCrashed(detail=f"exit status {finished.exit_code}: {finished.stderr_tail[-200:]}")
+    return f"assimp {found.group(1).decode()}"
 
 
 def _without_materials(path: Path, named: Path) -> None:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadOptions, BadSource, OutputInvalid
 from converto_core.formats import Family
-from converto_engines.converter import Job, Limits, Product, ignore_report
+from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Product, ignore_report
 from converto_engines.models import figures
 from converto_engines.models.figures import Figures
 from converto_engines.models.meshes import Meshes, MeshOptions, Unit
@@ -21,7 +21,7 @@ from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedPro
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
-_ASK_LIMITS = Limits(wall_s=60, cpu_s=40, memory_bytes=1024**3, file_bytes=16 * 1024**2)
+_ASK_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=40, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 _EXACT = ("step", "iges", "brep")
 _VIA_STL = ("obj", "ply", "3mf")
 """Meshes that the kernel cannot write, or not well: `Meshes` makes them from an STL in the requested unit."""

@@ -15,7 +15,7 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.errors import BadSource
 from converto_core.formats import Family
-from converto_engines.converter import Job, Limits, Product
+from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Product
 from converto_engines.models import assimp, figures, headers
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
@@ -24,7 +24,7 @@ BY_ASSIMP = ("obj", "off", "fbx", "dae", "3ds")
 """Sources that assimp exports to GLB for trimesh."""
 _MEASURED_SOURCES = ("stl", "glb")
 """Sources that our own reader measures too, to check what trimesh read."""
-_ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
+_ASK_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=1024**2)
 
 Unit = Literal["mm", "cm", "m", "inch"]
 

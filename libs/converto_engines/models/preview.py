@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, ConversionError
+from converto_core.errors import BadOptions
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.models.cad import Cad, CadOptions
@@ -66,10 +66,7 @@ class ModelPreview:
         """Return f3d's version, or None when it, off-screen rendering or the mesh converter is missing."""
         if not self._program.is_installed or await self._meshes.version() is None:
             return None
-        try:
-            answer = await self._program.probe()
-        except ConversionError:  # f3d is installed, but the library for off-screen rendering is not
-            return None
+        answer = await self._program.probe()
         has_cad = await self._cad.version() is not None
         self.sources = (*Meshes.sources, *Cad.sources) if has_cad else Meshes.sources
         return str(answer["version"]) if answer else None

@@ -18,7 +18,7 @@ from converto_core.errors import (
     EngineMissing,
     SourceTooLarge,
 )
-from converto_engines.converter import Limits
+from converto_engines.converter import ANSWER_WITHIN_S, Limits
 from converto_engines.office.profile import (
     FRESH_PROFILE,
     PROFILE,
@@ -32,6 +32,7 @@ from converto_engines.office.profile import (
 from converto_engines.pdf.pdfium import find_library
 from converto_engines.runtime import interpreter
 from converto_engines.runtime.process import ChildProcess, Sandbox
+from converto_engines.runtime.sandboxed import launch
 
 _PROGRAMS = ("/usr/lib/libreoffice/program", "/usr/lib64/libreoffice/program")
 _PYTHON = "/usr/bin/python3"  # the system's, because the package python3-uno belongs to it
@@ -44,7 +45,7 @@ _PING_S = 5.0
 _CLOSE_S = 30.0  # closing a large sheet frees millions of cells
 _STOP_S = 10.0
 _SHOWN_CHARACTERS = 400
-_VERSION_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=1024**3, file_bytes=16 * 1024**2)
+_VERSION_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=10, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 
 
 class WarmOffice:
@@ -66,6 +67,7 @@ class WarmOffice:
         self._child: ChildProcess | None = None
         self._documents = 0
         self._version: str | None = None
+        self._question: asyncio.Task[str | None] | None = None
         # The driver counts pages itself, because starting a process for it takes longer than a short letter.
         self.pdfium = find_library()
 
@@ -75,9 +77,14 @@ class WarmOffice:
         return self._child.pid if self._child is not None and self._child.is_alive else None
 
     async def version(self) -> str | None:
-        """Return a version such as 7.4.7.2; None when LibreOffice or python3-uno is not installed."""
+        """Return a version such as 7.4.7.2; None when LibreOffice or python3-uno is not installed.
+
+        The converters that share this LibreOffice share one question too. Raises an `EngineError` without an answer.
+        """
         if self._version is None:
-            self._version = await self._ask_version()
+            if self._question is None or self._question.done():
+                self._question = asyncio.create_task(self._ask_version(), name="version of LibreOffice")
+            self._version = await asyncio.shield(self._question)
         return self._version
 
     async def create_folder(self) -> Path:
@@ -135,6 +142,9 @@ class WarmOffice:
 
     async def aclose(self) -> None:
         """Kill LibreOffice and remove its folder."""
+        if self._question is not None:
+            self._question.cancel()
+            await asyncio.gather(self._question, return_exceptions=True)
         await self.stop()
         slot, self._slot = self._slot, None
         if slot is not None:
@@ -153,12 +163,18 @@ class WarmOffice:
             return False
 
     async def _start(self, limits: Limits) -> ChildProcess:
-        template = template_profile(await self.version() or "none", self._work_dir)
+        template = template_profile(await self._version_or_none(), self._work_dir)
         if not template.exists():
             await self._prepare(template, limits)
         profile = self._folder / PROFILE
         await asyncio.to_thread(copy_template, template, profile)
         return await self._launch(profile, limits)
+
+    async def _version_or_none(self) -> str:
+        """The version only names the template, so a conversion goes on without it."""
+        with suppress(ConversionError):
+            return await self.version() or "none"
+        return "none"
 
     async def _prepare(self, template: Path, limits: Limits) -> None:
         """Let LibreOffice complete a fresh profile once; all later starts copy it."""
@@ -203,9 +219,14 @@ class WarmOffice:
         with tempfile.TemporaryDirectory(prefix="converto-office-") as folder:
             try:
                 run = await self._sandbox.run([*argv, str(_program())], folder=Path(folder), limits=_VERSION_LIMITS)
-            except ConversionError:
+            except EngineMissing:
                 return None
-        return run.stdout.decode().strip() or None if run.exit_code == 0 else None
+        if run.exit_code == launch.EXIT_NOT_INSTALLED:
+            return None
+        version = run.stdout.decode().strip()
+        if run.exit_code != 0 or not version:
+            raise EngineCrashed(detail=f"exit status {run.exit_code}: {run.stderr_tail[-400:]}")
+        return version
 
 
 def _program() -> Path:

@@ -15,7 +15,7 @@ from msgspec import Meta
 from converto_core.catalogue import Loss
 from converto_core.formats import Family
 from converto_engines import page_ranges
-from converto_engines.converter import Job, Limits, Product
+from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Product
 from converto_engines.page_ranges import PageRanges
 from converto_engines.pdf import pdfium
 from converto_engines.runtime import responses
@@ -30,7 +30,7 @@ _SAVE_OPTIONS = {
     "jpg": "Q={quality},optimize_coding=true",
     "webp": "Q={quality},effort=4",
 }
-_PROBE_LIMITS = Limits(wall_s=30, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
+_PROBE_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 _ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "VIPS_CONCURRENCY": "1"}
 
 

@@ -12,8 +12,10 @@ from msgspec import Meta
 
 from converto_core.catalogue import Loss
 from converto_core.formats import Family
-from converto_engines.converter import Job, Limits, Product
+from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Product
 from converto_engines.pictures import sandboxed
+from converto_engines.pictures.sandboxed.save import SAVERS
+from converto_engines.pictures.sandboxed.source import LOADERS
 from converto_engines.runtime import interpreter
 from converto_engines.runtime.prestarted import PrestartedProgram
 from converto_engines.runtime.process import Sandbox
@@ -21,7 +23,7 @@ from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
 _LONGEST_SIDE = 16_384
 _STILL = ("png", "jpg", "avif", "heic", "tiff", "bmp", "ico", "jxl", "jp2")
-_ASK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=16 * 1024**2)
+_ASK_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=16 * 1024**2)
 _ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "MAGICK_CONFIGURE_PATH": str(Path(sandboxed.__file__).parent / "magick")}
 
 _Side = Annotated[int, Meta(ge=1, le=_LONGEST_SIDE)]
@@ -88,8 +90,8 @@ class Pictures:
             sandbox, "pictures.sandboxed.pictures", readable=self._packages, environment=_ENVIRONMENT
         )
         self._prestarted = PrestartedProgram(self._program.start, scratch=scratch)
-        self.sources: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
-        self.targets: tuple[str, ...] = ("png", "jpg", "webp", "tiff", "gif")
+        self.sources: tuple[str, ...] = tuple(LOADERS)
+        self.targets: tuple[str, ...] = tuple(SAVERS)
 
     async def version(self) -> str | None:
         """Return libvips' version, or None when it is missing; learn which formats it was built with."""

@@ -17,8 +17,15 @@ from pathlib import Path
 
 import msgspec
 
-from converto_core.errors import ConversionError, EngineCrashed, EngineMissing, LimitExceeded
-from converto_engines.converter import Limits
+from converto_core.errors import (
+    EngineCrashed,
+    EngineError,
+    EngineMissing,
+    EngineNotAnswering,
+    EngineTimeout,
+    LimitExceeded,
+)
+from converto_engines.converter import ANSWER_WITHIN_S, Limits
 from converto_engines.runtime import sandbox
 from converto_engines.runtime.child_process import ChildProcess
 from converto_engines.runtime.limit_monitor import LimitMonitor, deadline
@@ -28,7 +35,7 @@ from converto_engines.runtime.sandboxed import confine
 
 _LINE_BYTES = 16 * 1024**2  # the longest response of a long-running program
 _KILL_S = 5.0  # a killed group exits much sooner; only a process stuck in the kernel takes longer
-_PROBE_LIMITS = Limits(wall_s=10, cpu_s=5, memory_bytes=512 * 1024**2, file_bytes=1024**2)
+_PROBE_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=5, memory_bytes=512 * 1024**2, file_bytes=1024**2)
 _SOCKET_PROBE = """
 import socket, sys
 socket.socket(socket.AF_UNIX).close()
@@ -40,7 +47,15 @@ sys.exit(1)
 """
 
 
-__all__ = ["ChildProcess", "ProcessResult", "Sandbox", "kill_orphans"]
+__all__ = ["ChildProcess", "NotConfined", "ProcessResult", "Sandbox", "kill_orphans"]
+
+
+class NotConfined(
+    EngineError,
+    code="engine_missing",
+    title="The sandbox of this worker could not start the conversion program",
+):
+    """Raised when the sandbox itself failed, so the program never ran; it may be installed all the same."""
 
 
 class ProcessResult(msgspec.Struct, frozen=True):
@@ -61,7 +76,11 @@ class Sandbox:
 
     @classmethod
     async def choose(cls, mode: str) -> "Sandbox":
-        """Test the given mode, or with `auto` find the best one that works here; raises `EngineMissing`."""
+        """Test the given mode, or with `auto` find the best one that works here.
+
+        Raises `EngineMissing` when none works, and `EngineNotAnswering` when a test did not end: a slow machine is
+        not one without namespaces, and a weaker mode is never chosen for that.
+        """
         if mode == "off":
             return cls("off")
         for name in ("bubblewrap", "seccomp") if mode == "auto" else (mode,):
@@ -91,7 +110,7 @@ class Sandbox:
 
         `devices` are device files or folders of them that the program may use; missing ones are ignored.
 
-        Raises `EngineTimeout`, `EngineCrashed`, `LimitExceeded` or `EngineMissing`.
+        Raises `EngineTimeout`, `EngineCrashed`, `LimitExceeded`, `EngineMissing` or `NotConfined`.
         """
         started = time.monotonic()
         plan = _Plan(
@@ -179,8 +198,12 @@ class Sandbox:
         with tempfile.TemporaryDirectory(prefix="converto-probe-") as folder:
             try:
                 probe = await self.run(argv, folder=Path(folder), limits=_PROBE_LIMITS, readable=own_python)
-            except (ConversionError, OSError):
+            except (EngineMissing, EngineCrashed, NotConfined):
                 return False
+            except (EngineTimeout, LimitExceeded, OSError) as error:
+                raise EngineNotAnswering(
+                    f"The test of the sandbox ({self.name}) did not end on this machine", detail=repr(error)
+                ) from error
         return probe.exit_code == 0
 
 
@@ -247,7 +270,7 @@ def _raise_unless_confined(exit_code: int, stderr: str) -> None:
     by_bubblewrap = exit_code == 1 and stderr.startswith("bwrap: ")
     by_launcher = exit_code == confine.EXIT_NOT_CONFINED and stderr.startswith(confine.NOT_CONFINED)
     if by_bubblewrap or by_launcher:
-        raise EngineMissing("The sandbox of this worker could not start the conversion program", detail=stderr)
+        raise NotConfined(detail=stderr)
 
 
 async def _kill(process: Process) -> None:

@@ -18,6 +18,7 @@ from converto_core.errors import (
     SourceTooLarge,
 )
 from converto_engines.runtime.process import ProcessResult
+from converto_engines.runtime.sandboxed import launch
 
 _ERRORS: dict[str, type[ConversionError]] = {
     "corrupt": CorruptSource,
@@ -28,6 +29,7 @@ _ERRORS: dict[str, type[ConversionError]] = {
     "missing": EngineMissing,
     "engine": EngineError,
 }
+_RESPONDED = frozenset({0, launch.EXIT_NOT_INSTALLED})
 _SHOWN_CHARACTERS = 400
 _LOGGED_CHARACTERS = 2000
 
@@ -36,7 +38,7 @@ def result_of_run(run: ProcessResult) -> dict[str, Any]:
     """The result in the last line that a program printed; raises as `result_of`."""
     lines = run.stdout.splitlines()
     try:
-        response = json.loads(lines[-1]) if lines and run.exit_code == 0 else None
+        response = json.loads(lines[-1]) if lines and run.exit_code in _RESPONDED else None
     except ValueError:
         response = None
     return result_of(response, f"exit status {run.exit_code}: {run.stderr_tail}")

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from converto_core.errors import EngineMissing
-from converto_engines.converter import Limits, Report, ignore_report
+from converto_engines.converter import ANSWER_WITHIN_S, Limits, Report, ignore_report
 from converto_engines.runtime import interpreter, progress_lines, responses
 from converto_engines.runtime.process import ChildProcess, Sandbox
 
-_PROBE_LIMITS = Limits(wall_s=30, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
+_PROBE_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=20, memory_bytes=1024**3, file_bytes=16 * 1024**2)
 
 
 class SandboxedProgram:

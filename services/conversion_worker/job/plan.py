@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from converto_core.catalogue import Offer
+from converto_core.catalogue import NotAnswering, Offer
 from converto_core.conversion.record import Conversion, Step
-from converto_core.errors import EngineError, EngineMissing, EngineTimeout, OutputInvalid
+from converto_core.errors import EngineError, EngineMissing, EngineNotAnswering, EngineTimeout, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Converter, Job, Limits, Product, Report, options_for
 from converto_engines.planner import options_of_step
@@ -21,16 +21,26 @@ MOST_NOTES, LONGEST_NOTE_CHARACTERS = 20, 300  # a record is no log
 
 
 class ConverterSet(msgspec.Struct, frozen=True):
-    """The converters of one slot and the offers of all installed ones, both by converter name."""
+    """The converters of one slot, the offers of those that have answered, and the rest; all by converter name.
+
+    The last two may change while a conversion runs: offers are added, never removed.
+    """
 
     converters: Mapping[str, Converter]
     offers: Mapping[str, Offer]
+    not_answering: Mapping[str, NotAnswering] = {}
 
     def for_plan(self, claimed: Conversion) -> list[Converter]:
-        """Return one converter per step; raise `EngineMissing` or `EngineError` when this worker cannot run it."""
+        """Return one converter per step.
+
+        Raises `EngineNotAnswering` when this worker cannot run it yet, `EngineMissing` or `EngineError` when it never
+        can.
+        """
         if not claimed.plan:
             raise EngineError("This conversion has no plan. Please request it again", code="plan_missing")
         missing = [step.converter for step in claimed.plan if step.converter not in self.offers]
+        if missing and all(name in self.not_answering for name in missing):
+            raise _not_answering(self.not_answering[missing[0]])
         if missing:
             raise EngineMissing(detail=f"this worker has no converter {missing[0]}")
         if claimed.appended and not self.offers[claimed.plan[0].converter].joins:
@@ -41,6 +51,12 @@ class ConverterSet(msgspec.Struct, frozen=True):
         """Return the version of each engine that the plan uses."""
         offers = [self.offers[step.converter] for step in plan]
         return {offer.engine: offer.engine_version for offer in offers}
+
+
+def _not_answering(entry: NotAnswering) -> EngineNotAnswering:
+    error = EngineNotAnswering(detail=f"{entry.offer.converter}: {entry.error}")
+    error.since = entry.since
+    return error
 
 
 class Converted(msgspec.Struct, frozen=True):

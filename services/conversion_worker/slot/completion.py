@@ -12,7 +12,14 @@ from conversion_worker.job.source import insufficient_storage
 from conversion_worker.single_flight.single_flight import LeaderRunning
 from conversion_worker.slot.lease import Ending, LeaseEnded
 from converto_core.conversion.change import Change
-from converto_core.conversion.processing import cancel_running, fail, hand_back, retry_later, wait_for_leader
+from converto_core.conversion.processing import (
+    cancel_running,
+    fail,
+    hand_back,
+    retry_later,
+    wait_for_engine,
+    wait_for_leader,
+)
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import cancel_waiting
 from converto_core.errors import (
@@ -20,6 +27,7 @@ from converto_core.errors import (
     ConvertoError,
     DependencyUnavailable,
     EngineError,
+    EngineNotAnswering,
     ObjectStoreUnavailable,
     StoreUnavailable,
 )
@@ -34,6 +42,7 @@ from converto_infra.settings import Settings
 
 ATTEMPTS_WHEN_STOPPED = 3  # a worker without time left leaves the rest to the reaper
 HAND_BACK_TIMEOUT_S = 3.0
+FIRST_ENGINE_WAIT_MS, LONGEST_ENGINE_WAIT_MS = 2_000, 15_000
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -44,6 +53,8 @@ def change_after_error(error: Exception, claimed: Conversion, *, settings: Setti
         return _change_after_lease(error.ending, claimed, now_ms)
     if isinstance(error, LeaderRunning):
         return wait_for_leader(claimed, cache_key=error.key, wait_ms=error.wait_ms, now_ms=now_ms)
+    if isinstance(error, EngineNotAnswering):
+        return wait_for_engine(claimed, wait_ms=_engine_wait_ms(error, now_ms), now_ms=now_ms)
     if isinstance(error, DependencyUnavailable):
         return hand_back(claimed, now_ms=now_ms)
     reason = _public_reason(error)
@@ -52,6 +63,11 @@ def change_after_error(error: Exception, claimed: Conversion, *, settings: Setti
         return fail(claimed, code=code, message=message, now_ms=now_ms, is_hopeless=not reason.retryable)
     wait_s = backoff_s(claimed.attempt, first_s=settings.retry_base_s, longest_s=settings.retry_max_s)
     return retry_later(claimed, code=code, message=message, wait_ms=int(wait_s * 1000), now_ms=now_ms)
+
+
+def _engine_wait_ms(error: EngineNotAnswering, now_ms: int) -> int:
+    """Wait as long as the program has been silent so far, so that a long silence costs few claims."""
+    return min(max(now_ms - error.since, FIRST_ENGINE_WAIT_MS), LONGEST_ENGINE_WAIT_MS)
 
 
 def _change_after_lease(ending: Ending, claimed: Conversion, now_ms: int) -> Change | None:
@@ -77,7 +93,9 @@ def _is_disk_full(error: Exception) -> bool:
 
 def log_failure(claimed: Conversion, error: Exception) -> None:
     """Log why a job ended without a result; a traceback only for what is a bug."""
-    if isinstance(error, ConvertoError):
+    if isinstance(error, EngineNotAnswering):
+        log.info("job.waits_for_engine", conversion_id=claimed.id, reason=error.detail)
+    elif isinstance(error, ConvertoError):
         log.warning("job.failed", conversion_id=claimed.id, code=error.stable_code, reason=error.detail or str(error))
     elif isinstance(error, LeaderRunning):
         log.info("job.follows", conversion_id=claimed.id, key=error.key)

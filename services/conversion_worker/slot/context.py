@@ -1,15 +1,14 @@
 """What all slots of a worker share."""
 
 import asyncio
-from collections.abc import Sequence
 
 import msgspec
 
 from conversion_worker.job.workspace import Workspace
 from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.slot.families import TakenFamilies
 from conversion_worker.worker_registry import RunningJobs
-from converto_core.formats import Family
 from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import ConversionStore
@@ -29,7 +28,7 @@ class WorkerContext(msgspec.Struct, frozen=True):
     """Ports, settings and shared state of one worker."""
 
     worker_id: str
-    families: Sequence[Family]
+    families: TakenFamilies
     conversions: ConversionStore
     objects: ObjectStore
     bus: EventBus

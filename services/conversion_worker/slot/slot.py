@@ -62,11 +62,15 @@ class Slot:
             await backoff.pause()
 
     async def _consume(self, backoff: Backoff) -> None:
-        context = self._context
-        async with context.bus.open_slot(context.families, quarantine=self._takes_quarantine) as consumer:
+        """Process messages of the families that this worker takes, until these change or the worker stops."""
+        context, taken = self._context, self._context.families.now
+        if not taken.families:  # no program has answered yet
+            await unless(self._stopping, taken.outdated.wait())
+            return
+        async with context.bus.open_slot(taken.families, quarantine=self._takes_quarantine) as consumer:
             backoff.reset()
-            while not self._stopping.is_set():
-                if await self._has_room() and (message := await self._next_message(consumer)):
+            while not self._stopping.is_set() and not taken.outdated.is_set():
+                if await self._has_room() and (message := await self._next_message(consumer, taken.outdated)):
                     await self._process(message)
 
     async def _has_room(self) -> bool:
@@ -77,9 +81,9 @@ class Slot:
         await self._context.clock.wait(self._stopping, jittered_s(FULL_DISK_PAUSE_S))
         return False
 
-    async def _next_message(self, consumer: Consumer) -> Delivery | None:
+    async def _next_message(self, consumer: Consumer, outdated: asyncio.Event) -> Delivery | None:
         await unless(self._stopping, self._context.gate.wait_until_open())
-        return await unless(self._stopping, consumer.next())
+        return await unless(self._stopping, unless(outdated, consumer.next()))
 
     async def _process(self, message: Delivery) -> None:
         """Take one message all the way; it is settled exactly once on every path."""

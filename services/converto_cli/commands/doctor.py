@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -92,10 +92,20 @@ async def _authenticated_checks(session: Session) -> AsyncIterator[Finding]:
         yield Finding(name="workers", ok=False, words="no recent heartbeat", advice=advice)
     for worker in workers:
         yield _worker(worker)
+        for finding in _not_answering(worker):
+            yield finding
     engines = sorted({f"{route.engine} {route.engine_version or ''}".strip() for route in routes if route.engine})
-    advice = "" if engines else "install the programs that the workers use, such as LibreOffice and libvips"
+    advice = "" if engines else _engines_advice(workers)
     words = f"{len(routes)} routes by {', '.join(engines)}" if engines else "no worker offers any conversion"
+    if missing := _installed_nowhere(workers):
+        words += f"; not installed: {', '.join(missing)}"
     yield Finding(name="engines", ok=bool(engines), words=words, advice=advice)
+
+
+def _engines_advice(workers: Sequence[WorkerRecord]) -> str:
+    if any(worker.not_answering for worker in workers):
+        return "wait: the programs are installed and are asked again until they answer"
+    return "install the programs that the workers use, such as LibreOffice and libvips"
 
 
 def _identity(identity: Identity) -> str:
@@ -138,6 +148,28 @@ def _worker(worker: WorkerRecord) -> Finding:
     words = f"{worker.id}: {len(worker.running)} of {worker.slots} slots busy, sandbox {worker.sandbox or 'unknown'}"
     advice = "" if is_sandboxed else "programs run without a sandbox: install bubblewrap and set CONVERTO_SANDBOX=auto"
     return Finding(name="worker", ok=is_sandboxed, words=words, advice=advice)
+
+
+def _not_answering(worker: WorkerRecord) -> list[Finding]:
+    """One finding per engine, however many converters use it."""
+    by_engine = {entry.engine: entry for entry in reversed(worker.not_answering)}
+    return [
+        Finding(
+            name="engine",
+            ok=False,
+            words=f"{entry.engine} is installed on {worker.id} but has not answered for "
+            f"{max(0.0, time.time() - entry.since / 1000):.0f} s ({entry.error}); it is asked again",
+            advice="what needs it is accepted and waits; if the machine is not busy, see engine.not_answering in the"
+            " log of the worker",
+        )
+        for entry in sorted(by_engine.values(), key=lambda entry: entry.engine)
+    ]
+
+
+def _installed_nowhere(workers: Sequence[WorkerRecord]) -> list[str]:
+    """Return the engines that every running worker lacks."""
+    lacking = [set(worker.not_installed) for worker in workers]
+    return sorted(set.intersection(*lacking)) if lacking else []
 
 
 def _program(name: str, purpose: str) -> Finding:

@@ -1,11 +1,12 @@
 """What can be converted: the offers that workers have registered, cached for two seconds, and plans over them.
 
 Only offers of running workers are listed, but offers of workers seen lately are accepted too. Workers may be started on
-demand or switched off at night, and the conversion waits for them.
+demand or switched off at night, and the conversion waits for them. A program that is installed but does not answer yet
+counts the same: its conversions are accepted and wait.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -54,7 +55,10 @@ class Offers:
         self._routes: dict[bool, tuple[tuple[Offer, ...], tuple[planner.Route, ...]]] = {}
 
     async def known(self) -> tuple[Offer, ...]:
-        """Return one offer per converter, from the newest worker; empty if no worker was seen lately."""
+        """Return one offer per converter, from the newest worker; empty if no worker was seen lately.
+
+        An offer whose program has answered on no worker has no version.
+        """
         await self._refresh()
         return self._offers
 
@@ -66,7 +70,7 @@ class Offers:
         return offers
 
     async def live(self) -> tuple[Offer, ...]:
-        """Return one offer per converter of the workers that run now."""
+        """Return one offer per converter of the workers that run now; its program has answered."""
         await self._refresh()
         return self._live
 
@@ -106,7 +110,7 @@ class Offers:
             return
         now = now_ms()
         workers = await self._workers.seen_since(now - self._ttl_ms)
-        self._offers = _newest(workers)
+        self._offers = _with_unanswered(_newest(workers), workers, since_ms=now - self._ttl_ms)
         self._live = _newest([worker for worker in workers if worker.seen_at >= now - ALIVE_MS])
         # An empty result is not cached, so the first worker's routes are available at once.
         self._read_at = self._clock() if self._offers else float("-inf")
@@ -121,7 +125,24 @@ def target_named(untrusted_target: str) -> str:
     return target.name
 
 
+def engines_not_answering(alive: Sequence[Worker]) -> tuple[str, ...]:
+    """Return the engines that are installed on running workers and answer on none of them."""
+    answering = {offer.converter for worker in alive for offer in worker.offers}
+    entries = [entry for worker in alive for entry in worker.not_answering]
+    return tuple(sorted({entry.offer.engine for entry in entries if entry.offer.converter not in answering}))
+
+
 def _newest(workers: list[Worker]) -> tuple[Offer, ...]:
     ordered = sorted(workers, key=lambda worker: worker.seen_at)
     by_name = {offer.converter: offer for worker in ordered for offer in worker.offers}
+    return tuple(by_name[name] for name in sorted(by_name))
+
+
+def _with_unanswered(answered: Sequence[Offer], workers: list[Worker], *, since_ms: int) -> tuple[Offer, ...]:
+    """Add what no worker has an answer for yet; a program that has been silent since before `since_ms` is left out."""
+    ordered = sorted(workers, key=lambda worker: worker.seen_at)
+    unanswered = [entry for worker in ordered for entry in worker.not_answering if entry.since >= since_ms]
+    by_name = {entry.offer.converter: entry.offer for entry in unanswered} | {
+        offer.converter: offer for offer in answered
+    }
     return tuple(by_name[name] for name in sorted(by_name))

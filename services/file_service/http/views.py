@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 
-from converto_core.catalogue import Slot, Worker
+from converto_core.catalogue import NotAnswering, Slot, Worker
 from converto_core.conversion.estimate import remaining
 from converto_core.conversion.history import Entry, History
 from converto_core.conversion.record import Conversion, Output, Status, readable_name
 from converto_core.errors import ConversionError, ConvertoError, ResultLost
 from converto_core.files.record import File
-from file_service.http.schemas.catalogue import SlotBody, WorkerBody
+from file_service.http.schemas.catalogue import NotAnsweringBody, SlotBody, WorkerBody
 from file_service.http.schemas.conversions import (
     AttemptBody,
     ConversionBody,
@@ -47,7 +47,21 @@ def worker_body(worker: Worker, own_ids: Collection[str]) -> WorkerBody:
     fields: dict[str, Any] = {name: getattr(worker, name) for name in WorkerBody.__struct_fields__}
     fields["running"] = [_slot_body(slot, own_ids) for slot in worker.running]
     fields["offers"] = sorted({offer.converter for offer in worker.offers})
+    fields["not_answering"] = [_not_answering_body(entry) for entry in worker.not_answering]
     return WorkerBody(**fields)
+
+
+def _not_answering_body(entry: NotAnswering) -> NotAnsweringBody:
+    offer = entry.offer
+    return NotAnsweringBody(
+        converter=offer.converter,
+        engine=offer.engine,
+        family=offer.family,
+        since=entry.since,
+        error=entry.error,
+        sources=offer.sources,
+        targets=offer.targets,
+    )
 
 
 def conversion_body(conversion: Conversion, *, base: str, retention_ms: int) -> ConversionBody:

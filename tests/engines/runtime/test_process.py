@@ -12,7 +12,7 @@ import pytest
 
 from converto_core.errors import EngineCrashed, EngineMissing, EngineTimeout, LimitExceeded
 from converto_engines.converter import Limits
-from converto_engines.runtime.process import ProcessResult, Sandbox
+from converto_engines.runtime.process import NotConfined, ProcessResult, Sandbox
 from converto_engines.runtime.process_tree import descendants_of, folder_bytes, usage_of
 from tests.engines.canary import Canary
 from tests.engines.conftest import until
@@ -104,8 +104,10 @@ async def test_sandbox_failure_does_not_blame_the_file(box: Sandbox, tmp_path: P
     (tmp_path / "not-executable").write_text("#!/no/such/interpreter\n")
     (tmp_path / "not-executable").chmod(0o755)
 
-    with pytest.raises(EngineMissing, match="sandbox"):
+    with pytest.raises(NotConfined, match="sandbox") as failure:
         await box.run(argv, folder=tmp_path, limits=GENEROUS, readable=readable)
+
+    assert failure.value.stable_code == "engine_missing"
 
 
 async def test_deadline_kills_grandchildren_in_new_sessions(run: Run, tmp_path: Path) -> None:

@@ -221,6 +221,32 @@ def test_doctor_names_a_bad_queue_and_the_remedy(run: Run, service: FakeService)
     ]
 
 
+def test_doctor_tells_a_silent_program_from_a_missing_one(run: Run, service: FakeService) -> None:
+    """C3, M15."""
+    silent = {"engine": "LibreOffice", "family": "office", "since": 1, "error": "no answer within 60 s"}
+    service.worker_records = [
+        {
+            "id": "w1",
+            "sandbox": "bubblewrap",
+            "offers": ["vips"],
+            "not_answering": [{"converter": name, **silent} for name in ("libreoffice", "keynote")],
+            "not_installed": ["f3d"],
+        },
+        {"id": "w2", "sandbox": "bubblewrap", "not_installed": ["OpenCASCADE", "f3d"]},
+    ]
+    service.routes = [{"source": "png", "target": "jpg", "engine": "libvips", "engine_version": "8.14"}]
+    done = run("doctor", "--json")
+
+    findings = {finding["name"]: finding for finding in done.document()["findings"]}
+    assert done.status == 1
+    assert not findings["engine"]["ok"]
+    assert findings["engine"]["words"].startswith("LibreOffice is installed on w1 but has not answered for ")
+    assert "it is asked again" in findings["engine"]["words"]
+    assert "accepted and waits" in findings["engine"]["advice"]
+    assert findings["engines"]["ok"] and findings["engines"]["words"].endswith("; not installed: f3d")
+    assert sum(finding["name"] == "engine" for finding in done.document()["findings"]) == 1
+
+
 def test_doctor_reports_an_unreachable_server(run: Run) -> None:
     done = run("doctor", "--server", "http://127.0.0.1:1")
 

@@ -14,6 +14,7 @@ from conversion_worker.job.workspace import Workspace
 from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.slot.families import TakenFamilies
 from conversion_worker.slot.slot import Slot
 from conversion_worker.worker_registry import RunningJobs
 from converto_core.conversion.processing import claim, worker_lost
@@ -43,6 +44,7 @@ class Harness:
         self.stores, self.objects, self.bus = LossyStores(), MemoryObjectStore(), MemoryEventBus()
         self.workspace = Workspace(folder, "here-1-abcdef", reserve_bytes=settings.work_reserve_bytes)
         self.running_jobs, self.gate, self.stop = RunningJobs(), ExclusiveGate(), Stop()
+        self.families = TakenFamilies([Family.OFFICE])
         self.converter = FakeConverter(make_upper_case)
         self.events: list[ConversionEvent] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -90,15 +92,26 @@ class Harness:
 
     async def start_slot(self, *converters: Converter, takes_quarantine: bool = False) -> asyncio.Task[None]:
         """Start one slot with these converters (default: `self.converter`)."""
-        slot = Slot(self.context(), await self.runner(converters), takes_quarantine=takes_quarantine)
-        task = asyncio.create_task(slot.run())
+        return self._run_slot(await self.runner(converters), takes_quarantine=takes_quarantine)
+
+    def start(self, named: ConverterSet) -> asyncio.Task[None]:
+        """Start one slot with a set of converters that the test may change."""
+        runner = build_runner(self.context(), named, files=self.stores.files, cache=self.stores.cache)
+        return self._run_slot(runner, takes_quarantine=False)
+
+    def _run_slot(self, runner: JobRunner, *, takes_quarantine: bool) -> asyncio.Task[None]:
+        task = asyncio.create_task(Slot(self.context(), runner, takes_quarantine=takes_quarantine).run())
         self.tasks.append(task)
         return task
+
+    async def publish(self, record: Conversion) -> None:
+        """Send the message of a pending conversion, as the outbox does when it is due."""
+        await self.bus.publish(conversion_created(record))
 
     def context(self) -> WorkerContext:
         return WorkerContext(
             worker_id="here-1-abcdef",
-            families=(Family.OFFICE,),
+            families=self.families,
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,

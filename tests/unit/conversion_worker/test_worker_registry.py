@@ -4,10 +4,12 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 
+from conversion_worker.engines import InstalledEngines
 from conversion_worker.slot.context import Stop
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
-from converto_core.catalogue import Offer, Worker
+from converto_core.catalogue import NotAnswering, Offer, Worker
 from converto_core.conversion.record import Conversion, Status
 from converto_core.formats import Family
 from converto_infra.memory.stores import MemoryStores
@@ -52,12 +54,14 @@ class Registered:
             self.puts.append(worker)
 
         self.stores.workers.put = put_and_record  # type: ignore[method-assign]
+        self.installed = InstalledEngines((offer("office"),))
         self.registry = WorkerRegistry(
-            worker("mine", self.clock, "office"),
+            worker("mine", self.clock),
             store=self.stores.workers,
             running_jobs=self.running_jobs,
             clock=self.clock,
             stopping=self.stop.stopping,
+            installed=lambda: self.installed,
         )
 
     async def known(self) -> dict[str, Worker]:
@@ -122,6 +126,64 @@ async def test_last_worker_keeps_its_offers_and_is_marked_stopping() -> None:
 
     assert record.is_stopping
     assert [one.converter for one in record.offers] == ["office"]
+
+
+def silence(converter: str) -> NotAnswering:
+    without_version = msgspec.structs.replace(offer(converter), engine_version="")
+    return NotAnswering(offer=without_version, since=1, error="no answer within 60 s")
+
+
+async def test_record_follows_what_is_installed() -> None:
+    registered = Registered()
+    registered.installed = InstalledEngines((offer("office"),), (silence("video"),), ("f3d",))
+    task = asyncio.create_task(registered.registry.run())
+    await advance_until(registered.clock, lambda: len(registered.puts) >= 1)
+    started = registered.clock.monotonic()
+    registered.installed = InstalledEngines((offer("office"), offer("video")), (), ("f3d",))
+    registered.registry.note_change()
+    await advance_until(registered.clock, lambda: len(registered.puts) >= 2, step_s=0.1)
+    task.cancel()
+    before, after = registered.puts[:2]
+
+    assert [one.converter for one in before.offers] == ["office"]
+    assert [one.offer.converter for one in before.not_answering] == ["video"]
+    assert before.not_installed == ("f3d",)
+    assert [one.converter for one in after.offers] == ["office", "video"]
+    assert after.not_answering == ()
+    assert registered.clock.monotonic() - started <= 1
+
+
+@pytest.mark.parametrize(
+    ("offered", "silent", "left"),
+    [
+        (("office",), (), set()),
+        (("office", "video"), (), set()),
+        (("office",), ("video",), set()),
+        ((), ("office", "video"), {"mine"}),
+    ],
+)
+async def test_record_goes_only_when_others_offer_all(
+    offered: tuple[str, ...], silent: tuple[str, ...], left: set[str]
+) -> None:
+    """What is silent here has to be known elsewhere; what answers here has to answer elsewhere."""
+    registered = Registered()
+    registered.installed = InstalledEngines((offer("office"),), (silence("video"),) if "video" in silent else ())
+    other = worker("other", registered.clock, *offered)
+    await registered.stores.workers.put(
+        msgspec.structs.replace(other, not_answering=tuple(silence(name) for name in silent))
+    )
+    await registered.registry.deregister()
+
+    assert set(await registered.known()) - {"other"} == left
+
+
+async def test_last_worker_keeps_what_did_not_answer() -> None:
+    registered = Registered()
+    registered.installed = InstalledEngines((offer("office"),), (silence("video"),))
+    await registered.stores.workers.put(worker("other", registered.clock, "office"))
+    await registered.registry.deregister()
+
+    assert [one.offer.converter for one in (await registered.known())["mine"].not_answering] == ["video"]
 
 
 def test_reserved_conversion_is_refused_to_other_slots() -> None:

@@ -69,6 +69,12 @@ def test_key_depends_on_all_that_affects_the_result(fields: dict[str, Any]) -> N
     assert key_of(**fields) != key_of()
 
 
+def test_unknown_engine_version_makes_no_key() -> None:
+    """I8: else results of two versions would have the same key."""
+    assert key_of(offers=(an_offer("libreoffice", ""), an_offer("pdfium"))) is None
+    assert key_of(offers=(an_offer("libreoffice"), an_offer("pdfium", ""))) is None
+
+
 def test_key_depends_on_the_order_of_appended_files() -> None:
     assert key_of(("a", "b", "c")) != key_of(("a", "c", "b"))
 

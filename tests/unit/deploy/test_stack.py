@@ -5,6 +5,7 @@ import json
 import shlex
 import socket
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from deploy.local import debian
 from deploy.local.errors import PortInUse, StartFailed
 from deploy.local.home import LONGEST_SOCKET_PATH, Home
 from deploy.local.stack import programs
+from deploy.local.stack.health import Health, slowness_by_load
 from deploy.local.stack.ports import VARIABLES, Ports, owner_of
 from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 from deploy.local.stack.stack import EVERYTHING, Stack, listeners_of
 from deploy.local.stack.status_changes import changes
-from deploy.local.stack.supervisor import Process, configuration
+from deploy.local.stack.supervisor import Process, Supervisor, configuration
 from tests.servers import from_environment
 
 
@@ -272,3 +274,48 @@ def test_incomplete_server_variables_name_the_missing_ones() -> None:
     assert from_environment({}) is None
     with pytest.raises(LookupError, match="CONVERTO_TEST_RABBITMQ_URL"):
         from_environment({"CONVERTO_TEST_MONGODB_URL": "mongodb://127.0.0.1"})
+
+
+class RunningSupervisor(Supervisor):
+    """A supervisor whose epmd runs, healthy or not."""
+
+    def processes(self) -> dict[str, Process]:
+        return {"epmd": process("epmd")}
+
+
+def health_of(home: Home, ports: Ports, slowness: Callable[[], float]) -> Health:
+    return Health(
+        RunningSupervisor(home),
+        ports=ports,
+        settings={},
+        logs=home.logs,
+        report=lambda name, seconds: None,
+        slowness=slowness,
+    )
+
+
+async def test_part_that_is_slow_is_waited_for(home: Home) -> None:
+    ports, looks = Ports.free(), []
+    with socket.socket() as listener:
+
+        def slowness() -> float:
+            looks.append(1)
+            if len(looks) == 3:
+                listener.bind(("127.0.0.1", ports.epmd))
+                listener.listen()
+            return 10.0
+
+        await health_of(home, ports, slowness).wait("epmd")
+
+    assert len(looks) == 3
+
+
+async def test_part_that_never_becomes_healthy_fails(home: Home) -> None:
+    allowed = [1.0, 1.0, 0.0]
+
+    with pytest.raises(StartFailed, match="epmd is not healthy after"):
+        await health_of(home, Ports.free(), lambda: allowed.pop(0)).wait("epmd")
+
+
+def test_machine_counts_as_at_most_ten_times_slower() -> None:
+    assert 1.0 <= slowness_by_load() <= 10.0

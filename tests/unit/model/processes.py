@@ -17,6 +17,7 @@ from conversion_worker.job.workspace import Workspace
 from conversion_worker.single_flight.waiters import Waiters
 from conversion_worker.slot.context import Stop, WorkerContext
 from conversion_worker.slot.exclusive_gate import ExclusiveGate
+from conversion_worker.slot.families import TakenFamilies
 from conversion_worker.slot.slot import Slot
 from conversion_worker.worker_registry import RunningJobs
 from converto_core.conversion.processing import record_source
@@ -256,7 +257,7 @@ class Worker(Process):
         self.stop = Stop()
         context = WorkerContext(
             worker_id=name,
-            families=tuple(Family),
+            families=TakenFamilies(Family),
             conversions=self.stores.conversions,
             objects=self.objects,
             bus=self.bus,

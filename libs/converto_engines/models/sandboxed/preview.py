@@ -31,7 +31,10 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     if "ask" in request:
         import f3d  # noqa: PLC0415 -- importable only once `packages` are on the path
 
-        f3d.Engine.create_osmesa()
+        try:
+            f3d.Engine.create_osmesa()
+        except RuntimeError as error:  # what f3d raises where the library for off-screen rendering is missing
+            raise Refused("missing", "Off-screen rendering (OSMesa) is not installed on this worker") from error
         return {"version": str(f3d.Engine.get_lib_info().version)}
     return draw(request)
 

@@ -22,8 +22,10 @@ def run(*arguments: str) -> None:
 def version_of(program: str) -> str:
     """Return a version such as "22.12.0"; refuses when the program is missing."""
     try:
-        output = subprocess.run([program, "-v"], check=False, stdin=subprocess.DEVNULL, capture_output=True).stderr
+        run = subprocess.run([program, "-v"], check=False, stdin=subprocess.DEVNULL, capture_output=True)
     except FileNotFoundError as error:
         raise Refused("missing", f"The program {program} is not installed on this worker") from error
-    found = re.search(rb"version (\d+(?:\.\d+)+)", output)
+    if run.returncode < 0:
+        process_pool.exit_by_signal(-run.returncode)
+    found = re.search(rb"version (\d+(?:\.\d+)+)", run.stderr)
     return found[1].decode() if found else "unknown"

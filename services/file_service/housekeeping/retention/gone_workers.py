@@ -21,13 +21,12 @@ class GoneWorkers:
     async def removals(self, now_ms: int) -> AsyncIterator[Removal]:
         """Yield newest first, because a newer worker may replace an older one."""
         known = await self._workers.seen_since(0)
-        offered: set[str] = set()
+        newer: list[Worker] = []
         for worker in sorted(known, key=lambda worker: worker.seen_at, reverse=True):
-            offers = {offer.converter for offer in worker.offers}
-            if reason := self._reason(worker, now_ms, is_replaced=offers <= offered):
+            if reason := self._reason(worker, now_ms, is_replaced=worker.adds_nothing_to(newer)):
                 removed = Removed(kind=Kind.WORKER, id=worker.id, since_ms=worker.seen_at, reason=reason)
                 yield Removal((removed,), partial(self._remove, worker))
-            offered |= offers
+            newer.append(worker)
 
     def _reason(self, worker: Worker, now_ms: int, *, is_replaced: bool) -> str | None:
         silent_ms = now_ms - worker.seen_at

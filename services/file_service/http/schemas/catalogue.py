@@ -80,8 +80,24 @@ class SlotBody(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None
 
 
+class NotAnsweringBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A converter whose program is installed but does not answer yet: since when, why, and what it would convert."""
+
+    converter: str
+    engine: str
+    family: str
+    since: Milliseconds
+    error: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
 class WorkerBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A running worker."""
+    """A running worker.
+
+    Conversions that need a converter of `not_answering` are accepted and wait: the worker asks its program again and
+    again. `not_installed` names engines that this worker lacks.
+    """
 
     id: str
     host: str
@@ -93,6 +109,8 @@ class WorkerBody(msgspec.Struct, frozen=True, kw_only=True):
     running: list[SlotBody]
     offers: list[str]
     is_stopping: bool
+    not_answering: list[NotAnsweringBody]
+    not_installed: tuple[str, ...]
 
 
 class Workers(msgspec.Struct, frozen=True):

@@ -15,11 +15,16 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """`ok`, `degraded` (the broker is away, so new work waits, or a part has a fault) or `unavailable`."""
+    """`ok`, `degraded` (the broker is away, so new work waits, or a part has a fault) or `unavailable`.
+
+    `engines_not_answering` names conversion programs that are installed but answer on no running worker yet. It does
+    not change the status: everything else is converted, and what needs them waits.
+    """
 
     status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, Check]
     sandbox: str | None = None
+    engines_not_answering: tuple[str, ...] = ()
 
 
 class Alive(msgspec.Struct, frozen=True):

@@ -1,8 +1,9 @@
 """The sweeps with memory adapters: outbox, reaper, upload deadlines, retention; the test moves the clock."""
 
+import msgspec
 import pytest
 
-from converto_core.catalogue import Offer, Worker
+from converto_core.catalogue import NotAnswering, Offer, Worker
 from converto_core.conversion.cache_key import CacheEntry
 from converto_core.conversion.processing import beat, claim
 from converto_core.conversion.record import Lane, Status
@@ -431,6 +432,19 @@ async def test_workers_when_gone_and_replaced_then_they_are_forgotten(servers: M
     await servers.sweeps.workers.sweep()
 
     assert {known.id for known in await servers.stores.workers.seen_since(0)} == {"new", "only-one-with-cad"}
+
+
+async def test_gone_worker_whose_programs_never_answered_is_kept(servers: MemoryServers) -> None:
+    silent = worker(servers, "slow")
+    entries = tuple(
+        NotAnswering(offer=offer, since=1, error="no answer") for offer in worker(servers, "x", "office").offers
+    )
+    await servers.stores.workers.put(msgspec.structs.replace(silent, not_answering=entries))
+    servers.passed_s += 120
+    await servers.stores.workers.put(worker(servers, "new", "pdf"))
+    await servers.sweeps.workers.sweep()
+
+    assert {known.id for known in await servers.stores.workers.seen_since(0)} == {"new", "slow"}
 
 
 async def test_last_workers_offers_outlive_it(servers: MemoryServers) -> None:
