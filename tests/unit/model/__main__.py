@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from tests.unit.model.seeds import explorer
 
@@ -11,9 +12,9 @@ MOST_SHRUNK = 5  # failures whose steps are shown; the seeds of the others are n
 PROGRESS_S = 10.0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Explore the seeds and return the exit status."""
-    chosen = _parse()
+    chosen = _parse(arguments)
     seeds = range(chosen.first, chosen.first + chosen.seeds)
     seen, failed, began_s = Counter[str](), list[int](), time.monotonic()
     shown_s = began_s
@@ -32,12 +33,12 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _parse() -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.unit.model", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000, help="how many seeds to explore")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, help="processes; default: one per core")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _report(seen: Counter[str], failed: list[int], count: int, seconds: float) -> None:

@@ -17,10 +17,11 @@ MOST_TRIALS = 300  # while shrinking; each is one run
 
 
 class Run(NamedTuple):
-    """What one run did: what it has seen, and why it failed, if it did."""
+    """What one run did: what it has seen, why it failed, if it did, and a hash of all its changes."""
 
     seen: Counter[str]
     fault: str | None
+    trace: str
 
 
 class Failure(NamedTuple):
@@ -57,10 +58,10 @@ def run_steps(seed: int, steps: Sequence[Step]) -> Run:
         cluster.run_to_end()
         tidy_up(cluster)
     except Exception as error:
-        return Run(cluster.model.seen, _first_line(error))
+        return Run(cluster.model.seen, _first_line(error), cluster.model.trace.hexdigest())
     finally:
         cluster.close()
-    return Run(cluster.model.seen, None)
+    return Run(cluster.model.seen, None, cluster.model.trace.hexdigest())
 
 
 def explore(seed: int) -> Run:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 MOST_EVENTS = 20_000  # timers within one `advance`; more means that some code loops without waiting
-MOST_TURNS = 200_000  # between two rests; more means that some code goes on for ever
+MOST_TURNS = (
+    20_000  # between two rests; a busy cluster takes some two hundred, so more means that some code never waits
+)
 
 
 class EndlessLoop(AssertionError):

@@ -72,6 +72,7 @@ class ReferenceModel:
         self.removed: set[str] = set()
         self.violations: list[str] = []
         self.seen: Counter[str] = Counter()
+        self.trace = hashlib.blake2b(digest_size=16)  # of all changes and their times: the same for the same run
         self._settings, self._facts, self._now_s, self._start_ms = settings, facts, now_s, start_ms
         self._body_of, self._began_s = body_of, now_s()
         self._was_sent, self._history_of = was_sent, history_of
@@ -107,6 +108,9 @@ class ReferenceModel:
         account, role = self.accounts[change.id], ACTOR.get().role
         before = account.record
         step = (before.status, after.status)
+        self.trace.update(
+            f"{self._now_s()} {ACTOR.get()} {after.id} {step} {after.token} {after.updated_at}\n".encode()
+        )
         self.seen[f"{role}: {before.status} -> {after.status}" + (f" ({change.event})" if change.event else "")] += 1
         self._holds(
             role in ALLOWED.get(step, set()), account, f"{role} made the step {before.status} -> {after.status}"
