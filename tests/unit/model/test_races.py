@@ -445,7 +445,7 @@ def test_deleted_conversion_leaves_no_object_when_its_deletion_breaks_off(cluste
 
 
 @pytest.mark.parametrize("turns", range(1, 40, 3))
-def test_file_deleted_while_it_is_converted_is_gone_in_the_end(cluster: Cluster, turns: int) -> None:
+def test_file_deleted_while_it_is_converted_leaves_nothing(cluster: Cluster, turns: int) -> None:
     """Behaviour I10: what waits is cancelled; what runs ends either way."""
     for worker in cluster.workers:
         worker.succeed_always()
