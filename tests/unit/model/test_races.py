@@ -358,6 +358,20 @@ def test_waiter_of_a_deleted_leader_makes_its_own_result(cluster: Cluster) -> No
     assert [record.id for record in cluster.records if record.status is Status.COMPLETED] == [waiter.id]
 
 
+def test_retry_of_a_cancelled_waiter_waits_no_more(cluster: Cluster) -> None:
+    """Its message is due at once, although the outbox has to send it."""
+    _, _, waiter = a_leader_and_its_waiter(cluster)
+    cluster.cancel(waiter)
+    cluster.settle()
+    cluster.bus.is_away = True
+    cluster.retry(waiter)
+    cluster.settle()
+    again = record_of(cluster, waiter.id)
+
+    assert (again.status, again.wait_ms) == (Status.PENDING, None)
+    assert (again.publish_due or 0) <= cluster.servers.now_ms()
+
+
 def test_other_content_of_the_same_size_is_converted_anew(cluster: Cluster) -> None:
     cluster.submit(SOURCE)
     cluster.submit(OTHER)

@@ -143,6 +143,7 @@ class ReferenceModel:
             asked = self._facts.retries[account.record.id]
             self._holds(account.retries <= asked, account, f"retried {account.retries} times, asked {asked} times")
             self._holds(not after.outputs, account, "started again with old outputs")
+            self._holds(after.wait_ms is None, account, f"started again with an old wait of {after.wait_ms} ms")
         if before.status is PE:
             account.published += after.published > before.published
             is_waiter = before.waits_for is not None
