@@ -117,3 +117,14 @@ class _NumberedTask(asyncio.Task[Any]):
 
 def _numbered(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **named: Any) -> asyncio.Task[Any]:
     return _NumberedTask(work, loop=loop, **named)
+
+
+class NumberedIds:
+    """Makes ids that sort by time, and are the same in each run."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def __call__(self) -> str:
+        number = next(self._numbers)
+        return f"{number:08x}-0000-7000-8000-{number:012x}"

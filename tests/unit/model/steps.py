@@ -217,7 +217,7 @@ class Steps:
         workers[number % len(workers)].disk.is_full = is_full
 
     def set_wall_clock(self, number: int, hours: int) -> None:
-        self.process(number).clock.wrong_ms = hours * 3_600_000
+        self.cluster.set_wall_clock(self.process(number), hours * 3_600_000)
 
     # Network and servers
 

@@ -22,6 +22,7 @@ class Facts:
         """Files that a user asked to delete, or that housekeeping has marked as deleted."""
         self.corrupt: set[bytes] = set()
         """Sources that a program has called corrupt."""
+        self.clock_was_wrong = False
         self.hung: set[bytes] = set()
         """Sources on which a program has used up its time."""
         self.wanted: dict[str, bytes] = {}

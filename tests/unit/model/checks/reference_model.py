@@ -95,6 +95,16 @@ class ReferenceModel:
             self._is_old(account, account.record.completed_at, self._settings.failure_retention_s)
         self._has_its_history(account)
 
+    def waiting_for(self, file_id: str) -> dict[str, tuple[int, int]]:
+        """The conversions of a file that no worker has begun, with what changes when they begin anew."""
+        accounts = [account for account in self.accounts.values() if account.record.file_id == file_id]
+        return {one.record.id: (one.record.token, one.retries) for one in accounts if one.record.status in {A, PE}}
+
+    def file_deleted(self, file_id: str, waiting: dict[str, tuple[int, int]]) -> None:
+        """Check, when the user is told so, that nothing waits any more of what waited at the request."""
+        left = [one for one, seen in self.waiting_for(file_id).items() if waiting.get(one) == seen]
+        self.violations.extend(f"{one} still waits for the deleted file {file_id}" for one in left)
+
     def object_deleted(self, key: str) -> None:
         """Check that no completed conversion loses an output: its record has to be gone, or changed, before."""
         place = parse_key(key)
