@@ -33,6 +33,9 @@ export KEEP ?=
 SECONDS ?= 60
 SEED ?=
 RATE ?=
+# Simulated runs in fake time, by number. Example: make model SEEDS=1 FIRST=4711
+SEEDS ?= 10000
+FIRST ?= 0
 
 ##@ Run
 .PHONY: setup
@@ -82,6 +85,10 @@ test-only: setup-dev ## Run some folders or files of the suite: make test-only S
 .PHONY: scenarios
 scenarios: setup-dev ## Run all scenarios, also those that take minutes and that `make test` leaves out
 	@$(BIN)/python -m pytest tests/scenarios -m "minutes or not minutes" $(PYTEST)
+
+.PHONY: model
+model: setup-dev ## Simulate the whole installation in fake time, SEEDS runs from FIRST on, on all cores
+	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.unit.model --seeds $(SEEDS) --first $(FIRST)
 
 .PHONY: test-compose
 test-compose: setup-dev ## Convert with each worker of the running Compose stack

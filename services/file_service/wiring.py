@@ -1,5 +1,6 @@
 """Builds the use cases for routes and housekeeping from settings and the ports."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -91,15 +92,24 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_wiring(
-    settings: Settings, stores: Stores, objects: ObjectStore, bus: EventBus, *, issuer: Issuer | None = None
+    settings: Settings,
+    stores: Stores,
+    objects: ObjectStore,
+    bus: EventBus,
+    *,
+    issuer: Issuer | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Wiring:
-    """Build all use cases; nothing connects before its first call. Access tokens need an `issuer`."""
+    """Build all use cases; nothing connects before its first call. Access tokens need an `issuer`.
+
+    `monotonic` tells when what was read from the database has to be read again.
+    """
     limits = UploadLimits(
         max_file_bytes=settings.max_file_bytes,
         multipart_threshold_bytes=settings.multipart_threshold_bytes,
         part_size_bytes=settings.part_size_bytes,
     )
-    offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s)
+    offers = Offers(stores.workers, ttl_s=settings.offers_ttl_s, clock=monotonic)
     files = Files(stores.files, objects, limits, look_schedule(settings))
     dispatch = Dispatch(stores.conversions, build_sender(settings, stores, bus))
     result_cache = ResultCache(
@@ -145,7 +155,7 @@ def build_wiring(
             offers=offers,
             starter=starter,
             dispatch=dispatch,
-            pending_limit=PendingLimit(stores.conversions, most=settings.max_pending_per_owner),
+            pending_limit=PendingLimit(stores.conversions, most=settings.max_pending_per_owner, clock=monotonic),
         ),
         plans=Plans(stores.conversions, files=files, offers=offers),
         dead_letters=DeadLetters(stores.dead_letters, stores.conversions, dispatch),

@@ -120,7 +120,15 @@ def completed(
 
 def requeued(lane: Lane, now_ms: int) -> Assignments:
     """Back to pending: no worker holds it, and its message is due now."""
-    return {"lane": lane, "stage": None, "worker": None, "publish_due": now_ms, "published": 0, "updated_at": now_ms}
+    return {
+        "lane": lane,
+        "stage": None,
+        "worker": None,
+        "publish_due": now_ms,
+        "wait_ms": None,  # of an earlier attempt that was cancelled while it waited
+        "published": 0,
+        "updated_at": now_ms,
+    }
 
 
 def expedited(lane: Lane) -> Lane:

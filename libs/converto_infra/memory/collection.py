@@ -50,11 +50,12 @@ class MemoryServer:
 
 
 class Collection(Generic[Record]):
-    """Records of one kind by id; stores and returns copies."""
+    """Records of one kind by id; stores copies, and makes a record from its document once after each change."""
 
     def __init__(self, kind: type[Record]) -> None:
         self._kind = kind
         self._documents: dict[str, Document] = {}
+        self._records: dict[str, Record] = {}
 
     def insert(self, record: Record) -> None:
         if record.id in self._documents:
@@ -63,31 +64,42 @@ class Collection(Generic[Record]):
 
     def replace(self, record: Record) -> None:
         self._documents[record.id] = _plain(record)
+        self._records.pop(record.id, None)
 
     def get(self, record_id: str, where: Mapping[str, Any] | None = None) -> Record | None:
         document = self._documents.get(record_id)
-        return self._record(document) if document is not None and _holds(document, where or {}) else None
+        if document is None or (where and not _holds(document, where)):
+            return None
+        return self._record(record_id)
 
     def select(self, test: Callable[[Record], bool]) -> list[Record]:
-        return [record for record in map(self._record, self._documents.values()) if test(record)]
+        return [record for record in map(self._record, self._documents) if test(record)]
 
     def assign(self, record_id: str, values: Mapping[str, Any]) -> Record:
-        self._documents[record_id].update(_plain(values))
-        return self._record(self._documents[record_id])
+        self._update(record_id, _plain(values))
+        return self._record(record_id)
 
     def increase(self, record_id: str, amounts: Mapping[str, Any]) -> None:
         document = self._documents[record_id]
-        document.update({name: (document.get(name) or 0) + amount for name, amount in amounts.items()})
+        self._update(record_id, {name: (document.get(name) or 0) + amount for name, amount in amounts.items()})
 
     def raise_to(self, record_id: str, floors: Mapping[str, Any]) -> None:
         document = self._documents[record_id]
-        document.update({name: max(document.get(name) or 0, floor) for name, floor in floors.items()})
+        self._update(record_id, {name: max(document.get(name) or 0, floor) for name, floor in floors.items()})
 
     def delete(self, record_id: str) -> None:
         self._documents.pop(record_id, None)
+        self._records.pop(record_id, None)
 
-    def _record(self, document: Document) -> Record:
-        return msgspec.convert(_plain(document), self._kind)
+    def _update(self, record_id: str, values: Document) -> None:
+        self._documents[record_id].update(values)
+        self._records.pop(record_id, None)
+
+    def _record(self, record_id: str) -> Record:
+        known = self._records.get(record_id)
+        if known is None:
+            known = self._records[record_id] = msgspec.convert(_plain(self._documents[record_id]), self._kind)
+        return known
 
 
 def owned(owner: str | None) -> dict[str, Any]:

@@ -4,21 +4,34 @@ Each process has its own link to each server, so one process can be cut off whil
 """
 
 import asyncio
+import hashlib
 import inspect
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
-from converto_core.errors import BusUnavailable, DependencyUnavailable, DuplicateKey
+from converto_core.errors import BusUnavailable, ConvertoError, DependencyUnavailable
 from converto_core.events import ConversionEvent
 from converto_core.formats import Family
 from converto_core.ports.bus import Delivery
+from converto_core.ports.objects import Digest
 from converto_infra.memory.bus import MemorySlot
 from converto_infra.memory.stores import MemoryEventBus
 
 DEADLINE_S = 1.5  # how long a driver waits for an answer
+WRITES = frozenset(
+    {"apply", "insert", "update", "delete", "delete_unchanged", "delete_older", "take_look", "lead", "take_over"}
+    | {"replace_upload"}
+    | {"claim_answer", "remember_answer", "release_answer", "put", "copy", "upload", "publish"}
+)
+MAX_BYTES = 1_000_000
+AGED = frozenset({"old_entries", "old_answers"})  # ports inside of ports
+VALUES = frozenset({"is_away", "hidden_s"})  # attributes that may change
+TURNS = (0, 0, 0, 0, 1, 2, 3, 5)  # of the loop that a call may take longer than another, where calls are shuffled
 
 ACTOR: ContextVar["Sender"] = ContextVar("ACTOR")
 """The process that is running; each of its tasks carries it, so the model knows who made a change."""
@@ -50,6 +63,10 @@ class Sender(Protocol):
         """The kind of process."""
 
     @property
+    def is_shuffled(self) -> bool:
+        """True when its calls take longer or shorter by chance, so that calls overtake each other."""
+
+    @property
     def lease_s(self) -> float:
         """The lease that it is configured with."""
 
@@ -74,7 +91,7 @@ class Link:
         self._late: list[Callable[[], Awaitable[Any]]] = []
 
     def set_fault(self, fault: Fault, *, is_once: bool = False, is_for_writes: bool = False) -> None:
-        """Set the fault, optionally for the next call only (`is_once`) or for conditional updates only.
+        """Set the fault, optionally for the next call only (`is_once`) or for writes only.
 
         Held requests arrive when the fault is removed.
         """
@@ -99,6 +116,9 @@ class Link:
     async def call(self, operation: Callable[[], Awaitable[Any]], *, is_write: bool = False) -> Any:
         """Return the answer of the server, or raise the error of the link."""
         await self._sender.awake()
+        if self._sender.is_shuffled:
+            for _ in range(TURNS[int(random.random() * len(TURNS))]):
+                await asyncio.sleep(0)
         fault = self._fault_for(is_write)
         if fault is Fault.UNREACHABLE:
             await asyncio.sleep(0)
@@ -144,7 +164,7 @@ class Link:
 async def _without_answer(operation: Callable[[], Awaitable[Any]]) -> None:
     try:
         await operation()
-    except (DependencyUnavailable, DuplicateKey):
+    except ConvertoError:
         return  # the caller has gone
 
 
@@ -155,14 +175,44 @@ class Remote:
         self._target, self._link = target, link
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._target, name)
+        """Called once for each name: the next time, the attribute is there."""
+        found = self._remote(name, getattr(self._target, name))
+        if name not in VALUES:
+            setattr(self, name, found)
+        return found
+
+    def _remote(self, name: str, method: Any) -> Any:
+        if name in AGED:
+            return Remote(method, self._link)
         if not inspect.iscoroutinefunction(method):
             return method
+        is_write = name in WRITES
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            return await self._link.call(lambda: method(*arguments, **named), is_write=name == "apply")
+            return await self._link.call(lambda: method(*arguments, **named), is_write=is_write)
 
         return call
+
+
+class RemoteObjects(Remote):
+    """The object store, called over the link of one process. Files are read and written at its own end."""
+
+    async def upload(self, path: Path, key: str, *, content_type: str, filename: str) -> Digest:
+        del filename
+        body = path.read_bytes()
+        await self._link.call(lambda: self._target.put(key, body, content_type=content_type), is_write=True)
+        return _digest(body)
+
+    async def download(self, key: str, path: Path) -> Digest:
+        body = await self._link.call(lambda: self._target.read_range(key, start=0, length=MAX_BYTES))
+        path.write_bytes(body)
+        return _digest(body)
+
+
+def _digest(body: bytes) -> Digest:
+    return Digest(
+        size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), sha512=hashlib.sha512(body).hexdigest()
+    )
 
 
 class RemoteStores:
@@ -173,8 +223,11 @@ class RemoteStores:
 
     def __getattr__(self, name: str) -> Any:
         if name in {"ping", "ensure_indexes", "identity"}:
-            return getattr(Remote(self._target, self._link), name)
-        return Remote(getattr(self._target, name), self._link)
+            found = getattr(Remote(self._target, self._link), name)
+        else:
+            found = Remote(getattr(self._target, name), self._link)
+        setattr(self, name, found)
+        return found
 
 
 class RemoteBus(Remote):

@@ -1,50 +1,31 @@
-"""File service, housekeeper and worker as processes that a test can freeze, kill and cut off.
-
-They run the production code. Only the conversion itself is scripted: an engine does what the test orders.
-"""
+"""File service and housekeeper as processes that a test can freeze, kill and cut off. They run the production code."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
-from conversion_worker.job.results import JobResult
-from conversion_worker.job.steps import JobRunner, server_retry
-from conversion_worker.job.workspace import Workspace
-from conversion_worker.single_flight.waiters import Waiters
-from conversion_worker.slot.context import Stop, WorkerContext
-from conversion_worker.slot.exclusive_gate import ExclusiveGate
-from conversion_worker.slot.families import TakenFamilies
-from conversion_worker.slot.slot import Slot
-from conversion_worker.worker_registry import RunningJobs
-from converto_core.conversion.processing import record_source
-from converto_core.conversion.record import Conversion, Lane, Output
+from converto_core.access import NewIds
 from converto_core.errors import (
     BusUnavailable,
     ConvertoError,
-    EngineError,
     ObjectStoreUnavailable,
     StoreUnavailable,
     UploadEventsUnavailable,
 )
-from converto_core.formats import Family
-from converto_core.object_keys import output_key
-from converto_engines.converter import Report
 from converto_infra.clock import Clock
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores, MemoryUploadEvents
-from converto_infra.retry import Retry
 from converto_infra.settings import Settings
 from file_service.housekeeping.sweeps import Sweep, Sweeps
+from file_service.http.idempotency import Answer
 from file_service.uploads.event_consumer import UploadEventConsumer
 from file_service.wiring import Wiring, build_wiring
-from tests.unit.model.links import ACTOR, Link, Remote, RemoteBus, RemoteStores
-from tests.unit.model.reference_model import API, HOUSEKEEPER, WORKER
+from tests.unit.model.checks.facts import Facts
+from tests.unit.model.checks.reference_model import API, HOUSEKEEPER
+from tests.unit.model.links import ACTOR, Link, Remote, RemoteBus, RemoteObjects, RemoteStores
+from tests.unit.model.requests import Creation
 from tests.unit.model.stepped_loop import SteppedLoop
-
-GRACE_S = 3.0  # between the two requests to a worker to stop
 
 
 class Servers:
@@ -58,13 +39,21 @@ class Servers:
         objects: MemoryObjectStore,
         bus: MemoryEventBus,
         upload_events: MemoryUploadEvents,
+        facts: Facts,
         settings: Settings,
         start_ms: int,
+        folder: Path,
+        is_shuffled: bool,
     ) -> None:
+        """`folder` is the disk of all workers; with `is_shuffled`, calls overtake each other by chance."""
         self.loop, self.stores, self.objects, self.bus = loop, stores, objects, bus
-        self.upload_events = upload_events
-        self.settings, self.start_ms = settings, start_ms
+        self.upload_events, self.facts = upload_events, facts
+        self.settings, self.start_ms, self.folder, self.is_shuffled = settings, start_ms, folder, is_shuffled
         self.violations: list[str] = []
+
+    def now_ms(self) -> int:
+        """The true wall clock."""
+        return self.start_ms + int(self.loop.time() * 1000)
 
 
 class OwnClock(Clock):
@@ -78,7 +67,7 @@ class OwnClock(Clock):
         return self._process.servers.loop.time() + self._offset_s
 
     def now_ms(self) -> int:
-        return self._process.servers.start_ms + int(self._process.servers.loop.time() * 1000) + self.wrong_ms
+        return self._process.servers.now_ms() + self.wrong_ms
 
     async def sleep(self, seconds: float) -> None:
         await super().sleep(seconds)
@@ -97,7 +86,7 @@ class Process:
 
     def __init__(self, servers: Servers, name: str, *, offset_s: float) -> None:
         self.servers, self.name, self.is_dead = servers, name, False
-        self.lease_s = servers.settings.lease_s
+        self.lease_s, self.is_shuffled = servers.settings.lease_s, servers.is_shuffled
         self.clock = OwnClock(self, offset_s)
         self.database = Link(self, StoreUnavailable)
         self.broker = Link(self, BusUnavailable)
@@ -105,12 +94,12 @@ class Process:
         self.reports = Link(self, UploadEventsUnavailable)
         self.links = (self.database, self.broker, self.storage, self.reports)
         self.stores: Any = RemoteStores(servers.stores, self.database)
-        self.objects: Any = Remote(servers.objects, self.storage)
+        self.objects: Any = RemoteObjects(servers.objects, self.storage)
         self.bus: Any = RemoteBus(servers.bus, self.broker)
         self.upload_events: Any = Remote(servers.upload_events, self.reports)
         self._awake = asyncio.Event()
         self._awake.set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order of their start
 
     def __repr__(self) -> str:
         return self.name
@@ -128,26 +117,29 @@ class Process:
         self._awake.set()
 
     async def awake(self) -> None:
-        while self.is_frozen:
+        """Wait while the process is frozen; no code of a dead process goes on."""
+        while not self._awake.is_set():
             await self._awake.wait()
+        if self.is_dead:
+            raise asyncio.CancelledError
 
     def kill(self) -> None:
         """From now on, nothing it does reaches a server."""
         self.is_dead = True
         self.thaw()
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         context = copy_context()
         context.run(ACTOR.set, self)
         task = self.servers.loop.create_task(work, context=context)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and not self.is_dead and (error := task.exception()) is not None:
             self.servers.violations.append(f"{self.name} raised {error!r}")
 
@@ -159,7 +151,9 @@ class Api(Process):
 
     def __init__(self, servers: Servers, name: str, *, offset_s: float) -> None:
         super().__init__(servers, name, offset_s=offset_s)
-        self.wiring: Wiring = build_wiring(servers.settings, self.stores, self.objects, self.bus)
+        self.wiring: Wiring = build_wiring(
+            servers.settings, self.stores, self.objects, self.bus, monotonic=self.clock.monotonic
+        )
         self.spawn(self.wiring.dispatch.run(asyncio.Event()))
         consumer = UploadEventConsumer(
             self.upload_events,
@@ -173,6 +167,24 @@ class Api(Process):
     async def confirm_unattended(self, file_id: str) -> None:
         """Confirm an upload that the object store has reported."""
         await self.wiring.starter.confirm_upload(None, file_id)
+
+    def create(self, creation: Creation) -> None:
+        """Handle a POST of a conversion with its Idempotency-Key."""
+        self.ask(self._create(creation))
+
+    async def _create(self, creation: Creation) -> None:
+        async def work(new_ids: NewIds) -> Answer:
+            self.servers.facts.served(creation, new_ids)
+            created = await creation.submit(self.wiring.submission, new_ids)
+            return Answer(status=201, body=created.conversion.id.encode())
+
+        try:
+            answer = await self.wiring.idempotency.once(creation.request, creation.content, work)
+        except ConvertoError as error:
+            creation.refused(error)
+            return
+        await self.awake()
+        creation.answered(answer)
 
     def ask(self, request: Coroutine[Any, Any, Any]) -> None:
         """Handle a user's request; an error response counts as an answer."""
@@ -194,7 +206,7 @@ class Housekeeper(Process):
     def __init__(self, servers: Servers, name: str, *, offset_s: float, lease_s: float) -> None:
         super().__init__(servers, name, offset_s=offset_s)
         self.lease_s = lease_s
-        wiring = build_wiring(servers.settings, self.stores, self.objects, self.bus)
+        wiring = build_wiring(servers.settings, self.stores, self.objects, self.bus, monotonic=self.clock.monotonic)
         self._nudge: dict[str, asyncio.Event] = {}
 
         async def confirm_upload(file_id: str) -> None:
@@ -224,136 +236,3 @@ class Housekeeper(Process):
             nudge.clear()
             await sweeps.run(sweep)
             await self.clock.wait(nudge, sweep.interval_s)
-
-
-class Engine:
-    """One run of the program on one conversion."""
-
-    def __init__(self, claimed: Conversion) -> None:
-        self.claimed = claimed
-        self.orders: asyncio.Queue[float | Exception | None] = asyncio.Queue()
-
-    def progress(self, percent: float) -> None:
-        self.orders.put_nowait(percent)
-
-    def fail(self, error: Exception) -> None:
-        self.orders.put_nowait(error)
-
-    def finish(self) -> None:
-        self.orders.put_nowait(None)
-
-
-class Worker(Process):
-    """A worker with two slots, one of which consumes the quarantine lane."""
-
-    role = WORKER
-
-    def __init__(
-        self, servers: Servers, name: str, *, offset_s: float, on_end: Callable[["Worker"], None], slots: int = 2
-    ) -> None:
-        super().__init__(servers, name, offset_s=offset_s)
-        self.engines: list[Engine] = []
-        self.succeeds_always = False
-        self.stop = Stop()
-        context = WorkerContext(
-            worker_id=name,
-            families=TakenFamilies(Family),
-            conversions=self.stores.conversions,
-            objects=self.objects,
-            bus=self.bus,
-            waiters=Waiters(
-                conversions=self.stores.conversions, cache=self.stores.cache, bus=self.bus, clock=self.clock
-            ),
-            workspace=_NoFolders(),
-            running_jobs=RunningJobs(),
-            gate=ExclusiveGate(),
-            stop=self.stop,
-            settings=servers.settings,
-            clock=self.clock,
-        )
-        running = [
-            self.spawn(Slot(context, _ScriptedJobs(self), takes_quarantine=number == 0).run())
-            for number in range(slots)
-        ]
-        self.spawn(self._live(running, on_end))
-
-    def ask_to_stop(self) -> None:
-        """SIGTERM, and a second one after the grace period."""
-        self.stop.stopping.set()
-        self.servers.loop.call_later(GRACE_S, self.stop.hand_back.set)
-
-    def succeed_always(self) -> None:
-        """From now on, every engine succeeds without an order."""
-        self.succeeds_always = True
-        for engine in self.engines:
-            engine.finish()
-
-    async def _live(self, running: list[asyncio.Task[Any]], on_end: Callable[["Worker"], None]) -> None:
-        await asyncio.wait(running)
-        on_end(self)
-
-    def at_rest(self) -> None:
-        """Check that a quarantined conversion runs alone in its worker."""
-        has_quarantined = any(engine.claimed.lane is Lane.QUARANTINE for engine in self.engines)
-        if has_quarantined and len(self.engines) > 1:
-            self.servers.violations.append(f"{self.name} runs a quarantined conversion next to others")
-
-
-class _ScriptedJobs(JobRunner):
-    """Replaces the steps of a job: runs an engine that the test controls, then uploads its output."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
-        worker = self._worker
-        retry = server_retry(worker.servers.settings.conversion_timeout_s, worker.clock)
-        engine = Engine(claimed)
-        worker.engines.append(engine)
-        try:
-            if worker.succeeds_always:
-                engine.finish()
-            known = record_source(claimed, source_sha256="0" * 64, cache_key=None, now_ms=worker.clock.now_ms())
-            await retry(lambda: worker.stores.conversions.apply(known))
-            await self._obey(engine, report)
-            return JobResult(outputs=(await self._upload(claimed, retry),), engine_versions={"scripted": "1"})
-        finally:
-            worker.engines.remove(engine)
-
-    async def _obey(self, engine: Engine, report: Report) -> None:
-        while (order := await engine.orders.get()) is not None:
-            await self._worker.awake()
-            if isinstance(order, Exception):
-                raise order
-            report(order, "converting")
-
-    async def _upload(self, claimed: Conversion, retry: Retry) -> Output:
-        key = output_key(claimed, "result.pdf")
-        await retry(lambda: self._worker.objects.put(key, b"made", content_type="application/pdf"))
-        return Output(
-            key=key,
-            filename="notes.pdf",
-            content_type="application/pdf",
-            size_bytes=4,
-            sha256=hashlib.sha256(b"made").hexdigest(),
-            sha512="0" * 128,
-        )
-
-
-class _NoFolders(Workspace):
-    """A workspace with unlimited room that touches no disk."""
-
-    def __init__(self) -> None:
-        self.folder = Path("nowhere")
-
-    def has_room(self, needed_bytes: int = 0) -> bool:
-        return True
-
-    @asynccontextmanager
-    async def job_folder(self, name: str) -> AsyncIterator[Path]:
-        yield self.folder / name
-
-
-def crash() -> EngineError:
-    """An engine failure that a retry may overcome."""
-    return EngineError("The program crashed", code="engine_crashed")

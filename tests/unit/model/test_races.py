@@ -10,9 +10,12 @@ import structlog
 
 from converto_core.conversion.history import Entry
 from converto_core.conversion.record import Conversion, HistoryEvent, Lane, Status
-from tests.unit.model.cluster import OWNER, SOURCE, Cluster
+from converto_core.errors import CorruptSource
+from tests.unit.model.checks.ending import ask_again, tidy_up
+from tests.unit.model.cluster import Cluster
 from tests.unit.model.links import Fault
-from tests.unit.model.processes import Api, Engine, Process, Worker, crash
+from tests.unit.model.requests import OTHER, PAGES, SOURCE
+from tests.unit.model.worker import Engine, Worker, crash
 
 LEASE_AND_MORE_S = 12.0
 
@@ -37,8 +40,10 @@ def a_busy_worker(cluster: Cluster) -> tuple[Worker, Engine]:
     raise AssertionError(f"no worker runs {cluster.records}")
 
 
-def record_at_the_end(cluster: Cluster) -> Conversion:
-    """The only conversion, after all faults are gone and it has ended."""
+def record_at_the_end(cluster: Cluster, *, is_new: bool = False) -> Conversion:
+    """The only conversion, after all faults are gone and it has ended; `is_new` submits it."""
+    if is_new:
+        cluster.submit()
     cluster.repair()
     cluster.run_to_end()
     (record,) = cluster.records
@@ -116,7 +121,7 @@ def test_stopping_worker_hands_back_without_counting_the_attempt(cluster: Cluste
 def test_beat_before_the_reapers_update_saves_the_lease() -> None:
     """Even a reaper with too short a lease takes only what had no beat since its read."""
     with structlog.testing.capture_logs():
-        cluster = Cluster(reaper_lease_s=3.0)
+        cluster = Cluster(reaper_lease_s=1.5)
         worker, engine = a_busy_worker(cluster)
         worker.database.set_fault(Fault.HELD)
         for housekeeper in cluster.housekeepers:
@@ -223,8 +228,8 @@ def test_event_interrupted_at_the_record_is_delivered_again(cluster: Cluster, fa
     cluster.report(record)
     cluster.let_pass(2.0)
     kept = len(cluster.upload_events.waiting)
-    cluster.api.database.set_fault(Fault.NONE)
-    cluster.let_pass(60.0)
+    cluster.repair()
+    cluster.let_pass(20.0)
 
     assert kept == 1
     assert cluster.upload_events.waiting == []
@@ -278,21 +283,207 @@ def history_of_all(cluster: Cluster, record: Conversion) -> list[Entry]:
     return cluster.loop.run_until_complete(cluster.stores.history.of(record.id, owner=record.owner))
 
 
+# One engine run for the same content (I8)
+
+
+def a_leader_and_its_waiter(cluster: Cluster) -> tuple[Worker, Engine, Conversion]:
+    """Two conversions of the same content: one runs, and the other waits for it."""
+    cluster.submit(PAGES)
+    cluster.submit(PAGES, api=cluster.apis[1])
+    cluster.let_pass(0.5)
+    (worker,) = [worker for worker in cluster.workers if worker.engines]
+    (engine,) = worker.engines
+    (waiter,) = [record for record in cluster.records if record.waits_for is not None]
+    return worker, engine, waiter
+
+
+def test_waiter_copies_the_result_of_its_leader(cluster: Cluster) -> None:
+    _, engine, waiter = a_leader_and_its_waiter(cluster)
+    engine.finish()
+    cluster.let_pass(0.5)
+    made, copied = (record_of(cluster, one) for one in (engine.claimed.id, waiter.id))
+
+    assert made.status is copied.status is Status.COMPLETED
+    assert copied.cached_from == made.id
+    assert [output.sha256 for output in copied.outputs] == [output.sha256 for output in made.outputs]
+    assert len(copied.outputs) == 3
+
+
+@pytest.mark.parametrize("end", ["crash", "kill", "freeze", "cancel", "stop"])
+def test_waiter_runs_when_its_leader_makes_nothing(cluster: Cluster, end: str) -> None:
+    worker, engine, waiter = a_leader_and_its_waiter(cluster)
+    if end == "crash":
+        engine.fail(crash())
+    elif end == "kill":
+        cluster.kill(worker)
+    elif end == "freeze":
+        worker.freeze()
+    elif end == "cancel":
+        cluster.cancel(engine.claimed)
+    else:
+        worker.ask_to_stop()
+    cluster.let_pass(LEASE_AND_MORE_S)
+    cluster.repair()
+    cluster.run_to_end()
+
+    assert record_of(cluster, waiter.id).status is Status.COMPLETED
+    assert record_of(cluster, engine.claimed.id).status is (Status.CANCELLED if end == "cancel" else Status.COMPLETED)
+
+
+def test_waiter_fails_like_a_leader_with_a_corrupt_source(cluster: Cluster) -> None:
+    _, engine, waiter = a_leader_and_its_waiter(cluster)
+    engine.fail(CorruptSource())
+    cluster.let_pass(0.5)
+    failed = record_of(cluster, waiter.id)
+
+    assert (failed.status, failed.error_code) == (Status.FAILED, "source_corrupt")
+    assert cluster.engines == []
+
+
+def test_waiter_of_a_deleted_leader_makes_its_own_result(cluster: Cluster) -> None:
+    _, engine, waiter = a_leader_and_its_waiter(cluster)
+    for worker in cluster.workers:
+        worker.storage.set_fault(Fault.HELD, is_for_writes=True)  # neither upload nor copy
+    engine.finish()
+    cluster.settle()
+    for worker in cluster.workers:
+        worker.storage.set_fault(Fault.NONE)
+        worker.storage.set_fault(Fault.UNREACHABLE, is_for_writes=True)
+    cluster.let_pass(0.5)
+    cluster.delete(record_of(cluster, engine.claimed.id))
+    cluster.settle()
+    cluster.repair()
+    cluster.run_to_end()
+
+    assert [record.id for record in cluster.records if record.status is Status.COMPLETED] == [waiter.id]
+
+
+def test_retry_of_a_cancelled_waiter_waits_no_more(cluster: Cluster) -> None:
+    """Its message is due at once, although the outbox has to send it."""
+    _, _, waiter = a_leader_and_its_waiter(cluster)
+    cluster.cancel(waiter)
+    cluster.settle()
+    cluster.bus.is_away = True
+    cluster.retry(waiter)
+    cluster.settle()
+    again = record_of(cluster, waiter.id)
+
+    assert (again.status, again.wait_ms) == (Status.PENDING, None)
+    assert (again.publish_due or 0) <= cluster.servers.now_ms()
+
+
+def test_other_content_of_the_same_size_is_converted_anew(cluster: Cluster) -> None:
+    cluster.submit(SOURCE)
+    cluster.submit(OTHER)
+    cluster.let_pass(0.5)
+
+    assert {engine.source for engine in cluster.engines} == {SOURCE, OTHER}
+
+
+def test_known_file_is_answered_from_the_cache(cluster: Cluster) -> None:
+    """Two file services answer the same request for one file at once, each with copies of its own."""
+    made = record_at_the_end(cluster, is_new=True)
+    for api in cluster.apis:
+        cluster.create_for_file(made.file_id, api=api)
+    cluster.settle()
+    copied = [record for record in cluster.records if record.cached_from == made.id]
+
+    assert [record.status for record in copied] == [Status.COMPLETED] * 2
+    assert len({output.key for record in cluster.records for output in record.outputs}) == 3
+
+
+def record_of(cluster: Cluster, conversion_id: str) -> Conversion:
+    return cluster.model.accounts[conversion_id].record
+
+
+# One conversion per Idempotency-Key
+
+
+def test_same_key_at_two_file_services_makes_one_conversion(cluster: Cluster) -> None:
+    creation = cluster.create()
+    cluster.create_again(creation, api=cluster.apis[1])
+    cluster.settle()
+    cluster.create_again(creation, api=cluster.apis[1])
+    cluster.settle()
+
+    assert len(cluster.records) == 1
+    assert creation.refusals == {"request_in_flight": 1}
+    assert [answer.is_replayed for answer in creation.answers] == [False, True]
+    assert {answer.body.decode() for answer in creation.answers} == {cluster.records[0].id}
+
+
+@pytest.mark.parametrize("killed_after_turns", range(1, 16))
+def test_key_survives_a_crash_between_reservation_and_answer(cluster: Cluster, killed_after_turns: int) -> None:
+    creation = cluster.create()
+    cluster.loop.run_turns(killed_after_turns)
+    cluster.kill(cluster.api)
+    ask_again(cluster)
+
+    assert len(cluster.records) == 1
+    assert {answer.body.decode() for answer in creation.answers} == {cluster.records[0].id}
+
+
 # Deletion
 
 
-@pytest.mark.parametrize("frozen_after_steps", range(16))
-def test_delete_delayed_past_a_retry_spares_its_result(cluster: Cluster, frozen_after_steps: int) -> None:
+@pytest.mark.parametrize("turns", range(1, 25))
+def test_delete_and_retry_at_once_leave_no_half(cluster: Cluster, turns: int) -> None:
+    """The retried conversion is complete, or its record is gone; the model checks each deleted object."""
+    _, engine = a_busy_worker(cluster)
+    cluster.cancel(engine.claimed)
+    cluster.let_pass(3.0)
+    for worker in cluster.workers:
+        worker.succeed_always()
+    cluster.retry(cluster.records[0], api=cluster.apis[1])
+    cluster.loop.run_turns(turns)
+    cluster.delete(engine.claimed)
+    cluster.settle()
+    cluster.repair()
+    cluster.run_to_end()
+
+    assert [record.status for record in cluster.records] in ([], [Status.COMPLETED])
+    tidy_up(cluster)
+
+
+def test_deleted_conversion_leaves_no_object_when_its_deletion_breaks_off(cluster: Cluster) -> None:
+    record = record_at_the_end(cluster, is_new=True)
+    cluster.api.storage.set_fault(Fault.UNREACHABLE, is_for_writes=True)
+    cluster.delete(record)
+    cluster.settle()
+    left = cluster.objects.has(record.outputs[0].key)
+    cluster.api.storage.set_fault(Fault.NONE)
+
+    assert cluster.records == []
+    assert left
+    tidy_up(cluster)
+
+
+@pytest.mark.parametrize("turns", range(1, 40, 3))
+def test_file_deleted_while_it_is_converted_leaves_nothing(cluster: Cluster, turns: int) -> None:
+    """Behaviour I10: what waits is cancelled; what runs ends either way."""
+    for worker in cluster.workers:
+        worker.succeed_always()
+    record = an_upload_that_waits(cluster)
+    cluster.confirm(record)
+    cluster.loop.run_turns(turns)
+    cluster.delete_file(record.file_id)
+    last = record_at_the_end(cluster)
+
+    assert last.status in {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
+    tidy_up(cluster)
+
+
+@pytest.mark.parametrize("frozen_after_turns", range(1, 17))
+def test_delete_delayed_past_a_retry_spares_its_result(cluster: Cluster, frozen_after_turns: int) -> None:
     """One file service stops in the middle of a DELETE; meanwhile another one retries, and a worker uploads."""
     a_busy_worker(cluster)
     cluster.cancel(cluster.records[0])
     cluster.let_pass(5.0)
     (cancelled,) = cluster.records
     cluster.delete(cancelled)
-    cluster.loop.call_soon(_freeze_after, cluster.api, frozen_after_steps)
-    cluster.settle()
-    other = Api(cluster.servers, "api-2", offset_s=90.0)
-    other.ask(other.wiring.submission.retry(OWNER, cancelled.id))
+    cluster.loop.run_turns(frozen_after_turns)
+    cluster.api.freeze()
+    cluster.retry(cancelled, api=cluster.apis[1])
     cluster.settle()
     if cluster.records:
         worker, engine = a_busy_worker(cluster)
@@ -305,17 +496,8 @@ def test_delete_delayed_past_a_retry_spares_its_result(cluster: Cluster, frozen_
         cluster.settle()
     cluster.repair()
     cluster.run_to_end()
-    other.kill()
 
     assert [cluster.objects.has(output.key) for one in cluster.records for output in one.outputs] == [
         True for _ in cluster.records
     ]
     assert cancelled.status is Status.CANCELLED
-
-
-def _freeze_after(process: Process, steps: int) -> None:
-    """Stop the process after so many turns of the loop."""
-    if steps > 0:
-        process.servers.loop.call_soon(_freeze_after, process, steps - 1)
-    else:
-        process.freeze()
