@@ -92,9 +92,11 @@ async def test_published_is_due_later_and_counted() -> None:
     assert (done.status, done.publish_due, done.published) == (Status.PENDING, NOW_MS + 60_000, 1)
 
 
-async def test_published_after_a_newer_publish_changes_nothing() -> None:
-    start = a_pending_conversion()
-    outdated = msgspec.structs.replace(start, publish_due=NOW_MS - 1)
+@pytest.mark.parametrize("fields", [{"publish_due": NOW_MS - 1}, {"publish_due": AT_ONCE_MS}, {"token": 2}])
+async def test_published_after_another_change_changes_nothing(fields: dict[str, Any]) -> None:
+    """What several attempts leave is due at once by the same number: only the token tells them apart."""
+    start = a_pending_conversion(token=3)
+    outdated = msgspec.structs.replace(start, **fields)
 
     assert await applied(start, transitions.published(outdated, next_due_ms=NOW_MS + 1)) is None
 
@@ -143,6 +145,14 @@ async def test_only_the_owner_cancels_a_waiting_conversion() -> None:
     assert await applied(start, transitions.cancel_waiting(start.id, owner="bob", now_ms=NOW_MS)) is None
     done = await after(start, transitions.cancel_waiting(start.id, owner="ann", now_ms=NOW_MS))
     assert (done.status, done.publish_due) == (Status.CANCELLED, None)
+
+
+async def test_retry_of_an_older_attempt_changes_nothing() -> None:
+    """Another request has retried it meanwhile, and that attempt has ended, too."""
+    start = a_running_conversion(status=Status.FAILED, token=4)
+    change = transitions.retry(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
+
+    assert await applied(msgspec.structs.replace(start, token=5), change) is None
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.EXPIRED])
