@@ -157,14 +157,16 @@ async def test_retry_of_an_older_attempt_changes_nothing() -> None:
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.EXPIRED])
 async def test_retry_resets_counters_and_keeps_the_token(status: Status) -> None:
-    start = a_running_conversion(status=status, token=4, attempt=3, lost=2, lane=Lane.QUARANTINE, error_code="x")
+    start = a_running_conversion(
+        status=status, token=4, attempt=3, lost=2, lane=Lane.QUARANTINE, error_code="x", outputs=(OUTPUT,)
+    )
 
     done = await after(
         start, transitions.retry(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
     )
 
     assert (done.status, done.token, done.attempt, done.lost) == (Status.PENDING, 4, 0, 0)
-    assert (done.lane, done.error_code, done.publish_due) == (Lane.NORMAL, None, NOW_MS)
+    assert (done.lane, done.error_code, done.publish_due, done.outputs) == (Lane.NORMAL, None, NOW_MS, ())
 
 
 async def test_expire_result_removes_the_outputs() -> None:

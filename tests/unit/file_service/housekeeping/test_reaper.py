@@ -3,11 +3,14 @@
 How long a user waits is measured in `tests/unit/model/test_recovery_time.py`.
 """
 
+from typing import Any
+
 import pytest
 
 from converto_core.conversion.processing import beat, claim
-from converto_core.conversion.record import Lane, Status
+from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.conversion.transitions import request_cancel
+from converto_infra.memory.conversions import MemoryConversionStore
 from file_service.housekeeping.schedule import SHORTEST_PAUSE_S, pause_s
 from file_service.housekeeping.sweeps import Sweep
 from tests.unit.file_service.housekeeping.memory_servers import OWNER, SETTINGS, MemoryServers
@@ -120,6 +123,32 @@ async def test_reaper_when_it_reaps_then_listeners_are_told(servers: MemoryServe
         event = await anext(aiter(events))
 
     assert (event.id, event.status) == (record.id, Status.PENDING)
+
+
+class BeatsAfterRead(MemoryConversionStore):
+    """The store under a worker that is late: its beat arrives between the reaper's read and the reaper's update."""
+
+    is_late = False
+
+    async def processing(self, *, limit: int) -> list[Conversion]:
+        found = await super().processing(limit=limit)
+        for one in found if self.is_late else ():
+            await self.apply(beat(one.id, token=one.token, now_ms=0))
+        return found
+
+
+@pytest.mark.parametrize("fields", [{}, {"lost": 1}, {"lost": 4}, {"cancel_requested": True}])
+async def test_beat_at_the_last_moment_saves_the_conversion(servers: MemoryServers, fields: dict[str, Any]) -> None:
+    """Whether it would have run again, failed, or been cancelled."""
+    conversions = servers.stores.conversions = BeatsAfterRead(servers.stores, servers.stores.history)
+    record = await servers.add(Status.PROCESSING, token=1, beat=1, **fields)
+    reaper = servers.another_process().reaper
+    await reaper.sweep()
+    for servers.passed_s in range(1, 21):
+        conversions.is_late = servers.passed_s == SETTINGS.lease_s
+        await reaper.sweep()
+
+    assert (await servers.reload(record)).status is Status.PROCESSING
 
 
 # Publishing what runs again
