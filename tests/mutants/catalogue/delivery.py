@@ -134,19 +134,11 @@ DELIVERY = (
         tests=OF_RECORDS,
     ),
     Mutant(
-        name="a running conversion may be deleted",
-        file=RECORDS,
-        old="        if not conversion.is_terminal:\n",
-        new="        if False:\n",
-        harm="the results of a running conversion are deleted",
-        tests=OF_RECORDS,
-    ),
-    Mutant(
         name="a conversion that has ended may be cancelled",
         file=RECORDS,
         old="            if conversion.is_terminal:\n",
         new="            if False:\n",
-        harm="the user gets an answer that is not true",
+        harm="the answer blames changes that nobody made, and asks for a repetition",
         tests=OF_RECORDS,
     ),
 )

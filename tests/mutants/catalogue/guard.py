@@ -64,11 +64,11 @@ GUARD = (
         may_hang=True,
     ),
     Mutant(
-        name="an open breaker is asked again and again",
+        name="a passing failure is not tried again",
         file=RESILIENCE,
         old="return is_passing and self.state == pybreaker.STATE_CLOSED",
-        new="return is_passing",
-        harm="a request waits although the answer is known",
+        new="return False",
+        harm="a request fails because one connection was closed",
         tests=OF_GUARD,
     ),
     Mutant(

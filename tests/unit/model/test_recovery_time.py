@@ -29,7 +29,7 @@ from tests.unit.model.stepped_loop import SteppedLoop
 SETTINGS = Settings(work_reserve_bytes=0, max_lost=1000)
 SHORT = SETTINGS.model_copy(update={"lease_s": 6.0, "beat_interval_s": 1.5, "sweep_interval_s": 0.5})
 WITHIN_S = SETTINGS.lease_s + 1.5
-KILLS = 60
+KILLS = 40
 SLOW_S = 2.9  # a read that almost or really misses its deadline
 
 
