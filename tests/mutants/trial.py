@@ -60,20 +60,18 @@ class Trial:
         processes: int,
         timeout_s: float,
         wide: Sequence[str] = WIDE,
-        folder: Path | None = None,
     ) -> None:
-        """`timeout_s` limits each run of tests; the copies are made in `folder` (default: the system's temp folder)."""
+        """`timeout_s` limits each run of tests."""
         self._root = root
         self._processes = processes
         self._timeout_s = timeout_s
         self._wide = wide
-        self._folder = folder
         self._trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
 
     @contextmanager
     def ready(self) -> Iterator["Trial"]:
         """Make the copies, and remove them at the end."""
-        with tempfile.TemporaryDirectory(prefix="mutants-", dir=self._folder) as folder, ExitStack() as copies:
+        with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ExitStack() as copies:
             for number in range(self._processes):
                 tree = Tree(self._root, Path(folder) / str(number), timeout_s=self._timeout_s)
                 self._trees.put(copies.enter_context(tree))
