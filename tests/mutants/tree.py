@@ -46,6 +46,8 @@ class Tree:
         """A run that takes longer than `timeout_s` is killed with everything that it has started."""
         self.folder = folder
         self._timeout_s = timeout_s
+        self._process: subprocess.Popen[str] | None = None
+        self._is_stopped = False
         folder.mkdir(parents=True)
         for name in COPIED:
             _copy(source / name, folder / name)
@@ -57,6 +59,12 @@ class Tree:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """End the present run, which is broken then, and start no other."""
+        self._is_stopped = True
+        if self._process is not None:
+            _kill_group(self._process)
 
     def test_with(self, mutant: Mutant, tests: Sequence[str]) -> Run:
         """Run tests with the fault in place; the copy is whole again afterwards."""
@@ -71,8 +79,10 @@ class Tree:
 
     def test(self, tests: Sequence[str]) -> Run:
         """Run these tests until the first one fails."""
+        if self._is_stopped:
+            return Run(Outcome.BROKEN, "stopped")
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [sys.executable, *PYTEST, *tests],
             cwd=self.folder,
             env=environment,
@@ -88,6 +98,9 @@ class Tree:
             return Run(Outcome.HUNG, f"no end within {self._timeout_s:g} s")
         finally:
             _kill_group(process)
+            self._process = None
+            if process.stdout is not None:
+                process.stdout.close()
         return _run_of(process.returncode, output)
 
 
@@ -106,8 +119,6 @@ def _kill_group(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -53,19 +53,13 @@ class Verdict(msgspec.Struct, frozen=True):
 class Trial:
     """Tries mutants in copies of the repository, one copy per process."""
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        processes: int,
-        timeout_s: float,
-        wide: Sequence[str] = WIDE,
-    ) -> None:
+    def __init__(self, root: Path, *, processes: int, timeout_s: float, wide: Sequence[str] = WIDE) -> None:
         """`timeout_s` limits each run of tests."""
         self._root = root
         self._processes = processes
         self._timeout_s = timeout_s
         self._wide = wide
+        self._copies: list[Tree] = []
         self._trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
 
     @contextmanager
@@ -74,7 +68,8 @@ class Trial:
         with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ExitStack() as copies:
             for number in range(self._processes):
                 tree = Tree(self._root, Path(folder) / str(number), timeout_s=self._timeout_s)
-                self._trees.put(copies.enter_context(tree))
+                self._copies.append(copies.enter_context(tree))
+                self._trees.put(tree)
             yield self
 
     def test_unchanged(self) -> Run:
@@ -84,7 +79,13 @@ class Trial:
     def judge_all(self, mutants: Sequence[Mutant], report: Callable[[Verdict], None]) -> list[Verdict]:
         """Try all mutants; `report` is called with each verdict as it comes, the result is in the given order."""
         with ThreadPoolExecutor(self._processes) as pool:
-            return list(pool.map(lambda mutant: self._judge_and_report(mutant, report), mutants))
+            try:
+                return list(pool.map(lambda mutant: self._judge_and_report(mutant, report), mutants))
+            except BaseException:  # Ctrl-C: runs have sessions of their own, so the terminal does not end them
+                pool.shutdown(wait=False, cancel_futures=True)
+                for tree in self._copies:
+                    tree.stop()
+                raise
 
     def _judge_and_report(self, mutant: Mutant, report: Callable[[Verdict], None]) -> Verdict:
         verdict = self._in_a_tree(lambda tree: self._judge(mutant, tree))

@@ -151,6 +151,15 @@ def test_run_that_hangs_is_killed_with_its_children(repository: Path, tmp_path: 
     assert not is_running(pid)
 
 
+def test_interrupted_trial_ends_its_runs(repository: Path) -> None:
+    def interrupt(verdict: Verdict) -> None:
+        raise KeyboardInterrupt
+
+    trial = Trial(repository, processes=2, timeout_s=3600.0, wide=("tests/wide",))
+    with trial.ready(), pytest.raises(KeyboardInterrupt):
+        trial.judge_all([MUTANTS[0], ENDLESS], interrupt)
+
+
 def is_running(pid: int) -> bool:
     """A process that was killed may wait for its parent to notice; it runs no more."""
     stat = Path(f"/proc/{pid}/stat")
