@@ -36,6 +36,8 @@ RATE ?=
 # Simulated runs in fake time, by number. Example: make model SEEDS=1 FIRST=4711
 SEEDS ?= 10000
 FIRST ?= 0
+# Words in the names of the mutants to try: make mutants ONLY="outbox"
+ONLY ?=
 
 ##@ Run
 .PHONY: setup
@@ -144,6 +146,10 @@ bench-engines: setup-dev ## Benchmark the converters against the bare programs a
 chaos: setup-dev ## Inject faults for SECONDS while conversions run and count losses (replay with SEED=)
 	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.chaos \
 		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
+
+.PHONY: mutants
+mutants: setup-dev ## Try each of a list of deliberate faults against the tests: all have to be caught (ONLY="words")
+	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: bench-load
 bench-load: setup-dev ## Benchmark many clients and a long queue on separate stacks

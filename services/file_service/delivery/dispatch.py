@@ -9,7 +9,6 @@ import structlog
 
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
-from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.ports.stores import ConversionStore
 from file_service.delivery.sender import Sender
 
@@ -52,9 +51,6 @@ class Dispatch:
     async def _publish(self, conversion: Conversion) -> None:
         try:
             await self._sender.publish_event(conversion)
-            if conversion.publish_due is not None and conversion.family is not None:
-                await self._sender.send(conversion)
-        except (BusUnavailable, StoreUnavailable) as error:
-            log.warning("wakeup.postponed", conversion_id=conversion.id, code=error.stable_code, detail=error.detail)
+            await self._sender.send_or_postpone(conversion)
         finally:
             self._in_flight -= 1

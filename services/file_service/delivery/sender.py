@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from converto_core import ids
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import cancel_waiting, published
+from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created, conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
 MAX_DOUBLINGS = 32
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
 
 class Sender:
-    """Publishes events and messages for requests (through `Dispatch`), the outbox and the sweeps."""
+    """Publishes events and messages for requests (through `Dispatch`), the outbox, the reaper and other sweeps."""
 
     def __init__(
         self,
@@ -54,6 +59,17 @@ class Sender:
         await self._bus.publish(conversion_created(conversion))
         next_due_ms = self._now_ms() + self._republish_after_ms(conversion)
         await self._conversions.apply(published(conversion, next_due_ms=next_due_ms))
+        return True
+
+    async def send_or_postpone(self, conversion: Conversion) -> bool:
+        """Publish the message if one is due; returns False when that has to be left to the outbox."""
+        if conversion.publish_due is None or conversion.family is None:
+            return True
+        try:
+            await self.send(conversion)
+        except (BusUnavailable, StoreUnavailable) as error:
+            log.warning("wakeup.postponed", conversion_id=conversion.id, code=error.stable_code, detail=error.detail)
+            return False
         return True
 
     def _republish_after_ms(self, conversion: Conversion) -> int:

@@ -23,6 +23,8 @@ from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import Stores, build_sender, look_schedule
 
 LOST_MESSAGES_INTERVAL_S = 5.0
+BEAT_AGAIN_S = 1.0
+"""How soon a worker repeats a beat that failed."""
 DEAD_LETTER_ROUNDS = 5
 """Dead letters are not urgent: the outbox sends the message of their conversion again anyway."""
 QUICK_S, SLOW_S = 60.0, 600.0
@@ -32,16 +34,22 @@ QUICK = {"uploads", "results", "workers"}
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+def _unknown() -> float | None:
+    return None
+
+
 class Sweep(msgspec.Struct, frozen=True):
     """A named sweep; `run` does it once and returns how much was done.
 
-    `removals` yields what would be removed, for a dry run; it is None for a sweep that removes nothing.
+    `removals` yields what would be removed, for a dry run; it is None for a sweep that removes nothing. `next_in_s`
+    returns in how many seconds something will be due, None if the sweep cannot know.
     """
 
     name: str
     interval_s: float
     run: Callable[[], Awaitable[int]]
     removals: Callable[[], AsyncGenerator[Removal, None]] | None = None
+    next_in_s: Callable[[], float | None] = _unknown
 
 
 class Sweeps:
@@ -70,6 +78,7 @@ class Sweeps:
             lease_s=settings.lease_s,
             max_lost=settings.max_lost,
             sweep_interval_s=settings.sweep_interval_s,
+            blind_after_s=_blind_after_s(settings),
             monotonic=monotonic,
             now_ms=now_ms,
         )
@@ -101,7 +110,7 @@ class Sweeps:
 
     @property
     def all(self) -> Sequence[Sweep]:
-        """Every sweep, in the order of a round: the outbox sends what the reaper has returned in the same round."""
+        """Every sweep, in the order of a round: the outbox sends what the reaper has returned and could not send."""
         return self._all
 
     @property
@@ -145,7 +154,7 @@ class Sweeps:
             "workers": settings.offers_ttl_s,
         }
         return (
-            Sweep("reaper", often_s, self.reaper.sweep),
+            Sweep("reaper", often_s, self.reaper.sweep, next_in_s=self.reaper.next_in_s),
             Sweep("lost_wakeups", max(LOST_MESSAGES_INTERVAL_S, often_s), self.lost_messages.sweep),
             Sweep("outbox", often_s, self.outbox.sweep),
             Sweep("waiting_uploads", _looks_interval_s(settings), self.waiting_uploads.sweep),
@@ -155,6 +164,18 @@ class Sweeps:
                 for name, rule in self.retention.items()
             ),
         )
+
+
+def _blind_after_s(settings: Settings) -> float:
+    """Return the longest time between two reads of the reaper that still counts for the lease.
+
+    One read that misses its deadline, and a breaker that opens meanwhile, are no outage. With a short lease they are
+    taken for one: after a time that counts, a live worker whose beat was due needs time to send it.
+    """
+    often_s, reset_s = settings.sweep_interval_s, settings.breaker_reset_s
+    one_slow_read_s = settings.mongodb_timeout_s + reset_s + 2 * often_s
+    spare_s = settings.lease_s - settings.beat_interval_s - 2 * often_s - reset_s - BEAT_AGAIN_S
+    return max(min(one_slow_read_s, spare_s), 3 * often_s)
 
 
 def _looks_interval_s(settings: Settings) -> float:

@@ -116,6 +116,7 @@ async def test_worker_loss_is_counted_and_the_second_is_quarantined(lost: int, l
     done = await after(start := a_running_conversion(lost=lost), processing.worker_lost(start, now_ms=NOW_MS))
 
     assert (done.status, done.attempt, done.lost, done.lane) == (Status.PENDING, 0, lost + 1, lane)
+    assert (done.publish_due, done.published, done.worker) == (NOW_MS, 0, None)
 
 
 async def test_beat_since_the_read_keeps_the_lease() -> None:

@@ -93,9 +93,11 @@ async def test_published_is_due_later_and_counted() -> None:
     assert (done.status, done.publish_due, done.published) == (Status.PENDING, NOW_MS + 60_000, 1)
 
 
-async def test_published_after_a_newer_publish_changes_nothing() -> None:
-    start = a_pending_conversion()
-    outdated = msgspec.structs.replace(start, publish_due=NOW_MS - 1)
+@pytest.mark.parametrize("fields", [{"publish_due": NOW_MS - 1}, {"publish_due": AT_ONCE_MS}, {"token": 2}])
+async def test_published_after_another_change_changes_nothing(fields: dict[str, Any]) -> None:
+    """What several attempts leave is due at once by the same number: only the token tells them apart."""
+    start = a_pending_conversion(token=3)
+    outdated = msgspec.structs.replace(start, **fields)
 
     assert await applied(start, transitions.published(outdated, next_due_ms=NOW_MS + 1)) is None
 
@@ -146,16 +148,26 @@ async def test_only_the_owner_cancels_a_waiting_conversion() -> None:
     assert (done.status, done.publish_due) == (Status.CANCELLED, None)
 
 
+async def test_retry_of_an_older_attempt_changes_nothing() -> None:
+    """Another request has retried it meanwhile, and that attempt has ended, too."""
+    start = a_running_conversion(status=Status.FAILED, token=4)
+    change = transitions.retry(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
+
+    assert await applied(msgspec.structs.replace(start, token=5), change) is None
+
+
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED, Status.EXPIRED])
 async def test_retry_resets_counters_and_keeps_the_token(status: Status) -> None:
-    start = a_running_conversion(status=status, token=4, attempt=3, lost=2, lane=Lane.QUARANTINE, error_code="x")
+    start = a_running_conversion(
+        status=status, token=4, attempt=3, lost=2, lane=Lane.QUARANTINE, error_code="x", outputs=(OUTPUT,)
+    )
 
     done = await after(
         start, transitions.retry(start, source_format="pptx", plan=PLAN, family=Family.OFFICE, now_ms=NOW_MS)
     )
 
     assert (done.status, done.token, done.attempt, done.lost) == (Status.PENDING, 4, 0, 0)
-    assert (done.lane, done.error_code, done.publish_due) == (Lane.NORMAL, None, NOW_MS)
+    assert (done.lane, done.error_code, done.publish_due, done.outputs) == (Lane.NORMAL, None, NOW_MS, ())
 
 
 async def test_expire_result_removes_the_outputs() -> None:

@@ -17,6 +17,7 @@ from converto_core.errors import (
 from converto_infra.clock import Clock
 from converto_infra.memory.stores import MemoryEventBus, MemoryObjectStore, MemoryStores, MemoryUploadEvents
 from converto_infra.settings import Settings
+from file_service.housekeeping.schedule import SHORTEST_PAUSE_S
 from file_service.housekeeping.sweeps import Sweep, Sweeps
 from file_service.http.idempotency import Answer
 from file_service.uploads.event_consumer import UploadEventConsumer
@@ -235,4 +236,6 @@ class Housekeeper(Process):
             await self.awake()
             nudge.clear()
             await sweeps.run(sweep)
-            await self.clock.wait(nudge, sweep.interval_s)
+            known_s = sweep.next_in_s()
+            pause_s = sweep.interval_s if known_s is None else min(sweep.interval_s, max(known_s, SHORTEST_PAUSE_S))
+            await self.clock.wait(nudge, pause_s)

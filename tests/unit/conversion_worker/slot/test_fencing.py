@@ -20,9 +20,11 @@ async def test_result_of_a_fenced_worker_is_never_visible(harness: Harness) -> N
 
 async def test_fenced_worker_ends_its_program_at_the_next_beat(harness: Harness) -> None:
     _, record, _ = await harness.start_held()
+    started = harness.clock.monotonic()
     await harness.stores.conversions.apply(worker_lost(await harness.get(record), now_ms=1))
-    await advance_until(harness.clock, lambda: harness.converter.cancelled == 1)
+    await advance_until(harness.clock, lambda: harness.converter.cancelled == 1, step_s=0.25)
 
+    assert harness.clock.monotonic() - started <= harness.settings.beat_interval_s + 0.5
     assert (await harness.get(record)).status is Status.PENDING
     assert (await harness.get(record)).lost == 1
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conversion_worker.slot.lease import Ending, Lease, LeaseEnded
-from converto_core.conversion.processing import claim
+from converto_core.conversion.processing import claim, worker_lost
 from converto_core.conversion.record import Conversion, Status
 from converto_core.ids import new_id
 from converto_infra.memory.stores import MemoryEventBus
@@ -166,6 +166,35 @@ async def test_unconfirmed_beats_end_the_lease_in_time(held: Held) -> None:
         held.held.result()
     assert ended.value.ending is Ending.OUT_OF_TOUCH
     assert held.clock.monotonic() - 1000 < SETTINGS.lease_s
+
+
+async def test_refused_beat_ends_the_lease_at_once(held: Held) -> None:
+    """The conversion is another worker's: each second more is one in which two programs run."""
+    lease = await held.begin()
+    await held.stores.conversions.apply(worker_lost(lease.record, now_ms=0))
+    await advance_until(held.clock, held.held.done, step_s=0.1)
+
+    with pytest.raises(LeaseEnded) as ended:
+        held.held.result()
+    assert ended.value.ending is Ending.FENCED
+    assert held.clock.monotonic() - 1000 <= SETTINGS.beat_interval_s + 0.5
+
+
+async def test_lease_counts_from_the_request_of_a_slow_beat(held: Held) -> None:
+    """The database may have applied the beat long before its answer came, and a reaper counts from then."""
+    await held.begin()
+    await until(lambda: held.clock.is_waited_for)
+    held.stores.hold()
+    held.clock.advance(SETTINGS.beat_interval_s)
+    await advance_until(held.clock, lambda: held.stores.waiting == 1, step_s=0.1)
+    sent_at = held.clock.monotonic()
+    held.clock.advance(8)
+    held.stores.resume()
+    await until(lambda: held.beats() == 1)
+    held.stores.is_away = True
+    await advance_until(held.clock, held.held.done, step_s=0.25)
+
+    assert held.clock.monotonic() - sent_at < SETTINGS.lease_s
 
 
 async def test_process_stopped_beyond_the_lease_ends_it(held: Held) -> None:

@@ -37,7 +37,9 @@ async def test_cancel_when_it_has_ended_then_409(system: System) -> None:
     conversion_id = await system.pending()
     await system.completed(conversion_id)
 
-    problem(await system.api.post(f"{ADDRESS}/{conversion_id}/cancel"), 409, "conflict")
+    refused = problem(await system.api.post(f"{ADDRESS}/{conversion_id}/cancel"), 409, "conflict")
+
+    assert "already completed" in refused["detail"]
 
 
 async def test_retry_of_failed_is_pending_with_fresh_attempt_count(system: System) -> None:

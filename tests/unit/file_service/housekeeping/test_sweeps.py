@@ -1,13 +1,11 @@
-"""The sweeps with memory adapters: outbox, reaper, upload deadlines, retention; the test moves the clock."""
+"""The sweeps with memory adapters: outbox, upload deadlines, retention; the test moves the clock."""
 
 import msgspec
 import pytest
 
 from converto_core.catalogue import NotAnswering, Offer, Worker
 from converto_core.conversion.cache_key import CacheEntry
-from converto_core.conversion.processing import beat, claim
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.transitions import request_cancel
 from converto_core.errors import UploadRefused
 from converto_core.events import ConversionCreated, conversion_created
 from converto_core.files.record import FileStatus
@@ -154,116 +152,6 @@ async def test_late_cancel_request_ends_the_conversion(servers: MemoryServers) -
 
     assert (await servers.reload(record)).status is Status.CANCELLED
     assert servers.waiting() == 0
-
-
-# The reaper
-
-
-async def test_missing_heartbeat_for_a_lease_moves_to_high_lane(
-    servers: MemoryServers,
-) -> None:
-    """Promise 3: a dead worker's conversion runs again; the attempt is not charged."""
-    record = await servers.add(Status.PENDING, publish_due=servers.now_ms())
-    await servers.stores.conversions.apply(claim(record.id, token=0, worker="w", now_ms=servers.now_ms()))
-    reaped = []
-    for _ in range(21):
-        reaped.append(await servers.sweeps.reaper.sweep())
-        servers.passed_s += 1
-    after = await servers.reload(record)
-
-    assert reaped == [0] * 20 + [1]
-    assert (after.status, after.lane, after.lost, after.attempt) == (Status.PENDING, Lane.HIGH, 1, 0)
-    assert after.publish_due is not None
-
-
-async def test_reaper_when_the_worker_beats_then_it_is_left_alone(servers: MemoryServers) -> None:
-    record = await servers.add(Status.PROCESSING, token=1, beat=1, worker="w")
-    for second in range(60):
-        if second % 15 == 0:
-            await servers.stores.conversions.apply(beat(record.id, token=1, now_ms=servers.now_ms()))
-        assert await servers.sweeps.reaper.sweep() == 0
-        servers.passed_s += 1
-
-
-async def test_new_reaper_watches_a_whole_lease_first(servers: MemoryServers) -> None:
-    await servers.add(Status.PROCESSING, token=1, beat=1, started_at=servers.now_ms() - 10_000_000)
-
-    assert await servers.another_process().reaper.sweep() == 0
-
-
-async def test_missing_heartbeats_during_a_database_outage_are_ignored(servers: MemoryServers) -> None:
-    """Workers could not send heartbeats either, so the outage itself reaps nothing."""
-    record = await servers.add(Status.PROCESSING, token=1, beat=1)
-    await servers.sweeps.reaper.sweep()
-    servers.stores.is_away = True
-    for _ in range(30):
-        servers.passed_s += 1
-        await servers.sweeps.run_once()
-    servers.stores.is_away = False
-    first = await servers.sweeps.reaper.sweep()
-    for _ in range(20):
-        servers.passed_s += 1
-        await servers.sweeps.reaper.sweep()
-
-    assert first == 0
-    assert (await servers.reload(record)).status is Status.PENDING
-
-
-async def test_reapers_when_two_run_then_one_loss_is_counted(servers: MemoryServers) -> None:
-    record = await servers.add(Status.PROCESSING, token=1, beat=1)
-    both = (servers.sweeps.reaper, servers.another_process().reaper)
-    reaped = 0
-    for _ in range(25):
-        reaped += sum([await reaper.sweep() for reaper in both])
-        servers.passed_s += 1
-
-    assert reaped == 1
-    assert (await servers.reload(record)).lost == 1
-
-
-async def test_second_vanished_worker_moves_to_quarantine(
-    servers: MemoryServers,
-) -> None:
-    """Promise 3: a poison file blocks nothing."""
-    record = await servers.add(Status.PROCESSING, token=2, beat=9, lost=1, lane=Lane.HIGH)
-    await reap(servers)
-    await servers.sweeps.outbox.sweep()
-
-    assert (await servers.reload(record)).lane is Lane.QUARANTINE
-    assert servers.waiting(Lane.QUARANTINE) == 1
-
-
-async def test_fifth_vanished_worker_fails_the_conversion(servers: MemoryServers) -> None:
-    record = await servers.add(Status.PROCESSING, token=5, beat=9, lost=4, lane=Lane.QUARANTINE, worker="w")
-    await reap(servers)
-    after = await servers.reload(record)
-
-    assert (after.status, after.error_code) == (Status.FAILED, "worker_lost")
-    assert after.errors[-1].worker == "w"
-    assert "5 times" in (after.error_message or "")
-
-
-async def test_reaped_conversion_with_cancel_request_is_cancelled(servers: MemoryServers) -> None:
-    record = await servers.add(Status.PROCESSING, token=1, beat=1)
-    await servers.stores.conversions.apply(request_cancel(record.id, owner=OWNER, now_ms=servers.now_ms()))
-    await reap(servers)
-
-    assert (await servers.reload(record)).status is Status.CANCELLED
-
-
-async def test_reaper_when_it_reaps_then_listeners_are_told(servers: MemoryServers) -> None:
-    record = await servers.add(Status.PROCESSING, token=1, beat=1)
-    async with servers.bus.subscribe() as events:
-        await reap(servers)
-        event = await anext(aiter(events))
-
-    assert (event.id, event.status) == (record.id, Status.PENDING)
-
-
-async def reap(servers: MemoryServers) -> None:
-    for _ in range(21):
-        await servers.sweeps.reaper.sweep()
-        servers.passed_s += 1
 
 
 # Uploads that never came

@@ -1,0 +1,9 @@
+"""The list of all mutants."""
+
+from tests.mutants.catalogue.delivery import DELIVERY
+from tests.mutants.catalogue.guard import GUARD
+from tests.mutants.catalogue.housekeeping import HOUSEKEEPING
+from tests.mutants.catalogue.states import STATES
+from tests.mutants.catalogue.worker import WORKER
+
+MUTANTS = (*STATES, *WORKER, *HOUSEKEEPING, *DELIVERY, *GUARD)

@@ -1,0 +1,236 @@
+"""Faults in the worker: the order of claim and acknowledgement, the lease, the end of a job, single flight."""
+
+from tests.mutants.mutant import Mutant
+
+CLAIM = "services/conversion_worker/slot/claim.py"
+LEASE = "services/conversion_worker/slot/lease.py"
+SLOT = "services/conversion_worker/slot/slot.py"
+COMPLETION = "services/conversion_worker/slot/completion.py"
+SINGLE_FLIGHT = "services/conversion_worker/single_flight/single_flight.py"
+WAITERS = "services/conversion_worker/single_flight/waiters.py"
+OF_SLOT = ("tests/unit/conversion_worker/slot", "tests/unit/model/test_races.py")
+OF_LEASE = ("tests/unit/conversion_worker/slot/test_lease.py", "tests/unit/conversion_worker/slot/test_fencing.py")
+OF_JOB = ("tests/unit/conversion_worker/job",)
+OF_SINGLE_FLIGHT = ("tests/unit/conversion_worker/single_flight",)
+
+WORKER = (
+    Mutant(
+        name="a message is acknowledged before the claim",
+        file=CLAIM,
+        old="    try:\n        claimed = await _claim(event, context)\n",
+        new="    await message.accept()\n    try:\n        claimed = await _claim(event, context)\n",
+        harm="a worker that dies between the two leaves a conversion that nobody runs until its message is missed",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a message is kept while the database is away",
+        file=CLAIM,
+        old="        await message.release()\n        return await _claim_later",
+        new="        return await _claim_later",
+        harm="no other worker can take the conversion of a worker that is cut off",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a claim that was found late is not renewed",
+        file=CLAIM,
+        old="    return await context.conversions.apply(beat(record.id, token=record.token,"
+        " now_ms=context.clock.now_ms()))\n",
+        new="    return record\n",
+        harm="a reaper takes the conversion away while its engine has just started: it runs twice",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="the worker ignores that its beat was fenced",
+        file=LEASE,
+        old="        if confirmed is None:\n            raise LeaseEnded(Ending.FENCED)\n",
+        new="        if confirmed is None:\n            return\n",
+        harm="a program goes on for the rest of a lease beside the one of the next worker",
+        tests=OF_LEASE,
+    ),
+    Mutant(
+        name="the worker ignores a cancel request",
+        file=LEASE,
+        old="        if confirmed.cancel_requested:\n            raise LeaseEnded(Ending.CANCEL_REQUESTED)\n",
+        new="",
+        harm="a cancelled conversion runs to its end and is completed",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a worker that is cut off goes on beyond its lease",
+        file=LEASE,
+        old="self._fence_s = settings.lease_s - min(5.0, settings.lease_s / 4)",
+        new="self._fence_s = settings.lease_s + 5.0",
+        harm="two programs convert the same file at a time",
+        tests=OF_LEASE,
+    ),
+    Mutant(
+        name="the lease counts from the answer to a beat",
+        file=LEASE,
+        old="        self._confirmed_at = sent_at\n",
+        new="        self._confirmed_at = self._clock.monotonic()\n",
+        harm="after a slow answer the program outlives its lease by the length of the wait",
+        tests=OF_LEASE,
+    ),
+    Mutant(
+        name="a silent program sends no beats",
+        file=LEASE,
+        old="await self._clock.wait(self._progressed, self._beat_due - self._clock.monotonic())",
+        new="await self._progressed.wait()",
+        harm="a conversion that reports no progress is taken for dead after one lease",
+        tests=OF_LEASE,
+        may_hang=True,
+    ),
+    Mutant(
+        name="reported progress may go backwards",
+        file=LEASE,
+        old="self._percent = max(self._percent, min(percent, 100.0))",
+        new="self._percent = min(percent, 100.0)",
+        harm="progress bars jump back",
+        tests=OF_LEASE,
+    ),
+    Mutant(
+        name="a refused final update counts as done",
+        file=COMPLETION,
+        old="is_ours = record is not None and record.token == claimed.token and record.status is change.to",
+        new="is_ours = record is not None",
+        harm="a fenced worker reports and announces a result that nobody can see",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a final update without an answer counts as refused",
+        file=COMPLETION,
+        old="is_ours = record is not None and record.token == claimed.token and record.status is change.to",
+        new="is_ours = False",
+        harm="the outputs of a completed conversion are deleted",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a fenced worker leaves its outputs",
+        file=COMPLETION,
+        old="            await self._delete_outputs(change)\n            return None\n",
+        new="            return None\n",
+        harm="results of lost attempts fill the bucket for a day",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="attempts never end",
+        file=COMPLETION,
+        old="if not reason.retryable or claimed.attempt >= settings.max_attempts:",
+        new="if not reason.retryable:",
+        harm="a file that crashes its program is tried for ever",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a bad file is tried again",
+        file=COMPLETION,
+        old="if not reason.retryable or claimed.attempt >= settings.max_attempts:",
+        new="if claimed.attempt >= settings.max_attempts:",
+        harm="the user of a damaged file waits for three attempts instead of one",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="an absent server is charged to the conversion",
+        file=COMPLETION,
+        old="    if isinstance(error, DependencyUnavailable):\n        return hand_back(claimed, now_ms=now_ms)\n",
+        new="",
+        harm="good files fail in an outage of the object store",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a late cancel request is forgotten",
+        file=COMPLETION,
+        old="        if record.status is Status.PENDING and record.cancel_requested:\n"
+        "            record = await self._cancel_instead(record)\n",
+        new="",
+        harm="a conversion that was cancelled as it failed stays pending until a sweep",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a quarantined conversion runs beside others",
+        file=SLOT,
+        old="async with gate.exclusive() if is_quarantined else gate.shared():",
+        new="async with gate.shared():",
+        harm="a file that kills its worker takes other users' conversions down",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a stopping worker takes a new message",
+        file=SLOT,
+        old="if self._stopping.is_set() or context.gate.is_closed:",
+        new="if context.gate.is_closed:",
+        harm="a deployment starts conversions only to hand them back",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a cancelled slot keeps its conversion",
+        file=SLOT,
+        old="                await self._completion.hand_back(claimed)\n                raise\n",
+        new="                raise\n",
+        harm="a restarted worker leaves its conversion to the reaper",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a source that differs from what was declared is converted",
+        file="services/conversion_worker/job/source.py",
+        old="    if declared is not None and declared.lower() != digest.sha256:\n",
+        new="    if False:\n",
+        harm="a damaged upload becomes a result",
+        tests=OF_JOB,
+    ),
+    Mutant(
+        name="the content of a source is not checked",
+        file="services/conversion_worker/job/steps.py",
+        old="        await self._sources.check(claimed, file, path, digest)\n",
+        new="",
+        harm="a file is handed to a program that is not meant for its type",
+        tests=OF_JOB,
+    ),
+    Mutant(
+        name="a step that makes nothing counts as done",
+        file="services/conversion_worker/job/plan.py",
+        old="    if not products:\n        raise OutputInvalid",
+        new="    if False:\n        raise OutputInvalid",
+        harm="a conversion is completed and has no result",
+        tests=OF_JOB,
+    ),
+    Mutant(
+        name="output keys lack the token",
+        file="libs/converto_core/object_keys.py",
+        old="{conversion.id}/{conversion.token}/{name}",
+        new="{conversion.id}/1/{name}",
+        harm="a fenced worker overwrites the outputs of its successor",
+        tests=OF_SLOT,
+    ),
+    Mutant(
+        name="a fresh conversion gets the old result",
+        file=SINGLE_FLIGHT,
+        old="if not claimed.fresh and (reused",
+        new="if (reused",
+        harm="a user who asks for a new result gets the cached one",
+        tests=OF_SINGLE_FLIGHT,
+    ),
+    Mutant(
+        name="a result of an older token is copied",
+        file=SINGLE_FLIGHT,
+        old="if leader is None or not entry.is_of(leader):",
+        new="if leader is None:",
+        harm="a conversion waits for a leader that works on it no more",
+        tests=OF_SINGLE_FLIGHT,
+    ),
+    Mutant(
+        name="a leader that ends tells no waiter",
+        file=WAITERS,
+        old="                await self._release_all(ended.cache_key)\n",
+        new="                pass\n",
+        harm="identical conversions wait for up to a minute after the first one has ended",
+        tests=OF_SINGLE_FLIGHT,
+    ),
+    Mutant(
+        name="a waiter whose leader has just ended is not told",
+        file=WAITERS,
+        old="            return\n        await self._release(waiter)\n",
+        new="            return\n",
+        harm="an identical conversion waits although its result is there",
+        tests=OF_SINGLE_FLIGHT,
+    ),
+)
