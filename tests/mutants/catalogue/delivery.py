@@ -64,7 +64,7 @@ DELIVERY = (
     Mutant(
         name="messages in a queue count as lost",
         file="services/file_service/delivery/lost_messages.py",
-        old="if not pending or await self._bus.backlog(family, lane):",
+        old="if not pending or await self._has_backlog(family, lane):",
         new="if not pending:",
         harm="a long queue doubles every five seconds",
         tests=OF_SWEEPS,

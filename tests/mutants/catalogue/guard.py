@@ -41,8 +41,8 @@ GUARD = (
     Mutant(
         name="a cancelled probe is never repeated",
         file=RESILIENCE,
-        old="                self._is_probing = False  # the next caller may probe instead\n",
-        new="                pass\n",
+        old="        if admitted_by is self._breaker.state:\n            self._is_probing = False\n",
+        new="        return\n",
         harm="a client that goes away at the wrong moment leaves the breaker open for ever",
         tests=OF_GUARD,
     ),
@@ -57,8 +57,8 @@ GUARD = (
     Mutant(
         name="there is no deadline",
         file=RESILIENCE,
-        old="await within(timeout_s, call)",
-        new="await within(3600.0, call)",
+        old="await self._calls.within(timeout_s, call)",
+        new="await self._calls.within(3600.0, call)",
         harm="requests hang while a server does not answer",
         tests=OF_GUARD,
         may_hang=True,

@@ -147,7 +147,7 @@ HOUSEKEEPING = (
     ),
     Mutant(
         name="expiry removes what a retry has made",
-        file=f"{RETENTION}/conversion_objects.py",
+        file="services/file_service/conversions/conversion_objects.py",
         old="if _token(entry.key) <= conversion.token]",
         new="]",
         harm="the result of a retry is deleted with the old one",

@@ -124,8 +124,8 @@ STATES = (
     Mutant(
         name="a stopping worker charges the attempt",
         file=PROCESSING,
-        old='        increase={"attempt": -1},\n        event=HistoryEvent.HANDED_BACK,',
-        new="        event=HistoryEvent.HANDED_BACK,",
+        old='"publish_due": AT_ONCE_MS},\n        increase={"attempt": -1},',
+        new='"publish_due": AT_ONCE_MS},',
         harm="a good file fails after three deployments",
         tests=OF_PROCESSING,
     ),
@@ -148,8 +148,8 @@ STATES = (
     Mutant(
         name="what returns to the queue is never due",
         file=CHANGE,
-        old='"publish_due": now_ms, "published": 0, ',
-        new='"published": 0, ',
+        old='        "publish_due": now_ms,\n        "wait_ms": None,',
+        new='        "wait_ms": None,',
         harm="a dead worker's conversion stays pending for ever",
         tests=OF_PROCESSING,
     ),
@@ -196,8 +196,8 @@ STATES = (
     Mutant(
         name="a user's retry ignores what happened since",
         file=TRANSITIONS,
-        old='where={"owner": conversion.owner, "token": conversion.token},',
-        new='where={"owner": conversion.owner},',
+        old="where = Conditions(owner=conversion.owner, token=conversion.token)",
+        new="where = Conditions(owner=conversion.owner)",
         harm="two retries at once count as one more than there were",
         tests=OF_TRANSITIONS,
     ),
@@ -236,8 +236,8 @@ STATES = (
     Mutant(
         name="an expired result keeps its outputs",
         file=TRANSITIONS,
-        old='assign={"outputs": (), "updated_at": now_ms},',
-        new='assign={"updated_at": now_ms},',
+        old='assign={"outputs": (), "result_lost_at": None, "updated_at": now_ms},',
+        new='assign={"result_lost_at": None, "updated_at": now_ms},',
         harm="links lead to results that are gone",
         tests=OF_TRANSITIONS,
     ),
