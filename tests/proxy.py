@@ -7,6 +7,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
@@ -37,7 +38,10 @@ class Proxy:
         self._latency_s, self._bytes_per_s = 0.0, float("inf")
         self._write_to_lose: tuple[bytes, asyncio.Event] | None = None
         self._reply_bytes_left: int | None = None
+        self._is_cut = asyncio.Event()
         self.port = 0
+        self.passed = {way: 0 for way in Way}
+        """Pieces that have arrived at the proxy so far, by direction."""
         self.resume()
 
     async def start(self) -> None:
@@ -64,6 +68,11 @@ class Proxy:
         """Reset all connections (RST) in the middle of whatever they do."""
         for connection in list(self._connections):
             connection.reset()
+
+    def busy(self, within_s: float = 1.0) -> int:
+        """Return how many connections have carried anything lately."""
+        since_s = time.monotonic() - within_s
+        return sum(connection.used_s >= since_s for connection in self._connections)
 
     def silence(self, ways: tuple[Way, ...] = BOTH_WAYS) -> None:
         """Deliver nothing, a black hole: connections open, and nobody answers. Nothing is lost if it ends in time."""
@@ -92,9 +101,13 @@ class Proxy:
         self._write_to_lose = request, done
         return done
 
-    def cut_after(self, reply_bytes: int) -> None:
-        """Reset one connection in the middle of a reply, when that many bytes have come back from now on."""
-        self._reply_bytes_left = reply_bytes
+    def cut_after(self, reply_bytes: int) -> asyncio.Event:
+        """Reset one connection in the middle of a reply, when that many bytes have come back from now on.
+
+        The event tells that it was done.
+        """
+        self._reply_bytes_left, self._is_cut = reply_bytes, asyncio.Event()
+        return self._is_cut
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -115,6 +128,8 @@ class Proxy:
         writer = connection.writers[way]
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
+                self.passed[way] += 1
+                connection.used_s = time.monotonic()
                 await self._hold_back(len(chunk), way)
                 chunk = self._spoil(chunk, connection, way)
                 writer.write(chunk)
@@ -152,6 +167,7 @@ class Proxy:
         self._reply_bytes_left -= len(kept)
         if not self._reply_bytes_left:
             self._reply_bytes_left = None
+            self._is_cut.set()
             connection.is_condemned = True
         return kept
 
@@ -163,6 +179,7 @@ class _Connection:
         self.writers = {Way.TO_SERVER: server, Way.TO_CLIENT: client}
         self.on_reply: asyncio.Event | None = None
         self.is_condemned = False
+        self.used_s = time.monotonic()
 
     def reset(self) -> None:
         """End it by RST at both ends."""

@@ -31,7 +31,7 @@ def main() -> int:
     plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate, is_kept=chosen.keep)
     outcome = asyncio.run(run(plan, lambda text: print(text, flush=True)))
     print(report(outcome))
-    return 0 if outcome.ledger.is_clean else 1
+    return 0 if outcome.is_clean else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The system under test: real servers, a fault proxy before each, and our services behind them, in one folder."""
 
 import asyncio
+import functools
 import os
 import random
 import secrets
@@ -9,13 +10,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
-import msgspec
 
 from converto_infra.settings import Settings
 from deploy.local.home import REPOSITORY, Home
@@ -23,12 +23,16 @@ from deploy.local.stack import programs
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
-from tests.chaos.report.journal import Journal
+from tests.chaos.clients.connection import Traffic
+from tests.chaos.report.entries import Outage, Verdict
+from tests.chaos.report.journal import PROCESSES, RUN, Journal, RunJournal
+from tests.chaos.report.machine import measure_before
+from tests.chaos.report.rereads import NotAnswered, until_answered
 from tests.chaos.service import Service, close_all
 from tests.proxy import Proxy, proxy_to
 
 LEASE_S = 6.0
-READY_WITHIN_S = 60.0
+READY_WITHIN_S, HEALED_WITHIN_S = 120.0, 120.0
 CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts an Erlang VM: half a second of work on an idle core
 FILE_SERVICES, WORKERS = 2, 3
 CLOCK_SKEWS_S = (0, 3600, -3600)  # of each worker
@@ -54,15 +58,6 @@ SHORT_TIMES = {
 }
 
 
-class Outage(msgspec.Struct, frozen=True):
-    """A time during which one dependency was broken, on the machine's monotonic clock."""
-
-    dependency: str
-    fault: str
-    began_s: float
-    healed_s: float
-
-
 class System:
     """Everything that a fault can break, and what is needed to heal it."""
 
@@ -77,8 +72,8 @@ class System:
         self.api_urls: list[str] = []
         self.workers: list[Service] = []
         self.housekeeping: Service | None = None
-        self.journal = Journal(home.root / "journal")
-        self.outages: list[Outage] = []
+        self.journal, self.run_journal = Journal(home.root / PROCESSES), RunJournal(home.root / RUN)
+        self.traffic = Traffic()
         self.is_kept = True
 
     @property
@@ -94,7 +89,7 @@ class System:
         try:
             yield
         finally:
-            self.outages.append(Outage(dependency, fault, began_s, time.monotonic()))
+            self.run_journal.append(Outage(dependency, fault, began_s, time.monotonic()))
 
     async def control_broker(self, *command: str) -> None:
         """Run rabbitmqctl on our node; raises when it fails."""
@@ -124,15 +119,21 @@ class System:
         os.kill(pids[name], number)
 
     async def heal(self) -> None:
-        """Undo whatever faults left behind."""
-        for proxy in self.proxies.values():
-            await proxy.heal()
+        """Undo whatever faults left behind. What cannot be healed is a verdict; the rest is healed all the same."""
         for service in self.services:
             service.signal(signal.SIGCONT)
         for request in self.crashes.glob("*.wanted"):
             request.unlink(missing_ok=True)
+        for name, proxy in self.proxies.items():
+            await self._heal(f"the proxy before the {name}", proxy.heal)
         for name in SERVERS:
-            await self.stack.wait_healthy(name)
+            await self._heal(name, functools.partial(self.stack.wait_healthy, name))
+
+    async def _heal(self, what: str, heal: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await until_answered(what, heal, within_s=HEALED_WITHIN_S)
+        except NotAnswered as error:
+            self.run_journal.append(Verdict("heal failed", str(error)))
 
 
 @asynccontextmanager
@@ -149,6 +150,7 @@ async def running_system(seed: int) -> AsyncIterator[System]:
     async with AsyncExitStack() as resources:
         resources.callback(_remove_unless_kept, system)
         resources.push_async_callback(stack.stop)
+        await measure_before(system.run_journal)
         await stack.start(SERVERS)
         await _open_proxies(system, resources)
         resources.callback(_unmount, system)
@@ -188,20 +190,19 @@ def _build_services(system: System) -> None:
     ports = pick_free_ports(FILE_SERVICES)
     system.api_urls = [f"http://127.0.0.1:{port}" for port in ports]
     base = _service_environment(system)
-    logs = system.home.logs
+
+    def build(name: str, module: str, **own: str) -> Service:
+        logs, journal = system.home.logs, system.run_journal
+        return Service(name, module, environment=base | own, logs=logs, journal=journal)
+
     for number, port in enumerate(ports, start=1):
-        own = base | {"CONVERTO_PORT": str(port)}
-        name = f"api-{number}"
-        system.apis.append(Service(name, "tests.chaos.processes.api", environment=own, log=logs / f"{name}.log"))
-    system.housekeeping = Service(
-        "housekeeping", "file_service.housekeeping", environment=base, log=logs / "housekeeping.log"
-    )
+        system.apis.append(build(f"api-{number}", "tests.chaos.processes.api", CONVERTO_PORT=str(port)))
+    system.housekeeping = build("housekeeping", "file_service.housekeeping")
     for number, skew_s in zip(range(1, WORKERS + 1), CLOCK_SKEWS_S, strict=True):
-        own = base | {"CHAOS_SKEW_S": str(skew_s)}
+        own = {"CHAOS_SKEW_S": str(skew_s)}
         if number == WORKERS and system.small_disk is not None:
             own["CONVERTO_WORK_DIR"] = str(system.small_disk / "work")
-        name = f"worker-{number}"
-        system.workers.append(Service(name, "tests.chaos.processes.worker", environment=own, log=logs / f"{name}.log"))
+        system.workers.append(build(f"worker-{number}", "tests.chaos.processes.worker", **own))
 
 
 def _service_environment(system: System) -> dict[str, str]:
