@@ -33,6 +33,9 @@ export KEEP ?=
 SECONDS ?= 60
 SEED ?=
 RATE ?=
+# Programs per core that keep the machine busy beside `make chaos`.
+LOADED ?=
+MINUTES ?= 60
 
 ##@ Run
 .PHONY: setup
@@ -136,7 +139,12 @@ bench-engines: setup-dev ## Benchmark the converters against the bare programs a
 .PHONY: chaos
 chaos: setup-dev ## Inject faults for SECONDS while conversions run and count losses (replay with SEED=)
 	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.chaos \
-		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
+		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(if $(LOADED),--loaded $(LOADED))
+
+.PHONY: soak
+soak: setup-dev ## Convert at a low rate for MINUTES without faults; memory has to stay flat, and nothing may be left over
+	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.chaos.soak \
+		--minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
 
 .PHONY: bench-load
 bench-load: setup-dev ## Benchmark many clients and a long queue on separate stacks

@@ -39,6 +39,7 @@ class Proxy:
         self._write_to_lose: tuple[bytes, asyncio.Event] | None = None
         self._reply_bytes_left: int | None = None
         self._is_cut = asyncio.Event()
+        self._reply_instead: bytes | None = None
         self.port = 0
         self.passed = {way: 0 for way in Way}
         """Pieces that have arrived at the proxy so far, by direction."""
@@ -60,6 +61,7 @@ class Proxy:
         """Take back whatever was done."""
         self.resume()
         self.hurry()
+        self.pass_on()
         self._write_to_lose = self._reply_bytes_left = None
         if self._server is None:
             await self.start()
@@ -109,6 +111,14 @@ class Proxy:
         self._reply_bytes_left, self._is_cut = reply_bytes, asyncio.Event()
         return self._is_cut
 
+    def answer_instead(self, reply: bytes) -> None:
+        """Answer each HTTP request with this reply in place of the server, and close its connection."""
+        self._reply_instead = reply
+
+    def pass_on(self) -> None:
+        """Let the server answer again."""
+        self._reply_instead = None
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             behind_reader, behind_writer = await asyncio.open_connection(self._host, self._port_behind)
@@ -131,6 +141,11 @@ class Proxy:
                 self.passed[way] += 1
                 connection.used_s = time.monotonic()
                 await self._hold_back(len(chunk), way)
+                if way is Way.TO_SERVER and self._reply_instead is not None:
+                    connection.writers[Way.TO_CLIENT].write(self._reply_instead)
+                    await connection.writers[Way.TO_CLIENT].drain()
+                    connection.writers[Way.TO_CLIENT].close()
+                    break
                 chunk = self._spoil(chunk, connection, way)
                 writer.write(chunk)
                 await writer.drain()

@@ -5,15 +5,14 @@ Starts database and object store on the data of the folder, without faults, read
 
 import argparse
 import asyncio
-import logging
 import sys
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.stack import Stack
+from tests.chaos.__main__ import silence_drivers
 from tests.chaos.report.entries import Began
 from tests.chaos.report.findings import READER_SETTINGS
 from tests.chaos.report.journal import RUN, RunJournal
@@ -50,8 +49,7 @@ def main() -> int:
     if not any(isinstance(line, Began) for line in RunJournal(folder / RUN).read()):
         sys.stderr.write(f"{folder} holds no chaos run: it has no {RUN} that begins one\n")
         return NOT_A_RUN
-    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    silence_drivers()
     outcome = asyncio.run(judge_folder(folder))
     print(report(outcome))
     return 0 if outcome.is_clean else 1

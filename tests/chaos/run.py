@@ -1,16 +1,18 @@
 """One chaos run as named steps, from the first server to the ledger."""
 
 import asyncio
+import itertools
 import os
 import random
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
+from deploy.local.stack.stack import SERVERS
 from tests.chaos.clients.client import Clients
 from tests.chaos.clients.connection import Api
 from tests.chaos.faults import Fault, faults_for
@@ -19,10 +21,13 @@ from tests.chaos.faults.guaranteed import guaranteed_faults, missed_points
 from tests.chaos.processes.converter import ENGINE
 from tests.chaos.report.entries import Began, Drained, Figure, Injected, Verdict
 from tests.chaos.report.findings import READER_SETTINGS
-from tests.chaos.report.machine import measure
+from tests.chaos.report.leftovers import leftovers, sweep
+from tests.chaos.report.machine import loaded, measure
+from tests.chaos.report.memory import sample
 from tests.chaos.report.outcome import Outcome, judge
-from tests.chaos.sources import alike, source
-from tests.chaos.system import LEASE_S, System, running_system, settings_of
+from tests.chaos.report.rereads import NotAnswered, until_answered
+from tests.chaos.sources import WELL_BEHAVED, Source, alike, source
+from tests.chaos.system import LEASE_S, System, direct_environment, running_system, settings_of
 from tests.chaos.watchers import EventListener, Prober
 
 DRAIN_S = 60.0
@@ -43,6 +48,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     per_second: float = 5.0
     is_kept: bool = False
+    loaded: int = 0
+    """Programs per core that keep the machine busy beside the run."""
+    is_soak: bool = False
+    """Without faults and without sources that misbehave, to watch memory for long."""
 
 
 async def run(plan: Plan, report_line: ReportLine) -> Outcome:
@@ -53,6 +62,7 @@ async def run(plan: Plan, report_line: ReportLine) -> Outcome:
             await _begin(system, plan, report_line)
             await _act_to_the_end(system, plan, report_line)
             outcome = await judge(system.home.root, settings_of(system.stack.environment | READER_SETTINGS))
+            _note_unclean_end(system, outcome)
             system.is_kept = plan.is_kept or not outcome.is_clean
             outcome = msgspec.structs.replace(outcome, kept_folder=str(system.home.root) if system.is_kept else None)
     except Exception:
@@ -61,6 +71,14 @@ async def run(plan: Plan, report_line: ReportLine) -> Outcome:
         failed = Verdict("the servers did not stop", traceback.format_exc(limit=-4))
         return msgspec.structs.replace(outcome, verdicts=(*outcome.verdicts, failed))
     return outcome
+
+
+def _note_unclean_end(system: System, outcome: Outcome) -> None:
+    """Write down what was wrong at the end of the run: later on it may have gone right after all."""
+    ledger = outcome.ledger
+    wrong = [*ledger.lost, *ledger.stuck, *ledger.doubled, *ledger.wrongly_failed, *ledger.told_falsely]
+    if wrong:
+        system.run_journal.append(Verdict("not clean when the run ended", "; ".join(wrong)))
 
 
 async def _begin(system: System, plan: Plan, report_line: ReportLine) -> None:
@@ -79,8 +97,9 @@ async def _begin(system: System, plan: Plan, report_line: ReportLine) -> None:
 async def _act_to_the_end(system: System, plan: Plan, report_line: ReportLine) -> None:
     """Act; an error is a finding, and what is known goes into the ledger."""
     try:
-        async with _watched(system):
-            await _act(system, plan, report_line)
+        with loaded(plan.loaded):
+            async with _watched(system):
+                await _act(system, plan, report_line)
     except Exception as error:
         report_line(f"the run broke: {error!r}")
         system.run_journal.append(Verdict("the run broke", traceback.format_exc(limit=-6)))
@@ -99,24 +118,36 @@ async def _act(system: System, plan: Plan, report_line: ReportLine) -> None:
         is_over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(_send_clients(clients, plan, is_over))
-            async with asyncio.TaskGroup() as faults:
-                faults.create_task(_inject_faults(system, plan, report_timed))
-                faults.create_task(_reach_points_of_death(system, plan, report_timed))
+            if plan.is_soak:
+                await _watch_memory(system, plan)
+            else:
+                await _inject_all(system, plan, report_timed)
             is_over.set()
-        for verdict in missed_points(system.run_journal.read()):
-            system.run_journal.append(verdict)
     finally:
         await system.heal()
         report_timed(f"everything is healed; waiting for {clients.waiting} of {clients.sent} conversions")
-        errors = await clients.wait(DRAIN_S)
+        errors = await clients.wait(DRAIN_S, lambda: len(system.journal.read()))
         system.run_journal.append(Drained(time.monotonic()))
     for error in errors:
         system.run_journal.append(Verdict("a client broke", repr(error)))
+    await _count_leftovers(system)
     for text in _figures(system):
         system.run_journal.append(Figure(text))
     if left := engines_left():
         system.run_journal.append(Verdict("engines left behind", f"pids {left}"))
     report_timed("reading the final records")
+
+
+async def _count_leftovers(system: System) -> None:
+    """Let housekeeping remove what belongs to no record, then note what is left all the same."""
+    environment = direct_environment(system)
+    try:
+        await until_answered("housekeeping", lambda: sweep(environment))
+        found = await leftovers(settings_of(system.stack.environment | READER_SETTINGS), system.work_folders)
+    except NotAnswered as error:
+        found = [Verdict("leftovers could not be counted", str(error))]
+    for verdict in found:
+        system.run_journal.append(verdict)
 
 
 @asynccontextmanager
@@ -149,7 +180,7 @@ def order_of(faults: list[Fault], seed: int) -> Iterator[Fault]:
 
 async def _send_clients(clients: Clients, plan: Plan, is_over: asyncio.Event) -> None:
     """Send requests at a steady rate until the run is over, but limit those in flight: a backlog proves nothing."""
-    began_s, number = time.monotonic(), 0
+    began_s, sources = time.monotonic(), _sources(plan)
     ends_s, alike_left = began_s + plan.seconds, ALIKE if plan.seconds > A_MINUTE_S else ALIKE_IN_A_MINUTE
     while time.monotonic() < ends_s or not is_over.is_set():
         if alike_left and time.monotonic() > began_s + plan.seconds * ALIKE_AT:
@@ -157,9 +188,34 @@ async def _send_clients(clients: Clients, plan: Plan, is_over: asyncio.Event) ->
                 clients.send(alike(plan.seed, alike_left))
                 alike_left -= 1
         if clients.waiting < MOST_WAITING:
-            clients.send(source(plan.seed, number))
-            number += 1
+            clients.send(next(sources))
         await asyncio.sleep(1 / plan.per_second)
+
+
+def _sources(plan: Plan) -> Iterator[Source]:
+    every = (source(plan.seed, number) for number in itertools.count())
+    return (one for one in every if one.kind in WELL_BEHAVED) if plan.is_soak else every
+
+
+async def _watch_memory(system: System, plan: Plan) -> None:
+    """Sample the memory of services and servers until the time is over."""
+
+    def pids() -> dict[str, int]:
+        servers = {name: pid for name, pid in system.stack.pids.items() if name in SERVERS}
+        return servers | {service.name: service.pid for service in system.services}
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(plan.seconds):
+            await sample(system.run_journal, pids)
+
+
+async def _inject_all(system: System, plan: Plan, report_line: ReportLine) -> None:
+    """Inject faults, and reach each point of death of a worker."""
+    async with asyncio.TaskGroup() as faults:
+        faults.create_task(_inject_faults(system, plan, report_line))
+        faults.create_task(_reach_points_of_death(system, plan, report_line))
+    for verdict in missed_points(system.run_journal.read()):
+        system.run_journal.append(verdict)
 
 
 async def _inject_faults(system: System, plan: Plan, report_line: ReportLine) -> None:

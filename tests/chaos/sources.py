@@ -51,6 +51,7 @@ FAILS_WITH = {
     "stubborn": "engine_timeout",
     "poison": "worker_lost",
 }
+WELL_BEHAVED = frozenset({"ok", "picture", "slow"})
 MARK = "chaos source"
 
 

@@ -4,7 +4,6 @@ import asyncio
 import functools
 import os
 import random
-import secrets
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
 from tests.chaos.clients.connection import Traffic
+from tests.chaos.disks import mounted
 from tests.chaos.report.entries import Outage, Verdict
 from tests.chaos.report.journal import PROCESSES, RUN, Journal, RunJournal
 from tests.chaos.report.machine import measure_before
@@ -37,7 +37,7 @@ CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts an Erlang VM: half a second of wor
 FILE_SERVICES, WORKERS = 2, 3
 CLOCK_SKEWS_S = (0, 3600, -3600)  # of each worker
 LISTED_WORKERS = 2  # the one whose clock is an hour behind is not listed as alive; it works all the same
-SMALL_DISK_BYTES = 20 * 1024**2
+SMALL_DISK_BYTES, OBJECT_DISK_BYTES = 20 * 1024**2, 128 * 1024**2
 SHORT_TIMES = {
     "CONVERTO_LEASE_S": f"{LEASE_S:g}",
     "CONVERTO_BEAT_INTERVAL_S": "1",
@@ -67,6 +67,9 @@ class System:
         self.chance = random.Random(f"{seed}-faults")
         self.crashes = home.root / "crashes"
         self.small_disk: Path | None = None
+        """The disk with the work folder of the last worker, where this user may mount one."""
+        self.object_disk: Path | None = None
+        """The disk with the data of the object store, likewise."""
         self.proxies: dict[str, Proxy] = {}
         self.apis: list[Service] = []
         self.api_urls: list[str] = []
@@ -75,6 +78,11 @@ class System:
         self.journal, self.run_journal = Journal(home.root / PROCESSES), RunJournal(home.root / RUN)
         self.traffic = Traffic()
         self.is_kept = True
+
+    @property
+    def work_folders(self) -> list[Path]:
+        """The parents of the private folders of running conversions."""
+        return [self.home.root / "work", *([self.small_disk / "work"] if self.small_disk else [])]
 
     @property
     def services(self) -> list[Service]:
@@ -149,12 +157,14 @@ async def running_system(seed: int) -> AsyncIterator[System]:
     system.crashes.mkdir()
     async with AsyncExitStack() as resources:
         resources.callback(_remove_unless_kept, system)
-        resources.push_async_callback(stack.stop)
         await measure_before(system.run_journal)
+        system.small_disk = resources.enter_context(mounted(home.root / "disk", SMALL_DISK_BYTES))
+        # The data of a run that is kept outlives its disk.
+        object_disk = mounted(home.data / "s3", OBJECT_DISK_BYTES, is_kept=lambda: system.is_kept)
+        system.object_disk = resources.enter_context(object_disk)
+        resources.push_async_callback(stack.stop)
         await stack.start(SERVERS)
         await _open_proxies(system, resources)
-        resources.callback(_unmount, system)
-        _mount_small_disk(system)
         _build_services(system)
         resources.push_async_callback(lambda: close_all(system.services))
         for service in system.services:
@@ -197,7 +207,7 @@ def _build_services(system: System) -> None:
 
     for number, port in enumerate(ports, start=1):
         system.apis.append(build(f"api-{number}", "tests.chaos.processes.api", CONVERTO_PORT=str(port)))
-    system.housekeeping = build("housekeeping", "file_service.housekeeping")
+    system.housekeeping = build("housekeeping", "tests.chaos.processes.housekeeping")
     for number, skew_s in zip(range(1, WORKERS + 1), CLOCK_SKEWS_S, strict=True):
         own = {"CHAOS_SKEW_S": str(skew_s)}
         if number == WORKERS and system.small_disk is not None:
@@ -205,18 +215,22 @@ def _build_services(system: System) -> None:
         system.workers.append(build(f"worker-{number}", "tests.chaos.processes.worker", **own))
 
 
+def direct_environment(system: System) -> dict[str, str]:
+    """Return the environment of a service that reaches the servers past the proxies."""
+    settings = system.stack.environment | SHORT_TIMES
+    service = programs.service("any", "any", home=system.home, settings=settings)
+    python_path = os.pathsep.join([service.environment["PYTHONPATH"], str(REPOSITORY)])
+    return service.environment | {"PYTHONPATH": python_path, "CHAOS_FOLDER": str(system.home.root)}
+
+
 def _service_environment(system: System) -> dict[str, str]:
     password = system.home.secrets().rabbitmq_password
     ports = {name: proxy.port for name, proxy in system.proxies.items()}
-    through_proxies = {
+    return direct_environment(system) | {
         "CONVERTO_MONGODB_URL": f"mongodb://127.0.0.1:{ports['database']}/?directConnection=true",
         "CONVERTO_RABBITMQ_URL": f"amqp://converto:{password}@127.0.0.1:{ports['broker']}/",
         "CONVERTO_S3_ENDPOINT_URL": f"http://127.0.0.1:{ports['object_store']}",
     }
-    settings = system.stack.environment | SHORT_TIMES | through_proxies
-    service = programs.service("any", "any", home=system.home, settings=settings)
-    python_path = os.pathsep.join([service.environment["PYTHONPATH"], str(REPOSITORY)])
-    return service.environment | {"PYTHONPATH": python_path, "CHAOS_FOLDER": str(system.home.root)}
 
 
 async def _until_ready(system: System) -> None:
@@ -243,20 +257,3 @@ async def _is_ready(system: System, http: httpx2.AsyncClient) -> bool:
     except httpx2.HTTPError:
         return False
     return True
-
-
-def _mount_small_disk(system: System) -> None:
-    """Mount a disk of 20 MB for one worker, where this user may mount one."""
-    if os.geteuid() != 0:
-        return
-    folder = system.home.root / f"disk-{secrets.token_hex(2)}"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "chaos", str(folder)], check=False
-    )
-    system.small_disk = folder if mounted.returncode == 0 else None
-
-
-def _unmount(system: System) -> None:
-    if system.small_disk is not None:
-        subprocess.run(["umount", "--lazy", str(system.small_disk)], check=False)

@@ -20,7 +20,7 @@ LEAST_ACCEPTED, LEAST_FAULTS = 60, 12  # fewer would prove little
 chosen = SEEDS if os.environ.get("CONVERTO_CHAOS_SEEDS") == "all" else SEEDS[:1]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", chosen, ids=lambda seed: str(seed.number))
 async def test_ledger_is_clean_after_a_minute_of_faults(seed: Seed) -> None:
     lines: list[str] = []

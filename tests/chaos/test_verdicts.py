@@ -1,10 +1,14 @@
 """The judgement of a run beside its ledger: a fabricated journal for each verdict shows that it can fail a run."""
 
+import re
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from converto_core.conversion.record import Conversion, Output
+from converto_core.files.record import File, FileStatus
 from converto_infra.settings import Settings
 from deploy.local.stack.sockets import pick_free_ports
 from tests.chaos.faults.guaranteed import guaranteed_faults, missed_points
@@ -18,6 +22,7 @@ from tests.chaos.report.entries import (
     Interruption,
     Line,
     Load,
+    Memory,
     Noted,
     Outage,
     Probe,
@@ -28,8 +33,10 @@ from tests.chaos.report.entries import (
 from tests.chaos.report.findings import completions
 from tests.chaos.report.journal import PROCESSES, RUN, Journal, RunJournal
 from tests.chaos.report.journal import Entry as ProcessEntry
+from tests.chaos.report.leftovers import left_behind, unowned, work_left
 from tests.chaos.report.limits import is_quiet, limits_of
-from tests.chaos.report.outcome import Outcome, judge
+from tests.chaos.report.memory import memory_verdicts
+from tests.chaos.report.outcome import Outcome, backward_progress, judge
 from tests.chaos.report.report import report
 from tests.chaos.report.rereads import NotAnswered, until_answered
 from tests.chaos.sources import source
@@ -47,6 +54,7 @@ KINDS = [
     Told("c1", 1, "completed", 100.0),
     Verdict("heal failed", "rabbitmq"),
     QUIET,
+    Memory(1.0, "api-1", 7, 1024),
     Drained(9.0),
 ]
 
@@ -189,6 +197,67 @@ def test_process_holds_what_it_claimed_and_has_not_ended(tmp_path: Path) -> None
 
     assert journal.held_by(entry.pid) == ["c2-1"]
     assert journal.held_by(entry.pid + 1) == []
+
+
+def test_live_progress_that_goes_back_is_a_verdict() -> None:
+    def told(*percents: float) -> list[Line]:
+        return [Told("c1", 1, "processing", percent, beat) for beat, percent in enumerate(percents)]
+
+    assert backward_progress(told(0.0, 10.0, 10.0, 90.0)) == []
+    assert [verdict.name for verdict in backward_progress(told(0.0, 10.0, 5.0))] == ["live progress went back"]
+    assert backward_progress([*told(50.0), Told("c1", 2, "processing", 0.0, 1)]) == []
+
+
+def samples(*mib: float, pid: int = 7) -> list[Line]:
+    return [Memory(float(number), "api-1", pid, int(each * 1024**2)) for number, each in enumerate(mib)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (samples(*[50, 99, 99, 99], *[100] * 4, *[120] * 4, *[109] * 4), None),
+        (samples(*[100] * 12, *[112] * 4), r"\+12% from the second quarter"),
+        (samples(*[100] * 12, *[85] * 4), "-15% from the second quarter"),
+        (samples(*[100] * 7), "only 7 samples"),
+        ([*samples(*[100] * 8), *samples(*[100] * 8, pid=8)], "it was restarted"),
+    ],
+)
+def test_memory_that_is_not_flat_is_a_verdict(lines: list[Line], why: str | None) -> None:
+    found = memory_verdicts(lines)
+
+    assert len(found) == (why is not None)
+    assert all(re.search(why or "", verdict.detail) for verdict in found)
+
+
+def test_leftovers_are_verdicts() -> None:
+    assert left_behind({"messages": [], "work folders": []}) == []
+    assert [verdict.name for verdict in left_behind({"messages": ["q"], "multipart uploads": ["k"]})] == [
+        "messages left behind",
+        "multipart uploads left behind",
+    ]
+
+
+def test_work_folder_of_a_conversion_is_left_over(tmp_path: Path) -> None:
+    name = "01a22bb8-2d89-7114-bde8-91a524507132-3"
+    (tmp_path / "work" / "worker-1" / name / "step-1").mkdir(parents=True)
+    (tmp_path / "work" / "worker-2").mkdir()
+
+    assert work_left([tmp_path / "work", tmp_path / "missing"]) == [name]
+
+
+def test_object_that_no_record_refers_to_is_left_over() -> None:
+    ids = [f"01a22bb8-2d89-7114-bde8-91a52450713{number}" for number in range(3)]
+    outputs = [f"t/o/out/{ids[0]}/{token}/result.json" for token in (1, 2)]
+    sources = [f"t/o/in/{one}/1/source" for one in ids[1:]]
+    output = Output(key=outputs[1], filename="x", content_type="x", size_bytes=1, sha256="", sha512="")
+    times = {"created_at": 0, "updated_at": 0}
+    conversion = Conversion(id=ids[0], owner="o", file_id="f", target_format="json", outputs=(output,), **times)
+    deleted = File(id=ids[2], owner="o", filename="x", extension="x", size_bytes=1, key="", **times)
+    deleted = msgspec.structs.replace(deleted, status=FileStatus.DELETED)
+    kept = msgspec.structs.replace(deleted, id=ids[1], status=FileStatus.UPLOADED)
+    records = {ids[0]: conversion}, {ids[1]: kept, ids[2]: deleted}
+
+    assert unowned([*outputs, *sources, "t/strange"], *records) == [outputs[0], sources[1], "t/strange"]
 
 
 async def test_read_is_repeated_until_it_answers() -> None:

@@ -75,6 +75,6 @@ class EventListener:
         try:
             async with bus.subscribe() as events:
                 async for event in events:
-                    self._journal.append(Told(event.id, event.token, event.status, event.percent))
+                    self._journal.append(Told(event.id, event.token, event.status, event.percent, event.beat))
         finally:
             await bus.close()

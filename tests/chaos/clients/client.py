@@ -7,6 +7,7 @@ service has promised.
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -22,6 +23,7 @@ from tests.chaos.sources import Source
 
 POLL_FIRST_S, POLL_LONGEST_S = 0.5, 4.0
 MOST_DOWNLOADS = 10
+LOOK_AGAIN_S, LONGEST_WAIT_S = 2.0, 300.0
 CONFIRM_TIMEOUT_S = 3.0  # then a confirmation whose server died is sent again under a new key
 
 
@@ -157,10 +159,17 @@ class Clients:
         """The number of clients whose conversion has not ended."""
         return sum(not running.done() for running in self._running)
 
-    async def wait(self, seconds: float) -> list[Exception]:
-        """Wait until all conversions have ended or time is up, cancel the remaining clients, return what broke."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+    async def wait(self, seconds: float, work_done: Callable[[], int]) -> list[Exception]:
+        """Wait until all conversions have ended, cancel the remaining clients, return what broke.
+
+        Time is up when nothing has happened for `seconds`: `work_done()` grows while workers claim and end runs, which
+        takes long on a busy machine.
+        """
+        ends_s, done, last_s = time.monotonic() + LONGEST_WAIT_S, -1, time.monotonic()
+        while self.waiting and time.monotonic() < min(ends_s, last_s + seconds):
+            await asyncio.wait([one for one in self._running if not one.done()], timeout=LOOK_AGAIN_S)
+            if (now := work_done()) > done:
+                done, last_s = now, time.monotonic()
         for running in self._running:
             running.cancel()
         ended = await asyncio.gather(*self._running, return_exceptions=True)

@@ -87,6 +87,7 @@ class Told(Entry, frozen=True):
     token: int
     status: str
     percent: float
+    beat: int = 0
 
 
 class Verdict(Entry, frozen=True):
@@ -109,6 +110,15 @@ class Load(Entry, frozen=True):
     cores: int
 
 
+class Memory(Entry, frozen=True):
+    """The resident memory of one process."""
+
+    at_s: float
+    name: str
+    pid: int
+    rss_bytes: int
+
+
 class Figure(Entry, frozen=True):
     """A measurement for the report that only the running system could take."""
 
@@ -121,4 +131,6 @@ class Drained(Entry, frozen=True):
     at_s: float
 
 
-Line = Began | Sent | Noted | Injected | Outage | Interruption | Probe | Told | Verdict | Load | Figure | Drained
+Line = (
+    Began | Sent | Noted | Injected | Outage | Interruption | Probe | Told | Verdict | Load | Memory | Figure | Drained
+)

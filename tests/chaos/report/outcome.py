@@ -6,14 +6,16 @@ from pathlib import Path
 
 import msgspec
 
+from converto_core.conversion.record import Status
 from converto_infra.settings import Settings
 from tests.chaos.report.accounts import accounts_of
-from tests.chaos.report.entries import Began, Drained, Injected, Line, Verdict
+from tests.chaos.report.entries import Began, Drained, Injected, Line, Told, Verdict
 from tests.chaos.report.figures import figures_of
 from tests.chaos.report.findings import read_findings
 from tests.chaos.report.journal import PROCESSES, RUN, Journal, RunJournal
 from tests.chaos.report.ledger import Findings, Ledger, ledger_of
 from tests.chaos.report.limits import is_quiet, limits_of
+from tests.chaos.report.memory import memory_figures, memory_verdicts
 from tests.chaos.report.rereads import WITHIN_S
 from tests.chaos.report.unexpected_errors import unexpected_errors
 
@@ -63,15 +65,35 @@ async def judge(folder: Path, settings: Settings, *, within_s: float = WITHIN_S)
     faults = [line for line in lines if isinstance(line, Injected)]
     return Outcome(
         ledger=ledger,
-        verdicts=(*_verdicts(lines), *limits_of(lines, journal), *broken),
+        verdicts=(
+            *_verdicts(lines),
+            *memory_verdicts(lines),
+            *backward_progress(lines),
+            *limits_of(lines, journal),
+            *broken,
+        ),
         faults=len(faults),
         faults_met=sum(fault.met > 0 for fault in faults),
         met_nobody=tuple(fault.name for fault in faults if not fault.met),
         is_quiet=is_quiet(lines),
         is_judged=not broken,
-        figures=(*figures_of(lines, journal), *_errors_in(folder)),
+        figures=(*figures_of(lines, journal), *memory_figures(lines), *_errors_in(folder)),
         unexpected_answers=tuple(text for account in accounts for text in account.unexpected_answers),
     )
+
+
+def backward_progress(lines: Sequence[Line]) -> list[Verdict]:
+    """Return a verdict for each run whose live events told less progress after a later heartbeat."""
+    told: dict[tuple[str, int], list[Told]] = {}
+    for line in lines:
+        if isinstance(line, Told) and line.status == Status.PROCESSING:
+            told.setdefault((line.id, line.token), []).append(line)
+    found = []
+    for (conversion_id, token), events in told.items():
+        percents = [event.percent for event in sorted(events, key=lambda event: (event.beat, event.percent))]
+        if percents != sorted(percents):
+            found.append(Verdict("live progress went back", f"{conversion_id}, token {token}: {percents}"))
+    return found
 
 
 def _verdicts(lines: Sequence[Line]) -> list[Verdict]:
