@@ -31,7 +31,9 @@ MOST_NAMED = 5
 
 async def sweep(environment: dict[str, str]) -> None:
     """Run housekeeping once for what belongs to no record, as if all of it were old; raises when it fails."""
-    ages = {"CONVERTO_ORPHAN_AGE_S": str(OLD_ENOUGH_S), "CONVERTO_UPLOAD_DEADLINE_S": str(OLD_ENOUGH_S)}
+    old = ("CONVERTO_ORPHAN_AGE_S", "CONVERTO_UPLOAD_DEADLINE_S")
+    shorter = ("CONVERTO_CONVERSION_TIMEOUT_S", "CONVERTO_MEDIA_TIMEOUT_S")  # than the age of an orphan
+    ages = dict.fromkeys(old, str(OLD_ENOUGH_S)) | dict.fromkeys(shorter, str(OLD_ENOUGH_S / 2))
     await asyncio.sleep(OLD_ENOUGH_S + 1)  # the object store dates in whole seconds
     command = (sys.executable, "-m", "file_service.housekeeping", "--once", "--only", SWEEPS)
     process = await asyncio.create_subprocess_exec(*command, env=environment | ages, stdout=-1, stderr=-2)
