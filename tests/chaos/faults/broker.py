@@ -22,7 +22,9 @@ from tests.proxy import Way
 
 ALARM_S = 3.0
 CHANGE_AND_BACK = """
-Change = fun(P) -> ok = rabbit_auth_backend_internal:change_password(<<"converto">>, list_to_binary(P), <<"chaos">>) end,
+Change = fun(P) ->
+    ok = rabbit_auth_backend_internal:change_password(<<"converto">>, list_to_binary(P), <<"chaos">>)
+end,
 Change("{wrong}"),
 rabbit_networking:close_connections(rabbit_networking:local_connections(), "chaos"),
 timer:sleep(2000),
