@@ -38,6 +38,9 @@ SEEDS ?= 10000
 FIRST ?= 0
 # Words in the names of the mutants to try: make mutants ONLY="outbox"
 ONLY ?=
+# Programs per core that keep the machine busy beside `make chaos`.
+LOADED ?=
+MINUTES ?= 60
 
 ##@ Run
 .PHONY: setup
@@ -145,7 +148,12 @@ bench-engines: setup-dev ## Benchmark the converters against the bare programs a
 .PHONY: chaos
 chaos: setup-dev ## Inject faults for SECONDS while conversions run and count losses (replay with SEED=)
 	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.chaos \
-		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
+		--seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE)) $(if $(LOADED),--loaded $(LOADED))
+
+.PHONY: soak
+soak: setup-dev ## Convert at a low rate for MINUTES without faults; memory has to stay flat, and nothing may be left over
+	@PYTHONPATH=libs:services:. $(BIN)/python -m tests.chaos.soak \
+		--minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(RATE),--rate $(RATE))
 
 .PHONY: mutants
 mutants: setup-dev ## Try each of a list of deliberate faults against the tests: all have to be caught (ONLY="words")

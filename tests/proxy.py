@@ -7,6 +7,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
@@ -37,7 +38,11 @@ class Proxy:
         self._latency_s, self._bytes_per_s = 0.0, float("inf")
         self._write_to_lose: tuple[bytes, asyncio.Event] | None = None
         self._reply_bytes_left: int | None = None
+        self._is_cut = asyncio.Event()
+        self._reply_instead: bytes | None = None
         self.port = 0
+        self.passed = {way: 0 for way in Way}
+        """Pieces that have arrived at the proxy so far, by direction."""
         self.resume()
 
     async def start(self) -> None:
@@ -56,6 +61,7 @@ class Proxy:
         """Take back whatever was done."""
         self.resume()
         self.hurry()
+        self.pass_on()
         self._write_to_lose = self._reply_bytes_left = None
         if self._server is None:
             await self.start()
@@ -64,6 +70,11 @@ class Proxy:
         """Reset all connections (RST) in the middle of whatever they do."""
         for connection in list(self._connections):
             connection.reset()
+
+    def busy(self, within_s: float = 1.0) -> int:
+        """Return how many connections have carried anything lately."""
+        since_s = time.monotonic() - within_s
+        return sum(connection.used_s >= since_s for connection in self._connections)
 
     def silence(self, ways: tuple[Way, ...] = BOTH_WAYS) -> None:
         """Deliver nothing, a black hole: connections open, and nobody answers. Nothing is lost if it ends in time."""
@@ -92,9 +103,21 @@ class Proxy:
         self._write_to_lose = request, done
         return done
 
-    def cut_after(self, reply_bytes: int) -> None:
-        """Reset one connection in the middle of a reply, when that many bytes have come back from now on."""
-        self._reply_bytes_left = reply_bytes
+    def cut_after(self, reply_bytes: int) -> asyncio.Event:
+        """Reset one connection in the middle of a reply, when that many bytes have come back from now on.
+
+        The event tells that it was done.
+        """
+        self._reply_bytes_left, self._is_cut = reply_bytes, asyncio.Event()
+        return self._is_cut
+
+    def answer_instead(self, reply: bytes) -> None:
+        """Answer each HTTP request with this reply in place of the server, and close its connection."""
+        self._reply_instead = reply
+
+    def pass_on(self) -> None:
+        """Let the server answer again."""
+        self._reply_instead = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -115,7 +138,14 @@ class Proxy:
         writer = connection.writers[way]
         with suppress(OSError):
             while chunk := await reader.read(CHUNK_BYTES):
+                self.passed[way] += 1
+                connection.used_s = time.monotonic()
                 await self._hold_back(len(chunk), way)
+                if way is Way.TO_SERVER and self._reply_instead is not None:
+                    connection.writers[Way.TO_CLIENT].write(self._reply_instead)
+                    await connection.writers[Way.TO_CLIENT].drain()
+                    connection.writers[Way.TO_CLIENT].close()
+                    break
                 chunk = self._spoil(chunk, connection, way)
                 writer.write(chunk)
                 await writer.drain()
@@ -152,6 +182,7 @@ class Proxy:
         self._reply_bytes_left -= len(kept)
         if not self._reply_bytes_left:
             self._reply_bytes_left = None
+            self._is_cut.set()
             connection.is_condemned = True
         return kept
 
@@ -163,6 +194,7 @@ class _Connection:
         self.writers = {Way.TO_SERVER: server, Way.TO_CLIENT: client}
         self.on_reply: asyncio.Event | None = None
         self.is_condemned = False
+        self.used_s = time.monotonic()
 
     def reset(self) -> None:
         """End it by RST at both ends."""

@@ -23,15 +23,27 @@ def main() -> int:
     )
     parser.add_argument("--rate", type=float, default=5.0, help="new conversions per second")
     parser.add_argument("--keep", action="store_true", help="keep logs and data of a clean run too")
+    parser.add_argument(
+        "--loaded",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run N programs per core beside it that keep the machine busy",
+    )
     chosen = parser.parse_args()
     seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
     print(f"seed {seed}: python -m tests.chaos --seconds {chosen.seconds:g} --seed {seed}", flush=True)
-    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # connections are meant to break
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate, is_kept=chosen.keep)
+    silence_drivers()
+    plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate, is_kept=chosen.keep, loaded=chosen.loaded)
     outcome = asyncio.run(run(plan, lambda text: print(text, flush=True)))
     print(report(outcome))
-    return 0 if outcome.ledger.is_clean else 1
+    return 0 if outcome.is_clean else 1
+
+
+def silence_drivers() -> None:
+    """Keep the drivers' logs of connections that are meant to break out of the report."""
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 if __name__ == "__main__":

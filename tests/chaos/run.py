@@ -1,30 +1,42 @@
 """One chaos run as named steps, from the first server to the ledger."""
 
 import asyncio
+import itertools
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from tests.chaos.client import Api, Clients
+from deploy.local.stack.stack import SERVERS
+from tests.chaos.clients.client import Clients
+from tests.chaos.clients.connection import Api
 from tests.chaos.faults import Fault, faults_for
+from tests.chaos.faults.fault import Met
+from tests.chaos.faults.guaranteed import guaranteed_faults, missed_points
 from tests.chaos.processes.converter import ENGINE
-from tests.chaos.report.figures import answer_times, recoveries, seconds_to_success, spread
-from tests.chaos.report.findings import read_findings
-from tests.chaos.report.ledger import Ledger, ledger_of
-from tests.chaos.report.unexpected_errors import unexpected_errors
-from tests.chaos.service import Interruption
-from tests.chaos.sources import source
-from tests.chaos.system import LEASE_S, System, running_system
+from tests.chaos.report.entries import Began, Drained, Figure, Injected, Verdict
+from tests.chaos.report.findings import READER_SETTINGS
+from tests.chaos.report.leftovers import leftovers, sweep
+from tests.chaos.report.machine import loaded, measure
+from tests.chaos.report.memory import sample
+from tests.chaos.report.outcome import Outcome, judge
+from tests.chaos.report.rereads import NotAnswered, until_answered
+from tests.chaos.sources import WELL_BEHAVED, Source, alike, source
+from tests.chaos.system import LEASE_S, System, direct_environment, running_system, settings_of
 from tests.chaos.watchers import EventListener, Prober
 
 DRAIN_S = 60.0
 MOST_WAITING = 60
 BETWEEN_FAULTS_S = (0.3, 1.2)
 FIRST_FAULT_S = 1.0
+ALIKE, ALIKE_IN_A_MINUTE, A_MINUTE_S = 100, 30, 60.0
+"""So many requests with the same content come at once; a run of a minute has no time for the larger number."""
+ALIKE_AT = 0.3  # of the run
 
 ReportLine = Callable[[str], None]
 
@@ -36,53 +48,127 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     per_second: float = 5.0
     is_kept: bool = False
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The ledger of a run and its measurements as text."""
-
-    ledger: Ledger
-    faults: int
-    figures: tuple[str, ...]
-    unexpected_answers: tuple[str, ...]
-    kept_folder: str | None
+    loaded: int = 0
+    """Programs per core that keep the machine busy beside the run."""
+    is_soak: bool = False
+    """Without faults and without sources that misbehave, to watch memory for long."""
 
 
 async def run(plan: Plan, report_line: ReportLine) -> Outcome:
-    """Start everything, send requests while faults are injected, heal, wait until all have ended, and count."""
-    async with running_system(plan.seed) as system:
-        report_line(f"everything runs in {system.home.root}")
-        if system.small_disk is None:
-            report_line("left out: worker: disk full (only root may mount a small disk)")
-        clients = Clients(Api(system.api_urls, system.stack.api_key))
-        prober, listener = Prober(system.api_urls, system.stack.api_key), EventListener(system.settings)
-        watching = [asyncio.create_task(each.run()) for each in (prober, listener)]
-        await asyncio.sleep(FIRST_FAULT_S)
-        began_s = time.monotonic()
-        sending = asyncio.create_task(_send_clients(clients, plan))
+    """Start everything, act, judge. Once everything has started, no error keeps the ledger from being made."""
+    outcome: Outcome | None = None
+    try:
+        async with running_system(plan.seed) as system:
+            await _begin(system, plan, report_line)
+            await _act_to_the_end(system, plan, report_line)
+            outcome = await judge(system.home.root, settings_of(system.stack.environment | READER_SETTINGS))
+            _note_unclean_end(system, outcome)
+            system.is_kept = plan.is_kept or not outcome.is_clean
+            outcome = msgspec.structs.replace(outcome, kept_folder=str(system.home.root) if system.is_kept else None)
+    except Exception:
+        if outcome is None:
+            raise
+        failed = Verdict("the servers did not stop", traceback.format_exc(limit=-4))
+        return msgspec.structs.replace(outcome, verdicts=(*outcome.verdicts, failed))
+    return outcome
 
-        def report_timed(text: str) -> None:
-            report_line(f"{time.monotonic() - began_s:6.1f} s  {text}")
 
-        injected = await _inject_faults(system, plan, report_timed)
-        await sending
+def _note_unclean_end(system: System, outcome: Outcome) -> None:
+    """Write down what was wrong at the end of the run: later on it may have gone right after all."""
+    ledger = outcome.ledger
+    wrong = [*ledger.lost, *ledger.stuck, *ledger.doubled, *ledger.wrongly_failed, *ledger.told_falsely]
+    if wrong:
+        system.run_journal.append(Verdict("not clean when the run ended", "; ".join(wrong)))
+
+
+async def _begin(system: System, plan: Plan, report_line: ReportLine) -> None:
+    report_line(f"everything runs in {system.home.root}")
+    if system.small_disk is None:
+        report_line("left out: worker: disk full (only root may mount a small disk)")
+    begun = Began(
+        at_s=time.monotonic(),
+        plan=msgspec.to_builtins(plan),
+        environment=system.stack.environment,
+        lease_s=LEASE_S,
+    )
+    system.run_journal.append(begun)
+
+
+async def _act_to_the_end(system: System, plan: Plan, report_line: ReportLine) -> None:
+    """Act; an error is a finding, and what is known goes into the ledger."""
+    try:
+        with loaded(plan.loaded):
+            async with _watched(system):
+                await _act(system, plan, report_line)
+    except Exception as error:
+        report_line(f"the run broke: {error!r}")
+        system.run_journal.append(Verdict("the run broke", traceback.format_exc(limit=-6)))
+
+
+async def _act(system: System, plan: Plan, report_line: ReportLine) -> None:
+    """Send requests while faults are injected, heal, wait until all have ended."""
+    clients = Clients(Api(system.api_urls, system.stack.api_key), system.run_journal, system.traffic)
+    await asyncio.sleep(FIRST_FAULT_S)
+    began_s = time.monotonic()
+
+    def report_timed(text: str) -> None:
+        report_line(f"{time.monotonic() - began_s:6.1f} s  {text}")
+
+    try:
+        is_over = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_send_clients(clients, plan, is_over))
+            if plan.is_soak:
+                await _watch_memory(system, plan)
+            else:
+                await _inject_all(system, plan, report_timed)
+            is_over.set()
+    finally:
         await system.heal()
-        report_timed(f"everything is healed; waiting for {len(clients.accounts)} conversions")
-        await clients.wait(DRAIN_S)
-        report_timed("reading the final records")
-        findings = await read_findings(system, listener.completions)
-        for watcher in watching:
+        report_timed(f"everything is healed; waiting for {clients.waiting} of {clients.sent} conversions")
+        errors = await clients.wait(DRAIN_S, lambda: len(system.journal.read()))
+        system.run_journal.append(Drained(time.monotonic()))
+    for error in errors:
+        system.run_journal.append(Verdict("a client broke", repr(error)))
+    await _count_leftovers(system)
+    for text in _figures(system):
+        system.run_journal.append(Figure(text))
+    if left := engines_left():
+        system.run_journal.append(Verdict("engines left behind", f"pids {left}"))
+    report_timed("reading the final records")
+
+
+async def _count_leftovers(system: System) -> None:
+    """Let housekeeping remove what belongs to no record, then note what is left all the same."""
+    environment = direct_environment(system)
+    try:
+        await until_answered("housekeeping", lambda: sweep(environment))
+        found = await leftovers(settings_of(system.stack.environment | READER_SETTINGS), system.work_folders)
+    except NotAnswered as error:
+        found = [Verdict("leftovers could not be counted", str(error))]
+    for verdict in found:
+        system.run_journal.append(verdict)
+
+
+@asynccontextmanager
+async def _watched(system: System) -> AsyncIterator[None]:
+    """Observe the system while the block runs; an observer that breaks is a verdict."""
+    prober = Prober(system.api_urls, system.stack.api_key, system.run_journal)
+    listener = EventListener(system.settings, system.run_journal)
+    loops: dict[str, Coroutine[None, None, None]] = {
+        "prober": prober.run(),
+        "listener for events": listener.run(),
+        "measuring of the machine": measure(system.run_journal, system.home.root),
+    }
+    watching = {name: asyncio.create_task(loop) for name, loop in loops.items()}
+    try:
+        yield
+    finally:
+        for watcher in watching.values():
             watcher.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-        ledger = ledger_of(clients.accounts, findings)
-        system.is_kept = plan.is_kept or not ledger.is_clean
-        return Outcome(
-            ledger=ledger,
-            faults=injected,
-            figures=tuple(_figures(system, prober)),
-            unexpected_answers=tuple(text for account in clients.accounts for text in account.unexpected_answers),
-            kept_folder=str(system.home.root) if system.is_kept else None,
-        )
+        for name, ended in zip(watching, await asyncio.gather(*watching.values(), return_exceptions=True), strict=True):
+            if isinstance(ended, Exception):
+                system.run_journal.append(Verdict("an observer broke", f"{name}: {ended!r}"))
 
 
 def order_of(faults: list[Fault], seed: int) -> Iterator[Fault]:
@@ -92,40 +178,79 @@ def order_of(faults: list[Fault], seed: int) -> Iterator[Fault]:
         yield from chance.sample(faults, len(faults))
 
 
-async def _send_clients(clients: Clients, plan: Plan) -> None:
-    """Send requests at a steady rate, but limit those in flight: a backlog on a small machine proves nothing here."""
-    ends_s, number = time.monotonic() + plan.seconds, 0
-    while time.monotonic() < ends_s:
+async def _send_clients(clients: Clients, plan: Plan, is_over: asyncio.Event) -> None:
+    """Send requests at a steady rate until the run is over, but limit those in flight: a backlog proves nothing."""
+    began_s, sources = time.monotonic(), _sources(plan)
+    ends_s, alike_left = began_s + plan.seconds, ALIKE if plan.seconds > A_MINUTE_S else ALIKE_IN_A_MINUTE
+    while time.monotonic() < ends_s or not is_over.is_set():
+        if alike_left and time.monotonic() > began_s + plan.seconds * ALIKE_AT:
+            while alike_left:
+                clients.send(alike(plan.seed, alike_left))
+                alike_left -= 1
         if clients.waiting < MOST_WAITING:
-            clients.send(source(plan.seed, number))
-            number += 1
+            clients.send(next(sources))
         await asyncio.sleep(1 / plan.per_second)
 
 
-async def _inject_faults(system: System, plan: Plan, report_line: ReportLine) -> int:
+def _sources(plan: Plan) -> Iterator[Source]:
+    every = (source(plan.seed, number) for number in itertools.count())
+    return (one for one in every if one.kind in WELL_BEHAVED) if plan.is_soak else every
+
+
+async def _watch_memory(system: System, plan: Plan) -> None:
+    """Sample the memory of services and servers until the time is over."""
+
+    def pids() -> dict[str, int]:
+        servers = {name: pid for name, pid in system.stack.pids.items() if name in SERVERS}
+        return servers | {service.name: service.pid for service in system.services}
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(plan.seconds):
+            await sample(system.run_journal, pids)
+
+
+async def _inject_all(system: System, plan: Plan, report_line: ReportLine) -> None:
+    """Inject faults, and reach each point of death of a worker."""
+    async with asyncio.TaskGroup() as faults:
+        faults.create_task(_inject_faults(system, plan, report_line))
+        faults.create_task(_reach_points_of_death(system, plan, report_line))
+    for verdict in missed_points(system.run_journal.read()):
+        system.run_journal.append(verdict)
+
+
+async def _inject_faults(system: System, plan: Plan, report_line: ReportLine) -> None:
     """Inject one fault after another until the time is over; parallel ones are awaited at the end."""
-    injected = 0
     pauses = random.Random(f"{plan.seed}-pauses")
     deadline_s = time.monotonic() + plan.seconds
     async with asyncio.TaskGroup() as group:
         for fault in order_of(faults_for(system), plan.seed):
             if time.monotonic() >= deadline_s:
                 break
-            injected += 1
             injecting = group.create_task(_inject(system, fault, report_line))
             if not fault.is_parallel:
                 await injecting
             await asyncio.sleep(pauses.uniform(*BETWEEN_FAULTS_S))
-    return injected
+
+
+async def _reach_points_of_death(system: System, plan: Plan, report_line: ReportLine) -> None:
+    """Arm one point after another; return when a worker has died at each, or when even more time is up."""
+    began_s = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for armed_s, fault in guaranteed_faults(plan.seconds, plan.seed):
+            await asyncio.sleep(began_s + armed_s - time.monotonic())
+            group.create_task(_inject(system, fault, report_line))
 
 
 async def _inject(system: System, fault: Fault, report_line: ReportLine) -> None:
-    began_s = time.monotonic()
+    began_s, error, met = time.monotonic(), "", Met(0, "")
     try:
-        note = await fault.inject(system)
-    except Exception as error:  # an administrator's tool that fails on a busy machine must not end the run
-        note = f"failed: {error!r}"
-    report_line(f"{fault.name}{f' ({note})' if note else ''}, {time.monotonic() - began_s:.1f} s")
+        met = await fault.inject(system)
+    except Exception as broken:  # an administrator's tool that fails on a busy machine must not end the run
+        error = f", failed: {broken!r}"
+    took_s = time.monotonic() - began_s
+    done = Injected(at_s=began_s, took_s=took_s, name=fault.name, met=met.count, how=met.what, error=error)
+    system.run_journal.append(done)
+    report_line(f"{fault.name} (met {met.count} {met.what}{error}), {took_s:.1f} s")
 
 
 def engines_left() -> list[int]:
@@ -141,31 +266,6 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _figures(system: System, prober: Prober) -> Iterator[str]:
-    interruptions: list[Interruption] = [one for worker in system.workers for one in worker.interruptions]
-    needed = [outage for outage in system.outages if outage.dependency != "object_store"]
-    journal = system.journal.read()
-    times, net = spread(recoveries(journal, interruptions)), spread(recoveries(journal, interruptions, needed))
-    yield (
-        f"recovery            {times.count} runs of killed or stopped workers: p50 {times.p50_s:.1f} s, "
-        f"max {times.most_s:.1f} s; since the last outage of database or broker p50 {net.p50_s:.1f} s, "
-        f"p99 {net.p99_s:.1f} s, max {net.most_s:.1f} s (wanted: p99 within {LEASE_S + 5:.0f} s)"
-    )
-    for dependency, values in sorted(seconds_to_success(system.outages, prober.health).items()):
-        times, (most_s, fault) = spread(seconds for seconds, _ in values), max(values)
-        yield (
-            f"first success after an outage of the {dependency}: {times.count} outages, "
-            f"p50 {times.p50_s:.1f} s, max {most_s:.1f} s after {fault!r} (wanted: within 5 s)"
-        )
-    down = [outage for outage in system.outages if outage.dependency == "database"]
-    answers = spread(answer_times(prober.answers, down, fault="black hole"))
-    yield (
-        f"answers of the API while the database is a black hole: {answers.count}, p50 {answers.p50_s:.2f} s, "
-        f"p99 {answers.p99_s:.2f} s (wanted: p99 within 1 s)"
-    )
-    yield f"engines left behind: {len(engines_left())} (wanted: none)"
-    unexpected = ", ".join(f"{kind} {count}" for kind, count in unexpected_errors(system.home.logs).items())
-    yield f"unexpected errors in the logs: {unexpected or 'none'}"
-    yield f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+def _figures(system: System) -> Iterator[str]:
     starts = {service.name: service.starts for service in system.services}
     yield "starts of our processes: " + ", ".join(f"{name} {count}" for name, count in starts.items())

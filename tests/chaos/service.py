@@ -10,25 +10,21 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
+from tests.chaos.report.entries import Interruption
+from tests.chaos.report.journal import RunJournal
 
 AGAIN_AFTER_S = 0.2  # a service that dies at once must not use up a core
 END_WITHIN_S = 15.0
 
 
-class Interruption(msgspec.Struct, frozen=True):
-    """A kill or stop of a process: from `at_s` on it does nothing."""
-
-    at_s: float
-    pid: int
-
-
 class Service:
     """One process, restarted each time it dies."""
 
-    def __init__(self, name: str, module: str, *, environment: Mapping[str, str], log: Path) -> None:
-        self.name, self._module, self._environment, self._log = name, module, dict(environment), log
-        self.interruptions: list[Interruption] = []
+    def __init__(
+        self, name: str, module: str, *, environment: Mapping[str, str], logs: Path, journal: RunJournal
+    ) -> None:
+        self.name, self._module, self._environment = name, module, dict(environment)
+        self._log, self._journal = logs / f"{name}.log", journal
         self.starts = 0
         self._process: Process | None = None
         self._running: asyncio.Task[None] | None = None
@@ -80,7 +76,7 @@ class Service:
 
     def _record_interruption(self) -> None:
         if self.is_running:
-            self.interruptions.append(Interruption(time.monotonic(), self.pid))
+            self._journal.append(Interruption(time.monotonic(), self.pid))
 
     async def _run(self) -> None:
         while True:

@@ -37,6 +37,10 @@ WEIGHTS = {
     "hang": 6,
     "stubborn": 6,
 }
+DOWNLOADED, FOLLOWED, DELETED, RETRIED = 0.4, 0.15, 0.06, 0.3
+"""Shares of the clients that download their outputs, follow by a stream, delete at the end, retry what failed."""
+TWINS, TWINS_TOGETHER = 0.15, 40
+"""The share of ordinary sources with the content of another one, and among how many neighbours that content is used."""
 CANCELLED = {"ok": 0.05, "slow": 0.3, "hang": 0.2}  # by this share of the clients
 UNCONFIRMED = 0.2
 """The share of clients that upload and never confirm."""
@@ -47,11 +51,12 @@ FAILS_WITH = {
     "stubborn": "engine_timeout",
     "poison": "worker_lost",
 }
+WELL_BEHAVED = frozenset({"ok", "picture", "slow"})
 MARK = "chaos source"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to convert, and whether its client confirms the upload, cancels or retries."""
+    """One file to convert, and what its client does: confirm the upload, cancel, retry, follow, download, delete."""
 
     label: str
     kind: str
@@ -59,6 +64,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     is_cancelled: bool = False
     is_retried: bool = False
     is_confirmed: bool = True
+    is_followed: bool = False
+    is_downloaded: bool = False
+    is_deleted: bool = False
 
     @property
     def filename(self) -> str:
@@ -89,17 +97,45 @@ def source(seed: int, number: int) -> Source:
     kind = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     kind = FIXED.get(number % ROUND, kind)
     if kind == "picture":
-        return Source(label=label, kind=kind, content=_png(16 + number % 97, 16 + number % 89))
+        return Source(label=label, kind=kind, content=_png(16 + number % 97, 16 + number % 89), **_habits(chance, kind))
     takes_ms = chance.randint(2000, 4000) if kind == "slow" else chance.randint(0, 150)
-    content = f"{MARK}\nkind={kind}\ntakes_ms={takes_ms}\nlabel={label}\n".encode()
+    is_twin = kind == "ok" and chance.random() < TWINS
+    content = twin(seed, number // TWINS_TOGETHER) if is_twin else _text(kind, takes_ms, label)
     return Source(
         label=label,
         kind=kind,
         content=content,
         is_cancelled=chance.random() < CANCELLED.get(kind, 0.0),
-        is_retried=kind == "crash" and chance.random() < 0.3,
         is_confirmed=chance.random() >= UNCONFIRMED,
+        **_habits(chance, kind),
     )
+
+
+def alike(seed: int, number: int) -> Source:
+    """Return one of many sources with the same content, which all come at once."""
+    label = f"chaos-{seed}-alike-{number:03d}"
+    return Source(
+        label=label, kind="ok", content=_text("ok", 300, f"chaos-{seed}-alike"), is_downloaded=number % 5 == 0
+    )
+
+
+def twin(seed: int, group: int) -> bytes:
+    """Return the content that several sources of a group of neighbours have."""
+    return _text("ok", 100, f"chaos-{seed}-twins-{group}")
+
+
+def _text(kind: str, takes_ms: int, label: str) -> bytes:
+    return f"{MARK}\nkind={kind}\ntakes_ms={takes_ms}\nlabel={label}\n".encode()
+
+
+def _habits(chance: random.Random, kind: str) -> dict[str, bool]:
+    shares = {
+        "is_followed": FOLLOWED,
+        "is_downloaded": DOWNLOADED,
+        "is_deleted": DELETED,
+        "is_retried": RETRIED if kind in ("ok", "slow", "crash") else 0.0,
+    }
+    return {habit: chance.random() < share for habit, share in shares.items()}
 
 
 def kind_of(content: bytes) -> str:

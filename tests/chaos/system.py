@@ -1,21 +1,20 @@
 """The system under test: real servers, a fault proxy before each, and our services behind them, in one folder."""
 
 import asyncio
+import functools
 import os
 import random
-import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
-import msgspec
 
 from converto_infra.settings import Settings
 from deploy.local.home import REPOSITORY, Home
@@ -23,17 +22,22 @@ from deploy.local.stack import programs
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
-from tests.chaos.report.journal import Journal
+from tests.chaos.clients.connection import Traffic
+from tests.chaos.disks import mounted
+from tests.chaos.report.entries import Outage, Verdict
+from tests.chaos.report.journal import PROCESSES, RUN, Journal, RunJournal
+from tests.chaos.report.machine import measure_before
+from tests.chaos.report.rereads import NotAnswered, until_answered
 from tests.chaos.service import Service, close_all
 from tests.proxy import Proxy, proxy_to
 
 LEASE_S = 6.0
-READY_WITHIN_S = 60.0
+READY_WITHIN_S, HEALED_WITHIN_S = 120.0, 120.0
 CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts an Erlang VM: half a second of work on an idle core
 FILE_SERVICES, WORKERS = 2, 3
 CLOCK_SKEWS_S = (0, 3600, -3600)  # of each worker
 LISTED_WORKERS = 2  # the one whose clock is an hour behind is not listed as alive; it works all the same
-SMALL_DISK_BYTES = 20 * 1024**2
+SMALL_DISK_BYTES, OBJECT_DISK_BYTES = 20 * 1024**2, 128 * 1024**2
 SHORT_TIMES = {
     "CONVERTO_LEASE_S": f"{LEASE_S:g}",
     "CONVERTO_BEAT_INTERVAL_S": "1",
@@ -54,15 +58,6 @@ SHORT_TIMES = {
 }
 
 
-class Outage(msgspec.Struct, frozen=True):
-    """A time during which one dependency was broken, on the machine's monotonic clock."""
-
-    dependency: str
-    fault: str
-    began_s: float
-    healed_s: float
-
-
 class System:
     """Everything that a fault can break, and what is needed to heal it."""
 
@@ -72,14 +67,22 @@ class System:
         self.chance = random.Random(f"{seed}-faults")
         self.crashes = home.root / "crashes"
         self.small_disk: Path | None = None
+        """The disk with the work folder of the last worker, where this user may mount one."""
+        self.object_disk: Path | None = None
+        """The disk with the data of the object store, likewise."""
         self.proxies: dict[str, Proxy] = {}
         self.apis: list[Service] = []
         self.api_urls: list[str] = []
         self.workers: list[Service] = []
         self.housekeeping: Service | None = None
-        self.journal = Journal(home.root / "journal")
-        self.outages: list[Outage] = []
+        self.journal, self.run_journal = Journal(home.root / PROCESSES), RunJournal(home.root / RUN)
+        self.traffic = Traffic()
         self.is_kept = True
+
+    @property
+    def work_folders(self) -> list[Path]:
+        """The parents of the private folders of running conversions."""
+        return [self.home.root / "work", *([self.small_disk / "work"] if self.small_disk else [])]
 
     @property
     def services(self) -> list[Service]:
@@ -94,7 +97,7 @@ class System:
         try:
             yield
         finally:
-            self.outages.append(Outage(dependency, fault, began_s, time.monotonic()))
+            self.run_journal.append(Outage(dependency, fault, began_s, time.monotonic()))
 
     async def control_broker(self, *command: str) -> None:
         """Run rabbitmqctl on our node; raises when it fails."""
@@ -124,15 +127,21 @@ class System:
         os.kill(pids[name], number)
 
     async def heal(self) -> None:
-        """Undo whatever faults left behind."""
-        for proxy in self.proxies.values():
-            await proxy.heal()
+        """Undo whatever faults left behind. What cannot be healed is a verdict; the rest is healed all the same."""
         for service in self.services:
             service.signal(signal.SIGCONT)
         for request in self.crashes.glob("*.wanted"):
             request.unlink(missing_ok=True)
+        for name, proxy in self.proxies.items():
+            await self._heal(f"the proxy before the {name}", proxy.heal)
         for name in SERVERS:
-            await self.stack.wait_healthy(name)
+            await self._heal(name, functools.partial(self.stack.wait_healthy, name))
+
+    async def _heal(self, what: str, heal: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await until_answered(what, heal, within_s=HEALED_WITHIN_S)
+        except NotAnswered as error:
+            self.run_journal.append(Verdict("heal failed", str(error)))
 
 
 @asynccontextmanager
@@ -148,11 +157,14 @@ async def running_system(seed: int) -> AsyncIterator[System]:
     system.crashes.mkdir()
     async with AsyncExitStack() as resources:
         resources.callback(_remove_unless_kept, system)
+        await measure_before(system.run_journal)
+        system.small_disk = resources.enter_context(mounted(home.root / "disk", SMALL_DISK_BYTES))
+        # The data of a run that is kept outlives its disk.
+        object_disk = mounted(home.data / "s3", OBJECT_DISK_BYTES, is_kept=lambda: system.is_kept)
+        system.object_disk = resources.enter_context(object_disk)
         resources.push_async_callback(stack.stop)
         await stack.start(SERVERS)
         await _open_proxies(system, resources)
-        resources.callback(_unmount, system)
-        _mount_small_disk(system)
         _build_services(system)
         resources.push_async_callback(lambda: close_all(system.services))
         for service in system.services:
@@ -188,34 +200,37 @@ def _build_services(system: System) -> None:
     ports = pick_free_ports(FILE_SERVICES)
     system.api_urls = [f"http://127.0.0.1:{port}" for port in ports]
     base = _service_environment(system)
-    logs = system.home.logs
+
+    def build(name: str, module: str, **own: str) -> Service:
+        logs, journal = system.home.logs, system.run_journal
+        return Service(name, module, environment=base | own, logs=logs, journal=journal)
+
     for number, port in enumerate(ports, start=1):
-        own = base | {"CONVERTO_PORT": str(port)}
-        name = f"api-{number}"
-        system.apis.append(Service(name, "tests.chaos.processes.api", environment=own, log=logs / f"{name}.log"))
-    system.housekeeping = Service(
-        "housekeeping", "file_service.housekeeping", environment=base, log=logs / "housekeeping.log"
-    )
+        system.apis.append(build(f"api-{number}", "tests.chaos.processes.api", CONVERTO_PORT=str(port)))
+    system.housekeeping = build("housekeeping", "tests.chaos.processes.housekeeping")
     for number, skew_s in zip(range(1, WORKERS + 1), CLOCK_SKEWS_S, strict=True):
-        own = base | {"CHAOS_SKEW_S": str(skew_s)}
+        own = {"CHAOS_SKEW_S": str(skew_s)}
         if number == WORKERS and system.small_disk is not None:
             own["CONVERTO_WORK_DIR"] = str(system.small_disk / "work")
-        name = f"worker-{number}"
-        system.workers.append(Service(name, "tests.chaos.processes.worker", environment=own, log=logs / f"{name}.log"))
+        system.workers.append(build(f"worker-{number}", "tests.chaos.processes.worker", **own))
+
+
+def direct_environment(system: System) -> dict[str, str]:
+    """Return the environment of a service that reaches the servers past the proxies."""
+    settings = system.stack.environment | SHORT_TIMES
+    service = programs.service("any", "any", home=system.home, settings=settings)
+    python_path = os.pathsep.join([service.environment["PYTHONPATH"], str(REPOSITORY)])
+    return service.environment | {"PYTHONPATH": python_path, "CHAOS_FOLDER": str(system.home.root)}
 
 
 def _service_environment(system: System) -> dict[str, str]:
     password = system.home.secrets().rabbitmq_password
     ports = {name: proxy.port for name, proxy in system.proxies.items()}
-    through_proxies = {
+    return direct_environment(system) | {
         "CONVERTO_MONGODB_URL": f"mongodb://127.0.0.1:{ports['database']}/?directConnection=true",
         "CONVERTO_RABBITMQ_URL": f"amqp://converto:{password}@127.0.0.1:{ports['broker']}/",
         "CONVERTO_S3_ENDPOINT_URL": f"http://127.0.0.1:{ports['object_store']}",
     }
-    settings = system.stack.environment | SHORT_TIMES | through_proxies
-    service = programs.service("any", "any", home=system.home, settings=settings)
-    python_path = os.pathsep.join([service.environment["PYTHONPATH"], str(REPOSITORY)])
-    return service.environment | {"PYTHONPATH": python_path, "CHAOS_FOLDER": str(system.home.root)}
 
 
 async def _until_ready(system: System) -> None:
@@ -242,20 +257,3 @@ async def _is_ready(system: System, http: httpx2.AsyncClient) -> bool:
     except httpx2.HTTPError:
         return False
     return True
-
-
-def _mount_small_disk(system: System) -> None:
-    """Mount a disk of 20 MB for one worker, where this user may mount one."""
-    if os.geteuid() != 0:
-        return
-    folder = system.home.root / f"disk-{secrets.token_hex(2)}"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "chaos", str(folder)], check=False
-    )
-    system.small_disk = folder if mounted.returncode == 0 else None
-
-
-def _unmount(system: System) -> None:
-    if system.small_disk is not None:
-        subprocess.run(["umount", "--lazy", str(system.small_disk)], check=False)

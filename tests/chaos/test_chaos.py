@@ -20,7 +20,7 @@ LEAST_ACCEPTED, LEAST_FAULTS = 60, 12  # fewer would prove little
 chosen = SEEDS if os.environ.get("CONVERTO_CHAOS_SEEDS") == "all" else SEEDS[:1]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", chosen, ids=lambda seed: str(seed.number))
 async def test_ledger_is_clean_after_a_minute_of_faults(seed: Seed) -> None:
     lines: list[str] = []
@@ -31,7 +31,7 @@ async def test_ledger_is_clean_after_a_minute_of_faults(seed: Seed) -> None:
     text = "\n".join([*lines, report(outcome)])
     print(text)
 
-    assert outcome.ledger.is_clean, text
+    assert outcome.is_clean, text
     assert outcome.ledger.accepted >= LEAST_ACCEPTED, text
-    assert outcome.faults >= LEAST_FAULTS, text
+    assert outcome.faults_met >= LEAST_FAULTS, text
     assert outcome.ledger.executions_each <= 1.25, text

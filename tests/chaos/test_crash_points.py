@@ -1,4 +1,4 @@
-"""Crash points: the first process to reach one crashes, no other does, and the journal records what it held."""
+"""Crash points and steps of the clock in processes: the first one to reach a point crashes, and no other does."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from deploy.local.home import REPOSITORY
+from tests.chaos.processes.clock import step_file
 from tests.chaos.processes.crash_points import CrashRequest
 from tests.chaos.report.journal import Journal
 
@@ -20,6 +21,33 @@ crash_points = CrashPoints(folder, Journal(folder / "journal"))
 crash_points.crash_if_requested("after insert", "another-1")
 crash_points.crash_if_requested("uploading", "some-id-3")
 """
+
+
+CLOCK = """
+import time
+from tests.chaos.processes.clock import follow_steps
+right_ns = time.time_ns
+follow_steps()
+print(round((time.time_ns() - right_ns()) / 1e9), round(time.time() - right_ns() / 1e9))
+"""
+
+
+async def seconds_ahead(folder: Path) -> str:
+    paths = [REPOSITORY, REPOSITORY / "libs", REPOSITORY / "services"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "CHAOS_FOLDER": str(folder)}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", CLOCK, env=environment, stdout=-1)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return output.decode().strip()
+
+
+async def test_clock_of_a_process_follows_steps_and_returns(tmp_path: Path) -> None:
+    step_file(tmp_path).write_text("3600")
+    assert await seconds_ahead(tmp_path) == "3600 3600"
+    step_file(tmp_path).write_text("-3600")
+    assert await seconds_ahead(tmp_path) == "-3600 -3600"
+
+    step_file(tmp_path).unlink()
+    assert await seconds_ahead(tmp_path) == "0 0"
 
 
 async def run_process(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """The ledger itself: each kind of failure is detected. No network, milliseconds."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,16 +8,19 @@ import msgspec
 import pytest
 
 from converto_core.conversion.record import Conversion, Output, Status
-from tests.chaos.report.figures import Probe, recoveries, seconds_to_success, spread
+from tests.chaos.report.accounts import Account
+from tests.chaos.report.entries import Interruption, Outage, Probe
+from tests.chaos.report.figures import recoveries, seconds_to_success, spread
 from tests.chaos.report.journal import Entry
-from tests.chaos.report.ledger import Account, Findings, Ledger, ledger_of
+from tests.chaos.report.ledger import Findings, Ledger, ledger_of
 from tests.chaos.report.unexpected_errors import unexpected_errors
-from tests.chaos.service import Interruption
 from tests.chaos.sources import Source, result_of, source
-from tests.chaos.system import Outage
 
 OK = Source(label="one", kind="ok", content=b"chaos source\nkind=ok\n")
 CRASH = Source(label="two", kind="crash", content=b"chaos source\nkind=crash\n")
+
+PICTURE = b"a webp"
+EMPTY: dict[str, Any] = {"outputs": {}, "completions": {}, "journal": ()}
 
 
 def account_of(given: Source = OK, **fields: Any) -> Account:
@@ -24,7 +28,10 @@ def account_of(given: Source = OK, **fields: Any) -> Account:
 
 
 def record_of(given: Source = OK, **fields: Any) -> Conversion:
-    output = Output(key="t/o/out/c1/1/result.json", filename="x", content_type="x", size_bytes=1, sha256="", sha512="")
+    sha256 = hashlib.sha256(result_of(given.content)).hexdigest()
+    output = Output(
+        key="t/o/out/c1/1/result.json", filename="x", content_type="x", size_bytes=1, sha256=sha256, sha512=""
+    )
     made: dict[str, Any] = {"status": Status.COMPLETED, "token": 1, "outputs": (output,)}
     whole = {"owner": "o", "file_id": "f", "target_format": "json", "created_at": 0, "updated_at": 0}
     return Conversion(**{"id": "c1", "client_id": given.label, **whole, **made, **fields})
@@ -46,6 +53,70 @@ def test_flawless_run_is_clean() -> None:
 
     assert ledger.is_clean
     assert (ledger.attempted, ledger.accepted, ledger.completed, ledger.failed_as_expected) == (2, 2, 1, 1)
+
+
+def test_output_with_another_hash_than_its_record_is_doubled() -> None:
+    record = record_of()
+    other = msgspec.structs.replace(record.outputs[0], sha256="0" * 64)
+    ledger = counted([account_of()], [msgspec.structs.replace(record, outputs=(other,))])
+
+    assert ledger.doubled == ("one has an output with another sha256 than its record",)
+
+
+def test_record_with_the_hash_of_another_source_is_doubled() -> None:
+    ledger = counted([account_of()], [record_of(source_sha256="0" * 64)])
+
+    assert ledger.doubled == ("one has a record with the sha256 of another source",)
+
+
+@pytest.mark.parametrize("output", [PICTURE[:-1], PICTURE[:-1] + b"x", b""])
+def test_picture_with_other_bytes_is_doubled(output: bytes) -> None:
+    given = Source(label="three", kind="picture", content=b"a png")
+    pictures = {hashlib.sha256(given.content).hexdigest(): PICTURE}
+    right = msgspec.structs.replace(record_of().outputs[0], sha256=hashlib.sha256(PICTURE).hexdigest())
+    record = record_of(given, outputs=(right,))
+
+    assert counted([account_of(given)], [record], pictures=pictures, outputs={"c1": [PICTURE]}).is_clean
+    assert len(counted([account_of(given)], [record], pictures=pictures, outputs={"c1": [output]}).doubled) == 1
+    assert len(counted([account_of(given)], [record], pictures={}, outputs={"c1": [PICTURE]}).doubled) == 1
+
+
+def test_deleted_conversion_may_be_gone() -> None:
+    ledger = counted([account_of(is_deleted=True, is_deletion_confirmed=True)], [])
+
+    assert (ledger.is_clean, ledger.deleted) == (True, 1)
+
+
+def test_confirmed_deletion_of_what_remains_is_told_falsely() -> None:
+    ledger = counted([account_of(is_deleted=True, is_deletion_confirmed=True)], [record_of()])
+
+    assert "was told that c1 is deleted" in ledger.told_falsely[0]
+    assert not ledger.is_clean
+    assert counted([account_of(is_deleted=True)], [record_of()]).is_clean
+
+
+def test_false_answer_to_a_client_counts() -> None:
+    ledger = counted([account_of(false_answers=["progress went back"])], [record_of()])
+
+    assert ledger.told_falsely == ("one progress went back",)
+    assert not ledger.is_clean
+
+
+def test_attacked_output_may_be_lost_but_not_fail_otherwise() -> None:
+    lost = record_of(status=Status.FAILED, error_code="result_lost", outputs=())
+    other = record_of(status=Status.FAILED, error_code="engine_crashed", outputs=())
+
+    assert counted([account_of(attacks=1)], [lost]).is_clean
+    assert counted([account_of(attacks=1)], [record_of()], outputs={"c1": [b"replaced"]}).is_clean
+    assert len(counted([account_of(attacks=1)], [other]).wrongly_failed) == 1
+    assert len(counted([account_of()], [lost]).wrongly_failed) == 1
+
+
+def test_killed_run_leaves_unfinished_ones_instead_of_stuck() -> None:
+    findings = Findings(records={"one": [record_of(status=Status.PENDING, outputs=())]}, **EMPTY)
+    ledger = ledger_of([account_of(), account_of(CRASH, conversion_id=None)], findings, is_drained=False)
+
+    assert (len(ledger.unfinished), ledger.stuck, ledger.is_clean) == (2, (), True)
 
 
 def test_accepted_request_without_a_record_is_lost() -> None:

@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 
 import httpx2
 
-from converto_core.conversion.record import Status
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
-from tests.chaos.report.figures import Probe
+from tests.chaos.report.entries import Probe, Told
+from tests.chaos.report.journal import RunJournal
 
 EVERY_S = 0.5
 TIMEOUT_S = 8.0
@@ -20,12 +19,10 @@ DATABASE = "database"
 class Prober:
     """Requests health and a list from each file service several times a second, without waiting for earlier answers."""
 
-    def __init__(self, urls: Sequence[str], api_key: str) -> None:
-        self._urls = urls
+    def __init__(self, urls: Sequence[str], api_key: str, journal: RunJournal) -> None:
+        self._urls, self._journal = urls, journal
         headers = {"Authorization": f"Bearer {api_key}"}
         self._http = httpx2.AsyncClient(headers=headers, timeout=TIMEOUT_S, trust_env=False)
-        self.health: list[Probe] = []
-        self.answers: list[Probe] = []
 
     async def run(self) -> None:
         """Probe until cancelled."""
@@ -37,21 +34,19 @@ class Prober:
                 await asyncio.sleep(EVERY_S)
 
     async def _ask_health(self, url: str) -> None:
-        started, answer = time.monotonic(), await self._get(f"{url}/api/health")
-        if answer is None:
-            return
-        checks = answer.json().get("checks") or {}
-        healthy = frozenset(name for name, check in checks.items() if check["status"] == "ok")
-        self.health.append(Probe(url, started, time.monotonic() - started, answer.status_code, healthy))
+        await self._ask(url, "/api/health", "health")
 
     async def _ask_list(self, url: str) -> None:
         """Time a request that needs the database."""
-        started, answer = time.monotonic(), await self._get(f"{url}/api/v1/conversions?limit=1")
+        await self._ask(url, "/api/v1/conversions?limit=1", "list")
+
+    async def _ask(self, url: str, path: str, name: str) -> None:
+        started, answer = time.monotonic(), await self._get(f"{url}{path}")
         took_s = time.monotonic() - started
         if answer is not None:
-            self.answers.append(Probe(url, started, took_s, answer.status_code))
+            self._journal.append(Probe(url, started, took_s, answer.status_code, _healthy(answer), name))
         elif took_s > TIMEOUT_S / 2:
-            self.answers.append(Probe(url, started, took_s, 0))  # a refused connection has no answer time
+            self._journal.append(Probe(url, started, took_s, 0, path=name))  # a refused connection has no answer time
 
     async def _get(self, url: str) -> httpx2.Response | None:
         try:
@@ -60,24 +55,26 @@ class Prober:
             return None
 
 
-class EventListener:
-    """Collects which conversions were announced as completed, and under which tokens."""
+def _healthy(answer: httpx2.Response) -> frozenset[str]:
+    try:
+        checks = answer.json().get("checks") or {}
+        return frozenset(name for name, check in checks.items() if check["status"] == "ok")
+    except (ValueError, AttributeError, TypeError):  # not a health report: a list, or half an answer
+        return frozenset()
 
-    def __init__(self, settings: Settings) -> None:
-        self._bus = RabbitEventBus.connect(settings)
-        self._completions: dict[str, set[int]] = defaultdict(set)
+
+class EventListener:
+    """Records the live events of conversions."""
+
+    def __init__(self, settings: Settings, journal: RunJournal) -> None:
+        self._settings, self._journal = settings, journal
 
     async def run(self) -> None:
         """Listen until cancelled; events published while the broker is away are missed."""
+        bus = RabbitEventBus.connect(self._settings)
         try:
-            async with self._bus.subscribe() as events:
+            async with bus.subscribe() as events:
                 async for event in events:
-                    if event.status is Status.COMPLETED:
-                        self._completions[event.id].add(event.token)
+                    self._journal.append(Told(event.id, event.token, event.status, event.percent, event.beat))
         finally:
-            await self._bus.close()
-
-    @property
-    def completions(self) -> dict[str, frozenset[int]]:
-        """Tokens by conversion."""
-        return {key: frozenset(tokens) for key, tokens in self._completions.items()}
+            await bus.close()

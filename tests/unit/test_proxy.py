@@ -146,6 +146,26 @@ async def test_lost_reply_cuts_off_the_writer_once(opened: Opened, proxy: Proxy,
     assert await ask(await opened(), b"insert two\n") == b"insert two\n"
 
 
+async def test_pieces_and_busy_connections_are_counted(opened: Opened, proxy: Proxy) -> None:
+    assert (proxy.passed[Way.TO_SERVER], proxy.busy()) == (0, 0)
+    reader, writer = await opened()
+    writer.write(b"hello\n")
+    async with asyncio.timeout(SOON_S):
+        await reader.readexactly(6)
+
+    assert (proxy.passed[Way.TO_SERVER], proxy.passed[Way.TO_CLIENT], proxy.busy()) == (1, 1, 1)
+    assert proxy.busy(within_s=-1.0) == 0
+
+
+async def test_reply_comes_in_place_of_the_server(opened: Opened, proxy: Proxy, echo: Echo) -> None:
+    proxy.answer_instead(b"503\n")
+    assert await ask(await opened(), b"get\n") == b"503\n"
+    assert echo.lines == []
+
+    proxy.pass_on()
+    assert await ask(await opened(), b"get\n") == b"get\n"
+
+
 async def test_cut_after_n_bytes_drops_the_rest(opened: Opened, proxy: Proxy) -> None:
     streams = await opened()
     proxy.cut_after(3)

@@ -4,7 +4,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 
-from tests.chaos.faults.fault import Fault
+from tests.chaos.faults.fault import Fault, Met, Passing
 from tests.chaos.system import System
 from tests.proxy import BOTH_WAYS, Way
 
@@ -22,42 +22,50 @@ WRITES = {
 OneWay = tuple[Way, ...]
 
 
-async def refuse(system: System, dependency: str) -> None:
+async def refuse(system: System, dependency: str) -> Met:
     """Refuse connections and reset the open ones."""
+    passing = Passing(system, dependency)
     with system.outage(dependency, "refused"):
         await system.proxies[dependency].stop()
         try:
             await asyncio.sleep(AWAY_S)
         finally:
             await system.proxies[dependency].start()
+    return passing.cut
 
 
-async def reset(system: System, dependency: str) -> None:
+async def reset(system: System, dependency: str) -> Met:
     """Reset all connections at once; new ones work."""
+    passing = Passing(system, dependency)
     with system.outage(dependency, "reset"):
         system.proxies[dependency].cut()
+    return passing.cut
 
 
-async def silence(system: System, dependency: str, ways: OneWay) -> None:
+async def silence(system: System, dependency: str, ways: OneWay) -> Met:
     """Swallow all bytes of old and new connections."""
+    passing = Passing(system, dependency)
     with system.outage(dependency, "black hole"):
         system.proxies[dependency].silence(ways)
         try:
             await asyncio.sleep(SILENT_S)
         finally:
             system.proxies[dependency].resume()
+    return passing.since(*ways)
 
 
-async def slow(system: System, dependency: str) -> None:
+async def slow(system: System, dependency: str) -> Met:
     """Add latency and limit the bandwidth."""
+    passing = Passing(system, dependency)
     system.proxies[dependency].slow(latency_s=LATENCY_S, bytes_per_s=BYTES_PER_S)
     try:
         await asyncio.sleep(SLOW_S)
     finally:
         system.proxies[dependency].hurry()
+    return passing.since(*BOTH_WAYS)
 
 
-async def lose_reply(system: System, dependency: str) -> str | None:
+async def lose_reply(system: System, dependency: str) -> Met:
     """Let one write through and drop its reply."""
     write = system.chance.choice(WRITES[dependency])
     done = system.proxies[dependency].lose_reply_to(write)
@@ -65,18 +73,24 @@ async def lose_reply(system: System, dependency: str) -> str | None:
         async with asyncio.timeout(SOON_S):
             await done.wait()
     except TimeoutError:
-        return f"{write.decode()}: no such request"
-    return write.decode()
+        return Met(0, f"{write.decode()} requests")
+    return Met(1, f"{write.decode()} request")
 
 
-async def cut(system: System, dependency: str) -> None:
+async def cut(system: System, dependency: str) -> Met:
     """Cut one reply in the middle."""
-    system.proxies[dependency].cut_after(system.chance.randint(1, 2000))
+    done = system.proxies[dependency].cut_after(system.chance.randint(1, 2000))
+    try:
+        async with asyncio.timeout(SOON_S):
+            await done.wait()
+    except TimeoutError:
+        return Met(0, "replies")
+    return Met(1, "reply")
 
 
 def faults() -> list[Fault]:
     """Return all of these for each of the three dependencies."""
-    kinds: dict[str, Callable[..., Awaitable[str | None]]] = {
+    kinds: dict[str, Callable[..., Awaitable[Met]]] = {
         "refused": refuse,
         "reset": reset,
         "black hole": functools.partial(silence, ways=BOTH_WAYS),

@@ -6,6 +6,7 @@ import msgspec
 
 from converto_infra.settings import Settings
 from file_service.__main__ import Servers, main
+from tests.chaos.processes.clock import follow_steps
 from tests.chaos.processes.ports import CrashingBus, CrashingStores
 from tests.chaos.processes.worker import crash_points_here
 
@@ -19,4 +20,5 @@ def connect(settings: Settings) -> Servers:
 
 
 if __name__ == "__main__":
+    follow_steps()
     sys.exit(main([], connect=connect))

@@ -1,23 +1,12 @@
 """Computes a run's measurements: recovery after a killed worker, success after an outage, answer times."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from tests.chaos.report.journal import Entry
-from tests.chaos.service import Interruption
-from tests.chaos.system import Outage
-
-
-class Probe(msgspec.Struct, frozen=True):
-    """One request to one file service: time, duration, status (0: no connection) and the healthy dependencies."""
-
-    url: str
-    at_s: float
-    took_s: float
-    status: int
-    healthy: frozenset[str] = frozenset()
+from tests.chaos.report.entries import Figure, Interruption, Line, Load, Outage, Probe
+from tests.chaos.report.journal import Entry, held
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -35,6 +24,57 @@ def spread(values: Iterable[float]) -> Spread:
     if not ordered:
         return Spread(0, 0.0, 0.0, 0.0)
     return Spread(len(ordered), _rank(ordered, 0.50), _rank(ordered, 0.99), ordered[-1])
+
+
+def figures_of(lines: Sequence[Line], journal: Sequence[Entry]) -> Iterator[str]:
+    """Yield all measurements as text."""
+    times, net = spread(gross_recoveries(lines, journal)), spread(net_recoveries(lines, journal))
+    yield (
+        f"recovery            {times.count} runs of killed or stopped workers: p50 {times.p50_s:.1f} s, "
+        f"max {times.most_s:.1f} s; since the last outage of database or broker p50 {net.p50_s:.1f} s, "
+        f"p99 {net.p99_s:.1f} s, max {net.most_s:.1f} s (wanted: p99 within lease + 3 s)"
+    )
+    health = [line for line in lines if isinstance(line, Probe) and line.path == "health"]
+    for dependency, values in sorted(seconds_to_success(_outages(lines), health).items()):
+        times, (most_s, fault) = spread(seconds for seconds, _ in values), max(values)
+        yield (
+            f"first success after an outage of the {dependency}: {times.count} outages, "
+            f"p50 {times.p50_s:.1f} s, max {most_s:.1f} s after {fault!r} (wanted: within 5 s)"
+        )
+    yield f"answers of the API: {_words(spread(one.took_s for one in answers_of(lines)))} (wanted: max within 2 s)"
+    dark = spread(black_hole_answers(lines))
+    yield f"answers of the API while the database is a black hole: {_words(dark)} (wanted: p99 within 1 s)"
+    loads = [line for line in lines if isinstance(line, Load)]
+    if loads:
+        shares = spread(line.foreign_share for line in loads)
+        yield (
+            f"other programs took {shares.p50_s:.0%} of {loads[0].cores} cores (median; {loads[0].foreign_share:.0%} "
+            f"before the run, at most {shares.most_s:.0%}); load average at the end {loads[-1].load:.1f}"
+        )
+    yield from (line.text for line in lines if isinstance(line, Figure))
+
+
+def answers_of(lines: Sequence[Line]) -> list[Probe]:
+    """Return all requests to the API; one without an answer counts with its wait."""
+    return [line for line in lines if isinstance(line, Probe)]
+
+
+def black_hole_answers(lines: Sequence[Line]) -> list[float]:
+    """Return the seconds of the lists that were requested while the database was a black hole."""
+    down = [outage for outage in _outages(lines) if outage.dependency == "database"]
+    lists = [one for one in answers_of(lines) if one.path == "list"]
+    return answer_times(lists, down, fault="black hole")
+
+
+def gross_recoveries(lines: Sequence[Line], journal: Sequence[Entry]) -> list[float]:
+    """Return the seconds that interrupted runs took to be claimed again."""
+    return recoveries(journal, [line for line in lines if isinstance(line, Interruption)])
+
+
+def net_recoveries(lines: Sequence[Line], journal: Sequence[Entry]) -> list[float]:
+    """Return the same without the time of outages of database and broker."""
+    needed = [outage for outage in _outages(lines) if outage.dependency != "object_store"]
+    return recoveries(journal, [line for line in lines if isinstance(line, Interruption)], needed)
 
 
 def recoveries(
@@ -78,6 +118,14 @@ def answer_times(probes: Sequence[Probe], outages: Sequence[Outage], *, fault: s
     return [probe.took_s for probe in probes if any(began <= probe.at_s < healed for began, healed in during)]
 
 
+def _outages(lines: Sequence[Line]) -> list[Outage]:
+    return [line for line in lines if isinstance(line, Outage)]
+
+
+def _words(times: Spread) -> str:
+    return f"{times.count}, p50 {times.p50_s:.2f} s, p99 {times.p99_s:.2f} s, max {times.most_s:.2f} s"
+
+
 def _undisturbed_since(at_s: float, until_s: float, outages: Sequence[Outage]) -> float:
     """Return the end of the last outage between two times, or the first time."""
     meanwhile = [one.healed_s for one in outages if one.began_s < until_s and at_s < one.healed_s]
@@ -91,9 +139,7 @@ def _held(journal: Sequence[Entry], interruptions: Sequence[Interruption]) -> li
 
 
 def _running(journal: Sequence[Entry], interruption: Interruption) -> list[str]:
-    before = [entry for entry in journal if entry.pid == interruption.pid and entry.at_s <= interruption.at_s]
-    ended = {entry.run for entry in before if entry.what == "ended"}
-    return [entry.run for entry in before if entry.what == "claimed" and entry.run not in ended]
+    return held([one for one in journal if one.pid == interruption.pid and one.at_s <= interruption.at_s])
 
 
 def _is_followed(outage: Outage, outages: Sequence[Outage], *, until_s: float) -> bool:

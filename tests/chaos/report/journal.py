@@ -1,4 +1,4 @@
-"""A journal of what happened inside the processes of the suite, one line each, in one file that outlives them.
+"""Journals of a run: files of JSON lines that outlive the processes that write them.
 
 Each line is appended with one write (O_APPEND), so several processes may write and a killed one leaves whole lines.
 Times are of the machine's monotonic clock, which all processes share.
@@ -7,8 +7,16 @@ Times are of the machine's monotonic clock, which all processes share.
 import os
 import time
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+
+from tests.chaos.report.entries import Line
+
+T = TypeVar("T")
+
+PROCESSES, RUN = "journal", "run.jsonl"
+"""The file of the processes under test, and that of the run itself."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -32,23 +40,56 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """The journal file."""
+    """The journal of the processes under test."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def note(self, what: str, run: str, detail: str = "") -> None:
         """Append one line."""
-        line = msgspec.json.encode(Entry(time.monotonic(), os.getpid(), what, run, detail)) + b"\n"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+        _append(self._path, Entry(time.monotonic(), os.getpid(), what, run, detail))
 
     def read(self) -> list[Entry]:
         """Return all lines so far in order of time."""
-        if not self._path.exists():
-            return []
-        lines = self._path.read_bytes().splitlines()
-        return sorted((msgspec.json.decode(line, type=Entry) for line in lines), key=lambda entry: entry.at_s)
+        return sorted(_read(self._path, Entry), key=lambda entry: entry.at_s)
+
+    def held_by(self, pid: int) -> list[str]:
+        """Return the runs that a process has claimed and not ended."""
+        return held([entry for entry in self.read() if entry.pid == pid])
+
+
+class RunJournal:
+    """The journal of the run itself: its settings, clients, promises, faults and measurements."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, line: Line) -> None:
+        """Append one line."""
+        _append(self._path, line)
+
+    def read(self) -> list[Line]:
+        """Return all lines in the order of their writing."""
+        return _read(self._path, Line)
+
+
+def held(entries: list[Entry]) -> list[str]:
+    """Return the runs that these entries of one process claim and do not end."""
+    ended = {entry.run for entry in entries if entry.what == "ended"}
+    return [entry.run for entry in entries if entry.what == "claimed" and entry.run not in ended]
+
+
+def _append(path: Path, line: object) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, msgspec.json.encode(line) + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path, kind: type[T]) -> list[T]:
+    """Return the lines of a journal; half a line at its end, of a writer without disk space, is left out."""
+    if not path.exists():
+        return []
+    decoder = msgspec.json.Decoder(kind)
+    return [decoder.decode(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
