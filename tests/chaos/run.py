@@ -107,7 +107,9 @@ async def _act_to_the_end(system: System, plan: Plan, report_line: ReportLine) -
 
 async def _act(system: System, plan: Plan, report_line: ReportLine) -> None:
     """Send requests while faults are injected, heal, wait until all have ended."""
-    clients = Clients(Api(system.api_urls, system.stack.api_key), system.run_journal, system.traffic)
+    clients = Clients(
+        Api(system.api_urls, system.stack.api_key), system.run_journal, system.traffic, history=system.history
+    )
     await asyncio.sleep(FIRST_FAULT_S)
     began_s = time.monotonic()
 
@@ -153,8 +155,8 @@ async def _count_leftovers(system: System) -> None:
 @asynccontextmanager
 async def _watched(system: System) -> AsyncIterator[None]:
     """Observe the system while the block runs; an observer that breaks is a verdict."""
-    prober = Prober(system.api_urls, system.stack.api_key, system.run_journal)
-    listener = EventListener(system.settings, system.run_journal)
+    prober = Prober(system.api_urls, system.stack.api_key, system.run_journal, system.history)
+    listener = EventListener(system.settings, system.run_journal, system.history)
     loops: dict[str, Coroutine[None, None, None]] = {
         "prober": prober.run(),
         "listener for events": listener.run(),

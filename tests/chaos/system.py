@@ -24,8 +24,9 @@ from deploy.local.stack.sockets import pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
 from tests.chaos.clients.connection import Traffic
 from tests.chaos.disks import mounted
+from tests.chaos.history.journal import Journal as History
 from tests.chaos.report.entries import Outage, Verdict
-from tests.chaos.report.journal import PROCESSES, RUN, Journal, RunJournal
+from tests.chaos.report.journal import HISTORY, PROCESSES, RUN, Journal, RunJournal
 from tests.chaos.report.machine import measure_before
 from tests.chaos.report.rereads import NotAnswered, until_answered
 from tests.chaos.service import Service, close_all
@@ -76,6 +77,7 @@ class System:
         self.workers: list[Service] = []
         self.housekeeping: Service | None = None
         self.journal, self.run_journal = Journal(home.root / PROCESSES), RunJournal(home.root / RUN)
+        self.history = History(home.root / HISTORY)
         self.traffic = Traffic()
         self.is_kept = True
 

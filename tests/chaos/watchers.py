@@ -8,6 +8,8 @@ import httpx2
 
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
+from tests.chaos.history.journal import Journal
+from tests.chaos.history.recorder import RecordingTransport
 from tests.chaos.report.entries import Probe, Told
 from tests.chaos.report.journal import RunJournal
 
@@ -19,10 +21,11 @@ DATABASE = "database"
 class Prober:
     """Requests health and a list from each file service several times a second, without waiting for earlier answers."""
 
-    def __init__(self, urls: Sequence[str], api_key: str, journal: RunJournal) -> None:
+    def __init__(self, urls: Sequence[str], api_key: str, journal: RunJournal, history: Journal) -> None:
         self._urls, self._journal = urls, journal
+        recording = RecordingTransport(httpx2.AsyncHTTPTransport(trust_env=False), history, client="prober")
         headers = {"Authorization": f"Bearer {api_key}"}
-        self._http = httpx2.AsyncClient(headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx2.AsyncClient(headers=headers, timeout=TIMEOUT_S, transport=recording)
 
     async def run(self) -> None:
         """Probe until cancelled."""
@@ -38,7 +41,7 @@ class Prober:
 
     async def _ask_list(self, url: str) -> None:
         """Time a request that needs the database."""
-        await self._ask(url, "/api/v1/conversions?limit=1", "list")
+        await self._ask(url, "/api/v1/conversions?limit=20", "list")
 
     async def _ask(self, url: str, path: str, name: str) -> None:
         started, answer = time.monotonic(), await self._get(f"{url}{path}")
@@ -66,8 +69,8 @@ def _healthy(answer: httpx2.Response) -> frozenset[str]:
 class EventListener:
     """Records the live events of conversions."""
 
-    def __init__(self, settings: Settings, journal: RunJournal) -> None:
-        self._settings, self._journal = settings, journal
+    def __init__(self, settings: Settings, journal: RunJournal, history: Journal) -> None:
+        self._settings, self._journal, self._history = settings, journal, history
 
     async def run(self) -> None:
         """Listen until cancelled; events published while the broker is away are missed."""
@@ -76,5 +79,6 @@ class EventListener:
             async with bus.subscribe() as events:
                 async for event in events:
                     self._journal.append(Told(event.id, event.token, event.status, event.percent, event.beat))
+                    self._history.publish(event.id, event.status, event.token)
         finally:
             await bus.close()

@@ -1,7 +1,8 @@
 """A worker is killed again and again, with the lease of a real installation: its user hardly waits longer than it.
 
 The moments of the kills are spread over the times between two beats and two sweeps. What fake time proves for any
-moment (`tests/unit/file_service/housekeeping/test_recovery_time.py`) is measured here with real servers; on a busy machine it takes longer.
+moment (`tests/unit/file_service/housekeeping/test_recovery_time.py`) is measured here with real servers; on a busy
+machine it takes longer.
 """
 
 import os

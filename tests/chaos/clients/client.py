@@ -17,6 +17,7 @@ from tests.chaos.clients.connection import Api, Connection, Traffic, http_client
 from tests.chaos.clients.download import Download, Downloaded
 from tests.chaos.clients.progress import Progress
 from tests.chaos.clients.stream import follow
+from tests.chaos.history.journal import Journal
 from tests.chaos.report.entries import Sent
 from tests.chaos.report.journal import RunJournal
 from tests.chaos.sources import Source
@@ -138,9 +139,9 @@ class Client:
 class Clients:
     """All clients of a run."""
 
-    def __init__(self, api: Api, journal: RunJournal, traffic: Traffic) -> None:
+    def __init__(self, api: Api, journal: RunJournal, traffic: Traffic, *, history: Journal) -> None:
         self._api, self._journal, self._traffic = api, journal, traffic
-        self._http = http_client()
+        self._http = http_client(history)
         self._running: set[asyncio.Task[None]] = set()
 
     def send(self, source: Source) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 import msgspec
 
+from tests.chaos.history.journal import Journal
+from tests.chaos.history.recorder import RecordingTransport
 from tests.chaos.report.entries import Noted, Probe
 from tests.chaos.report.journal import RunJournal
 
@@ -40,10 +42,13 @@ class Traffic:
         """When a fault deleted or replaced an output, by the id of its conversion."""
 
 
-def http_client() -> httpx2.AsyncClient:
-    """Return the HTTP client that all clients share; each request names its client in `CLIENT_HEADER`."""
-    limits = httpx2.Limits(max_connections=CONNECTIONS)
-    return httpx2.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False, limits=limits)
+def http_client(history: Journal) -> httpx2.AsyncClient:
+    """Return the HTTP client that all clients share; each request names its client in `CLIENT_HEADER`.
+
+    The history knows a client by its asyncio task, which has the same name.
+    """
+    inner = httpx2.AsyncHTTPTransport(trust_env=False, limits=httpx2.Limits(max_connections=CONNECTIONS))
+    return httpx2.AsyncClient(timeout=REQUEST_TIMEOUT_S, transport=RecordingTransport(inner, history))
 
 
 class Connection:

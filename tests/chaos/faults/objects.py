@@ -63,6 +63,7 @@ async def _attack(system: System, attack: Attack) -> Met:
         for conversion in chosen:
             _note(system, conversion)
             for output in conversion.outputs:
+                system.history.damage(output.key)
                 await attack(objects, output.key, output.size_bytes)
             system.traffic.attacked_s[conversion.id] = time.monotonic()
     return Met(len(chosen), "results")

@@ -15,8 +15,8 @@ from tests.chaos.report.entries import Line
 
 T = TypeVar("T")
 
-PROCESSES, RUN = "journal", "run.jsonl"
-"""The file of the processes under test, and that of the run itself."""
+PROCESSES, RUN, HISTORY = "journal", "run.jsonl", "history.jsonl"
+"""The file of the processes under test, that of the run itself, and that of what clients asked and were told."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -8,11 +8,13 @@ import msgspec
 
 from converto_core.conversion.record import Status
 from converto_infra.settings import Settings
+from tests.chaos.history.checker import report, violations_of
+from tests.chaos.history.history import read_history
 from tests.chaos.report.accounts import accounts_of
 from tests.chaos.report.entries import Began, Drained, Injected, Line, Told, Verdict
 from tests.chaos.report.figures import figures_of
 from tests.chaos.report.findings import read_findings
-from tests.chaos.report.journal import PROCESSES, RUN, Journal, RunJournal
+from tests.chaos.report.journal import HISTORY, PROCESSES, RUN, Journal, RunJournal
 from tests.chaos.report.ledger import Findings, Ledger, ledger_of
 from tests.chaos.report.limits import is_quiet, limits_of
 from tests.chaos.report.memory import memory_figures, memory_verdicts
@@ -63,6 +65,7 @@ async def judge(folder: Path, settings: Settings, *, within_s: float = WITHIN_S)
     if broken:
         ledger = msgspec.structs.replace(ledger, lost=(), stuck=(), told_falsely=())
     faults = [line for line in lines if isinstance(line, Injected)]
+    violations, of_history = _history_in(folder)
     return Outcome(
         ledger=ledger,
         verdicts=(
@@ -70,6 +73,7 @@ async def judge(folder: Path, settings: Settings, *, within_s: float = WITHIN_S)
             *memory_verdicts(lines),
             *backward_progress(lines),
             *limits_of(lines, journal),
+            *violations,
             *broken,
         ),
         faults=len(faults),
@@ -77,7 +81,7 @@ async def judge(folder: Path, settings: Settings, *, within_s: float = WITHIN_S)
         met_nobody=tuple(fault.name for fault in faults if not fault.met),
         is_quiet=is_quiet(lines),
         is_judged=not broken,
-        figures=(*figures_of(lines, journal), *memory_figures(lines), *_errors_in(folder)),
+        figures=(*figures_of(lines, journal), *memory_figures(lines), *_errors_in(folder), of_history),
         unexpected_answers=tuple(text for account in accounts for text in account.unexpected_answers),
     )
 
@@ -101,6 +105,20 @@ def _verdicts(lines: Sequence[Line]) -> list[Verdict]:
     if not any(isinstance(line, Began) for line in lines):
         found.append(Verdict("no run in this folder", "its journal does not begin"))
     return found
+
+
+def _history_in(folder: Path) -> tuple[list[Verdict], str]:
+    """Return a verdict for each broken promise to clients, and the line with the counts."""
+    if not (folder / HISTORY).exists():
+        return [], "history             none was recorded"
+    try:
+        history = read_history(folder / HISTORY)
+        violations = violations_of(history)
+    except Exception:
+        return [
+            Verdict("the history could not be checked", traceback.format_exc(limit=-4))
+        ], "history             broken"
+    return [Verdict("clients were told", str(one)) for one in violations], report(history, violations)[0]
 
 
 def _errors_in(folder: Path) -> list[str]:

@@ -4,7 +4,10 @@ from tests.mutants.mutant import Mutant
 
 REAPER = "services/file_service/housekeeping/reaper.py"
 RETENTION = "services/file_service/housekeeping/retention"
-OF_REAPER = ("tests/unit/file_service/housekeeping/test_reaper.py", "tests/unit/file_service/housekeeping/test_recovery_time.py")
+OF_REAPER = (
+    "tests/unit/file_service/housekeeping/test_reaper.py",
+    "tests/unit/file_service/housekeeping/test_recovery_time.py",
+)
 OF_RETENTION = ("tests/unit/file_service/housekeeping",)
 
 HOUSEKEEPING = (
