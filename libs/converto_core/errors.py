@@ -21,6 +21,7 @@ ConvertoError
 │   └── TooManyPending            too_many_pending
 ├── Overloaded                    overloaded: this server is at its limit of concurrent requests
 ├── DependencyUnavailable         dependency_unavailable: a required server is down; retry later
+│   ├── RequestTimedOut           request_timed_out: the two seconds of a request are used up
 │   ├── StoreUnavailable          database_unavailable
 │   ├── BusUnavailable            broker_unavailable
 │   ├── ObjectStoreUnavailable    object_store_unavailable
