@@ -35,6 +35,11 @@ def output_key(conversion: Conversion, name: str) -> str:
     return f"t/{conversion.owner}/out/{conversion.id}/{conversion.token}/{name}"
 
 
+def outputs_prefix(conversion: Conversion) -> str:
+    """Return the prefix of everything that was uploaded for a conversion, under whatever token."""
+    return f"t/{conversion.owner}/out/{conversion.id}/"
+
+
 def source_key(owner: str, file_id: str, version: int) -> str:
     """Object key of a source. It contains no text that a user chose."""
     return f"t/{owner}/in/{file_id}/{version}/source"

@@ -55,11 +55,11 @@ class Settings(BaseSettings):
         description="MongoDB driver: PyMongo's asyncio client, or Motor (end of life since May 2026), which needs "
         "`pip install converto[motor]`.",
     )
-    mongodb_retry_writes: bool = False
+    mongodb_retry_writes: bool = False  # by the driver itself; needs a replica set
     rabbitmq_url: SecretStr = SecretStr("amqp://guest:guest@127.0.0.1:5672/")
     rabbitmq_user: str | None = Field(None, description="Put into rabbitmq_url, which then names no user.")
     rabbitmq_password: SecretStr | None = None
-    s3_endpoint_url: str | None = None
+    s3_endpoint_url: str | None = None  # None: AWS
     s3_public_endpoint_url: str | None = Field(
         None, description="Endpoint for presigned URLs when clients reach the object store by another host name."
     )
@@ -68,12 +68,12 @@ class Settings(BaseSettings):
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
     s3_addressing_style: Literal["path", "virtual"] = "path"
-    s3_create_bucket: bool = False
+    s3_create_bucket: bool = False  # at start-up, if it is missing
 
     # File service
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
-    public_url: str | None = None
+    public_url: str | None = None  # how clients reach this service, for links; None: relative links
     bootstrap_api_key: SecretStr | None = Field(
         None, description="API key (cvt_<id>_<secret>) that the file service creates at start-up if it is missing."
     )
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     max_form_bytes: PositiveInt = Field(
         16 * MIB, description="Largest file accepted inside a multipart/form-data request."
     )
-    multipart_threshold_bytes: PositiveInt = 64 * MIB
+    multipart_threshold_bytes: PositiveInt = 64 * MIB  # larger files are uploaded in parts
     part_size_bytes: int = Field(16 * MIB, ge=5 * MIB)
     upload_url_ttl_s: int = Field(900, ge=1, le=MAX_URL_TTL_S)
     download_url_ttl_s: int = Field(300, ge=1, le=MAX_URL_TTL_S)
@@ -95,12 +95,12 @@ class Settings(BaseSettings):
     upload_events_queue_url: str | None = Field(
         None, description="URL of the SQS queue that receives the bucket's s3:ObjectCreated events; default: none."
     )
-    idempotency_ttl_s: PositiveInt = DAY_S
+    idempotency_ttl_s: PositiveInt = DAY_S  # how long a repeated Idempotency-Key gets the first answer
     max_wait_s: NonNegativeInt = Field(60, description="Longest `Prefer: wait=N` that is honoured.")
     offers_ttl_s: PositiveInt = Field(
         7 * DAY_S, description="A route is offered this long after its last worker was seen (scale to zero)."
     )
-    sse_ping_s: PositiveFloat = 15
+    sse_ping_s: PositiveFloat = 15  # a silent live stream sends a comment this often, so that proxies keep it open
     sse_poll_s: PositiveFloat = Field(2, description="Interval at which a live stream re-reads the record.")
     max_requests: PositiveInt = Field(
         32,
@@ -129,13 +129,13 @@ class Settings(BaseSettings):
     jwt_leeway_s: float = Field(30, ge=0, le=300, description="How far the issuer's clock may differ.")
 
     # Housekeeping
-    sweep_interval_s: PositiveFloat = 1
+    sweep_interval_s: PositiveFloat = 1  # of the outbox and the reaper
     republish_after_s: PositiveFloat = Field(
         600,
         description="A message that no worker has claimed is published again after this time, then after 2x, 4x …; "
         "lost messages are detected sooner.",
     )
-    republish_max_s: PositiveFloat = 3600
+    republish_max_s: PositiveFloat = 3600  # the longest time until a message is published again
     parked_retention_s: PositiveFloat = Field(
         30 * DAY_S, description="Dead letters are kept this long for an administrator."
     )
@@ -181,21 +181,21 @@ class Settings(BaseSettings):
     work_reserve_bytes: NonNegativeInt = Field(
         256 * MIB, description="A worker takes no work while the disk of work_dir has less free space than this."
     )
-    beat_interval_s: PositiveFloat = 5
-    lease_s: PositiveFloat = 20
-    max_attempts: PositiveInt = 3
-    max_lost: PositiveInt = 5
-    retry_base_s: NonNegativeFloat = 10
-    retry_max_s: NonNegativeFloat = 300
-    stop_grace_s: NonNegativeFloat = 100
+    beat_interval_s: PositiveFloat = 5  # how often a worker renews its lease
+    lease_s: PositiveFloat = 20  # a worker whose lease is not renewed for this long is lost
+    max_attempts: PositiveInt = 3  # failures of the engine until a conversion fails
+    max_lost: PositiveInt = 5  # lost workers until a conversion fails
+    retry_base_s: NonNegativeFloat = 10  # longest wait after the first failure of an engine; doubled with each
+    retry_max_s: NonNegativeFloat = 300  # the longest wait after any failure
+    stop_grace_s: NonNegativeFloat = 100  # for running conversions after SIGTERM; requests get 30 s at most
     conversion_timeout_s: PositiveFloat = Field(900, description="Wall-clock limit of one attempt.")
     media_timeout_s: PositiveFloat = Field(
         6 * 3600, description="Wall-clock limit of one attempt for video and audio, which take longer than documents."
     )
     media_cpu_s: PositiveInt = Field(24 * 3600, description="Like engine_cpu_s, for video and audio.")
-    engine_memory_bytes: int = Field(4 * GIB, ge=64 * MIB)
-    engine_cpu_s: PositiveInt = 900
-    engine_output_bytes: PositiveInt = 10 * GIB
+    engine_memory_bytes: int = Field(4 * GIB, ge=64 * MIB)  # of one program
+    engine_cpu_s: PositiveInt = 900  # processor time of one program
+    engine_output_bytes: PositiveInt = 10 * GIB  # largest file that a program may write
     max_pages: PositiveInt = Field(10_000, description="Pages, slides or frames of one source.")
     max_pixels: PositiveInt = Field(100_000_000, description="Pixels of one picture, page or video frame.")
     max_duration_s: PositiveFloat = Field(12 * 3600, description="Duration of one video or audio source.")
@@ -217,8 +217,8 @@ class Settings(BaseSettings):
     )
     rabbitmq_timeout_s: PositiveFloat = 3
     s3_timeout_s: PositiveFloat = 5
-    breaker_failures: PositiveInt = 5
-    breaker_reset_s: PositiveFloat = 2
+    breaker_failures: PositiveInt = 5  # in a row; then calls are refused at once
+    breaker_reset_s: PositiveFloat = 2  # until one call tries whether the server is back
 
     # Telemetry
     metrics_host: str = "127.0.0.1"

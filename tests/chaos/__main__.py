@@ -32,7 +32,8 @@ def main() -> int:
     )
     chosen = parser.parse_args()
     seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
-    print(f"seed {seed}: python -m tests.chaos --seconds {chosen.seconds:g} --seed {seed}", flush=True)
+    loaded = f" LOADED={chosen.loaded}" if chosen.loaded else ""
+    print(f"repeat it with: make chaos SECONDS={chosen.seconds:g} RATE={chosen.rate:g} SEED={seed}{loaded}", flush=True)
     silence_drivers()
     plan = Plan(seconds=chosen.seconds, seed=seed, per_second=chosen.rate, is_kept=chosen.keep, loaded=chosen.loaded)
     outcome = asyncio.run(run(plan, lambda text: print(text, flush=True)))

@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep logs and data of a clean run too")
     chosen = parser.parse_args()
     seed = random.randrange(1_000_000) if chosen.seed is None else chosen.seed
+    print(f"repeat it with: make soak MINUTES={chosen.minutes:g} RATE={chosen.rate:g} SEED={seed}", flush=True)
     silence_drivers()
     plan = Plan(seconds=chosen.minutes * 60, seed=seed, per_second=chosen.rate, is_kept=chosen.keep, is_soak=True)
     outcome = asyncio.run(run(plan, lambda text: print(text, flush=True)))

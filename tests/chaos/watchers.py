@@ -15,7 +15,6 @@ from tests.chaos.report.journal import RunJournal
 
 EVERY_S = 0.5
 TIMEOUT_S = 8.0
-DATABASE = "database"
 
 
 class Prober:

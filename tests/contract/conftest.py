@@ -10,6 +10,7 @@ import aio_pika
 import pytest
 
 from converto_core.conversion.record import Lane
+from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_LETTER_QUEUE, queue_name
 from converto_core.formats import Family
 from converto_core.ids import new_id
@@ -20,8 +21,10 @@ from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import MIB, Settings
+from tests.contract.samples import a_message
 from tests.servers import Servers
 
+PUBLISHED_WITHIN_S = 30.0
 IMPLEMENTATIONS = ("memory", "real")
 DRIVERS = (
     "pymongo",
@@ -116,3 +119,15 @@ async def purge(settings: Settings) -> None:
             with suppress(aio_pika.exceptions.ChannelNotFoundEntity):
                 channel = await connection.channel()
                 await (await channel.get_queue(name, ensure=False)).purge()
+
+
+async def publish_until_confirmed(bus: EventBus, conversion_id: str) -> None:
+    """Publish again until confirmed, like the outbox."""
+    async with asyncio.timeout(PUBLISHED_WITHIN_S):
+        while True:
+            try:
+                await bus.publish(a_message(conversion_id))
+            except BusUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return

@@ -13,7 +13,7 @@ from converto_core.events import DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
-from tests.contract.conftest import purge
+from tests.contract.conftest import publish_until_confirmed, purge
 from tests.contract.samples import a_message, an_event
 from tests.proxy import Proxy, proxy_to
 
@@ -36,18 +36,6 @@ async def bus(server_settings: Callable[..., Settings], proxy: Proxy) -> AsyncIt
     bus = RabbitEventBus.connect(server_settings(rabbitmq_url=str(url), rabbitmq_timeout_s=1.0, breaker_failures=1000))
     yield bus
     await bus.close()
-
-
-async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> None:
-    """Publish again until confirmed, like the outbox."""
-    async with asyncio.timeout(SOON_S):
-        while True:
-            try:
-                await bus.publish(a_message(conversion_id))
-            except BusUnavailable:
-                await asyncio.sleep(0.05)
-            else:
-                return
 
 
 async def test_publish_succeeds_though_the_broker_declares_queues_slowly(bus: RabbitEventBus, proxy: Proxy) -> None:

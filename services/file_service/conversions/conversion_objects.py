@@ -4,7 +4,7 @@ import structlog
 
 from converto_core.conversion.record import Conversion
 from converto_core.errors import ObjectStoreUnavailable
-from converto_core.object_keys import OutputKey, parse_key
+from converto_core.object_keys import OutputKey, outputs_prefix, parse_key
 from converto_core.ports.objects import ObjectStore, StoredObject
 from converto_core.ports.stores import ConversionStore
 
@@ -21,7 +21,7 @@ class ConversionObjects:
 
     async def find(self, conversion: Conversion) -> list[StoredObject]:
         """Return its outputs and leftovers under older tokens; objects under a newer token belong to a new attempt."""
-        prefix, found, after = f"t/{conversion.owner}/out/{conversion.id}/", list[StoredObject](), None
+        prefix, found, after = outputs_prefix(conversion), list[StoredObject](), None
         while True:
             page = await self._objects.list_page(prefix, after=after, limit=PAGE)
             found += [entry for entry in page.objects if _token(entry.key) <= conversion.token]

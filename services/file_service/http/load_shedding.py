@@ -11,13 +11,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from converto_core.errors import Overloaded
 from file_service.http.concurrency_limit import ConcurrencyLimit, Load
-from file_service.http.problem_details import MEDIA_TYPE, headers_of, problem_of
+from file_service.http.problem_details import send_problem
 from file_service.http.requests import PREFIX
 
 RETRY_AFTER_S = (1, 2, 3)
@@ -77,16 +76,11 @@ class LoadShedding:
         return self._forms if is_form(scope) else self._requests
 
     async def _refuse(self, limit: ConcurrencyLimit, scope: HTTPScope, send: Send) -> None:
-        request_id = str(scope.get("request_id", ""))
         scope["is_shed"] = True  # type: ignore[typeddict-unknown-key]
-        limit.refuse(request_id)
+        limit.refuse(str(scope.get("request_id", "")))
         error = Overloaded()
         error.retry_after_s = random.choice(RETRY_AFTER_S)  # noqa: S311 - jitter keeps no secret
-        body = msgspec.json.encode(problem_of(error, instance=scope["path"], request_id=request_id))
-        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **headers_of(error)}
-        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": error.http_status, "headers": encoded})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send_problem(error, scope, send)
 
 
 class _StatusRecorder:

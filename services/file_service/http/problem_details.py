@@ -8,6 +8,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import HTTPScope, Send
 
 from converto_core.errors import (
     ConvertoError,
@@ -115,6 +116,16 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[A
     return Response(
         msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers_of(error)
     )
+
+
+async def send_problem(error: ConvertoError, scope: HTTPScope, send: Send) -> None:
+    """Send the whole response for an error of a middleware, which no exception handler sees."""
+    problem = problem_of(error, instance=scope["path"], request_id=str(scope.get("request_id", "")))
+    body = msgspec.json.encode(problem)
+    headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **headers_of(error)}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.http_status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def request_id_of(request: Request[Any, Any, Any]) -> str:

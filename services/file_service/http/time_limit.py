@@ -8,7 +8,6 @@ a client sends its body does not count, and a form gets more time for each byte 
 import asyncio
 from typing import Any
 
-import msgspec
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -16,7 +15,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from converto_core.errors import ConvertoError, RequestTimedOut
 from converto_infra.time_budget import TimeBudget
 from file_service.http.load_shedding import is_form, is_stream
-from file_service.http.problem_details import MEDIA_TYPE, headers_of, problem_of
+from file_service.http.problem_details import send_problem
 
 GIVE_UP_AFTER_S = 0.25
 """After the time is used up: a call that is being cancelled, and the response, get this much longer."""
@@ -93,13 +92,8 @@ class _Response:
     async def replace(self, scope: HTTPScope) -> None:
         """Send a 503 instead."""
         self._is_replaced = True
-        request_id, error = str(scope.get("request_id", "")), RequestTimedOut()
-        log.warning("request.timed_out", request_id=request_id, path=scope["path"])
-        body = msgspec.json.encode(problem_of(error, instance=scope["path"], request_id=request_id))
-        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **headers_of(error)}
-        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": error.http_status, "headers": encoded})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        log.warning("request.timed_out", request_id=str(scope.get("request_id", "")), path=scope["path"])
+        await send_problem(RequestTimedOut(), scope, self._send)
 
 
 def _uncounted(receive: Receive, budget: TimeBudget, *, is_form: bool) -> Receive:

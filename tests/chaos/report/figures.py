@@ -38,7 +38,7 @@ def figures_of(lines: Sequence[Line], journal: Sequence[Entry]) -> Iterator[str]
     for dependency, values in sorted(seconds_to_success(_outages(lines), health).items()):
         times, (most_s, fault) = spread(seconds for seconds, _ in values), max(values)
         yield (
-            f"first success after an outage of the {dependency}: {times.count} outages, "
+            f"first success after outages of the {dependency}: {times.count}, "
             f"p50 {times.p50_s:.1f} s, max {most_s:.1f} s after {fault!r} (wanted: within 5 s)"
         )
     yield f"answers of the API: {_words(spread(one.took_s for one in answers_of(lines)))} (wanted: max within 2 s)"

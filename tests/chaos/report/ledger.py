@@ -179,7 +179,8 @@ def _executions(pairs: Sequence[tuple[Account, Conversion | None]], journal: Seq
 def _describe(account: Account, record: Conversion | None) -> str:
     if record is None:
         return account.source.label
+    error = f" {record.error_code}" if record.error_code else ""
     return (
-        f"{account.source.label} {account.source.kind} {record.id} is {record.status} {record.error_code or ''} "
-        f"(attempt {record.attempt}, lost {record.lost}, lane {record.lane}, due {record.publish_due})"
+        f"{account.source.label} {account.source.kind} {record.id} is {record.status}{error} "
+        f"(attempt {record.attempt}, lost {record.lost}, lane {record.lane}, publish_due {record.publish_due})"
     )

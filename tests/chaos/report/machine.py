@@ -16,7 +16,6 @@ from tests.chaos.report.journal import RunJournal
 QUIET_SHARE = 0.25
 """The share of all cores that other programs may take on a quiet machine."""
 SAMPLE_S, FIRST_SAMPLE_S = 5.0, 1.0
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 BURN = "while True: pass"
 
 

@@ -20,7 +20,7 @@ def report(outcome: Outcome) -> str:
         lines.append(f"verdict: {verdict.name}{counts}: {verdict.detail}")
     if outcome.kept_folder is not None:
         lines.append(f"logs and data        {outcome.kept_folder}")
-        lines.append(f"judge it again       python -m tests.chaos.judge {outcome.kept_folder}")
+        lines.append(f"judge it again       .venv/bin/python -m tests.chaos.judge {outcome.kept_folder}")
     answers = Counter(outcome.unexpected_answers)
     lines += [f"unexpected answer, {count} times: {kind}" for kind, count in answers.most_common(MOST_NAMES)]
     lines.append(f"the run is          {'clean' if outcome.is_clean else 'NOT clean'}")
@@ -38,7 +38,7 @@ def _counts(outcome: Outcome) -> list[str]:
         *(f"{word.replace('_', ' '):<19} {len(getattr(ledger, word))}{unknown}" for word in ZEROS),
         f"cancelled           {ledger.cancelled}, as their clients wanted",
         f"deleted             {ledger.deleted}, as their clients wanted",
-        f"executions          {ledger.executions} of {ledger.executed} healthy ones "
+        f"executions          {ledger.executions} runs of the engine for {ledger.executed} healthy conversions "
         f"({ledger.executions_each:.3f} each; wanted: at most 1.1)",
     ]
 

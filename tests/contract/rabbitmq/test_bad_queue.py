@@ -14,7 +14,7 @@ from converto_core.events import DEAD_EXCHANGE, DEAD_LETTER_QUEUE, queue_name
 from converto_core.formats import Family
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
-from tests.contract.conftest import purge
+from tests.contract.conftest import publish_until_confirmed, purge
 from tests.contract.samples import a_message
 
 SOON_S = 30.0
@@ -66,18 +66,6 @@ async def make_classic(admin: Admin, name: str) -> None:
 
 async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
     await message.ack()
-
-
-async def publish_until_confirmed(bus: RabbitEventBus, conversion_id: str) -> None:
-    """Publish again until confirmed, like the outbox."""
-    async with asyncio.timeout(SOON_S):
-        while True:
-            try:
-                await bus.publish(a_message(conversion_id))
-            except BusUnavailable:
-                await asyncio.sleep(0.05)
-            else:
-                return
 
 
 async def until(is_true: Callable[[], bool]) -> None:

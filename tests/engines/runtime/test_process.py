@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from tests.engines.conftest import until
 
 MIB = 1024**2
 GENEROUS = Limits(wall_s=30, cpu_s=30, memory_bytes=1024 * MIB, file_bytes=64 * MIB)
-OWN_PYTHON = (Path(sys.prefix), Path(sys.base_prefix))
 
 Run = Callable[..., Awaitable[ProcessResult]]
 
