@@ -204,8 +204,19 @@ _CODE_BY_STATUS = {
     504: core.DependencyUnavailable.code,
 }
 
-_BY_STATUS: dict[int, type[ProblemError]] = {401: Unauthorized, 403: Forbidden, 410: Gone}
-"""For codes that are not listed above: a refused access token has a code for each rule that it can break."""
+_BY_STATUS: dict[int, type[ProblemError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    413: TooLarge,
+    429: Busy,
+    502: DependencyUnavailable,
+    503: DependencyUnavailable,
+    504: DependencyUnavailable,
+}
+"""For codes that are not listed above, those of newer servers among them."""
 
 
 def problem_error(status: int, body: bytes, *, retry_after_s: float | None = None) -> ProblemError:

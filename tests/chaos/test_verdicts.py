@@ -152,6 +152,15 @@ def test_recovery_after_lease_and_three_seconds_misses_a_limit(claimed_again_s: 
     assert [verdict.name for verdict in found] == ["slow recovery"] * count
 
 
+@pytest.mark.parametrize(("healthy_at_s", "count"), [(12.9, 0), (13.1, 1)])
+def test_success_five_seconds_after_an_outage_misses_a_limit(healthy_at_s: float, count: int) -> None:
+    outage = Outage("broker", "stopped", 4.0, 8.0)
+    again = Probe("http://a", healthy_at_s, 0.0, 200, frozenset({"broker"}), "health")
+    found = limits_of([BEGAN, outage, again], [])
+
+    assert [verdict.name for verdict in found] == ["late success after an outage of the broker"] * count
+
+
 def test_machine_is_quiet_before_and_through_the_run() -> None:
     assert is_quiet([QUIET, QUIET, BUSY])
     assert not is_quiet([BUSY, QUIET, QUIET])

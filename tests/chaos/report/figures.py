@@ -34,8 +34,7 @@ def figures_of(lines: Sequence[Line], journal: Sequence[Entry]) -> Iterator[str]
         f"max {times.most_s:.1f} s; since the last outage of database or broker p50 {net.p50_s:.1f} s, "
         f"p99 {net.p99_s:.1f} s, max {net.most_s:.1f} s (wanted: p99 within lease + 3 s)"
     )
-    health = [line for line in lines if isinstance(line, Probe) and line.path == "health"]
-    for dependency, values in sorted(seconds_to_success(_outages(lines), health).items()):
+    for dependency, values in sorted(successes_after_outages(lines).items()):
         times, (most_s, fault) = spread(seconds for seconds, _ in values), max(values)
         yield (
             f"first success after outages of the {dependency}: {times.count}, "
@@ -52,6 +51,12 @@ def figures_of(lines: Sequence[Line], journal: Sequence[Entry]) -> Iterator[str]
             f"before the run, at most {shares.most_s:.0%}); load average at the end {loads[-1].load:.1f}"
         )
     yield from (line.text for line in lines if isinstance(line, Figure))
+
+
+def successes_after_outages(lines: Sequence[Line]) -> dict[str, list[tuple[float, str]]]:
+    """Return by dependency the seconds from the end of each outage to the first success, and its fault."""
+    health = [line for line in lines if isinstance(line, Probe) and line.path == "health"]
+    return seconds_to_success(_outages(lines), health)
 
 
 def answers_of(lines: Sequence[Line]) -> list[Probe]:

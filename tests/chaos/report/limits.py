@@ -4,13 +4,14 @@ import statistics
 from collections.abc import Sequence
 
 from tests.chaos.report.entries import Began, Line, Probe, Verdict
-from tests.chaos.report.figures import answers_of, black_hole_answers, net_recoveries, spread
+from tests.chaos.report.figures import answers_of, black_hole_answers, net_recoveries, spread, successes_after_outages
 from tests.chaos.report.journal import Entry
 from tests.chaos.report.machine import QUIET_SHARE, foreign_shares
 
 LONGEST_ANSWER_S = 2.0
 RECOVERY_AFTER_LEASE_S = 3.0
 BLACK_HOLE_ANSWER_S = 1.0
+SUCCESS_AFTER_OUTAGE_S = 5.0
 MOST_NAMED = 5
 
 
@@ -25,6 +26,7 @@ def limits_of(lines: Sequence[Line], journal: Sequence[Entry]) -> list[Verdict]:
     dark = spread(black_hole_answers(lines))
     if dark.p99_s > BLACK_HOLE_ANSWER_S:
         found.append(_limit("slow answers without a database", f"p99 {dark.p99_s:.2f} s, wanted within 1 s"))
+    found += _late_successes(lines)
     return [verdict for verdict in found if verdict is not None]
 
 
@@ -32,6 +34,17 @@ def is_quiet(lines: Sequence[Line]) -> bool:
     """Return whether other programs left the machine to the run; False when nothing was measured."""
     shares = foreign_shares(lines)
     return bool(shares) and statistics.median(shares) <= QUIET_SHARE and shares[0] <= QUIET_SHARE
+
+
+def _late_successes(lines: Sequence[Line]) -> list[Verdict]:
+    return [
+        _limit(
+            f"late success after an outage of the {dependency}", f"{seconds:.1f} s after {fault!r}, wanted within 5 s"
+        )
+        for dependency, values in successes_after_outages(lines).items()
+        for seconds, fault in values
+        if seconds > SUCCESS_AFTER_OUTAGE_S
+    ]
 
 
 def _slow_answers(slow: Sequence[Probe]) -> Verdict | None:
