@@ -27,6 +27,7 @@ ConvertoError
 │   ├── ObjectStoreUnavailable    object_store_unavailable
 │   ├── UploadEventsUnavailable   upload_events_unavailable (never leaves the service)
 │   └── IssuerUnavailable         issuer_unavailable
+├── RecordUnreadable              record_unreadable: written by a newer version, or damaged
 ├── DuplicateKey                  duplicate_key: a unique value is taken (never leaves the service)
 ├── ForbiddenTransition           forbidden_transition: a status change that is not in the table; a bug
 └── ConversionError               conversion_failed: why one conversion failed
@@ -263,6 +264,15 @@ class IssuerUnavailable(
     title="The access token cannot be checked, because its issuer is not reachable. Please retry shortly",
 ):
     """Raised when the issuer's keys are needed and cannot be fetched."""
+
+
+class RecordUnreadable(
+    ConvertoError,
+    code="record_unreadable",
+    title="This record was written by a newer version of converto or is damaged, so this server cannot read it. "
+    "Ask your administrator to update the server or to repair the record",
+):
+    """Raised for one record by its id; lists leave it out."""
 
 
 class DuplicateKey(ConvertoError, code="duplicate_key", http_status=409):
