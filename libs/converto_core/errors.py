@@ -40,6 +40,7 @@ ConvertoError
     ├── BadOptions                options_invalid
     └── EngineError               engine_failed: the program is at fault; a retry may help
         ├── EngineMissing         engine_missing
+        ├── EngineElsewhere       engine_elsewhere: missing here, but another running worker has it
         ├── EngineNotAnswering    engine_not_answering: installed, but slow or crashing; it is asked again
         ├── EngineCrashed         engine_crashed
         ├── EngineTimeout         engine_timeout
@@ -333,6 +334,14 @@ class EngineError(
 
 class EngineMissing(EngineError, code="engine_missing", title="The conversion program is not installed on this worker"):
     """Raised when the program is not installed on this worker."""
+
+
+class EngineElsewhere(
+    EngineError,
+    code="engine_elsewhere",
+    title="The conversion program is installed on another worker, which will run it",
+):
+    """Raised when this worker lacks a program of the plan that another running worker has; nothing has failed."""
 
 
 class EngineNotAnswering(
