@@ -1,4 +1,4 @@
-"""A program that keeps ending is started again for ever, by a real supervisord (K1)."""
+"""A program that keeps ending is started again for ever, by a real supervisord (part of C8)."""
 
 import asyncio
 import os
