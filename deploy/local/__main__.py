@@ -86,9 +86,17 @@ def show_status(arguments: argparse.Namespace) -> int:
         say("converto is not running. `make up` starts it.")
         return 1
     for name, process in stack.processes().items():
-        say(f"  {name:<10} {process.statename.lower():<9} pid {process.pid or '-'}")
+        say(status_line(name, process, stack.log_of(name)))
     say_where(state)
     return 0
+
+
+def status_line(name: str, process: Process, log: Path) -> str:
+    """What one program does; for one that keeps ending, also why, and what happens next."""
+    line = f"  {name:<10} {process.statename.lower():<9} pid {process.pid or '-'}"
+    if not process.keeps_ending:
+        return line
+    return f"{line}  ends at once ({process.how_it_ended}); it is started again every few seconds. Its log is {log}"
 
 
 async def up(stack: Stack, *, only: Sequence[str], is_detached: bool) -> int:

@@ -81,10 +81,15 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     not_answering: tuple[NotAnswering, ...] = ()
     not_installed: tuple[str, ...] = ()
 
+    @property
+    def installed_converters(self) -> set[str]:
+        """The converters whose program is installed, also if it does not answer yet."""
+        return {offer.converter for offer in (*self.offers, *(entry.offer for entry in self.not_answering))}
+
     def adds_nothing_to(self, others: Iterable["Worker"]) -> bool:
         """True when the others offer all that this one offers, and at least know what does not answer here."""
         others = tuple(others)
         offered = {offer.converter for other in others for offer in other.offers}
-        known = offered | {entry.offer.converter for other in others for entry in other.not_answering}
+        known = {converter for other in others for converter in other.installed_converters}
         own_unanswered = {entry.offer.converter for entry in self.not_answering}
         return {offer.converter for offer in self.offers} <= offered and own_unanswered <= known

@@ -27,6 +27,7 @@ ConvertoError
 │   ├── ObjectStoreUnavailable    object_store_unavailable
 │   ├── UploadEventsUnavailable   upload_events_unavailable (never leaves the service)
 │   └── IssuerUnavailable         issuer_unavailable
+├── RecordUnreadable              record_unreadable: written by a newer version, or damaged
 ├── DuplicateKey                  duplicate_key: a unique value is taken (never leaves the service)
 ├── ForbiddenTransition           forbidden_transition: a status change that is not in the table; a bug
 └── ConversionError               conversion_failed: why one conversion failed
@@ -39,6 +40,7 @@ ConvertoError
     ├── BadOptions                options_invalid
     └── EngineError               engine_failed: the program is at fault; a retry may help
         ├── EngineMissing         engine_missing
+        ├── EngineElsewhere       engine_elsewhere: missing here, but another running worker has it
         ├── EngineNotAnswering    engine_not_answering: installed, but slow or crashing; it is asked again
         ├── EngineCrashed         engine_crashed
         ├── EngineTimeout         engine_timeout
@@ -265,6 +267,15 @@ class IssuerUnavailable(
     """Raised when the issuer's keys are needed and cannot be fetched."""
 
 
+class RecordUnreadable(
+    ConvertoError,
+    code="record_unreadable",
+    title="This record was written by a newer version of converto or is damaged, so this server cannot read it. "
+    "Ask your administrator to update the server or to repair the record",
+):
+    """Raised for one record by its id; lists leave it out."""
+
+
 class DuplicateKey(ConvertoError, code="duplicate_key", http_status=409):
     """Raised by a store when a unique value is taken."""
 
@@ -323,6 +334,14 @@ class EngineError(
 
 class EngineMissing(EngineError, code="engine_missing", title="The conversion program is not installed on this worker"):
     """Raised when the program is not installed on this worker."""
+
+
+class EngineElsewhere(
+    EngineError,
+    code="engine_elsewhere",
+    title="The conversion program is installed on another worker, which will run it",
+):
+    """Raised when this worker lacks a program of the plan that another running worker has; nothing has failed."""
 
 
 class EngineNotAnswering(

@@ -24,6 +24,9 @@ ABANDONED_NOW = Gauge("converto_calls_abandoned_active", "Abandoned calls that h
 CLIENTS_RENEWED = Counter(
     "converto_clients_renewed_total", "Clients of a server that were replaced because they were broken", ["dependency"]
 )
+UNREADABLE = Counter(
+    "converto_records_unreadable_total", "Records that this version could not read, each counted once", ["kind"]
+)
 BROKER_FAULTS = Gauge("converto_broker_faults", "Exchanges and queues that are not as they should be")
 ENDED = Counter("converto_jobs_ended_total", "Jobs of this worker, by final status", ["status"])
 REAPED = Counter(

@@ -22,6 +22,7 @@ from conversion_worker.engines import (
     EngineQuestions,
     wanted_families,
 )
+from conversion_worker.job.other_workers import OtherWorkers
 from conversion_worker.job.plan import ConverterSet
 from conversion_worker.job.results import Results
 from conversion_worker.job.source import Sources
@@ -36,7 +37,7 @@ from conversion_worker.task_protection import TaskProtection
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Worker
 from converto_core.errors import DependencyUnavailable, EngineNotAnswering
-from converto_core.ports.stores import CacheStore, FileStore
+from converto_core.ports.stores import CacheStore, FileStore, WorkerStore
 from converto_engines.converter import Converter
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
@@ -215,13 +216,15 @@ def _task_protection(context: WorkerContext) -> TaskProtection | None:
 def _slots(context: WorkerContext, engines: WorkerEngines, servers: Servers) -> list[Slot]:
     stores = servers.stores
     runners = [
-        build_runner(context, engines.for_slot(number), files=stores.files, cache=stores.cache)
+        build_runner(context, engines.for_slot(number), files=stores.files, cache=stores.cache, workers=stores.workers)
         for number in range(context.settings.slots)
     ]
     return [Slot(context, runner, takes_quarantine=number == 0) for number, runner in enumerate(runners)]
 
 
-def build_runner(context: WorkerContext, converters: ConverterSet, *, files: FileStore, cache: CacheStore) -> JobRunner:
+def build_runner(
+    context: WorkerContext, converters: ConverterSet, *, files: FileStore, cache: CacheStore, workers: WorkerStore
+) -> JobRunner:
     """Build what runs the jobs of one slot."""
     sources = Sources(
         conversions=context.conversions,
@@ -243,6 +246,7 @@ def build_runner(context: WorkerContext, converters: ConverterSet, *, files: Fil
         single_flight=single_flight,
         results=results,
         converters=converters,
+        other_workers=OtherWorkers(workers, own_id=context.worker_id, clock=context.clock),
         settings=context.settings,
         clock=context.clock,
     )

@@ -22,6 +22,7 @@ from converto_infra.s3.store import S3ObjectStore
 from converto_infra.settings import Settings, load_settings
 from converto_infra.sqs.events import SqsUploadEvents
 from converto_infra.telemetry import configure_logging
+from converto_infra.unreadable import UnreadableRecords
 from file_service.app import FileService, build_routes
 from file_service.http.openapi import CONFIG, SNAPSHOT, describe
 
@@ -46,9 +47,10 @@ class Servers(msgspec.Struct, frozen=True):
     @classmethod
     def connect(cls, settings: Settings) -> "Servers":
         """Build the adapters; each connects at its first call."""
+        unreadable = UnreadableRecords()  # those that a sweep meets are shown in health, too
         return cls(
-            stores=MongoStores.connect(settings, timeout_s=settings.request_mongodb_timeout_s),
-            background_stores=MongoStores.connect(settings, name="database_for_sweeps"),
+            stores=MongoStores.connect(settings, timeout_s=settings.request_mongodb_timeout_s, unreadable=unreadable),
+            background_stores=MongoStores.connect(settings, name="database_for_sweeps", unreadable=unreadable),
             objects=S3ObjectStore.connect(settings),
             bus=RabbitEventBus.connect(settings),
             upload_events=SqsUploadEvents.connect(settings),

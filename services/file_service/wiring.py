@@ -57,7 +57,7 @@ class Stores(Protocol):
     def dead_letters(self) -> DeadLetterStore: ...
     @property
     def faults(self) -> tuple[str, ...]:
-        """Why the client is being renewed, if it is."""
+        """Why the client is being renewed, if it is, and which records cannot be read."""
 
     async def identity(self) -> str:
         """Return the id that the database was given when it was first used."""

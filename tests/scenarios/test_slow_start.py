@@ -118,10 +118,13 @@ def once(condition: Callable[[], bool], *, within_s: float) -> None:
     wait_until(lambda: True if condition() else None, within_s=within_s)
 
 
-def test_conversion_for_a_hanging_program_completes_after_it_answers(tmp_path: Path) -> None:
+def test_conversion_for_a_hanging_program_completes_after_it_answers(
+    idle_stack: Stack, idle_http: httpx2.Client, tmp_path: Path
+) -> None:
+    stack, http = idle_stack, idle_http
     seen = tmp_path / "seen-by-programs"
     seen.mkdir()
-    with stack_of("api") as stack, client_of(stack) as http, slow_worker(stack, seen / "answers-now"):
+    with slow_worker(stack, seen / "answers-now"):
         once(lambda: {("csv", "json"), ("md", "html")} <= live_routes(http), within_s=60)
         once(lambda: silent_engines(http) == {"LibreOffice", "ffmpeg"}, within_s=60)
         live, all_routes = live_routes(http), live_routes(http, sleeping="true")

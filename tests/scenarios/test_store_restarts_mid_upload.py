@@ -9,44 +9,24 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from deploy.local.errors import ProgramMissing
 from deploy.local.home import REPOSITORY
-from deploy.local.stack.stack import SERVERS, Stack
-from tests.conftest import IMPATIENT, run_apart, running_stack, skip_or_fail
+from deploy.local.stack.stack import Stack
+from tests.conftest import run_apart
 from tests.e2e.command_line import FROM_SOURCES
 from tests.e2e.plain_http import wait_until
+from tests.scenarios.conftest import MIB, PART_BYTES
 
-MIB = 1024**2
 LARGE_BYTES, SMALL_BYTES = 200 * MIB, 48 * MIB
 """The first is sent in forty parts, the second with one request."""
-SETTINGS = {"CONVERTO_PART_SIZE_BYTES": str(5 * MIB), "CONVERTO_MULTIPART_THRESHOLD_BYTES": str(64 * MIB)}
 WITHIN_S = 90
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """A stack without workers: nothing is converted here."""
-    try:
-        with running_stack("uploads", (*SERVERS, "api"), settings={**IMPATIENT, **SETTINGS}) as running:
-            yield running
-    except ProgramMissing as missing:
-        skip_or_fail(str(missing))
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[httpx2.Client]:
-    headers = {"Authorization": f"Bearer {stack.api_key}"}
-    with httpx2.Client(base_url=stack.url, headers=headers, timeout=30, trust_env=False) as client:
-        yield client
 
 
 class Upload:
@@ -100,26 +80,26 @@ def kill_store(stack: Stack) -> None:
     run_apart(lambda: stack.wait_healthy("s3"))
 
 
-def test_upload_in_parts_ends_well_in_the_same_run(stack: Stack, http: httpx2.Client, tmp_path: Path) -> None:
-    upload = Upload(stack, http, tmp_path, LARGE_BYTES)
+def test_upload_in_parts_ends_well_in_the_same_run(idle_stack: Stack, idle_http: httpx2.Client, tmp_path: Path) -> None:
+    upload = Upload(idle_stack, idle_http, tmp_path, LARGE_BYTES)
     process = upload.start()
     arrived = wait_until(upload.arrived, within_s=WITHIN_S)
-    kill_store(stack)
+    kill_store(idle_stack)
 
-    assert arrived < LARGE_BYTES // (5 * MIB)
+    assert arrived < LARGE_BYTES // PART_BYTES
     assert process.poll() is None, "the upload ended before the store was killed"
     upload.check(process)
 
 
-def test_rerun_of_an_interrupted_upload_ends_well(stack: Stack, http: httpx2.Client, tmp_path: Path) -> None:
+def test_rerun_of_an_interrupted_upload_ends_well(idle_stack: Stack, idle_http: httpx2.Client, tmp_path: Path) -> None:
     """The client is gone, too, and its entry on the disk names an upload that the store has lost."""
-    upload = Upload(stack, http, tmp_path, LARGE_BYTES)
+    upload = Upload(idle_stack, idle_http, tmp_path, LARGE_BYTES)
     first = upload.start()
     wait_until(upload.arrived, within_s=WITHIN_S)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     before = upload.file()
-    kill_store(stack)
+    kill_store(idle_stack)
     again = upload.start()
     upload.check(again)
     after = upload.file()
@@ -128,12 +108,14 @@ def test_rerun_of_an_interrupted_upload_ends_well(stack: Stack, http: httpx2.Cli
     assert after is not None and after["id"] == before["id"], "it began another file instead of resuming"
 
 
-def test_upload_with_one_request_ends_well_in_the_same_run(stack: Stack, http: httpx2.Client, tmp_path: Path) -> None:
+def test_upload_with_one_request_ends_well_in_the_same_run(
+    idle_stack: Stack, idle_http: httpx2.Client, tmp_path: Path
+) -> None:
     """The store takes the connection but not the bytes, and is then killed."""
-    upload = Upload(stack, http, tmp_path, SMALL_BYTES)
-    os.kill(stack.pids["s3"], signal.SIGSTOP)
+    upload = Upload(idle_stack, idle_http, tmp_path, SMALL_BYTES)
+    os.kill(idle_stack.pids["s3"], signal.SIGSTOP)
     process = upload.start()
     wait_until(upload.file, within_s=WITHIN_S)
-    kill_store(stack)
+    kill_store(idle_stack)
 
     upload.check(process)

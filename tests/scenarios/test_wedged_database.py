@@ -22,6 +22,8 @@ from tests.proxy import Proxy, Way, proxy_to
 from tests.servers import Servers
 
 CLIENTS = 40
+PAUSE_S = 0.2
+"""Between two rounds of questions of one client. In a fault all clients wait for an answer anyway."""
 FAULT_S = 2.5
 LATEST_S = 2.0
 HEALTHY_WITHIN_S = 30.0
@@ -142,7 +144,7 @@ async def ask_until(api: Api, number: int, stop: asyncio.Event, answers: Answers
             began_at_s = clock.time()
             response = await ask()
             answers.note(response, clock.time() - began_at_s)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(PAUSE_S)
 
 
 @asynccontextmanager

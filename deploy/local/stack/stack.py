@@ -193,6 +193,7 @@ class Stack:
         """Stop everything, including what a crash left: a half-started stack, a dying supervisor, orphans."""
         self.home.stack_file.unlink(missing_ok=True)
         with contextlib.suppress(SupervisorGone):
+            await asyncio.to_thread(self._supervisor.stop_restarting)
             for stage in Stage:
                 await self._stop_stage(stage)
         pid = await asyncio.to_thread(self._supervisor.pid)

@@ -7,7 +7,7 @@ from deploy.local.stack.supervisor import Process
 
 
 def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Path) -> Iterator[str]:
-    """One line for each program that ended, was restarted, or was given up."""
+    """One line for each program that ended or was restarted."""
     for name, process in now.items():
         change = _change(before.get(name, process), process)
         if change:
@@ -15,12 +15,12 @@ def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Pat
 
 
 def _change(before: Process, now: Process) -> str:
+    """A program that ends again and again at its start is told once, and again when it stays."""
     if now.statename in {"STOPPING", "STOPPED"}:  # requested
         return ""
-    if now.statename == "FATAL" and before.statename != "FATAL":
-        return f"keeps ending and is given up ({now.how_it_ended})"
-    if before.pid and not now.pid:
-        return f"(pid {before.pid}) ended unexpectedly ({now.how_it_ended}) and is being restarted"
-    if before.pid != now.pid and before.pid:
+    is_other = before.pid != now.pid
+    if before.statename == "RUNNING" and is_other and now.statename != "RUNNING":
+        return f"(pid {before.pid}) ended unexpectedly ({now.how_it_ended}) and is started again until it stays"
+    if before.statename == "RUNNING" and is_other:
         return f"(pid {before.pid}) ended unexpectedly and runs again as pid {now.pid}"
-    return f"runs again as pid {now.pid}" if before.pid != now.pid else ""
+    return f"runs again as pid {now.pid}" if now.statename == "RUNNING" != before.statename else ""

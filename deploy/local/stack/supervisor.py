@@ -20,15 +20,16 @@ from typing import Any, cast
 import msgspec
 
 from deploy.local.errors import SupervisorGone
-from deploy.local.home import Home, write_private
+from deploy.local.home import REPOSITORY, Home, write_private
 from deploy.local.stack.programs import Program
 
 # Its socket refuses at once when it is dead, so only a slow one takes long, and a slow one is not gone.
 ANSWER_WITHIN_S = 60.0
 START_WITHIN_S = 60.0
 LOG_BYTES = 10 * 1024 * 1024
-# Each retry waits one second longer: about four minutes until a program is given up.
-START_TRIES = 20
+# Each retry waits one second longer, up to five seconds; then the restarter begins anew.
+START_TRIES = 5
+RESTARTER = "restarter"
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -46,6 +47,16 @@ class Process(msgspec.Struct, frozen=True):
         return self.statename in {"STOPPED", "EXITED", "FATAL", "BACKOFF", "UNKNOWN"}
 
     @property
+    def is_given_up(self) -> bool:
+        """Whether supervisord does not start it again by itself; the restarter does."""
+        return self.statename == "FATAL"
+
+    @property
+    def keeps_ending(self) -> bool:
+        """Whether it has ended at once and waits for its next start."""
+        return self.statename in {"BACKOFF", "FATAL"}
+
+    @property
     def how_it_ended(self) -> str:
         """Readable reason: the exit status, a signal, or why it could not start."""
         if self.exitstatus < 0:
@@ -56,8 +67,10 @@ class Process(msgspec.Struct, frozen=True):
 class Supervisor:
     """The supervisord of one state folder, started by this object or by an earlier command."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, start_tries: int = START_TRIES) -> None:
+        """`start_tries` sets the longest pause (s) between two starts of a program that keeps ending."""
         self._home = home
+        self._start_tries = start_tries
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Sequence[Program]) -> None:
@@ -67,7 +80,7 @@ class Supervisor:
         content = {program.name: program for program in programs}
         write_private(home.run / "programs.json", msgspec.json.encode(content))
         config = home.run / "supervisord.conf"
-        write_private(config, configuration(home, programs).encode())
+        write_private(config, configuration(home, programs, start_tries=self._start_tries).encode())
         home.socket.unlink(missing_ok=True)
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with (home.logs / "supervisord.out.log").open("wb") as output:
@@ -92,7 +105,8 @@ class Supervisor:
     def processes(self) -> dict[str, Process]:
         """The status of all programs by name; raises `SupervisorGone`."""
         answer = self._ask("getAllProcessInfo")
-        return {process.name: process for process in msgspec.convert(answer, list[Process])}
+        found = msgspec.convert(answer, list[Process])
+        return {process.name: process for process in found if process.name != RESTARTER}
 
     def start_program(self, name: str) -> None:
         """Start one program and return at once."""
@@ -102,6 +116,11 @@ class Supervisor:
         """Send SIGTERM to one program and return at once; supervisord kills it when it takes too long."""
         with contextlib.suppress(xmlrpc.client.Fault):  # it has ended meanwhile
             self._ask("stopProcess", name, False)
+
+    def stop_restarting(self) -> None:
+        """Leave programs alone from now on that keep ending, so that all can be stopped."""
+        with contextlib.suppress(xmlrpc.client.Fault):  # it does not run
+            self._ask("stopProcess", RESTARTER)
 
     def shut_down(self) -> None:
         """Ask supervisord to exit and to stop what it still runs."""
@@ -169,7 +188,7 @@ class UnixConnection(http.client.HTTPConnection):
             raise
 
 
-def configuration(home: Home, programs: Sequence[Program]) -> str:
+def configuration(home: Home, programs: Sequence[Program], *, start_tries: int = START_TRIES) -> str:
     """The ini file of supervisord. Programs start on request; `priority` orders them if supervisord stops alone."""
     config = configparser.RawConfigParser()
     config["supervisord"] = {
@@ -185,7 +204,8 @@ def configuration(home: Home, programs: Sequence[Program]) -> str:
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }
     for program in programs:
-        config[f"program:{program.name}"] = _section(home, program)
+        config[f"program:{program.name}"] = _section(home, program) | {"startretries": str(start_tries)}
+    config[f"eventlistener:{RESTARTER}"] = _restarter(home, programs)
     output = io.StringIO()
     config.write(output)
     return output.getvalue()
@@ -199,7 +219,6 @@ def _section(home: Home, program: Program) -> dict[str, str]:
         "autostart": "false",
         "autorestart": "true" if program.is_restarted else "false",
         "startsecs": "1",
-        "startretries": str(START_TRIES),
         "stopsignal": "TERM",
         "stopwaitsecs": str(program.stop_wait_s),
         "killasgroup": "true",
@@ -208,6 +227,21 @@ def _section(home: Home, program: Program) -> dict[str, str]:
         "stdout_logfile": _text(home.logs / f"{program.name}.log"),
         "stdout_logfile_maxbytes": str(LOG_BYTES),
         "stdout_logfile_backups": "2",
+    }
+
+
+def _restarter(home: Home, programs: Sequence[Program]) -> dict[str, str]:
+    names = [program.name for program in programs if program.is_restarted]
+    command = [sys.executable, "-m", "deploy.local.stack.restarter", str(home.root), *names]
+    return {
+        "command": _text(shlex.join(command)),
+        "directory": _text(REPOSITORY),
+        "events": "PROCESS_STATE_FATAL,TICK_5",
+        "autorestart": "true",
+        "startretries": str(10**9),  # nobody restarts the restarter
+        "stderr_logfile": _text(home.logs / f"{RESTARTER}.log"),
+        "stderr_logfile_maxbytes": str(LOG_BYTES),
+        "stderr_logfile_backups": "1",
     }
 
 

@@ -169,8 +169,10 @@ def wait_for_leader(conversion: Conversion, *, cache_key: str, wait_ms: int, now
     )
 
 
-def wait_for_engine(conversion: Conversion, *, wait_ms: int, now_ms: int) -> Change:
-    """processing → pending: a program of the plan is installed here but does not answer; the attempt is not counted.
+def wait_for_engine(
+    conversion: Conversion, *, wait_ms: int, now_ms: int, stage: str = "waiting for its conversion program to answer"
+) -> Change:
+    """processing → pending: a program of the plan does not answer here, or only others have it; not counted.
 
     Any worker may claim it after `wait_ms`.
     """
@@ -181,7 +183,7 @@ def wait_for_engine(conversion: Conversion, *, wait_ms: int, now_ms: int) -> Cha
             **requeued(conversion.lane, now_ms),
             "publish_due": AT_ONCE_MS,
             "wait_ms": wait_ms,
-            "stage": "waiting for its conversion program to answer",
+            "stage": stage,
         },
         increase={"attempt": -1},
         event=HistoryEvent.HANDED_BACK,

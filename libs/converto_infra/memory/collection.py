@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from converto_core.errors import DuplicateKey, StoreUnavailable
+from converto_core.errors import DuplicateKey, RecordUnreadable, StoreUnavailable
 
 Document = dict[str, Any]
 
@@ -73,7 +73,9 @@ class Collection(Generic[Record]):
         return self._record(record_id)
 
     def select(self, test: Callable[[Record], bool]) -> list[Record]:
-        return [record for record in map(self._record, self._documents) if test(record)]
+        """Matching records; those that cannot be read are left out."""
+        found = (self._readable(record_id) for record_id in self._documents)
+        return [record for record in found if record is not None and test(record)]
 
     def assign(self, record_id: str, values: Mapping[str, Any]) -> Record:
         self._update(record_id, _plain(values))
@@ -95,10 +97,24 @@ class Collection(Generic[Record]):
         self._documents[record_id].update(values)
         self._records.pop(record_id, None)
 
+    def spoil(self, record_id: str, values: Mapping[str, Any]) -> None:
+        """Write fields that this version cannot read, as a newer version or a wrong hand does."""
+        self._update(record_id, _plain(values))
+
+    def _readable(self, record_id: str) -> Record | None:
+        try:
+            return self._record(record_id)
+        except RecordUnreadable:
+            return None
+
     def _record(self, record_id: str) -> Record:
         known = self._records.get(record_id)
         if known is None:
-            known = self._records[record_id] = msgspec.convert(_plain(self._documents[record_id]), self._kind)
+            try:
+                known = msgspec.convert(_plain(self._documents[record_id]), self._kind)
+            except msgspec.ValidationError as error:
+                raise RecordUnreadable(detail=f"{self._kind.__name__.lower()} {record_id}: {error}") from error
+            self._records[record_id] = known
         return known
 
 

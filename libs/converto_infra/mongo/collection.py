@@ -14,10 +14,11 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from converto_core.errors import DuplicateKey, StoreUnavailable
+from converto_core.errors import DuplicateKey, RecordUnreadable, StoreUnavailable
 from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.driver import Document, awaited
 from converto_infra.resilience import Guard
+from converto_infra.unreadable import UnreadableRecords
 
 T = TypeVar("T")
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -29,11 +30,18 @@ CONFUSED_LOCK = ("Lock is not acquired", "cannot wait on un-acquired lock")
 
 
 class Collection(Generic[Record]):
-    """The records of one collection; raises only `DuplicateKey` and `StoreUnavailable`."""
+    """The records of one collection; raises only `DuplicateKey`, `RecordUnreadable` and `StoreUnavailable`."""
 
-    def __init__(self, current: CurrentCollection, kind: type[Record], guard: Guard) -> None:
+    def __init__(
+        self,
+        current: CurrentCollection,
+        kind: type[Record],
+        guard: Guard,
+        unreadable: UnreadableRecords | None = None,
+    ) -> None:
         """`current` is asked at each call, because the client may have been renewed."""
         self._current, self._kind, self._guard = current, kind, guard
+        self._unreadable = unreadable or UnreadableRecords()
 
     async def insert(self, record: Record) -> None:
         """Insert a record; raises `DuplicateKey` when its id is taken."""
@@ -60,7 +68,7 @@ class Collection(Generic[Record]):
         document = await self._write(
             lambda: self._collection.find_one_and_update(where, effects, return_document=ReturnDocument.AFTER)
         )
-        return None if document is None else record_of(document, self._kind)
+        return None if document is None else self._record(document)
 
     async def delete(self, where: Document) -> bool:
         found = await self._write(lambda: self._collection.delete_one(where))
@@ -74,7 +82,7 @@ class Collection(Generic[Record]):
     async def get(self, record_id: str, *, owner: str | None = None) -> Record | None:
         """The record with this id, if it belongs to `owner` where one is given."""
         document = await self.get_document({"_id": record_id} if owner is None else {"_id": record_id, "owner": owner})
-        return None if document is None else record_of(document, self._kind)
+        return None if document is None else self._record(document)
 
     async def get_document(self, where: Document) -> Document | None:
         return await self._read(lambda: self._collection.find_one(where))
@@ -85,9 +93,17 @@ class Collection(Generic[Record]):
     async def select(
         self, where: Document, *, oldest_by: str | None = None, newest_by: str | None = None, limit: int = 0
     ) -> list[Record]:
-        """Matching records, ordered by at most one field; `limit` 0 means all."""
-        found = await self.select_documents(where, oldest_by=oldest_by, newest_by=newest_by, limit=limit)
-        return [record_of(document, self._kind) for document in found]
+        """Matching records, ordered by at most one field; `limit` 0 means all.
+
+        Records that cannot be read are left out, and others take their place: fewer than `limit` are all there are.
+        """
+        asked = limit
+        while True:
+            documents = await self.select_documents(where, oldest_by=oldest_by, newest_by=newest_by, limit=asked)
+            found = [record for document in documents if (record := self._readable(document)) is not None]
+            if not limit or len(found) >= limit or len(documents) < asked:
+                return found[:limit] if limit else found
+            asked *= 2
 
     async def select_documents(
         self, where: Document, *, oldest_by: str | None = None, newest_by: str | None = None, limit: int = 0
@@ -122,6 +138,23 @@ class Collection(Generic[Record]):
 
     async def ensure_index(self, *fields: tuple[str, int]) -> None:
         await self._write(lambda: self._collection.create_index(list(fields)))
+
+    def _readable(self, document: Document) -> Record | None:
+        """The record, None if it cannot be read, which is noted."""
+        try:
+            return self._record(document)
+        except RecordUnreadable:
+            return None
+
+    def _record(self, document: Document) -> Record:
+        kind, record_id = self._kind.__name__.lower(), str(document.get("_id"))
+        try:
+            record = record_of(document, self._kind)
+        except msgspec.ValidationError as error:
+            self._unreadable.add(kind, record_id, str(error))
+            raise RecordUnreadable(detail=f"{kind} {record_id}: {error}") from error
+        self._unreadable.discard(kind, record_id)
+        return record
 
     @property
     def _collection(self) -> AsyncCollection[Document]:

@@ -14,14 +14,25 @@ from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection, between, exactly, one_of, plain
 from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
+from converto_infra.unreadable import UnreadableRecords
+
+KNOWN_STATUSES = frozenset(status.value for status in Status)
+"""A newer version may have added others."""
 
 
 class MongoConversionStore:
     """`ConversionStore` on the collection `conversions`."""
 
-    def __init__(self, collection: CurrentCollection, guard: Guard, history: HistoryStore) -> None:
+    def __init__(
+        self,
+        collection: CurrentCollection,
+        guard: Guard,
+        history: HistoryStore,
+        *,
+        unreadable: UnreadableRecords | None = None,
+    ) -> None:
         """`history` records each change that has an event."""
-        self._conversions = Collection(collection, Conversion, guard)
+        self._conversions = Collection(collection, Conversion, guard, unreadable)
         self._history = history
 
     async def ensure_indexes(self) -> None:
@@ -148,7 +159,7 @@ class MongoConversionStore:
     async def count_by_status(self, *, owner: str | None = None) -> dict[Status, int]:
         """How many conversions each status has."""
         counts = await self._conversions.count_by("status", {} if owner is None else {"owner": exactly(owner)})
-        return {Status(name): count for name, count in counts.items()}
+        return {Status(name): count for name, count in counts.items() if name in KNOWN_STATUSES}
 
     async def _newest(self, where: Document, limit: int) -> list[Conversion]:
         return await self._conversions.select(where, newest_by="id", limit=limit)

@@ -8,13 +8,16 @@ from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection
 from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
+from converto_infra.unreadable import UnreadableRecords
 
 
 class MongoDeadLetterStore:
     """`DeadLetterStore` on the collection `parked`."""
 
-    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
-        self._dead_letters = Collection(collection, DeadLetter, guard)
+    def __init__(
+        self, collection: CurrentCollection, guard: Guard, unreadable: UnreadableRecords | None = None
+    ) -> None:
+        self._dead_letters = Collection(collection, DeadLetter, guard, unreadable)
 
     async def ensure_indexes(self) -> None:
         """For the lists by reason and by conversion, and for deleting old records."""

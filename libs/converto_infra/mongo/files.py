@@ -10,13 +10,16 @@ from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection, between, exactly, one_of, plain
 from converto_infra.mongo.driver import Document
 from converto_infra.resilience import Guard
+from converto_infra.unreadable import UnreadableRecords
 
 
 class MongoFileStore:
     """`FileStore` on the collection `files`."""
 
-    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
-        self._files = Collection(collection, File, guard)
+    def __init__(
+        self, collection: CurrentCollection, guard: Guard, unreadable: UnreadableRecords | None = None
+    ) -> None:
+        self._files = Collection(collection, File, guard, unreadable)
 
     async def ensure_indexes(self) -> None:
         """For an owner's list and for housekeeping."""

@@ -22,6 +22,7 @@ from converto_infra.mongo.history import MongoHistoryStore
 from converto_infra.mongo.workers import MongoWorkerStore
 from converto_infra.resilience import database_guard
 from converto_infra.settings import Settings
+from converto_infra.unreadable import UnreadableRecords
 
 POOL_SIZE = 100  # above the concurrency limit; waiting for a connection counts towards the deadline of the call
 CONNECT_TIMEOUT_MS = 1000  # also how long the driver waits for a silent server before it probes again
@@ -40,11 +41,13 @@ class MongoStores:
         *,
         name: str,
         timeout_s: float | None = None,
+        unreadable: UnreadableRecords | None = None,
     ) -> None:
         """`name` labels logs and metrics; `timeout_s` replaces the configured deadline of one call.
 
-        `make` is called again when the client has to be replaced.
+        `make` is called again when the client has to be replaced. `unreadable` is for two stores of one process.
         """
+        self._unreadable = unreadable = unreadable or UnreadableRecords()
         call_timeout_s = timeout_s or settings.mongodb_timeout_s
         client = RenewableClient(make, settings.mongodb_database, name=name, call_timeout_s=call_timeout_s)
         self._client, current = client, client.collection
@@ -52,16 +55,23 @@ class MongoStores:
             settings, name=name, timeout_s=timeout_s, on_broken=client.renew, on_missed=client.examine
         )
         self.history = MongoHistoryStore(current("history"), self.guard)
-        self.conversions = MongoConversionStore(current("conversions"), self.guard, self.history)
-        self.files = MongoFileStore(current("files"), self.guard)
+        self.conversions = MongoConversionStore(current("conversions"), self.guard, self.history, unreadable=unreadable)
+        self.files = MongoFileStore(current("files"), self.guard, unreadable)
         self.cache = MongoCacheStore(current("cache"), self.guard)
-        self.workers = MongoWorkerStore(current("workers"), self.guard)
-        self.dead_letters = MongoDeadLetterStore(current("parked"), self.guard)
+        self.workers = MongoWorkerStore(current("workers"), self.guard, unreadable)
+        self.dead_letters = MongoDeadLetterStore(current("parked"), self.guard, unreadable)
         self.access = MongoAccessStore(current("api_keys"), current("idempotency"), self.guard)
         self._installation = Collection(current("installation"), msgspec.Struct, self.guard)
 
     @classmethod
-    def connect(cls, settings: Settings, *, name: str = "database", timeout_s: float | None = None) -> "MongoStores":
+    def connect(
+        cls,
+        settings: Settings,
+        *,
+        name: str = "database",
+        timeout_s: float | None = None,
+        unreadable: UnreadableRecords | None = None,
+    ) -> "MongoStores":
         """Create the stores; the client connects on first use and reconnects after an outage."""
         # The driver gets a shorter deadline, so that it seldom has to be cancelled: it does not always react.
         timeout_ms = int((timeout_s or settings.mongodb_timeout_s) * DRIVER_SHARE * 1000)
@@ -80,12 +90,13 @@ class MongoStores:
             minPoolSize=WARM_CONNECTIONS,
             appname="converto",
         )
-        return cls(make, settings, name=name, timeout_s=timeout_s)
+        return cls(make, settings, name=name, timeout_s=timeout_s, unreadable=unreadable)
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Why the client is being renewed, until the new one has answered a ping."""
-        return (self._client.fault,) if self._client.fault else ()
+        """Why the client is being renewed, until the new one has answered a ping; and records it cannot read."""
+        renewed = (self._client.fault,) if self._client.fault else ()
+        return (*renewed, *self._unreadable.faults)
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` unless the database answers."""

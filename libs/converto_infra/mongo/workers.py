@@ -6,13 +6,16 @@ from converto_core.catalogue import Worker
 from converto_infra.mongo.client import CurrentCollection
 from converto_infra.mongo.collection import Collection
 from converto_infra.resilience import Guard
+from converto_infra.unreadable import UnreadableRecords
 
 
 class MongoWorkerStore:
     """`WorkerStore` on the collection `workers`."""
 
-    def __init__(self, collection: CurrentCollection, guard: Guard) -> None:
-        self._workers = Collection(collection, Worker, guard)
+    def __init__(
+        self, collection: CurrentCollection, guard: Guard, unreadable: UnreadableRecords | None = None
+    ) -> None:
+        self._workers = Collection(collection, Worker, guard, unreadable)
 
     async def ensure_indexes(self) -> None:
         """For finding the workers that are alive."""

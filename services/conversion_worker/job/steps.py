@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from conversion_worker.job.other_workers import OtherWorkers
 from conversion_worker.job.plan import ConverterSet, PlanRunner, Span, limits_for, source_path
 from conversion_worker.job.results import JobResult, Results
 from conversion_worker.job.source import Sources
@@ -32,6 +33,7 @@ class JobRunner:
         single_flight: SingleFlight,
         results: Results,
         converters: ConverterSet,
+        other_workers: OtherWorkers,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -39,13 +41,16 @@ class JobRunner:
         self._single_flight = single_flight
         self._results = results
         self._converters = converters
+        self._other_workers = other_workers
         self._plans = PlanRunner(converters, settings=settings, clock=clock)
         self._settings = settings
         self._clock = clock
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
         """Run the job; raise a `ConversionError`, `LeaderRunning`, or `DependencyUnavailable` after the deadline."""
-        self._converters.for_plan(claimed)  # an impossible plan fails before anything is downloaded
+        await self._other_workers.check(
+            self._converters, claimed
+        )  # an impossible plan fails before anything is downloaded
         retry = server_retry(self._settings.conversion_timeout_s, self._clock)
         path = await asyncio.to_thread(source_path, folder, claimed.plan[0])
 

@@ -26,6 +26,7 @@ from converto_core.errors import (
     ConversionError,
     ConvertoError,
     DependencyUnavailable,
+    EngineElsewhere,
     EngineError,
     EngineNotAnswering,
     ObjectStoreUnavailable,
@@ -43,6 +44,7 @@ from converto_infra.settings import Settings
 ATTEMPTS_WHEN_STOPPED = 3  # a worker without time left leaves the rest to the reaper
 HAND_BACK_TIMEOUT_S = 3.0
 FIRST_ENGINE_WAIT_MS, LONGEST_ENGINE_WAIT_MS = 2_000, 15_000
+STAGE_ELSEWHERE = "waiting for a worker that has its conversion program"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -53,8 +55,8 @@ def change_after_error(error: Exception, claimed: Conversion, *, settings: Setti
         return _change_after_lease(error.ending, claimed, now_ms)
     if isinstance(error, LeaderRunning):
         return wait_for_leader(claimed, cache_key=error.key, wait_ms=error.wait_ms, now_ms=now_ms)
-    if isinstance(error, EngineNotAnswering):
-        return wait_for_engine(claimed, wait_ms=_engine_wait_ms(error, now_ms), now_ms=now_ms)
+    if isinstance(error, EngineNotAnswering | EngineElsewhere):
+        return _change_without_engine(error, claimed, now_ms)
     if isinstance(error, DependencyUnavailable):
         return hand_back(claimed, now_ms=now_ms)
     reason = _public_reason(error)
@@ -63,6 +65,14 @@ def change_after_error(error: Exception, claimed: Conversion, *, settings: Setti
         return fail(claimed, code=code, message=message, now_ms=now_ms, is_hopeless=not reason.retryable)
     wait_s = backoff_s(claimed.attempt, first_s=settings.retry_base_s, longest_s=settings.retry_max_s)
     return retry_later(claimed, code=code, message=message, wait_ms=int(wait_s * 1000), now_ms=now_ms)
+
+
+def _change_without_engine(error: EngineNotAnswering | EngineElsewhere, claimed: Conversion, now_ms: int) -> Change:
+    """Wait uncharged; each meeting with a worker that lacks the program makes the next pause longer."""
+    if isinstance(error, EngineNotAnswering):
+        return wait_for_engine(claimed, wait_ms=_engine_wait_ms(error, now_ms), now_ms=now_ms)
+    wait_ms = min(FIRST_ENGINE_WAIT_MS * claimed.token, LONGEST_ENGINE_WAIT_MS)
+    return wait_for_engine(claimed, wait_ms=wait_ms, now_ms=now_ms, stage=STAGE_ELSEWHERE)
 
 
 def _engine_wait_ms(error: EngineNotAnswering, now_ms: int) -> int:
@@ -93,7 +103,7 @@ def _is_disk_full(error: Exception) -> bool:
 
 def log_failure(claimed: Conversion, error: Exception) -> None:
     """Log why a job ended without a result; a traceback only for what is a bug."""
-    if isinstance(error, EngineNotAnswering):
+    if isinstance(error, EngineNotAnswering | EngineElsewhere):
         log.info("job.waits_for_engine", conversion_id=claimed.id, reason=error.detail)
     elif isinstance(error, ConvertoError):
         log.warning("job.failed", conversion_id=claimed.id, code=error.stable_code, reason=error.detail or str(error))

@@ -14,8 +14,11 @@ from converto_core.errors import BusUnavailable
 from converto_core.formats import Family
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
+from file_service.housekeeping.backoff import Backoff
+from file_service.housekeeping.failures import Failures
 
 BATCH = 200
+BROKEN_FIRST_S = 30.0
 MIN_AGE_MS = 3000
 """The message of a younger conversion may still be on its way to the queue."""
 
@@ -29,6 +32,7 @@ class LostMessages:
         self._conversions = conversions
         self._bus = bus
         self._now_ms = now_ms
+        self._broken = Backoff(now_ms, first_s=BROKEN_FIRST_S)
 
     async def sweep(self) -> int:
         """Check all queues once and return how many messages are due again.
@@ -37,13 +41,20 @@ class LostMessages:
         """
         if not await self._published(None, None, limit=1):
             return 0
-        return sum([await self._check_queue(family, lane) for family in Family for lane in Lane])
+        failures = Failures(self._broken)
+        count = sum([await self._check_queue(family, lane, failures) for family in Family for lane in Lane])
+        failures.finish("lost_wakeups")
+        return count
 
-    async def _check_queue(self, family: Family, lane: Lane) -> int:
-        pending = await self._published(family, lane, limit=BATCH)
+    async def _check_queue(self, family: Family, lane: Lane, failures: Failures) -> int:
+        found = await self._published(family, lane, limit=BATCH + self._broken.waiting)
+        pending = [conversion for conversion in found if self._broken.is_due(conversion.id)]
         if not pending or await self._has_backlog(family, lane):
             return 0
-        count = sum([await self._republish(conversion) for conversion in pending])
+        count = 0
+        for conversion in pending:
+            async with failures.of(conversion.id):
+                count += await self._republish(conversion)
         log.warning("wakeups.lost", family=family.value, lane=lane.value, count=count)
         return count
 

@@ -3,7 +3,7 @@
 `publish_due` in the conversion's record says when its message is due.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -15,8 +15,13 @@ from converto_core.events import conversion_created
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 from file_service.delivery.sender import MAX_DOUBLINGS, Sender
+from file_service.housekeeping.backoff import Backoff
+from file_service.housekeeping.failures import Failures
 
 BATCH = 200
+MOST_PASSED_OVER = 2000
+"""How many messages that have to wait are read past, so that they do not hide those behind them."""
+BROKEN_FIRST_S = 5.0
 REFUSED_FIRST_S, REFUSED_LONGEST_S = 1.0, 60.0
 """A refusal may be the tail of an outage, or it may last for days."""
 
@@ -31,7 +36,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Outbox:
-    """Sends due messages and backs off for single messages that the broker refuses."""
+    """Sends due messages; backs off for single messages that the broker refuses, and for records that meet a bug."""
 
     def __init__(
         self,
@@ -48,20 +53,31 @@ class Outbox:
         self._monotonic = monotonic
         self._now_ms = now_ms
         self._refused: dict[str, Refusal] = {}
+        self._broken = Backoff(now_ms, first_s=BROKEN_FIRST_S)
 
     async def sweep(self) -> int:
         """Send what is due, oldest first, and return how many; raises `BusUnavailable` when the broker is away."""
-        sent = 0
+        sent, failures = 0, Failures(self._broken)
         while True:
-            due = await self._conversions.due(now_ms=self._now_ms(), limit=BATCH)
-            ready = [conversion for conversion in due if not self._is_refused(conversion)]
-            sent_now = sum([await self._send(conversion) for conversion in ready])
+            limit = BATCH + min(len(self._refused) + self._broken.waiting, MOST_PASSED_OVER)
+            due = await self._conversions.due(now_ms=self._now_ms(), limit=limit)
+            sent_now = await self._send_all(due, failures)
             sent += sent_now
-            if len(due) < BATCH:
+            if len(due) < limit:
                 due_ids = {conversion.id for conversion in due}
                 self._refused = {key: refusal for key, refusal in self._refused.items() if key in due_ids}
-            if len(due) < BATCH or not sent_now:
+            if len(due) < limit or not sent_now:
+                failures.finish("outbox")
                 return sent
+
+    async def _send_all(self, due: Sequence[Conversion], failures: Failures) -> int:
+        sent = 0
+        for conversion in due:
+            if self._is_refused(conversion) or not self._broken.is_due(conversion.id):
+                continue
+            async with failures.of(conversion.id):
+                sent += await self._send(conversion)
+        return sent
 
     async def _send(self, conversion: Conversion) -> bool:
         if conversion.wait_ms and not conversion.cancel_requested:

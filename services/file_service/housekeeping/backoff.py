@@ -28,6 +28,12 @@ class Backoff:
         failed = self._failed.get(record_id)
         return failed is None or failed.due_ms <= self._now_ms()
 
+    @property
+    def waiting(self) -> int:
+        """How many records are left alone now."""
+        now_ms = self._now_ms()
+        return sum(failed.due_ms > now_ms for failed in self._failed.values())
+
     def due_ms(self, record_id: str) -> int | None:
         """When the record may be tried again (ms); None if it has not failed."""
         failed = self._failed.get(record_id)

@@ -1,17 +1,16 @@
 """The failures of one sweep: one bad record ends it for no other, and an outage ends it early.
 
-A record may fail for itself, as an object that the store refuses, or because of a bug that only it meets. Several
-failures in a row may be an outage, so the object store is then asked whether it answers at all.
+A record may fail for itself, as an object that the store refuses, or because of a bug that only it meets. Where records
+need the object store, several failures in a row may be an outage, so it is then asked whether it answers at all.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 
 from converto_core.errors import ConvertoError, DependencyUnavailable, ObjectStoreUnavailable
 from file_service.housekeeping.backoff import Backoff
-from file_service.housekeeping.trusted_time import TrustedTime
 
 FAILURES_IN_A_ROW = 3
 """After so many, the object store is asked whether it answers at all."""
@@ -22,8 +21,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class Failures:
     """Counts and logs what fails in one sweep."""
 
-    def __init__(self, time: TrustedTime, backoff: Backoff) -> None:
-        self._time, self._backoff = time, backoff
+    def __init__(self, backoff: Backoff, *, check_outage: Callable[[], Awaitable[object]] | None = None) -> None:
+        """`check_outage` raises if the object store is away; it is asked after several failures in a row."""
+        self._backoff, self._ask = backoff, check_outage
         self._first: DependencyUnavailable | None = None
         self._count, self._in_a_row = 0, list[str]()
 
@@ -61,13 +61,13 @@ class Failures:
         self._backoff.fail(record_id)
         self._log(record_id, error)
         self._in_a_row.append(record_id)
-        if len(self._in_a_row) >= FAILURES_IN_A_ROW:
-            await self._check_outage()
+        if self._ask is not None and len(self._in_a_row) >= FAILURES_IN_A_ROW:
+            await self._check_outage(self._ask)
             self._in_a_row.clear()
 
-    async def _check_outage(self) -> None:
+    async def _check_outage(self, ask: Callable[[], Awaitable[object]]) -> None:
         try:
-            await self._time.now_ms()
+            await ask()
         except DependencyUnavailable:
             for record_id in self._in_a_row:
                 self._backoff.succeed(record_id)  # the outage was at fault, not the record

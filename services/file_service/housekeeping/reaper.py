@@ -16,6 +16,8 @@ from converto_core.conversion.record import Conversion
 from converto_core.ports.stores import ConversionStore
 from converto_infra.metrics import REAPED
 from file_service.delivery.sender import Sender
+from file_service.housekeeping.backoff import Backoff
+from file_service.housekeeping.failures import Failures
 
 BATCH = 10_000
 LOST_CODE = "worker_lost"
@@ -63,6 +65,7 @@ class Reaper:
         self._now_ms = now_ms
         self._sightings: dict[str, Sighting] = {}
         self._checked_at = monotonic()
+        self._broken = Backoff(now_ms, first_s=sweep_interval_s)
 
     async def sweep(self) -> int:
         """Check all running conversions, reap the silent ones and publish their messages; return how many."""
@@ -71,9 +74,11 @@ class Reaper:
         blind_s = self._blind_s(now)
         self._checked_at = now
         self._sightings = {one.id: self._sighting(one, now, blind_s) for one in running}
-        silent = [one for one in running if self._ends_at(one.id) <= now]
-        reaped = [after for one in silent if (after := await self._reap(one)) is not None]
-        await self._publish(reaped)
+        silent = [one for one in running if self._ends_at(one.id) <= now and self._broken.is_due(one.id)]
+        failures = Failures(self._broken)
+        reaped = await self._reap_all(silent, failures)
+        await self._publish(reaped, failures)
+        failures.finish("reaper")
         return len(reaped)
 
     def next_in_s(self) -> float | None:
@@ -98,6 +103,14 @@ class Reaper:
     def _ends_at(self, conversion_id: str) -> float:
         return self._sightings[conversion_id].first_seen_s + self._lease_s
 
+    async def _reap_all(self, silent: Sequence[Conversion], failures: Failures) -> list[Conversion]:
+        reaped = list[Conversion]()
+        for conversion in silent:
+            async with failures.of(conversion.id):
+                if (after := await self._reap(conversion)) is not None:
+                    reaped.append(after)
+        return reaped
+
     async def _reap(self, conversion: Conversion) -> Conversion | None:
         after = await self._sender.apply(self._change(conversion))
         if after is None:
@@ -106,10 +119,13 @@ class Reaper:
         REAPED.labels(after.status.value).inc()
         return after
 
-    async def _publish(self, reaped: Sequence[Conversion]) -> None:
+    async def _publish(self, reaped: Sequence[Conversion], failures: Failures) -> None:
         """Publish at once what runs again. The first failure leaves the rest to the outbox: reaping must go on."""
         for conversion in reaped:
-            if not await self._sender.send_or_postpone(conversion):
+            is_sent = True
+            async with failures.of(conversion.id):
+                is_sent = await self._sender.send_or_postpone(conversion)
+            if not is_sent:
                 return
 
     def _change(self, conversion: Conversion) -> Change:

@@ -85,7 +85,7 @@ class WaitingUploads:
     async def _round(self, *parts: Callable[[_Round], Awaitable[None]]) -> int:
         if self._confirm_upload is None:
             return 0
-        failures = Failures(self._time, self._backoff)
+        failures = Failures(self._backoff, check_outage=self._time.now_ms)
         this = _Round(self._confirm_upload, failures)
         for part in parts:
             try:

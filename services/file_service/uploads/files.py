@@ -140,8 +140,8 @@ class Files:
         """Verify the uploaded bytes and return the file; safe to repeat.
 
         Raises `UploadIncomplete` while bytes are missing, and `UploadRefused` (`size_mismatch`, `checksum_mismatch`) if
-        they are not the declared ones. The client's own confirmation deletes wrong bytes, and it may upload again.
-        Other confirmations (`owner` is None) leave them, so that the client's own one still says what is wrong.
+        they are not the declared ones. Wrong bytes stay, because right ones may have replaced them since they were
+        looked at. The client uploads again over them, or the deadline removes them with their file.
         """
         file = await self._any_owner(file_id) if owner is None else await self.get(owner, file_id)
         if file.status is FileStatus.UPLOADED:
@@ -152,8 +152,8 @@ class Files:
         if found is None:
             raise UploadIncomplete("The object store does not have the file yet; upload it, then confirm again")
         if (refusal := mismatch(file, found)) is not None:
-            if owner is not None:
-                await self.discard_bytes(file)
+            if owner is not None and file.upload_id is not None:
+                await self._files.replace_upload(file, upload_id=None)  # joined: its parts cannot be sent again
             raise refusal
         assign = {**await self._verification.detect(file), "upload_id": None}
         if found.sha256 is not None:
@@ -171,12 +171,6 @@ class Files:
         assign = {**detected_fields(sniffed, file.filename), "sha256": digest.sha256, "sha512": digest.sha512}
         # An upload event may have confirmed the file already, but without the hashes.
         return await self._mark_uploaded(file, assign, expected={FileStatus.AWAITING_UPLOAD, FileStatus.UPLOADED})
-
-    async def discard_bytes(self, file: File) -> None:
-        """Delete bytes that are not the declared ones: no confirmation and no worker may find them later."""
-        await self._objects.delete([file.key])
-        if file.upload_id is not None:
-            await self._files.replace_upload(file, upload_id=None)
 
     async def identify(self, file: File) -> Format:
         """Return the format of an uploaded file; raises `BadSource` if no conversion accepts it."""
@@ -258,12 +252,16 @@ class Files:
         return file
 
     async def _with_known_upload(self, file: File) -> File:
-        """Return the file with a multipart upload that the object store knows, a new one if it has lost the old one."""
+        """Return the file with a multipart upload that the object store knows.
+
+        It is a new one if the store has lost the old one, or joined it to something else than the declared file.
+        """
         if file.part_size_bytes is None:
             raise not_in_parts()
         if file.upload_id is not None and await self._objects.knows_upload(file.key, file.upload_id):
             return file
-        if await self._objects.head(file.key) is not None:
+        joined = await self._objects.head(file.key)
+        if joined is not None and mismatch(file, joined) is None:
             raise Conflict(
                 "All parts have arrived and are joined; POST /api/v1/files/{id}/uploaded to confirm the upload"
             )

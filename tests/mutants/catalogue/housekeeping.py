@@ -12,6 +12,22 @@ OF_RETENTION = ("tests/unit/file_service/housekeeping",)
 
 HOUSEKEEPING = (
     Mutant(
+        name="a late refusal at the deadline is believed",
+        file=f"{RETENTION}/abandoned_uploads.py",
+        old="        return found if now is not None and now.status is FileStatus.AWAITING_UPLOAD else Found.GONE\n",
+        new="        return found\n",
+        harm="a conversion expires although the right bytes have replaced the wrong ones",
+        tests=("tests/unit/file_service/uploads/test_slow_refusals.py",),
+    ),
+    Mutant(
+        name="a reaped record that meets a bug ends the round",
+        file=REAPER,
+        old="            async with failures.of(conversion.id):\n                if (after",
+        new="            if True:\n                if (after",
+        harm="one broken record keeps all conversions of dead workers",
+        tests=("tests/unit/file_service/housekeeping/test_poisoned_records.py",),
+    ),
+    Mutant(
         name="the reaper ignores beats",
         file=REAPER,
         old="(known.token, known.beat) != (conversion.token, conversion.beat)",
@@ -86,7 +102,7 @@ HOUSEKEEPING = (
     Mutant(
         name="the reaper publishes nothing",
         file=REAPER,
-        old="        await self._publish(reaped)\n",
+        old="        await self._publish(reaped, failures)\n",
         new="",
         harm="a dead worker's conversion waits for another sweep",
         tests=OF_REAPER,

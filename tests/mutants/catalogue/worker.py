@@ -15,6 +15,14 @@ OF_SINGLE_FLIGHT = ("tests/unit/conversion_worker/single_flight",)
 
 WORKER = (
     Mutant(
+        name="a program that another worker has is charged",
+        file="services/conversion_worker/job/other_workers.py",
+        old="            if await self._can_run(claimed):\n",
+        new="            if False:\n",
+        harm="a conversion fails after three meetings with workers that lack its program, although others have it",
+        tests=OF_SLOT,
+    ),
+    Mutant(
         name="a message is acknowledged before the claim",
         file=CLAIM,
         old="    try:\n        claimed = await _claim(event, context)\n",

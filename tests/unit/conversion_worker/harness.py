@@ -96,7 +96,9 @@ class Harness:
 
     def start(self, named: ConverterSet) -> asyncio.Task[None]:
         """Start one slot with a set of converters that the test may change."""
-        runner = build_runner(self.context(), named, files=self.stores.files, cache=self.stores.cache)
+        runner = build_runner(
+            self.context(), named, files=self.stores.files, cache=self.stores.cache, workers=self.stores.workers
+        )
         return self._run_slot(runner, takes_quarantine=False)
 
     def _run_slot(self, runner: JobRunner, *, takes_quarantine: bool) -> asyncio.Task[None]:
@@ -130,7 +132,9 @@ class Harness:
         chosen = converters or (self.converter,)
         offers = {offer.converter: offer for offer in await offers_of(chosen)}
         named = ConverterSet({converter.name: converter for converter in chosen}, offers)
-        return build_runner(self.context(), named, files=self.stores.files, cache=self.stores.cache)
+        return build_runner(
+            self.context(), named, files=self.stores.files, cache=self.stores.cache, workers=self.stores.workers
+        )
 
     async def start_held(self, **fields: Any) -> tuple[Gate, Conversion, asyncio.Task[None]]:
         """Start a slot and a conversion whose engine runs until the returned gate is opened."""

@@ -223,7 +223,7 @@ def test_restarted_program_is_one_line(tmp_path: Path) -> None:
         (process(pid=7), process(pid=0, state="BACKOFF", status=3), "ended unexpectedly (exit status 3)"),
         (process(pid=7), process(pid=0, state="EXITED", status=-1), "ended unexpectedly (by a signal)"),
         (process(pid=0, state="BACKOFF"), process(pid=9), "runs again as pid 9"),
-        (process(pid=0, state="BACKOFF"), process(pid=0, state="FATAL", status=1), "is given up (exit status 1)"),
+        (process(pid=7), process(pid=8, state="STARTING"), "ended unexpectedly (exit status 0) and is started again"),
     ],
 )
 def test_ended_program_is_described(before: Process, now: Process, words: str) -> None:
@@ -234,6 +234,16 @@ def test_ended_program_is_described(before: Process, now: Process, words: str) -
 
 def test_unchanged_programs_print_nothing() -> None:
     assert list(changes({"s3": process()}, {"s3": process()}, Path("logs"))) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [("BACKOFF", "FATAL"), ("FATAL", "STARTING"), ("STARTING", "BACKOFF"), ("BACKOFF", "STARTING")]
+)
+def test_program_that_keeps_ending_is_told_once(before: str, now: str) -> None:
+    pids = {"STARTING": 8}
+    states = [process(pid=pids.get(state, 0), state=state, status=1) for state in (before, now)]
+
+    assert list(changes({"s3": states[0]}, {"s3": states[1]}, Path("logs"))) == []
 
 
 def test_requested_stop_prints_nothing() -> None:

@@ -117,6 +117,7 @@ class Worker(Process):
             ConverterSet(converters={converter.name: converter}, offers={converter.name: OFFER}),
             files=self.stores.files,
             cache=self.stores.cache,
+            workers=self.stores.workers,
         )
         return Slot(context, _Watched(runner, converter), takes_quarantine=number == 0)
 

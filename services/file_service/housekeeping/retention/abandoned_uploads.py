@@ -67,7 +67,7 @@ class AbandonedUploads:
     async def _expiry(self, conversion: Conversion) -> Removal:
         file = await self._files.get(conversion.file_id)
         if file is not None and await self._has_arrived(file):
-            return Removal((), partial(self._confirm, file), record_id=conversion.id)
+            return Removal((), partial(self._confirm_or_expire, file, conversion), record_id=conversion.id)
         reason = f"its file was not uploaded within {duration_text(self._deadline_s)}, so it expires"
         removed = Removed(kind=Kind.CONVERSION, id=conversion.id, since_ms=conversion.created_at, reason=reason)
         return Removal((removed,), partial(self._expire, conversion))
@@ -79,14 +79,25 @@ class AbandonedUploads:
             return True
         return is_whole(file, await parts_of(self._objects, file.key, file.upload_id))
 
-    async def _confirm(self, file: File) -> int:
+    async def _confirm_or_expire(self, file: File, conversion: Conversion) -> int:
+        """Confirm the upload; other bytes than the declared ones are no upload, so the conversion expires."""
+        found = await self._confirm(file)
+        return await self._expire(conversion) if found is Found.REFUSED else int(found is Found.CONFIRMED)
+
+    async def _confirm_or_delete(self, file: File) -> int:
+        """Confirm the upload; if it is not the declared one, nobody will ask why any more, and it is deleted."""
+        found = await self._confirm(file)
+        return await self._delete(file) if found is Found.REFUSED else int(found is Found.CONFIRMED)
+
+    async def _confirm(self, file: File) -> Found | None:
+        """Return what was found. A refusal may be old news: the right bytes may have arrived and started since."""
         if self._confirm_upload is None:
-            return 0
+            return None
         found = await confirm_unattended(self._confirm_upload, file.id, by="sweep")
-        if found is Found.REFUSED:
-            # Nobody will ask why they are wrong any more. Without them, the next sweep expires the conversion.
-            await self._objects.delete([file.key])
-        return int(found is Found.CONFIRMED)
+        if found is not Found.REFUSED:
+            return found
+        now = await self._files.get(file.id)
+        return found if now is not None and now.status is FileStatus.AWAITING_UPLOAD else Found.GONE
 
     async def _expire(self, conversion: Conversion) -> int:
         after = await self._sender.apply(expire_upload(conversion, now_ms=self._now_ms()))
@@ -103,7 +114,7 @@ class AbandonedUploads:
             return nothing_of(file.id)
         if not await self._has_arrived(file):
             return await self._file_removal(file)
-        return nothing_of(file.id) if newest else Removal((), partial(self._confirm, file), record_id=file.id)
+        return nothing_of(file.id) if newest else Removal((), partial(self._confirm_or_delete, file), record_id=file.id)
 
     async def _file_removal(self, file: File) -> Removal:
         reason = f"not uploaded within {duration_text(self._deadline_s)}"
@@ -118,7 +129,10 @@ class AbandonedUploads:
         return Removal((record, upload), partial(self._delete, file))
 
     async def _delete(self, file: File) -> int:
-        """Mark the record first; after a crash, the `open_uploads` sweep aborts the upload."""
+        """Mark the record, and only then delete: from now on nothing confirms what is at its key.
+
+        After a crash in between, the rules `open_uploads` and `orphans` remove the rest.
+        """
         deleted = {"status": FileStatus.DELETED, "updated_at": self._now_ms()}
         after = await self._files.update(
             file.id, version=file.version, expected={FileStatus.AWAITING_UPLOAD}, assign=deleted
@@ -127,4 +141,5 @@ class AbandonedUploads:
             return 0
         if file.upload_id is not None:
             await self._objects.abort_multipart(file.key, file.upload_id)
+        await self._objects.delete([file.key])
         return 1

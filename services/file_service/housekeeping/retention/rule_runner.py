@@ -32,7 +32,7 @@ class RuleRunner:
         """
         if self._prepare is not None:
             await self._prepare()
-        count, failures = 0, Failures(self._time, self._backoff)
+        count, failures = 0, Failures(self._backoff, check_outage=self._time.now_ms)
         async with aclosing(self._all()) as removals:
             async for removal in removals:
                 count += await self._run(removal, failures)
