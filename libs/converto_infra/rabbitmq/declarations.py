@@ -80,6 +80,12 @@ def all_declarations() -> Iterator[Declaration]:
             )
 
 
+def is_stream(refusal: str) -> bool:
+    """Whether the queue that exists is a stream: a worker that takes a message from it loses its whole connection."""
+    different = _DIFFERENT.search(refusal)
+    return different is not None and different["argument"] == "x-queue-type" and _value(different["found"]) == "stream"
+
+
 def fault_text(declaration: Declaration, refusal: str, *, is_usable: bool) -> str:
     """What is wrong with an exchange or a queue, and what to do; `refusal` is what the broker said."""
     subject = f"{declaration.kind} {declaration.name}"

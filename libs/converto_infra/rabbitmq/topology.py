@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
 from converto_infra.metrics import BROKER_FAULTS
-from converto_infra.rabbitmq.declarations import Declaration, all_declarations, fault_text
+from converto_infra.rabbitmq.declarations import Declaration, all_declarations, fault_text, is_stream
 
 TOPOLOGY_TIMEOUT_S = 10  # the first declaration creates 25 replicated queues
 DECLARATION_TIMEOUT_S = 3.0  # a queue that has lost its majority may never answer
@@ -129,7 +129,7 @@ async def _declare(declaration: Declaration, channels: _Channels) -> Fault | Non
     if refusal is None:
         refusal = await _refusal_of(declaration.bind, channels)
         return None if refusal is None else Fault(fault_text(declaration, refusal, is_usable=True), is_usable=True)
-    is_usable = await _refusal_of(declaration.find, channels) is None
+    is_usable = not is_stream(refusal) and await _refusal_of(declaration.find, channels) is None
     if is_usable:
         await _refusal_of(declaration.bind, channels)  # so that messages reach it, whatever it is
     return Fault(fault_text(declaration, refusal, is_usable=is_usable), is_usable=is_usable)

@@ -48,10 +48,9 @@ class JobRunner:
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
         """Run the job; raise a `ConversionError`, `LeaderRunning`, or `DependencyUnavailable` after the deadline."""
-        await self._other_workers.check(
-            self._converters, claimed
-        )  # an impossible plan fails before anything is downloaded
-        retry = server_retry(self._settings.conversion_timeout_s, self._clock)
+        # An impossible plan fails before anything is downloaded.
+        await self._other_workers.check(self._converters, claimed)
+        retry = server_retry(claimed, self._settings.conversion_timeout_s, self._clock)
         path = await asyncio.to_thread(source_path, folder, claimed.plan[0])
 
         report(0.0, "downloading")
@@ -79,10 +78,16 @@ class JobRunner:
         return JobResult(outputs=outputs, engine_versions=versions, notes=converted.notes)
 
 
-def server_retry(seconds: float, clock: Clock) -> Retry:
+def server_retry(claimed: Conversion, seconds: float, clock: Clock) -> Retry:
     """Return the retry of one job: it waits this long for servers that are away, while the lease goes on beating."""
-    return Retry(first_s=0.25, longest_s=2.0, clock=clock, within_s=seconds, on_failure=_log_retry)
 
+    def log_retry(error: DependencyUnavailable, failures: int) -> None:
+        log.warning(
+            "job.dependency_away",
+            conversion_id=claimed.id,
+            code=error.stable_code,
+            reason=error.detail,
+            failures=failures,
+        )
 
-def _log_retry(error: DependencyUnavailable, failures: int) -> None:
-    log.warning("job.dependency_away", code=error.stable_code, failures=failures)
+    return Retry(first_s=0.25, longest_s=2.0, clock=clock, within_s=seconds, on_failure=log_retry)

@@ -45,6 +45,11 @@ class Verification:
                 "again, then confirm again"
             )
         named = [UploadedPart(part_number=part.part_number, etag=part.etag) for part in untrusted_parts or ()]
+        if named and sorted(part.part_number for part in named) != list(range(1, part_count + 1)):
+            raise UploadRefused(  # joining only some of them costs all of them
+                f"The confirmation does not name all {part_count} parts, each once; name them all, or none, and "
+                "confirm again. The parts that have arrived are kept"
+            )
         await self._objects.complete_multipart(file.key, upload_id, named or arrived)
 
     async def detect(self, file: File) -> dict[str, object]:

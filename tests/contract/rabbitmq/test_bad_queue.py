@@ -145,6 +145,27 @@ async def test_deleted_bad_queue_is_created_again_without_a_restart(
     )
 
 
+async def test_stream_is_named_and_left_out(start: Callable[[], RabbitEventBus], admin_connection: Admin) -> None:
+    """The broker ends the connection of whoever asks a stream for a message, so all families would suffer."""
+    channel = await admin_connection.channel()
+    with suppress(aio_pika.exceptions.ChannelClosed):
+        await channel.queue_delete(OTHER)
+    bus = start()
+    await channel.declare_queue(OTHER, durable=True, arguments={"x-queue-type": "stream"})
+
+    await bus.publish(a_message("one"))
+    with capture_logs() as logs:
+        async with bus.open_slot(list(Family)) as slot:
+            delivery = await asyncio.wait_for(slot.next(), SOON_S)
+            await delivery.accept()
+
+    assert delivery.event.id == "one"
+    assert bus.faults == (
+        f"queue {OTHER} exists with type stream instead of quorum; it is not used. Delete it, and it is created again",
+    )
+    assert "slot.waits_for_broker" not in [entry["event"] for entry in logs]
+
+
 async def test_queue_that_is_locked_by_a_stranger_stops_no_other(
     start: Callable[[], RabbitEventBus], admin_connection: Admin
 ) -> None:

@@ -1,25 +1,35 @@
 """The steps of one job: progress, limits, folders and outputs."""
 
+import asyncio
 import io
 import zipfile
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from conversion_worker.job.plan import spans
 from converto_core.conversion.processing import claim
 from converto_core.conversion.record import Status, Step
 from converto_core.formats import Family
+from converto_core.ports.stores import ConversionFilter
 from converto_engines.converter import Job, Product
 from tests.unit.conversion_worker.fakes import FakeConverter, make_upper_case
 from tests.unit.conversion_worker.harness import Harness
+from tests.unit.fake_clock import advance_until, until
 
 
 async def run(
-    harness: Harness, folder: Path, *converters: FakeConverter, plan: tuple[Step, ...], family: Family = Family.OFFICE
+    harness: Harness,
+    folder: Path,
+    *converters: FakeConverter,
+    plan: tuple[Step, ...],
+    family: Family = Family.OFFICE,
+    is_away: bool = False,
 ) -> list[tuple[float, str]]:
     """Run a job without a slot; return its progress reports."""
     record = await harness.request(plan=plan, family=family)
+    harness.objects.is_away = is_away
     claimed = await harness.stores.conversions.apply(claim(record.id, token=0, worker="w", now_ms=0))
     assert claimed is not None
     assert claimed.status is Status.PROCESSING
@@ -46,6 +56,23 @@ async def test_progress_is_divided_by_seconds_and_never_decreases(harness: Harne
     assert (80.0, "halfway to png") in reported
     assert reported[0] == (0.0, "downloading")
     assert reported[-1][1] == "uploading the result"
+
+
+async def test_wait_for_a_server_is_logged_with_its_reason(harness: Harness, tmp_path: Path) -> None:
+    """One object that cannot be read keeps a slot waiting: the log says which conversion waits, and for what."""
+    with capture_logs() as logs:
+        running = asyncio.create_task(
+            run(harness, tmp_path, FakeConverter(make_upper_case), plan=(Step("fake", "txt", "pdf"),), is_away=True)
+        )
+        await until(lambda: any(entry["event"] == "job.dependency_away" for entry in logs))
+        harness.objects.is_away = False
+        await advance_until(harness.clock, running.done)
+
+    await running
+    waited = next(entry for entry in logs if entry["event"] == "job.dependency_away")
+    (record,) = await harness.stores.conversions.find(ConversionFilter())
+    assert waited["conversion_id"] == record.id
+    assert waited["reason"] == "the in-memory twin is set to be unavailable"
 
 
 async def test_wall_clock_limit_is_shared_by_all_steps(harness: Harness, tmp_path: Path) -> None:

@@ -202,6 +202,26 @@ async def test_upload_in_parts_when_an_etag_is_wrong_then_refused() -> None:
         problem(answer, 422, "upload_refused")
 
 
+async def test_confirmation_of_some_parts_only_keeps_them_all() -> None:
+    """Joining only some of the parts would give a wrong object, and cost those that are not named."""
+    body = pptx() + b"\0" * (11 * MIB)
+    async with running_system(part_size_bytes=5 * MIB, multipart_threshold_bytes=6 * MIB) as system:
+        created = (await system.api.post("/api/v1/files", json={"filename": "a.pptx", "size_bytes": len(body)})).json()
+        address = f"/api/v1/files/{created['file']['id']}"
+        parts = (await system.api.post(f"{address}/parts", json={"part_numbers": [1, 2, 3]})).json()["parts"]
+        for number, part in enumerate(parts):
+            await system.send(part, body[number * 5 * MIB : (number + 1) * 5 * MIB])
+        listed = (await system.api.get(f"{address}/parts")).json()["parts"]
+        etags = [{"part_number": part["part_number"], "etag": part["etag"]} for part in listed]
+
+        for named in (etags[:1], [*etags, etags[0]]):
+            answer = problem(await system.api.post(f"{address}/uploaded", json={"parts": named}), 422, "upload_refused")
+            assert "does not name all 3 parts" in answer["detail"]
+        confirmed = await system.api.post(f"{address}/uploaded", json={"parts": etags})
+
+        assert confirmed.json()["file"]["status"] == "uploaded"
+
+
 async def test_wrong_multipart_size_allows_a_new_upload(system: System) -> None:
     wanted = {"filename": "a.png", "size_bytes": len(PNG), "multipart": True}
     created = (await system.api.post("/api/v1/files", json=wanted)).json()

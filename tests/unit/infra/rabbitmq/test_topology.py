@@ -141,6 +141,20 @@ async def test_queue_that_may_not_be_used_is_left_out(broker: FakeBroker) -> Non
     assert topology.is_usable(queue_name(Family.IMAGE, Lane.NORMAL))
 
 
+async def test_stream_is_neither_used_nor_bound(broker: FakeBroker) -> None:
+    """A worker that asks a stream for a message loses its connection, and what is published to a stream stays there."""
+    broker.refused[BAD] = different("x-queue-type", "'quorum'", "'stream'")
+    topology = Topology()
+
+    await topology.ensure(connection_to(broker))
+
+    assert not topology.is_usable(BAD)
+    assert BAD not in broker.bound
+    assert topology.faults == (
+        f"queue {BAD} exists with type stream instead of quorum; it is not used. Delete it, and it is created again",
+    )
+
+
 async def test_unroutable_message_of_a_known_fault_declares_nothing(broker: FakeBroker) -> None:
     """Else every publish to a bad queue would make all others wait for some fifty calls."""
     broker.refused[BAD] = different("x-queue-type", "'quorum'", "'classic'")
