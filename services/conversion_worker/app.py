@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from conversion_worker.concurrency import decisive_error, unless
 from conversion_worker.engines import (
     FIRST_LOOK_S,
     FIRST_PAUSE_S,
@@ -35,6 +34,7 @@ from conversion_worker.slot.slot import Slot
 from conversion_worker.task_protection import TaskProtection
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Worker
+from converto_core.concurrency import decisive_error, unless
 from converto_core.errors import DependencyUnavailable, EngineNotAnswering
 from converto_core.ports.stores import CacheStore, FileStore
 from converto_engines.converter import Converter

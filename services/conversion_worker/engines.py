@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from conversion_worker.concurrency import decisive_error
 from conversion_worker.slot.families import TakenFamilies
 from converto_core.catalogue import NotAnswering, Offer
+from converto_core.concurrency import decisive_error
 from converto_core.errors import ConvertoError, EngineNotAnswering
 from converto_core.formats import Family
 from converto_engines.converter import Converter, ask, offer_of

@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from conversion_worker.concurrency import all_of
+from converto_core.concurrency import all_of
 from converto_core.conversion.cache_key import copied_outputs
 from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.conversion.stored_outputs import copy_output

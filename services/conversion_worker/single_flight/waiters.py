@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from conversion_worker.concurrency import all_of
+from converto_core.concurrency import all_of
 from converto_core.conversion.processing import add_waiter
 from converto_core.conversion.record import Conversion, Status
 from converto_core.conversion.transitions import end_wait

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from conversion_worker.concurrency import decisive_error
+from converto_core.concurrency import decisive_error
 from converto_core.conversion.processing import beat
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from conversion_worker.concurrency import unless
 from conversion_worker.job.results import JobResult
 from conversion_worker.job.steps import JobRunner
 from conversion_worker.slot.claim import FIRST_PAUSE_S, LONGEST_PAUSE_S, claim_message
 from conversion_worker.slot.completion import Completion, change_after_error, log_failure
 from conversion_worker.slot.context import WorkerContext
 from conversion_worker.slot.lease import Lease
+from converto_core.concurrency import unless
 from converto_core.conversion.change import Change
 from converto_core.conversion.processing import complete
 from converto_core.conversion.record import Conversion, Lane
