@@ -34,7 +34,7 @@ from conversion_worker.slot.slot import Slot
 from conversion_worker.task_protection import TaskProtection
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Worker
-from converto_core.concurrency import decisive_error, unless
+from converto_core.concurrency import side_by_side, unless
 from converto_core.errors import DependencyUnavailable, EngineNotAnswering
 from converto_core.ports.stores import CacheStore, FileStore
 from converto_engines.converter import Converter
@@ -190,15 +190,12 @@ async def _wait_for(name: str, ping: Callable[[], Awaitable[None]], stop: Stop, 
 
 async def _work_until_stopped(slots: Sequence[Slot], companions: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Run the slots until they end, and the companions as long; an error of any of them ends all."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(companion) for companion in companions]
-            running = [tasks.create_task(slot.run(), name=f"slot {number}") for number, slot in enumerate(slots)]
-            await asyncio.wait(running)
-            for companion in beside:
-                companion.cancel()
-    except BaseExceptionGroup as group:
-        raise decisive_error(group) from None
+    async with side_by_side() as tasks:
+        beside = [tasks.create_task(companion) for companion in companions]
+        running = [tasks.create_task(slot.run(), name=f"slot {number}") for number, slot in enumerate(slots)]
+        await asyncio.wait(running)
+        for companion in beside:
+            companion.cancel()
 
 
 async def _asked(asking: asyncio.Task[None]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from converto_core.concurrency import decisive_error
+from converto_core.concurrency import side_by_side
 from converto_core.conversion.processing import beat
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
@@ -80,15 +80,12 @@ class Lease:
 
     async def hold(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Run `work` while beating; raise `LeaseEnded`, or what the work raises."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watchers = (tasks.create_task(self._beat_until_ended()), tasks.create_task(self._watch_for_stop()))
-                answer = await work
-                for watcher in watchers:
-                    watcher.cancel()
-        except BaseExceptionGroup as group:
-            # Work that is cancelled because the lease ended may raise while it cleans up; the lease is the reason.
-            raise decisive_error(group, first=LeaseEnded) from None
+        # Work that is cancelled because the lease ended may raise while it cleans up; the lease is the reason.
+        async with side_by_side(first=LeaseEnded) as tasks:
+            watchers = (tasks.create_task(self._beat_until_ended()), tasks.create_task(self._watch_for_stop()))
+            answer = await work
+            for watcher in watchers:
+                watcher.cancel()
         return answer
 
     async def _watch_for_stop(self) -> None:
