@@ -1,4 +1,7 @@
-"""Applies changes with their live event, and publishes the broker message of a pending conversion."""
+"""Applies changes with their live event, and publishes the broker message of a pending conversion.
+
+It also tells the waiters of a conversion that has ended: a worker tells those of its own conversions only.
+"""
 
 from collections.abc import Callable
 
@@ -8,6 +11,7 @@ from converto_core import ids
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import cancel_waiting, published
+from converto_core.conversion.waiters import WaiterRelease
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created, conversion_event
 from converto_core.ports.bus import EventBus
@@ -35,17 +39,26 @@ class Sender:
         self._bus = bus
         self._republish_after_s, self._republish_max_s = republish_after_s, republish_max_s
         self._now_ms = now_ms
+        self._waiters = WaiterRelease(conversions, bus, now_ms=now_ms)
 
     async def apply(self, change: Change) -> Conversion | None:
-        """Apply a change and publish its event; returns None when a condition of the change did not hold."""
+        """Apply a change and announce it; returns None when a condition of the change did not hold."""
         after = await self._conversions.apply(change)
         if after is not None:
-            await self.publish_event(after)
+            await self.announce(after)
         return after
 
-    async def publish_event(self, conversion: Conversion) -> None:
-        """Publish the conversion's current state as a live event; a lost event costs live clients a short delay."""
+    async def announce(self, conversion: Conversion) -> None:
+        """Publish the conversion's current state as a live event and, if it has ended, tell its waiters.
+
+        A lost event costs live clients a short delay; waiters that cannot be told look again at their own time.
+        """
         await self._bus.publish_event(conversion_event(conversion))
+        try:
+            if released := await self._waiters.release_all(conversion):
+                log.info("followers.woken", count=released)
+        except (BusUnavailable, StoreUnavailable) as error:
+            log.warning("followers.left_to_the_outbox", conversion_id=conversion.id, code=error.stable_code)
 
     async def send(self, conversion: Conversion) -> bool:
         """Publish the message and record the confirmation; returns False when there was nothing left to send.

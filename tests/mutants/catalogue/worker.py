@@ -220,15 +220,15 @@ WORKER = (
     Mutant(
         name="a leader that ends tells no waiter",
         file=WAITERS,
-        old="                await self._release_all(ended.cache_key)\n",
-        new="                pass\n",
+        old="released := await self._release.release_all(ended)",
+        new="released := 0",
         harm="identical conversions wait for up to a minute after the first one has ended",
         tests=OF_SINGLE_FLIGHT,
     ),
     Mutant(
         name="a waiter whose leader has just ended is not told",
         file=WAITERS,
-        old="            return\n        await self._release(waiter)\n",
+        old="            return\n        await self._release.release(waiter)\n",
         new="            return\n",
         harm="an identical conversion waits although its result is there",
         tests=OF_SINGLE_FLIGHT,
