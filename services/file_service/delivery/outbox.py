@@ -3,7 +3,7 @@
 `publish_due` in the conversion's record says when its message is due.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -54,14 +54,18 @@ class Outbox:
         sent = 0
         while True:
             due = await self._conversions.due(now_ms=self._now_ms(), limit=BATCH)
-            ready = [conversion for conversion in due if not self._is_refused(conversion)]
-            sent_now = sum([await self._send(conversion) for conversion in ready])
+            sent_now = await self.send_all(due)
             sent += sent_now
             if len(due) < BATCH:
                 due_ids = {conversion.id for conversion in due}
                 self._refused = {key: refusal for key, refusal in self._refused.items() if key in due_ids}
             if len(due) < BATCH or not sent_now:
                 return sent
+
+    async def send_all(self, due: Sequence[Conversion]) -> int:
+        """Send these messages except those that were refused a moment ago; return how many, and raise like `sweep`."""
+        ready = [conversion for conversion in due if not self._is_refused(conversion)]
+        return sum([await self._send(conversion) for conversion in ready])
 
     async def _send(self, conversion: Conversion) -> bool:
         if conversion.wait_ms and not conversion.cancel_requested:

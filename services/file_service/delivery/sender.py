@@ -70,7 +70,7 @@ class Sender:
             cancel = cancel_waiting(conversion.id, owner=conversion.owner, now_ms=self._now_ms())
             return await self.apply(cancel) is not None
         await self._bus.publish(conversion_created(conversion))
-        next_due_ms = self._now_ms() + self._republish_after_ms(conversion)
+        next_due_ms = self._now_ms() + self.republish_after_ms(conversion.published)
         await self._conversions.apply(published(conversion, next_due_ms=next_due_ms))
         return True
 
@@ -85,6 +85,7 @@ class Sender:
             return False
         return True
 
-    def _republish_after_ms(self, conversion: Conversion) -> int:
-        doublings = min(conversion.published, MAX_DOUBLINGS)
+    def republish_after_ms(self, published: int) -> int:
+        """Return how long a conversion with so many confirmed messages waits for a claim until it gets another."""
+        doublings = min(published, MAX_DOUBLINGS)
         return int(1000 * min(self._republish_after_s * 2.0**doublings, self._republish_max_s))

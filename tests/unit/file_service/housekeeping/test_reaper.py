@@ -231,13 +231,6 @@ async def reap(servers: MemoryServers) -> None:
 # Leaders that it ends
 
 
-async def reap(servers: MemoryServers) -> None:
-    """Let a lease pass, with a sweep each second."""
-    for _ in range(21):
-        await servers.sweeps.reaper.sweep()
-        servers.passed_s += 1
-
-
 @pytest.mark.parametrize("how", [{"lost": 4}, {"lost": 0, "cancel_requested": True}])
 async def test_waiters_hear_at_once_of_a_reaped_leader(servers: MemoryServers, how: dict[str, Any]) -> None:
     """Behaviour I8: nobody waits for a leader that the reaper has failed or cancelled."""
