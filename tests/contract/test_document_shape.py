@@ -116,6 +116,7 @@ async def test_ensure_indexes_is_idempotent(
     assert ("file_id", "target_format") in keys
     assert ("owner", "id") in keys
     assert ("status", "publish_due") in keys
+    assert ("status", "published", "publish_due") in keys
     assert ("status", "completed_at") in keys
     await stores.close()
 

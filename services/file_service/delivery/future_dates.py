@@ -44,6 +44,10 @@ class FutureDates:
             if wait_ms >= sender.republish_after_ms(MAX_DOUBLINGS):
                 break
 
+    def longest_wait_ms(self, published: int) -> int:
+        """Return the longest wait of a conversion with so many confirmed messages."""
+        return self._waits_ms[min(published, len(self._waits_ms) - 1)]
+
     async def sweep(self) -> int:
         """Send what is dated too late and return how many; the outbox dates it anew. Raises `BusUnavailable`."""
         try:

@@ -37,7 +37,8 @@ class MemoryServers:
         self.confirmed: list[str] = []
         self.sweeps = self.another_process()
 
-    def another_process(self) -> Sweeps:
+    def another_process(self, *, wrong_ms: int = 0) -> Sweeps:
+        """The sweeps of a process whose clock is wrong by so much."""
         return Sweeps(
             self.settings,
             self.stores,
@@ -45,7 +46,7 @@ class MemoryServers:
             self.bus,
             confirm_upload=self.confirm,
             monotonic=lambda: self.passed_s,
-            now_ms=self.now_ms,
+            now_ms=lambda: self.now_ms() + wrong_ms,
         )
 
     def now_ms(self) -> int:
