@@ -233,4 +233,12 @@ WORKER = (
         harm="an identical conversion waits although its result is there",
         tests=OF_SINGLE_FLIGHT,
     ),
+    Mutant(
+        name="an error hides a cancellation",
+        file="libs/converto_core/concurrency.py",
+        old="        if owner and owner.cancelling() > cancels_before:\n",
+        new="        if False:\n",
+        harm="a slot goes on although its worker ends",
+        tests=("tests/unit/core/test_concurrency.py",),
+    ),
 )
