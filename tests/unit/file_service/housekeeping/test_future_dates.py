@@ -1,4 +1,4 @@
-"""Dates written by a clock that was ahead (promise 3): nothing is stuck until the time that they name."""
+"""Dates written by a clock that was ahead (C4, promise 3): nothing is stuck until the time that they name."""
 
 import pytest
 
