@@ -3,6 +3,7 @@
 from typing import Any
 
 from converto_core.conversion.record import Conversion, Lane, Status
+from converto_core.errors import UploadIncomplete
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
@@ -35,6 +36,7 @@ class MemoryServers:
         self.passed_s = 0.0
         self.started_ms = now_ms()
         self.confirmed: list[str] = []
+        self.are_uploads_complete = True
         self.sweeps = self.another_process()
 
     def another_process(self, *, wrong_ms: int = 0) -> Sweeps:
@@ -54,6 +56,8 @@ class MemoryServers:
 
     async def confirm(self, file_id: str) -> None:
         self.confirmed.append(file_id)
+        if not self.are_uploads_complete:
+            raise UploadIncomplete("The upload is not complete")
 
     async def add(self, status: Status, **fields: Any) -> Conversion:
         record = a_conversion(status, now_ms=self.now_ms(), **fields)

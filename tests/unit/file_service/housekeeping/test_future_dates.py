@@ -84,7 +84,10 @@ async def test_lost_message_of_a_misdated_change_is_found(servers: MemoryServers
 # Uploads
 
 
-async def test_upload_of_a_future_record_is_found(servers: MemoryServers) -> None:
+@pytest.mark.parametrize("is_complete", [True, False])
+async def test_upload_of_a_future_record_is_looked_at(servers: MemoryServers, *, is_complete: bool) -> None:
+    """Once, and again after the first age; not in each sweep."""
+    servers.are_uploads_complete = is_complete
     ahead_ms = servers.now_ms() + HOUR_MS
     file = await servers.add_file(FileStatus.AWAITING_UPLOAD, created_at=ahead_ms, look_due=ahead_ms + 60_000)
     await servers.sweeps.waiting_uploads.sweep()
