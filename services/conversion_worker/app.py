@@ -34,13 +34,13 @@ from conversion_worker.slot.slot import Slot
 from conversion_worker.task_protection import TaskProtection
 from conversion_worker.worker_registry import RunningJobs, WorkerRegistry
 from converto_core.catalogue import Worker
-from converto_core.concurrency import side_by_side, unless
 from converto_core.errors import DependencyUnavailable, EngineNotAnswering
 from converto_core.ports.stores import CacheStore, FileStore
 from converto_engines.converter import Converter
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
 from converto_infra.clock import Clock
+from converto_infra.concurrency import side_by_side, unless
 from converto_infra.ecs.agent import EcsAgent
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus

@@ -12,11 +12,11 @@ import structlog
 
 from conversion_worker.slot.families import TakenFamilies
 from converto_core.catalogue import NotAnswering, Offer
-from converto_core.concurrency import side_by_side
 from converto_core.errors import ConvertoError, EngineNotAnswering
 from converto_core.formats import Family
 from converto_engines.converter import Converter, ask, offer_of
 from converto_infra.clock import Clock
+from converto_infra.concurrency import side_by_side
 from converto_infra.retry import Backoff
 
 FIRST_LOOK_S = 15.0  # an idle machine answers everything in five; the worker starts without the rest

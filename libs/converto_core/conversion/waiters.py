@@ -3,10 +3,8 @@
 Correctness does not depend on it: a waiter without a message looks again at the date in its record.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 
-from converto_core.concurrency import all_of
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import end_wait
 from converto_core.events import conversion_created
@@ -14,7 +12,7 @@ from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 
 BATCH = 200
-AT_ONCE = 8
+AT_ONCE = 8  # releases side by side
 PUBLISHED_AGAIN_MS = 5_000  # a message that was lost on its way is published once more after this
 
 
@@ -26,18 +24,17 @@ class WaiterRelease:
         self._bus = bus
         self._now_ms = now_ms
 
-    async def release_all(self, ended: Conversion) -> int:
-        """Release all waiters of a conversion that has ended; return how many.
+    async def batches(self, ended: Conversion) -> AsyncIterator[list[Conversion]]:
+        """Yield the waiters of a conversion that has ended; those of each batch may be released side by side.
 
-        Raises `StoreUnavailable` and `BusUnavailable`; the dates of the waiters that are left still hold.
+        Raises `StoreUnavailable`; the dates of the waiters that are left still hold.
         """
-        if not (ended.is_terminal and ended.followers) or ended.cache_key is None:
-            return 0
-        released, after = 0, None
-        while batch := await self._conversions.waiting_for(ended.cache_key, after=after, limit=BATCH):
-            released += sum(await all_of([partial(self.release, one) for one in batch], at_once=AT_ONCE))
+        key, after = ended.cache_key, None
+        if not (ended.is_terminal and ended.followers) or key is None:
+            return
+        while batch := await self._conversions.waiting_for(key, after=after, limit=BATCH):
+            yield batch
             after = batch[-1].id
-        return released
 
     async def release(self, waiter: Conversion) -> bool:
         """End one wait; False when the waiter has been claimed, cancelled or released since it was read."""

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from converto_core.concurrency import side_by_side
 from converto_core.conversion.processing import beat
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
@@ -18,6 +17,7 @@ from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 from converto_infra.clock import Clock, jittered_s
+from converto_infra.concurrency import side_by_side
 from converto_infra.settings import Settings
 
 WRITE_GAP_S = 1.0  # at most one progress write per second, however often a program reports

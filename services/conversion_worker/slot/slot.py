@@ -13,7 +13,6 @@ from conversion_worker.slot.claim import FIRST_PAUSE_S, LONGEST_PAUSE_S, claim_m
 from conversion_worker.slot.completion import Completion, change_after_error, log_failure
 from conversion_worker.slot.context import WorkerContext
 from conversion_worker.slot.lease import Lease
-from converto_core.concurrency import unless
 from converto_core.conversion.change import Change
 from converto_core.conversion.processing import complete
 from converto_core.conversion.record import Conversion, Lane
@@ -22,6 +21,7 @@ from converto_core.events import conversion_event
 from converto_core.ports.bus import Consumer, Delivery
 from converto_engines.converter import Report
 from converto_infra.clock import jittered_s
+from converto_infra.concurrency import unless
 from converto_infra.retry import Backoff
 
 FULL_DISK_PAUSE_S = 5.0

@@ -4,6 +4,7 @@ It also tells the waiters of a conversion that has ended: a worker tells those o
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -11,11 +12,12 @@ from converto_core import ids
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import cancel_waiting, published
-from converto_core.conversion.waiters import WaiterRelease
+from converto_core.conversion.waiters import AT_ONCE, WaiterRelease
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created, conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
+from converto_infra.concurrency import all_of
 
 MAX_DOUBLINGS = 32
 
@@ -55,10 +57,16 @@ class Sender:
         """
         await self._bus.publish_event(conversion_event(conversion))
         try:
-            if released := await self._waiters.release_all(conversion):
-                log.info("followers.woken", count=released)
+            await self._release_waiters(conversion)
         except (BusUnavailable, StoreUnavailable) as error:
             log.warning("followers.left_to_the_outbox", conversion_id=conversion.id, code=error.stable_code)
+
+    async def _release_waiters(self, ended: Conversion) -> None:
+        released = 0
+        async for batch in self._waiters.batches(ended):
+            released += sum(await all_of([partial(self._waiters.release, one) for one in batch], at_once=AT_ONCE))
+        if released:
+            log.info("followers.woken", count=released)
 
     async def send(self, conversion: Conversion) -> bool:
         """Publish the message and record the confirmation; returns False when there was nothing left to send.

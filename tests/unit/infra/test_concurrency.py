@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from converto_core.concurrency import all_of, unless
 from converto_core.errors import BusUnavailable
+from converto_infra.concurrency import all_of, unless
 
 Under = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 
