@@ -72,9 +72,13 @@ class RememberedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     location: str | None = None
 
     def is_abandoned(self, *, now_ms: int, stale_before_ms: int) -> bool:
-        """True when the answer has expired, or the reservation is so old that its process must have died."""
-        is_orphan = self.status == 0 and self.claimed_at < stale_before_ms
-        return is_orphan or self.expires_at <= now_ms
+        """True when the answer has expired, or the reservation is so old that its process must have died.
+
+        A date as far in the future says as little: it comes from a clock that was ahead, and would block the key until
+        that time.
+        """
+        is_young = abs(now_ms - self.claimed_at) <= now_ms - stale_before_ms
+        return (self.status == 0 and not is_young) or self.expires_at <= now_ms
 
     def replacing(self, known: "RememberedAnswer") -> "RememberedAnswer":
         """This reservation in place of an abandoned one; for the same request, it takes over the `new_ids`."""

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from conversion_worker.concurrency import decisive_error, unless
 from conversion_worker.engines import (
     FIRST_LOOK_S,
     FIRST_PAUSE_S,
@@ -42,6 +41,7 @@ from converto_engines.converter import Converter
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
 from converto_infra.clock import Clock
+from converto_infra.concurrency import side_by_side, unless
 from converto_infra.ecs.agent import EcsAgent
 from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
@@ -191,15 +191,12 @@ async def _wait_for(name: str, ping: Callable[[], Awaitable[None]], stop: Stop, 
 
 async def _work_until_stopped(slots: Sequence[Slot], companions: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Run the slots until they end, and the companions as long; an error of any of them ends all."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(companion) for companion in companions]
-            running = [tasks.create_task(slot.run(), name=f"slot {number}") for number, slot in enumerate(slots)]
-            await asyncio.wait(running)
-            for companion in beside:
-                companion.cancel()
-    except BaseExceptionGroup as group:
-        raise decisive_error(group) from None
+    async with side_by_side() as tasks:
+        beside = [tasks.create_task(companion) for companion in companions]
+        running = [tasks.create_task(slot.run(), name=f"slot {number}") for number, slot in enumerate(slots)]
+        await asyncio.wait(running)
+        for companion in beside:
+            companion.cancel()
 
 
 async def _asked(asking: asyncio.Task[None]) -> None:

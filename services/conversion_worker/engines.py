@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from conversion_worker.concurrency import decisive_error
 from conversion_worker.slot.families import TakenFamilies
 from converto_core.catalogue import NotAnswering, Offer
 from converto_core.errors import ConvertoError, EngineNotAnswering
 from converto_core.formats import Family
 from converto_engines.converter import Converter, ask, offer_of
 from converto_infra.clock import Clock
+from converto_infra.concurrency import side_by_side
 from converto_infra.retry import Backoff
 
 FIRST_LOOK_S = 15.0  # an idle machine answers everything in five; the worker starts without the rest
@@ -72,12 +72,9 @@ class EngineQuestions:
 
     async def run(self) -> None:
         """Ask until all have answered or the worker stops; raise `CannotWork` when nothing wanted is installed."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for converter in self._converters:
-                    tasks.create_task(self._ask_until_answered(converter), name=f"version of {converter.name}")
-        except BaseExceptionGroup as group:
-            raise decisive_error(group) from None
+        async with side_by_side() as tasks:
+            for converter in self._converters:
+                tasks.create_task(self._ask_until_answered(converter), name=f"version of {converter.name}")
 
     def installed(self) -> InstalledEngines:
         """Return what the worker's record shows: messages of other families would find no consumer here."""

@@ -198,6 +198,36 @@ async def test_due_lists_overdue_pending_conversions_longest_first(stores: Store
     assert [one.id for one in await stores.conversions.due(now_ms=NOW_MS, limit=1)] == [late.id]
 
 
+async def test_due_after_lists_what_is_dated_later(stores: Stores) -> None:
+    """Dates of a clock that was ahead are found, by the number of confirmed messages too."""
+    late = [a_pending_conversion(publish_due=NOW_MS + 1, published=number) for number in range(3)]
+    strangers = (
+        a_pending_conversion(publish_due=NOW_MS),
+        a_pending_conversion(publish_due=None),
+        a_running_conversion(publish_due=NOW_MS + 99),
+    )
+    for one in (*late, *strangers):
+        await stores.conversions.insert(one)
+    of_any = await stores.conversions.due_after(NOW_MS, limit=10)
+
+    assert {one.id for one in of_any} == {one.id for one in late}
+    assert len(await stores.conversions.due_after(NOW_MS, limit=2)) == 2
+    for number in range(3):
+        assert await stores.conversions.due_after(NOW_MS, published=number, limit=10) == [late[number]]
+
+
+async def test_published_lists_changes_of_a_period(stores: Stores) -> None:
+    times = {number: a_pending_conversion(published=1, updated_at=NOW_MS + number) for number in range(4)}
+    for one in times.values():
+        await stores.conversions.insert(one)
+
+    found = await stores.conversions.published(
+        None, None, changed_from_ms=NOW_MS + 1, changed_before_ms=NOW_MS + 3, limit=9
+    )
+
+    assert {one.id for one in found} == {times[1].id, times[2].id}
+
+
 async def test_published_lists_pending_conversions_with_a_confirmed_message(stores: Stores) -> None:
     lost = a_pending_conversion(published=1)
     for other in (

@@ -104,6 +104,16 @@ async def test_files_to_look_at_are_waiting_and_due(stores: Stores) -> None:
     assert await stores.files.to_look_at(now_ms=NOW_MS, limit=1) == [overdue]
 
 
+async def test_looks_after_a_time_are_the_latest_first(stores: Stores) -> None:
+    later, latest = a_file(look_due=NOW_MS + 1), a_file(look_due=NOW_MS + 9)
+    others = (a_file(look_due=NOW_MS), a_file(), a_file(look_due=NOW_MS + 5, status=FileStatus.UPLOADED))
+    for one in (later, latest, *others):
+        await stores.files.insert(one)
+
+    assert await stores.files.looks_after(NOW_MS, limit=10) == [latest, later]
+    assert await stores.files.looks_after(NOW_MS, limit=1) == [latest]
+
+
 @pytest.mark.parametrize("next_due_ms", [NOW_MS + 60_000, None])
 async def test_only_one_of_twenty_takes_a_look(stores: Stores, next_due_ms: int | None) -> None:
     """C7: however many services run, an upload is looked at once."""
@@ -233,6 +243,20 @@ async def test_expired_or_orphaned_answer_is_taken_over_once(stores: Stores) -> 
         claims = [an_answer(old.id, claimed_at=NOW_MS + 1000, claim=f"c{number}") for number in range(10)]
         kept = await asyncio.gather(*(stores.access.claim_answer(new, stale_before_ms=NOW_MS + 600) for new in claims))
         assert len({answer.claim for answer in kept}) == 1
+
+
+async def test_reservation_from_the_future_is_taken_over(stores: Stores) -> None:
+    """A clock that was ahead has dated it; it would block its key for as long."""
+    future = an_answer(new_id(), claim="c1", claimed_at=NOW_MS + 3_600_000, new_ids=NewIds("conversion-1", "file-1"))
+    near = an_answer(new_id(), claim="c1", claimed_at=NOW_MS + 5_000)
+    for one in (future, near):
+        await stores.access.claim_answer(one, stale_before_ms=0)
+
+    taken = await stores.access.claim_answer(an_answer(future.id, claim="c2"), stale_before_ms=NOW_MS - 5_000)
+    kept = await stores.access.claim_answer(an_answer(near.id, claim="c2"), stale_before_ms=NOW_MS - 5_000)
+
+    assert (taken.claim, taken.new_ids) == ("c2", future.new_ids)
+    assert kept.claim == "c1"
 
 
 async def test_takeover_by_another_request_uses_its_own_ids(stores: Stores) -> None:

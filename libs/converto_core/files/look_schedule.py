@@ -23,6 +23,11 @@ class LookSchedule(msgspec.Struct, frozen=True, kw_only=True):
         times = (created_at + int(age_s * 1000) for age_s in self.ages_s)
         return next((time for time in times if time > now_ms), None)
 
+    @property
+    def longest_ms(self) -> int:
+        """The longest time from any date that a look can be away."""
+        return int(max((*self.ages_s, self.url_ttl_s)) * 1000)
+
     def with_new_urls(self, file: File, *, now_ms: int) -> int | None:
         """Return the time of the next look at an upload whose client gets new URLs now.
 

@@ -66,10 +66,19 @@ class ConversionStore(Protocol):
     async def due(self, *, now_ms: int, limit: int) -> list[Conversion]:
         """Pending conversions whose `publish_due` has passed, longest overdue first."""
 
+    async def due_after(self, after_ms: int, *, published: int | None = None, limit: int) -> list[Conversion]:
+        """Pending conversions whose `publish_due` is later, with so many confirmed messages (None: any number)."""
+
     async def published(
-        self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
+        self,
+        family: Family | None,
+        lane: Lane | None,
+        *,
+        changed_before_ms: int,
+        limit: int,
+        changed_from_ms: int = 0,
     ) -> list[Conversion]:
-        """Pending conversions of one queue (None: any) with a confirmed message, unchanged since the given time."""
+        """Pending conversions of one queue (None: any) with a confirmed message, last changed within this period."""
 
     async def processing(self, *, limit: int) -> list[Conversion]:
         """Conversions in status `processing`."""
@@ -143,6 +152,9 @@ class FileStore(Protocol):
     async def to_look_at(self, *, now_ms: int, limit: int) -> list[File]:
         """Files in status `awaiting_upload` whose `look_due` has passed, longest overdue first."""
 
+    async def looks_after(self, after_ms: int, *, limit: int) -> list[File]:
+        """Files in status `awaiting_upload` whose `look_due` is later, latest first."""
+
     async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
         """Set the file's next `look_due`; True for the one of many callers that may look now."""
 
@@ -205,8 +217,8 @@ class AccessStore(Protocol):
     async def claim_answer(self, answer: RememberedAnswer, *, stale_before_ms: int) -> RememberedAnswer:
         """Reserve an idempotency key; returns what is stored for it now, which is ours if it has our `claim`.
 
-        Takes over an expired answer, and a reservation made before `stale_before_ms`, whose server must have died. The
-        reservation passes on its `new_ids`.
+        Takes over an expired answer, and a reservation made before `stale_before_ms`, whose server must have died, or
+        as far in the future, by a clock that was ahead. The reservation passes on its `new_ids`.
         """
 
     async def remember_answer(self, answer: RememberedAnswer) -> None:

@@ -62,10 +62,27 @@ class MemoryConversionStore:
         found = self._conversions.select(lambda one: one.status is Status.PENDING and _due(one) <= now_ms)
         return sorted(found, key=_due)[:limit]
 
+    async def due_after(self, after_ms: int, *, published: int | None = None, limit: int) -> list[Conversion]:
+        """Pending conversions whose `publish_due` is later, with so many confirmed messages (None: any number)."""
+        await self._server.answer()
+        return self._conversions.select(
+            lambda one: (
+                one.status is Status.PENDING
+                and (one.publish_due or 0) > after_ms
+                and published in (None, one.published)
+            )
+        )[:limit]
+
     async def published(
-        self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
+        self,
+        family: Family | None,
+        lane: Lane | None,
+        *,
+        changed_before_ms: int,
+        limit: int,
+        changed_from_ms: int = 0,
     ) -> list[Conversion]:
-        """Pending conversions of one queue (None: any) with a confirmed message."""
+        """Pending conversions of one queue (None: any) with a confirmed message, last changed within this period."""
         await self._server.answer()
         return self._conversions.select(
             lambda one: (
@@ -73,7 +90,7 @@ class MemoryConversionStore:
                 and family in (None, one.family)
                 and lane in (None, one.lane)
                 and one.published >= 1
-                and one.updated_at < changed_before_ms
+                and changed_from_ms <= one.updated_at < changed_before_ms
             )
         )[:limit]
 

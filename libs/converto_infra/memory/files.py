@@ -64,6 +64,14 @@ class MemoryFileStore:
         ]
         return [one for _, _, one in sorted(due, key=lambda found: found[:2])][:limit]
 
+    async def looks_after(self, after_ms: int, *, limit: int) -> list[File]:
+        """Files whose `look_due` is later, latest first."""
+        await self._server.answer()
+        found = self._files.select(
+            lambda one: one.status is FileStatus.AWAITING_UPLOAD and (one.look_due or 0) > after_ms
+        )
+        return sorted(found, key=lambda one: one.look_due or 0, reverse=True)[:limit]
+
     async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
         """Set the file's next `look_due`; True for the one of many callers that may look now."""
         await self._server.answer()

@@ -214,7 +214,7 @@ def plain(values: Mapping[str, Any]) -> Document:
     return stored
 
 
-def exactly(value: str | Enum) -> Document:
+def exactly(value: str | int | Enum) -> Document:
     """Equality that can use an index on every server; for fields that never hold an array.
 
     The small server takes a plain `{field: value}` to mean "or an array that contains this value" and scans the whole

@@ -45,6 +45,7 @@ class MongoConversionStore:
             ("owner", "target_format", "id"),
             ("status", "id"),
             ("status", "publish_due"),
+            ("status", "published", "publish_due"),
             ("status", "created_at"),
             ("status", "family", "lane"),
             ("status", "completed_at"),
@@ -94,12 +95,25 @@ class MongoConversionStore:
         where = {"status": exactly(Status.PENDING), "publish_due": {"$lte": now_ms, "$gte": 0}}
         return await self._conversions.select(where, oldest_by="publish_due", limit=limit)
 
+    async def due_after(self, after_ms: int, *, published: int | None = None, limit: int) -> list[Conversion]:
+        """Pending conversions whose `publish_due` is later, with so many confirmed messages (None: any number)."""
+        where: Document = {"status": exactly(Status.PENDING), "publish_due": {"$gt": after_ms}}
+        if published is not None:
+            where["published"] = exactly(published)
+        return await self._conversions.select(where, limit=limit)
+
     async def published(
-        self, family: Family | None, lane: Lane | None, *, changed_before_ms: int, limit: int
+        self,
+        family: Family | None,
+        lane: Lane | None,
+        *,
+        changed_before_ms: int,
+        limit: int,
+        changed_from_ms: int = 0,
     ) -> list[Conversion]:
-        """Pending conversions of one queue (None: any) with a confirmed message."""
+        """Pending conversions of one queue (None: any) with a confirmed message, last changed within this period."""
         queue = {name: exactly(value) for name, value in (("family", family), ("lane", lane)) if value is not None}
-        unchanged = {"published": {"$gte": 1}, "updated_at": {"$lt": changed_before_ms}}
+        unchanged = {"published": {"$gte": 1}, "updated_at": between(changed_from_ms, changed_before_ms)}
         where: Document = {"status": exactly(Status.PENDING), **queue, **unchanged}
         return await self._conversions.select(where, limit=limit)
 

@@ -62,6 +62,11 @@ class MongoFileStore:
         where = {"status": exactly(FileStatus.AWAITING_UPLOAD), "look_due": {"$lte": now_ms, "$gte": 0}}
         return await self._files.select(where, oldest_by="look_due", limit=limit)
 
+    async def looks_after(self, after_ms: int, *, limit: int) -> list[File]:
+        """Files whose `look_due` is later, latest first."""
+        where: Document = {"status": exactly(FileStatus.AWAITING_UPLOAD), "look_due": {"$gt": after_ms}}
+        return await self._files.select(where, newest_by="look_due", limit=limit)
+
     async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
         """Set the file's next `look_due`; True for the one of many callers that may look now."""
         seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD.value, "look_due": file.look_due}

@@ -5,7 +5,6 @@ from functools import partial
 
 import msgspec
 
-from conversion_worker.concurrency import all_of
 from converto_core.conversion.cache_key import copied_outputs
 from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.conversion.stored_outputs import copy_output
@@ -13,6 +12,7 @@ from converto_core.formats import BY_NAME
 from converto_core.object_keys import output_key
 from converto_core.ports.objects import ObjectStore
 from converto_engines.converter import Product, Report
+from converto_infra.concurrency import all_of
 from converto_infra.retry import Retry
 
 UPLOADS_AT_ONCE = 4

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from conversion_worker.concurrency import decisive_error
 from converto_core.conversion.processing import beat
 from converto_core.conversion.record import Conversion
 from converto_core.errors import StoreUnavailable
@@ -18,6 +17,7 @@ from converto_core.events import conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
 from converto_infra.clock import Clock, jittered_s
+from converto_infra.concurrency import side_by_side
 from converto_infra.settings import Settings
 
 WRITE_GAP_S = 1.0  # at most one progress write per second, however often a program reports
@@ -80,15 +80,12 @@ class Lease:
 
     async def hold(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Run `work` while beating; raise `LeaseEnded`, or what the work raises."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watchers = (tasks.create_task(self._beat_until_ended()), tasks.create_task(self._watch_for_stop()))
-                answer = await work
-                for watcher in watchers:
-                    watcher.cancel()
-        except BaseExceptionGroup as group:
-            # Work that is cancelled because the lease ended may raise while it cleans up; the lease is the reason.
-            raise decisive_error(group, first=LeaseEnded) from None
+        # Work that is cancelled because the lease ended may raise while it cleans up; the lease is the reason.
+        async with side_by_side(first=LeaseEnded) as tasks:
+            watchers = (tasks.create_task(self._beat_until_ended()), tasks.create_task(self._watch_for_stop()))
+            answer = await work
+            for watcher in watchers:
+                watcher.cancel()
         return answer
 
     async def _watch_for_stop(self) -> None:

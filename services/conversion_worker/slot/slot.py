@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from conversion_worker.concurrency import unless
 from conversion_worker.job.results import JobResult
 from conversion_worker.job.steps import JobRunner
 from conversion_worker.slot.claim import FIRST_PAUSE_S, LONGEST_PAUSE_S, claim_message
@@ -22,6 +21,7 @@ from converto_core.events import conversion_event
 from converto_core.ports.bus import Consumer, Delivery
 from converto_engines.converter import Report
 from converto_infra.clock import jittered_s
+from converto_infra.concurrency import unless
 from converto_infra.retry import Backoff
 
 FULL_DISK_PAUSE_S = 5.0

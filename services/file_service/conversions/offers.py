@@ -18,11 +18,10 @@ from converto_core.formats import Family, format_named
 from converto_core.ids import now_ms
 from converto_core.ports.stores import WorkerStore
 from converto_engines import planner
+from file_service.conversions.live_workers import ALIVE_MS, LiveWorkers
 
 CACHE_S = 2.0
 """The longest delay until a new worker's routes appear; a burst of requests costs one database call."""
-ALIVE_MS = 30_000
-"""A worker writes its record every few seconds; one that is silent for longer counts as stopped."""
 
 
 class NoWorker(DependencyUnavailable):
@@ -49,6 +48,7 @@ class Offers:
         self._workers = workers
         self._ttl_ms = ttl_s * 1000
         self._clock = clock
+        self._live_workers = LiveWorkers(clock)
         self._read_at = float("-inf")
         self._offers: tuple[Offer, ...] = ()
         self._live: tuple[Offer, ...] = ()
@@ -103,7 +103,9 @@ class Offers:
 
     async def alive(self) -> list[Worker]:
         """Return the workers that run now, by id."""
-        return sorted(await self._workers.seen_since(now_ms() - ALIVE_MS), key=lambda worker: worker.id)
+        now = now_ms()
+        found = self._live_workers.of(await self._workers.seen_since(now - ALIVE_MS), now_ms=now)
+        return sorted(found, key=lambda worker: worker.id)
 
     async def _refresh(self) -> None:
         if self._clock() - self._read_at <= CACHE_S:
@@ -111,7 +113,7 @@ class Offers:
         now = now_ms()
         workers = await self._workers.seen_since(now - self._ttl_ms)
         self._offers = _with_unanswered(_newest(workers), workers, since_ms=now - self._ttl_ms)
-        self._live = _newest([worker for worker in workers if worker.seen_at >= now - ALIVE_MS])
+        self._live = _newest(self._live_workers.of(workers, now_ms=now))
         # An empty result is not cached, so the first worker's routes are available at once.
         self._read_at = self._clock() if self._offers else float("-inf")
 

@@ -50,7 +50,7 @@ class Dispatch:
 
     async def _publish(self, conversion: Conversion) -> None:
         try:
-            await self._sender.publish_event(conversion)
+            await self._sender.announce(conversion)
             await self._sender.send_or_postpone(conversion)
         finally:
             self._in_flight -= 1

@@ -21,6 +21,8 @@ BATCH = 200
 BROKEN_FIRST_S = 30.0
 MIN_AGE_MS = 3000
 """The message of a younger conversion may still be on its way to the queue."""
+FUTURE_MS, NEVER_MS = 60_000, 2**53
+"""A conversion that was changed so long after now was dated by a clock that is ahead; its age is not known."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -67,8 +69,11 @@ class LostMessages:
             return True
 
     async def _published(self, family: Family | None, lane: Lane | None, *, limit: int) -> list[Conversion]:
-        before_ms = self._now_ms() - MIN_AGE_MS
-        return await self._conversions.published(family, lane, changed_before_ms=before_ms, limit=limit)
+        now_ms = self._now_ms()
+        old = await self._conversions.published(family, lane, changed_before_ms=now_ms - MIN_AGE_MS, limit=limit)
+        return old or await self._conversions.published(
+            family, lane, changed_from_ms=now_ms + FUTURE_MS, changed_before_ms=NEVER_MS, limit=limit
+        )
 
     async def _republish(self, conversion: Conversion) -> bool:
         return await self._conversions.apply(republish_now(conversion, now_ms=self._now_ms())) is not None

@@ -61,7 +61,7 @@ class Outbox:
         while True:
             limit = BATCH + min(len(self._refused) + self._broken.waiting, MOST_PASSED_OVER)
             due = await self._conversions.due(now_ms=self._now_ms(), limit=limit)
-            sent_now = await self._send_all(due, failures)
+            sent_now = await self._send_each(due, failures)
             sent += sent_now
             if len(due) < limit:
                 due_ids = {conversion.id for conversion in due}
@@ -70,7 +70,14 @@ class Outbox:
                 failures.finish("outbox")
                 return sent
 
-    async def _send_all(self, due: Sequence[Conversion], failures: Failures) -> int:
+    async def send_all(self, due: Sequence[Conversion]) -> int:
+        """Send these messages except those that were refused a moment ago; return how many, and raise like `sweep`."""
+        failures = Failures(self._broken)
+        sent = await self._send_each(due, failures)
+        failures.finish("outbox")
+        return sent
+
+    async def _send_each(self, due: Sequence[Conversion], failures: Failures) -> int:
         sent = 0
         for conversion in due:
             if self._is_refused(conversion) or not self._broken.is_due(conversion.id):

@@ -1,6 +1,10 @@
-"""Applies changes with their live event, and publishes the broker message of a pending conversion."""
+"""Applies changes with their live event, and publishes the broker message of a pending conversion.
+
+It also tells the waiters of a conversion that has ended: a worker tells those of its own conversions only.
+"""
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -8,10 +12,12 @@ from converto_core import ids
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import cancel_waiting, published
+from converto_core.conversion.waiters import AT_ONCE, WaiterRelease
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created, conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
+from converto_infra.concurrency import all_of
 
 MAX_DOUBLINGS = 32
 
@@ -35,17 +41,32 @@ class Sender:
         self._bus = bus
         self._republish_after_s, self._republish_max_s = republish_after_s, republish_max_s
         self._now_ms = now_ms
+        self._waiters = WaiterRelease(conversions, bus, now_ms=now_ms)
 
     async def apply(self, change: Change) -> Conversion | None:
-        """Apply a change and publish its event; returns None when a condition of the change did not hold."""
+        """Apply a change and announce it; returns None when a condition of the change did not hold."""
         after = await self._conversions.apply(change)
         if after is not None:
-            await self.publish_event(after)
+            await self.announce(after)
         return after
 
-    async def publish_event(self, conversion: Conversion) -> None:
-        """Publish the conversion's current state as a live event; a lost event costs live clients a short delay."""
+    async def announce(self, conversion: Conversion) -> None:
+        """Publish the conversion's current state as a live event and, if it has ended, tell its waiters.
+
+        A lost event costs live clients a short delay; waiters that cannot be told look again at their own time.
+        """
         await self._bus.publish_event(conversion_event(conversion))
+        try:
+            await self._release_waiters(conversion)
+        except (BusUnavailable, StoreUnavailable) as error:
+            log.warning("followers.left_to_the_outbox", conversion_id=conversion.id, code=error.stable_code)
+
+    async def _release_waiters(self, ended: Conversion) -> None:
+        released = 0
+        async for batch in self._waiters.batches(ended):
+            released += sum(await all_of([partial(self._waiters.release, one) for one in batch], at_once=AT_ONCE))
+        if released:
+            log.info("followers.woken", count=released)
 
     async def send(self, conversion: Conversion) -> bool:
         """Publish the message and record the confirmation; returns False when there was nothing left to send.
@@ -57,7 +78,7 @@ class Sender:
             cancel = cancel_waiting(conversion.id, owner=conversion.owner, now_ms=self._now_ms())
             return await self.apply(cancel) is not None
         await self._bus.publish(conversion_created(conversion))
-        next_due_ms = self._now_ms() + self._republish_after_ms(conversion)
+        next_due_ms = self._now_ms() + self.republish_after_ms(conversion.published)
         await self._conversions.apply(published(conversion, next_due_ms=next_due_ms))
         return True
 
@@ -72,6 +93,7 @@ class Sender:
             return False
         return True
 
-    def _republish_after_ms(self, conversion: Conversion) -> int:
-        doublings = min(conversion.published, MAX_DOUBLINGS)
+    def republish_after_ms(self, published: int) -> int:
+        """Return how long a conversion with so many confirmed messages waits for a claim until it gets another."""
+        doublings = min(published, MAX_DOUBLINGS)
         return int(1000 * min(self._republish_after_s * 2.0**doublings, self._republish_max_s))

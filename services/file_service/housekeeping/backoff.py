@@ -12,6 +12,7 @@ FORGET_EVERY = 1000
 class _Failed(msgspec.Struct, frozen=True):
     failures: int
     due_ms: int
+    pause_ms: int
 
 
 class Backoff:
@@ -24,9 +25,9 @@ class Backoff:
         self._failed: dict[str, _Failed] = {}
 
     def is_due(self, record_id: str) -> bool:
-        """Whether the record may be tried now."""
+        """Whether the record may be tried now: also if its pause seems to be longer than it is, by a clock set back."""
         failed = self._failed.get(record_id)
-        return failed is None or failed.due_ms <= self._now_ms()
+        return failed is None or not 0 < failed.due_ms - self._now_ms() <= failed.pause_ms
 
     @property
     def waiting(self) -> int:
@@ -45,8 +46,8 @@ class Backoff:
             self._forget_old()
         known = self._failed.get(record_id)
         failures = 1 if known is None else known.failures + 1
-        due_ms = self._now_ms() + min(self._first_ms * 2 ** min(failures - 1, 20), LONGEST_MS)
-        self._failed[record_id] = _Failed(failures, due_ms)
+        pause_ms = min(self._first_ms * 2 ** min(failures - 1, 20), LONGEST_MS)
+        self._failed[record_id] = _Failed(failures, self._now_ms() + pause_ms, pause_ms)
 
     def succeed(self, record_id: str) -> None:
         """Forget the failures of a record."""

@@ -12,6 +12,7 @@ from converto_core.ports.bus import EventBus
 from converto_core.ports.objects import ObjectStore
 from converto_infra.settings import Settings
 from file_service.dead_letters.collector import DeadLetterCollector
+from file_service.delivery.future_dates import FutureDates
 from file_service.delivery.lost_messages import LostMessages
 from file_service.delivery.outbox import Outbox
 from file_service.housekeeping.reaper import Reaper
@@ -23,6 +24,7 @@ from file_service.uploads.unattended import ConfirmUpload
 from file_service.wiring import Stores, build_sender, look_schedule
 
 LOST_MESSAGES_INTERVAL_S = 5.0
+FUTURE_DATES_INTERVAL_S = 10.0
 BEAT_AGAIN_S = 1.0
 """How soon a worker repeats a beat that failed."""
 DEAD_LETTER_ROUNDS = 5
@@ -71,7 +73,7 @@ class Sweeps:
 
         `walks_whole_bucket` is for a process that runs one round; otherwise each sweep continues where the last ended.
         """
-        sender = build_sender(settings, stores, bus, now_ms=now_ms)
+        sender, trusted = build_sender(settings, stores, bus, now_ms=now_ms), TrustedTime(objects, now_ms)
         self.reaper = Reaper(
             stores.conversions,
             sender,
@@ -83,13 +85,20 @@ class Sweeps:
             now_ms=now_ms,
         )
         self.outbox = Outbox(stores.conversions, bus, sender, monotonic=monotonic, now_ms=now_ms)
+        self.future_dates = FutureDates(
+            stores.conversions,
+            self.outbox,
+            sender,
+            retry_max_s=settings.retry_max_s,
+            latest_ms=trusted.latest_ms,
+        )
         self.lost_messages = LostMessages(stores.conversions, bus, now_ms=now_ms)
         self.waiting_uploads = WaitingUploads(
             stores.conversions,
             stores.files,
             looks=look_schedule(settings),
             confirm_upload=confirm_upload,
-            time=TrustedTime(objects, now_ms),
+            time=trusted,
             now_ms=now_ms,
         )
         self.retention = retention_rules(
@@ -157,6 +166,7 @@ class Sweeps:
             Sweep("reaper", often_s, self.reaper.sweep, next_in_s=self.reaper.next_in_s),
             Sweep("lost_wakeups", max(LOST_MESSAGES_INTERVAL_S, often_s), self.lost_messages.sweep),
             Sweep("outbox", often_s, self.outbox.sweep),
+            Sweep("future_dates", max(FUTURE_DATES_INTERVAL_S, often_s), self.future_dates.sweep),
             Sweep("waiting_uploads", _looks_interval_s(settings), self.waiting_uploads.sweep),
             Sweep("parking", DEAD_LETTER_ROUNDS * often_s, self.dead_letters.sweep),
             *(

@@ -1,4 +1,4 @@
-"""The clock by which retention rules measure ages."""
+"""The clocks by which retention rules measure ages, and by which dates in the future are recognized."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ import structlog
 from converto_core.ports.objects import ObjectStore
 
 MAX_DIFFERENCE_MS = 60_000
+"""Clocks that differ by more are logged, and a date that is further in the future comes from a wrong clock."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -26,9 +27,19 @@ class TrustedTime:
 
     async def now_ms(self) -> int:
         """Return the time; raises `ObjectStoreUnavailable`, when no object could be removed anyway."""
+        return min(await self._both_ms())
+
+    async def latest_ms(self) -> int:
+        """Return the later of the two clocks, after which a date is in the future; raises `ObjectStoreUnavailable`.
+
+        By its own clock alone, a process whose clock lags would take all right dates for wrong ones.
+        """
+        return max(await self._both_ms())
+
+    async def _both_ms(self) -> tuple[int, int]:
         theirs, own = await self._objects.now_ms(), self.own_ms()
         differs = abs(own - theirs) > MAX_DIFFERENCE_MS
         if differs and not self._is_logged:
             log.warning("clock.differs", own_ms=own, object_store_ms=theirs)
         self._is_logged = differs
-        return min(own, theirs)
+        return own, theirs

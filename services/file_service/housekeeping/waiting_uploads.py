@@ -18,11 +18,12 @@ from file_service.housekeeping.backoff import Backoff
 from file_service.housekeeping.failures import Failures
 from file_service.housekeeping.paging import pages
 from file_service.housekeeping.retention.removal import BATCH
-from file_service.housekeeping.trusted_time import TrustedTime
+from file_service.housekeeping.trusted_time import MAX_DIFFERENCE_MS, TrustedTime
 from file_service.uploads.unattended import ConfirmUpload, Found, confirm_unattended
 
 FIRST_PAUSE_S = 60.0
 """How long an upload that could not be looked at is left alone, if the schedule has no age."""
+NEVER_MS = 2**53
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -73,7 +74,7 @@ class WaitingUploads:
 
         Raises the first failure after everything else has been done.
         """
-        return await self._round(self._look_at_due, self._start_left_behind)
+        return await self._round(self._look_at_due, self._look_at_future, self._start_left_behind)
 
     async def look_at_all(self) -> int:
         """Look at every upload that waits, due or not; returns and raises like `sweep`.
@@ -115,13 +116,39 @@ class WaitingUploads:
             if len(due) < BATCH:
                 break
 
+    async def _look_at_future(self, this: _Round) -> None:
+        """Look at uploads whose record, or whose next look, was dated by a clock that was ahead."""
+        own_ms = self._now_ms() + MAX_DIFFERENCE_MS
+        if not await self._created_from(own_ms)(0, 1) and not await self._looks_from(own_ms, limit=1):
+            return  # mostly
+        now_ms, latest_ms = await self._time.now_ms(), await self._time.latest_ms() + MAX_DIFFERENCE_MS
+        first_ms = self._looks.first(latest_ms) or NEVER_MS
+        async for page in pages(self._created_from(latest_ms), lambda one: one.created_at):
+            for file in page:
+                if file.look_due is not None and file.look_due > first_ms:
+                    await self._look_at(file, this, now_ms)
+        for file in await self._looks_from(latest_ms, limit=BATCH):
+            await self._look_at(file, this, now_ms)
+
+    def _created_from(self, start_ms: int) -> Callable[[int, int], Awaitable[list[File]]]:
+        async def read(from_ms: int, limit: int) -> list[File]:
+            return await self._files.abandoned(
+                created_from_ms=max(from_ms, start_ms), created_before_ms=NEVER_MS, limit=limit
+            )
+
+        return read
+
+    async def _looks_from(self, start_ms: int, *, limit: int) -> list[File]:
+        return await self._files.looks_after(start_ms + self._looks.longest_ms, limit=limit)
+
     async def _look_at(self, file: File, this: _Round, now_ms: int) -> None:
         """Look unless another process does.
 
         The look is taken for a minute first and postponed to its next age only when it has seen something: a process
         that dies in the middle, or meets an outage, must not postpone an upload by hours.
         """
-        next_due_ms = self._looks.next(file.created_at, now_ms=now_ms)
+        # A record from the future has no age; it is looked at as if it were new until its time has come.
+        next_due_ms = self._looks.next(min(file.created_at, now_ms), now_ms=now_ms)
         taken = msgspec.structs.replace(file, look_due=_earlier(self._looks.first(now_ms), next_due_ms))
         if not await self._files.take_look(file, next_due_ms=taken.look_due):
             return
@@ -153,9 +180,10 @@ class WaitingUploads:
     def _unchecked_periods(self, now_ms: int) -> list[tuple[int, int]]:
         """Return the creation times (from, before) of conversions that have reached an age since the last sweep."""
         ages_ms = [int(age_s * 1000) for age_s in self._looks.ages_s]
+        future = (now_ms + MAX_DIFFERENCE_MS, NEVER_MS)  # dated by a clock that was ahead: their age is not known
         if self._checked_until_ms is None:
-            return [(0, now_ms - age_ms) for age_ms in ages_ms[:1]]
-        return [(self._checked_until_ms - age_ms, now_ms - age_ms) for age_ms in ages_ms]
+            return [*((0, now_ms - age_ms) for age_ms in ages_ms[:1]), future]
+        return [*((self._checked_until_ms - age_ms, now_ms - age_ms) for age_ms in ages_ms), future]
 
     def _waiting(self, start_ms: int, before_ms: int) -> Callable[[int, int], Awaitable[list[Conversion]]]:
         async def read(from_ms: int, limit: int) -> list[Conversion]:

@@ -116,6 +116,7 @@ async def test_ensure_indexes_is_idempotent(
     assert ("file_id", "target_format") in keys
     assert ("owner", "id") in keys
     assert ("status", "publish_due") in keys
+    assert ("status", "published", "publish_due") in keys
     assert ("status", "completed_at") in keys
     await stores.close()
 
@@ -182,6 +183,8 @@ async def test_an_index_serves_every_query(
         ):
             await stores.conversions.find(query)
         await stores.conversions.due(now_ms=0, limit=1)
+        await stores.conversions.due_after(0, limit=1)
+        await stores.conversions.due_after(0, published=1, limit=1)
         await stores.conversions.processing(limit=1)
         await stores.conversions.published(None, None, changed_before_ms=0, limit=1)
         await stores.conversions.published(Family.PDF, Lane.HIGH, changed_before_ms=0, limit=1)
@@ -189,7 +192,7 @@ async def test_an_index_serves_every_query(
         indexes = await client[settings.mongodb_database]["conversions"].index_information()
         keys = [[name for name, _ in index["key"]] for index in indexes.values()]
 
-    assert len(recorded.queries) == 15
+    assert len(recorded.queries) == 17
     for where, order in recorded.queries:
         exact = {name for name, value in where.items() if isinstance(value, dict) and "$eq" in value}
         wanted = [] if "file_id" in exact else order  # a file has few conversions: sorting them costs nothing

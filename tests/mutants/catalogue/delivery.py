@@ -40,7 +40,7 @@ DELIVERY = (
     Mutant(
         name="messages are repeated at a steady rate",
         file=SENDER,
-        old="doublings = min(conversion.published, MAX_DOUBLINGS)",
+        old="doublings = min(published, MAX_DOUBLINGS)",
         new="doublings = 0",
         harm="a long queue fills with repeated messages",
         tests=OF_SWEEPS,
@@ -140,5 +140,13 @@ DELIVERY = (
         new="            if False:\n",
         harm="the answer blames changes that nobody made, and asks for a repetition",
         tests=OF_RECORDS,
+    ),
+    Mutant(
+        name="a leader that the file service ends tells no waiter",
+        file=SENDER,
+        old="            await self._release_waiters(conversion)\n",
+        new="            pass\n",
+        harm="identical conversions wait for up to a minute after the first one was cancelled or has failed",
+        tests=("tests/unit/file_service/housekeeping/test_reaper.py",),
     ),
 )

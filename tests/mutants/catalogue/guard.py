@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 RESILIENCE = "libs/converto_infra/resilience.py"
+DEADLINE = "libs/converto_infra/deadline.py"
 OF_GUARD = ("tests/unit/infra/test_resilience.py",)
 
 GUARD = (
@@ -78,5 +79,23 @@ GUARD = (
         new="        if False:\n",
         harm="a server that fails every second call is never given a rest",
         tests=OF_GUARD,
+    ),
+    Mutant(
+        name="an abandoned call waits for ever",
+        file=DEADLINE,
+        old="            await asyncio.wait((running,), timeout=self._grace_s)\n",
+        new="            await asyncio.wait((running,))\n",
+        harm="a driver that ignores its cancellation makes requests hang",
+        tests=("tests/unit/infra/test_deadline.py",),
+        may_hang=True,
+    ),
+    Mutant(
+        name="a late call is never cancelled",
+        file=DEADLINE,
+        old="        asyncio.get_running_loop().call_later(self._linger_s, self._cancel_late, running, began_at_s)\n",
+        new="",
+        harm="calls to a wedged server pile up",
+        tests=("tests/unit/infra/test_deadline.py",),
+        may_hang=True,
     ),
 )

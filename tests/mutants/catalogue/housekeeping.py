@@ -175,8 +175,8 @@ HOUSEKEEPING = (
     Mutant(
         name="ages are measured with one clock",
         file="services/file_service/housekeeping/trusted_time.py",
-        old="return min(own, theirs)",
-        new="return own",
+        old="return min(await self._both_ms())",
+        new="return self.own_ms()",
         harm="a clock that jumps ahead expires every result at once",
         tests=OF_RETENTION,
     ),

@@ -228,7 +228,7 @@ WORKER = (
     Mutant(
         name="a leader that ends tells no waiter",
         file=WAITERS,
-        old="                await self._release_all(ended.cache_key)\n",
+        old="                await self._release_all(ended)\n",
         new="                pass\n",
         harm="identical conversions wait for up to a minute after the first one has ended",
         tests=OF_SINGLE_FLIGHT,
@@ -236,9 +236,17 @@ WORKER = (
     Mutant(
         name="a waiter whose leader has just ended is not told",
         file=WAITERS,
-        old="            return\n        await self._release(waiter)\n",
+        old="            return\n        await self._release.release(waiter)\n",
         new="            return\n",
         harm="an identical conversion waits although its result is there",
         tests=OF_SINGLE_FLIGHT,
+    ),
+    Mutant(
+        name="an error hides a cancellation",
+        file="libs/converto_infra/concurrency.py",
+        old="        if owner and owner.cancelling() > cancels_before:\n",
+        new="        if False:\n",
+        harm="a slot goes on although its worker ends",
+        tests=("tests/unit/infra/test_concurrency.py",),
     ),
 )

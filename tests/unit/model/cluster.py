@@ -27,6 +27,7 @@ MEMORY = Path("/dev/shm")  # a disk in memory, where there is one: making a fold
 START_MS = 1_800_000_000_000  # any time will do; a fixed one makes each run the same
 LONG_S = 4 * 3600.0  # longer than any clock is wrong and than any message is delayed
 RECOVERY_ROUNDS, RECOVERY_ROUND_S = 40, 5.0
+UPLOAD_ROUNDS = 20  # rounds within which an upload that has arrived is found
 
 
 class Cluster:
@@ -230,8 +231,8 @@ class Cluster:
     def run_to_end(self) -> None:
         """Run until every conversion has ended; fails when one is stuck.
 
-        Without wrong clocks that takes less than the time after which a message is published again unasked: whatever
-        was lost has to be noticed.
+        That takes less than the time after which a message is published again unasked, whatever the clocks have shown:
+        what was lost has to be noticed. Only the deadline of an upload that never comes is as late as its date.
         """
         for number in range(RECOVERY_ROUNDS):
             if all(record.is_terminal for record in self.records):
@@ -239,11 +240,24 @@ class Cluster:
             self.let_pass(RECOVERY_ROUND_S)
             for worker in self.workers:
                 worker.succeed_always()  # including those started since
-            if number == 2 and self.facts.clock_was_wrong:
-                self.loop.jump(LONG_S)  # messages that a wrong clock dated hours ahead are due after this
+            if (
+                number in {UPLOAD_ROUNDS, RECOVERY_ROUNDS - 5}
+                and self.facts.clock_was_wrong
+                and self._only_waits_for_uploads()
+            ):
+                self.loop.jump(LONG_S)
                 self.at_rest()
         self.model.at_the_end()
         self.check()
+
+    def _only_waits_for_uploads(self) -> bool:
+        """True when nothing is left but conversions whose user has not sent what was announced."""
+        left = [record for record in self.records if not record.is_terminal]
+        return all(
+            record.status is Status.AWAITING_UPLOAD
+            and self.objects.body_of(source_key(OWNER, record.file_id, 1)) != self.facts.wanted.get(record.file_id)
+            for record in left
+        )
 
     def close(self) -> None:
         for process in self.processes:

@@ -54,6 +54,11 @@ class SteppedLoop(asyncio.SelectorEventLoop):
             self._now += gap_s
         raise EndlessLoop(f"more than {MOST_EVENTS} timers within {seconds} s: some code loops without waiting")
 
+    def run_until_complete(self, future: Any) -> Any:
+        """Run until the future is done, with turns of its own: those of the last run may be nearly used up."""
+        self._never_waits.allow(MOST_TURNS)
+        return super().run_until_complete(future)
+
     def jump(self, seconds: float) -> None:
         """Fire all timers of a long period late and once, as after the machine was suspended."""
         self._now += seconds
@@ -86,9 +91,13 @@ class _NeverWaits(selectors.SelectSelector):
 
     def run(self, run: Callable[[], None], turns: int, too_many: EndlessLoop | None) -> float | None:
         """Run until the loop is idle or the turns are used up, which raises `too_many`, if that is given."""
-        self._gap_s, self._turns_left, self._too_many = None, turns, too_many
+        self.allow(turns, too_many)
         run()
         return self._gap_s
+
+    def allow(self, turns: int, too_many: EndlessLoop | None = None) -> None:
+        """Allow so many turns from now on."""
+        self._gap_s, self._turns_left, self._too_many = None, turns, too_many
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout > 0:

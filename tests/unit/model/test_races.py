@@ -14,7 +14,7 @@ from converto_core.errors import CorruptSource
 from tests.unit.model.checks.ending import ask_again, tidy_up
 from tests.unit.model.cluster import Cluster
 from tests.unit.model.links import Fault
-from tests.unit.model.requests import OTHER, PAGES, SOURCE
+from tests.unit.model.requests import OTHER, PAGES, SOURCE, Creation
 from tests.unit.model.worker import Engine, Worker, crash
 
 LEASE_AND_MORE_S = 12.0
@@ -501,3 +501,52 @@ def test_delete_delayed_past_a_retry_spares_its_result(cluster: Cluster, frozen_
         True for _ in cluster.records
     ]
     assert cancelled.status is Status.CANCELLED
+
+
+# Clocks that were hours ahead and are right again
+
+
+HOURS_MS = 3 * 3_600_000
+
+
+def test_message_dated_hours_ahead_is_sent_at_once(cluster: Cluster) -> None:
+    cluster.set_wall_clock(cluster.api, HOURS_MS)
+    cluster.bus.is_away = True
+    cluster.submit()
+    cluster.settle()
+    cluster.set_wall_clock(cluster.api, 0)
+    cluster.bus.is_away = False
+
+    cluster.let_pass(15.0)
+    assert cluster.engines
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_upload_dated_hours_ahead_is_found(cluster: Cluster, *, is_sent: bool) -> None:
+    cluster.set_wall_clock(cluster.api, HOURS_MS)
+    (record,) = cluster.made_by(settled(cluster))
+    cluster.set_wall_clock(cluster.api, 0)
+    if is_sent:
+        cluster.upload(record, SOURCE)
+
+    cluster.let_pass(15.0)
+    assert bool(cluster.engines) is is_sent
+
+
+def test_key_reserved_hours_ahead_is_free_again(cluster: Cluster) -> None:
+    cluster.set_wall_clock(cluster.api, HOURS_MS)
+    cluster.api.database.set_fault(Fault.SLOW)
+    creation = settled(cluster)
+    cluster.kill(cluster.api)
+    cluster.create_again(creation)
+    cluster.settle()
+
+    assert creation.answers
+    assert not creation.refusals
+
+
+def settled(cluster: Cluster) -> Creation:
+    """A request, with all that follows from it at once."""
+    creation = cluster.create()
+    cluster.settle()
+    return creation

@@ -2,7 +2,8 @@
 
 import pytest
 
-from converto_core.conversion.processing import fail
+from converto_core.conversion.processing import add_waiter, fail, record_source, wait_for_leader, worker_lost
+from converto_core.conversion.record import Lane
 from converto_core.ids import now_ms
 from file_service.housekeeping.retention.bucket_mark import BucketMark
 from file_service.housekeeping.retention.key_records import KeyRecords
@@ -31,6 +32,24 @@ async def test_cancel_when_it_runs_then_worker_is_asked(system: System) -> None:
     assert answer.status_code == 202
     assert answer.json()["status"] == "processing"
     assert answer.json()["cancel_requested"] is True
+
+
+async def test_waiters_hear_of_a_cancelled_leader(system: System) -> None:
+    """Behaviour I8: also of one that had lost its worker and waited to run again."""
+    leader_id, waiter_id = await system.pending(), await system.pending()
+    leader = await system.claimed(leader_id)
+    await system.apply(record_source(leader, source_sha256="0" * 64, cache_key="key", now_ms=now_ms()))
+    waiter = await system.claimed(waiter_id)
+    await system.apply(wait_for_leader(waiter, cache_key="key", wait_ms=60_000, now_ms=now_ms()))
+    leader = await system.apply(add_waiter(leader_id, token=leader.token))
+    await system.apply(worker_lost(leader, now_ms=now_ms()))
+
+    assert (await system.api.post(f"{ADDRESS}/{leader_id}/cancel")).status_code == 200
+
+    async def is_told() -> bool:
+        return (await system.record(waiter_id)).lane is Lane.HIGH
+
+    await system.until(is_told)
 
 
 async def test_cancel_when_it_has_ended_then_409(system: System) -> None:

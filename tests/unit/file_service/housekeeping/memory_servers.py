@@ -3,6 +3,7 @@
 from typing import Any
 
 from converto_core.conversion.record import Conversion, Lane, Status
+from converto_core.errors import UploadIncomplete
 from converto_core.files.record import File, FileStatus
 from converto_core.formats import Family
 from converto_core.ids import new_id, now_ms
@@ -35,9 +36,11 @@ class MemoryServers:
         self.passed_s = 0.0
         self.started_ms = now_ms()
         self.confirmed: list[str] = []
+        self.are_uploads_complete = True
         self.sweeps = self.another_process()
 
-    def another_process(self) -> Sweeps:
+    def another_process(self, *, wrong_ms: int = 0) -> Sweeps:
+        """The sweeps of a process whose clock is wrong by so much."""
         return Sweeps(
             self.settings,
             self.stores,
@@ -45,7 +48,7 @@ class MemoryServers:
             self.bus,
             confirm_upload=self.confirm,
             monotonic=lambda: self.passed_s,
-            now_ms=self.now_ms,
+            now_ms=lambda: self.now_ms() + wrong_ms,
         )
 
     def now_ms(self) -> int:
@@ -53,6 +56,8 @@ class MemoryServers:
 
     async def confirm(self, file_id: str) -> None:
         self.confirmed.append(file_id)
+        if not self.are_uploads_complete:
+            raise UploadIncomplete("The upload is not complete")
 
     async def add(self, status: Status, **fields: Any) -> Conversion:
         record = a_conversion(status, now_ms=self.now_ms(), **fields)

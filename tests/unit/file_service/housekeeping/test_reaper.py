@@ -226,3 +226,37 @@ async def reap(servers: MemoryServers) -> None:
     for _ in range(21):
         await servers.sweeps.reaper.sweep()
         servers.passed_s += 1
+
+
+# Leaders that it ends
+
+
+@pytest.mark.parametrize("how", [{"lost": 4}, {"lost": 0, "cancel_requested": True}])
+async def test_waiters_hear_at_once_of_a_reaped_leader(servers: MemoryServers, how: dict[str, Any]) -> None:
+    """Behaviour I8: nobody waits for a leader that the reaper has failed or cancelled."""
+    await servers.add(Status.PROCESSING, token=5, beat=9, cache_key="key", followers=1, worker="w", **how)
+    waiter = await servers.add(Status.PENDING, token=1, waits_for="key", publish_due=servers.now_ms() + 60_000)
+    await reap(servers)
+    after = await servers.reload(waiter)
+
+    assert (after.lane, after.wait_ms) == (Lane.HIGH, 5_000)
+    assert servers.waiting(Lane.HIGH) == 1
+
+
+async def test_waiters_stay_while_a_reaped_leader_runs_again(servers: MemoryServers) -> None:
+    await servers.add(Status.PROCESSING, token=5, beat=9, cache_key="key", followers=1, worker="w")
+    waiter = await servers.add(Status.PENDING, token=1, waits_for="key", publish_due=servers.now_ms() + 60_000)
+    await reap(servers)
+
+    assert await servers.reload(waiter) == waiter
+
+
+async def test_reaper_goes_on_when_waiters_cannot_be_told(servers: MemoryServers) -> None:
+    await servers.add(Status.PROCESSING, token=5, beat=9, lost=4, cache_key="key", followers=1)
+    other = await servers.add(Status.PROCESSING, token=5, beat=9)
+    waiter = await servers.add(Status.PENDING, token=1, waits_for="key", publish_due=servers.now_ms() + 60_000)
+    servers.bus.is_away = True
+    await reap(servers)
+
+    assert (await servers.reload(other)).status is Status.PENDING
+    assert (await servers.reload(waiter)).wait_ms == 5_000

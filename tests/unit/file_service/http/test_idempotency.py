@@ -110,12 +110,15 @@ async def test_post_when_status_forbade_it_then_key_is_free_again(system: System
     assert (await system.api.post(address, headers=KEY)).status_code == 200
 
 
-async def test_stale_reservation_is_taken_over(system: System) -> None:
+@pytest.mark.parametrize("age_ms", [STALE_AFTER_MS + 10_000, -STALE_AFTER_MS - 10_000, -3_600_000])
+async def test_stale_reservation_is_taken_over(system: System, age_ms: int) -> None:
+    """Also one from the future, made by a process whose clock was ahead."""
+
     def reservation(claimed_at: int) -> RememberedAnswer:
         expires_at = now_ms() + 100_000
         return RememberedAnswer(id="anna:k-1", body_sha256="", claimed_at=claimed_at, expires_at=expires_at)
 
-    await system.stores.access.remember_answer(reservation(now_ms() - STALE_AFTER_MS - 10_000))
+    await system.stores.access.remember_answer(reservation(now_ms() - age_ms))
 
     assert (await system.api.post(ADDRESS, json=WANTED, headers=KEY)).status_code == 201
 

@@ -1,0 +1,45 @@
+"""Tells the conversions that wait for a leader's result that this leader has ended.
+
+Correctness does not depend on it: a waiter without a message looks again at the date in its record.
+"""
+
+from collections.abc import AsyncIterator, Callable
+
+from converto_core.conversion.record import Conversion
+from converto_core.conversion.transitions import end_wait
+from converto_core.events import conversion_created
+from converto_core.ports.bus import EventBus
+from converto_core.ports.stores import ConversionStore
+
+BATCH = 200
+AT_ONCE = 8  # releases side by side
+PUBLISHED_AGAIN_MS = 5_000  # a message that was lost on its way is published once more after this
+
+
+class WaiterRelease:
+    """Ends waits and publishes the messages of the waiters. The worker and the reaper end leaders, so both use it."""
+
+    def __init__(self, conversions: ConversionStore, bus: EventBus, *, now_ms: Callable[[], int]) -> None:
+        self._conversions = conversions
+        self._bus = bus
+        self._now_ms = now_ms
+
+    async def batches(self, ended: Conversion) -> AsyncIterator[list[Conversion]]:
+        """Yield the waiters of a conversion that has ended; those of each batch may be released side by side.
+
+        Raises `StoreUnavailable`; the dates of the waiters that are left still hold.
+        """
+        key, after = ended.cache_key, None
+        if not (ended.is_terminal and ended.followers) or key is None:
+            return
+        while batch := await self._conversions.waiting_for(key, after=after, limit=BATCH):
+            yield batch
+            after = batch[-1].id
+
+    async def release(self, waiter: Conversion) -> bool:
+        """End one wait; False when the waiter has been claimed, cancelled or released since it was read."""
+        change = end_wait(waiter, wait_ms=PUBLISHED_AGAIN_MS, now_ms=self._now_ms())
+        released = await self._conversions.apply(change)
+        if released is not None:
+            await self._bus.publish(conversion_created(released))
+        return released is not None
