@@ -19,5 +19,5 @@ def test_every_outage_is_one_class(error: type[core.DependencyUnavailable]) -> N
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (409, Conflict), (410, Gone)])
-def test_code_of_a_newer_server_becomes_the_class_of_its_status(status: int, kind: type[ProblemError]) -> None:
+def test_newer_code_becomes_the_class_of_its_status(status: int, kind: type[ProblemError]) -> None:
     assert type(answered(status, "newer_than_this_client")) is kind
