@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from converto_core.conversion.record import Lane, Status
+from converto_core.conversion.change import Change
+from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.events import ConversionCreated
 from converto_core.formats import Family
 from tests.unit.conversion_worker.fakes import files_in
@@ -40,6 +41,35 @@ async def test_message_that_arrives_while_stopping_is_released(harness: Harness)
 
     assert harness.bus.waiting(Family.OFFICE, Lane.NORMAL) == 1
     assert (await harness.get(record)).token == 0
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_no_claim_begins_after_the_stop(harness: Harness, turns: int) -> None:
+    """The stop comes so many turns of the event loop after the message."""
+    record = await harness.request()
+    pop, apply = harness.bus.pop, harness.stores.conversions.apply
+    claims = list[bool]()
+
+    async def stop_later() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        harness.stop.stopping.set()
+
+    def pop_and_stop(keys: Sequence[tuple[Family, Lane]]) -> ConversionCreated | None:
+        if (event := pop(keys)) is not None:
+            harness.tasks.append(asyncio.create_task(stop_later()))
+        return event
+
+    async def apply_and_look(change: Change) -> Conversion | None:
+        claims.append(harness.stop.stopping.is_set() and change.expected == {Status.PENDING})
+        return await apply(change)
+
+    harness.bus.pop = pop_and_stop  # type: ignore[method-assign]
+    harness.stores.conversions.apply = apply_and_look  # type: ignore[method-assign]
+    await asyncio.wait_for(await harness.start_slot(), 5)
+
+    assert not any(claims)
+    assert (await harness.get(record)).status in {Status.PENDING, Status.COMPLETED}
 
 
 async def test_idle_slot_stops_at_once(harness: Harness) -> None:
