@@ -88,6 +88,7 @@ class MemoryObjectStore:
     async def head(self, key: str) -> ObjectInfo | None:
         """Size, type and ETag of an object; None when it does not exist."""
         await self._answer()
+        self._raise_if_broken(key)
         return self._info(key) if key in self._objects else None
 
     async def read_range(self, key: str, *, start: int, length: int) -> bytes:

@@ -56,7 +56,7 @@ class Sources:
         return file
 
     async def download(self, claimed: Conversion, file: File, path: Path, retry: Retry) -> Digest:
-        """Stream the requested version into `path`, hashed in the same pass; raise `SourceGone` or `SourceUnreadable`."""
+        """Stream the requested version into `path`, hashed in the same pass; raise `SourceGone`, `SourceUnreadable`."""
         key = file.key
         if file.version != claimed.file_version:
             key = source_key(claimed.owner, claimed.file_id, claimed.file_version)
