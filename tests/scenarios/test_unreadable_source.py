@@ -41,7 +41,7 @@ def is_processing(http: httpx2.Client, conversion_id: str) -> bool | None:
 @pytest.mark.minutes
 @pytest.mark.timeout(400)
 def test_unreadable_sources_fail_and_starve_nobody(stack: Any, http: httpx2.Client) -> None:
-    """Each slot of the stack has one; another conversion runs when they back off, long before they have failed."""
+    """C8: each slot has one; another conversion runs when they back off, long before they have failed."""
     bad = [retry_with_unreadable_source(stack, http) for _ in range(SLOTS)]
     for one in bad:
         wait_until(lambda one=one: is_processing(http, one), within_s=20)  # type: ignore[misc]

@@ -32,11 +32,11 @@ class ObjectCalls:
 
     async def read(self, call: Callable[[], Awaitable[Answer]], retry: Retry) -> Answer:
         """Return the answer; raise `SourceUnreadable`, or `ObjectStoreUnavailable` when the store stays away."""
-        return await retry(_Judged(call, SourceUnreadable, self._objects, self._clock))
+        return await _Judged(call, SourceUnreadable, self._objects, self._clock).repeated(retry)
 
     async def write(self, call: Callable[[], Awaitable[Answer]], retry: Retry) -> Answer:
         """Return the answer; raise `ResultNotStored`, or `ObjectStoreUnavailable` when the store stays away."""
-        return await retry(_Judged(call, ResultNotStored, self._objects, self._clock))
+        return await _Judged(call, ResultNotStored, self._objects, self._clock).repeated(retry)
 
 
 class _Judged(Generic[Answer]):
@@ -52,7 +52,16 @@ class _Judged(Generic[Answer]):
         self._call, self._verdict, self._objects, self._clock = call, verdict, objects, clock
         self._is_away, self._failed_at_s, self._blamed_s = False, float("inf"), 0.0
 
-    async def __call__(self) -> Answer:
+    async def repeated(self, retry: Retry) -> Answer:
+        """Repeat the call; at the job's deadline, too, the object is to blame where the store answers."""
+        try:
+            return await retry(self._attempt)
+        except ObjectStoreUnavailable as error:
+            if self._is_away:
+                raise
+            raise self._found_unusable(error) from error
+
+    async def _attempt(self) -> Answer:
         if self._is_away:
             await self._ping()  # not the call: it would also fail where the store is back, and open the breaker again
         try:
@@ -71,8 +80,11 @@ class _Judged(Generic[Answer]):
         self._blamed_s += max(now_s - self._failed_at_s, 0.0)
         self._failed_at_s = now_s
         if self._blamed_s >= OBJECT_ERRORS_S:
-            log.warning("object.unusable", code=self._verdict.code, reason=error.detail)
-            raise self._verdict(detail=error.detail) from error
+            raise self._found_unusable(error) from error
+
+    def _found_unusable(self, error: ObjectStoreUnavailable) -> SourceUnreadable | ResultNotStored:
+        log.warning("object.unusable", code=self._verdict.code, reason=error.detail)
+        return self._verdict(detail=error.detail)
 
     async def _ping(self) -> None:
         self._is_away = True

@@ -87,3 +87,16 @@ async def test_time_of_an_outage_is_not_blamed_on_the_object(harness: Harness) -
     done = await harness.get(record)
 
     assert (done.attempt, done.errors) == (1, ())
+
+
+@pytest.mark.parametrize(("folder", "code"), BROKEN)
+async def test_deadline_before_the_verdict_charges_too(harness: Harness, folder: str, code: str) -> None:
+    """A short time limit, or an engine that has used it up, is no way around the limit of attempts."""
+    harness.settings = harness.settings.model_copy(update={"conversion_timeout_s": 10})
+    record = await harness.request()
+    break_objects(harness, record, folder)
+    await harness.start_slot()
+    await harness.advance_to(Status.PENDING)
+    back = await harness.get(record)
+
+    assert (back.attempt, back.lane, [error.code for error in back.errors]) == (1, record.lane, [code])
