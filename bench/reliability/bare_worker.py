@@ -57,12 +57,16 @@ class FixedWork(JobRunner):
 
     def __init__(self, objects: S3ObjectStore, settings: Settings) -> None:
         """Create a runner that reads from and writes to the object store."""
-        self._objects, self._results, self._timeout_s = objects, Results(objects), settings.conversion_timeout_s
+        self._objects, self._results, self._timeout_s = (
+            objects,
+            Results(objects, Clock()),
+            settings.conversion_timeout_s,
+        )
 
     async def run(self, claimed: Conversion, folder: Path, report: Report) -> JobResult:
         """The result is the source."""
         note(RUN, claimed.id)
-        path, retry = folder / "source", server_retry(self._timeout_s, Clock())
+        path, retry = folder / "source", server_retry(claimed, self._timeout_s, Clock())
         await retry(lambda: self._objects.download(source_key(claimed.id), path))
         child = await asyncio.create_subprocess_exec("sleep", str(WORK_S))
         if await child.wait() != 0:

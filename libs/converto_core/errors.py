@@ -38,6 +38,8 @@ ConvertoError
     │   ├── SourceTooLarge        source_too_large (pages, pixels, bytes)
     │   └── SourceGone            source_gone
     ├── BadOptions                options_invalid
+    ├── SourceUnreadable          source_unreadable: the object store answers, but not for this file; a retry may help
+    ├── ResultNotStored           result_not_stored: the object store answers, but does not take this result; likewise
     └── EngineError               engine_failed: the program is at fault; a retry may help
         ├── EngineMissing         engine_missing
         ├── EngineElsewhere       engine_elsewhere: missing here, but another running worker has it
@@ -324,6 +326,26 @@ class SourceGone(BadSource, code="source_gone", title="The source file no longer
 
 class BadOptions(ConversionError, code="options_invalid", title="The options do not fit this file"):
     """Raised when an option does not fit this file, such as a page range past its end."""
+
+
+class SourceUnreadable(
+    ConversionError,
+    code="source_unreadable",
+    retryable=True,
+    title="The object store is running but cannot read the source file, which may be damaged or blocked there. Please "
+    "retry later; if it fails again, upload the file again or ask your administrator to check the object store",
+):
+    """Raised when the object store answers, but calls about the source have failed for long."""
+
+
+class ResultNotStored(
+    ConversionError,
+    code="result_not_stored",
+    retryable=True,
+    title="The object store is running but refuses to store the result; it may be full, or deny the access. Please "
+    "retry later; if it fails again, ask your administrator to check the object store",
+):
+    """Raised when the object store answers, but uploads of a result have failed for long."""
 
 
 class EngineError(

@@ -230,7 +230,7 @@ def build_runner(
         workspace=context.workspace,
         clock=context.clock,
     )
-    results = Results(context.objects)
+    results = Results(context.objects, context.clock)
     single_flight = SingleFlight(
         cache=cache,
         conversions=context.conversions,

@@ -50,7 +50,8 @@ class MemoryObjectStore:
     """Twin of `ObjectStore`; while `is_away` is set, every call fails as if the server were down.
 
     Set `can_list_uploads` to False to act like a server that cannot list unfinished uploads, and `refuses_deletes` to
-    True for one that goes away after it has answered a listing. Without `has_etags`, whole objects have no ETag.
+    True for one that goes away after it has answered a listing. Reading or writing a key for which `is_broken` is true
+    fails, as on a bad disk, while all other calls are answered. Without `has_etags`, whole objects have no ETag.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class MemoryObjectStore:
         self.can_list_uploads = True
         self.refuses_deletes = False
         self.has_etags = True
+        self.is_broken: Callable[[str], bool] = lambda key: False
         self._clock = clock
         self._upload_ttl_s, self._download_ttl_s = upload_ttl_s, download_ttl_s
         self._secret = secrets.token_bytes(32)
@@ -86,6 +88,7 @@ class MemoryObjectStore:
     async def head(self, key: str) -> ObjectInfo | None:
         """Size, type and ETag of an object; None when it does not exist."""
         await self._answer()
+        self._raise_if_broken(key)
         return self._info(key) if key in self._objects else None
 
     async def read_range(self, key: str, *, start: int, length: int) -> bytes:
@@ -118,12 +121,14 @@ class MemoryObjectStore:
         body = await self._body(source_key)
         if len(body) != size_bytes:
             raise ObjectStoreUnavailable(detail=f"{source_key} has {len(body)} bytes, not {size_bytes}")
+        self._raise_if_broken(target_key)
         self._store(target_key, body, content_type)
         return self._info(target_key)
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
         await self._answer()
+        self._raise_if_broken(key)
         self._store(key, body, content_type)
 
     async def delete(self, keys: Sequence[str]) -> None:
@@ -305,7 +310,12 @@ class MemoryObjectStore:
         await self._answer()
         if key not in self._objects:
             raise SourceGone(detail=key)
+        self._raise_if_broken(key)
         return self._objects[key].body
+
+    def _raise_if_broken(self, key: str) -> None:
+        if self.is_broken(key):
+            raise ObjectStoreUnavailable(detail=f"{key}: InternalError")
 
     async def _answer(self) -> None:
         await asyncio.sleep(0)  # lets other tasks run, as a network call would

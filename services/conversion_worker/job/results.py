@@ -5,6 +5,7 @@ from functools import partial
 
 import msgspec
 
+from conversion_worker.job.object_calls import ObjectCalls
 from converto_core.conversion.cache_key import copied_outputs
 from converto_core.conversion.record import Conversion, Output, readable_name
 from converto_core.conversion.stored_outputs import copy_output
@@ -12,6 +13,7 @@ from converto_core.formats import BY_NAME
 from converto_core.object_keys import output_key
 from converto_core.ports.objects import ObjectStore
 from converto_engines.converter import Product, Report
+from converto_infra.clock import Clock
 from converto_infra.concurrency import all_of
 from converto_infra.retry import Retry
 
@@ -34,13 +36,14 @@ class JobResult(msgspec.Struct, frozen=True):
 class Results:
     """Writes outputs to the object store."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectStore, clock: Clock) -> None:
         self._objects = objects
+        self._object_calls = ObjectCalls(objects, clock)
 
     async def upload(
         self, claimed: Conversion, products: Sequence[Product], report: Report, retry: Retry
     ) -> tuple[Output, ...]:
-        """Upload all products, a few at a time; return their outputs in the order of the products."""
+        """Upload all products, a few at a time; return their outputs in order. Raises `ResultNotStored`."""
         pages = max((product.page or 0 for product in products), default=0)
         uploaded = 0
 
@@ -70,8 +73,8 @@ class Results:
         name = f"result.{target}" if product.page is None else f"page-{product.page:05d}.{target}"
         key, content_type = output_key(claimed, name), BY_NAME[target].mime_type
         filename = readable_name(claimed.filename, target, product.page, pages)
-        digest = await retry(
-            lambda: self._objects.upload(product.path, key, content_type=content_type, filename=filename)
+        digest = await self._object_calls.write(
+            lambda: self._objects.upload(product.path, key, content_type=content_type, filename=filename), retry
         )
         return Output(
             key=key,

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import msgspec
 
+from conversion_worker.job.object_calls import ObjectCalls
 from conversion_worker.job.workspace import Workspace
 from converto_core.conversion.processing import record_source
 from converto_core.conversion.record import Conversion
-from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone
+from converto_core.errors import BadSource, EngineError, MislabelledSource, SourceGone, SourceUnreadable
 from converto_core.files.record import File, FileStatus
 from converto_core.object_keys import source_key
 from converto_core.ports.objects import Digest, ObjectStore
@@ -40,6 +41,7 @@ class Sources:
         self._conversions = conversions
         self._files = files
         self._objects = objects
+        self._object_calls = ObjectCalls(objects, clock)
         self._workspace = workspace
         self._clock = clock
 
@@ -54,11 +56,11 @@ class Sources:
         return file
 
     async def download(self, claimed: Conversion, file: File, path: Path, retry: Retry) -> Digest:
-        """Stream the requested version into `path`; both hashes come from the same pass."""
+        """Stream the requested version into `path`, hashed in the same pass; raise `SourceGone`, `SourceUnreadable`."""
         key = file.key
         if file.version != claimed.file_version:
             key = source_key(claimed.owner, claimed.file_id, claimed.file_version)
-        return await retry(lambda: self._objects.download(key, path))
+        return await self._object_calls.read(lambda: self._objects.download(key, path), retry)
 
     async def check(self, claimed: Conversion, file: File, path: Path, digest: Digest) -> None:
         """Raise `BadSource` unless the bytes match the declared size and hash and the planned type."""
@@ -84,7 +86,7 @@ class Sources:
                 file = await self.find(alone, retry)
                 digest = await self.download(alone, file, path, retry)
                 await self.check(alone, file, path, digest)
-            except BadSource as error:
+            except (BadSource, SourceUnreadable) as error:
                 message = f"File {number + 1} of {len(claimed.appended) + 1}: {error.public_message}"
                 raise type(error)(message, code=error.stable_code, detail=error.detail) from error
             fetched.append(Fetched(path, digest.sha256))

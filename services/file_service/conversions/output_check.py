@@ -11,7 +11,7 @@ import structlog
 from converto_core.conversion.record import Conversion, Output
 from converto_core.conversion.stored_outputs import Verdict, judge, judge_content
 from converto_core.conversion.transitions import find_result, lose_result
-from converto_core.errors import Conflict, NotFound, ResultLost
+from converto_core.errors import Conflict, NotFound, ObjectStoreUnavailable, ResultLost
 from converto_core.ids import now_ms
 from converto_core.ports.objects import ObjectInfo, ObjectStore
 from converto_core.ports.stores import ConversionStore
@@ -22,12 +22,16 @@ MAX_HEADS = 16
 MAX_HASHED_BYTES = 32 * 1024**2
 """How much is read while a client waits, where metadata proves nothing; clients check the hash of larger results."""
 HASH_TIMEOUT_S = 1.0
+UNREADABLE = (
+    "The object store is running but cannot read a result of this conversion, which may be damaged or blocked there. "
+    "Please retry shortly; if it fails again, ask your administrator to check the object store"
+)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class OutputCheck:
-    """Compares outputs with the object store; raises `ResultLost`, and `ObjectStoreUnavailable` when it is away."""
+    """Compares outputs with the object store; raises `ResultLost`, and `ObjectStoreUnavailable` for errors."""
 
     def __init__(self, conversions: ConversionStore, objects: ObjectStore) -> None:
         self._conversions = conversions
@@ -45,7 +49,10 @@ class OutputCheck:
             log.info("result.found", conversion_id=conversion.id)
 
     async def _raise_if_lost(self, conversion: Conversion, outputs: Sequence[Output]) -> None:
-        verdicts = await self._verdicts(conversion, outputs)
+        try:
+            verdicts = await self._verdicts(conversion, outputs)
+        except ObjectStoreUnavailable as error:
+            raise await self._unavailable(error) from error
         bad = {Verdict.MISSING, Verdict.DAMAGED}
         lost = [(output, verdict) for output, verdict in zip(outputs, verdicts, strict=True) if verdict in bad]
         if not lost:
@@ -54,6 +61,16 @@ class OutputCheck:
         if await self._conversions.apply(lose_result(conversion, now_ms=now_ms())) is None:
             await self._raise_if_changed(conversion)
         raise lost_error(conversion, lost)
+
+    async def _unavailable(self, error: ObjectStoreUnavailable) -> ObjectStoreUnavailable:
+        """Return the error with a text that is true where the store answers, but not about these outputs."""
+        try:
+            await self._objects.ping()
+        except ObjectStoreUnavailable:
+            return error
+        exact = ObjectStoreUnavailable(UNREADABLE, detail=error.detail)
+        exact.retry_after_s = error.retry_after_s
+        return exact
 
     async def _raise_if_changed(self, read: Conversion) -> None:
         """Raise unless the conversion is still what was read: an expired or deleted result is not a lost one."""

@@ -73,6 +73,19 @@ async def test_store_that_is_away_is_503_and_marks_nothing(system: System) -> No
     assert (await system.record(conversion.id)).result_lost_at is None
 
 
+@pytest.mark.parametrize("path", ["outputs", "outputs/1"])
+async def test_unreadable_result_is_not_called_an_outage(system: System, path: str) -> None:
+    conversion = await a_result(system)
+    system.objects.is_broken = lambda key: key == conversion.outputs[0].key
+
+    answer = await system.api.get(f"{ADDRESS}/{conversion.id}/{path}", follow_redirects=False)
+
+    found = problem(answer, 503, "object_store_unavailable")
+    assert "is running but cannot read" in found["detail"]
+    assert "administrator" in found["detail"]
+    assert (await system.record(conversion.id)).result_lost_at is None
+
+
 async def test_other_pages_of_a_lost_result_stay_downloadable(system: System) -> None:
     conversion = await a_result(system, b"page 1", b"page 2", b"page 3")
     await damage(system, conversion, "missing", number=2)
