@@ -178,7 +178,8 @@ class Connection:
             if (connection := self._connection) is None:
                 return
             look = self._topology.look_again
-            if self._look_at_all_s is not None and time.monotonic() - looked_at_all_s >= self._look_at_all_s:
+            is_due = self._look_at_all_s is not None and time.monotonic() - looked_at_all_s >= self._look_at_all_s
+            if is_due and not self._refusals.is_blocked:  # else each declaration would seem to have a fault
                 look, looked_at_all_s = self._topology.look_at_all, time.monotonic()
             with suppress(*CONNECTION_EXCEPTIONS, CallAborted, TimeoutError):  # the next use finds out what is wrong
                 await self._calls.within(TOPOLOGY_TIMEOUT_S, partial(look, connection))

@@ -25,7 +25,7 @@ class Refusals:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._text, self._at_s = "", 0.0
+        self._text, self._at_s, self._is_alarm = "", 0.0, False
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -33,21 +33,26 @@ class Refusals:
         is_recent = self._text and self._monotonic() - self._at_s < FORGOTTEN_AFTER_S
         return (self._text,) if is_recent else ()
 
+    @property
+    def is_blocked(self) -> bool:
+        """True during an alarm, when a connection that has published gets no answer to anything."""
+        return self._is_alarm and bool(self.faults)
+
     def confirmed(self) -> None:
         """The broker has taken a message."""
         self._text = ""
 
     def blocked(self, reason: str) -> None:
         """The broker has an alarm and reads nothing from connections that publish."""
-        self._remember(blocked_text(reason))
+        self._remember(blocked_text(reason), is_alarm=True)
 
     def refused(self, error: BusUnavailable) -> None:
         """Remember what the broker said; a lost connection or a missed deadline is not a refusal."""
         if (text := refusal_text(error)) is not None:
-            self._remember(text)
+            self._remember(text, is_alarm=False)
 
-    def _remember(self, text: str) -> None:
-        self._text, self._at_s = text, self._monotonic()
+    def _remember(self, text: str, *, is_alarm: bool) -> None:
+        self._text, self._at_s, self._is_alarm = text, self._monotonic(), is_alarm
 
 
 def blocked_text(reason: str) -> str:

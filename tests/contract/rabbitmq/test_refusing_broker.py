@@ -105,9 +105,18 @@ async def test_alarm_is_a_fault_until_it_ends(
     assert bus.faults == ()
 
 
-async def test_cleared_permissions_are_a_fault_until_they_return(bus: RabbitEventBus, control: Control) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(("clear_permissions", "converto"), id="none"),
+        pytest.param(("set_permissions", "converto", "^$", "^$", ".*"), id="only-read"),
+    ],
+)
+async def test_cleared_permissions_are_a_fault_until_they_return(
+    bus: RabbitEventBus, control: Control, change: tuple[str, ...]
+) -> None:
     """The connection stays open and answers; only messages are refused."""
-    await asyncio.to_thread(control, "set_permissions", "converto", "^$", "^$", ".*")
+    await asyncio.to_thread(control, *change)
     try:
         fault = await refused_publish(bus)
         assert fault.startswith("RabbitMQ refused a message: ACCESS_REFUSED")

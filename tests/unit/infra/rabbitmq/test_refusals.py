@@ -64,6 +64,17 @@ def test_outage_is_no_refusal(refusals: Refusals, cause: Exception) -> None:
     assert refusals.faults == ()
 
 
+def test_only_an_alarm_blocks(refusals: Refusals) -> None:
+    refusals.refused(unavailable(ChannelAccessRefused(ACCESS_REFUSED)))
+    assert not refusals.is_blocked
+
+    refusals.blocked("low on memory")
+    assert refusals.is_blocked
+
+    refusals.confirmed()
+    assert not refusals.is_blocked
+
+
 def test_confirmed_publish_clears_the_refusal(refusals: Refusals) -> None:
     refusals.blocked("low on memory")
 
