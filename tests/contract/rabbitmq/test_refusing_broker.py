@@ -17,7 +17,8 @@ from tests.contract.conftest import publish_until_confirmed
 from tests.contract.samples import a_message
 
 CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts an Erlang VM
-SOON_S = 30.0
+SOON_S = 60.0
+IDLE_S = 3.0  # a channel of the broker remembers its permissions until it has nothing to do for a moment
 RABBITMQCTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 
 Control = Callable[..., None]
@@ -69,6 +70,7 @@ async def refused_publish(bus: RabbitEventBus) -> str:
                 await bus.publish(a_message("refused"))
             except BusUnavailable:
                 continue
+            await asyncio.sleep(IDLE_S)
     await bus.ping()
     (fault,) = bus.faults
     return fault
