@@ -26,6 +26,8 @@ from converto_infra.unreadable import UnreadableRecords
 from file_service.app import FileService, build_routes
 from file_service.http.openapi import CONFIG, SNAPSHOT, describe
 
+LOOK_AT_BROKER_S = 60.0
+"""How often the API looks at all exchanges and queues, because what only a worker notices is in nobody's health."""
 EXIT_CRASHED, EXIT_MISCONFIGURED = 1, 2
 LONGEST_GRACE_S = 30.0
 """Streams are ended first, and requests take milliseconds, except for a form of 16 MiB that comes in over a slow line.
@@ -52,7 +54,7 @@ class Servers(msgspec.Struct, frozen=True):
             stores=MongoStores.connect(settings, timeout_s=settings.request_mongodb_timeout_s, unreadable=unreadable),
             background_stores=MongoStores.connect(settings, name="database_for_sweeps", unreadable=unreadable),
             objects=S3ObjectStore.connect(settings),
-            bus=RabbitEventBus.connect(settings),
+            bus=RabbitEventBus.connect(settings, look_at_all_s=LOOK_AT_BROKER_S),
             upload_events=SqsUploadEvents.connect(settings),
             issuer=HttpIssuer.connect(settings),
         )

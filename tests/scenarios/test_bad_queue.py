@@ -22,6 +22,7 @@ from tests.e2e.plain_http import finish, start, wait_until
 
 BAD = queue_name(Family.AUDIO, Lane.BULK)
 OWN = queue_name(Family.OFFICE, Lane.NORMAL)
+NOTICED_WITHIN_S = 90.0  # every queue is looked at once a minute
 REPAIRED_WITHIN_S = 60
 
 pytestmark = pytest.mark.usefixtures("healthy_afterwards")
@@ -103,6 +104,18 @@ def test_bad_queue_is_named_while_everything_else_works(
     administrator.delete(BAD)
     wait_until(lambda: True if not faults(http) else None, within_s=REPAIRED_WITHIN_S)
     assert http.get("/api/health").status_code == 200
+
+
+@pytest.mark.minutes
+@pytest.mark.timeout(240)
+def test_bad_queue_that_no_message_meets_is_named(http: httpx2.Client, administrator: Administrator) -> None:
+    """Nothing connects anew either: only a worker's connection would meet it."""
+    wait_until(lambda: True if not faults(http) else None, within_s=REPAIRED_WITHIN_S)
+
+    administrator.make_classic(BAD)
+
+    (fault,) = wait_until(lambda: faults(http) or None, within_s=NOTICED_WITHIN_S)
+    assert BAD in fault
 
 
 @pytest.mark.timeout(240)

@@ -15,6 +15,7 @@ from converto_infra.rabbitmq.dead_letters import RabbitDeadLetterQueue
 from converto_infra.rabbitmq.empty_queues import EmptyQueues
 from converto_infra.rabbitmq.live_events import LiveEventReader, LiveEventSender
 from converto_infra.rabbitmq.publisher import Publisher
+from converto_infra.rabbitmq.refusals import Refusals
 from converto_infra.rabbitmq.slot import RabbitSlot
 from converto_infra.rabbitmq.topology import Topology
 from converto_infra.resilience import broker_guard
@@ -28,21 +29,25 @@ class RabbitEventBus:
     can still take and acknowledge messages.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, look_at_all_s: float | None = None) -> None:
+        """Every `look_at_all_s` seconds exchanges and queues are looked at, also those that nobody uses."""
         self.guard = broker_guard(settings)
         # The connection's own, shorter deadline has to pass first, because it also drops the connection.
         self._deadline_s = settings.rabbitmq_timeout_s + 1
         self._topology = Topology()
-        self._publishing = Connection(settings, self._topology, purpose="publish")
+        self._refusals = Refusals()
+        self._publishing = Connection(
+            settings, self._topology, purpose="publish", refusals=self._refusals, look_at_all_s=look_at_all_s
+        )
         self._consuming = Connection(settings, self._topology, purpose="consume")
-        self._publisher = Publisher(self._publishing, is_confirmed=True)
+        self._publisher = Publisher(self._publishing, is_confirmed=True, refusals=self._refusals)
         self._empty_queues = EmptyQueues()
         self._live_events = LiveEventSender(Publisher(self._publishing, is_confirmed=False))
 
     @classmethod
-    def connect(cls, settings: Settings) -> "RabbitEventBus":
+    def connect(cls, settings: Settings, *, look_at_all_s: float | None = None) -> "RabbitEventBus":
         """Create the bus; it connects on first use and reconnects after an outage."""
-        return cls(settings)
+        return cls(settings, look_at_all_s=look_at_all_s)
 
     async def close(self) -> None:
         """Close the connections; unacknowledged messages return to their queues."""
@@ -52,8 +57,11 @@ class RabbitEventBus:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is wrong with single exchanges and queues, and what to do; known once the bus has connected."""
-        return self._topology.faults
+        """What is wrong with single exchanges and queues, or with publishing, and what to do.
+
+        Known once the bus has connected, or has published.
+        """
+        return (*self._refusals.faults, *self._topology.faults)
 
     async def ping(self) -> None:
         """Raise `BusUnavailable` unless the broker answers."""

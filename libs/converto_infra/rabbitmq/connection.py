@@ -5,8 +5,10 @@ connection, channel and topology anew, and the jitter keeps a fleet from reconne
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import aio_pika
@@ -17,6 +19,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from converto_core.errors import BusUnavailable
 from converto_infra.deadline import AbandonableCalls, CallAborted
+from converto_infra.rabbitmq.refusals import Refusals, tell_when_blocked
 from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S, Topology
 from converto_infra.retry import Backoff
 from converto_infra.settings import Settings
@@ -33,8 +36,21 @@ LOOK_AGAIN_S = 5.0  # at an exchange or queue that could not be declared, so tha
 class Connection:
     """One connection, opened on first use and again after a loss."""
 
-    def __init__(self, settings: Settings, topology: Topology, *, purpose: str) -> None:
-        """`purpose` (publish, consume) is part of the connection's name and of log events."""
+    def __init__(
+        self,
+        settings: Settings,
+        topology: Topology,
+        *,
+        purpose: str,
+        refusals: Refusals | None = None,
+        look_at_all_s: float | None = None,
+    ) -> None:
+        """`purpose` (publish, consume) is part of the connection's name and of log events.
+
+        `refusals` learns when the broker blocks this connection. Every `look_at_all_s` seconds everything is declared
+        again, so that a fault is found before a message meets it.
+        """
+        self._refusals, self._look_at_all_s = refusals or Refusals(), look_at_all_s
         self._url, self._timeout_s = settings.broker_url.get_secret_value(), settings.rabbitmq_timeout_s
         self._topology, self._purpose = topology, purpose
         self._connection: AbstractConnection | None = None
@@ -152,25 +168,36 @@ class Connection:
 
     def _watch_faults(self) -> None:
         """Look again at what could not be declared, as long as there is such a thing."""
-        if self._topology.faults and (self._looking is None or self._looking.done()):
+        if self._has_to_look and (self._looking is None or self._looking.done()):
             self._looking = asyncio.create_task(self._look_again())
 
     async def _look_again(self) -> None:
-        while self._topology.faults:
-            await asyncio.sleep(LOOK_AGAIN_S)
+        looked_at_all_s = time.monotonic()
+        while self._has_to_look:
+            await asyncio.sleep(min(LOOK_AGAIN_S, self._look_at_all_s or LOOK_AGAIN_S))
             if (connection := self._connection) is None:
                 return
+            look = self._topology.look_again
+            is_due = self._look_at_all_s is not None and time.monotonic() - looked_at_all_s >= self._look_at_all_s
+            if is_due and not self._refusals.is_blocked:  # else each declaration would seem to have a fault
+                look, looked_at_all_s = self._topology.look_at_all, time.monotonic()
             with suppress(*CONNECTION_EXCEPTIONS, CallAborted, TimeoutError):  # the next use finds out what is wrong
-                await self._calls.within(TOPOLOGY_TIMEOUT_S, lambda: self._topology.look_again(connection))
+                await self._calls.within(TOPOLOGY_TIMEOUT_S, partial(look, connection))
+
+    @property
+    def _has_to_look(self) -> bool:
+        return bool(self._topology.faults) or self._look_at_all_s is not None
 
     def _stop_looking(self) -> None:
         if self._looking is not None and self._looking is not asyncio.current_task():
             self._looking.cancel()
+            self._looking = None
 
     async def _open(self) -> AbstractConnection:
         connection = await aio_pika.connect(
             self._url, timeout=self._timeout_s, heartbeat=HEARTBEAT_S, name=f"converto {self._purpose}"
         )
+        tell_when_blocked(connection, self._refusals.blocked)
         log.info("broker.connected", purpose=self._purpose)
         return connection
 

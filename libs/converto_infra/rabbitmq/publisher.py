@@ -10,6 +10,7 @@ from aio_pika.exceptions import PublishError
 from converto_core.errors import BusUnavailable
 from converto_core.events import EVENTS_EXCHANGE
 from converto_infra.rabbitmq.connection import Connection, retrieve_exception
+from converto_infra.rabbitmq.refusals import Refusals
 
 log = structlog.get_logger(__name__)
 
@@ -20,15 +21,22 @@ class Publisher:
     With `is_confirmed`, each publish waits until the broker has stored the message and raises when no queue takes it.
     """
 
-    def __init__(self, connection: Connection, *, is_confirmed: bool) -> None:
+    def __init__(self, connection: Connection, *, is_confirmed: bool, refusals: Refusals | None = None) -> None:
+        """`refusals` learns what the broker says against messages."""
         self._connection, self._is_confirmed = connection, is_confirmed
+        self._refusals = refusals or Refusals()
         self._channel: AbstractChannel | None = None
         self._opening: asyncio.Task[AbstractChannel] | None = None
         self._generation = 0
 
     async def send(self, message: aio_pika.Message, routing_key: str) -> None:
         """Publish one message; raises `BusUnavailable`."""
-        await self._connection.run(lambda: self._send(message, routing_key))
+        try:
+            await self._connection.run(lambda: self._send(message, routing_key))
+        except BusUnavailable as error:
+            self._refusals.refused(error)
+            raise
+        self._refusals.confirmed()
 
     async def ping(self) -> None:
         """One round trip on the publishing connection; raises `BusUnavailable`."""

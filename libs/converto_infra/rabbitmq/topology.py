@@ -80,6 +80,10 @@ class Topology:
         """Declare what could not be declared; an administrator may have repaired it."""
         await self._declare_all(connection, set(self._faults))
 
+    async def look_at_all(self, connection: AbstractConnection) -> None:
+        """Declare everything again, because an administrator may have changed what no message has met yet."""
+        await self._declare_all(connection, {declaration.name for declaration in self._all})
+
     async def _declare_all(self, connection: AbstractConnection, names: set[str]) -> None:
         channels = _Channels(connection, self._timeout_s)
         try:

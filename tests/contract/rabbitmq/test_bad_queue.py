@@ -93,6 +93,22 @@ async def test_unused_queue_made_classic_costs_nobody_anything(
     assert [entry["name"] for entry in logs if entry["event"] == "topology.fault"] == [OTHER]
 
 
+async def test_unused_queue_made_classic_later_is_noticed(
+    server_settings: Callable[..., Settings], admin_connection: Admin
+) -> None:
+    """Without a message for it, and without a new connection."""
+    bus = RabbitEventBus.connect(server_settings(), look_at_all_s=0.2)
+    try:
+        await bus.ping()
+        assert bus.faults == ()
+
+        await make_classic(admin_connection, OTHER)
+
+        await until(lambda: bus.faults == (f"queue {OTHER} {UNLIKE_OURS}",))
+    finally:
+        await bus.close()
+
+
 async def test_messages_still_pass_through_a_classic_queue(
     start: Callable[[], RabbitEventBus], admin_connection: Admin
 ) -> None:

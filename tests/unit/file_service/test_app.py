@@ -34,7 +34,11 @@ async def test_start_without_database_is_prepared_later() -> None:
 
         caller = await service.wiring.keys.caller(key)
         assert (caller.owner, caller.is_admin) == ("carla", True)
-        assert (await service.wiring.health.check()).status == "ok"
+
+        async def is_well() -> bool:
+            return (await service.wiring.health.check()).status == "ok"
+
+        await system.until(is_well)
 
 
 def test_malformed_bootstrap_key_is_ignored() -> None:

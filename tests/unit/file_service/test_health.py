@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from file_service.health import HealthCheck
+from file_service.health import KEPT_S, HealthCheck
+from tests.unit.fake_clock import FakeClock, until
 from tests.unit.file_service.conftest import System
 
 
@@ -79,6 +80,33 @@ async def test_hanging_dependency_is_reported_in_time(system: System) -> None:
 
     assert report.status == "unavailable"
     assert "no answer" in (report.checks["broker"].error or "")
+
+
+async def test_concurrent_callers_share_one_question(system: System) -> None:
+    """Health is never refused, so fifty clients that poll it must not make an overload worse."""
+    asked, answered, clock = [], asyncio.Event(), FakeClock()
+
+    async def ping() -> None:
+        asked.append("database")
+        await answered.wait()
+
+    health = HealthCheck({"database": ping}, system.service.wiring.offers, monotonic=clock.monotonic)
+    health.is_prepared = True
+    callers = [asyncio.create_task(health.check()) for _ in range(50)]
+    await until(lambda: bool(asked))
+    callers[0].cancel()
+    answered.set()
+    reports = await asyncio.wait_for(asyncio.gather(*callers[1:]), 5)
+    assert {report.status for report in reports} == {"ok"}
+    assert len(asked) == 1
+
+    clock.advance(KEPT_S / 2)
+    await health.check()
+    assert len(asked) == 1
+
+    clock.advance(KEPT_S / 2)
+    await health.check()
+    assert len(asked) == 2
 
 
 async def test_ready_when_start_up_is_not_done_then_503(system: System) -> None:

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from converto_core.catalogue import NotAnswering, Offer, Worker
 from converto_core.conversion.cache_key import CacheEntry
@@ -116,8 +117,11 @@ async def test_message_without_queue_does_not_block_others(servers: MemoryServer
     await servers.add(Status.PENDING, publish_due=servers.now_ms() - 5, family=Family.VIDEO)
     await servers.add(Status.PENDING, publish_due=servers.now_ms())
 
-    assert await servers.sweeps.outbox.sweep() == 1
+    with capture_logs() as logs:
+        assert await servers.sweeps.outbox.sweep() == 1
     assert servers.waiting() == 1
+    reasons = [entry["reason"] for entry in logs if entry["event"] == "wakeup.refused"]
+    assert reasons == ["no queue takes conversion_created.normal.video"]
 
 
 async def test_refused_message_is_retried_with_backoff(

@@ -130,6 +130,20 @@ async def test_repaired_queue_is_declared_at_the_next_look(broker: FakeBroker) -
     assert topology.faults == ()
 
 
+async def test_look_at_all_finds_what_no_message_has_met(broker: FakeBroker) -> None:
+    topology = Topology()
+    await topology.ensure(connection_to(broker))
+    broker.refused[BAD] = different("x-queue-type", "'quorum'", "'classic'")
+    await topology.look_again(connection_to(broker))
+    assert topology.faults == ()
+
+    await topology.look_at_all(connection_to(broker))
+
+    (fault,) = topology.faults
+    assert fault.startswith(f"queue {BAD} exists with type classic")
+    assert topology.is_declared
+
+
 async def test_queue_that_may_not_be_used_is_left_out(broker: FakeBroker) -> None:
     broker.refused[BAD] = ChannelAccessRefused("ACCESS_REFUSED - access to queue refused")
     broker.missing.add(BAD)
