@@ -205,6 +205,8 @@ class _Connection:
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Pieces still in the buffers are dropped."""
     connection = writer.get_extra_info("socket")
+    if connection is None:  # TLS has closed it already
+        return
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
     writer.transport.abort()

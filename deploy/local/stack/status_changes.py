@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from deploy.local.stack.supervisor import Process
 
 
@@ -12,6 +14,14 @@ def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Pat
         change = _change(before.get(name, process), process)
         if change:
             yield f"{name} {change}. Its log is {logs / f'{name}.log'}"
+
+
+def started(processes: Mapping[str, Process]) -> dict[str, Process]:
+    """The status right after a start: supervisord calls a healthy program STARTING for its first second."""
+    return {
+        name: msgspec.structs.replace(process, statename="RUNNING") if process.pid else process
+        for name, process in processes.items()
+    }
 
 
 def _change(before: Process, now: Process) -> str:

@@ -22,7 +22,7 @@ from deploy.local.stack.health import Health, slowness_by_load
 from deploy.local.stack.ports import VARIABLES, Ports, owner_of
 from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 from deploy.local.stack.stack import EVERYTHING, Stack, listeners_of
-from deploy.local.stack.status_changes import changes
+from deploy.local.stack.status_changes import changes, started
 from deploy.local.stack.supervisor import Process, Supervisor, configuration
 from tests.servers import from_environment
 
@@ -248,6 +248,15 @@ def test_program_that_keeps_ending_is_told_once(before: str, now: str) -> None:
 
 def test_requested_stop_prints_nothing() -> None:
     assert list(changes({"s3": process()}, {"s3": process(pid=0, state="STOPPED")}, Path("logs"))) == []
+
+
+def test_first_second_of_a_program_is_no_change() -> None:
+    """A program that has just been started is killed before supervisord calls it RUNNING."""
+    before = started({"s3": process(state="STARTING")})
+    (line,) = changes(before, {"s3": process(pid=8)}, Path("logs"))
+
+    assert list(changes(before, {"s3": process()}, Path("logs"))) == []
+    assert line.startswith("s3 (pid 7) ended unexpectedly and runs again as pid 8")
 
 
 def test_start_failure_includes_the_end_of_the_log(tmp_path: Path) -> None:

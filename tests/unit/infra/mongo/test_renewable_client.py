@@ -178,8 +178,10 @@ async def test_calls_on_a_lost_lock_end_with_their_client(
 
 
 async def wait_as_the_driver_does(topology: Any) -> None:
+    """A monitor of the driver wakes all who wait whenever it has looked at its server; they wait again."""
     async with topology._lock:
-        await topology._condition.wait()
+        while True:
+            await topology._condition.wait()
 
 
 async def test_wedged_stores_answer_in_time_and_get_a_new_client() -> None:
