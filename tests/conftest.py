@@ -67,8 +67,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def http(stack: Stack) -> Iterator[httpx2.Client]:
     """A client with the stack's key; its timeout leaves room for `Prefer: wait`."""
-    headers = {"Authorization": f"Bearer {stack.api_key}"}
-    with httpx2.Client(base_url=stack.url, headers=headers, timeout=30, trust_env=False) as client:
+    with client_of(stack) as client:
         yield client
 
 
@@ -113,6 +112,12 @@ def installed_programs(distributions: Distributions, tmp_path_factory: pytest.Te
     if not UV.exists():
         skip_or_fail("uv is missing; it is in deploy/requirements/dev.txt")
     return install(distributions.wheel, tmp_path_factory.mktemp("installed") / "venv")
+
+
+def client_of(stack: Stack, *, timeout_s: float = 30) -> httpx2.Client:
+    """A client of a stack with its key."""
+    headers = {"Authorization": f"Bearer {stack.api_key}"}
+    return httpx2.Client(base_url=stack.url, headers=headers, timeout=timeout_s, trust_env=False)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.local.errors import ProgramMissing
 from deploy.local.stack.stack import SERVERS, Stack
-from tests.conftest import IMPATIENT, running_stack, skip_or_fail
+from tests.conftest import IMPATIENT, client_of, running_stack, skip_or_fail
 
 MIB = 1024**2
 PART_BYTES = 5 * MIB
@@ -30,6 +30,5 @@ def idle_stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def idle_http(idle_stack: Stack) -> Iterator[httpx2.Client]:
     """A client of that stack with its key."""
-    headers = {"Authorization": f"Bearer {idle_stack.api_key}"}
-    with httpx2.Client(base_url=idle_stack.url, headers=headers, timeout=60, trust_env=False) as client:
+    with client_of(idle_stack, timeout_s=60) as client:
         yield client

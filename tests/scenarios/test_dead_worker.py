@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from deploy.local.stack.stack import SERVERS
-from tests.conftest import running_stack
+from tests.conftest import client_of, running_stack
 from tests.e2e.plain_http import start, wait_until
 
 LEASE_S = 20.0
@@ -29,10 +29,8 @@ QUIET_S, BUSY_S = 3.0, 10.0  # what is promised beside the lease, on a quiet mac
 @pytest.fixture
 def http() -> Iterator[httpx2.Client]:
     """A client of a stack with the default settings."""
-    with running_stack("dead-worker", (*SERVERS, "api", "workers")) as stack:
-        headers = {"Authorization": f"Bearer {stack.api_key}"}
-        with httpx2.Client(base_url=stack.url, headers=headers, timeout=30, trust_env=False) as client:
-            yield client
+    with running_stack("dead-worker", (*SERVERS, "api", "workers")) as stack, client_of(stack) as client:
+        yield client
 
 
 @pytest.mark.minutes

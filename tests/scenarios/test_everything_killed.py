@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from deploy.local.home import REPOSITORY
 from deploy.local.stack.orphans import find_orphans
 from deploy.local.stack.ports import VARIABLES, Ports
 from deploy.local.stack.stack import EVERYTHING, SERVERS, Stack
-from tests.conftest import IMPATIENT, run_apart, running_stack, skip_or_fail
+from tests.burners import burners
+from tests.conftest import IMPATIENT, client_of, run_apart, running_stack, skip_or_fail
 from tests.e2e.plain_http import fetch, finish, start, wait_until
 from tests.e2e.test_survival import make_long_text, running_worker
 
@@ -41,18 +41,6 @@ def kill_all(root: Path) -> set[int]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     return killed
-
-
-@contextmanager
-def burners(count: int) -> Iterator[None]:
-    """Processes that keep the cores busy."""
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
 
 
 def put_only(http: httpx2.Client, path: Path) -> dict[str, Any]:
@@ -93,18 +81,20 @@ def test_all_conversions_complete_although_everything_was_killed(tmp_path: Path,
     try:
         # Looks come late enough that what has arrived still waits for its confirmation when the end comes.
         settings = {**IMPATIENT, "CONVERTO_UPLOAD_LOOKS_S": "20,40,80"}
-        with burners(load), running_stack("killed", EVERYTHING, settings=settings) as stack:
-            headers = {"Authorization": f"Bearer {stack.api_key}"}
-            with httpx2.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False) as http:
-                before = in_every_state(http, tmp_path)
-                killed = kill_all(stack.home.root)
-                began = time.monotonic()
-                run_apart(lambda: stack.start(EVERYTHING))  # the first start succeeds: there is no second try
-                up_after_s = time.monotonic() - began
-                everything = [one for conversions in before.values() for one in conversions]
-                ended = {one["id"]: wait_ended(http, one) for one in everything}
-                assert {status for status, _ in ended.values()} == {"completed"}, (before, ended)
-                outputs = [fetch(http, one["id"]) for one in everything]
+        with (
+            burners(load),
+            running_stack("killed", EVERYTHING, settings=settings) as stack,
+            client_of(stack, timeout_s=60) as http,
+        ):
+            before = in_every_state(http, tmp_path)
+            killed = kill_all(stack.home.root)
+            began = time.monotonic()
+            run_apart(lambda: stack.start(EVERYTHING))  # the first start succeeds: there is no second try
+            up_after_s = time.monotonic() - began
+            everything = [one for conversions in before.values() for one in conversions]
+            ended = {one["id"]: wait_ended(http, one) for one in everything}
+            assert {status for status, _ in ended.values()} == {"completed"}, (before, ended)
+            outputs = [fetch(http, one["id"]) for one in everything]
     except ProgramMissing as missing:
         skip_or_fail(str(missing))
 

@@ -29,18 +29,13 @@ from converto_engines.runtime.process import Sandbox
 from deploy.local.errors import ProgramMissing
 from deploy.local.home import REPOSITORY
 from deploy.local.stack.stack import SERVERS, Stack
-from tests.conftest import IMPATIENT, running_stack, skip_or_fail
+from tests.burners import burners
+from tests.conftest import IMPATIENT, client_of, running_stack, skip_or_fail
 from tests.e2e.command_line import converto
 from tests.e2e.plain_http import fetch, finish, wait_until
 
 Route = tuple[str, str]
-BURN = "while True: pass"
 LOAD = 10  # programs that want each core
-
-
-def client_of(stack: Stack) -> httpx2.Client:
-    headers = {"Authorization": f"Bearer {stack.api_key}"}
-    return httpx2.Client(base_url=stack.url, headers=headers, timeout=60, trust_env=False)
 
 
 @contextmanager
@@ -69,19 +64,6 @@ def slow_worker(stack: Stack, until: Path) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()
-
-
-@contextmanager
-def load(programs: int) -> Iterator[None]:
-    """Programs that never rest; each is ended by its process id."""
-    burning = [subprocess.Popen([sys.executable, "-I", "-S", "-c", BURN]) for _ in range(programs)]
-    try:
-        yield
-    finally:
-        for program in burning:
-            program.kill()
-        for program in burning:
-            program.wait()
 
 
 def live_routes(http: httpx2.Client, **query: str) -> set[Route]:
@@ -154,10 +136,10 @@ def test_conversion_for_a_hanging_program_completes_after_it_answers(
 @pytest.mark.minutes
 @pytest.mark.timeout(900)
 def test_every_format_is_offered_a_minute_after_the_load() -> None:
-    with load(LOAD * (os.cpu_count() or 1)):
+    with burners(LOAD * (os.cpu_count() or 1)):
         starting = stack_of("api", "workers")
         stack = starting.__enter__()
-        http = client_of(stack)
+        http = client_of(stack, timeout_s=60)
         accepted_under_load = http.get("/api/v1/workers").status_code
     ended = time.monotonic()
     try:

@@ -2,21 +2,19 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.stack.orphans import find_orphans
+from tests.burners import burners
 from tests.chaos.report.entries import Line, Load
 from tests.chaos.report.journal import RunJournal
 
 QUIET_SHARE = 0.25
 """The share of all cores that other programs may take on a quiet machine."""
 SAMPLE_S, FIRST_SAMPLE_S = 5.0, 1.0
-BURN = "while True: pass"
 
 
 def foreign_shares(lines: Sequence[Line]) -> list[float]:
@@ -48,14 +46,8 @@ async def measure(journal: RunJournal, root: Path) -> None:
 @contextmanager
 def loaded(times_cores: int) -> Iterator[None]:
     """Keep the machine busy with so many programs per core while the block runs."""
-    count = times_cores * (os.cpu_count() or 1)
-    burners = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(count)]
-    try:
+    with burners(times_cores * (os.cpu_count() or 1)):
         yield
-    finally:
-        for burner in burners:
-            burner.kill()
-            burner.wait()
 
 
 def _machine_ticks() -> tuple[int, int]:

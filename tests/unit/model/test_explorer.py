@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from converto_core.conversion.record import Conversion, Status
 from tests.unit.model.__main__ import main
@@ -14,14 +13,6 @@ from tests.unit.model.explorer import explore, shrunk, steps_of
 from tests.unit.model.requests import SOURCE
 from tests.unit.model.stepped_loop import EndlessLoop, SteppedLoop
 from tests.unit.model.steps import KINDS, Step, Steps
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with structlog.testing.capture_logs():
-        one = Cluster()
-        yield one
-        one.close()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 The reference model checks each change here too; the tests assert the final state.
 """
 
-from collections.abc import Iterator
-
 import pytest
 import structlog
 
@@ -18,14 +16,6 @@ from tests.unit.model.requests import OTHER, PAGES, SOURCE, Creation
 from tests.unit.model.worker import Engine, Worker, crash
 
 LEASE_AND_MORE_S = 12.0
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    with structlog.testing.capture_logs():
-        one = Cluster()
-        yield one
-        one.close()
 
 
 def a_busy_worker(cluster: Cluster) -> tuple[Worker, Engine]:
