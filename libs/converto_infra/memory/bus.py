@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from converto_core.conversion.lane_orders import lane_orders
 from converto_core.conversion.record import Lane
 from converto_core.dead_letters import DeadLetteredMessage
 from converto_core.errors import BusUnavailable
 from converto_core.events import ConversionCreated, ConversionEvent
 from converto_core.formats import Family
 from converto_infra.event_buffer import EventBuffer
-from converto_infra.lane_orders import lane_orders
 
 QueueKey = tuple[Family, Lane]
 

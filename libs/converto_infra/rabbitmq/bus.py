@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 
+from converto_core.conversion.lane_orders import lane_orders
 from converto_core.conversion.record import Lane
 from converto_core.events import ConversionCreated, ConversionEvent, encode, queue_name
 from converto_core.formats import Family
-from converto_infra.lane_orders import lane_orders
 from converto_infra.rabbitmq.connection import Connection, end_task
 from converto_infra.rabbitmq.dead_letters import RabbitDeadLetterQueue
 from converto_infra.rabbitmq.empty_queues import EmptyQueues
