@@ -1,17 +1,14 @@
 """Tells waiters that the leader of this worker has ended, and leaders of other workers that they have a waiter."""
 
-from functools import partial
-
 import structlog
 
 from converto_core.conversion.processing import add_waiter
 from converto_core.conversion.record import Conversion, Status
-from converto_core.conversion.waiters import AT_ONCE, WaiterRelease
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import CacheStore, ConversionStore
 from converto_infra.clock import Clock
-from converto_infra.concurrency import all_of
+from converto_infra.waiter_release import WaiterRelease
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -26,20 +23,13 @@ class Waiters:
 
     async def notify(self, ended: Conversion) -> None:
         """Release the waiters of a leader that has ended, or register a conversion that has to wait itself."""
-        try:
-            if ended.is_terminal:
-                await self._release_all(ended)
-            elif ended.status is Status.PENDING and ended.waits_for is not None:
+        if ended.is_terminal:
+            await self._release.release_all(ended)
+        elif ended.status is Status.PENDING and ended.waits_for is not None:
+            try:
                 await self._register(ended, ended.waits_for)
-        except (StoreUnavailable, BusUnavailable) as error:
-            log.warning("followers.left_to_the_outbox", conversion_id=ended.id, code=error.stable_code)
-
-    async def _release_all(self, ended: Conversion) -> None:
-        released = 0
-        async for batch in self._release.batches(ended):
-            released += sum(await all_of([partial(self._release.release, one) for one in batch], at_once=AT_ONCE))
-        if released:
-            log.info("followers.woken", count=released)
+            except (StoreUnavailable, BusUnavailable) as error:
+                log.warning("followers.left_to_the_outbox", conversion_id=ended.id, code=error.stable_code)
 
     async def _register(self, waiter: Conversion, key: str) -> None:
         """Count a waiter in its leader's record. If the leader has ended meanwhile, release the waiter at once.

@@ -4,7 +4,6 @@ It also tells the waiters of a conversion that has ended: a worker tells those o
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 
@@ -12,12 +11,11 @@ from converto_core import ids
 from converto_core.conversion.change import Change
 from converto_core.conversion.record import Conversion
 from converto_core.conversion.transitions import cancel_waiting, published
-from converto_core.conversion.waiters import AT_ONCE, WaiterRelease
 from converto_core.errors import BusUnavailable, StoreUnavailable
 from converto_core.events import conversion_created, conversion_event
 from converto_core.ports.bus import EventBus
 from converto_core.ports.stores import ConversionStore
-from converto_infra.concurrency import all_of
+from converto_infra.waiter_release import WaiterRelease
 
 MAX_DOUBLINGS = 32
 
@@ -56,17 +54,7 @@ class Sender:
         A lost event costs live clients a short delay; waiters that cannot be told look again at their own time.
         """
         await self._bus.publish_event(conversion_event(conversion))
-        try:
-            await self._release_waiters(conversion)
-        except (BusUnavailable, StoreUnavailable) as error:
-            log.warning("followers.left_to_the_outbox", conversion_id=conversion.id, code=error.stable_code)
-
-    async def _release_waiters(self, ended: Conversion) -> None:
-        released = 0
-        async for batch in self._waiters.batches(ended):
-            released += sum(await all_of([partial(self._waiters.release, one) for one in batch], at_once=AT_ONCE))
-        if released:
-            log.info("followers.woken", count=released)
+        await self._waiters.release_all(conversion)
 
     async def send(self, conversion: Conversion) -> bool:
         """Publish the message and record the confirmation; returns False when there was nothing left to send.

@@ -144,8 +144,8 @@ DELIVERY = (
     Mutant(
         name="a leader that the file service ends tells no waiter",
         file=SENDER,
-        old="            await self._release_waiters(conversion)\n",
-        new="            pass\n",
+        old="        await self._waiters.release_all(conversion)\n",
+        new="",
         harm="identical conversions wait for up to a minute after the first one was cancelled or has failed",
         tests=("tests/unit/file_service/housekeeping/test_reaper.py",),
     ),

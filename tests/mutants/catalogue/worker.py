@@ -228,8 +228,8 @@ WORKER = (
     Mutant(
         name="a leader that ends tells no waiter",
         file=WAITERS,
-        old="                await self._release_all(ended)\n",
-        new="                pass\n",
+        old="            await self._release.release_all(ended)\n",
+        new="            pass\n",
         harm="identical conversions wait for up to a minute after the first one has ended",
         tests=OF_SINGLE_FLIGHT,
     ),

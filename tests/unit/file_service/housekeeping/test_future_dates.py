@@ -5,9 +5,9 @@ import pytest
 from conversion_worker.single_flight.single_flight import LONGEST_WAIT_MS
 from conversion_worker.slot.completion import LONGEST_ENGINE_WAIT_MS
 from converto_core.conversion.record import Lane, Status
-from converto_core.conversion.waiters import PUBLISHED_AGAIN_MS
 from converto_core.files.record import FileStatus
 from converto_core.formats import Family
+from converto_infra.waiter_release import PUBLISHED_AGAIN_MS
 from file_service.delivery.future_dates import LONGEST_WORKER_WAIT_MS
 from file_service.housekeeping.backoff import Backoff
 from tests.unit.file_service.housekeeping.memory_servers import MemoryServers
