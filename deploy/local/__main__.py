@@ -13,7 +13,7 @@ from deploy.local.errors import AlreadyRunning, StackError, SupervisorGone
 from deploy.local.home import Home
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.stack import EVERYTHING, Stack, StackState
-from deploy.local.stack.status_changes import changes, started
+from deploy.local.stack.status_changes import StatusChanges
 from deploy.local.stack.supervisor import Process
 
 POLL_INTERVAL_S = 1.0
@@ -138,16 +138,15 @@ async def follow_until_asked(stack: Stack, stopping: "StopRequests", before: dic
 
 async def follow(stack: Stack, asked: asyncio.Event, before: dict[str, Process]) -> bool:
     """Report changes until a stop is requested (True) or the stack was stopped elsewhere (False)."""
-    before = started(before)
+    changes = StatusChanges(before, stack.home.logs)
     while not asked.is_set():
         try:
             now = await asyncio.to_thread(stack.processes)
         except SupervisorGone:
             say(await end_of_supervisor(stack))
             return asked.is_set()
-        for line in changes(before, now, stack.home.logs):
+        for line in changes.report(now):
             say(line)
-        before = now
         try:
             await asyncio.wait_for(asked.wait(), POLL_INTERVAL_S)
         except TimeoutError:

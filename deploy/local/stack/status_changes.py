@@ -1,4 +1,4 @@
-"""Describes what changed between two status reports of the programs."""
+"""Describes what changed between status reports of the programs."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,20 +8,31 @@ import msgspec
 from deploy.local.stack.supervisor import Process
 
 
-def changes(before: Mapping[str, Process], now: Mapping[str, Process], logs: Path) -> Iterator[str]:
-    """One line for each program that ended or was restarted."""
-    for name, process in now.items():
-        change = _change(before.get(name, process), process)
-        if change:
-            yield f"{name} {change}. Its log is {logs / f'{name}.log'}"
+class StatusChanges:
+    """Compares each status report with what is known of the programs so far."""
+
+    def __init__(self, started: Mapping[str, Process], logs: Path) -> None:
+        """`started` is the status right after the start, when every program with a process is up."""
+        self._logs = logs
+        self._known = {name: _up(process) if process.pid else process for name, process in started.items()}
+
+    def report(self, now: Mapping[str, Process]) -> Iterator[str]:
+        """One line for each program that ended or was restarted since the last report."""
+        for name, process in now.items():
+            before = self._known.get(name, process)
+            self._known[name] = _settled(before, process)
+            if change := _change(before, self._known[name]):
+                yield f"{name} {change}. Its log is {self._logs / f'{name}.log'}"
 
 
-def started(processes: Mapping[str, Process]) -> dict[str, Process]:
-    """The status right after a start: supervisord calls a healthy program STARTING for its first second."""
-    return {
-        name: msgspec.structs.replace(process, statename="RUNNING") if process.pid else process
-        for name, process in processes.items()
-    }
+def _up(process: Process) -> Process:
+    return msgspec.structs.replace(process, statename="RUNNING")
+
+
+def _settled(before: Process, now: Process) -> Process:
+    """supervisord calls a program STARTING for its first second, also one that is known to be up."""
+    is_known_up = before.statename == "RUNNING" and before.pid == now.pid
+    return _up(now) if is_known_up and now.statename == "STARTING" else now
 
 
 def _change(before: Process, now: Process) -> str:

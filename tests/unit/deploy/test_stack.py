@@ -22,7 +22,7 @@ from deploy.local.stack.health import Health, slowness_by_load
 from deploy.local.stack.ports import VARIABLES, Ports, owner_of
 from deploy.local.stack.sockets import is_free, listeners, pick_free_ports
 from deploy.local.stack.stack import EVERYTHING, Stack, listeners_of
-from deploy.local.stack.status_changes import changes, started
+from deploy.local.stack.status_changes import StatusChanges
 from deploy.local.stack.supervisor import Process, Supervisor, configuration
 from tests.servers import from_environment
 
@@ -211,8 +211,14 @@ def test_configuration_survives_blanks_and_percent_signs(tmp_path: Path) -> None
     assert home.secrets().api_key not in json.dumps({name: dict(config[name]) for name in config.sections()})
 
 
+def changes(before: Process, *later: Process, logs: Path = Path("logs")) -> list[str]:
+    """The lines of all reports of one program after the first."""
+    reports = StatusChanges({"s3": before}, logs)
+    return [line for process in later for line in reports.report({"s3": process})]
+
+
 def test_restarted_program_is_one_line(tmp_path: Path) -> None:
-    lines = list(changes({"s3": process(pid=7)}, {"s3": process(pid=8)}, tmp_path))
+    lines = changes(process(pid=7), process(pid=8), logs=tmp_path)
 
     assert lines == [f"s3 (pid 7) ended unexpectedly and runs again as pid 8. Its log is {tmp_path}/s3.log"]
 
@@ -227,13 +233,13 @@ def test_restarted_program_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_ended_program_is_described(before: Process, now: Process, words: str) -> None:
-    (line,) = changes({"s3": before}, {"s3": now}, Path("logs"))
+    (line,) = changes(before, now)
 
     assert words in line
 
 
 def test_unchanged_programs_print_nothing() -> None:
-    assert list(changes({"s3": process()}, {"s3": process()}, Path("logs"))) == []
+    assert changes(process(), process()) == []
 
 
 @pytest.mark.parametrize(
@@ -243,20 +249,28 @@ def test_program_that_keeps_ending_is_told_once(before: str, now: str) -> None:
     pids = {"STARTING": 8}
     states = [process(pid=pids.get(state, 0), state=state, status=1) for state in (before, now)]
 
-    assert list(changes({"s3": states[0]}, {"s3": states[1]}, Path("logs"))) == []
+    assert len(changes(process(), *states)) == 1
 
 
 def test_requested_stop_prints_nothing() -> None:
-    assert list(changes({"s3": process()}, {"s3": process(pid=0, state="STOPPED")}, Path("logs"))) == []
+    assert changes(process(), process(pid=0, state="STOPPED")) == []
 
 
-def test_first_second_of_a_program_is_no_change() -> None:
+@pytest.mark.parametrize("looks", [0, 1, 5])
+def test_first_second_of_a_program_is_no_change(looks: int) -> None:
     """A program that has just been started is killed before supervisord calls it RUNNING."""
-    before = started({"s3": process(state="STARTING")})
-    (line,) = changes(before, {"s3": process(pid=8)}, Path("logs"))
+    reports = StatusChanges({"s3": process(state="STARTING")}, Path("logs"))
+    for _ in range(looks):
+        assert list(reports.report({"s3": process(state="STARTING")})) == []
+    (line,) = reports.report({"s3": process(pid=8, state="RUNNING")})
 
-    assert list(changes(before, {"s3": process()}, Path("logs"))) == []
     assert line.startswith("s3 (pid 7) ended unexpectedly and runs again as pid 8")
+
+
+def test_program_that_stays_after_its_first_second_is_no_change() -> None:
+    states = [process(state="STARTING"), process(state="STARTING"), process()]
+
+    assert changes(*states) == []
 
 
 def test_start_failure_includes_the_end_of_the_log(tmp_path: Path) -> None:
