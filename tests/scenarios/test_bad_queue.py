@@ -92,8 +92,8 @@ def test_bad_queue_is_named_while_everything_else_works(
     ended = finish(http, conversion["id"])
     assert ended["status"] == "completed", ended
 
-    (fault,) = wait_until(lambda: faults(http) or None, within_s=30)
-    assert BAD in fault
+    # The kill may leave a dead queue behind, too, which is named until it is made anew.
+    fault = wait_until(lambda: next((fault for fault in faults(http) if BAD in fault), None), within_s=30)
     assert "Delete it, and it is created again" in fault
     assert http.get("/api/health").json()["status"] == "degraded"
     assert http.get("/api/health/ready").status_code == 200

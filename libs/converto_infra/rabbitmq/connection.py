@@ -15,12 +15,12 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
+from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource, ConnectionInternalError
 
 from converto_core.errors import BusUnavailable
 from converto_infra.deadline import AbandonableCalls, CallAborted
 from converto_infra.rabbitmq.refusals import Refusals, tell_when_blocked
-from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S, Topology
+from converto_infra.rabbitmq.topology import DECLARE_ALL_TIMEOUT_S, TOPOLOGY_TIMEOUT_S, Topology
 from converto_infra.retry import Backoff
 from converto_infra.settings import Settings
 
@@ -79,6 +79,26 @@ class Connection:
         except CONNECTION_EXCEPTIONS as error:
             self.forget_topology()
             raise BusUnavailable(detail=f"broker: {error!r}") from error
+        except Exception as error:
+            if type(error) is not Exception:
+                raise
+            self.discard()  # aiormq raises a bare exception from a call whose channel it has given up
+            raise BusUnavailable(detail="broker: the channel was lost") from error
+
+    async def ask(self, queue: str, call: Callable[[], Awaitable[T]]) -> T:
+        """One exchange about a queue, raising like `run`.
+
+        The queue alone is left out from then on when the broker refuses it, and when it may be the one that is silent.
+        """
+        try:
+            return await self.run(call)
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, REFUSALS):
+                self._topology.refuse(queue, str(error.__cause__))
+                self._watch_faults()
+            elif is_silence(error):
+                self.leave_out_queue(queue)
+            raise
 
     async def channel(self, *, is_confirmed: bool = False) -> AbstractChannel:
         """A new channel on a live connection."""
@@ -110,9 +130,17 @@ class Connection:
         """Declare everything again before the next use, because no queue takes this key."""
         self._topology.forget_route(routing_key)
 
-    def refuse_queue(self, queue: str, refusal: str) -> None:
-        """Do without a queue until the next look at it; `refusal` is what the broker said about it."""
-        self._topology.refuse(queue, refusal)
+    def is_silent(self, queue: str) -> bool:
+        """True for a queue that does not answer, or may be such a one."""
+        return self._topology.is_silent(queue)
+
+    def queue_of(self, routing_key: str) -> str | None:
+        """The queue that takes this key; None for a key of live events."""
+        return self._topology.queue_of(routing_key)
+
+    def leave_out_queue(self, queue: str) -> None:
+        """Do without a queue until an inspection has shown whether it answers."""
+        self._topology.leave_out(queue)
         self._watch_faults()
 
     def discard(self) -> None:
@@ -143,7 +171,7 @@ class Connection:
 
     async def _connect(self) -> AbstractConnection:
         try:
-            return await self._calls.within(self._timeout_s + TOPOLOGY_TIMEOUT_S, self._open_and_declare)
+            return await self._calls.within(DECLARE_ALL_TIMEOUT_S, self._open_and_declare)
         except TimeoutError:
             self.discard()
             raise
@@ -174,24 +202,32 @@ class Connection:
     async def _look_again(self) -> None:
         looked_at_all_s = time.monotonic()
         while self._has_to_look:
+            await self._look(partial(self._topology.inspect, self._open_apart), timeout_s=DECLARE_ALL_TIMEOUT_S)
             await asyncio.sleep(min(LOOK_AGAIN_S, self._look_at_all_s or LOOK_AGAIN_S))
             if (connection := self._connection) is None:
-                return
+                continue
             look = self._topology.look_again
             is_due = self._look_at_all_s is not None and time.monotonic() - looked_at_all_s >= self._look_at_all_s
             if is_due and not self._refusals.is_blocked:  # else each declaration would seem to have a fault
                 look, looked_at_all_s = self._topology.look_at_all, time.monotonic()
-            with suppress(*CONNECTION_EXCEPTIONS, CallAborted, TimeoutError):  # the next use finds out what is wrong
-                await self._calls.within(TOPOLOGY_TIMEOUT_S, partial(look, connection))
+            await self._look(partial(look, connection), timeout_s=TOPOLOGY_TIMEOUT_S)
+
+    async def _look(self, look: Callable[[], Awaitable[None]], *, timeout_s: float) -> None:
+        with suppress(*CONNECTION_EXCEPTIONS, CallAborted, TimeoutError):  # the next use finds out what is wrong
+            await self._calls.within(timeout_s, look)
 
     @property
     def _has_to_look(self) -> bool:
-        return bool(self._topology.faults) or self._look_at_all_s is not None
+        return self._topology.has_to_be_looked_at or self._look_at_all_s is not None
 
     def _stop_looking(self) -> None:
         if self._looking is not None and self._looking is not asyncio.current_task():
             self._looking.cancel()
             self._looking = None
+
+    async def _open_apart(self) -> AbstractConnection:
+        """A connection that a dead queue may end."""
+        return await aio_pika.connect(self._url, timeout=self._timeout_s, name=f"converto inspect {self._purpose}")
 
     async def _open(self) -> AbstractConnection:
         connection = await aio_pika.connect(
@@ -205,6 +241,11 @@ class Connection:
         with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
             async with asyncio.timeout(self._timeout_s):
                 await connection.close()
+
+
+def is_silence(error: BusUnavailable) -> bool:
+    """Whether the queue in question may be why: it never answers, or the broker fails over it."""
+    return isinstance(error.__cause__, TimeoutError | ConnectionInternalError)
 
 
 def retrieve_exception(shared: asyncio.Task[T]) -> None:

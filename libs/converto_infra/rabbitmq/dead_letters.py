@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aiormq.exceptions import ConnectionInternalError
 
 from converto_core.dead_letters import DeadLetteredMessage
 from converto_core.errors import BusUnavailable
 from converto_core.events import DEAD_LETTER_QUEUE
 from converto_infra.rabbitmq.connection import Connection, get_one
 from converto_infra.rabbitmq.declarations import DELIVERY_LIMIT
+from converto_infra.rabbitmq.silent_queues import silence_of
 from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S
 
 # The broker accepts messages of up to 128 MiB, and one that cannot be fetched in time blocks all behind it.
@@ -32,10 +34,17 @@ class RabbitDeadLetterQueue:
 
     async def take(self) -> "RabbitDeadLetterDelivery | None":
         """The next dead letter, or None when the queue is empty; raises `BusUnavailable`."""
+        if self._connection.is_silent(DEAD_LETTER_QUEUE):
+            raise silence_of(DEAD_LETTER_QUEUE)
         if self._channel is None:
             self._channel = await self._connection.run(self._connection.channel, timeout_s=TOPOLOGY_TIMEOUT_S)
         fetch = functools.partial(get_one, self._channel, DEAD_LETTER_QUEUE)
-        message = await self._connection.run(fetch, timeout_s=FETCH_TIMEOUT_S)
+        try:
+            message = await self._connection.run(fetch, timeout_s=FETCH_TIMEOUT_S)
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, ConnectionInternalError):  # a late answer may only be a long one
+                self._connection.leave_out_queue(DEAD_LETTER_QUEUE)
+            raise
         return None if message is None else RabbitDeadLetterDelivery(self._connection, message)
 
     async def close(self) -> None:

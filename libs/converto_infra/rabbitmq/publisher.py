@@ -5,12 +5,13 @@ import asyncio
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import PublishError
+from aio_pika.exceptions import DeliveryError, PublishError
 
 from converto_core.errors import BusUnavailable
 from converto_core.events import EVENTS_EXCHANGE
-from converto_infra.rabbitmq.connection import Connection, retrieve_exception
+from converto_infra.rabbitmq.connection import Connection, is_silence, retrieve_exception
 from converto_infra.rabbitmq.refusals import Refusals
+from converto_infra.rabbitmq.silent_queues import silence_of
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +31,16 @@ class Publisher:
         self._generation = 0
 
     async def send(self, message: aio_pika.Message, routing_key: str) -> None:
-        """Publish one message; raises `BusUnavailable`."""
+        """Publish one message; raises `BusUnavailable`, at once for a queue that does not answer."""
+        queue = self._connection.queue_of(routing_key)
+        if queue is not None and self._connection.is_silent(queue):
+            raise silence_of(queue)
         try:
             await self._connection.run(lambda: self._send(message, routing_key))
         except BusUnavailable as error:
             self._refusals.refused(error)
+            if queue is not None and (is_silence(error) or is_nack(error)):
+                self._connection.leave_out_queue(queue)
             raise
         self._refusals.confirmed()
 
@@ -92,3 +98,8 @@ class Publisher:
         if generation == self._generation:
             self._channel = channel
         return channel
+
+
+def is_nack(error: BusUnavailable) -> bool:
+    """Whether the broker took the message but its queue did not store it."""
+    return isinstance(error.__cause__, DeliveryError) and not isinstance(error.__cause__, PublishError)

@@ -7,10 +7,9 @@ but polling with it costs an idle broker ten times the CPU of consumers.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
@@ -19,12 +18,10 @@ from converto_core.conversion.record import Lane
 from converto_core.errors import BusUnavailable
 from converto_core.events import queue_name
 from converto_core.formats import Family
-from converto_infra.rabbitmq.connection import REFUSALS, BackOff, Connection, get_one, loss_of
+from converto_infra.rabbitmq.connection import BackOff, Connection, get_one, loss_of
 from converto_infra.rabbitmq.delivery import RabbitDelivery, read_delivery
 from converto_infra.rabbitmq.empty_queues import BURST_LOOK_S, EmptyQueues
 from converto_infra.rabbitmq.topology import TOPOLOGY_TIMEOUT_S
-
-T = TypeVar("T")
 
 # An idle slot opens a new channel and starts over this often: when a queue is deleted and declared again just while a
 # slot begins to consume, the broker confirms the consumer but never delivers to it (seen with RabbitMQ 3.10).
@@ -86,21 +83,12 @@ class RabbitSlot:
     async def _get_from(self, channel: AbstractChannel, names: Sequence[str]) -> AbstractIncomingMessage | None:
         """The first message of the first queue that has one."""
         for name in names:
-            message = await self._ask(name, partial(get_one, channel, name))
+            message = await self._connection.ask(name, partial(get_one, channel, name))
             if message is not None:
                 self._empty_queues.saw_message(name)
                 return message
             self._empty_queues.saw_empty(name)
         return None
-
-    async def _ask(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        """One exchange about a queue; one that is refused to us is left out from then on, so that the others work."""
-        try:
-            return await self._connection.run(call)
-        except BusUnavailable as error:
-            if isinstance(error.__cause__, REFUSALS):
-                self._connection.refuse_queue(name, str(error.__cause__))
-            raise
 
     async def _consume_from(self, channel: AbstractChannel, names: Sequence[str]) -> AbstractIncomingMessage | None:
         """Consume from all queues until one delivers; messages that others deliver meanwhile go back."""
@@ -111,7 +99,7 @@ class RabbitSlot:
         try:
             for name in names:
                 queue = await channel.get_queue(name, ensure=False)
-                consumers[await self._ask(name, partial(queue.consume, on_message))] = queue
+                consumers[await self._connection.ask(name, partial(queue.consume, on_message))] = queue
                 if first.done():
                     break
             await asyncio.wait((first, self._lost), timeout=MAX_CONSUME_S, return_when=asyncio.FIRST_COMPLETED)

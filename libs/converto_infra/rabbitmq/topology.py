@@ -8,12 +8,17 @@ import msgspec
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
+from aiormq.exceptions import ConnectionInternalError
 
+from converto_core.events import DEAD_LETTER_QUEUE
 from converto_infra.metrics import BROKER_FAULTS
 from converto_infra.rabbitmq.declarations import Declaration, all_declarations, fault_text, is_stream
+from converto_infra.rabbitmq.silent_queues import Open, SilentQueues
 
 TOPOLOGY_TIMEOUT_S = 10  # the first declaration creates 25 replicated queues
 DECLARATION_TIMEOUT_S = 3.0  # a queue that has lost its majority may never answer
+# A slow broker may take those 3 s for each queue after a restart, and a new connection begins with the first again.
+DECLARE_ALL_TIMEOUT_S = 120
 CHANNEL_CLOSE_TIMEOUT_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -39,6 +44,7 @@ class Topology:
         self._all = tuple(all_declarations())
         self._missing = {declaration.name for declaration in self._all}
         self._faults: dict[str, Fault] = {}
+        self._silent = SilentQueues(timeout_s=declaration_timeout_s, kept={DEAD_LETTER_QUEUE})
 
     @property
     def is_declared(self) -> bool:
@@ -48,11 +54,28 @@ class Topology:
     @property
     def faults(self) -> tuple[str, ...]:
         """What is wrong with single exchanges and queues, and what to do."""
-        return tuple(fault.text for fault in self._faults.values())
+        return (*(fault.text for fault in self._faults.values()), *self._silent.faults)
+
+    @property
+    def has_to_be_looked_at(self) -> bool:
+        """Whether there is something that may be repaired meanwhile."""
+        return bool(self._faults) or not self._silent.is_empty
 
     def is_usable(self, queue: str) -> bool:
-        """False for a queue that would end the channel of whoever uses it."""
-        return queue not in self._faults or self._faults[queue].is_usable
+        """False for a queue that would end the channel or the connection of whoever uses it."""
+        is_refused = queue in self._faults and not self._faults[queue].is_usable
+        return not is_refused and not self.is_silent(queue)
+
+    def is_silent(self, queue: str) -> bool:
+        """True for a queue that does not answer, or may be such a one."""
+        return self._silent.is_left_out(queue)
+
+    def queue_of(self, routing_key: str) -> str | None:
+        """The queue that takes this key; None for a key of live events."""
+        for declaration in self._all:
+            if getattr(declaration, "routing_key", None) == routing_key:
+                return declaration.name
+        return None
 
     def forget(self) -> None:
         """Declare everything again before the next use."""
@@ -60,11 +83,12 @@ class Topology:
 
     def forget_route(self, routing_key: str) -> None:
         """Declare everything again because no queue takes this key, unless the fault of its queue is known."""
-        for declaration in self._all:
-            is_known = declaration.name in self._faults
-            if getattr(declaration, "routing_key", None) == routing_key and is_known:
-                return
-        self.forget()
+        if self.queue_of(routing_key) not in self._faults:
+            self.forget()
+
+    def leave_out(self, queue: str) -> None:
+        """Do without a queue until an inspection has shown whether it answers."""
+        self._silent.leave_out(queue)
 
     def refuse(self, queue: str, refusal: str) -> None:
         """Do without a queue that the broker does not let us use, until the next look at it."""
@@ -84,15 +108,29 @@ class Topology:
         """Declare everything again, because an administrator may have changed what no message has met yet."""
         await self._declare_all(connection, {declaration.name for declaration in self._all})
 
+    async def inspect(self, open_connection: Open) -> None:
+        """Ask silent queues whether they answer, on connections of their own; raises what `open_connection` raises."""
+        self._missing.update(await self._silent.inspect(open_connection))
+        BROKER_FAULTS.set(len(self.faults))
+
     async def _declare_all(self, connection: AbstractConnection, names: set[str]) -> None:
         channels = _Channels(connection, self._timeout_s)
         try:
             for declaration in self._all:
-                if declaration.name in names:
-                    self._remember(declaration, await _declare(declaration, channels))
-                    self._missing.discard(declaration.name)
+                if declaration.name not in names:
+                    continue
+                if not self._silent.is_left_out(declaration.name):
+                    await self._declare(declaration, channels)
+                self._missing.discard(declaration.name)
         finally:
             await channels.close()
+
+    async def _declare(self, declaration: Declaration, channels: "_Channels") -> None:
+        try:
+            self._remember(declaration, await _declare(declaration, channels))
+        except ConnectionInternalError:  # the next connection has to get past it
+            self.leave_out(declaration.name)
+            raise
 
     def _remember(self, declaration: Declaration, fault: Fault | None) -> None:
         known = self._faults.pop(declaration.name, None)
@@ -102,7 +140,7 @@ class Topology:
             log.error("topology.fault", kind=declaration.kind, name=declaration.name, reason=fault.text)
         if fault is None and known is not None:
             log.info("topology.repaired", kind=declaration.kind, name=declaration.name)
-        BROKER_FAULTS.set(len(self._faults))
+        BROKER_FAULTS.set(len(self.faults))
 
 
 class _Channels:
@@ -113,9 +151,10 @@ class _Channels:
         self._channel: AbstractChannel | None = None
 
     async def current(self) -> AbstractChannel:
-        """An open channel."""
+        """An open channel; raises `TimeoutError` when the connection gives none, because then it is dead."""
         if self._channel is None or self._channel.is_closed:
-            self._channel = await self._connection.channel()
+            async with asyncio.timeout(self.timeout_s):
+                self._channel = await self._connection.channel()
         return self._channel
 
     async def close(self) -> None:

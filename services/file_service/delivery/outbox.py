@@ -94,23 +94,28 @@ class Outbox:
             is_sent = await self._sender.send(conversion)
         except BusUnavailable as error:
             await self._bus.ping()  # raises when the broker is away, which ends the whole sweep
-            self._back_off(conversion, error.detail)
+            self._back_off(conversion, error)
             return False
         self._refused.pop(conversion.id, None)
         return is_sent
 
-    def _back_off(self, conversion: Conversion, reason: str) -> None:
-        """Delay only this message: the broker is up but does not accept it, and others must not wait for it."""
+    def _back_off(self, conversion: Conversion, error: BusUnavailable) -> None:
+        """Delay only this message: the broker is up but does not accept it, and others must not wait for it.
+
+        The pauses grow, except while its queue is left out: asking again then costs nothing.
+        """
         known = self._refused.get(conversion.id)
         times = known.times + 1 if known else 1
         wait_s = min(REFUSED_FIRST_S * 2.0 ** min(times - 1, MAX_DOUBLINGS), REFUSED_LONGEST_S)
+        if error.has_answered:
+            wait_s = min(wait_s, error.retry_after_s)
         self._refused[conversion.id] = Refusal(times, self._monotonic() + wait_s)
         log.warning(
             "wakeup.refused",
             conversion_id=conversion.id,
             key=conversion_created(conversion).routing_key,
             times=times,
-            reason=reason,
+            reason=error.detail,
         )
 
     def _is_refused(self, conversion: Conversion) -> bool:

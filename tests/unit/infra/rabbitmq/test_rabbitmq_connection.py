@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from converto_core.errors import BusUnavailable
 from converto_infra.rabbitmq.connection import Connection
 from converto_infra.rabbitmq.topology import Topology
 from converto_infra.settings import Settings
@@ -27,3 +28,26 @@ async def test_cancellation_swallowed_by_the_driver_is_delivered() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_bare_exception_of_the_driver_is_a_lost_connection() -> None:
+    """aiormq rejects a waiting call with `Exception()` when it gives up the channel."""
+    connection = Connection(Settings(), Topology(), purpose="consume")
+
+    async def give_up() -> None:
+        raise Exception
+
+    with pytest.raises(BusUnavailable) as raised:
+        await connection.run(give_up)
+
+    assert raised.value.detail == "broker: the channel was lost"
+
+
+async def test_fault_of_our_own_is_no_outage() -> None:
+    connection = Connection(Settings(), Topology(), purpose="consume")
+
+    async def fail() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await connection.run(fail)
