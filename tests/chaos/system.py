@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,6 +21,7 @@ from deploy.local.stack import programs
 from deploy.local.stack.ports import Ports
 from deploy.local.stack.sockets import pick_free_ports
 from deploy.local.stack.stack import SERVERS, Stack
+from tests.broker_control import control_broker
 from tests.chaos.clients.connection import Traffic
 from tests.chaos.disks import mounted
 from tests.chaos.history.journal import Journal as History
@@ -34,7 +34,6 @@ from tests.proxy import Proxy, proxy_to
 
 LEASE_S = 6.0
 READY_WITHIN_S, HEALED_WITHIN_S = 120.0, 120.0
-CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts an Erlang VM: half a second of work on an idle core
 FILE_SERVICES, WORKERS = 2, 3
 CLOCK_SKEWS_S = (0, 3600, -3600)  # of each worker
 LISTED_WORKERS = 2  # the one whose clock is an hour behind is not listed as alive; it works all the same
@@ -103,20 +102,7 @@ class System:
 
     async def control_broker(self, *command: str) -> None:
         """Run rabbitmqctl on our node; raises when it fails."""
-        environment = programs.base_environment(self.home) | self.environment
-        process = await asyncio.create_subprocess_exec(
-            "/usr/lib/rabbitmq/bin/rabbitmqctl",
-            "-n",
-            "converto@localhost",
-            *command,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        async with asyncio.timeout(CONTROL_WITHIN_S):
-            output, _ = await process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"rabbitmqctl {' '.join(command)}: {output.decode(errors='replace')[-500:]}")
+        await asyncio.to_thread(control_broker, self.stack, *command)
 
     async def kill_server(self, name: str) -> None:
         """Kill a server with SIGKILL and wait until it is healthy again."""

@@ -16,6 +16,7 @@ from converto_core.conversion.record import Lane
 from converto_core.events import queue_name
 from converto_core.formats import Family
 from deploy.local.stack.stack import Stack
+from tests.broker_control import control_broker
 from tests.conftest import run_apart
 from tests.e2e.command_line import converto
 from tests.e2e.plain_http import finish, start, wait_until
@@ -65,12 +66,6 @@ class Administrator:
         run_apart(connect_and_act)
 
 
-def restart_broker(stack: Stack) -> None:
-    """Afterwards every process connects anew and declares its queues."""
-    stack.kill("rabbitmq")
-    run_apart(lambda: stack.wait_healthy("rabbitmq"))
-
-
 def faults(http: httpx2.Client) -> list[str]:
     return list(http.get("/api/health").json()["checks"]["broker"].get("faults", ()))
 
@@ -86,14 +81,14 @@ def test_bad_queue_is_named_while_everything_else_works(
     stack: Stack, http: httpx2.Client, administrator: Administrator, tmp_path: Path
 ) -> None:
     administrator.make_classic(BAD)
-    restart_broker(stack)
+    control_broker(stack, "close_all_connections", "every process connects anew")  # and declares its queues
 
     conversion = start(http, note(tmp_path, "the quick brown fox"), "pdf")
     ended = finish(http, conversion["id"])
     assert ended["status"] == "completed", ended
 
-    # The kill may leave a dead queue behind, too, which is named until it is made anew.
-    fault = wait_until(lambda: next((fault for fault in faults(http) if BAD in fault), None), within_s=30)
+    (fault,) = wait_until(lambda: faults(http) or None, within_s=30)
+    assert BAD in fault
     assert "Delete it, and it is created again" in fault
     assert http.get("/api/health").json()["status"] == "degraded"
     assert http.get("/api/health/ready").status_code == 200

@@ -1,9 +1,8 @@
 """A broker that answers every question but takes no message: health has to say so, and why."""
 
 import asyncio
-import subprocess
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,14 +11,13 @@ from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.settings import Settings
 from deploy.local.errors import ProgramMissing
 from deploy.local.stack.stack import Stack
+from tests.broker_control import control_broker
 from tests.conftest import running_stack, skip_or_fail
 from tests.contract.conftest import publish_until_confirmed
 from tests.contract.samples import a_message
 
-CONTROL_WITHIN_S = 60.0  # rabbitmqctl starts an Erlang VM
 SOON_S = 60.0
 IDLE_S = 3.0  # a channel of the broker remembers its permissions until it has nothing to do for a moment
-RABBITMQCTL = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 
 Control = Callable[..., None]
 
@@ -37,19 +35,7 @@ def broker() -> Iterator[Stack]:
 @pytest.fixture
 def control(broker: Stack) -> Control:
     """Runs rabbitmqctl on the broker's node."""
-    started_with = Path(f"/proc/{broker.pids['rabbitmq']}/environ").read_text().split("\0")
-    environment = dict(variable.split("=", 1) for variable in started_with if "=" in variable)
-
-    def control(*command: str) -> None:
-        subprocess.run(
-            [RABBITMQCTL, "-n", "converto@localhost", *command],
-            env=environment,
-            check=True,
-            timeout=CONTROL_WITHIN_S,
-            capture_output=True,
-        )
-
-    return control
+    return functools.partial(control_broker, broker)
 
 
 @pytest.fixture
