@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         0.8, description="Like mongodb_timeout_s while a user waits: 503 within a second is better than a late answer."
     )
     request_timeout_s: PositiveFloat = Field(
-        1.5, description="Time of all calls of one request together; then it is answered with 503."
+        1.25, description="Time of all calls of one request together; then it is answered with 503."
     )
     rabbitmq_timeout_s: PositiveFloat = 3
     s3_timeout_s: PositiveFloat = 5

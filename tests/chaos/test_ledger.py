@@ -9,8 +9,8 @@ import pytest
 
 from converto_core.conversion.record import Conversion, Output, Status
 from tests.chaos.report.accounts import Account
-from tests.chaos.report.entries import Interruption, Outage, Probe
-from tests.chaos.report.figures import recoveries, seconds_to_success, spread
+from tests.chaos.report.entries import Injected, Interruption, Outage, Probe
+from tests.chaos.report.figures import net_recoveries, recoveries, seconds_to_success, spread
 from tests.chaos.report.journal import Entry
 from tests.chaos.report.ledger import Findings, Ledger, ledger_of
 from tests.chaos.report.unexpected_errors import unexpected_errors
@@ -230,6 +230,23 @@ def test_first_success_after_an_outage_counts() -> None:
 
     assert seconds_to_success([outage], probes) == {"broker": [(0.5, "refused")]}
     assert [fault for _, fault in seconds_to_success([outage, next_one], probes)["broker"]] == ["kill -9"]
+
+
+@pytest.mark.parametrize(("at_s", "is_measured"), [(0.5, True), (0.9, True), (1.5, False), (5.2, False), (6.1, True)])
+def test_success_is_not_measured_over_a_restart(at_s: float, *, is_measured: bool) -> None:
+    """Both file services were killed 0.7 s after the broker was back; the new ones answered three seconds later."""
+    outage = Outage("broker", "kill -9", 1.0, 5.0)
+    probes = [Probe("a", 5.8, 0.2, 200, frozenset({"broker"}))]
+    restart = Injected(at_s=at_s, took_s=0.0, name="api and housekeeping: kill -9 of all", met=1, how="request")
+
+    assert bool(seconds_to_success([outage], probes, [restart])) is is_measured
+
+
+def test_recovery_does_not_count_the_wait_for_the_object_store() -> None:
+    journal = [Entry(1.0, 7, "claimed", "c1-1", ""), Entry(20.0, 9, "claimed", "c1-2", "")]
+    outages = [Outage("object_store", "slow", 3.0, 6.0), Outage("object_store", "black hole", 15.0, 19.0)]
+
+    assert net_recoveries([Interruption(5.0, 7), *outages], journal) == [10.0]
 
 
 def test_spread_uses_the_nearest_rank() -> None:
