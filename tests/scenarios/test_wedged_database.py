@@ -26,7 +26,7 @@ PAUSE_S = 0.2
 """Between two rounds of questions of one client. In a fault all clients wait for an answer anyway."""
 FAULT_S = 2.5
 LATEST_S = 2.0
-HEALTHY_WITHIN_S = 30.0
+HEALTHY_WITHIN_S = 60.0
 KEY = f"cvt_wedged_{secrets.token_urlsafe(24)}"
 
 Break = Callable[[Proxy], Awaitable[None]]
