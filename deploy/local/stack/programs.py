@@ -27,6 +27,7 @@ NOT_FOR_SERVICES = (
 )
 STOP_GRACE_S = 10
 SHORTEST_COOKIE_BYTES = 20
+BROKER_LOG_BYTES = 16 * 1024**2
 
 
 class Stage(IntEnum):
@@ -116,6 +117,9 @@ def rabbitmq(home: Home, ports: Ports, secrets: Secrets) -> Program:
         "log.console.use_colors = off\n"
         # A laptop's disk is often nearly full; below this the broker blocks publishers.
         "disk_free_limit.absolute = 100MB\n"
+        # Idle consumers are registered anew again and again, and the broker keeps each command in memory until its log
+        # has this size (512 MB by default): some 30 MiB more each hour.
+        f"raft.wal_max_size_bytes = {BROKER_LOG_BYTES}\n"
     )
     config.chmod(0o600)
     (folder / "environment.conf").write_text("")  # instead of the machine's /etc/rabbitmq/rabbitmq-env.conf

@@ -22,6 +22,8 @@ MAX_HEADS = 16
 MAX_HASHED_BYTES = 32 * 1024**2
 """How much is read while a client waits, where metadata proves nothing; clients check the hash of larger results."""
 HASH_TIMEOUT_S = 1.0
+SMALL_BYTES = 1024**2
+"""A store that does not deliver this much within that time is as good as away; a larger result may just be slow."""
 UNREADABLE = (
     "The object store is running but cannot read a result of this conversion, which may be damaged or blocked there. "
     "Please retry shortly; if it fails again, ask your administrator to check the object store"
@@ -43,12 +45,15 @@ class OutputCheck:
 
     async def all(self, conversion: Conversion) -> None:
         """Raise `ResultLost` if any output is missing or damaged; clear the mark of a conversion that has all again."""
-        await self._raise_if_lost(conversion, conversion.outputs)
+        verdicts = await self._raise_if_lost(conversion, conversion.outputs)
         if conversion.result_lost_at is not None:
+            checked = zip(conversion.outputs, verdicts, strict=True)
+            if unproven := [(output, verdict) for output, verdict in checked if verdict is Verdict.UNPROVEN]:
+                raise lost_error(conversion, unproven)
             await self._conversions.apply(find_result(conversion, now_ms=now_ms()))
             log.info("result.found", conversion_id=conversion.id)
 
-    async def _raise_if_lost(self, conversion: Conversion, outputs: Sequence[Output]) -> None:
+    async def _raise_if_lost(self, conversion: Conversion, outputs: Sequence[Output]) -> list[Verdict]:
         try:
             verdicts = await self._verdicts(conversion, outputs)
         except ObjectStoreUnavailable as error:
@@ -56,7 +61,7 @@ class OutputCheck:
         bad = {Verdict.MISSING, Verdict.DAMAGED}
         lost = [(output, verdict) for output, verdict in zip(outputs, verdicts, strict=True) if verdict in bad]
         if not lost:
-            return
+            return verdicts
         log.warning("result.lost", conversion_id=conversion.id, count=len(lost), first=lost[0][0].key)
         if await self._conversions.apply(lose_result(conversion, now_ms=now_ms())) is None:
             await self._raise_if_changed(conversion)
@@ -92,7 +97,9 @@ class OutputCheck:
                     await judge_content(self._objects, output) if verdict is Verdict.UNPROVEN else verdict
                     for output, verdict in zip(outputs, verdicts, strict=True)
                 ]
-        except TimeoutError:
+        except TimeoutError as error:
+            if size_bytes <= SMALL_BYTES or conversion.result_lost_at is not None:
+                raise ObjectStoreUnavailable(detail=f"no result was read within {HASH_TIMEOUT_S:g} s") from error
             log.warning("result.unproven", conversion_id=conversion.id, size_bytes=size_bytes)
             return verdicts
 

@@ -6,6 +6,7 @@ import pytest
 
 from converto_core.conversion.history import Entry
 from converto_core.conversion.record import Conversion, HistoryEvent, Status
+from file_service.conversions import output_check
 from tests.unit.file_service.conftest import PNG, System, problem
 from tests.unit.file_service.conversions.test_result_cache import form, made
 
@@ -84,6 +85,51 @@ async def test_unreadable_result_is_not_called_an_outage(system: System, path: s
     assert "is running but cannot read" in found["detail"]
     assert "administrator" in found["detail"]
     assert (await system.record(conversion.id)).result_lost_at is None
+
+
+async def never_read(*_: object, **__: object) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("is_known_as_lost", [True, False])
+@pytest.mark.parametrize("path", ["outputs", "outputs/1"])
+async def test_damaged_result_is_not_handed_out_while_the_store_hangs(
+    system: System, monkeypatch: pytest.MonkeyPatch, path: str, *, is_known_as_lost: bool
+) -> None:
+    """A result was known to be damaged; during a black hole it counted as found again, and its bytes were served."""
+    system.objects.has_etags = False
+    conversion = await a_result(system)
+    await damage(system, conversion, "replaced")
+    address = f"{ADDRESS}/{conversion.id}/{path}"
+    if is_known_as_lost:
+        problem(await system.api.get(address, follow_redirects=False), 410, "result_lost")
+    monkeypatch.setattr(output_check, "HASH_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(system.objects, "hash", never_read)
+
+    problem(await system.api.get(address, follow_redirects=False), 503, "object_store_unavailable")
+
+    is_lost = (await system.record(conversion.id)).result_lost_at is not None
+    assert is_lost is is_known_as_lost
+
+
+@pytest.mark.parametrize("is_known_as_lost", [True, False])
+async def test_large_result_that_cannot_be_proven(
+    system: System, monkeypatch: pytest.MonkeyPatch, *, is_known_as_lost: bool
+) -> None:
+    """It is left to the client to compare its hash, unless it is known to be lost."""
+    system.objects.has_etags = False
+    conversion = await a_result(system)
+    if is_known_as_lost:
+        await damage(system, conversion, "replaced")
+        problem(await system.api.get(f"{ADDRESS}/{conversion.id}/outputs"), 410, "result_lost")
+    monkeypatch.setattr(output_check, "MAX_HASHED_BYTES", 1)
+
+    answer = await system.api.get(f"{ADDRESS}/{conversion.id}/outputs")
+
+    if is_known_as_lost:
+        problem(answer, 410, "result_lost")
+    else:
+        assert answer.status_code == 200
 
 
 async def test_other_pages_of_a_lost_result_stay_downloadable(system: System) -> None:
