@@ -15,6 +15,7 @@ from tests.assets.drawing.canvas import Canvas
 from tests.assets.drawing.picture_files import png
 from tests.broker_control import control_broker
 from tests.e2e.plain_http import finish, start, wait_until
+from tests.scenarios.test_bad_queue import faults, note
 
 DEAD = queue_name(Family.OFFICE, Lane.NORMAL)
 REPAIRED_WITHIN_S = 60
@@ -25,16 +26,6 @@ pytestmark = pytest.mark.usefixtures("healthy_afterwards")
 def end_process_of(stack: Stack, queue: str) -> None:
     """Leave the queue in the broker's tables and end its process, as an unlucky kill of the broker does."""
     control_broker(stack, "eval", f"ok = ra:stop_server(quorum_queues, {{'%2F_{queue}', node()}}).")
-
-
-def faults(http: httpx2.Client) -> str:
-    return "\n".join(http.get("/api/health").json()["checks"]["broker"].get("faults", ()))
-
-
-def note(folder: Path, text: str) -> Path:
-    path = folder / "note.txt"
-    path.write_text(f"{text}\n" * 20)
-    return path
 
 
 @pytest.mark.timeout(240)
@@ -50,6 +41,7 @@ def test_dead_queue_stops_nobody_and_is_made_anew(stack: Stack, http: httpx2.Cli
     other = start(http, picture, "webp")
 
     assert finish(http, other["id"])["status"] == "completed"
-    wait_until(lambda: True if f"queue {DEAD} has no process on the broker" in faults(http) else None, within_s=30)
+    words = f"queue {DEAD} has no process on the broker"
+    wait_until(lambda: next((fault for fault in faults(http) if words in fault), None), within_s=30)
     assert finish(http, own["id"])["status"] == "completed"
     wait_until(lambda: True if not faults(http) else None, within_s=REPAIRED_WITHIN_S)

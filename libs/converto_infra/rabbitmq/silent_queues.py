@@ -7,8 +7,8 @@ such queues when it was killed just after their declaration.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 
 import msgspec
@@ -126,30 +126,24 @@ class SilentQueues:
 
 async def answer_of(queue: str, open_connection: Open, timeout_s: float) -> Answer:
     """Ask a queue for a message, which goes back when the connection closes."""
-    connection = await open_connection()
-    try:
-        async with asyncio.timeout(timeout_s):
-            channel = await connection.channel()
-            await (await channel.get_queue(queue, ensure=False)).get(fail=False)
-    except ConnectionInternalError:
-        return Answer.DEAD
-    except ChannelClosed:
+    async with _connected(open_connection) as connection:
+        try:
+            async with asyncio.timeout(timeout_s):
+                channel = await connection.channel()
+                await (await channel.get_queue(queue, ensure=False)).get(fail=False)
+        except ConnectionInternalError:
+            return Answer.DEAD
+        except ChannelClosed:
+            return Answer.GIVEN
+        except TimeoutError:
+            return Answer.NONE
         return Answer.GIVEN
-    except TimeoutError:
-        return Answer.NONE
-    finally:
-        await _close(connection)
-    return Answer.GIVEN
 
 
 async def delete(queue: str, open_connection: Open) -> None:
     """Delete a queue with what is in it."""
-    connection = await open_connection()
-    try:
-        async with asyncio.timeout(DELETE_TIMEOUT_S):
-            await (await connection.channel()).queue_delete(queue)
-    finally:
-        await _close(connection)
+    async with _connected(open_connection) as connection, asyncio.timeout(DELETE_TIMEOUT_S):
+        await (await connection.channel()).queue_delete(queue)
 
 
 def silence_of(queue: str) -> BusUnavailable:
@@ -159,7 +153,13 @@ def silence_of(queue: str) -> BusUnavailable:
     return error
 
 
-async def _close(connection: AbstractConnection) -> None:
-    with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await connection.close()
+@asynccontextmanager
+async def _connected(open_connection: Open) -> AsyncIterator[AbstractConnection]:
+    """A connection of its own, which the queue in question may end."""
+    connection = await open_connection()
+    try:
+        yield connection
+    finally:
+        with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await connection.close()
