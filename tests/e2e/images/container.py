@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -52,15 +53,20 @@ class Container:
 
     def __enter__(self) -> Self:
         command = self._drop_privileges([*self.image.entry_point, *self.image.command])
-        namespaces = [UNSHARE, "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+        namespaces = [UNSHARE, "--mount", "--pid", "--ipc", "--uts", "--fork"]
         inside = [NSENTER, f"--net={self._place.network.path}", *namespaces, "/bin/sh", "-c", self._script(), self.name]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen([*inside, *command], env=self._environment, stdout=log, stderr=log)
         return self
 
     def __exit__(self, *_: object) -> None:
+        """End every process of the container: the kernel ends a PID namespace with its first process.
+
+        `unshare --kill-child` would not do: a change of user clears the signal at the death of the parent.
+        """
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(self.pid(), signal.SIGKILL)
             self._process.wait()
 
     @property
@@ -78,7 +84,7 @@ class Container:
 
     def execute(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command inside, as `docker exec` does."""
-        enter = [NSENTER, f"--target={self._pid()}", "--mount", "--pid", "--ipc", "--uts", "--net", "--root", "--wd"]
+        enter = [NSENTER, f"--target={self.pid()}", "--mount", "--pid", "--ipc", "--uts", "--net", "--root", "--wd"]
         return subprocess.run(
             [*enter, *self._drop_privileges(command)],
             env=self._environment, capture_output=True, text=True, check=False, timeout=30,
@@ -95,10 +101,10 @@ class Container:
 
     def stop(self) -> int:
         """Ask the process to stop, as `docker stop` does, and return its exit status."""
-        os.kill(self._pid(), signal.SIGTERM)
+        os.kill(self.pid(), signal.SIGTERM)
         return self.wait_ended()
 
-    def _pid(self) -> int:
+    def pid(self) -> int:
         """The machine's number of the process that is 1 inside."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")

@@ -96,7 +96,10 @@ class Network:
             server.close()
         for writer in self._writers:
             writer.transport.abort()
-        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+        relays = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in relays:
+            task.cancel()  # one that is still connecting has no writer yet
+        await asyncio.gather(*relays, return_exceptions=True)
 
     @contextmanager
     def _entered(self) -> Iterator[None]:

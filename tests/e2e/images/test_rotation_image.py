@@ -79,3 +79,5 @@ def test_runtime_client_calls_the_handler(images: Builder, tmp_path: Path) -> No
             path, answer = answers.get(timeout=60)
             assert path.endswith("/invocation/1/error"), container.log
             assert answer["errorType"] == "RotationFailed", answer
+            pid = container.pid()
+        assert not Path(f"/proc/{pid}").exists(), "the container outlived its block"
