@@ -9,7 +9,7 @@ from converto_core.errors import DependencyUnavailable
 from file_service.conversions.offers import Offers, engines_not_answering
 from file_service.http.schemas.health import Check, Health
 
-CHECK_DEADLINE_S = 1.25
+CHECK_DEADLINE_S = 1.0
 """For the whole answer: like any other it must arrive within 2 s, and load balancers wait no longer than 5 s."""
 KEPT_S = 1.0
 """How long an answer is good for others: many load balancers and people ask at once, above all while it is slow."""
