@@ -196,7 +196,11 @@ async def _send_clients(clients: Clients, plan: Plan, is_over: asyncio.Event) ->
 
 def _sources(plan: Plan) -> Iterator[Source]:
     every = (source(plan.seed, number) for number in itertools.count())
-    return (one for one in every if one.kind in WELL_BEHAVED) if plan.is_soak else every
+    if not plan.is_soak:
+        return every
+    # Servers remember each object for as long as it exists. Nothing is kept, so that they have to stay flat too.
+    habits = {"is_downloaded": True, "is_deleted": True, "is_file_deleted": True}
+    return (msgspec.structs.replace(one, **habits) for one in every if one.kind in WELL_BEHAVED)
 
 
 async def _watch_memory(system: System, plan: Plan) -> None:

@@ -56,7 +56,10 @@ MARK = "chaos source"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to convert, and what its client does: confirm the upload, cancel, retry, follow, download, delete."""
+    """One file to convert, and what its client does: confirm the upload, cancel, retry, follow, download, delete.
+
+    A deleted conversion keeps its file, unless the file is deleted too.
+    """
 
     label: str
     kind: str
@@ -67,6 +70,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     is_followed: bool = False
     is_downloaded: bool = False
     is_deleted: bool = False
+    is_file_deleted: bool = False
 
     @property
     def filename(self) -> str:

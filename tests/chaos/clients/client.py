@@ -51,6 +51,8 @@ class Client:
             await self._download()
         if self._source.is_deleted:
             await self._delete()
+        if self._source.is_file_deleted:
+            await self._connection.request("DELETE", f"/files/{created['file']['id']}", also=(404,))
 
     async def _create(self) -> dict[str, Any]:
         source = self._source
