@@ -127,6 +127,14 @@ async def test_only_one_of_twenty_takes_a_look(stores: Stores, next_due_ms: int 
     assert await stores.files.to_look_at(now_ms=NOW_MS, limit=10) == []
 
 
+async def test_look_is_counted_when_told(stores: Stores) -> None:
+    file = a_file(look_due=NOW_MS)
+    await stores.files.insert(file)
+
+    assert await stores.files.take_look(file, next_due_ms=None, looks=3)
+    assert await stores.files.get(file.id) == msgspec.structs.replace(file, look_due=None, looks=3)
+
+
 @pytest.mark.parametrize("since", [{"status": FileStatus.UPLOADED}, {"version": 2}, {"look_due": NOW_MS + 1}])
 async def test_look_at_a_changed_file_is_not_taken(stores: Stores, since: dict[str, Any]) -> None:
     seen = a_file(look_due=NOW_MS)

@@ -9,19 +9,24 @@ from converto_core.files.record import File
 
 
 class LookSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """The ages at which an upload is looked at (seconds, ascending), and how long the URLs of clients are valid."""
+    """The ages at which an upload is looked at (seconds, ascending), and how long the URLs of clients are valid.
+
+    Only the first look is dated by the record, whose clock may have been wrong; each later one by the look before it.
+    """
 
     ages_s: tuple[float, ...]
     url_ttl_s: float
 
     def first(self, created_at: int) -> int | None:
         """Return the time of the first look (ms), None if there is none."""
-        return self.next(created_at, now_ms=created_at)
+        return self.next(0, now_ms=created_at)
 
-    def next(self, created_at: int, *, now_ms: int) -> int | None:
-        """Return the time of the first look after `now_ms`; None after the last one, which leaves the deadline."""
-        times = (created_at + int(age_s * 1000) for age_s in self.ages_s)
-        return next((time for time in times if time > now_ms), None)
+    def next(self, looks: int, *, now_ms: int) -> int | None:
+        """Return the time (ms) of the look after `looks` of them, of which the last is now; None if it was the last."""
+        if looks >= len(self.ages_s):
+            return None
+        before_s = self.ages_s[looks - 1] if looks else 0
+        return now_ms + int((self.ages_s[looks] - before_s) * 1000)
 
     @property
     def longest_ms(self) -> int:

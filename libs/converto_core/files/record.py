@@ -18,7 +18,8 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 
     `declared_type` is the MIME type that the client named, `detected_type` the one found in the content. The hashes
     (hex) are set when the bytes first pass through converto: at once for small form uploads, otherwise by the worker.
-    `look_due` is when the file service looks whether the upload has arrived (see `LookSchedule`).
+    `look_due` is when the file service looks whether the upload has arrived, `looks` how often it has (see
+    `LookSchedule`).
     """
 
     id: str
@@ -41,4 +42,5 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
     upload_id: str | None = None
     part_size_bytes: int | None = None
     look_due: int | None = None
+    looks: int = 0
     expires_at: int | None = None

@@ -155,8 +155,8 @@ class FileStore(Protocol):
     async def looks_after(self, after_ms: int, *, limit: int) -> list[File]:
         """Files in status `awaiting_upload` whose `look_due` is later, latest first."""
 
-    async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
-        """Set the file's next `look_due`; True for the one of many callers that may look now."""
+    async def take_look(self, file: File, *, next_due_ms: int | None, looks: int | None = None) -> bool:
+        """Set the file's next `look_due`, and `looks` if given; True for the one of many callers that may look now."""
 
     async def replace_upload(self, file: File, *, upload_id: str | None) -> File | None:
         """Set the id of the multipart upload if the file still waits with the id of `file`; the record, or None."""

@@ -72,13 +72,13 @@ class MemoryFileStore:
         )
         return sorted(found, key=lambda one: one.look_due or 0, reverse=True)[:limit]
 
-    async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
-        """Set the file's next `look_due`; True for the one of many callers that may look now."""
+    async def take_look(self, file: File, *, next_due_ms: int | None, looks: int | None = None) -> bool:
+        """Set the file's next `look_due`, and `looks` if given; True for the one of many callers that may look now."""
         await self._server.answer()
         seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD, "look_due": file.look_due}
         if self._files.get(file.id, seen) is None:
             return False
-        self._files.assign(file.id, {"look_due": next_due_ms})
+        self._files.assign(file.id, {"look_due": next_due_ms, "looks": file.looks if looks is None else looks})
         return True
 
     async def replace_upload(self, file: File, *, upload_id: str | None) -> File | None:

@@ -67,10 +67,11 @@ class MongoFileStore:
         where: Document = {"status": exactly(FileStatus.AWAITING_UPLOAD), "look_due": {"$gt": after_ms}}
         return await self._files.select(where, newest_by="look_due", limit=limit)
 
-    async def take_look(self, file: File, *, next_due_ms: int | None) -> bool:
-        """Set the file's next `look_due`; True for the one of many callers that may look now."""
+    async def take_look(self, file: File, *, next_due_ms: int | None, looks: int | None = None) -> bool:
+        """Set the file's next `look_due`, and `looks` if given; True for the one of many callers that may look now."""
         seen = {"version": file.version, "status": FileStatus.AWAITING_UPLOAD.value, "look_due": file.look_due}
-        return await self._files.update({"_id": file.id, **seen}, {"$set": {"look_due": next_due_ms}}) is not None
+        assign = {"look_due": next_due_ms, "looks": file.looks if looks is None else looks}
+        return await self._files.update({"_id": file.id, **seen}, {"$set": assign}) is not None
 
     async def replace_upload(self, file: File, *, upload_id: str | None) -> File | None:
         """Set the upload id if the file still waits with the one of `file`."""

@@ -66,6 +66,7 @@ class WaitingUploads:
         self._now_ms = now_ms
         self._backoff = Backoff(now_ms, first_s=min(looks.ages_s, default=FIRST_PAUSE_S))
         self._checked_until_ms: int | None = None
+        self._all_checked_ms = 0
         self._left_behind = set[str]()
         """Files whose conversions are still to be started."""
 
@@ -125,7 +126,7 @@ class WaitingUploads:
         first_ms = self._looks.first(latest_ms) or NEVER_MS
         async for page in pages(self._created_from(latest_ms), lambda one: one.created_at):
             for file in page:
-                if file.look_due is not None and file.look_due > first_ms:
+                if not file.looks and file.look_due is not None and file.look_due > first_ms:
                     await self._look_at(file, this, now_ms)
         for file in await self._looks_from(latest_ms, limit=BATCH):
             await self._look_at(file, this, now_ms)
@@ -147,16 +148,16 @@ class WaitingUploads:
         The look is taken for a minute first and postponed to its next age only when it has seen something: a process
         that dies in the middle, or meets an outage, must not postpone an upload by hours.
         """
-        # A record from the future has no age; it is looked at as if it were new until its time has come.
-        next_due_ms = self._looks.next(min(file.created_at, now_ms), now_ms=now_ms)
+        looks = file.looks + 1
+        next_due_ms = self._looks.next(looks, now_ms=now_ms)
         taken = msgspec.structs.replace(file, look_due=_earlier(self._looks.first(now_ms), next_due_ms))
         if not await self._files.take_look(file, next_due_ms=taken.look_due):
             return
         found = await this.confirm(file.id)
         if found is None:
             next_due_ms = _earlier(self._backoff.due_ms(file.id), next_due_ms)
-        if found in {None, Found.INCOMPLETE, Found.REFUSED} and next_due_ms != taken.look_due:
-            await self._files.take_look(taken, next_due_ms=next_due_ms)
+        if found in {None, Found.INCOMPLETE, Found.REFUSED}:
+            await self._files.take_look(taken, next_due_ms=next_due_ms, looks=looks)
         if found is not None and found is not Found.INCOMPLETE:
             log.info("waiting_upload.found", file_id=file.id, found=found)
 
@@ -164,13 +165,17 @@ class WaitingUploads:
         """Start conversions that wait although their file is uploaded.
 
         A process died between the two updates, or no worker had registered yet. Each conversion is read once at each
-        age of the schedule, and all of them once after a start; those that cannot be started now are tried again.
+        age of the schedule, and all of them after a start and once per longest age, because a clock that was behind may
+        have dated one too early; those that cannot be started now are tried again.
         """
         now_ms = self._now_ms()
-        for from_ms, before_ms in self._unchecked_periods(now_ms):
+        periods = self._unchecked_periods(now_ms)
+        for from_ms, before_ms in periods:
             async for page in pages(self._waiting(from_ms, before_ms), lambda one: one.created_at):
                 self._left_behind |= {file.id for file in await self._uploaded(page)}
         self._checked_until_ms = now_ms
+        if any(not from_ms for from_ms, _ in periods):
+            self._all_checked_ms = now_ms
         for file_id in sorted(filter(self._backoff.is_due, self._left_behind)):
             found = await this.confirm(file_id)
             if found is not None:
@@ -178,10 +183,14 @@ class WaitingUploads:
                 log.info("waiting_conversion.started", file_id=file_id, found=found)
 
     def _unchecked_periods(self, now_ms: int) -> list[tuple[int, int]]:
-        """Return the creation times (from, before) of conversions that have reached an age since the last sweep."""
+        """Return the creation times (from, before) of conversions that have reached an age since the last sweep.
+
+        Now and then one begins at 0, so that all are read.
+        """
         ages_ms = [int(age_s * 1000) for age_s in self._looks.ages_s]
         future = (now_ms + MAX_DIFFERENCE_MS, NEVER_MS)  # dated by a clock that was ahead: their age is not known
-        if self._checked_until_ms is None:
+        is_all_due = now_ms - self._all_checked_ms > self._looks.longest_ms
+        if self._checked_until_ms is None or is_all_due:
             return [*((0, now_ms - age_ms) for age_ms in ages_ms[:1]), future]
         return [*((self._checked_until_ms - age_ms, now_ms - age_ms) for age_ms in ages_ms), future]
 

@@ -47,7 +47,7 @@ CLOCKS = (
     Mutant(
         name="an upload from the future is not looked at",
         file=WAITING_UPLOADS,
-        old="if file.look_due is not None and file.look_due > first_ms:",
+        old="if not file.looks and file.look_due is not None and file.look_due > first_ms:",
         new="if False:",
         harm="an upload waits for as long as a clock was ahead",
         tests=OF_DATES,
@@ -55,8 +55,8 @@ CLOCKS = (
     Mutant(
         name="an upload from the future is looked at in each sweep",
         file=WAITING_UPLOADS,
-        old="self._looks.next(min(file.created_at, now_ms), now_ms=now_ms)",
-        new="self._looks.next(file.created_at, now_ms=now_ms)",
+        old="self._looks.next(looks, now_ms=now_ms)",
+        new="self._looks.first(file.created_at)",
         harm="the object store is asked every few seconds for each upload",
         tests=OF_DATES,
     ),

@@ -18,14 +18,15 @@ def test_looks_follow_the_ages_and_end() -> None:
     due, times = SCHEDULE.first(1000), []
     while due is not None:
         times.append(due - 1000)
-        due = SCHEDULE.next(1000, now_ms=due)
+        due = SCHEDULE.next(len(times), now_ms=due)
 
     assert times == [MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS]
 
 
-def test_late_look_skips_the_ages_that_have_passed() -> None:
-    assert SCHEDULE.next(0, now_ms=7 * MINUTE_MS) == 15 * MINUTE_MS
-    assert SCHEDULE.next(0, now_ms=15 * MINUTE_MS) is None
+def test_late_look_delays_the_others_and_skips_none() -> None:
+    assert SCHEDULE.next(1, now_ms=60 * MINUTE_MS) == 64 * MINUTE_MS
+    assert SCHEDULE.next(2, now_ms=64 * MINUTE_MS) == 74 * MINUTE_MS
+    assert SCHEDULE.next(3, now_ms=74 * MINUTE_MS) is None
 
 
 def test_schedule_without_ages_never_looks() -> None:

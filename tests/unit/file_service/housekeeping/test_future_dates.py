@@ -86,17 +86,44 @@ async def test_lost_message_of_a_misdated_change_is_found(servers: MemoryServers
 
 @pytest.mark.parametrize("is_complete", [True, False])
 async def test_upload_of_a_future_record_is_looked_at(servers: MemoryServers, *, is_complete: bool) -> None:
-    """Once, and again after the first age; not in each sweep."""
+    """Once, and again at the next age; not in each sweep."""
     servers.are_uploads_complete = is_complete
     ahead_ms = servers.now_ms() + HOUR_MS
     file = await servers.add_file(FileStatus.AWAITING_UPLOAD, created_at=ahead_ms, look_due=ahead_ms + 60_000)
     await servers.sweeps.waiting_uploads.sweep()
     await servers.sweeps.waiting_uploads.sweep()
     looked = list(servers.confirmed)
-    servers.passed_s += 61
+    servers.passed_s += 241
     await servers.sweeps.waiting_uploads.sweep()
 
     assert (looked, servers.confirmed) == ([file.id], [file.id, file.id])
+
+
+async def test_upload_of_a_past_record_gets_every_look(servers: MemoryServers) -> None:
+    """A clock that was an hour behind dated it: only its first look comes too early."""
+    servers.are_uploads_complete = False
+    behind_ms = servers.now_ms() - HOUR_MS
+    file = await servers.add_file(FileStatus.AWAITING_UPLOAD, created_at=behind_ms, look_due=behind_ms + 60_000)
+    looked = []
+    for minute in range(16):
+        await servers.sweeps.waiting_uploads.sweep()
+        looked += [minute] * (len(servers.confirmed) - len(looked))
+        servers.passed_s += 60
+
+    assert looked == [0, 4, 14]
+    assert set(servers.confirmed) == {file.id}
+
+
+async def test_past_conversion_of_an_uploaded_file_is_started(servers: MemoryServers) -> None:
+    """Its age, by a clock that was a day behind, is beyond the schedule."""
+    await servers.sweeps.waiting_uploads.sweep()
+    file = await servers.add_file(FileStatus.UPLOADED)
+    behind_ms = servers.now_ms() - 24 * HOUR_MS
+    await servers.add(Status.AWAITING_UPLOAD, file_id=file.id, created_at=behind_ms)
+    servers.passed_s += max(servers.settings.upload_looks_s) + 1
+    await servers.sweeps.waiting_uploads.sweep()
+
+    assert servers.confirmed == [file.id]
 
 
 async def test_look_dated_an_hour_too_late_is_taken(servers: MemoryServers) -> None:
