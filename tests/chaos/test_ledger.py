@@ -10,7 +10,13 @@ import pytest
 from converto_core.conversion.record import Conversion, Output, Status
 from tests.chaos.report.accounts import Account
 from tests.chaos.report.entries import Injected, Interruption, Outage, Probe
-from tests.chaos.report.figures import net_recoveries, recoveries, seconds_to_success, spread
+from tests.chaos.report.figures import (
+    FILE_SERVICE_STARTS_S,
+    net_recoveries,
+    recoveries,
+    seconds_to_success,
+    spread,
+)
 from tests.chaos.report.journal import Entry
 from tests.chaos.report.ledger import Findings, Ledger, ledger_of
 from tests.chaos.report.unexpected_errors import unexpected_errors
@@ -214,6 +220,16 @@ def test_recovery_counts_from_the_end_of_an_outage() -> None:
     outages = [Outage("broker", "refused", 4.0, 9.0), Outage("database", "refused", 8.0, 10.0)]
 
     assert recoveries(journal, [Interruption(5.0, 7)], outages) == [10.0]
+
+
+def test_recovery_counts_from_the_start_of_new_reapers() -> None:
+    """Those that were killed have seen the beats; new ones have to watch for a whole lease."""
+    journal = [Entry(1.0, 7, "claimed", "c1-1", ""), Entry(20.0, 9, "claimed", "c1-2", "")]
+    one = Injected(at_s=8.0, took_s=0.0, name="housekeeping: kill -9", met=1, how="sweep")
+    every = Injected(at_s=7.0, took_s=0.0, name="api and housekeeping: kill -9 of all", met=1, how="request")
+
+    assert net_recoveries([Interruption(5.0, 7), one], journal) == [15.0]
+    assert net_recoveries([Interruption(5.0, 7), one, every], journal) == [20.0 - 7.0 - FILE_SERVICE_STARTS_S]
 
 
 def test_first_success_after_an_outage_counts() -> None:

@@ -5,6 +5,7 @@ import signal
 
 from tests.chaos.faults.fault import Fault, Met, crash_at, waiting_requests
 from tests.chaos.processes.crash_points import API_POINTS
+from tests.chaos.report.figures import KILL_OF_ALL_REAPERS
 from tests.chaos.system import System
 
 
@@ -46,6 +47,6 @@ FAULTS = (
     Fault("api: kill -9", kill),
     Fault("api: told to stop, with open streams", stop),
     Fault("housekeeping: kill -9", kill_housekeeping),
-    Fault("api and housekeeping: kill -9 of all", kill_all_sweepers),
+    Fault(KILL_OF_ALL_REAPERS, kill_all_sweepers),
     *(Fault(f"api: kill -9, {point}", functools.partial(crash_at, point=point)) for point in API_POINTS),
 )

@@ -8,6 +8,7 @@ import msgspec
 from tests.chaos.report.entries import Figure, Injected, Interruption, Line, Load, Outage, Probe
 from tests.chaos.report.journal import Entry, held
 
+KILL_OF_ALL_REAPERS = "api and housekeeping: kill -9 of all"
 FILE_SERVICE_STARTS_S = 4.0  # until it is ready; it answers no probe meanwhile
 
 
@@ -80,9 +81,17 @@ def gross_recoveries(lines: Sequence[Line], journal: Sequence[Entry]) -> list[fl
 
 
 def net_recoveries(lines: Sequence[Line], journal: Sequence[Entry]) -> list[float]:
-    """Return the same without outages. Those of the object store are deducted: slots that wait for it take nothing."""
+    """Return the same without outages, and without the time until new reapers run when all of them were killed.
+
+    Outages of the object store are deducted: slots that wait for it take nothing.
+    """
     interruptions = [line for line in lines if isinstance(line, Interruption)]
     restarting = [outage for outage in _outages(lines) if outage.dependency != "object_store"]
+    restarting += [
+        Outage("reapers", line.name, line.at_s, line.at_s + line.took_s + FILE_SERVICE_STARTS_S)
+        for line in lines
+        if isinstance(line, Injected) and line.name == KILL_OF_ALL_REAPERS
+    ]
     deducted = [outage for outage in _outages(lines) if outage.dependency == "object_store"]
     return recoveries(journal, interruptions, restarting, deducted)
 
@@ -96,8 +105,9 @@ def recoveries(
     """Return, for each run that an interrupted worker held, the seconds until its conversion was claimed again.
 
     If one of the `restarting` outages lasted meanwhile, its end is the start: reapers that could not reach the database
-    give every worker a whole lease again. The time of the `deducted` ones does not count. A conversion that was never
-    claimed again, because it had just ended or was cancelled, is left out: the ledger judges it.
+    or have just started give every worker a whole lease again. The time of the `deducted` ones does not count. A
+    conversion that was never claimed again, because it had just ended or was cancelled, is left out: the ledger judges
+    it.
     """
     claims: dict[str, list[Entry]] = {}
     for entry in journal:
