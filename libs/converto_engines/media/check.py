@@ -126,6 +126,11 @@ async def _check_against_packets(
     if not is_near(packets_s):
         lengths = f"declared {declared_s} s, packets {packets_s} s, converted {completed.run.duration_s} s"
         raise OutputInvalid("The result is not as long as the source", detail=f"track {source.index}: {lengths}")
+    check_end(job, declared_s, packets_s)
+
+
+def check_end(job: Job, declared_s: float, packets_s: float) -> None:
+    """Raise `CorruptSource` for a source whose packets end long before its declared length."""
     is_short = packets_s < declared_s - max(1.0, 0.02 * declared_s)
     if is_short and job.source_format not in ffmpeg.WITHOUT_INDEX:
         raise CorruptSource(

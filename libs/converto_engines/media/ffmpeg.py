@@ -9,10 +9,18 @@ from pathlib import Path
 
 import msgspec
 
-from converto_core.errors import BadSource, ConversionError, CorruptSource, EngineCrashed, EngineError, OutputInvalid
+from converto_core.errors import (
+    BadSource,
+    ConversionError,
+    CorruptSource,
+    EngineCrashed,
+    EngineError,
+    LimitExceeded,
+    OutputInvalid,
+)
 from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Report
 from converto_engines.media import source_checks
-from converto_engines.media.probe import Probe, read_first_frame, read_probe
+from converto_engines.media.probe import Probe, read_first_frame, read_hidden, read_probe
 from converto_engines.runtime.process import ProcessResult, Sandbox
 from converto_engines.runtime.sandbox import PROGRAM_PATH
 
@@ -44,10 +52,12 @@ _DEEP_PROBE = ("-probesize", "50M", "-analyzeduration", "30M")
 _QUIET = ("-nostdin", "-hide_banner", "-v", "error")
 _PROBED_FIELDS = (
     "stream=index,codec_type,codec_name,codec_tag_string,width,height,pix_fmt,sample_aspect_ratio,avg_frame_rate,"
-    "r_frame_rate,field_order,color_transfer,sample_rate,sample_fmt,channels,bits_per_sample,bits_per_raw_sample,"
+    "r_frame_rate,field_order,color_transfer,color_primaries,color_space,sample_rate,sample_fmt,channels,"
+    "bits_per_sample,bits_per_raw_sample,"
     "start_time,duration,nb_frames:stream_disposition:stream_tags:stream_side_data:format=duration,start_time:chapter=id"
 )
 _VERSION_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=10, memory_bytes=1024**3, file_bytes=1024**2)
+_LENGTH_SLACK_S, _LENGTH_SLACK = 1.0, 0.02
 _PROBE_WALL_S, _PROBE_CPU_S = 60.0, 60
 
 
@@ -98,18 +108,19 @@ class Ffmpeg:
             answer.unlink(missing_ok=True)
 
     async def probe_source(self, job: Job) -> Probe:
-        """Return the source's tracks, checked against all limits; an unknown length is found by reading the file."""
+        """Return the source's tracks, checked against all limits.
+
+        A length that is unknown, or only estimated for want of an index, is measured by reading the file.
+        """
         job.report(0, "analysing the file")
+        await asyncio.to_thread(source_checks.check_protection, job.source, job.source_format)
         probe = await self.probe(job, job.source, job.source_format)
-        if _DEMUXERS.get(job.source_format, ("",))[0] == "mov":
-            await asyncio.to_thread(source_checks.check_protection, job.source)
         if job.source_format == "wav":
             await asyncio.to_thread(source_checks.check_wav_end, job.source)
-        source_checks.check_limits(probe, job.limits)
-        if probe.duration_s is None:
-            scanned = await self.scan(job)
-            probe = msgspec.structs.replace(probe, duration_s=scanned.duration_s or None)
-            source_checks.check_limits(probe, job.limits)
+        source_checks.check_tracks(probe, job.limits)
+        if probe.duration_s is None or job.source_format in WITHOUT_INDEX:
+            probe = _with_length(probe, (await self.scan(job)).duration_s)
+        source_checks.check_duration(probe.duration_s, job.limits)
         return probe
 
     def reading(self, job: Job, path: Path, format_name: str) -> list[str]:
@@ -159,6 +170,21 @@ class Ffmpeg:
         await self.sandbox.run(argv, folder=job.folder, limits=job.limits)
         return await asyncio.to_thread(read_first_frame, answer)
 
+    async def hidden_parts(self, job: Job) -> dict[int, float]:
+        """Return the seconds that the edit lists of an MP4 hide, by track; read without decoding."""
+        answer = job.folder / "packets.csv"
+        reading = self.reading(job, job.source, job.source_format)
+        shown = ["-show_entries", "packet=stream_index,duration_time,flags", "-of", "csv=p=0"]
+        written = ["-o", self.sandbox.path_inside(job.folder, answer)]
+        argv = ["ffprobe", "-hide_banner", "-v", "error", *reading, *shown, *written]
+        finished = await self.sandbox.run(argv, folder=job.folder, limits=job.limits)
+        try:
+            if finished.exit_code != 0:
+                raise _unreadable(finished.stderr_tail)
+            return await asyncio.to_thread(read_hidden, answer)
+        finally:
+            answer.unlink(missing_ok=True)
+
     async def scan(self, job: Job, *tracks: int) -> RunResult:
         """Measure the real length and the number of video packets by reading without decoding."""
         chosen = [word for index in tracks for word in ("-map", f"0:{index}")] or ["-map", "0:v?", "-map", "0:a?"]
@@ -166,7 +192,7 @@ class Ffmpeg:
         try:
             return await self.run(job, [*reading, *chosen, "-c", "copy", "-f", "null", "-"])
         except FfmpegFailed as error:
-            raise CorruptSource(detail=error.detail) from error  # ffmpeg only had to read it
+            raise _unreadable(error.detail) from error
 
     async def decode(self, job: Job, path: Path, format_name: str, *, on_time: Callable[[float], object]) -> RunResult:
         """Decode all video and audio of a result; raises `OutputInvalid` at the first error.
@@ -190,6 +216,18 @@ class Ffmpeg:
         return finished.stdout.decode(errors="replace")
 
 
+def _with_length(probe: Probe, measured_s: float) -> Probe:
+    """Return the probe with its measured length, unless that confirms the declared one.
+
+    In joined recordings the clock jumps, so that a length taken from the first and last timestamps may be off by hours.
+    """
+    declared_s = probe.duration_s
+    if declared_s is not None and abs(declared_s - measured_s) <= max(_LENGTH_SLACK_S, _LENGTH_SLACK * declared_s):
+        return probe
+    tracks = tuple(msgspec.structs.replace(track, end_s=None) for track in probe.tracks)
+    return msgspec.structs.replace(probe, tracks=tracks, duration_s=measured_s or declared_s)
+
+
 class FfmpegFailed(EngineError):
     """ffmpeg or ffprobe ended with a non-zero exit status; `detail` holds the end of its log."""
 
@@ -200,15 +238,33 @@ def _failure(finished: ProcessResult) -> FfmpegFailed:
 
 
 _BROKEN = re.compile(
-    r"invalid data found|error while decoding|moov atom not found|codec parameters|header missing", re.IGNORECASE
+    r"invalid data found|error while decoding|moov atom not found|find codec parameters|header missing", re.IGNORECASE
+)
+_UNSUPPORTED = re.compile(r"decoder \S+ ?.*not found|not implemented|patches welcome", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(r"cannot allocate memory", re.IGNORECASE)
+_MACHINE = re.compile(
+    r"no space left|permission denied|too many open files|resource temporarily unavailable",
+    re.IGNORECASE,
 )
 
 
 def translated(error: FfmpegFailed) -> ConversionError:
-    """Return `CorruptSource` when the log blames the file, else the error itself."""
-    return CorruptSource(detail=error.detail) if _BROKEN.search(error.detail) else error
+    """Return the error that says whose fault it is by the log: this machine's, a limit's or the file's.
+
+    The machine comes first, because what it refuses also breaks the reading of an intact file. A damaged file may look
+    like an unsupported one, so what is plainly invalid comes before that.
+    """
+    log = error.detail
+    if _MACHINE.search(log):
+        return error
+    if _OUT_OF_MEMORY.search(log):
+        return LimitExceeded("The file needs more memory than is allowed for one file", detail=log)
+    if _UNSUPPORTED.search(log) and "invalid data found" not in log.lower():
+        return BadSource("The file uses a codec, or a feature of one, that is not supported", detail=log)
+    return CorruptSource(detail=log) if _BROKEN.search(log) else error
 
 
+DAMAGE_NOTE = "The source is damaged in places; damaged areas were concealed with content from nearby"
 _CONCEALED = re.compile(r"concealing|error while decoding|corrupt|invalid data found|decode_slice", re.IGNORECASE)
 
 
@@ -251,7 +307,11 @@ class _Progress:
             self._on_time(self.seconds)
 
 
-def _unreadable(log: str) -> BadSource:
+def _unreadable(log: str) -> ConversionError:
+    """Return the error of a run that only read the source: the file is at fault unless the log blames another."""
+    error = translated(FfmpegFailed(detail=log))
+    if _MACHINE.search(log) or not isinstance(error, FfmpegFailed | CorruptSource):
+        return error
     if "moov atom not found" in log:
         return CorruptSource(
             "The file has no index because its recording or upload was interrupted. Upload the complete file",

@@ -99,7 +99,17 @@ class Hardware:
         return True
 
 
-_SOFTWARE_ONLY: Final = ("preset", "crf", "x265-params", "deadline", "cpu-used", "row-mt", "c", "enc_time_base")
+_SOFTWARE_ONLY: Final = (
+    "preset",
+    "crf",
+    "x265-params",
+    "svtav1-params",
+    "deadline",
+    "cpu-used",
+    "row-mt",
+    "c",
+    "enc_time_base",
+)
 
 
 def with_hardware_encoder(

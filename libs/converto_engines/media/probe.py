@@ -9,8 +9,10 @@ import msgspec
 from converto_core.errors import CorruptSource
 
 _UNKNOWN = frozenset({"", "none", "unknown"})
+_UNHEARD_S = 0.1  # encoders of sound hide about two packets of run-up, which nobody would notice
+_NO_COLOUR = frozenset({"unknown", "unspecified", "reserved"})
 _DEEP_FORMATS = ("p10", "p12", "p14", "p16", "10le", "12le", "16le", "10be", "12be", "16be", "48", "64")
-_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8")
+_ALPHA = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16")
 PICTURE_SUBTITLES = frozenset({"hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub"})
 
 
@@ -18,7 +20,9 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """One stream. `kind` is video, audio, subtitle, attachment, cover or data; unknown numbers are 0.
 
     `end_s` counts from the start of the file's first track. `pixel_aspect` is a pixel's width over its height.
-    `hdr_metadata` holds x265 parameters for the mastering display.
+    `transfer`, `primaries` and `matrix` describe the colours in ffmpeg's names, empty if unknown. `hdr_metadata` holds
+    x265 parameters for the mastering display; `stores_hdr_metadata` says that the container stores it too.
+    `hidden_s` is how much an edit list hides; it is read only for tracks that may be copied.
     """
 
     index: int
@@ -33,6 +37,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     has_constant_rate: bool = True
     is_interlaced: bool = False
     transfer: str = ""
+    primaries: str = ""
+    matrix: str = ""
     sample_rate_hz: int = 0
     channels: int = 0
     bits: int = 0
@@ -42,7 +48,15 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     has_alpha: bool = False
     hdr_metadata: str = ""
+    stores_hdr_metadata: bool = False
+    hidden_s: float = 0.0
     is_default: bool = False
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its codec is known, and its size or its channels and sample rate are."""
+        shape = (self.channels, self.sample_rate_hz) if self.kind == "audio" else (self.width, self.height)
+        return bool(self.codec) and all(shape)
 
     @property
     def has_deep_colour(self) -> bool:
@@ -71,6 +85,10 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     tracks: tuple[Track, ...]
     duration_s: float | None
     chapters: int = 0
+
+    def readable(self, kind: str) -> list[Track]:
+        """Return the tracks of this kind that can be decoded, as far as the analysis tells."""
+        return [track for track in self.of(kind) if track.is_readable]
 
     def of(self, *kinds: str) -> tuple[Track, ...]:
         """Return the tracks of these kinds."""
@@ -116,6 +134,18 @@ class _Frames(msgspec.Struct):
     frames: list[_Frame] = []
 
 
+def read_hidden(path: Path) -> dict[int, float]:
+    """Parse packets (track, seconds, flags) and return the seconds of each track that players must not show."""
+    hidden: dict[int, float] = {}
+    with path.open(encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            track, _, rest = line.strip().partition(",")
+            seconds, _, flags = rest.partition(",")
+            if "D" in flags and track.isdecimal():
+                hidden[int(track)] = hidden.get(int(track), 0.0) + _number(seconds)
+    return {track: seconds for track, seconds in hidden.items() if seconds > _UNHEARD_S}
+
+
 def _track(stream: dict[str, Any], start_s: float) -> Track:
     disposition = stream.get("disposition") or {}
     tags = {str(name).lower(): str(value) for name, value in (stream.get("tags") or {}).items()}
@@ -132,7 +162,9 @@ def _track(stream: dict[str, Any], start_s: float) -> Track:
         frame_rate=_ratio(stream.get("avg_frame_rate")) or _ratio(stream.get("r_frame_rate")),
         has_constant_rate=_has_constant_rate(stream),
         is_interlaced=stream.get("field_order") in {"tt", "bb", "tb", "bt"},
-        transfer=str(stream.get("color_transfer", "")),
+        transfer=_known(stream, "color_transfer"),
+        primaries=_known(stream, "color_primaries"),
+        matrix=_known(stream, "color_space"),
         sample_rate_hz=_whole(stream.get("sample_rate")),
         channels=_whole(stream.get("channels")),
         bits=_bits(stream),
@@ -141,8 +173,16 @@ def _track(stream: dict[str, Any], start_s: float) -> Track:
         end_s=_end(stream, tags, start_s),
         tags=(str(stream.get("codec_tag_string", "")), *tags),
         has_alpha=pixel_format.startswith(_ALPHA) or tags.get("alpha_mode") == "1",
+        stores_hdr_metadata=any(
+            entry.get("side_data_type") == "Mastering display metadata" for entry in stream.get("side_data_list") or ()
+        ),
         is_default=bool(disposition.get("default")),
     )
+
+
+def _known(stream: dict[str, Any], name: str) -> str:
+    value = str(stream.get(name, ""))
+    return "" if value in _NO_COLOUR else value
 
 
 def _as_counted(track: Track, frames: int) -> Track:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, BadSource, CorruptSource
+from converto_core.errors import BadOptions, CorruptSource
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.media import check, ffmpeg, loudness, sound_encoding
@@ -15,6 +15,7 @@ from converto_engines.media.check import CompletedRun
 from converto_engines.media.ffmpeg import FfmpegFailed
 from converto_engines.media.ffmpeg_converter import FfmpegConverter
 from converto_engines.media.probe import Probe, Track
+from converto_engines.media.source_checks import check_readable
 from converto_engines.media.video_plan import Expected
 from converto_engines.media.window import End, Start, Window, check_window, cut_arguments
 from converto_engines.runtime.process import Sandbox
@@ -168,15 +169,10 @@ def _check_options(job: Job) -> None:
     sound_encoding.check(codec, sample_rate_hz=options.sample_rate_hz, channels=options.channels)
 
 
-def _readable(probe: Probe) -> list[Track]:
-    return [track for track in probe.of("audio") if track.codec and track.channels and track.sample_rate_hz]
-
-
 def _chosen_track(job: Job, probe: Probe) -> Track:
-    readable = _readable(probe)
+    check_readable(probe, "audio")
+    readable = probe.readable("audio")
     wanted: int | None = job.options.track
-    if not readable:
-        raise BadSource("The file has no readable sound track")
     if wanted is None:
         return next((track for track in readable if track.is_default), readable[0])
     if wanted > len(readable):
@@ -192,7 +188,7 @@ def _covers(job: Job, probe: Probe) -> tuple[Track, ...]:
 
 def _left_out(job: Job, probe: Probe, covers: tuple[Track, ...]) -> list[str]:
     left_out = []
-    if job.options.track is None and (more := len(_readable(probe)) - 1):
+    if job.options.track is None and (more := len(probe.readable("audio")) - 1):
         left_out.append(f"{more} more sound track{'' if more == 1 else 's'}")
     if job.options.metadata == "keep" and len(probe.of("cover")) > len(covers):
         left_out.append("the cover picture")

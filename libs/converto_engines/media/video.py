@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, ConversionError, CorruptSource
+from converto_core.errors import BadOptions, ConversionError, CorruptSource, EngineCrashed, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
 from converto_engines.media import check, ffmpeg, hardware, video_encoding, video_plan
@@ -45,6 +45,9 @@ class Video(FfmpegConverter):
         Loss(text="the styling of subtitles", targets=("mp4", "mov", "webm")),
         Loss(text="metadata for which the format has no field", targets=("mp4", "mov")),
         Loss(text="the cover picture", targets=("webm", "mov")),
+        Loss(text="a high dynamic range, unless video_codec is h265, vp9 or av1", targets=("mp4", "mkv", "mov")),
+        Loss(text="transparency: the background becomes white", targets=("mp4", "mov")),
+        Loss(text="transparency, unless video_codec is vp9", targets=("mkv",)),
         Loss(text="more than 8 bits per colour, unless video_codec is h265, vp9 or av1", targets=("mp4", "mkv", "mov")),
     )
 
@@ -73,30 +76,39 @@ class Video(FfmpegConverter):
         probe = await self._ffmpeg.probe_source(job)
         check_window(window, probe)
         probe = await self._with_hdr_metadata(job, probe, choice)
-        plan = video_plan.plan(probe, choice)
+        probe = await self._with_hidden_parts(job, probe, choice)
         product = job.folder / f"video.{job.target_format}"
+        try:
+            plan = await self._make(job, probe, choice, window, product)
+        except (CorruptSource, EngineCrashed, FfmpegFailed, OutputInvalid):
+            if not choice.may_copy:
+                raise
+            # Nobody asked for the copy, and an encoder repairs what a copy keeps.
+            choice = msgspec.structs.replace(choice, may_copy=False)
+            plan = await self._make(job, probe, choice, window, product)
+        for text in (*plan.notes, *(f"Left out: {text}" for text in plan.left_out)):
+            job.note(text)
+        job.report(100, "done")
+        return [Product(path=product)]
+
+    async def _make(self, job: Job, probe: Probe, choice: Choice, window: Window, product: Path) -> Plan:
+        """Plan the tracks, write them, and check the result; returns the plan with all notes."""
+        plan = video_plan.plan(probe, choice)
         completed = await self._encode(job, probe, plan, window, product)
         if lost := await check.lost_frames(self._ffmpeg, job, completed):
             plan.left_out.append(f"{lost} damaged frames")
         elif ffmpeg.reports_damage(completed.run.log):
-            job.note("The source is damaged in places; damaged areas were concealed with content from nearby")
+            plan.notes.append(ffmpeg.DAMAGE_NOTE)
         await self._check(job, product, completed)
-        for text in plan.left_out:
-            job.note(f"Left out: {text}")
-        job.report(100, "done")
-        return [Product(path=product)]
+        return plan
 
     def _check_encoder(self, choice: Choice) -> None:
-        if choice.settings is not None and video_encoding.ENCODERS[choice.settings.codec] not in self._encoders:
+        if not choice.must_copy and video_encoding.ENCODERS[choice.settings.codec] not in self._encoders:
             raise BadOptions(f"This worker cannot encode {choice.settings.codec}. Choose another video_codec")
 
     async def _with_hdr_metadata(self, job: Job, probe: Probe, choice: Choice) -> Probe:
-        """Add HDR metadata to the tracks that x265 will encode."""
-        if (
-            choice.settings is None
-            or choice.settings.codec != "h265"
-            or not any(track.is_hdr for track in probe.tracks)
-        ):
+        """Add the HDR metadata of their frames to tracks that keep a high dynamic range when encoded."""
+        if choice.must_copy or choice.settings.codec == "h264":
             return probe
         tracks = list(probe.tracks)
         for place, track in enumerate(tracks):
@@ -107,10 +119,20 @@ class Video(FfmpegConverter):
                 tracks[place] = msgspec.structs.replace(track, hdr_metadata=hdr_metadata)
         return msgspec.structs.replace(probe, tracks=tuple(tracks))
 
+    async def _with_hidden_parts(self, job: Job, probe: Probe, choice: Choice) -> Probe:
+        """Add how much the edit lists of an MP4 hide of the tracks that may be copied."""
+        is_copied = choice.must_copy or choice.may_copy or choice.audio_codec == "copy"
+        if not is_copied or job.source_format not in {"mp4", "mov"}:
+            return probe
+        hidden = await self._ffmpeg.hidden_parts(job)
+        tracks = [msgspec.structs.replace(track, hidden_s=hidden.get(track.index, 0.0)) for track in probe.tracks]
+        return msgspec.structs.replace(probe, tracks=tuple(tracks))
+
     async def _encode(self, job: Job, probe: Probe, plan: Plan, window: Window, product: Path) -> CompletedRun:
         covers = await self._cover_files(job, probe) if job.target_format == "mkv" else []
         before, after = cut_arguments(job, window)
-        reading = [*_decoders(plan), *self._ffmpeg.reading(job, job.source, job.source_format)]
+        encoded = [expected.source for expected in plan.expected if not expected.is_copied]
+        reading = [*video_encoding.decoders(encoded), *self._ffmpeg.reading(job, job.source, job.source_format)]
         arguments = [*before, *reading, *plan.arguments, *self._attached(job, covers, len(plan.expected)), *after]
         writing = ["-f", _CONTAINERS[job.target_format], self._ffmpeg.writing(job, product)]
         length_s = window.length_of(probe.duration_s) if probe.duration_s else None
@@ -124,19 +146,21 @@ class Video(FfmpegConverter):
             raise ffmpeg.translated(error) from error
         if run.frames == 0:
             raise CorruptSource("No frame of the video can be decoded", detail=run.log)
-        is_encoded = job.options.video_codec != "copy"
         return CompletedRun(
             source=probe,
             expected=plan.expected,
             window=window,
             run=run,
             covers=len(covers),
-            is_encoded=is_encoded,
+            is_encoded=not any(expected.is_copied for expected in plan.expected if expected.kind == "video"),
         )
 
     async def _on_hardware(self, job: Job, plan: Plan, arguments: list[str]) -> tuple[tuple[Path, ...], list[str]]:
         """Return devices and arguments for a hardware encoder, if requested and working; else the same arguments."""
-        if not job.options.hardware or job.options.video_codec == "copy":
+        if not job.options.hardware or plan.copies_pictures:
+            return (), arguments
+        if any(expected.source.is_hdr for expected in plan.expected) and encoding_settings(job).codec != "h264":
+            plan.left_out.append("hardware encoding: it would lose the high dynamic range (HDR)")
             return (), arguments
         codec = encoding_settings(job).codec
         encoder = await self._hardware.find(codec, job)
@@ -174,11 +198,3 @@ class Video(FfmpegConverter):
                 raise
             message = "The video is damaged and cannot be copied. Choose a video_codec to repair it where possible"
             raise CorruptSource(message, detail=error.detail) from error
-
-
-def _decoders(plan: Plan) -> list[str]:
-    """Select libvpx for VP8 and VP9 with transparency, which ffmpeg's own decoders ignore."""
-    decoders = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-    tracks = [expected.source for expected in plan.expected if expected.kind == "video" and expected.codec == "vp9"]
-    transparent = [track for track in tracks if track.has_alpha and track.codec in decoders]
-    return [word for track in transparent for word in (f"-c:{track.index}", decoders[track.codec])]

@@ -14,6 +14,23 @@ from converto_engines.media.window import End, Start, Window
 
 _MAX_SIDE = 16_384
 
+_COPYABLE_SOURCES = frozenset({"mp4", "mov", "mkv", "webm"})
+# Options that a copy cannot follow.
+_ENCODING_OPTIONS = (
+    "video_codec",
+    "audio_codec",
+    "quality",
+    "bitrate_kbps",
+    "preset",
+    "width",
+    "height",
+    "fps",
+    "start_s",
+    "end_s",
+    "audio_bitrate_kbps",
+    "hardware",
+)
+
 _Side = Annotated[int, Meta(ge=16, le=_MAX_SIDE)]
 
 
@@ -22,11 +39,17 @@ class VideoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     video_codec: Annotated[
         Literal["h264", "h265", "vp9", "av1", "copy"] | None,
-        Meta(description="Video codec; copy: keep the pictures unchanged. Default: h264, in WebM vp9"),
+        Meta(
+            description="Video codec; copy: keep the pictures unchanged. Default: h264, in WebM vp9, or unchanged "
+            "when only the container changes and its players support the source's codec"
+        ),
     ] = None
     audio_codec: Annotated[
         Literal["aac", "mp3", "ac3", "opus", "vorbis", "flac", "copy"] | None,
-        Meta(description="Audio codec; copy: keep the sound unchanged. Default: aac, in WebM opus"),
+        Meta(
+            description="Audio codec; copy: keep the sound unchanged. Default: aac, in WebM opus, or unchanged beside "
+            "unchanged pictures"
+        ),
     ] = None
     quality: Annotated[
         Annotated[int, Meta(ge=0, le=63)] | None,
@@ -63,10 +86,15 @@ def window_of(job: Job) -> Window:
     return Window(start_s=job.options.start_s, end_s=job.options.end_s)
 
 
+def _is_chosen(options: VideoOptions) -> bool:
+    return options.video_codec not in {None, "copy"}
+
+
 def encoding_settings(job: Job) -> EncodingSettings:
     options = job.options
     return EncodingSettings(
-        codec=options.video_codec or video_plan.VIDEO_CODECS[job.target_format][0],
+        codec=options.video_codec if _is_chosen(options) else video_plan.VIDEO_CODECS[job.target_format][0],
+        container=job.target_format,
         quality=options.quality,
         bitrate_kbps=options.bitrate_kbps,
         preset=options.preset,
@@ -88,7 +116,9 @@ def choice_of(job: Job) -> Choice:
     _check_allowed("audio_codec", options.audio_codec, (*video_plan.SOUND_CODECS[target], "copy"), target)
     return Choice(
         target=target,
-        settings=None if is_copied else encoding_settings(job),
+        settings=encoding_settings(job),
+        must_copy=is_copied,
+        may_copy=_changes_only_the_container(job),
         audio_codec=options.audio_codec or video_plan.SOUND_CODECS[target][0],
         audio=options.audio,
         subtitles=options.subtitles == "keep",
@@ -96,6 +126,18 @@ def choice_of(job: Job) -> Choice:
         chapters=options.chapters == "keep",
         audio_bitrate_kbps=options.audio_bitrate_kbps,
     )
+
+
+def _changes_only_the_container(job: Job) -> bool:
+    """Return whether nothing but another format is asked for, so that tracks may be copied.
+
+    A conversion to the same format without options asks for a smaller file. Of other sources, timestamps and first
+    frames are too often unfit for a copy.
+    """
+    if job.source_format not in _COPYABLE_SOURCES or job.source_format == job.target_format:
+        return False
+    unchanged = VideoOptions()
+    return all(getattr(job.options, name) == getattr(unchanged, name) for name in _ENCODING_OPTIONS)
 
 
 def _check_copied(job: Job) -> None:

@@ -8,23 +8,24 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid
+from converto_core.errors import BadOptions, CorruptSource, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from converto_engines.media import ffmpeg
+from converto_engines.media import check, ffmpeg
 from converto_engines.media.ffmpeg import Ffmpeg, FfmpegFailed
 from converto_engines.media.ffmpeg_converter import FfmpegConverter
 from converto_engines.media.probe import Probe, Track
+from converto_engines.media.source_checks import check_readable
+from converto_engines.media.video_encoding import decoders, tone_mapping, white_background
 from converto_engines.media.window import Moment, Start, Window, check_window, cut_arguments
 
 _DEFAULT_AT = 0.1  # share of the length; the first frame is often black
 _MAX_GIF_S = 60.0
+_SHORTENED = f"what follows, because a GIF lasts at most {_MAX_GIF_S:.0f} s. Choose another part with start_s and end_s"
+_LAST_FRAMES_S = 2.0  # longer than one frame of any common video
 _GIF_WIDTH, _GIF_FPS = 480, 12.0
 _DEFAULT_QUALITY = {"jpg": 85, "webp": 80}
-# Tone mapping from HDR to an SDR screen.
-_TONE_MAPPING = (
-    "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv"
-)
+_WITHOUT_ALPHA = frozenset({"jpg"})
 
 _Side = Annotated[int, Meta(ge=16, le=8192)]
 
@@ -45,7 +46,9 @@ class GifOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     start_s: Start = 0.0
     end_s: Annotated[
         Moment | None,
-        Meta(description=f"End of the part to convert, in seconds; the part may last {_MAX_GIF_S:.0f} s"),
+        Meta(
+            description=f"End of the part to convert, in seconds; default: {_MAX_GIF_S:.0f} s later, the longest part"
+        ),
     ] = None
     width: Annotated[
         _Side | None, Meta(description=f"Pixels; default {_GIF_WIDTH}, or the video's own width if smaller")
@@ -66,7 +69,11 @@ class VideoFrame(FfmpegConverter):
     options: type[msgspec.Struct] = FrameOptions
     loss = 0.5
     seconds = 2.0
-    losses: tuple[Loss, ...] = (Loss(text="movement and sound: one frame is kept"),)
+    losses: tuple[Loss, ...] = (
+        Loss(text="movement and sound: one frame is kept"),
+        Loss(text="transparency: the background becomes white", targets=("jpg",)),
+        Loss(text="a high dynamic range, which is mapped to the colours of common screens"),
+    )
 
     async def convert(self, job: Job) -> list[Product]:
         """Extract one frame, upright and with square pixels."""
@@ -76,22 +83,39 @@ class VideoFrame(FfmpegConverter):
         size = _size(track, job.options.width)
         product = job.folder / f"frame.{job.target_format}"
         job.report(20, "extracting the frame")
-        if not await self._take(job, track, at_s, product) and not await self._take(job, track, 0.0, product):
+        log = await self._take(job, track, at_s, product)
+        if log is None:
+            log = await self._take_other(job, track, product)
+        if log is None:
             raise CorruptSource("No frame of the video can be decoded")
         await check_picture(self._ffmpeg, job, product, size)
+        if ffmpeg.reports_damage(log):
+            job.note(ffmpeg.DAMAGE_NOTE)
+        for text in _left_out(job, track):
+            job.note(f"Left out: {text}")
         return [Product(path=product)]
 
-    async def _take(self, job: Job, track: Track, at_s: float, product: Path) -> bool:
-        """Extract the frame at a time; return False when there is none, as often at the end of a file."""
-        seeking = ["-ss", f"{at_s:.6f}"] if at_s else []
-        reading = self._ffmpeg.reading(job, job.source, job.source_format)
-        filters = ",".join(_filters(track, _size(track, job.options.width)))
-        one = ["-map", f"0:{track.index}", "-frames:v", "1", "-update", "1", "-vf", filters, "-map_metadata", "-1"]
-        arguments = [*seeking, *reading, *one, *_saving(job), self._ffmpeg.writing(job, product)]
+    async def _take_other(self, job: Job, track: Track, product: Path) -> str | None:
+        """Extract the last frame before the chosen time, which often lies after it at the end, or the first frame."""
+        wanted: float | None = job.options.at_s
+        if wanted is None:
+            return await self._take(job, track, 0.0, product)
+        return await self._take(job, track, max(wanted - _LAST_FRAMES_S, 0.0), product, is_last=True)
+
+    async def _take(self, job: Job, track: Track, at_s: float, product: Path, *, is_last: bool = False) -> str | None:
+        """Extract the frame at a time, or the last one; return the log, or None when there is no frame."""
+        before, after = _seeking(job, at_s)
+        reading = [*decoders([track]), *self._ffmpeg.reading(job, job.source, job.source_format)]
+        filters = ",".join(_filters(job, track, _size(track, job.options.width)))
+        count = [] if is_last else ["-frames:v", "1"]  # each frame replaces the one before
+        one = ["-map", f"0:{track.index}", *count, "-update", "1", "-vf", filters, "-map_metadata", "-1"]
+        saving = _saving(job, is_transparent=_keeps_alpha(job, track))
+        arguments = [*before, *reading, *one, *after, *saving, self._ffmpeg.writing(job, product)]
         try:
-            return (await self._ffmpeg.run(job, arguments)).frames > 0
+            run = await self._ffmpeg.run(job, arguments)
         except FfmpegFailed as error:
             raise ffmpeg.translated(error) from error
+        return run.log if run.frames else None
 
 
 class VideoGif(FfmpegConverter):
@@ -102,9 +126,13 @@ class VideoGif(FfmpegConverter):
     sources: tuple[str, ...] = ffmpeg.VIDEO_SOURCES
     targets: tuple[str, ...] = ("gif",)
     options: type[msgspec.Struct] = GifOptions
-    loss = 0.8  # more than `VideoFrame`, so that plans to a still picture prefer one frame
+    loss = 0.8  # more than `VideoFrame`, so that chains to a still picture prefer one frame
     seconds = 10.0
-    losses: tuple[Loss, ...] = (Loss(text="sound, all but 256 colours, and frames above the chosen rate"),)
+    losses: tuple[Loss, ...] = (
+        Loss(text="sound, all but 256 colours, and frames above the chosen rate"),
+        Loss(text="soft edges of transparency: each pixel becomes either clear or opaque"),
+        Loss(text=f"what follows the first {_MAX_GIF_S:.0f} s, unless start_s and end_s choose another part"),
+    )
 
     async def convert(self, job: Job) -> list[Product]:
         """Find the best 256 colours of all frames, then draw the frames with them."""
@@ -112,35 +140,53 @@ class VideoGif(FfmpegConverter):
         probe = await self._ffmpeg.probe_source(job)
         check_window(window, probe)
         track = _main_track(probe)
-        length_s = _gif_length(window, probe)
+        end_s = track.end_s or probe.duration_s or 0.0
+        window, is_shortened = _gif_window(window, end_s)
+        length_s = window.length_of(end_s)
         size = _size(track, job.options.width or min(_GIF_WIDTH, track.upright[0]))
         fps = job.options.fps or min(_GIF_FPS, track.frame_rate or _GIF_FPS)
-        graph = ",".join([f"[0:{track.index}]fps={fps:g}", *_filters(track, size)])
+        graph = ",".join([f"[0:{track.index}]fps={fps:g}", *_filters(job, track, size)])
         product = job.folder / "animation.gif"
+        before, after = cut_arguments(job, window)
+        reading = [*before, *decoders([track]), *self._ffmpeg.reading(job, job.source, job.source_format)]
         try:
-            run = await self._draw(job, window, graph, product, length_s=length_s)
+            run = await self._draw(job, reading, graph, product, after=after, length_s=length_s)
         except FfmpegFailed as error:
             raise ffmpeg.translated(error) from error
         if run.frames == 0:
             raise CorruptSource("No frame of the video can be decoded", detail=run.log)
         await check_picture(self._ffmpeg, job, product, size, frames=run.frames)
-        if abs(run.duration_s - length_s) > max(2 / fps, 0.05 * length_s) + 0.02:
-            detail = f"{run.duration_s} s instead of {length_s} s"
-            raise OutputInvalid("The animation and the video differ in length", detail=detail)
+        slack_s = max(2 / fps, 0.05 * length_s) + 0.02
+        if abs(run.duration_s - length_s) > slack_s:
+            await self._check_source_length(job, track, window, run, slack_s=slack_s)
+        if ffmpeg.reports_damage(run.log):
+            job.note(ffmpeg.DAMAGE_NOTE)
+        for text in [*([_SHORTENED] if is_shortened else []), *_left_out(job, track)]:
+            job.note(f"Left out: {text}")
         return [Product(path=product)]
 
-    async def _draw(self, job: Job, window: Window, graph: str, product: Path, *, length_s: float) -> ffmpeg.RunResult:
+    async def _check_source_length(
+        self, job: Job, track: Track, window: Window, run: ffmpeg.RunResult, *, slack_s: float
+    ) -> None:
+        """Tell a source that is shorter than it says from an animation that is too short."""
+        packets_s = (await self._ffmpeg.scan(job, track.index)).duration_s
+        if abs(run.duration_s - window.length_of(packets_s)) > slack_s:
+            detail = f"{run.duration_s} s, but the source's packets last {packets_s} s"
+            raise OutputInvalid("The animation and the video differ in length", detail=detail)
+        check.check_end(job, track.end_s or 0.0, packets_s)
+
+    async def _draw(
+        self, job: Job, reading: list[str], graph: str, product: Path, *, after: list[str], length_s: float
+    ) -> ffmpeg.RunResult:
         # Two runs instead of one with `split`, which keeps every frame in memory until the palette is known.
         palette = job.folder / "palette.png"
-        before, after = cut_arguments(job, window)
-        reading = [*before, *self._ffmpeg.reading(job, job.source, job.source_format)]
         palette_graph = ["-filter_complex", f"{graph},palettegen=stats_mode=full[palette]", "-map", "[palette]"]
         one = ["-frames:v", "1", "-update", "1", "-f", "image2", self._ffmpeg.writing(job, palette)]
         on_time = ffmpeg.progress_between(job.report, length_s, first=0, last=45, stage="choosing the colours")
         await self._ffmpeg.run(job, [*reading, *palette_graph, *after, *one], on_time=on_time)
         if not await asyncio.to_thread(_is_there, palette):
             raise CorruptSource("No frame of the video can be decoded")
-        reading += self._ffmpeg.reading(job, palette, "png")
+        reading = [*reading, *self._ffmpeg.reading(job, palette, "png")]
         drawing = f"{graph}[frames];[frames][1:v]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
         gif = ["-filter_complex", drawing, *after, "-loop", "0", "-f", "gif", self._ffmpeg.writing(job, product)]
         on_time = ffmpeg.progress_between(job.report, length_s, first=45, last=95, stage="drawing the frames")
@@ -167,9 +213,8 @@ def _is_there(path: Path) -> bool:
 
 
 def _main_track(probe: Probe) -> Track:
-    readable = [track for track in probe.of("video") if track.codec and track.width and track.height]
-    if not readable:
-        raise BadSource("The file has no readable video track")
+    check_readable(probe, "video")
+    readable = probe.readable("video")
     return next((track for track in readable if track.is_default), readable[0])
 
 
@@ -182,13 +227,23 @@ def _moment(job: Job, probe: Probe) -> float:
     return float(wanted)
 
 
-def _gif_length(window: Window, probe: Probe) -> float:
-    length_s = window.length_of(probe.duration_s or 0.0)
-    if length_s > _MAX_GIF_S:
+def _seeking(job: Job, at_s: float) -> tuple[list[str], list[str]]:
+    """Return the arguments before and after the input that go to a time; only a chosen time has to be exact."""
+    if job.options.at_s is None:
+        return (["-ss", f"{at_s:.6f}"] if at_s else []), []
+    return cut_arguments(job, Window(start_s=at_s))
+
+
+def _gif_window(window: Window, end_s: float) -> tuple[Window, bool]:
+    """Return the part to convert, and whether it was shortened; raises `BadOptions` for a chosen part too long."""
+    length_s = window.length_of(end_s)
+    if length_s <= _MAX_GIF_S:
+        return window, False
+    if window.end_s is not None:
         raise BadOptions(
             f"A GIF of {length_s:.0f} s is too long. Select at most {_MAX_GIF_S:.0f} s with start_s and end_s"
         )
-    return length_s
+    return Window(start_s=window.start_s, end_s=window.start_s + _MAX_GIF_S), True
 
 
 def _size(track: Track, width: int | None) -> tuple[int, int]:
@@ -199,17 +254,39 @@ def _size(track: Track, width: int | None) -> tuple[int, int]:
     return wanted, max(round(full_height * wanted / full_width), 1)
 
 
-def _filters(track: Track, size: tuple[int, int]) -> list[str]:
-    screen = [_TONE_MAPPING] if track.is_hdr else []
+def _keeps_alpha(job: Job, track: Track) -> bool:
+    return track.has_alpha and not track.is_hdr and job.target_format not in _WITHOUT_ALPHA
+
+
+def _left_out(job: Job, track: Track) -> list[str]:
+    is_filled = track.has_alpha and not _keeps_alpha(job, track)
+    screen = ["the high dynamic range (HDR), mapped to common screens"] if track.is_hdr else []
+    return [*screen, *(["transparency: the background is white"] if is_filled else [])]
+
+
+def _filters(job: Job, track: Track, size: tuple[int, int]) -> list[str]:
+    ground = white_background(track) if track.has_alpha and not _keeps_alpha(job, track) else []
     whole = ["bwdif=mode=send_frame:deint=interlaced"] if track.is_interlaced else []
-    return [*whole, *screen, f"scale={size[0]}:{size[1]}:flags=lanczos", "setsar=1"]
+    screen = tone_mapping(track) if track.is_hdr else []
+    # JPEG has a colour matrix of its own; by way of RGB, colours are not written by that of the film.
+    plain = ["format=rgb24"] if job.target_format == "jpg" else []
+    return [*ground, *whole, *screen, f"scale={size[0]}:{size[1]}:flags=lanczos", "setsar=1", *plain]
 
 
-def _saving(job: Job) -> list[str]:
+def _saving(job: Job, *, is_transparent: bool) -> list[str]:
     quality = job.options.quality or _DEFAULT_QUALITY.get(job.target_format, 0)
     return {
-        "png": ["-c:v", "png", "-pix_fmt", "rgb24", "-f", "image2"],
+        "png": ["-c:v", "png", "-pix_fmt", "rgba" if is_transparent else "rgb24", "-f", "image2"],
         # ffmpeg's scale goes from 2 (best) to 31.
         "jpg": ["-c:v", "mjpeg", "-q:v", str(max(round(31 - quality * 0.3), 1)), "-qmin", "1", "-f", "image2"],
-        "webp": ["-c:v", "libwebp", "-quality", str(quality), "-f", "webp"],
+        "webp": [
+            "-c:v",
+            "libwebp",
+            "-pix_fmt",
+            "bgra",
+            "-quality",
+            str(quality),
+            "-f",
+            "webp",
+        ],
     }[job.target_format]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from converto_engines.media.video import Video
+from converto_engines.media.video_pictures import VideoFrame, VideoGif
 from converto_engines.runtime.process import Sandbox
 from tests.engines.media.media_files import (
     FAST,
@@ -21,6 +22,16 @@ async def video(sandbox: Sandbox) -> Video:
     converter = Video(sandbox)
     assert await converter.version()
     return converter
+
+
+@pytest.fixture(scope="session")
+def frame(sandbox: Sandbox) -> VideoFrame:
+    return VideoFrame(sandbox)
+
+
+@pytest.fixture(scope="session")
+def gif(sandbox: Sandbox) -> VideoGif:
+    return VideoGif(sandbox)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ WORDS = (
 )
 PATTERN = "testsrc2=s=96x64:r=25:d=2"
 FAST = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+QUICK = {"preset": "ultrafast"}
+SOUND = ("-c:a", "aac")
 
 
 def ffmpeg(*arguments: object) -> bytes:
@@ -49,6 +51,12 @@ async def probed(path: Path) -> dict[str, Any]:
 
 def streams(probe: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [stream for stream in probe["streams"] if stream["codec_type"] == kind]
+
+
+def first_frame(path: Path) -> set[str]:
+    """The words that ffprobe prints about the first frame and its side data."""
+    command = ["ffprobe", "-v", "error", "-read_intervals", "%+#1", "-show_frames", str(path)]
+    return set(subprocess.run(command, check=True, capture_output=True).stdout.decode().split())
 
 
 def frame_times(path: Path) -> list[float]:
@@ -100,7 +108,16 @@ def decoded_hash(path: Path, sample_format: str) -> bytes:
     return ffmpeg("-i", path, "-map", "0:a:0", "-c:a", sample_format, "-f", "md5", "-")
 
 
-QUICK = {"preset": "ultrafast"}
+def decoded_pictures(path: Path) -> bytes:
+    """A hash of all frames; the packets of H.264 are framed differently in each container."""
+    return ffmpeg("-i", path, "-map", "0:v:0", "-f", "md5", "-")
 
 
-SOUND = ("-c:a", "aac")
+def scratched(path: Path) -> Path:
+    """Eight seconds of H.264 at 25 pictures a second, of which a few bytes in the middle are damaged."""
+    ffmpeg(*lavfi("testsrc2=s=160x120:r=25:d=8"), "-c:v", "libx264", "-g", 25, "-pix_fmt", "yuv420p", path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 24] = b"\x55" * 24
+    path.write_bytes(content)
+    return path

@@ -195,7 +195,15 @@ async def test_chosen_video_codec_is_used_and_tagged_for_players(
 
 @pytest.mark.parametrize(
     ("codec", "target"),
-    [("mp3", "mp4"), ("ac3", "mkv"), ("opus", "mp4"), ("vorbis", "webm"), ("flac", "mkv"), ("aac", "mov")],
+    [
+        ("mp3", "mp4"),
+        ("ac3", "mkv"),
+        ("opus", "mp4"),
+        ("vorbis", "webm"),
+        ("flac", "mkv"),
+        ("flac", "mp4"),
+        ("aac", "mov"),
+    ],
 )
 async def test_chosen_audio_codec_is_used(video: Video, run_job: RunJob, plain: Path, codec: str, target: str) -> None:
     (product,) = await run_job(video, plain, "mp4", target, audio_codec=codec, **QUICK)

@@ -1,7 +1,6 @@
 """Frames of unusual videos: variable rate, rotation, odd sizes, HDR, interlacing, RGB, transparency (behaviour M10)."""
 
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.engines.media.media_files import (
     SUBTITLES,
     colour,
     ffmpeg,
+    first_frame,
     frame_times,
     lavfi,
     probed,
@@ -86,12 +86,6 @@ async def test_hdr_metadata_and_ten_bits_stay(video: Video, run_job: RunJob, fol
     assert {"max_luminance=10000000/10000", "red_x=34000/50000", "max_content=1000"} <= first_frame(product.path)
 
 
-def first_frame(path: Path) -> set[str]:
-    """The side data of the first frame."""
-    command = ["ffprobe", "-v", "error", "-read_intervals", "%+#1", "-show_frames", str(path)]
-    return set(subprocess.run(command, check=True, capture_output=True).stdout.decode().split())
-
-
 async def test_interlaced_frames_are_deinterlaced_by_default(video: Video, run_job: RunJob, folder: Path) -> None:
     path = folder / "interlaced.mpg"
     weave = "testsrc2=s=96x64:r=50:d=1,scroll=h=0.06,tinterlace=interleave_top,fieldorder=tff"
@@ -150,11 +144,12 @@ async def test_webm_keeps_transparency(video: Video, run_job: RunJob, folder: Pa
 
     (product,) = await run_job(video, path, "mov", "webm", **QUICK)
     notes: list[str] = []
-    await run_job(video, path, "mov", "mp4", note=notes.append, **QUICK)
+    (white,) = await run_job(video, path, "mov", "mp4", note=notes.append, **QUICK)
 
     seen = ffmpeg("-c:v", "libvpx-vp9", "-i", product.path, "-frames:v", 1, "-f", "rawvideo", "-pix_fmt", "rgba", "-")
     assert seen[3] < 16
-    assert notes == ["Left out: transparency"]
+    assert colour(white.path, 0.5, 0.5, 0.5) == pytest.approx((255, 255, 255), abs=4)
+    assert notes == ["Left out: transparency: the background is white"]
 
 
 async def test_picture_subtitles_stay_in_matroska_and_are_noted_elsewhere(

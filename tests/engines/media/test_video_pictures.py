@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from converto_core.errors import BadOptions, BadSource, CorruptSource, SourceTooLarge
 from converto_engines.converter import Limits
+from converto_engines.installed import build_converters
 from converto_engines.media.video_pictures import VideoFrame, VideoGif
 from converto_engines.runtime.process import Sandbox
+from tests.engines.chains import run_chain
 from tests.engines.conftest import RunJob
 from tests.engines.media.media_files import FAST, ffmpeg, lavfi, tone
 
@@ -17,21 +19,6 @@ RED, BLUE = (254, 0, 0), (0, 0, 254)
 FORMATS = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}
 CODECS = {"webm": ["-c:v", "libvpx", "-deadline", "realtime"], "mpg": ["-c:v", "mpeg2video"], "avi": ["-c:v", "mpeg4"]}
 CODECS |= {"wmv": ["-c:v", "wmv2"], "flv": ["-c:v", "flv1"]}
-
-
-@pytest.fixture(scope="session")
-def frame(sandbox: Sandbox) -> VideoFrame:
-    return VideoFrame(sandbox)
-
-
-@pytest.fixture(scope="session")
-def gif(sandbox: Sandbox) -> VideoGif:
-    return VideoGif(sandbox)
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("films")
 
 
 def film(folder: Path, kind: str = "mp4") -> Path:
@@ -72,6 +59,8 @@ async def test_frame_of_the_chosen_time_is_taken(frame: VideoFrame, run_job: Run
 
     assert middle(seen(product.path)) == pytest.approx(BLUE, abs=12)
     assert middle(seen(last.path)) == pytest.approx(BLUE, abs=12)
+    (end,) = await run_job(frame, film(folder), "mp4", "png", at_s=1.999)
+    assert middle(seen(end.path)) == pytest.approx(BLUE, abs=12)
     with pytest.raises(BadOptions, match="after the end"):
         await run_job(frame, film(folder), "mp4", "png", at_s=3.0)
 
@@ -146,14 +135,48 @@ async def test_gif_uses_chosen_part_width_and_rate(gif: VideoGif, run_job: RunJo
         assert (picture.size, getattr(picture, "n_frames", 1)) == ((48, 32), 10)
 
 
-async def test_too_long_gif_is_refused(gif: VideoGif, run_job: RunJob, folder: Path) -> None:
-    path = folder / "long.mp4"
+async def test_long_film_becomes_a_gif_of_its_first_minute(gif: VideoGif, run_job: RunJob, folder: Path) -> None:
+    path, notes = folder / "long.mp4", []
     ffmpeg(*lavfi("color=red:s=64x48:r=2:d=70"), *FAST, path)
 
+    (product,) = await run_job(gif, path, "mp4", "gif", note=notes.append)
+    (later,) = await run_job(gif, path, "mp4", "gif", start_s=66.0, note=notes.append)
+
+    assert (length_ms(product.path), length_ms(later.path)) == (60_000, 4_000)
+    assert len(notes) == 1
+    assert "60 s" in notes[0]
+    assert "start_s and end_s" in notes[0]
     with pytest.raises(BadOptions, match="at most 60 s"):
-        await run_job(gif, path, "mp4", "gif")
-    (product,) = await run_job(gif, path, "mp4", "gif", start_s=68.0)
-    assert product.path.stat().st_size > 0
+        await run_job(gif, path, "mp4", "gif", end_s=65.0)
+
+
+def length_ms(path: Path) -> int:
+    with Image.open(path) as picture:
+        return sum(frame.info["duration"] for frame in ImageSequence.Iterator(picture))
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm", "mkv"])
+async def test_default_plan_to_gif_keeps_the_movement(
+    sandbox: Sandbox, run_job: RunJob, folder: Path, kind: str
+) -> None:
+    converters = build_converters(sandbox, ("video", "image", "audio"))
+
+    path = await run_chain(run_job, converters, film(folder, kind), (kind, "gif"))
+
+    assert length_ms(path) == pytest.approx(2000, abs=130)
+    with Image.open(path) as picture:
+        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(picture)]
+    assert middle(frames[0]) == pytest.approx(RED, abs=25)
+    assert middle(frames[-1]) == pytest.approx(BLUE, abs=25)
+
+
+async def test_gif_ends_with_the_pictures_not_the_sound(gif: VideoGif, run_job: RunJob, folder: Path) -> None:
+    path = folder / "long-sound.mp4"
+    ffmpeg(*lavfi("testsrc2=s=96x64:r=25:d=2", tone(440, seconds=6)), *FAST, path)
+
+    (product,) = await run_job(gif, path, "mp4", "gif")
+
+    assert length_ms(product.path) == pytest.approx(2000, abs=130)
 
 
 async def test_source_without_picture_is_refused(

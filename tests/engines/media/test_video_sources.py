@@ -28,6 +28,7 @@ from tests.engines.media.media_files import (
     ffmpeg,
     frame_times,
     lavfi,
+    scratched,
     tone,
 )
 
@@ -76,12 +77,7 @@ async def test_truncated_source_is_corrupt(
 
 
 async def test_slightly_damaged_source_converts_with_a_note(video: Video, run_job: RunJob, folder: Path) -> None:
-    whole, path, notes = folder / "eight.mp4", folder / "scratched.mp4", []
-    ffmpeg(*lavfi("testsrc2=s=160x120:r=25:d=8"), "-c:v", "libx264", "-g", 25, "-pix_fmt", "yuv420p", whole)
-    content = bytearray(whole.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 24] = b"\x55" * 24
-    path.write_bytes(content)
+    path, notes = scratched(folder / "scratched.mp4"), []
 
     (product,) = await run_job(video, path, "mp4", "mp4", note=notes.append, **QUICK)
 
