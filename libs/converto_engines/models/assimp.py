@@ -7,6 +7,7 @@ from pathlib import Path
 
 from converto_core.errors import CorruptSource, EngineCrashed, EngineMissing
 from converto_engines.converter import Job, Limits
+from converto_engines.models import collada
 from converto_engines.runtime.process import Sandbox
 
 _EXPORTERS = {"stl": "stlb", "glb": "glb2"}
@@ -23,11 +24,15 @@ async def export(sandbox: Sandbox, job: Job, source: Path, target: str) -> Path:
 
 
 async def named_by_format(folder: Path, path: Path, kind: str) -> Path:
-    """Return a link (for OBJ a copy) whose suffix is the format, by which assimp selects its reader."""
+    """Return a link or a mended copy whose suffix is the format, by which assimp selects its reader.
+
+    Raises `CorruptSource` for a COLLADA with fewer numbers than its parts use, because assimp reads beyond them.
+    """
     if path.suffix == f".{kind}":
         return path
     named = folder / f"{path.name}.{kind}"
-    await asyncio.to_thread(_without_materials if kind == "obj" else _link, path, named)
+    make = {"obj": _without_materials, "dae": collada.copy_with_true_counts}.get(kind, _link)
+    await asyncio.to_thread(make, path, named)
     return named
 
 

@@ -29,6 +29,19 @@ def check(path: Path, kind: str, max_faces: int) -> None:
         raise SourceTooLarge(f"The model has {faces:,} faces; at most {max_faces:,} are allowed")
 
 
+def is_ascii_stl(head: bytes) -> bool:
+    """Return whether a file with this beginning is an STL of text; a binary one may also begin with "solid"."""
+    return re.match(rb"\s*solid\b", head, re.IGNORECASE) is not None and b"facet" in head.lower()
+
+
+def bytes_after_last_facet(path: Path) -> int:
+    """Return how many bytes follow the facets that a binary STL declares; 0 for text. Blocks on the disk."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    faces, used = _of_stl(head)
+    return max(path.stat().st_size - used, 0) if faces else 0
+
+
 def is_binary_stl(path: Path) -> bool:
     """Return whether the size of an STL fits a binary one; text practically never does. Blocks on the disk."""
     with path.open("rb") as file:
@@ -39,7 +52,7 @@ def is_binary_stl(path: Path) -> bool:
 
 def _of_stl(head: bytes) -> tuple[int, int]:
     """Return the number of faces in the header, and the minimum size in bytes of a file with so many."""
-    if re.match(rb"\s*solid\b", head) and b"facet" in head:
+    if is_ascii_stl(head):
         return 0, 0
     faces = int.from_bytes(head[80:_STL_HEADER_BYTES], "little")
     return faces, _STL_HEADER_BYTES + faces * _STL_FACE_BYTES

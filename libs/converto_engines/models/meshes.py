@@ -13,10 +13,11 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadSource
+from converto_core.errors import BadSource, CorruptSource, EngineCrashed
 from converto_core.formats import Family
 from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Product
 from converto_engines.models import assimp, figures, headers
+from converto_engines.models.stl_files import clean_stl
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
@@ -68,6 +69,7 @@ class Meshes:
         Loss(text="movement, cameras and lights", sources=("glb", "gltf", "fbx", "dae", "3ds")),
         Loss(text="materials and textures that lie in other files", sources=("obj", "fbx", "dae", "3ds")),
         Loss(text="colours, and settings for printing", sources=("3mf",)),
+        Loss(text="colours of faces", sources=("off",)),
         Loss(text="digits after the seventh", sources=("obj", "off", "ply")),
     )
 
@@ -96,12 +98,15 @@ class Meshes:
         source, kind = job.source, job.source_format
         if kind in BY_ASSIMP:
             job.report(0, "reading the model")
-            source, kind = await self._read_by_assimp(job), "glb"
+            source, kind = await self._read_by_assimp(job)
+        elif kind == "stl":
+            source = await asyncio.to_thread(clean_stl, job)
         product = job.folder / f"model.{job.target_format}"
         answer = await self._program.run(
             self._request(job, source, kind, product), folder=job.folder, limits=job.limits, report=job.report
         )
         _raise_for_content(answer)
+        _tell_what_is_missing(job, answer)
         job.report(75, "checking the model")
         await self._check(job, answer, product, source, kind)
         return product
@@ -112,6 +117,9 @@ class Meshes:
             "source_format": kind,
             # The GLB from assimp has the coordinates of its source; only COLLADA is converted to metres.
             "is_in_metres": job.source_format in {"glb", "gltf", "dae"},
+            "is_gltf": job.source_format in {"glb", "gltf"},
+            # These state no material, or one in a file that is not uploaded: assimp's grey would darken their colours.
+            "ignores_materials": job.source_format in {"obj", "off"},
             "output": self._sandbox.path_inside(job.folder, product),
             "target_format": job.target_format,
             "options": msgspec.to_builtins(job.options),
@@ -122,9 +130,18 @@ class Meshes:
             },
         }
 
-    async def _read_by_assimp(self, job: Job) -> Path:
+    async def _read_by_assimp(self, job: Job) -> tuple[Path, str]:
+        """Export the source for trimesh; return the path and the format, STL where assimp cannot write a GLB of it."""
         named = await assimp.named_by_format(job.folder, job.source, job.source_format)
-        return await assimp.export(self._sandbox, job, named, "glb")
+        try:
+            return await assimp.export(self._sandbox, job, named, "glb"), "glb"
+        except (CorruptSource, EngineCrashed) as error:
+            try:
+                surface = await assimp.export(self._sandbox, job, named, "stl")
+            except (CorruptSource, EngineCrashed):
+                raise error from None
+        job.note("Only the surface of the model could be read, without its colours, materials and parts.")
+        return surface, "stl"
 
     async def _check(self, job: Job, answer: dict[str, Any], product: Path, source: Path, kind: str) -> None:
         """Compare the result with what trimesh read, and that with what our own reader finds in the source."""
@@ -142,9 +159,25 @@ def _read_as(path: Path, kind: str) -> str:
 
 
 def _raise_for_content(answer: dict[str, Any]) -> None:
+    if text := answer.get("unsupported"):
+        raise BadSource(text, code="source_unsupported")
     if external := answer.get("foreign"):
         parts = "another file" if external == 1 else f"{external} other files"
         advice = "Export it as one file (.glb, or glTF with embedded data)"
         raise BadSource(f"The model refers to {parts} missing from the upload. {advice}", code="source_incomplete")
     if answer.get("faces") == 0:
         raise BadSource("The model is empty or has only points or lines, no surface", code="source_empty")
+
+
+def _tell_what_is_missing(job: Job, answer: dict[str, Any]) -> None:
+    if names := answer.get("missing_textures"):
+        shown = ", ".join(names[:_SHOWN_TEXTURES]) + (", …" if len(names) > _SHOWN_TEXTURES else "")
+        one, is_are = ("texture", "is") if len(names) == 1 else ("textures", "are")
+        job.note(
+            f"The {one} {shown} {is_are} missing: the model refers to other files, which are not part of the upload."
+        )
+    if names := answer.get("lost_looks"):
+        job.note(f"The model may look different: the glTF extensions {', '.join(names)[:200]} are not fully kept.")
+
+
+_SHOWN_TEXTURES = 5

@@ -60,7 +60,7 @@ class ModelPreview:
     def __init__(self, sandbox: Sandbox, meshes: Meshes, cad: Cad) -> None:
         """`meshes` and `cad` write the GLB to draw; their owner closes them."""
         self._sandbox, self._meshes, self._cad = sandbox, meshes, cad
-        self._program = SandboxedProgram(sandbox, "models.sandboxed.preview", packages=("f3d", "PIL"))
+        self._program = SandboxedProgram(sandbox, "models.sandboxed.preview", packages=("f3d", "PIL", "numpy"))
 
     async def version(self) -> str | None:
         """Return f3d's version, or None when it, off-screen rendering or the mesh converter is missing."""

@@ -5,6 +5,9 @@ import json
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
+
+from converto_engines.converter import Limits
 
 SIZE = (20.0, 30.0, 40.0)
 VOLUME, AREA = 24_000.0, 2 * (600.0 + 800.0 + 1200.0)
@@ -93,7 +96,12 @@ def gltf(uri: str = "") -> bytes:
 def glb(**changes: object) -> bytes:
     """`changes` replace top-level keys of the JSON."""
     message, body = _gltf(None)
-    head = json.dumps(message | changes).encode()
+    return container(message | changes, body)
+
+
+def container(message: dict[str, Any], body: bytes) -> bytes:
+    """A GLB of this JSON and this binary chunk."""
+    head = json.dumps(message).encode()
     head += b" " * (-len(head) % 4)
     size = 28 + len(head) + len(body)
     chunks = struct.pack("<I4s", len(head), b"JSON") + head + struct.pack("<I4s", len(body), b"BIN\0") + body
@@ -179,3 +187,7 @@ Connections:  {{
 	C: "OO",2000,0
 }}
 """.encode()
+
+
+def limits(**changes: Any) -> Limits:
+    return Limits(wall_s=60, cpu_s=60, **changes)

@@ -3,10 +3,7 @@
 Behaviours C6 and I13.
 """
 
-import json
 import math
-import struct
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,6 @@ from converto_core.errors import BadOptions, BadSource, EngineTimeout, LimitExce
 from converto_engines.converter import Limits
 from converto_engines.models.cad import Cad, Exact, check
 from converto_engines.models.figures import Figures
-from converto_engines.models.meshes import Meshes
-from converto_engines.runtime.process import Sandbox
 from tests.assets.bracket import bracket
 from tests.engines.conftest import RunJob
 from tests.engines.models.test_meshes import package_read
@@ -30,14 +25,6 @@ EXACT = ("step", "iges", "brep")
 RADIUS, HEIGHT = 10.0, 30.0
 VOLUME = math.pi * RADIUS**2 * HEIGHT
 """Volume of the cylinder that most tests convert; it stands on the origin with its axis along z."""
-
-
-@pytest.fixture(scope="module")
-async def cad(sandbox: Sandbox) -> AsyncIterator[Cad]:
-    converter = Cad(sandbox, Meshes(sandbox))
-    assert await converter.version()
-    yield converter
-    await converter.aclose()
 
 
 @pytest.fixture(scope="module")
@@ -211,41 +198,6 @@ async def test_ascii_stl_is_text(cad: Cad, run_job: RunJob, parts: Path) -> None
 
     assert text.path.read_bytes().startswith(b"solid")
     assert is_cylinder(loaded(text.path), 0.1)
-
-
-async def test_glb_keeps_names_and_colours_of_an_assembly(
-    cad: Cad, run_job: RunJob, parts: Path, tmp_path: Path
-) -> None:
-    source = tmp_path / "red.step"
-    write_red(source)
-    (product,) = await run_job(cad, source, "step", "glb")
-
-    body = product.path.read_bytes()
-    message = json.loads(body[20 : 20 + struct.unpack("<I", body[12:16])[0]])
-    assert "red block" in json.dumps(message["nodes"])
-    assert message["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"][:3] == pytest.approx([1, 0, 0], abs=0.01)
-
-
-def write_red(path: Path) -> None:
-    from OCP.BRepPrimAPI import BRepPrimAPI_MakeBox
-    from OCP.Quantity import Quantity_Color, Quantity_TypeOfColor
-    from OCP.STEPCAFControl import STEPCAFControl_Writer
-    from OCP.STEPControl import STEPControl_StepModelType
-    from OCP.TCollection import TCollection_ExtendedString
-    from OCP.TDataStd import TDataStd_Name
-    from OCP.TDocStd import TDocStd_Document
-    from OCP.XCAFApp import XCAFApp_Application
-    from OCP.XCAFDoc import XCAFDoc_ColorType, XCAFDoc_DocumentTool
-
-    document = TDocStd_Document(TCollection_ExtendedString("BinXCAF"))
-    XCAFApp_Application.GetApplication_s().InitDocument(document)
-    label = XCAFDoc_DocumentTool.ShapeTool_s(document.Main()).AddShape(BRepPrimAPI_MakeBox(10, 20, 30).Shape())
-    TDataStd_Name.Set_s(label, TCollection_ExtendedString("red block"))
-    red = Quantity_Color(1.0, 0.0, 0.0, Quantity_TypeOfColor.Quantity_TOC_sRGB)
-    XCAFDoc_DocumentTool.ColorTool_s(document.Main()).SetColor(label, red, XCAFDoc_ColorType.XCAFDoc_ColorGen)
-    writer = STEPCAFControl_Writer()
-    writer.Transfer(document, STEPControl_StepModelType.STEPControl_AsIs)
-    writer.Write(str(path))
 
 
 async def test_inside_out_solid_converts(cad: Cad, run_job: RunJob, parts: Path) -> None:

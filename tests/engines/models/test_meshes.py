@@ -15,7 +15,6 @@ from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInv
 from converto_engines.converter import Limits
 from converto_engines.models.figures import Figures, check
 from converto_engines.models.meshes import Meshes
-from converto_engines.runtime.process import Sandbox
 from tests.engines.conftest import SHORT, RunJob
 from tests.engines.models import model_files as models
 
@@ -35,13 +34,6 @@ METRES = {"glb", "gltf"}
 """Sources whose box is a thousandth of what the others have; COLLADA's is declared in centimetres."""
 TURNED = {"3ds"}
 """assimp rotates it upright: the depth in 3D Studio becomes the height in all formats it writes."""
-
-
-@pytest.fixture(scope="module")
-async def meshes(sandbox: Sandbox) -> Meshes:
-    converter = Meshes(sandbox)
-    assert await converter.version()
-    return converter
 
 
 def written(folder: Path, kind: str) -> Path:

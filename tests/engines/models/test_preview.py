@@ -1,5 +1,6 @@
 """Pictures of models drawn with the real f3d, read back with Pillow (behaviours C6, I13)."""
 
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from converto_core.errors import BadOptions, BadSource
+from converto_core.errors import BadOptions, BadSource, CorruptSource
 from converto_engines.converter import Limits
 from converto_engines.models.cad import Cad
 from converto_engines.models.meshes import Meshes
@@ -17,6 +18,7 @@ from tests.assets.bracket import bracket
 from tests.conftest import skip_or_fail
 from tests.engines.conftest import RunJob
 from tests.engines.models import model_files as models
+from tests.engines.models.assemblies import assembly
 from tests.engines.models.test_meshes import written
 
 
@@ -138,3 +140,53 @@ async def test_hostile_gltf_is_refused(preview: ModelPreview, run_job: RunJob, t
     path.write_bytes(models.gltf("file:///etc/passwd"))
     with pytest.raises(BadSource):
         await run_job(preview, path, "gltf", "png", **SMALL)
+
+
+def brightest_and_darkest(picture: Image.Image) -> tuple[int, int]:
+    """Of the drawn model in grey, without the tenth at both ends, which the edges and the background may take."""
+    inside = sorted(value for value in picture.convert("L").tobytes() if value < 250)
+    return inside[-len(inside) // 10], inside[len(inside) // 10]
+
+
+@pytest.mark.parametrize("direction", ["isometric", "front", "back", "left", "right", "top", "bottom"])
+async def test_every_side_is_lit_from_the_viewer(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path, direction: str
+) -> None:
+    (product,) = await run_job(preview, written(tmp_path, "stl"), "stl", "png", direction=direction, **SMALL)
+
+    bright, dark = brightest_and_darkest(drawn(product.path))
+    assert dark > 90
+    assert 130 < bright < 245
+
+
+async def test_exact_part_is_drawn_in_its_colour_with_edges(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path
+) -> None:
+    source = assembly(tmp_path / "red.step", colour=(1.0, 0.0, 0.0))
+    (product,) = await run_job(preview, source, "step", "png", **SMALL)
+
+    colours = drawn(product.path).convert("RGB").getcolors(200 * 160) or []
+    red = sum(count for count, (r, g, b) in colours if r > 140 and max(g, b) < r / 2)
+    dark = sum(count for count, colour in colours if max(colour) < 110)
+    white = sum(count for count, colour in colours if min(colour) == 255)
+    assert red > 3000
+    assert 100 < dark < 3000
+    assert white > 5000
+
+
+@pytest.mark.parametrize("direction", ["front", "top"])
+async def test_thin_sheet_is_seen_even_from_its_edge(
+    preview: ModelPreview, run_job: RunJob, tmp_path: Path, direction: str
+) -> None:
+    path = tmp_path / "sheet.obj"
+    path.write_text("v 0 0 0\nv 10 0 0\nv 10 0 10\nv 0 0 10\nf 1 2 3 4\n")
+    (product,) = await run_job(preview, path, "obj", "png", direction=direction, **SMALL)
+
+    assert box_of(drawn(product.path))[0] > 60
+
+
+async def test_stl_without_area_is_the_files_fault(preview: ModelPreview, run_job: RunJob, tmp_path: Path) -> None:
+    path = tmp_path / "flat.stl"
+    path.write_bytes(b"flat".ljust(80) + struct.pack("<I", 2) + struct.pack("<12fH", *[0.0] * 12, 0) * 2)
+    with pytest.raises(CorruptSource):
+        await run_job(preview, path, "stl", "png", **SMALL)

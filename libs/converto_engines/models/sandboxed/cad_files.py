@@ -22,19 +22,22 @@ from OCP.IGESControl import IGESControl_Controller, IGESControl_Reader
 from OCP.Interface import Interface_Static
 from OCP.Message import Message_ProgressRange
 from OCP.RWGltf import RWGltf_CafWriter
-from OCP.RWMesh import RWMesh_CoordinateSystem
+from OCP.RWMesh import RWMesh_CoordinateSystem, RWMesh_NameFormat
 from OCP.STEPCAFControl import STEPCAFControl_Reader, STEPCAFControl_Writer
 from OCP.STEPControl import STEPControl_Reader, STEPControl_StepModelType
 from OCP.StlAPI import StlAPI_Writer
 from OCP.TCollection import TCollection_AsciiString, TCollection_ExtendedString
+from OCP.TDataStd import TDataStd_Name
+from OCP.TDF import TDF_ChildIterator, TDF_Label
 from OCP.TDocStd import TDocStd_Document
 from OCP.TopAbs import TopAbs_ShapeEnum
 from OCP.TopExp import TopExp_Explorer
 from OCP.TopLoc import TopLoc_Location
 from OCP.TopoDS import TopoDS, TopoDS_Compound, TopoDS_Shape
 from OCP.XCAFApp import XCAFApp_Application
-from OCP.XCAFDoc import XCAFDoc_DocumentTool
+from OCP.XCAFDoc import XCAFDoc_DocumentTool, XCAFDoc_ShapeTool
 
+from converto_engines.models.sandboxed.glb_finish import finish_exact_model
 from converto_engines.runtime.sandboxed.protocol import Refused
 
 _METRES_PER_MM = 0.001
@@ -180,11 +183,16 @@ class Model:
         """Write the mesh in metres with +Y up, as glTF requires, with names and colours."""
         writer = RWGltf_CafWriter(TCollection_AsciiString(path), True)
         writer.SetMergeFaces(True)
+        writer.SetNodeNameFormat(RWMesh_NameFormat.RWMesh_NameFormat_InstanceOrProduct)
+        writer.SetMeshNameFormat(RWMesh_NameFormat.RWMesh_NameFormat_Product)
         system = writer.ChangeCoordinateSystemConverter()
         system.SetInputLengthUnit(_METRES_PER_MM)
         system.SetInputCoordinateSystem(RWMesh_CoordinateSystem.RWMesh_CoordinateSystem_Zup)
-        if not writer.Perform(self._with_document(), FileInfo(), Message_ProgressRange()):
+        document = self._with_document()
+        _name_instances_by_part(document)
+        if not writer.Perform(document, FileInfo(), Message_ProgressRange()):
             raise Refused("output", "The result could not be written")
+        finish_exact_model(path)
 
     def write_exact(self, path: str, kind: str, unit: str) -> float:
         """Write another exact format; return the factor between its coordinates, read as millimetres, and ours."""
@@ -229,6 +237,26 @@ class Model:
             return None
         low, high = box.CornerMin(), box.CornerMax()
         return (low.X(), low.Y(), low.Z()), (high.X(), high.Y(), high.Z())
+
+
+def _name_instances_by_part(document: Any) -> None:
+    """Give an instance the name of its part where a program wrote a mere number for it."""
+    labels = TDF_ChildIterator(document.Main(), True)
+    while labels.More():
+        label, part = labels.Value(), TDF_Label()
+        if XCAFDoc_ShapeTool.IsReference_s(label) and XCAFDoc_ShapeTool.GetReferredShape_s(label, part):
+            own, name = _name_of(label), _name_of(part)
+            if name and _MERE_NUMBER.fullmatch(own):
+                TDataStd_Name.Set_s(label, TCollection_ExtendedString(name, True))
+        labels.Next()
+
+
+_MERE_NUMBER = re.compile(r"=>\[[\d:]*\]|(?:NAUO)?\d*", re.IGNORECASE)
+
+
+def _name_of(label: Any) -> str:
+    name = TDataStd_Name()
+    return str(name.Get().ToExtString()) if label.FindAttribute(TDataStd_Name.GetID_s(), name) else ""
 
 
 def _scaling(factor: float) -> Any:

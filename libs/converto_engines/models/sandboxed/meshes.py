@@ -7,7 +7,9 @@ import math
 import sys
 from typing import Any
 
-from converto_engines.models.sandboxed import figures, gltf_parts, package_3mf
+from converto_engines.models.sandboxed import figures, gltf_parts, gltf_plain, package_3mf, stl_colours
+from converto_engines.models.sandboxed.glb_finish import with_matt_surfaces
+from converto_engines.models.sandboxed.unsupported import Unsupported
 from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
 _COLOURED = ("ply", "obj")
@@ -33,16 +35,22 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         import trimesh  # noqa: PLC0415 -- importable only once `packages` are on the path
 
         return {"version": trimesh.__version__}
-    return convert(request)
+    try:
+        return convert(request)
+    except Unsupported as error:
+        return {"unsupported": str(error)}
 
 
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """Read, scale, rotate and write the mesh."""
+    missing: dict[str, Any] = {}
     if request["source_format"] in {"glb", "gltf"}:
         gltf = gltf_parts.description(request["source"], is_binary=request["source_format"] == "glb")
-        if external := gltf_parts.external_references(gltf):
+        if external := gltf_parts.external_buffers(gltf):
             return {"foreign": external}
         gltf_parts.check(gltf, request["limits"]["faces"])
+        missing = {"missing_textures": gltf_parts.missing_textures(gltf), "lost_looks": gltf_parts.lost_looks(gltf)}
+        request = _made_plain(gltf, request)
     report_progress(5, "reading the model")
     stated, scene = _read(request)
     faces = _faces(scene)
@@ -53,11 +61,22 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     source = _figures(scene)
     if not source["is_finite"]:
         raise Refused("corrupt", "The model has coordinates that are not numbers. Export it again")
+    if source["area"] == 0:
+        raise Refused("corrupt", "No face of the model has an area: all are points or lines. Export it again")
     factor, unit = _scale(stated, request)
     _transform(scene, factor, request["options"]["up"])
     report_progress(45, "writing the model")
     _write(scene, unit, request)
-    return {"faces": faces, "source": source, "result": _figures(scene)}
+    return {"faces": faces, "source": source, "result": _figures(scene), **missing}
+
+
+def _made_plain(gltf: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite a glTF model that trimesh would read wrongly; return the request for the new file."""
+    if not gltf_plain.needs_rewriting(gltf):
+        return request
+    plain = f"{request['output']}.plain.glb"
+    gltf_plain.rewrite(gltf, request["source"], plain, keeps_materials=not request["ignores_materials"])
+    return {**request, "source": plain, "source_format": "glb"}
 
 
 def _read(request: dict[str, Any]) -> tuple[str | None, Any]:
@@ -71,6 +90,9 @@ def _read(request: dict[str, Any]) -> tuple[str | None, Any]:
         _check_indices(entry)
         if kind == "stl":
             _merge_corners(entry)
+            _colour_facets(entry, path)
+        if request["target_format"] in _COLOURED:
+            _apply_corner_colours(entry)
         if entry.visual.kind == "face":
             scene.geometry[name] = _with_corner_colours(entry, request["target_format"])
     return "meter" if request["is_in_metres"] else None, scene
@@ -134,6 +156,32 @@ def _merge_corners(mesh: Any) -> None:
     mesh.vertices, mesh.faces = vertices, faces
 
 
+def _colour_facets(mesh: Any, path: str) -> None:
+    """Take the colours of a binary STL; one colour for all needs no corners of its own for each face."""
+    if (attributes := mesh.face_attributes.get("stl")) is None:
+        return
+    if (colours := stl_colours.face_colours(path, attributes)) is None:
+        return
+    if (colours == colours[0]).all():
+        mesh.visual.vertex_colors = colours[0]
+    else:
+        mesh.visual.face_colors = colours
+
+
+def _apply_corner_colours(mesh: Any) -> None:
+    """Multiply a material by the colours of the corners, as glTF means them; trimesh forgets them in copies."""
+    import numpy as np  # noqa: PLC0415
+    import trimesh  # noqa: PLC0415
+
+    corners = getattr(mesh.visual, "vertex_attributes", {}).get("color")
+    if corners is None or len(corners) != len(mesh.vertices):
+        return
+    material = _colours(mesh)
+    base = np.full((len(corners), 4), 255) if material is None else material.vertex_colors
+    colours = (base.astype(int) * corners + 127) // 255
+    mesh.visual = trimesh.visual.ColorVisuals(mesh=mesh, vertex_colors=colours.astype(np.uint8))
+
+
 def _scale(stated: str | None, request: dict[str, Any]) -> tuple[float, str]:
     """Return the factor for the coordinates and the unit of the result.
 
@@ -183,7 +231,9 @@ def _figures(scene: Any) -> dict[str, Any]:
 def _write(scene: Any, unit: str, request: dict[str, Any]) -> None:
     target, path = request["target_format"], request["output"]
     if target == "glb":
-        _save(path, scene.export(file_type="glb"))
+        # glTF draws a surface without material as metal; a glTF source is kept as it is.
+        finish = None if request["is_gltf"] else with_matt_surfaces
+        _save(path, scene.export(file_type="glb", tree_postprocessor=finish))
         return
     meshes = _meshes(scene)
     if target == "3mf":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from converto_engines.models.sandboxed.unsupported import Unsupported
 from converto_engines.runtime.sandboxed.archive import check_size
 from converto_engines.runtime.sandboxed.protocol import Refused
 
@@ -19,6 +20,8 @@ _MAX_DEPTH = 16
 _MODEL_TYPE = "http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"
 _CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
 _PATH = "{http://schemas.microsoft.com/3dmanufacturing/production/2015/06}path"
+_READ_OR_HARMLESS = ("/core/", "/production/", "/material/", "/slice/", "/trianglesets/")
+"""Extensions that a package may require; what the others add, such as beams, would be missing from the surface."""
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
 
 Part = tuple[str, Any, Any]
@@ -130,6 +133,8 @@ class _Model:
             for transform in reversed(transforms):
                 matrix = np.array(transform).reshape(4, 3)
                 vertices = vertices @ matrix[:3] + matrix[3]
+                if np.linalg.det(matrix[:3]) < 0:
+                    triangles = triangles[:, ::-1]  # a mirror turns the surface inside out
             yield entry.name, vertices, triangles
         for inner, transform in entry.components:
             yield from self._expand(inner, [*transforms, transform])
@@ -143,7 +148,7 @@ class _ModelHandler:
         self._object = _Object("")
         self.referenced_files: list[str] = []
         self._handlers: dict[str, Callable[[Any], None]] = {
-            "model": self._take_unit,
+            "model": self._take_model,
             "object": self._take_object,
             "vertex": self._take_vertex,
             "triangle": self._take_triangle,
@@ -156,7 +161,12 @@ class _ModelHandler:
         if (handle := self._handlers.get(tag)) is not None:
             handle(element)
 
-    def _take_unit(self, element: Any) -> None:
+    def _take_model(self, element: Any) -> None:
+        for prefix in (element.get("requiredextensions") or "").split():
+            namespace = str(element.nsmap.get(prefix, prefix))
+            if not any(part in namespace for part in _READ_OR_HARMLESS):
+                shown = namespace.partition("/3dmanufacturing/")[2].partition("/")[0] or namespace[-60:]
+                raise Unsupported(f"The model requires the 3MF extension {shown}, which is not supported")
         if self._is_start:
             self._model.unit = element.get("unit", self._model.unit)
 

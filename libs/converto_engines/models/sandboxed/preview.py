@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from converto_engines.models.sandboxed import feature_edges, glb_finish, glb_reader
 from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, reserve_stdout, serve_argument
 
 _CAMERA_POSITIONS = {
@@ -16,6 +17,8 @@ _CAMERA_POSITIONS = {
 }
 """With +Y up and the front of the model towards +Z, as in glTF."""
 _FILL_FACTOR = 0.9
+_LIGHT = 3.0
+"""Shows a side towards the camera in about the colour of its plastic, and one away from the lights not black."""
 _MIN_CONTRAST = 3
 """Minimum difference between the darkest and the lightest value of a channel; an empty picture has none."""
 
@@ -49,11 +52,33 @@ def draw(request: dict[str, Any]) -> dict[str, Any]:
     engine.window.size = (options["width"], options["height"])
     is_clear = options["background"] == "transparent"
     _set_options(engine.options, None if is_clear else options["background"])
-    engine.scene.add(request["source"])
+    engine.options["render.line_width"] = max(min(engine.window.size) / _LINES_PER_SIDE, 1.5)
+    plastic = f"{request['output']}.plastic.glb"
+    glb_finish.finish_for_picture(request["source"], plastic)
+    engine.scene.add([plastic, *_edges(request)])
     _place_camera(engine.window.camera, options["direction"])
     engine.window.render_to_image(no_background=is_clear).save(request["output"])
     _check(request["output"], (options["width"], options["height"]))
     return {"width": options["width"], "height": options["height"]}
+
+
+def _edges(request: dict[str, Any]) -> list[str]:
+    """Write the edges of the model as a second one, nearer to the camera so that the surface hides no half of them."""
+    import numpy as np  # noqa: PLC0415
+
+    corners = glb_reader.corners_of(request["source"])
+    if corners is None or not len(edges := feature_edges.edges_of(corners)):
+        return []
+    towards = np.array(_CAMERA_POSITIONS[request["options"]["direction"]])
+    size = np.linalg.norm(np.ptp(corners.reshape(-1, 3), axis=0))
+    path = f"{request['output']}.edges.glb"
+    feature_edges.write(path, edges + towards / np.linalg.norm(towards) * size * _EDGE_SHIFT)
+    return [path]
+
+
+_EDGE_SHIFT = 0.002
+_LINES_PER_SIDE = 450
+"""Lines of this number would fill the shorter side of the picture."""
 
 
 def _set_options(options: Any, background: str | None) -> None:
@@ -61,7 +86,7 @@ def _set_options(options: Any, background: str | None) -> None:
         "ui.loader_progress": False,
         "render.grid.enable": False,
         "render.effect.antialiasing.mode": "ssaa",
-        "render.light.intensity": 1.4,
+        "render.light.intensity": _LIGHT,
         "scene.up_direction": "+Y",
     }
     if background is not None:
@@ -88,4 +113,7 @@ def _check(path: str, size: tuple[int, int]) -> None:
             raise Refused("output", f"The picture is {picture.size} pixels instead of {size}")
         bands: Any = picture.getextrema()
     if all(high - low < _MIN_CONTRAST for low, high in bands):
-        raise Refused("output", "The picture is empty")
+        message = (
+            "The model shows nothing from this direction. Check its size and its coordinates in the program it is from"
+        )
+        raise Refused("corrupt", message)
