@@ -217,27 +217,13 @@ def _stream_names(block: bytes) -> set[str]:
 
 
 def _is_ole2_encrypted(kind: str, head: bytes, names: set[str]) -> bool:
+    """Return whether it needs a password.
+
+    Not asked for workbooks: write protection encrypts them with a password that every program knows and tries.
+    """
     if kind == "ppt":
         return "EncryptedSummary" in names or _ENCRYPTED_PPT_USER in head
     if kind == "doc":
         start = head.find(b"\xec\xa5", 512)
         return 0 <= start < len(head) - 12 and start % 512 == 0 and bool(head[start + 11] & 1)
-    if kind == "xls":
-        return _has_filepass(head)
-    return False
-
-
-def _has_filepass(head: bytes) -> bool:
-    """Return whether the record FILEPASS (0x2F) of an encrypted Excel 97 stream follows its first record BOF."""
-    start = head.find(b"\x09\x08", 512)
-    if start < 0 or start % 512:
-        return False
-    position = start
-    for _ in range(8):
-        if len(head) < position + 4:
-            return False
-        record, size = struct.unpack_from("<HH", head, position)
-        if record == 0x2F:
-            return True
-        position += 4 + size
     return False

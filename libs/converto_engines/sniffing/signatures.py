@@ -8,6 +8,7 @@ import json
 import math
 import re
 import struct
+import zlib
 from typing import Final
 
 OTHERS: Final[dict[str, tuple[str, str]]] = {
@@ -68,13 +69,25 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"Rar!\x1a\x07", "rar"),
 )
 
+_UNPACKED_BYTES = 64 * 1024  # enough to find the root element of a compressed drawing
+
 
 def kind_of_bytes(head: bytes) -> str | None:
     """Return the kind of a binary file by its signature; None when no signature matches."""
     for prefix, kind in _PREFIXES:
         if head.startswith(prefix):
-            return kind
+            return _packed_kind(head) if kind == "gzip" else kind
     return _kind_by_reader(head)
+
+
+def _packed_kind(head: bytes) -> str:
+    """Return `svg` for a compressed drawing (svgz), which is the same format to users, else `gzip`."""
+    try:
+        start = zlib.decompressobj(wbits=31).decompress(head, _UNPACKED_BYTES)
+    except zlib.error:
+        return "gzip"
+    text = text_of(start)
+    return "svg" if text is not None and kind_of_text(text) == "svg" else "gzip"
 
 
 def _kind_by_reader(head: bytes) -> str | None:
@@ -265,6 +278,26 @@ def _markup(text: str) -> str | None:
     return "xml" if text.startswith("<?xml") else None
 
 
+_PAGE_ELEMENTS = frozenset(
+    """
+    a abbr address article aside audio b base bdi bdo blockquote body br button canvas caption center cite code data dd
+    del details dfn dialog div dl dt em fieldset figcaption figure font footer form h1 h2 h3 h4 h5 h6 head header hr
+    html i iframe img input ins kbd label legend li link main map mark menu meta nav noscript ol p picture pre q ruby s
+    samp script section select small span strike strong style sub summary sup table tbody td template textarea tfoot th
+    thead time title tr tt u ul var video
+    """.split()  # noqa: SIM905 -- reads better than a list of quoted words
+)
+_FIRST_TAG = re.compile(r"<([a-z][a-z0-9]*)(?=[\s/>])", re.IGNORECASE)
+
+
+def is_part_of_page(text: str) -> bool:
+    """Detect HTML that begins with any of its tags, such as `<h1>`: it is read as a page when its name says so."""
+    start = text.lstrip("\ufeff \t\r\n")
+    prologue = _PROLOGUE.match(start)
+    tag = _FIRST_TAG.match(start, prologue.end() if prologue else 0)
+    return tag is not None and tag[1].lower() in _PAGE_ELEMENTS
+
+
 def _mail(text: str) -> str | None:
     opening = text[:4000].lower()
     if re.match(r"(?:from|mime-version|content-type|subject|date|snapshot-content-location):", opening):
@@ -292,12 +325,14 @@ _MESH_OPENINGS = (
 _WAVEFRONT_LINE = re.compile(
     r"(?:v|vt|vn|vp|f|fo|l|p|o|g|s|mg|usemtl|usemap|maplib|mtllib|cstype|deg|curv2?|surf|parm|end|lod|bevel)\b"
 )
+_CONTINUATION = re.compile(r"\\\r?\n")
 _VERTEX = re.compile(r"^[ \t]*v[ \t]+[-+]?[\d.]", re.MULTILINE)
 
 
 def _wavefront(text: str) -> str | None:
     """Wavefront OBJ has no signature: every line at the start must be an OBJ statement, and one of them a vertex."""
-    lines = [line.strip() for line in text.splitlines()[:-1] or [text]]
+    joined = _CONTINUATION.sub(" ", text)
+    lines = [line.strip() for line in joined.splitlines()[:-1] or [joined]]
     statements = [line for line in lines if line and not line.startswith("#")][:40]
     if not statements or not _VERTEX.search(text):
         return None

@@ -30,6 +30,10 @@ _NEVER_DOCUMENTS = _TEXT_FORMATS | {"html", "srt", "vtt"}
 """Text that must not be accepted as another format of its family: the result would be a document of garbage."""
 _UNRELIABLE = frozenset({"tga"})
 """Formats that libmagic reports by mistake."""
+_ENCRYPTED_AS_A_WHOLE = frozenset({"docx", "pptx", "xlsx"})
+"""Encrypted, these show no content; write protection encrypts them with a password that every program knows."""
+_OPENED_BY_PASSWORD = frozenset({"doc", "odt", "odp", "ods", "odg"})
+"""Of the formats that show here that they are encrypted, those that are converted with a password."""
 _SHOWN_NAME_CHARACTERS = 80
 
 
@@ -107,8 +111,8 @@ def check_claim(filename: str, sniffed: Sniffed) -> str | None:
     return f'The file is named "{shown}" but is {_with_article(sniffed.describe())}'
 
 
-def decide(filename: str, sniffed: Sniffed) -> Format:
-    """Return the format to convert a file as.
+def decide(filename: str, sniffed: Sniffed, *, has_password: bool = False) -> Format:
+    """Return the format to convert a file as; an encrypted one only if there is a password to open it.
 
     Raises `CorruptSource` (empty or truncated), `EncryptedSource`, `MislabelledSource`, or `BadSource` with the code
     `source_unsupported` for content that converto cannot convert.
@@ -116,8 +120,8 @@ def decide(filename: str, sniffed: Sniffed) -> Format:
     shown = _shown(filename)
     if sniffed.is_empty:
         raise CorruptSource(f'The file "{shown}" is empty. Check it and upload it again')
-    if sniffed.is_encrypted:
-        raise EncryptedSource(f'The file "{shown}" is password-protected. Remove the password and upload it again')
+    if sniffed.is_encrypted and not (has_password and sniffed.format in _OPENED_BY_PASSWORD):
+        raise EncryptedSource(f'The file "{shown}" is password-protected. {_advice(sniffed)}')
     if mismatch := check_claim(filename, sniffed):
         raise MislabelledSource(f"{mismatch}. Upload the right file, or correct its name")
     if sniffed.format is None:
@@ -126,6 +130,14 @@ def decide(filename: str, sniffed: Sniffed) -> Format:
     if sniffed.is_truncated:
         raise CorruptSource(f'The file "{shown}" is incomplete: its end is missing. Upload the complete file again')
     return BY_NAME[sniffed.format]
+
+
+def _advice(sniffed: Sniffed) -> str:
+    if sniffed.format is None:
+        return "Name it .docx, .xlsx or .pptx, whichever it is, and give the option password, or remove the password"
+    if sniffed.format in _OPENED_BY_PASSWORD:
+        return "Create the conversion again with the option password, or remove the password and upload it again"
+    return "Remove the password and upload it again"
 
 
 def _kind(head: bytes, filename: str, size_bytes: int | None) -> str | None:
@@ -149,12 +161,15 @@ def _of_contents(contents: containers.Contents, filename: str) -> Sniffed:
         kind = claimed.name  # its directory is outside the bytes read: the name breaks the tie
     if kind == "iwork" and claimed is not None and claimed.name == "key":
         kind = claimed.name  # the same container as Pages and Numbers; the bytes read do not distinguish them
+    is_encrypted = contents.is_encrypted
+    if kind == "ooxml-encrypted" and claimed is not None and claimed.name in _ENCRYPTED_AS_A_WHOLE:
+        kind, is_encrypted = claimed.name, False  # perhaps in name only: the program that opens it knows
     if kind == "zip" and contents.is_truncated and claimed is not None and _is_zip_based(claimed):
         kind = claimed.name  # truncated before any distinctive member: report the truncation, not a wrong name
     sniffed = _known(kind)
     return msgspec.structs.replace(
         sniffed,
-        is_encrypted=contents.is_encrypted,
+        is_encrypted=is_encrypted,
         is_truncated=contents.is_truncated,
     )
 
@@ -167,6 +182,8 @@ def _of_kind(kind: str | None, head: bytes, filename: str) -> Sniffed:
     claimed = format_of_name(filename)
     if kind in _TEXT_KINDS and claimed is not None and claimed.name in _TEXT_FORMATS:
         return _known(claimed.name)
+    if kind in {"text", "xml", "svg"} and claimed is not None and claimed.name == "html" and _is_part_of_page(head):
+        return _known("html")
     if kind == "text" and claimed is not None and claimed.name == "gltf" and signatures.is_gltf_without_asset(head):
         return _known("gltf")
     if kind == "text":
@@ -174,6 +191,11 @@ def _of_kind(kind: str | None, head: bytes, filename: str) -> Sniffed:
     if kind in {"mp4", "mov"} and claimed is not None and claimed.name == "m4a":
         return _known("m4a")
     return _known(kind) if kind is not None else _by_libmagic(head)
+
+
+def _is_part_of_page(head: bytes) -> bool:
+    text = signatures.text_of(head)
+    return text is not None and signatures.is_part_of_page(text)
 
 
 def _known(kind: str) -> Sniffed:

@@ -25,11 +25,13 @@ class Book(TextConverter):
     distribution = "lxml"
     content = "book"
     max_source_bytes = MAX_PAGE_BYTES
+    titled_sources: tuple[str, ...] = ("epub",)
 
     def request_options(self, job: Job) -> dict[str, Any]:
-        """Return the limits of the archive and of the page."""
+        """Return the limits of the archive and of the page, and the title of a book without one."""
         return {
             "entries": job.limits.entries,
             "unpacked_bytes": job.limits.unpacked_bytes,
             "page_bytes": MAX_PAGE_BYTES,
+            "title": job.title,
         }

@@ -1,6 +1,9 @@
 """Markdown to one HTML page with markdown-it; PDF and text are made from that page."""
 
+from typing import Any
+
 from converto_core.catalogue import Loss
+from converto_engines.converter import Job
 from converto_engines.texts.text_converter import TextConverter
 
 
@@ -18,3 +21,8 @@ class Markdown(TextConverter):
     distribution = "markdown-it-py"
     content = "text"
     max_source_bytes = 16 * 1024**2
+    titled_sources: tuple[str, ...] = ("md",)
+
+    def request_options(self, job: Job) -> dict[str, Any]:
+        """Return the title of a text without a heading."""
+        return {"title": job.title}

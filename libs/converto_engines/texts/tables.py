@@ -22,6 +22,10 @@ class JsonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         bool,
         Meta(description="Write cells such as 12 and -3.50 as numbers, but 007 as text; default: all as text"),
     ] = False
+    layout: Annotated[
+        Literal["array", "lines"],
+        Meta(description="array: one JSON array; lines: JSON Lines, a value of its own on each line"),
+    ] = "array"
 
 
 class CsvOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,12 +51,13 @@ class CsvToJson(_Tables):
     loss = 0.05
 
     def request_options(self, job: Job) -> dict[str, Any]:
-        """Return the target and the two options."""
-        return {"to": "json", "header": job.options.header, "numbers": job.options.numbers}
+        """Return the target and the options."""
+        chosen: JsonOptions = job.options
+        return {"to": "json", "header": chosen.header, "numbers": chosen.numbers, "layout": chosen.layout}
 
 
 class JsonToCsv(_Tables):
-    """Converter of lists in JSON to CSV: one row per entry, with a header row when the entries are objects."""
+    """Converter of lists in JSON, or of JSON Lines, to CSV: one row per entry, and a header row for objects."""
 
     name = "json-csv"
     sources: tuple[str, ...] = ("json",)

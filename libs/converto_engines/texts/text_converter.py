@@ -45,7 +45,10 @@ class TextConverter:
         return importlib.metadata.version(self.distribution) if self.distribution else platform.python_version()
 
     async def convert(self, job: Job) -> list[Product]:
-        """Convert one file; the program verifies its own product. Raises `SourceTooLarge` before reading it."""
+        """Convert one file; the program verifies its own product. Raises `SourceTooLarge` before reading it.
+
+        The program's answer may hold `notes`.
+        """
         if job.source.stat().st_size > self.max_source_bytes:
             limit_mb = self.max_source_bytes // 1024**2
             raise SourceTooLarge(f"The file is larger than {limit_mb} MB. Split it and convert the parts")
@@ -56,7 +59,9 @@ class TextConverter:
             "output": self._sandbox.path_inside(job.folder, product),
             **self.request_options(job),
         }
-        await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)
+        answer = await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report)
+        for text in answer.get("notes", ()):
+            job.note(str(text))
         return [Product(path=product)]
 
     def request_options(self, _job: Job) -> dict[str, Any]:

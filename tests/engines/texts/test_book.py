@@ -235,3 +235,8 @@ async def test_corpus_book_pdf_has_its_words(
     pdf = await run_chain(run_job, [Book(sandbox), WebPage(sandbox)], corpus / "epub" / name, ("epub", "pdf"))
     text = "".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(pdf))
     assert all(word in " ".join(text.split()) for word in words)
+
+
+@pytest.mark.parametrize(("title", "shown"), [("Plan B", "Plan B"), ("", "Book")])
+async def test_book_without_title_is_named_after_its_file(to_page: ToPage, title: str, shown: str) -> None:
+    assert f"<title>{shown}</title>" in await to_page(epub(), title=title)

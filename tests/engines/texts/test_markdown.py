@@ -131,3 +131,8 @@ async def test_too_large_markdown_is_refused(sandbox: Sandbox, run_job: RunJob, 
         file.truncate(17 * 1024**2)
     with pytest.raises(SourceTooLarge):
         await run_job(Markdown(sandbox), source, "md", "html")
+
+
+@pytest.mark.parametrize(("title", "shown"), [("Plan B", "Plan B"), ("", "Document")])
+async def test_text_without_heading_is_named_after_its_file(to_page: ToPage, title: str, shown: str) -> None:
+    assert f"<title>{shown}</title>" in await to_page("just words", title=title)

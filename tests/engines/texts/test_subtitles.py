@@ -12,7 +12,7 @@ from converto_engines.texts.subtitles import SrtToVtt, VttToSrt
 from tests.assets.captions import captions
 from tests.engines.texts.conftest import ConvertToText
 
-Convert = Callable[[str | bytes], Awaitable[str]]
+Convert = Callable[..., Awaitable[str]]
 CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
 CUE_VTT = "WEBVTT\n\n00:01.000 --> 00:02.000\n"
 
@@ -77,6 +77,40 @@ async def test_careless_subrip_loses_nothing(to_vtt: Convert) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ("00:00:03,000 --> 00:00:02,000", "the subtitle ends before it begins"),
+        ("00:00:xx --> 00:00:04,000", "it should hold the times of a subtitle: 00:00:xx --> 00:00:04,000"),
+        ("00:00:03,000 --> 00:00:60,000", "minutes and seconds must be below 60"),
+    ],
+)
+async def test_only_the_subtitle_without_valid_times_is_left_out(to_vtt: Convert, times: str, reason: str) -> None:
+    notes: list[str] = []
+
+    result = await to_vtt(
+        f"{CUE}first\n\n2\n{times}\nbad\n\n3\n00:00:05,000 --> 00:00:06,000\nlast\n", note=notes.append
+    )
+
+    assert result == ("WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.000\nfirst\n\n2\n00:00:05.000 --> 00:00:06.000\nlast\n")
+    assert notes == [f"A subtitle was left out. Line 6: {reason}"]
+
+
+async def test_broken_webvtt_times_leave_the_rest(to_srt: Convert) -> None:
+    notes: list[str] = []
+
+    assert await to_srt(CUE_VTT + "x\n\n0 --> 1\ny\n", note=notes.append) == "1\n00:00:01,000 --> 00:00:02,000\nx\n\n"
+    assert "Line 6" in notes[0]
+
+
+async def test_many_broken_subtitles_make_few_notes(to_vtt: Convert) -> None:
+    notes: list[str] = []
+    await to_vtt(CUE + "x\n\n" + "2\n00:00:09,000 --> 00:00:08,000\ny\n\n" * 1200, note=notes.append)
+
+    assert len(notes) == 6
+    assert notes[-1] == "1,195 more subtitles without valid times were left out"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "windows-1252"])
 async def test_subtitles_in_other_encodings_are_decoded(to_vtt: Convert, encoding: str) -> None:
     assert "Väderö" in await to_vtt((CUE + "Väderö\n").encode(encoding))
@@ -92,8 +126,7 @@ async def test_arrow_in_the_text_stays_text(to_vtt: Convert, to_srt: Convert) ->
     [
         ("", "no subtitles"),
         ("just words\n", "Line 1"),
-        (CUE + "x\n\n2\n00:00:xx --> 00:00:04,000\nx\n", "Line 6"),
-        (CUE + "x\n\n2\n00:00:05,000 --> 00:00:04,000\nx\n", "Line 6.*before"),
+        ("1\n00:00:05,000 --> 00:00:04,000\nx\n", "Line 2.*before"),
         ("1\n00:61:00,000 --> 00:62:00,000\nx\n", "Line 2.*below 60"),
         ("1\n00:00:00,000 --> \nx\n", "Line 2"),
         (CUE + "\0\n", "not text"),
@@ -108,7 +141,7 @@ async def test_broken_subrip_names_the_line(to_vtt: Convert, content: str, messa
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("00:01.000 --> 00:02.000\nx\n", "WEBVTT"), ("WEBVTT\n", "no subtitles"), (CUE_VTT + "x\n\n0 --> 1\n", "Line 6")],
+    [("00:01.000 --> 00:02.000\nx\n", "WEBVTT"), ("WEBVTT\n", "no subtitles"), ("WEBVTT\n\n0 --> 1\n", "Line 3")],
 )
 async def test_broken_webvtt_names_the_line(to_srt: Convert, content: str, message: str) -> None:
     with pytest.raises(CorruptSource, match=message):

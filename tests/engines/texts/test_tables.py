@@ -18,10 +18,10 @@ from converto_engines import planner
 from converto_engines.converter import offers_of
 from converto_engines.installed import build_converters
 from converto_engines.runtime.process import Sandbox
-from converto_engines.texts.sandboxed import tables
+from converto_engines.texts.sandboxed import csv_rows, tables
 from converto_engines.texts.tables import CsvToJson, JsonToCsv
 from tests.engines.conftest import RunJob
-from tests.engines.texts.conftest import Content, ConvertContent
+from tests.engines.texts.conftest import Content, ConvertContent, ConvertToText
 
 Convert = Callable[..., Awaitable[str]]
 
@@ -46,6 +46,11 @@ def to_csv(sandbox: Sandbox, convert_content: ConvertContent) -> Convert:
         return path.read_bytes().decode()
 
     return convert
+
+
+@pytest.fixture
+def to_lines(sandbox: Sandbox, convert_to_text: ConvertToText) -> Convert:
+    return convert_to_text(CsvToJson(sandbox), "csv", "json")
 
 
 async def test_rows_become_objects_with_text_cells(
@@ -107,6 +112,22 @@ async def test_lists_or_one_object_become_rows(to_csv: Convert) -> None:
     assert await to_csv('{"a": 1}') == "a\r\n1\r\n"
 
 
+async def test_json_lines_become_rows(to_csv: Convert) -> None:
+    assert await to_csv('{"a":1}\n{"a":2.50}\n') == "a\r\n1\r\n2.50\r\n"
+    assert await to_csv('\ufeff[1, "x"]\r\n\r\n[2, "y"]\r\n') == "1,x\r\n2,y\r\n"
+
+
+@pytest.mark.parametrize("header", [True, False])
+async def test_rows_are_written_as_json_lines(to_lines: Convert, to_csv: Convert, header: bool) -> None:
+    lines = await to_lines("a,b\n1,007\n2,\n", layout="lines", numbers=True, header=header)
+
+    assert lines.count("\n") == len(lines.splitlines()) == (2 if header else 3)
+    assert [json.loads(line) for line in lines.splitlines()][-2:] == (
+        [{"a": 1, "b": "007"}, {"a": 2, "b": ""}] if header else [[1, "007"], [2, ""]]
+    )
+    assert await to_csv(lines) == "a,b\r\n1,007\r\n2,\r\n"
+
+
 @pytest.mark.parametrize(("name", "mark"), [("comma", ","), ("semicolon", ";"), ("tab", "\t")])
 async def test_chosen_separator_is_used(to_csv: Convert, name: str, mark: str) -> None:
     assert await to_csv('[["a", "b c"]]', separator=name) == f"a{mark}b c\r\n"
@@ -129,7 +150,7 @@ def test_round_trip_keeps_every_cell(data: st.DataObject) -> None:
     records = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(names, _CELLS)), min_size=1, max_size=5))
     table, page = io.StringIO(newline=""), io.StringIO()
     assert tables.write_csv(records, table, ",") == len(records) + 1
-    assert tables.write_json(tables.rows_of(table.getvalue()), page, header=True, numbers=False) == len(records)
+    assert tables.write_json(csv_rows.rows_of(table.getvalue()), page, header=True, numbers=False) == len(records)
     assert json.loads(page.getvalue()) == tables.records_of(page.getvalue()) == records
 
 
@@ -139,6 +160,9 @@ def test_round_trip_keeps_every_cell(data: st.DataObject) -> None:
         (b'[{"a": 1},\n {"a": 2]', "line 2, column 9"),
         (b'[{"a": NaN}]', "NaN"),
         (b"[1, 2]", "list of objects"),
+        (b"1\n2\n", "list of objects"),
+        (b'{"a": 1}\n{"a": 2}\n{"a": \n', "line 4, column 1"),
+        (b'{"a": 1} and more', "line 1, column 10"),
         (b'[{"a": 1}, [2]]', "list of objects"),
         (b"[]", "list of objects"),
         (b"[{}]", "no columns"),
@@ -232,3 +256,13 @@ def test_plan_takes_the_shortest_route(
 def test_nonsense_route_is_refused(offers: tuple[Offer, ...], source: str, target: str) -> None:
     with pytest.raises(UnsupportedConversion):
         planner.plan(source, target, offers)
+
+
+async def test_assumed_encoding_is_told(to_json: Callable[..., Awaitable[Any]]) -> None:
+    notes: list[str] = []
+    await to_json("name\nSøren\n", note=notes.append)
+    await to_json("name\nSøren\n".encode("utf-16"), note=notes.append)
+    assert notes == []
+
+    await to_json("name\nSøren\n".encode("windows-1252"), note=notes.append)
+    assert notes == ["The text is not UTF-8 and was read as Windows-1252. Check its accented letters"]

@@ -106,6 +106,38 @@ async def test_page_in_other_encodings_is_decoded(
     assert found in await to_text(content)
 
 
+ARABIC = "في قرية من القرى كان هناك رجل حكيم يعرف كل شيء عن الحياة وكان يعلم الناس كيف يعيشون بسلام وانسجام"
+RUSSIAN = "В деревне жил мудрый человек, который знал о жизни всё и учил людей жить в мире"
+
+
+@pytest.mark.parametrize(("encoding", "words"), [("windows-1256", ARABIC), ("windows-1251", RUSSIAN)])
+async def test_wrong_charset_is_replaced_by_a_guess_and_told(
+    to_pdf: Convert, to_text: Callable[..., Awaitable[str]], encoding: str, words: str
+) -> None:
+    notes: list[str] = []
+    page = '<html><head><meta http-equiv="Content-Type" content="text/html; charset=UTF-8"></head><body><p>'
+
+    text = await to_text(page.encode() + words.encode(encoding), note=notes.append)
+    pdf = await to_pdf(page.encode() + words.encode(encoding), note=notes.append)
+
+    assert text == f"{words}\n"
+    assert "\ufffd" not in text_of(pdf)
+    assert (
+        notes
+        == [f"The page declares the encoding UTF-8, which does not fit: it was read as {encoding}. Check its letters"]
+        * 2
+    )
+
+
+async def test_stray_bytes_do_not_replace_the_declared_charset(to_text: Callable[..., Awaitable[str]]) -> None:
+    notes: list[str] = []
+
+    text = await to_text(b"<meta charset=utf-8><p>" + "Øresund ".encode() * 5 + b"\xe4", note=notes.append)
+
+    assert text == "Øresund " * 5 + "\ufffd\n"
+    assert notes == ["The page declares the encoding utf-8, which does not fit: 1 of its characters could not be read"]
+
+
 @pytest.mark.parametrize(
     ("chosen", "size"),
     [

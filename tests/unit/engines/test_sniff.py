@@ -1,5 +1,6 @@
 """Detection of files by content, and which wrong names are refused (behaviours I13, C12)."""
 
+import gzip
 import io
 import struct
 import zipfile
@@ -186,6 +187,8 @@ REFUSED = [
     ("broken.docx", b"just some words\n", 'The file is named "broken.docx" but is plain text'),
     ("setup.pptx", PROGRAM, 'The file is named "setup.pptx" but is a Windows program'),
     ("page.pdf", b"<html><body>", 'The file is named "page.pdf" but is an HTML page'),
+    ("page.html", b"just some words\n", 'The file is named "page.html" but is plain text'),
+    ("page.html", b"<note>a</note>", 'The file is named "page.html" but is plain text'),
     ("film.srt", b"just some words\n", 'The file is named "film.srt" but is plain text'),
     ("model.gltf", b'{"name": "a list of parts"}', 'The file is named "model.gltf" but is plain text'),
     ("part.step", b"just some words\n", 'The file is named "part.step" but is plain text'),
@@ -215,10 +218,16 @@ ACCEPTED = [
     ("values.csv", b"a,b\n1,2\n", "csv"),
     ("readme.md", b"# Title\n", "md"),
     ("data.json", b'{"a": 1}', "json"),
+    ("rows.jsonl", b'{"a": 1}\n{"a": 2}\n', "json"),
     ("film.srt", b"1\n00:00:01,000 --> 00:00:02,000\nhi\n", "srt"),
     ("film.txt", b"1\n00:00:01,000 --> 00:00:02,000\nhi\n", "txt"),
     ("talk.key", zipped({"Index/Document.iwa": b"x"}), "key"),
     ("README", b"hello\n", "txt"),
+    ("page.html", b"<h1>Hi</h1>\n", "html"),
+    ("page.htm", b"\xef\xbb\xbf<!-- by hand -->\n<P class=a>Hi", "html"),
+    ("page.html", b'<div><svg xmlns="http://www.w3.org/2000/svg"/></div>', "html"),
+    ("page.xhtml", b'<?xml version="1.0"?><p>Hi</p>', "html"),
+    ("notes.txt", b"<h1>Hi</h1>\n", "txt"),
     ("part.txt", b"ISO-10303-21;\n", "txt"),
     ("sound.m4a", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "m4a"),
     ("song.mp4", b"fLaC\0\0\0\x22", "flac"),
@@ -234,10 +243,10 @@ def test_content_decides_within_a_family(filename: str, content: bytes, format_n
 
 
 ENCRYPTED = [
-    ("deck.pptx", ole2(["EncryptionInfo", "EncryptedPackage"])),
+    ("no-extension", ole2(["EncryptionInfo", "EncryptedPackage"])),
+    ("letter.odt", ole2(["EncryptionInfo", "EncryptedPackage"])),
     ("old.ppt", ole2(["PowerPoint Document", "EncryptedSummary"])),
     ("old.doc", ole2(["WordDocument"], first_stream=b"\xec\xa5" + b"\0" * 9 + b"\x01\0")),
-    ("old.xls", ole2(["Workbook"], first_stream=struct.pack("<HH4sHH", 0x0809, 4, b"\0" * 4, 0x2F, 0))),
     ("text.odt", odf("text", b"<manifest:encryption-data/>")),
 ]
 
@@ -249,6 +258,37 @@ def test_encrypted_document_names_the_password(filename: str, content: bytes) ->
         decide(filename, sniff(content, filename=filename))
 
     assert caught.value.stable_code == "source_encrypted"
+
+
+def test_encrypted_document_with_a_password_is_what_it_is() -> None:
+    """The program that opens it learns whether the password is right."""
+    found = {name: decide(name, sniff(content, filename=name), has_password=True) for name, content in ENCRYPTED[3:]}
+
+    assert {name: entry.name for name, entry in found.items()} == {"old.doc": "doc", "text.odt": "odt"}
+
+
+@pytest.mark.parametrize(
+    ("index", "advice"), [(0, r"Name it \.docx, \.xlsx or \.pptx"), (1, "Name it"), (2, "Remove the password")]
+)
+def test_some_encrypted_documents_need_more_than_a_password(index: int, advice: str) -> None:
+    """Content encrypted as a whole does not say what it is, and nothing here decrypts PowerPoint 97."""
+    filename, content = ENCRYPTED[index]
+
+    with pytest.raises(EncryptedSource, match=advice):
+        decide(filename, sniff(content, filename=filename), has_password=True)
+
+
+WRITE_PROTECTED = [
+    ("letter.docx", ole2(["EncryptionInfo", "EncryptedPackage"]), "docx"),
+    ("deck.pptx", ole2(["EncryptionInfo", "EncryptedPackage"]), "pptx"),
+    ("sheet.xlsx", ole2(["EncryptionInfo", "EncryptedPackage"]), "xlsx"),
+    ("old.xls", ole2(["Workbook"], first_stream=struct.pack("<HH4sHH", 0x0809, 4, b"\0" * 4, 0x2F, 0)), "xls"),
+]
+
+
+@pytest.mark.parametrize(("filename", "content", "format_name"), WRITE_PROTECTED)
+def test_encryption_that_may_be_nominal_is_not_refused(filename: str, content: bytes, format_name: str) -> None:
+    assert decide(filename, sniff(content, filename=filename)).name == format_name
 
 
 def test_empty_file_is_corrupt() -> None:
@@ -326,3 +366,12 @@ def test_description_is_the_title() -> None:
     sniffed = Sniffed(format="pdf", mime_type="application/pdf", title="PDF document")
 
     assert sniffed.describe() == "PDF document"
+
+
+def test_compressed_drawing_is_a_drawing() -> None:
+    packed = gzip.compress(b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'>" + b"<g/>" * 100_000)
+
+    assert sniff(packed, filename="a.svgz").format == "svg"
+    assert decide("a.svgz", sniff(packed[:200], filename="a.svgz")).name == "svg"
+    assert sniff(gzip.compress(b"text"), filename="a.svgz").title == "gzip archive"
+    assert sniff(b"\x1f\x8b\x08" + b"\0" * 40).title == "gzip archive"

@@ -1,6 +1,7 @@
 """Converts an EPUB to one sanitised, self-contained HTML page and verifies it.
 
-Request: `source`, `output`, `packages`, `entries`, `unpacked_bytes`, `page_bytes`. Answer: `chapters`, `characters`.
+Request: `source`, `output`, `packages`, `entries`, `unpacked_bytes`, `page_bytes`, `title`. Answer:
+`chapters`, `characters`.
 """
 
 import sys
@@ -31,10 +32,9 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     plan = read_plan(archive)
     chapters = Chapters(archive, plan.chapters, max_bytes=request["page_bytes"])
     bodies = [_chapter_body(chapters, number, len(plan.chapters)) for number in range(len(plan.chapters))]
-    contents = read_contents(archive, plan)
-    page = whole_page(
-        plan.title, "\n".join(bodies), language=plan.language, style=_STYLE + _bookmarks(contents, chapters)
-    )
+    style = _STYLE + _bookmarks(read_contents(archive, plan), chapters)
+    title = plan.title or request["title"] or "Book"
+    page = whole_page(title, "\n".join(bodies), language=plan.language, style=style)
     check_size(page.encode())
     output = Path(request["output"])
     output.write_text(page, encoding="utf-8", errors="replace")

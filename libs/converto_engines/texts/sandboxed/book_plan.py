@@ -63,7 +63,7 @@ def read_plan(archive: Archive) -> Plan:
     )
     if not chapters:
         raise Refused("corrupt", "The book is damaged: none of its chapters can be found")
-    return Plan(_first(tree, "title") or "Book", _first(tree, "language"), chapters, _contents_of(tree, listed))
+    return Plan(_first(tree, "title"), _first(tree, "language"), chapters, _contents_of(tree, listed))
 
 
 def read_contents(archive: Archive, plan: Plan) -> list[ContentsEntry]:

@@ -3,19 +3,22 @@
 Text and sheets opened by LibreOffice follow the same rules, so a file reads the same on every route.
 """
 
-import re
 from pathlib import Path
 
 from converto_engines.runtime.sandboxed.protocol import Refused
 
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_DECLARED = re.compile(rb"charset|^\xff\xfe|^\xfe\xff|^\xef\xbb\xbf", re.IGNORECASE)
-_DECLARED_WITHIN_BYTES = 1024  # where browsers look for it
 
 
-def read_text(path: str) -> str:
-    """Return the whole text with its own line ends; refuses text with NUL characters."""
-    text = decoded(Path(path).read_bytes())
+def read_text(path: str, notes: list[str]) -> str:
+    """Return the whole text with its own line ends; refuses text with NUL characters.
+
+    Adds a note for the user when the encoding is an assumption.
+    """
+    content = Path(path).read_bytes()
+    text = decoded(content)
+    if not content.startswith(_UTF16_BOMS) and not _is_utf8(content):
+        notes.append("The text is not UTF-8 and was read as Windows-1252. Check its accented letters")
     if "\0" in text:
         raise Refused("corrupt", "The file is not text: it contains NUL characters")
     return text
@@ -25,18 +28,14 @@ def decoded(content: bytes) -> str:
     """Return text without its byte order mark; undecodable bytes become replacement characters."""
     if content.startswith(_UTF16_BOMS):
         return content.decode("utf-16", errors="replace")
-    try:
+    if _is_utf8(content):
         return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("windows-1252", errors="replace")
+    return content.decode("windows-1252", errors="replace")
 
 
-def encoding_of_page(content: bytes) -> str | None:
-    """Return "utf-8" for an undeclared UTF-8 page; None when the page or the HTML rules decide."""
-    if _DECLARED.search(content[:_DECLARED_WITHIN_BYTES]):
-        return None
+def _is_utf8(content: bytes) -> bool:
     try:
-        content.decode("utf-8")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return None
-    return "utf-8"
+        return False
+    return True

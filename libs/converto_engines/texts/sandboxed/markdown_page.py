@@ -1,6 +1,6 @@
 """Converts Markdown to one sanitised HTML page and verifies it.
 
-Request: `source`, `output`, `packages`. Answer: `characters`.
+Request: `source`, `output`, `packages`, `title` (for a text without a heading). Answer: `characters`, `notes`.
 """
 
 import itertools
@@ -21,12 +21,12 @@ _TEXT_TOKENS = frozenset({"text", "code_inline", "code_block", "fence"})
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """Write the page the request names and return its number of characters."""
     sys.path[:0] = request["packages"]
-    reader = _reader()
-    tokens = reader.parse(read_text(request["source"]))
+    reader, notes = _reader(), list[str]()
+    tokens = reader.parse(read_text(request["source"], notes))
     body = cleaned(reader.renderer.render(tokens, reader.options, {}))
     output = Path(request["output"])
-    output.write_text(whole_page(_title(tokens), body), encoding="utf-8")
-    return {"characters": _verify(tokens, output.read_text(encoding="utf-8"))}
+    output.write_text(whole_page(_heading(tokens) or request["title"] or "Document", body), encoding="utf-8")
+    return {"characters": _verify(tokens, output.read_text(encoding="utf-8")), "notes": notes}
 
 
 def _reader() -> Any:
@@ -43,13 +43,13 @@ def _reader() -> Any:
     return reader.use(anchors_plugin, max_level=6)
 
 
-def _title(tokens: list[Any]) -> str:
-    """Return the first heading, or "Document" without one."""
+def _heading(tokens: list[Any]) -> str:
+    """Return the first heading, empty without one."""
     for heading, inline in itertools.pairwise(tokens):
         if heading.type == "heading_open":
             words = "".join(token.content for token in inline.children or () if token.type in _TEXT_TOKENS)
-            return words[:_MAX_TITLE_CHARACTERS] or "Document"
-    return "Document"
+            return words[:_MAX_TITLE_CHARACTERS]
+    return ""
 
 
 def _verify(tokens: list[Any], page: str) -> int:

@@ -1,6 +1,6 @@
 """Converts an HTML page to plain text with inscriptis, laid out in lines, lists and columns, and verifies it.
 
-Request: `source`, `output`, `links`, `packages`. Answer: `characters`.
+Request: `source`, `output`, `links`, `packages`. Answer: `characters`, `notes`.
 """
 
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
-from converto_engines.texts.sandboxed.decoding import encoding_of_page
 from converto_engines.texts.sandboxed.markup_limits import check_size
+from converto_engines.texts.sandboxed.page_encoding import encoding_of_page
 
 _RECURSION_LIMIT = 5_000  # inscriptis recurses once per level of nesting
 _MIN_KEPT_SHARE = 0.9
@@ -22,20 +22,20 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     sys.setrecursionlimit(_RECURSION_LIMIT)
     content = Path(request["source"]).read_bytes()
     check_size(content)
-    tree = _prepared(_parsed(content))
+    encoding, notes = encoding_of_page(content)
+    tree = _prepared(_parsed(content, encoding))
     text = _text(tree, show_links=request["links"]).rstrip() + "\n"
     if not text.strip():
         raise Refused("corrupt", "The page contains no text")
     output = Path(request["output"])
     output.write_text(text, encoding="utf-8", newline="")
     _verify(tree, output.read_text(encoding="utf-8"))
-    return {"characters": len(text)}
+    return {"characters": len(text), "notes": notes}
 
 
-def _parsed(content: bytes) -> Any:
+def _parsed(content: bytes, encoding: str | None) -> Any:
     from lxml import etree, html  # noqa: PLC0415 -- importable only once `packages` are on the path
 
-    encoding = encoding_of_page(content)
     parser = html.HTMLParser(encoding=encoding, no_network=True, huge_tree=True, remove_comments=True, remove_pis=True)
     try:
         return html.document_fromstring(content, parser=parser)

@@ -1,6 +1,6 @@
 """Converts SubRip subtitles to WebVTT and back, and verifies the times.
 
-Request: `source`, `output`, `from`, `to`, `packages`. Answer: `cues`.
+Request: `source`, `output`, `from`, `to`, `packages`. Answer: `cues`, `notes`.
 """
 
 import html
@@ -14,6 +14,7 @@ from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.decoding import read_text
 
 MAX_CUES = 200_000  # two weeks of dialogue
+_NOTED_FAULTS = 5
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t].*)?\s*")
 _TAG = re.compile(r"<(/?)([A-Za-z]+)(?:[.\s][^<>]*)?>")
@@ -32,21 +33,36 @@ class Cue:
     text: str
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A subtitle whose times are not valid; `line` counts from 1."""
+
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Line {self.line}: {self.reason}"
+
+
 def convert(request: dict[str, Any]) -> dict[str, Any]:
     """Write the file the request names and return its number of cues."""
-    cues = read(read_text(request["source"]), request["from"])
+    notes, faults = list[str](), list[Fault]()
+    cues = read(read_text(request["source"], notes), request["from"], faults)
     if not cues:
-        raise Refused("corrupt", "The file contains no subtitles")
+        raise Refused("corrupt", str(faults[0]) if faults else "The file contains no subtitles")
     output = Path(request["output"])
     output.write_text(formatted(cues, request["to"]), encoding="utf-8", errors="replace", newline="")
-    written = read(output.read_text(encoding="utf-8"), request["to"])
+    written = read(output.read_text(encoding="utf-8"), request["to"], [])
     if [(cue.start_ms, cue.end_ms) for cue in written] != [(cue.start_ms, cue.end_ms) for cue in cues]:
         raise Refused("output", f"The times of {len(cues):,} subtitles differ from the {len(written):,} written")
-    return {"cues": len(cues)}
+    return {"cues": len(cues), "notes": [*notes, *_notes(faults)]}
 
 
-def read(text: str, kind: str) -> list[Cue]:
-    """Parse the cues of a file in its order; refuses a broken file and names the line."""
+def read(text: str, kind: str, faults: list[Fault]) -> list[Cue]:
+    """Parse the cues of a file in its order; refuses a broken file and names the line.
+
+    A cue without valid times is left out and added to `faults`.
+    """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     starts = [number for number, line in enumerate(lines) if "-->" in line and _is_cue_start(lines, number, kind)]
     if len(starts) > MAX_CUES:
@@ -54,10 +70,14 @@ def read(text: str, kind: str) -> list[Cue]:
     _check_start(lines, starts[0] if starts else len(lines), kind)
     ends = [*starts[1:], len(lines)] if starts else []
     texts = _webvtt_text if kind == "vtt" else _subrip_text
-    return [
-        Cue(*_times(lines, start), texts(lines, start, end, is_last=end == len(lines)))
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    cues = []
+    for start, end in zip(starts, ends, strict=True):
+        times = _times(lines[start], start + 1)
+        if isinstance(times, Fault):
+            faults.append(times)
+        else:
+            cues.append(Cue(*times, texts(lines, start, end, is_last=end == len(lines))))
+    return cues
 
 
 def formatted(cues: list[Cue], kind: str) -> str:
@@ -66,13 +86,11 @@ def formatted(cues: list[Cue], kind: str) -> str:
 
 
 def _is_cue_start(lines: list[str], number: int, kind: str) -> bool:
-    """Return whether the arrow in a line separates times; refuses other arrows outside notes and cue text."""
-    if _TIMES.fullmatch(lines[number]):
-        return not (kind == "vtt" and _is_in_non_cue_block(lines, number))
-    before = lines[number - 1].strip() if number else ""
-    if (kind == "vtt" and _is_in_non_cue_block(lines, number)) or (before and not before.isdigit()):
+    """Return whether the arrow in a line separates times, which may be broken; arrows in notes and cue text do not."""
+    if kind == "vtt" and _is_in_non_cue_block(lines, number):
         return False
-    raise Refused("corrupt", f"Line {number + 1} should hold the times of a subtitle: {lines[number].strip()[:60]}")
+    before = lines[number - 1].strip() if number else ""
+    return _TIMES.fullmatch(lines[number]) is not None or not before or before.isdigit()
 
 
 def _is_in_non_cue_block(lines: list[str], number: int) -> bool:
@@ -93,19 +111,21 @@ def _check_start(lines: list[str], first: int, kind: str) -> None:
             raise Refused("corrupt", f"Line {number + 1} is not a subtitle: {line.strip()[:60]}")
 
 
-def _times(lines: list[str], number: int) -> tuple[int, int]:
-    found = _TIMES.fullmatch(lines[number])
-    parts = found.groups() if found else ()
-    start, end = _milliseconds(parts[:4], number), _milliseconds(parts[4:], number)
-    if end < start:
-        raise Refused("corrupt", f"Line {number + 1}: the subtitle ends before it begins")
-    return start, end
+def _times(line: str, number: int) -> tuple[int, int] | Fault:
+    found = _TIMES.fullmatch(line)
+    if found is None:
+        return Fault(number, f"it should hold the times of a subtitle: {line.strip()[:60]}")
+    parts = found.groups()
+    start, end = _milliseconds(parts[:4]), _milliseconds(parts[4:])
+    if start is None or end is None:
+        return Fault(number, "minutes and seconds must be below 60")
+    return (start, end) if start <= end else Fault(number, "the subtitle ends before it begins")
 
 
-def _milliseconds(parts: tuple[Any, ...], number: int) -> int:
+def _milliseconds(parts: tuple[Any, ...]) -> int | None:
     hours, minutes, seconds, fraction = parts
     if int(minutes) > 59 or int(seconds) > 59:
-        raise Refused("corrupt", f"Line {number + 1}: minutes and seconds must be below 60")
+        return None
     return ((int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(fraction.ljust(3, "0"))
 
 
@@ -128,6 +148,14 @@ def _webvtt_text(lines: list[str], start: int, end: int, *, is_last: bool) -> st
         if not is_last and inside:
             inside.pop()  # the next cue's identifier, without a blank line before it
     return "\n".join(inside)
+
+
+def _notes(faults: list[Fault]) -> list[str]:
+    """Name the subtitles that were left out, the first ones with the reason."""
+    notes = [f"A subtitle was left out. {fault}" for fault in faults[:_NOTED_FAULTS]]
+    if len(faults) > _NOTED_FAULTS:
+        notes.append(f"{len(faults) - _NOTED_FAULTS:,} more subtitles without valid times were left out")
+    return notes
 
 
 def _webvtt(cues: list[Cue]) -> Iterator[str]:

@@ -1,10 +1,10 @@
 """Converts CSV to JSON and lists in JSON to CSV, and verifies the number of rows.
 
-Request: `source`, `output`, `to`, `packages`; to JSON also `header` and `numbers`, to CSV `separator`. Answer: `rows`.
+Request: `source`, `output`, `to`, `packages`; to JSON also `header`, `numbers` and `layout`, to CSV `separator`.
+Answer: `rows`, `notes`.
 """
 
 import csv
-import io
 import itertools
 import json
 import re
@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
+from converto_engines.texts.sandboxed.csv_rows import MAX_CELLS, MAX_COLUMNS, rows_of
 from converto_engines.texts.sandboxed.decoding import read_text
 
-MAX_COLUMNS = 16_384  # as many as a spreadsheet has
-MAX_CELLS = 50_000_000
-_SEPARATORS = ",;\t|"
-_SAMPLE_CHARACTERS = 64 * 1024
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NEEDS_QUOTES = re.compile(r'[,;\t|"\r\n]|^\s|\s$')
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_LAYOUTS = {"array": ("[\n", ",\n", "\n]\n"), "lines": ("", "\n", "\n")}
+"""What stands before the first row, between two rows and after the last one."""
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
-_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
-_MAX_CELL_CHARACTERS = 64 * 1024**2
 
 
 class Number(str):
@@ -42,42 +39,27 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _converted(request: dict[str, Any]) -> dict[str, Any]:
-    text = read_text(request["source"])
+    notes: list[str] = []
+    text = read_text(request["source"], notes)
     path = Path(request["output"])
     with path.open("w", encoding="utf-8", errors="replace", newline="") as output:
         if request["to"] == "json":
-            rows = write_json(rows_of(text), output, header=request["header"], numbers=request["numbers"])
+            options = {name: request[name] for name in ("header", "numbers", "layout")}
+            rows = write_json(rows_of(text), output, **options)
         else:
             rows = write_csv(records_of(text), output, request["separator"])
     written = _count_json(path) if request["to"] == "json" else _count_csv(path, request["separator"])
     if written != rows:
         raise Refused("output", f"The result has {written:,} rows instead of {rows:,}")
-    return {"rows": rows}
+    return {"rows": rows, "notes": notes}
 
 
-def rows_of(text: str) -> Iterator[list[str]]:
-    """Yield the rows of a CSV file without blank lines; refuses a broken file and names the line."""
-    named = _SEPARATOR_LINE.match(text)
-    text, separator = (text[named.end() :], named.group(1)) if named else (text, _separator(text[:_SAMPLE_CHARACTERS]))
-    csv.field_size_limit(_MAX_CELL_CHARACTERS)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    started_at, cells = 1, 0
-    try:
-        for row in reader:
-            cells += len(row)
-            if len(row) > MAX_COLUMNS or cells > MAX_CELLS:
-                raise Refused("too_large", f"Line {started_at} is over the limit of {MAX_COLUMNS:,} columns")
-            if row:
-                yield row
-            started_at = reader.line_num + 1
-    except csv.Error as error:
-        raise Refused(
-            "corrupt", f"The table is damaged in the row that begins at line {started_at}: {error}"
-        ) from error
+def write_json(rows: Iterator[list[str]], output: Any, *, header: bool, numbers: bool, layout: str = "array") -> int:
+    """Write one row per line, as objects with a header and as lists without; return the number of rows.
 
-
-def write_json(rows: Iterator[list[str]], output: Any, *, header: bool, numbers: bool) -> int:
-    """Write one row per line, as objects with a header and as lists without; return the number of rows."""
+    The layout `array` makes one JSON array, `lines` makes JSON Lines.
+    """
+    opening, between, end = _LAYOUTS[layout]
     names = _column_names(next(rows, [])) if header else None
     count = 0
     for row in rows:
@@ -88,27 +70,46 @@ def write_json(rows: Iterator[list[str]], output: Any, *, header: bool, numbers:
             names = _extended(names, len(cells))
             pairs = itertools.zip_longest(names, cells, fillvalue="null")
             line = f"{{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: {cell}' for name, cell in pairs)}}}"
-        output.write(f"{',' if count else '['}\n{line}")
+        output.write(f"{between if count else opening}{line}")
         count += 1
     if not count:
         raise Refused("corrupt", "The table has no rows" + (" below its header" if header else ""))
-    output.write("\n]\n")
+    output.write(end)
     return count
 
 
 def records_of(text: str) -> list[Any]:
-    """Return the list in a JSON file; refuses broken JSON with line and column, and JSON that is no table."""
+    """Return the list in a JSON file, or the values of JSON Lines.
+
+    Refuses broken JSON with line and column, and JSON that is no table.
+    """
     try:
-        found = json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
+        values = _values_in(text)
     except json.JSONDecodeError as error:
         raise Refused(
             "corrupt", f"The file is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}"
         ) from error
-    records = found if isinstance(found, list) else [found]
+    records = values[0] if len(values) == 1 and isinstance(values[0], list) else values
     kinds = {dict if isinstance(record, dict) else list if isinstance(record, list) else None for record in records}
     if not records or None in kinds or len(kinds) > 1:
         raise Refused("corrupt", "A table needs a list of objects or a list of lists; this JSON is neither")
     return records
+
+
+def _values_in(text: str) -> list[Any]:
+    """Return all values of a text, of which plain JSON has one and JSON Lines one per line."""
+    decoder = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
+    values, position = list[Any](), _behind_blanks(text, 0)
+    while position < len(text) or not values:
+        value, position = decoder.raw_decode(text, position)
+        values.append(value)
+        position = _behind_blanks(text, position)
+    return values
+
+
+def _behind_blanks(text: str, position: int) -> int:
+    found = _BLANKS.match(text, position)
+    return found.end() if found else position
 
 
 def write_csv(records: Sequence[Any], output: Any, separator: str) -> int:
@@ -131,14 +132,6 @@ def write_csv(records: Sequence[Any], output: Any, separator: str) -> int:
         output.write((separator.join(_quoted(_plain(value)) for value in row) or '""') + "\r\n")
         count += 1
     return count
-
-
-def _separator(sample: str) -> str:
-    """Return the separator that is most even in the first lines outside quotes, the same rule as for sheets."""
-    lines = [line for line in _QUOTED.sub("", sample).splitlines()[:20] if line.strip()]
-    if not lines:
-        return ","
-    return max(_SEPARATORS, key=lambda mark: (min(line.count(mark) for line in lines), lines[0].count(mark)))
 
 
 def _column_names(header: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Converts an HTML page to PDF with WeasyPrint, which runs no scripts, and verifies the PDF.
 
-Request: `source`, `output`, `packages`, `pages`, `pixels`, `style` (CSS of the paper), `zoom`. Answer: `pages`.
+Request: `source`, `output`, `packages`, `pages`, `pixels`, `style` (CSS of the paper), `zoom`. Answer: `pages`,
+`notes`.
 """
 
 import io
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from converto_engines.runtime.sandboxed.protocol import Refused, report_progress, serve_argument
-from converto_engines.texts.sandboxed.decoding import encoding_of_page
 from converto_engines.texts.sandboxed.markup_limits import check_size
+from converto_engines.texts.sandboxed.page_encoding import encoding_of_page
 
 _STACK_BYTES = 256 * 1024**2
 _RECURSION_LIMIT = 20_000  # the layout needs some dozens of calls per level of nesting
@@ -58,14 +59,15 @@ def _fulfil(future: "Future[dict[str, Any]]", request: dict[str, Any]) -> None:
 def _write_pdf(request: dict[str, Any]) -> dict[str, Any]:
     content = Path(request["source"]).read_bytes()
     check_size(content)
-    document = _layout(content, request)
+    encoding, notes = encoding_of_page(content)
+    document = _layout(content, encoding, request)
     report_progress(90, "writing the PDF")
     document.write_pdf(request["output"], zoom=request["zoom"])
     _verify(request["output"], document)
-    return {"pages": len(document.pages)}
+    return {"pages": len(document.pages), "notes": notes}
 
 
-def _layout(content: bytes, request: dict[str, Any]) -> Any:
+def _layout(content: bytes, encoding: str | None, request: dict[str, Any]) -> Any:
     import weasyprint  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
     from weasyprint.urls import URLFetcher  # noqa: PLC0415
@@ -76,7 +78,7 @@ def _layout(content: bytes, request: dict[str, Any]) -> Any:
     # Only data URLs: styles, pictures, fonts and attachments never come from a file or the network.
     fetcher = URLFetcher(allowed_protocols=("data",), allow_redirects=False)
     page = weasyprint.HTML(  # a stream without a name, so that relative links cannot resolve to our files
-        file_obj=io.BytesIO(content), encoding=encoding_of_page(content), url_fetcher=fetcher, base_url="about:blank"
+        file_obj=io.BytesIO(content), encoding=encoding, url_fetcher=fetcher, base_url="about:blank"
     )
     paper = weasyprint.CSS(string=request["style"], url_fetcher=fetcher)
     return page.render(stylesheets=[paper], presentational_hints=True, optimize_images=False)
