@@ -1,20 +1,19 @@
-"""Pictures to a one-page PDF: libvips rotates, flattens and encodes, pdfium makes the page."""
+"""Pictures to PDF, one page each: libvips reads and encodes, pikepdf writes, pdfium verifies."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from converto_core.catalogue import Loss
-from converto_core.errors import OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Job, Product
-from converto_engines.pictures.pictures import PictureOptions, Pictures
+from converto_engines.pdf import pdfium
+from converto_engines.pictures.pictures import ENVIRONMENT, Pictures, tell
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
-_SCREEN_DPI = 96  # one CSS pixel; a picture of 1,920 × 1,080 becomes a page of 20 × 11.25 inches
+_PACKAGES = ("pikepdf", "PIL", "pypdfium2_raw")
 
 
 class PicturePageOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,6 +23,10 @@ class PicturePageOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     width: Annotated[
         Annotated[int, Meta(ge=1, le=16_384)] | None,
         Meta(description="Maximum width in pixels; the height keeps the proportions"),
+    ] = None
+    page: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Page or frame to convert; default: all pages, of an animation the first frame"),
     ] = None
 
 
@@ -38,43 +41,42 @@ class PicturePage:
     loss = 0.1
     seconds = 1.0
     is_paged = False
-    losses: tuple[Loss, ...] = (Loss(text="transparency, movement and pages after the first"),)
+    losses: tuple[Loss, ...] = (
+        Loss(text="transparency; fine detail of all but black-and-white pictures, by as much as the quality says"),
+        Loss(text="movement: one frame is kept", sources=("gif", "webp", "avif")),
+        Loss(text="movement of an animated PNG: one frame is kept", sources=("png",)),
+    )
 
     def __init__(self, sandbox: Sandbox, pictures: Pictures) -> None:
-        """`pictures` makes the JPEG for the page; its owner closes it."""
+        """`pictures` knows which formats libvips reads; its owner closes it."""
         self._sandbox = sandbox
         self._pictures = pictures
-        self._program = SandboxedProgram(sandbox, "pictures.sandboxed.pdf_page", packages=("pypdfium2",))
+        self._program = SandboxedProgram(
+            sandbox, "pictures.sandboxed.pdf_page", packages=_PACKAGES, environment=ENVIRONMENT
+        )
         self.sources: tuple[str, ...] = pictures.sources
 
     async def version(self) -> str | None:
-        """Return libvips' version, or None when it or pdfium is missing; learn which formats libvips reads."""
+        """Return libvips' version, or None when it, pikepdf or pdfium is missing; learn which formats libvips reads."""
         version = await self._pictures.version() if self._program.is_installed else None
         self.sources = self._pictures.sources
         return version
 
     async def convert(self, job: Job) -> list[Product]:
-        """Put the first picture or frame, upright, on one page."""
-        as_jpeg = msgspec.structs.replace(
-            job,
-            target_format="jpg",
-            options=PictureOptions(quality=job.options.quality, width=job.options.width),
-        )
-        (jpeg,) = await self._pictures.convert(as_jpeg)
-        product = job.folder / "page.pdf"
-        job.report(80, "putting the picture on a page")
-        answer = await self._make_page(job, jpeg.path, product)
-        if answer != {"pages": 1, "objects": 1}:
-            raise OutputInvalid(detail=f"one picture became {answer}")
+        """Put each page, upright, on a page of its own; of an animation the first frame."""
+        product = job.folder / "pages.pdf"
+        job.report(0, "reading the picture")
+        request = {
+            "pdfium": str(pdfium.require_library()),
+            "source": self._sandbox.path_inside(job.folder, job.source),
+            "source_format": job.source_format,
+            "output": self._sandbox.path_inside(job.folder, product),
+            "options": msgspec.to_builtins(job.options),
+            "pixels": job.limits.pixels,
+            "frames": job.limits.pages,
+        }
+        tell(job, await self._program.run(request, folder=job.folder, limits=job.limits, report=job.report))
         return [Product(path=product)]
 
     async def aclose(self) -> None:
-        """Do nothing: the owner of `pictures` closes it."""
-
-    async def _make_page(self, job: Job, jpeg: Path, product: Path) -> dict[str, Any]:
-        request = {
-            "source": self._sandbox.path_inside(job.folder, jpeg),
-            "output": self._sandbox.path_inside(job.folder, product),
-            "dpi": _SCREEN_DPI,
-        }
-        return await self._program.run(request, folder=job.folder, limits=job.limits)
+        """Do nothing: every document gets a new process."""

@@ -4,8 +4,9 @@ Each picture gets a process of its own, because picture decoders are a favourite
 starts ahead of time, because starting libvips takes longer than converting a small picture.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,8 +15,9 @@ from converto_core.catalogue import Loss
 from converto_core.formats import Family
 from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Product
 from converto_engines.pictures import sandboxed
+from converto_engines.pictures.sandboxed.samples import BLACK_TO_WHITE
 from converto_engines.pictures.sandboxed.save import SAVERS
-from converto_engines.pictures.sandboxed.source import LOADERS
+from converto_engines.pictures.sandboxed.source import ANIMATED, LOADERS
 from converto_engines.runtime import interpreter
 from converto_engines.runtime.prestarted import PrestartedProgram
 from converto_engines.runtime.process import Sandbox
@@ -24,7 +26,7 @@ from converto_engines.runtime.sandboxed_program import SandboxedProgram
 _LONGEST_SIDE = 16_384
 _STILL = ("png", "jpg", "avif", "heic", "tiff", "bmp", "ico", "jxl", "jp2")
 _ASK_LIMITS = Limits(wall_s=ANSWER_WITHIN_S, cpu_s=10, memory_bytes=512 * 1024**2, file_bytes=16 * 1024**2)
-_ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "MAGICK_CONFIGURE_PATH": str(Path(sandboxed.__file__).parent / "magick")}
+ENVIRONMENT = {"VIPS_BLOCK_UNTRUSTED": "1", "MAGICK_CONFIGURE_PATH": str(Path(sandboxed.__file__).parent / "magick")}
 
 _Side = Annotated[int, Meta(ge=1, le=_LONGEST_SIDE)]
 
@@ -74,10 +76,16 @@ class Pictures:
         Loss(text="fine detail, by as much as the quality says", targets=("jpg", "webp", "avif", "heic", "jxl", "jp2")),
         Loss(text="transparency: a background colour takes its place", targets=("jpg", "bmp")),
         Loss(text="all but 256 colours", targets=("gif",)),
+        Loss(text="pages: one is kept", sources=("tiff", "heic")),
+        Loss(
+            text="numbers that are no brightness, such as heights, are scaled to it",
+            sources=("tiff",),
+            targets=tuple(target for target in SAVERS if target != "tiff"),
+        ),
         Loss(text="layers are flattened", sources=("psd",)),
         Loss(text="shapes become pixels", sources=("svg",)),
-        Loss(text="movement: one frame is kept", sources=("gif", "webp"), targets=_STILL),
-        Loss(text="movement of an animated PNG: its first picture is kept", sources=("png",)),
+        Loss(text="movement: one frame is kept", sources=("gif", "webp", "avif"), targets=_STILL),
+        Loss(text="movement of an animated PNG: one frame is kept", sources=("png",), targets=_STILL),
         Loss(text="all but 8 bits per colour", targets=("jpg", "webp", "avif", "heic", "gif", "bmp", "ico")),
         Loss(text="size: an icon has at most 256 pixels per side", targets=("ico",)),
     )
@@ -87,7 +95,7 @@ class Pictures:
         self._sandbox = sandbox
         self._packages = interpreter.package_folders("PIL") or ()
         self._program = SandboxedProgram(
-            sandbox, "pictures.sandboxed.pictures", readable=self._packages, environment=_ENVIRONMENT
+            sandbox, "pictures.sandboxed.pictures", readable=self._packages, environment=ENVIRONMENT
         )
         self._prestarted = PrestartedProgram(self._program.start, scratch=scratch)
         self.sources: tuple[str, ...] = tuple(LOADERS)
@@ -109,10 +117,20 @@ class Pictures:
             packages = [str(path) for path in self._packages]
             pixels, frames = job.limits.pixels, job.limits.pages
             answer = await ready.convert(job, product, self._sandbox, pixels=pixels, frames=frames, packages=packages)
-        if answer["pages"] > answer["frames"]:
-            job.note(f"Only one of {answer['pages']} pages or frames was converted; the option page selects another")
+        tell(job, answer)
         return [Product(path=product)]
 
     async def aclose(self) -> None:
         """Stop the prestarted process."""
         await self._prestarted.aclose()
+
+
+def tell(job: Job, answer: Mapping[str, Any]) -> None:
+    """Note what the result lacks of this picture; `answer` is that of the sandboxed program."""
+    pages, frames = int(answer["pages"]), int(answer["frames"])
+    if pages > frames:
+        noun = "frame" if job.source_format in {*ANIMATED, "avif", "png"} else "page"
+        job.note(f"Only {noun} {int(answer['page'])} of {pages} was converted; the option page selects another")
+    if answer["samples"] not in (None, list(BLACK_TO_WHITE)):
+        low, high = (f"{float(sample):,.6g}" for sample in answer["samples"])
+        job.note(f"Samples from {low} to {high} were scaled to the range from black to white")

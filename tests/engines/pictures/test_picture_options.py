@@ -244,7 +244,7 @@ async def test_still_target_takes_the_first_frame(pictures: Pictures, run_job: R
     products = await run_job(pictures, animation(tmp_path / "a.gif"), "gif", "png", note=notes.append)
 
     assert is_near(colour_at(opened(products[0].path), 0.5, 0.5), RED)
-    assert notes == ["Only one of 3 pages or frames was converted; the option page selects another"]
+    assert notes == ["Only frame 1 of 3 was converted; the option page selects another"]
 
 
 async def test_chosen_frame_is_converted(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:

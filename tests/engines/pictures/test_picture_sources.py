@@ -7,13 +7,15 @@ import zlib
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from converto_core.errors import CorruptSource, EngineTimeout, LimitExceeded, SourceTooLarge
 from converto_engines.converter import Limits
 from converto_engines.pictures.pictures import Pictures
 from tests.engines.conftest import RunJob
 from tests.engines.pictures.small_pictures import (
+    BLUE,
+    GREEN,
     PILLOW_SOURCES,
     RED,
     SVG,
@@ -42,6 +44,52 @@ async def test_too_many_claimed_pixels_are_refused_unread(pictures: Pictures, ru
 
     with pytest.raises(SourceTooLarge, match="65000 × 65000 pixels; at most 100 million"):
         await run_job(pictures, source, "png", "webp", limits=Limits(wall_s=10, cpu_s=2))
+
+
+async def test_avif_beyond_the_decoder_is_too_large(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:
+    """The decoder refuses pictures of more than 16,384 pixels per side, whatever our own limit."""
+    Image.new("RGB", (64, 64), RED).save(tmp_path / "a.avif")
+    small, large = struct.pack(">4xII", 64, 64), struct.pack(">4xII", 17_000, 17_000)
+    content = (tmp_path / "a.avif").read_bytes().replace(b"ispe" + small, b"ispe" + large)
+    (tmp_path / "a.avif").write_bytes(content)
+
+    with pytest.raises(SourceTooLarge, match="17000 × 17000 pixels; at most 100 million"):
+        await run_job(pictures, tmp_path / "a.avif", "avif", "png")
+
+
+@pytest.mark.parametrize("target", ["webp", "gif"])
+@pytest.mark.parametrize("kind", ["avif", "png"])
+async def test_animation_keeps_frames_and_times(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path, kind: str, target: str
+) -> None:
+    notes: list[str] = []
+    source = animation(tmp_path / f"a.{kind}")
+    (moving,) = await run_job(pictures, source, kind, target)
+    (still,) = await run_job(pictures, source, kind, "jpg", page=3, note=notes.append)
+
+    with Image.open(moving.path) as result:
+        assert getattr(result, "n_frames", 1) == 3
+        for frame, colour, duration_ms in zip(range(3), (RED, GREEN, BLUE), (100, 200, 300), strict=True):
+            result.seek(frame)
+            result.load()
+            assert is_near(colour_at(result, 0.5, 0.5), colour, 16)
+            assert result.info["duration"] == duration_ms
+    assert is_near(colour_at(opened(still.path), 0.5, 0.5), BLUE, 16)
+    assert notes == ["Only frame 3 of 3 was converted; the option page selects another"]
+
+
+async def test_substitute_picture_of_animated_png_is_left_out(
+    pictures: Pictures, run_job: RunJob, tmp_path: Path
+) -> None:
+    first, *others = (Image.new("RGBA", (40, 30), colour) for colour in (RED, GREEN, (*BLUE, 0)))
+    first.save(tmp_path / "a.png", save_all=True, append_images=others, duration=[100, 200], default_image=True)
+
+    (moving,) = await run_job(pictures, tmp_path / "a.png", "png", "webp", quality=100)
+
+    with Image.open(moving.path) as result:
+        frames = [frame.convert("RGBA") for frame in ImageSequence.Iterator(result)]
+    assert [frame.getchannel("A").getextrema() for frame in frames] == [(255, 255), (0, 0)]
+    assert is_near(colour_at(frames[0], 0.5, 0.5), GREEN, 16)
 
 
 async def test_huge_svg_is_refused_undrawn(pictures: Pictures, run_job: RunJob, tmp_path: Path) -> None:

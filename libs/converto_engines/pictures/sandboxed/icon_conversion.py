@@ -29,7 +29,8 @@ def convert_to_icon(library: libvips.Library, source: Source, request: dict[str,
         source.raise_cause(error)
     icons.write(request["output"], paths, sizes)
     _verify_icon(library, request["output"], sizes)
-    return {"width": sizes[-1], "height": sizes[-1], "frames": 1, "pages": source.pages}
+    made = {"width": sizes[-1], "height": sizes[-1], "frames": 1}
+    return made | {"pages": source.pages, "page": source.page, "samples": source.samples}
 
 
 def _verify_icon(library: libvips.Library, path: str, sizes: list[int]) -> None:
@@ -38,6 +39,6 @@ def _verify_icon(library: libvips.Library, path: str, sizes: list[int]) -> None:
             picture = library.open(part, "fail_on=error,access=sequential")
             picture.decode()
         except libvips.VipsError as error:
-            raise Refused("output", f"The icon cannot be read: {error}") from error
+            raise Refused("output", "The icon cannot be read") from error
         if (picture.width, picture.height) != (side, side):
             raise Refused("output", f"The icon is {picture.width} × {picture.height} pixels instead of {side} × {side}")

@@ -12,7 +12,8 @@ SIZE_FORCE = 3  # VipsSize: exactly this size
 FAIL_ON_ERROR = 2  # VipsFailOn
 FORMAT_UCHAR = 0  # VipsBandFormat
 _CENTRE = 0  # VipsCompassDirection
-GREY, CMYK, SRGB = 1, 15, 22  # VipsInterpretation
+GREY, CMYK, SRGB, RGB16, GREY16, LINEAR_RGB = 1, 15, 22, 25, 26, 28  # VipsInterpretation
+_MM_PER_INCH = 25.4
 
 
 class VipsError(Exception):
@@ -101,14 +102,18 @@ class Library:
         self.c.vips_type_find.restype = c_ulong
         self.c.vips_image_get_typeof.restype = c_ulong
         self.c.vips_image_get_typeof.argtypes = [c_void_p, c_char_p]
-        for name in ("width", "height", "bands", "interpretation", "n_pages", "page_height", "orientation"):
+        for name in ("width", "height", "bands", "format", "interpretation", "n_pages", "page_height", "orientation"):
             getattr(self.c, f"vips_image_get_{name}").argtypes = [c_void_p]
+        for name in ("xres", "yres"):
+            getattr(self.c, f"vips_image_get_{name}").argtypes = [c_void_p]
+            getattr(self.c, f"vips_image_get_{name}").restype = c_double
         self.c.vips_image_get_fields.restype = POINTER(c_char_p)
         self.c.vips_image_get_fields.argtypes = [c_void_p]
         self.c.vips_image_hasalpha.argtypes = [c_void_p]
         self.c.vips_image_set_int.argtypes = [c_void_p, c_char_p, c_int]
         self.c.vips_image_remove.argtypes = [c_void_p, c_char_p]
-        self.c.vips_avg.argtypes = [c_void_p, POINTER(c_double), c_void_p]
+        for name in ("avg", "min", "max"):
+            getattr(self.c, f"vips_{name}").argtypes = [c_void_p, POINTER(c_double), c_void_p]
         self.c.g_object_unref.argtypes = [c_void_p]
         self.c.vips_array_double_new.restype = c_void_p
 
@@ -125,7 +130,7 @@ class Picture:
         self.library.c.g_object_unref(self.pointer)
 
     def __getattr__(self, name: str) -> int:
-        """Read a header value: width, height, bands, interpretation, n_pages, page_height or orientation."""
+        """Read a header value: such as width, bands, format, interpretation, n_pages or page_height."""
         if name.startswith("_"):
             raise AttributeError(name)
         value: int = getattr(self.library.c, f"vips_image_get_{name}")(self.pointer)
@@ -135,6 +140,12 @@ class Picture:
     def has_alpha(self) -> bool:
         """Whether the picture has an alpha channel."""
         return bool(self.library.c.vips_image_hasalpha(self.pointer))
+
+    @property
+    def dpi(self) -> tuple[float, float]:
+        """Pixels per inch across and down, as the header says; libvips assumes 25.4 or 72 where it says nothing."""
+        c = self.library.c
+        return c.vips_image_get_xres(self.pointer) * _MM_PER_INCH, c.vips_image_get_yres(self.pointer) * _MM_PER_INCH
 
     def has_field(self, name: str) -> bool:
         """Return whether the header has this field."""
@@ -150,11 +161,58 @@ class Picture:
 
     def labelled_srgb(self) -> "Picture":
         """Relabel the same values as sRGB."""
-        return self._call("copy", b"interpretation", c_int(SRGB))
+        return self.labelled(SRGB)
+
+    def labelled(self, interpretation: int) -> "Picture":
+        """Relabel the same values as another colour space."""
+        return self._call("copy", b"interpretation", c_int(interpretation))
 
     def in_srgb(self) -> "Picture":
         """Convert to 8-bit sRGB."""
-        return self._call("colourspace", c_int(SRGB))
+        return self.in_colours(SRGB)
+
+    def in_colours(self, interpretation: int) -> "Picture":
+        """Convert to another colour space."""
+        return self._call("colourspace", c_int(interpretation))
+
+    def colours(self) -> "Picture":
+        """Return the picture without its alpha channel."""
+        return self._call("extract_band", c_int(0), b"n", c_int(self.bands - 1)) if self.has_alpha else self
+
+    def alpha(self) -> "Picture":
+        """Return the alpha channel, which is the last one."""
+        return self._call("extract_band", c_int(self.bands - 1))
+
+    def joined(self, other: "Picture") -> "Picture":
+        """Append the channels of another picture of the same size."""
+        out = c_void_p()
+        failed = self.library.c.vips_bandjoin2(self.pointer, other.pointer, byref(out), None)
+        result = self.library.wrap(None if failed else out.value)
+        result.kept = (self, other)
+        return result
+
+    def linear(self, factor: float, offset: float) -> "Picture":
+        """Return each sample times `factor` plus `offset`, as floating-point numbers."""
+        return self._call("linear1", c_double(factor), c_double(offset))
+
+    def cast(self, band_format: int) -> "Picture":
+        """Convert the samples to another format; what does not fit becomes its lowest or highest number."""
+        return self._call("cast", c_int(band_format))
+
+    def lowest(self) -> float:
+        """Decode all pixels and return the lowest sample; NaN does not count."""
+        return self._number("min")
+
+    def highest(self) -> float:
+        """Decode all pixels and return the highest sample; NaN does not count."""
+        return self._number("max")
+
+    def has_only_black_and_white(self) -> bool:
+        """Decode all pixels and return whether each is 0 or 255; for one channel of 8 bits."""
+        out = c_void_p()
+        inverse = self._call("invert")
+        failed = self.library.c.vips_multiply(self.pointer, inverse.pointer, byref(out), None)
+        return self.library.wrap(None if failed else out.value).average() == 0
 
     def without_profile(self) -> "Picture":
         """Convert from the embedded profile, or from CMYK, to sRGB without a profile."""
@@ -172,6 +230,10 @@ class Picture:
                 self.library.c.vips_image_remove(bare.pointer, name)
         self.library.c.g_strfreev(fields)
         return bare
+
+    def shrunk(self, width: int, height: int) -> "Picture":
+        """Scale to exactly this size."""
+        return self._call("thumbnail_image", c_int(width), b"height", c_int(height), b"size", c_int(SIZE_FORCE))
 
     def in_memory(self) -> "Picture":
         """Decode all pixels into memory, for random access."""
@@ -204,8 +266,18 @@ class Picture:
 
     def decode(self) -> None:
         """Decode all pixels once; raises `VipsError` when one cannot be decoded."""
-        if self.library.c.vips_avg(self.pointer, byref(c_double()), None):
+        self.average()
+
+    def average(self) -> float:
+        """Decode all pixels and return the average of their samples."""
+        return self._number("avg")
+
+    def _number(self, operation: str) -> float:
+        """Call `vips_<operation>(in, &number)`."""
+        value = c_double()
+        if getattr(self.library.c, f"vips_{operation}")(self.pointer, byref(value), None):
             raise VipsError(self.library.error_text())
+        return value.value
 
     def _call(self, operation: str, *arguments: Any) -> "Picture":
         """Call `vips_<operation>(in, &out, arguments…)`."""

@@ -34,15 +34,27 @@ def _serve(library: libvips.Library | None, request: dict[str, Any]) -> dict[str
 
 def convert(library: libvips.Library, request: dict[str, Any]) -> dict[str, Any]:
     """Read, rotate upright, resize, convert colours, write, and verify."""
-    options = request["options"]
+    return convert_source(library, opened(library, request), request)
+
+
+def opened(library: libvips.Library, request: dict[str, Any]) -> Source:
+    """Open the source with the loader of its format; all other unsafe ones are blocked."""
     loader = UNSAFE_LOADERS.get(request["source_format"])
     library.allow(*([loader] if loader else []))
     # libvips loses the error of a damaged JPEG 2000 tile when another thread reads the next one.
     library.use_threads(1 if "jp2" in {request["source_format"], request["target_format"]} else 0)
-    source = Source(library, request)
-    if request["target_format"] == "ico":
-        return convert_to_icon(library, source, request)
+    return Source(library, request)
+
+
+def convert_source(library: libvips.Library, source: Source, request: dict[str, Any]) -> dict[str, Any]:
+    """Convert a source that `opened` returned."""
+    options, target = request["options"], request["target_format"]
     size = output_size(source, options)
+    # TIFF holds any kind of number, so nothing has to be scaled as long as the pixels stay as they are.
+    if target != "tiff" or size.is_scaled:
+        source.measure()
+    if target == "ico":
+        return convert_to_icon(library, source, request)
     check_size(size, request)
     try:
         picture = in_target_colours(resized(source, size), request)
@@ -50,9 +62,14 @@ def convert(library: libvips.Library, request: dict[str, Any]) -> dict[str, Any]
         write(library, picture, request)
     except libvips.VipsError as error:
         source.raise_cause(error)
-    frames = source.frames if request["target_format"] in ANIMATED else 1
+    frames = source.frames if target in ANIMATED else 1
     verify(library, request, size.out, frames)
-    return {"width": size.out[0], "height": size.out[1], "frames": frames, "pages": source.pages}
+    return {"width": size.out[0], "height": size.out[1], "frames": frames, **described(source)}
+
+
+def described(source: Source) -> dict[str, Any]:
+    """Return what the worker tells users about a source."""
+    return {"pages": source.pages, "page": source.page, "samples": source.samples}
 
 
 def _capabilities(library: libvips.Library, probe: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def verify(library: libvips.Library, request: dict[str, Any], size: Size, frames
         decoded = library.open(request["output"], f"fail_on=error,access=sequential,{shrink}") if shrink else result
         decoded.decode()
     except libvips.VipsError as error:
-        raise Refused("output", f"The result cannot be read: {error}") from error
+        raise Refused("output", "The result cannot be read") from error
     if (result.width, height) != size or (frames > 1 and result.n_pages != frames):
         raise Refused("output", f"The result is {result.width} × {height} pixels instead of {size[0]} × {size[1]}")
 

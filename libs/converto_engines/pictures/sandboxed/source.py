@@ -3,7 +3,7 @@
 import sys
 from typing import Any, NoReturn
 
-from converto_engines.pictures.sandboxed import libvips, old_jpeg
+from converto_engines.pictures.sandboxed import libvips, refusals, rewriting, samples, svg, tiff
 from converto_engines.runtime.sandboxed.protocol import Refused
 
 ANIMATED = ("gif", "webp")
@@ -33,75 +33,127 @@ LOADERS = {
     "psd": "magickload",
     "tga": "magickload",
 }
-_ANIMATION_FACTOR = 10
-"""All frames together may have ten times the pixels of one picture, because they are decoded one after another."""
 Size = tuple[int, int]
 
 
 class Source:
-    """The picture to convert: `size` of one upright frame in pixels, `pages`, `frames` to convert."""
+    """The picture to convert: `size` of one upright frame in pixels, `pages`, `frames` to convert, and from `page`."""
 
     def __init__(self, library: libvips.Library, request: dict[str, Any]) -> None:
-        self.library, self.path = library, _readable_path(request)
-        self.is_vector = request["source_format"] == "svg"
+        self.library, self._request = library, request
+        self.path, self.format = _readable(request)
+        self.is_vector = self.format == "svg"
+        self.samples: samples.Range | None = None
         first = self._open("fail_on=error,access=sequential")
-        self.pages = max(first.n_pages, 1)
-        self._page: int | None = request["options"].get("page") or self._default_page(request["source_format"])
-        self.options = f"fail_on=error{self._page_options(request)}"
-        header = self._open(f"{self.options},access=sequential") if self.pages > 1 else first
+        self._numbers = self._page_numbers(first.n_pages)
+        self.pages = max(len(self._numbers), 1)
+        chosen: int | None = request["options"].get("page") or self._default_page()
+        self.page = chosen or 1
+        self.options = f"fail_on=error{self._page_options(chosen)}"
+        header = self._open(f"{self.options},access=sequential") if first.n_pages > 1 else first
         self.frames = header.height // header.page_height if self.pages > 1 and header.page_height else 1
         self.is_upright = header.orientation == 1
         width, height = header.width, header.height // self.frames
-        _check_pixels((width, height), self.frames, request)
-        self.size: Size = (height, width) if header.orientation >= 5 else (width, height)
+        refusals.check_pixels((width, height), self.frames, request)
+        is_turned = header.orientation >= 5
+        self.size: Size = (height, width) if is_turned else (width, height)
+        self.dpi = header.dpi[::-1] if is_turned else header.dpi
+
+    def measure(self) -> None:
+        """Learn whether the samples of a TIFF have to be scaled to a brightness; decodes it when they may have to."""
+        if self.format != "tiff":
+            return
+        try:
+            self.samples = samples.range_of(self._upright)
+        except libvips.VipsError as error:
+            raise self._refusal(error) from error
 
     def picture(self) -> libvips.Picture:
         """Return the upright picture; one that must be rotated cannot be streamed from top to bottom."""
-        if self.is_upright:
-            return self._open(f"{self.options},access=sequential")
-        return self._open(self.options).upright()
+        picture = self._upright()
+        return picture if self.samples is None else samples.scaled(picture, self.samples)
 
     def scaled(self, width: int, height: int) -> libvips.Picture:
         """Return the upright picture scaled to this size of one frame."""
+        if self.samples is not None:
+            return self.picture().shrunk(width, height)
         return self.library.resized(self.path, self.options, width, height)
+
+    def is_black_and_white(self) -> bool:
+        """Return whether each pixel is black or white; decodes a picture with one channel of 8 bits."""
+        picture = self._upright()
+        if picture.bands != 1 or picture.format != samples.UCHAR or picture.interpretation != libvips.GREY:
+            return False
+        try:
+            return picture.has_only_black_and_white()
+        except libvips.VipsError as error:
+            raise self._refusal(error) from error
 
     def raise_cause(self, error: libvips.VipsError) -> NoReturn:
         """Raise `Refused` if the source alone cannot be decoded, else `error`; libvips reads pixels while it writes."""
         try:
             self.library.open(self.path, f"{self.options},access=sequential").decode()
         except libvips.VipsError as cause:
-            raise Refused("corrupt", "") from cause
+            raise self._refusal(cause) from cause
         raise error
 
-    def _page_options(self, request: dict[str, Any]) -> str:
-        if self._page is not None and self._page > self.pages:
-            noun = "page" if self.pages == 1 else "pages"
-            raise Refused("options", f"page: the picture has only {self.pages} {noun}, not {self._page}")
-        if self.pages == 1:
-            return ""
-        if self._page is not None:
-            return f",page={self._page - 1}"
-        is_animated = request["source_format"] in ANIMATED and request["target_format"] in ANIMATED
-        return ",n=-1" if is_animated else ""
+    def _upright(self) -> libvips.Picture:
+        if self.is_upright:
+            return self._open(f"{self.options},access=sequential")
+        return self._open(self.options).upright()
 
-    def _default_page(self, source_format: str) -> int | None:
-        return _largest_icon(self.path) if source_format == "ico" and self.pages > 1 else None
+    def _page_numbers(self, count: int) -> list[int]:
+        """Return libvips' numbers of the pages, from 0."""
+        numbers = tiff.page_numbers(self._request["source"]) if self._request["source_format"] == "tiff" else []
+        is_copied = self.path != self._request["source"]
+        return numbers if numbers and (is_copied or numbers[-1] < count) else list(range(count))
+
+    def _page_options(self, chosen: int | None) -> str:
+        if chosen is not None and chosen > self.pages:
+            noun = "page" if self.pages == 1 else "pages"
+            raise Refused("options", f"page: the picture has only {self.pages} {noun}, not {chosen}")
+        if self.format in ANIMATED and self._request["target_format"] in ANIMATED and chosen is None and self.pages > 1:
+            return ",n=-1"
+        number = self._numbers[self.page - 1] if self._numbers else 0
+        is_old_jpeg = self.format != self._request["source_format"] and self._request["source_format"] == "tiff"
+        return f",page={number}" if number and not is_old_jpeg else ""
+
+    def _default_page(self) -> int | None:
+        return _largest_icon(self.path) if self.format == "ico" and self.pages > 1 else None
 
     def _open(self, options: str) -> libvips.Picture:
         try:
             return self.library.open(self.path, options)
         except libvips.VipsError as error:
-            raise Refused("corrupt", "") from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: libvips.VipsError) -> Refused:
+        return refusals.of(self.path, self.format, error, max_pixels=self._request["pixels"])
 
 
-def _readable_path(request: dict[str, Any]) -> str:
-    """Return the source's path, or the path of a PNG copy of a TIFF that libvips cannot read."""
-    if request["source_format"] != "tiff" or not old_jpeg.is_used(request["source"]):
-        return str(request["source"])
-    sys.path[:0] = request["packages"]
-    copy = f"{request['source']}.png"
-    old_jpeg.rewrite(request["source"], copy, request["options"].get("page") or 1, max_pixels=request["pixels"])
-    return copy
+def _readable(request: dict[str, Any]) -> tuple[str, str]:
+    """Return path and format of the source, or of a copy where libvips cannot read the source or not all of it."""
+    path, source_format = str(request["source"]), str(request["source_format"])
+    if source_format == "svg":
+        return svg.readable_path(path), source_format
+    if source_format == "tiff" and tiff.has_old_jpeg(path):
+        sys.path[:0] = request["packages"]
+        copy = f"{path}.png"
+        rewriting.rewrite_old_jpeg(path, copy, request)
+        return copy, "png"
+    if _is_rewritten_animation(path, source_format):
+        sys.path[:0] = request["packages"]
+        copy = f"{path}.webp"
+        rewriting.rewrite_animation(path, copy, source_format, request)
+        return copy, "webp"
+    return path, source_format
+
+
+def _is_rewritten_animation(path: str, source_format: str) -> bool:
+    """Return whether the file holds an animation of which libvips reads only the first picture, or nothing."""
+    if source_format == "png":
+        return rewriting.is_animated_png(path)
+    return source_format == "avif" and refusals.is_sequence(path)
 
 
 def _largest_icon(path: str) -> int:
@@ -111,16 +163,3 @@ def _largest_icon(path: str) -> int:
     count = int.from_bytes(header[4:6], "little")
     widths = [header[6 + 16 * index] or 256 for index in range(count) if len(header) >= 22 + 16 * index]
     return widths.index(max(widths)) + 1 if widths else 1
-
-
-def _check_pixels(size: Size, frames: int, request: dict[str, Any]) -> None:
-    if frames > request["frames"]:
-        raise Refused("too_large", f"The animation has {frames:,} frames; at most {request['frames']:,} are allowed")
-    limit = request["pixels"]
-    if size[0] * size[1] > limit or size[0] * size[1] * frames > limit * _ANIMATION_FACTOR:
-        of_frames = f" × {frames} frames" if frames > 1 else ""
-        raise Refused(
-            "too_large",
-            f"The picture is {size[0]} × {size[1]} pixels{of_frames}; "
-            f"at most {limit // 1_000_000} million pixels are allowed",
-        )
