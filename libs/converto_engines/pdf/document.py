@@ -13,6 +13,7 @@ from converto_engines import page_ranges
 from converto_engines.converter import Job, Product
 from converto_engines.page_ranges import PageRanges
 from converto_engines.pdf import pdfium
+from converto_engines.pdf.unlocking import Unlocking
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
 
@@ -64,6 +65,7 @@ class PdfDocument:
     engine = "qpdf"
     family = Family.PDF
     sources: tuple[str, ...] = ("pdf",)
+    password_sources: tuple[str, ...] = ("pdf",)
     targets: tuple[str, ...] = ("pdf",)
     options: type[msgspec.Struct] = DocumentOptions
     loss = 0.05
@@ -80,6 +82,7 @@ class PdfDocument:
         """`sandbox` runs a new process for every document."""
         self._sandbox = sandbox
         self._program = SandboxedProgram(sandbox, "pdf.sandboxed.document", packages=_PACKAGES)
+        self._unlocking = Unlocking(sandbox)
 
     async def version(self) -> str | None:
         """Return the version of qpdf; None when the package pikepdf, pillow or pdfium is missing."""
@@ -92,6 +95,7 @@ class PdfDocument:
     async def convert(self, job: Job) -> list[Product]:
         """Make one PDF, or with `split` several, numbered by `page`; `job.more` is appended to the source."""
         options = job.options
+        job = await self._unlocking.unlocked(job)
         job.report(0, "opening the PDF")
         result = await self._program.run(
             self._request(job, options), folder=job.folder, limits=job.limits, report=job.report

@@ -18,6 +18,7 @@ from converto_engines import page_ranges
 from converto_engines.converter import ANSWER_WITHIN_S, Job, Limits, Product
 from converto_engines.page_ranges import PageRanges
 from converto_engines.pdf import pdfium
+from converto_engines.pdf.unlocking import Unlocking
 from converto_engines.runtime import responses
 from converto_engines.runtime.link import link_or_copy
 from converto_engines.runtime.prestarted import PrestartedProcess, PrestartedProgram
@@ -59,6 +60,7 @@ class PdfPages:
     engine = "pdfium"
     family = Family.PDF
     sources: tuple[str, ...] = ("pdf",)
+    password_sources: tuple[str, ...] = ("pdf",)
     targets: tuple[str, ...] = tuple(_SAVE_OPTIONS)
     options: type[msgspec.Struct] = PageOptions
     loss = 0.3
@@ -70,9 +72,10 @@ class PdfPages:
         """`sandbox` runs a new process for every document; `scratch` as in `PrestartedProgram`."""
         self._sandbox = sandbox
         self._program = SandboxedProgram(
-            sandbox, "pdf.sandboxed.pages", packages=("pypdfium2_raw",), environment=_ENVIRONMENT
+            sandbox, "pdf.sandboxed.pages", packages=("pypdfium2_raw", "pikepdf", "PIL"), environment=_ENVIRONMENT
         )
         self._prestarted = PrestartedProgram(self._program.start, scratch=scratch)
+        self._unlocking = Unlocking(sandbox)
 
     async def version(self) -> str | None:
         """Return the build number of pdfium; None when pdfium or libvips is missing."""
@@ -85,6 +88,7 @@ class PdfPages:
         """Render the chosen pages in order; `page` is the number in the document."""
         options = job.options
         ranges = page_ranges.ends_of(options.pages)
+        job = await self._unlocking.unlocked(job)
         job.report(0, "opening the PDF")
         async with self._prestarted.acquire(job.limits) as process:
             count = await self._render(job, process, ranges)

@@ -9,7 +9,7 @@ from converto_core.catalogue import Loss
 from converto_core.errors import BadSource
 from converto_engines.converter import Job, Product
 from converto_engines.page_ranges import PageRanges
-from converto_engines.pdf.poppler import PopplerConverter
+from converto_engines.pdf.poppler import PopplerConverter, pages_text
 
 
 class TextOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,7 +40,9 @@ class PdfText(PopplerConverter):
         if not result["characters"]:
             subject = "These pages contain" if job.options.pages else "The PDF contains"
             raise BadSource(
-                f"{subject} no text, only pictures or drawings. Text in pictures cannot be recognised here",
+                f"{subject} no text. Text in pictures and drawings cannot be recognised here",
                 code="source_empty",
             )
+        if job.options.layout and (pages := result["second_reader"]):
+            job.note(f"The positions of columns could not be kept on {pages_text(pages)}")
         return [Product(path=product)]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from converto_core.secret import Secret
 from converto_engines.converter import Job, Product, options_for
 from converto_engines.pdf.document import PdfDocument
 from tests.engines.conftest import SHORT
@@ -12,6 +13,7 @@ from tests.engines.conftest import SHORT
 async def join(converter: PdfDocument, folder: Path, paths: Sequence[Path], **chosen: Any) -> list[Product]:
     """Run a job of several sources, as the worker does."""
     folder.mkdir()
+    password = chosen.pop("password", None)
     copies = [folder / f"source-{number}" for number in range(len(paths))]
     for copy, path in zip(copies, paths, strict=True):
         copy.write_bytes(path.read_bytes())
@@ -25,5 +27,6 @@ async def join(converter: PdfDocument, folder: Path, paths: Sequence[Path], **ch
             options=options_for(converter, chosen),
             limits=chosen.pop("limits", SHORT),
             report=lambda *_: None,
+            password=None if password is None else Secret(password),
         )
     )

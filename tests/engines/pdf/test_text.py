@@ -82,7 +82,7 @@ async def test_layout_keeps_columns_side_by_side(texts: PdfText, run_job: RunJob
 async def test_pdf_of_pictures_is_an_empty_source(texts: PdfText, run_job: RunJob, tmp_path: Path) -> None:
     Image.effect_noise((200, 200), 80).save(tmp_path / "scan.pdf")
 
-    with pytest.raises(BadSource, match=r"no text, only pictures .* cannot be recognised") as caught:
+    with pytest.raises(BadSource, match=r"contains no text\. Text in pictures .* cannot be recognised") as caught:
         await run_job(texts, tmp_path / "scan.pdf", "pdf", "txt")
 
     assert caught.value.stable_code == "source_empty"

@@ -30,6 +30,9 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     chosen = page_choice.chosen(count, request["ranges"], most=request["pages"])
     rotated = _rotated(count, request)
     sizes = _source_sizes(library, request["sources"], [len(source.pages) for source in sources])
+    mended = rewriting.mend(sources)
+    sizes = [None if page in mended else size for page, size in enumerate(sizes, start=1)]
+    request = {**request, "is_mended": bool(mended)}
     parts = _parts(chosen, request["split"])
     rewriting.change(sources, chosen, rotated, request)
     for ordinal, part in enumerate(parts, start=1):

@@ -1,7 +1,7 @@
 """Renders pages of a PDF with pdfium, encodes them with libvips and checks each; the result is the page count.
 
-It is started ahead of need, with the folder of its packages as argument, and waits for one request on stdin. pdfium is
-not thread-safe, so several pages are distributed over forked processes.
+It is started ahead of need, with the folders of its packages as arguments, and waits for one request on stdin.
+pdfium is not thread-safe, so several pages are distributed over forked processes.
 """
 
 import functools
@@ -43,7 +43,12 @@ def convert(libraries: _Libraries, request: dict[str, Any]) -> dict[str, Any]:
     vips, library = libraries
     document = page_choice.opened(library, request["source"])
     chosen = page_choice.chosen(document.page_count, request["ranges"], most=request["pages"])
-    sizes = {page: _pixel_size(document, page, request) for page in chosen}
+    units: dict[int, float] = {}
+    if page_choice.is_unusual(document, request["source"], chosen):
+        path, units = _prepared(request["source"], chosen)
+        request = {**request, "source": path}
+        document = page_choice.opened(library, path)
+    sizes = {page: _pixel_size(document, page, request, units.get(page, 1)) for page in chosen}
     progress = page_choice.PageProgress(len(chosen))
     processes = _process_count(sizes)
     if processes == 1:
@@ -55,6 +60,13 @@ def convert(libraries: _Libraries, request: dict[str, Any]) -> dict[str, Any]:
         renderer = functools.partial(_Renderer, vips, library, sizes, request)
         process_pool.run(chosen, lambda: renderer().draw, processes, lambda _page: progress.add())
     return {"count": document.page_count}
+
+
+def _prepared(path: str, pages: list[int]) -> tuple[str, dict[int, float]]:
+    sys.path[:0] = sys.argv[1:]
+    from converto_engines.pdf.sandboxed import page_boxes  # noqa: PLC0415 -- needed for few documents
+
+    return page_boxes.prepared(path, pages)
 
 
 class _Renderer:
@@ -90,8 +102,8 @@ def _draw(vips: libvips.Library, document: pdfium.Document, page: int, size: _Si
         raise Refused("output", f"The picture of page {page} has the wrong size: {made.width} × {made.height} pixels")
 
 
-def _pixel_size(document: pdfium.Document, page: int, request: dict[str, Any]) -> _Size:
-    inches = page_choice.size_of(document, page)
+def _pixel_size(document: pdfium.Document, page: int, request: dict[str, Any], unit: float) -> _Size:
+    inches = page_choice.size_of(document, page, unit=unit)
     dpi = request["width"] / inches[0] if request["width"] else request["dpi"]
     width, height = (max(round(side * dpi), 1) for side in inches)
     if request["width"]:

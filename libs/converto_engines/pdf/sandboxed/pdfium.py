@@ -15,6 +15,8 @@ _WHITE = 0xFFFFFFFF
 _FORM_TYPE_NONE = 0
 _FORM_RECORD_BYTES = 1024  # FPDF_FORMFILLINFO is smaller; all its callbacks stay null
 _POINTS_PER_INCH = 72
+_PROBE_PIXELS = 300  # the longer side of a page that is only looked at; a full stop still leaves a grey pixel
+_HYPHEN = "\ufffe"  # how pdfium writes a hyphen at the end of a line
 
 
 class PdfError(Exception):
@@ -36,7 +38,7 @@ class Library:
         """Load pdfium from this file; raises `OSError` when it is missing."""
         self.c = ctypes.CDLL(path)
         pointers = ("FPDF_LoadDocument", "FPDF_LoadPage", "FPDFBitmap_CreateEx", "FPDFDOC_InitFormFillEnvironment")
-        for name in pointers:
+        for name in (*pointers, "FPDFText_LoadPage"):
             getattr(self.c, name).restype = c_void_p
         self.c.FPDF_GetLastError.restype = c_ulong
         self.c.FPDF_InitLibrary()
@@ -84,6 +86,23 @@ class Document:
             raise PdfError(f"page {index + 1} cannot be read")
         return size.width / _POINTS_PER_INCH, size.height / _POINTS_PER_INCH
 
+    def has_marks(self, index: int) -> bool:
+        """Return whether a page shows anything but white; pages count from 0."""
+        size = self.size(index)
+        scale = _PROBE_PIXELS / max(*size, 1e-6)
+        pixels = self.render(index, *(max(round(side * scale), 1) for side in size))
+        return bool(pixels.raw.strip(b"\xff"))
+
+    def text(self, index: int) -> str:
+        """Return the text of a page in the order of its content, lines ended by a line feed; pages count from 0."""
+        page = self._c.FPDF_LoadPage(self._pointer, c_int(index))
+        if not page:
+            raise PdfError(f"page {index + 1} cannot be read")
+        try:
+            return self._text(c_void_p(page))
+        finally:
+            self._c.FPDF_ClosePage(c_void_p(page))
+
     def render(self, index: int, width: int, height: int) -> Any:
         """Return RGB pixels of a page on white, with annotations and form fields; pages count from 0."""
         page = self._c.FPDF_LoadPage(self._pointer, c_int(index))
@@ -94,11 +113,25 @@ class Document:
         finally:
             self._c.FPDF_ClosePage(c_void_p(page))
 
+    def _text(self, page: c_void_p) -> str:
+        opened = self._c.FPDFText_LoadPage(page)
+        if not opened:
+            return ""
+        text = c_void_p(opened)
+        try:
+            count = max(self._c.FPDFText_CountChars(text), 0)
+            units = ctypes.create_string_buffer(2 * (count + 1))
+            written = self._c.FPDFText_GetText(text, c_int(0), c_int(count), units)
+        finally:
+            self._c.FPDFText_ClosePage(text)
+        found = units.raw[: 2 * max(written - 1, 0)].decode("utf-16-le", "replace")
+        return found.replace("\r\n", "\n").replace("\r", "\n").replace(_HYPHEN, "-")
+
     def _drawn(self, page: c_void_p, width: int, height: int) -> Any:
         pixels = ctypes.create_string_buffer(width * height * 3)
         created = self._c.FPDFBitmap_CreateEx(c_int(width), c_int(height), c_int(_FORMAT_BGR), pixels, c_int(width * 3))
         if not created:
-            raise PdfError("not enough memory for this page")
+            raise MemoryError("a page that is larger than the memory")
         bitmap = c_void_p(created)
         area = (c_int(0), c_int(0), c_int(width), c_int(height), c_int(0), c_int(_WITH_ANNOTATIONS | _RED_FIRST))
         self._c.FPDFBitmap_FillRect(bitmap, c_int(0), c_int(0), c_int(width), c_int(height), c_ulong(_WHITE))

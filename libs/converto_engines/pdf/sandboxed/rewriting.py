@@ -6,7 +6,7 @@ from typing import Any
 
 import pikepdf
 
-from converto_engines.pdf.sandboxed import bookmarks, cleaning, pictures
+from converto_engines.pdf.sandboxed import bookmarks, cleaning, page_boxes, pictures
 from converto_engines.runtime.sandboxed.protocol import Refused
 
 _INFORMATION_CHARACTERS = 2000
@@ -28,6 +28,15 @@ def open_all(paths: list[str], *, most_pages: int) -> list[pikepdf.Pdf]:
         if count > most_pages:
             raise Refused("too_large", f"{prefix}{count:,} pages in total; at most {most_pages:,} are allowed at once")
     return sources
+
+
+def mend(sources: list[pikepdf.Pdf]) -> set[int]:
+    """Give each page a box that shows it, in place; returns the changed pages, numbered from 1 over all sources."""
+    changed, first = set(), 0
+    for source in sources:
+        changed |= {first + index + 1 for index in page_boxes.mend(source)}
+        first += len(source.pages)
+    return changed
 
 
 def change(sources: list[pikepdf.Pdf], chosen: list[int], rotated: set[int], request: dict[str, Any]) -> None:
@@ -83,7 +92,7 @@ def _open(path: str, prefix: str) -> pikepdf.Pdf:
         source = pikepdf.open(path, suppress_warnings=True)
         declared, count = source.Root.Pages.get("/Count"), len(source.pages)
     except pikepdf.PasswordError as error:
-        text = "It is password-protected. Remove the password and upload it again"
+        text = "It is password-protected. Give the option password, or remove it and upload the file again"
         raise Refused("encrypted", f"{prefix}{text}" if prefix else "") from error
     except (pikepdf.PdfError, AttributeError, ValueError, TypeError, KeyError) as error:
         text = "It is damaged or incomplete. Check that it opens on your computer and upload it again"
@@ -123,7 +132,7 @@ def _keep_information(source: pikepdf.Pdf, document: pikepdf.Pdf) -> None:
 
 
 def _is_only_packed(document: pikepdf.Pdf, request: dict[str, Any]) -> bool:
-    changes = ("rotate", "linearize", "strip", "sanitize")
+    changes = ("rotate", "linearize", "strip", "sanitize", "is_mended")
     is_sound = not document.is_encrypted and not document.get_warnings()
     return request["is_packed"] and is_sound and not any(request[name] for name in changes)
 

@@ -3,12 +3,13 @@
 import os
 from typing import Any
 
-from converto_engines.pdf.sandboxed import page_choice, poppler
+from converto_engines.pdf.sandboxed import page_choice, pdfium, poppler
 from converto_engines.runtime.sandboxed import process_pool
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 _PAGES_AT_ONCE = 40
 _PAGE_END = "\f"  # poppler writes it after each page
+_INCOMPLETE_MARK = ".incomplete"  # ends the name of an empty file beside a text of which poppler left out something
 _CONTROL = {code: None for code in range(32) if chr(code) not in "\t\n\f"}
 
 
@@ -27,12 +28,34 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
         ends = ("-f", str(pages[0]), "-l", str(pages[-1]))
         layout = ("-layout",) if request["layout"] else ()
         path = _part(request, number)
-        poppler.run("pdftotext", "-enc", "UTF-8", "-eol", "unix", *layout, *ends, request["source"], path)
+        if poppler.run("pdftotext", "-enc", "UTF-8", "-eol", "unix", *layout, *ends, request["source"], path):
+            with open(path + _INCOMPLETE_MARK, "w"):  # noqa: PTH123 -- pathlib is slow to import
+                pass
 
     processes = min(process_pool.cpu_count(), len(runs))
     process_pool.run(range(len(runs)), lambda: extract, processes, lambda number: progress.add(len(runs[number])))
-    characters = _concatenate([_part(request, number) for number in range(len(runs))], runs, request["output"])
-    return {"pages": len(chosen), "characters": characters}
+    reader = _SecondReader(document)
+    characters = _concatenate([_part(request, number) for number in range(len(runs))], runs, request["output"], reader)
+    return {"pages": len(chosen), "characters": characters, "second_reader": reader.pages}
+
+
+class _SecondReader:
+    """Reads the pages with pdfium of which poppler finds no text, or not all; `pages` are those it read better."""
+
+    def __init__(self, document: pdfium.Document) -> None:
+        self._document = document
+        self.pages: list[int] = []
+
+    def better(self, page: int, text: str) -> str:
+        """Return the text of a page, counted from 1, as the reader sees it that finds more."""
+        try:
+            own = self._document.text(page - 1).translate(_CONTROL).replace(_PAGE_END, "")
+        except pdfium.PdfError:
+            return text
+        if _count(own) <= _count(text):
+            return text
+        self.pages.append(page)
+        return f"{own.rstrip()}\n\n"
 
 
 def _runs(chosen: list[int]) -> list[list[int]]:
@@ -50,17 +73,33 @@ def _part(request: dict[str, Any], number: int) -> str:
     return f"{request['output']}.{number}"
 
 
-def _concatenate(parts: list[str], runs: list[list[int]], path: str) -> int:
+def _concatenate(parts: list[str], runs: list[list[int]], path: str, reader: _SecondReader) -> int:
     characters = 0
     with open(path, "w", encoding="utf-8", newline="\n") as whole:  # noqa: PTH123 -- pathlib is slow to import
         for part, pages in zip(parts, runs, strict=True):
-            text = _text_of(part)
-            if text.count(_PAGE_END) < len(pages):
+            *texts, _ = _text_of(part).split(_PAGE_END)
+            if len(texts) < len(pages):
                 raise Refused("output", f"The text of pages {pages[0]} to {pages[-1]} is incomplete")
-            characters += len("".join(text.split()))
-            whole.write(text)
+            is_incomplete = _removed(part + _INCOMPLETE_MARK)
+            for page, text in zip(pages, texts, strict=False):
+                read = reader.better(page, text) if is_incomplete or not text.strip() else text
+                characters += _count(read)
+                whole.write(read + _PAGE_END)
             os.unlink(part)  # noqa: PTH108
     return characters
+
+
+def _count(text: str) -> int:
+    return len("".join(text.split()))
+
+
+def _removed(path: str) -> bool:
+    """Remove a file and return whether it was there."""
+    try:
+        os.unlink(path)  # noqa: PTH108
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _text_of(path: str) -> str:
