@@ -2,20 +2,37 @@
 
 import asyncio
 import shutil
+import time
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from converto_core.catalogue import Loss
-from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid, SourceTooLarge
+from converto_core.errors import (
+    BadOptions,
+    BadSource,
+    CorruptSource,
+    EngineCrashed,
+    OutputInvalid,
+    SourceTooLarge,
+)
 from converto_core.formats import Family
 from converto_engines.converter import Job, Limits, Product
-from converto_engines.office.open_document import OpenDocument, opened
+from converto_engines.office.open_document import COMMENTED, PASSWORD_SOURCES, OpenDocument, opened
+from converto_engines.office.single_run import can_run_alone, exported_alone
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.page_ranges import PageRanges, pages_of
 
 _PDF_A_2B = 2
 _DECKS, _TABLES = ("pptx", "ppt", "odp", "key"), ("xlsx", "xls", "ods", "csv")
+_SHOWN_CHARACTERS = 10
+_CHANGES_NOTES = {
+    "shown": "The document has tracked changes, which the PDF shows with marks; the option changes accepts or rejects"
+    " them",
+    "accepted": "The tracked changes were accepted, so deleted text is left out",
+    "rejected": "The tracked changes were rejected, so inserted text is left out",
+}
 
 
 class OfficeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,6 +49,17 @@ class OfficeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool, msgspec.Meta(description="Presentations: append a page with the speaker notes of each slide.")
     ] = False
     hidden_slides: Annotated[bool, msgspec.Meta(description="Presentations: include hidden slides.")] = False
+    changes: Annotated[
+        Literal["shown", "accepted", "rejected"],
+        msgspec.Meta(
+            description="Text documents with tracked changes. shown: inserted and deleted text with marks, as"
+            " LibreOffice prints them; accepted: the text with all changes; rejected: the text as it was before them."
+        ),
+    ] = "shown"
+    comments: Annotated[
+        Literal["annotations", "none"],
+        msgspec.Meta(description="Comments. annotations: keep them as notes of the PDF; none: leave them out."),
+    ] = "annotations"
     sheet_pages: Annotated[
         Literal["as_set", "fit_width", "one_page"],
         msgspec.Meta(
@@ -55,6 +83,8 @@ class LibreOffice:
     loss: float = 0.1
     seconds: float = 1.0
     is_paged: bool = False
+    titled_sources: tuple[str, ...] = ("csv",)
+    password_sources: tuple[str, ...] = PASSWORD_SOURCES
     losses: tuple[Loss, ...] = (
         Loss(text="formulas, animations and editability"),
         Loss(text="fonts that are not installed are replaced, by fonts of the same widths where possible"),
@@ -70,25 +100,95 @@ class LibreOffice:
 
     async def convert(self, job: Job) -> list[Product]:
         """Make one PDF and check that it opens with the expected number of pages."""
+        ends_at = time.monotonic() + job.limits.wall_s
+        try:
+            return await self._convert(job, ends_at)
+        except EngineCrashed:
+            # Some documents crash a LibreOffice that is controlled over UNO, but not one that converts only them.
+            if _can_run_alone(job):
+                return await self._convert_alone(job, ends_at)
+            if job.source_format not in COMMENTED:
+                raise
+            return await self._convert(job, ends_at, without_comments=True)
+
+    async def _convert(self, job: Job, ends_at: float, *, without_comments: bool = False) -> list[Product]:
         chosen = pages_of(job.options.pages) if job.options.pages else []
-        product = job.folder / "result.pdf"
-        async with opened(self._office, job) as (document, counts):
+        is_editing = job.options.changes != "shown"
+        async with opened(
+            self._office, job, editable=is_editing, without_comments=without_comments, ends_at=ends_at
+        ) as (document, counts):
             if job.source_format == "key":
                 await _check_imported(document)
             visible = _visible(counts, job.options)
             _check_choice(visible, chosen, job.limits)
+            note = await _settle_changes(document, job)
             result = document.folder / "result.pdf"
-            is_fit = job.options.sheet_pages == "fit_width"
-            is_table = job.source_format in _TABLES
+            is_fit = job.options.sheet_pages == "fit_width" and job.source_format in _TABLES
             settings = _settings(job.options, visible, chosen)
-            await document.save(result, target="pdf", settings=settings, fit_width=is_fit and is_table)
-            _check_count(await document.pages_of(result), visible, chosen, job)
-            await asyncio.to_thread(shutil.move, result, product)
+            await document.save(result, target="pdf", settings=settings, fit_width=is_fit)
+            if counts["comments"] and job.options.comments != "none":
+                job.note("Left out: comments, because this document could not be converted with them")
+            return await self._finish(document, result, (visible, chosen), note, job)
+
+    async def _convert_alone(self, job: Job, ends_at: float) -> list[Product]:
+        """Convert with a LibreOffice for this document alone; the driver, started again, looks at document and PDF."""
+        chosen = pages_of(job.options.pages) if job.options.pages else []
+        settings = _settings(job.options, None, chosen)
+        is_text = job.source_format in COMMENTED
+        async with (
+            exported_alone(self._office, job, settings, ends_at=ends_at) as result,
+            opened(self._office, job, without_comments=is_text, ends_at=ends_at) as (document, _),
+        ):
+            note = await _settle_changes(document, job)
+            return await self._finish(document, result, (None, chosen), note, job)
+
+    async def _finish(
+        self,
+        document: OpenDocument,
+        result: Path,
+        pages: tuple[list[int] | None, list[int]],
+        note: str | None,
+        job: Job,
+    ) -> list[Product]:
+        """Complete and check a PDF, tell what it lacks, and move it out of the folder that LibreOffice sees."""
+        blank = await self._office.colour_fonts.draw(result, job.limits)
+        _check_count(await document.pages_of(result), *pages, job)
+        missing = [*blank, *await document.missing_characters(result)]
+        if note:
+            job.note(note)
+        if missing:
+            job.note(f"No installed font has these characters, so the PDF does not show them: {_shown(missing)}")
+        product = job.folder / "result.pdf"
+        await asyncio.to_thread(shutil.move, result, product)
         return [Product(path=product)]
 
     async def aclose(self) -> None:
         """Stop LibreOffice; the other converters of the slot restart it when they need it."""
         await self._office.aclose()
+
+
+def _can_run_alone(job: Job) -> bool:
+    """Return whether a single run can do what is asked: it edits nothing and cannot leave out hidden slides.
+
+    It would take a password as an argument, which other users of the machine see.
+    """
+    options = job.options
+    is_plain = options.changes == "shown" and options.sheet_pages != "fit_width" and job.password is None
+    return is_plain and can_run_alone(job.source_format) and not (options.pages and job.source_format in _DECKS)
+
+
+async def _settle_changes(document: OpenDocument, job: Job) -> str | None:
+    """Show, accept or reject the tracked changes of a text document; returns a note when it has any."""
+    if job.source_format not in COMMENTED or not (await document.review(job.options.changes))["changes"]:
+        return None
+    return _CHANGES_NOTES[job.options.changes]
+
+
+def _shown(characters: list[str]) -> str:
+    codes = [" ".join(f"U+{ord(code):04X}" for code in character) for character in characters[:_SHOWN_CHARACTERS]]
+    names = [f"{character} ({code})" for character, code in zip(characters, codes, strict=False)]
+    more = len(characters) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
 
 
 async def _check_imported(document: OpenDocument) -> None:
@@ -105,6 +205,7 @@ def _visible(counts: dict[str, Any], options: OfficeOptions) -> list[int] | None
 def _settings(options: OfficeOptions, visible: list[int] | None, chosen: list[int]) -> dict[str, Any]:
     """The export settings of LibreOffice, which counts hidden slides, whereas users count the pages they see."""
     settings: dict[str, Any] = {"ExportHiddenSlides": options.hidden_slides, "ExportNotesPages": options.notes}
+    settings["ExportNotes"] = options.comments == "annotations"
     if chosen:
         settings["PageRange"] = ",".join(str(visible[page - 1]) if visible else str(page) for page in chosen)
     if options.quality is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from converto_core.errors import EngineMissing
 
-PROFILE, FRESH_PROFILE = "profile", "fresh"
+PROFILE, FRESH_PROFILE, SINGLE_PROFILE = "profile", "fresh", "single"
 
 _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
 <oor:items xmlns:oor="http://openoffice.org/2001/registry" xmlns:xs="http://www.w3.org/2001/XMLSchema"
@@ -29,6 +29,7 @@ _CHOICES = (
     ("/org.openoffice.Office.Common/Misc", "FirstRun", "false"),
     ("/org.openoffice.Office.Java/VirtualMachine", "Enable", "false"),
 )
+_CONTENTS = ("blank-fonts", "1")  # count on when what else is in a template changes
 
 
 class SlotFolder:
@@ -60,7 +61,7 @@ def remove_sockets(slot: Path) -> None:
 
     LibreOffice always creates two there: one for our pipe, and one named after a hash of its profile's URL.
     """
-    for profile in (PROFILE, FRESH_PROFILE):
+    for profile in (PROFILE, FRESH_PROFILE, SINGLE_PROFILE):
         address = (slot / profile).as_uri().encode("utf-16-le")
         digest = "".join(f"{byte:x}" for byte in md5(address, usedforsecurity=False).digest())
         _unlink(f"OSL_PIPE_*SingleOfficeIPC_{digest}")
@@ -75,7 +76,7 @@ def _unlink(pattern: str) -> None:
 
 def template_profile(version: str, work_dir: Path | None = None) -> Path:
     """Return the path of the template profile for this version and these settings, which may not exist yet."""
-    mark = sha256("\n".join("\t".join(choice) for choice in _CHOICES).encode()).hexdigest()[:8]
+    mark = sha256("\n".join("\t".join(choice) for choice in (*_CHOICES, _CONTENTS)).encode()).hexdigest()[:8]
     return _home(work_dir) / f"profile-{version}-{mark}"
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from converto_core.errors import BadSource, OutputInvalid
+from converto_core.errors import BadSource, EngineCrashed, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Job, NoOptions, Product
-from converto_engines.office.open_document import OpenDocument, opened
+from converto_engines.office.open_document import COMMENTED, PASSWORD_SOURCES, OpenDocument, opened
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
@@ -27,13 +28,20 @@ class OfficeRewriting:
 
     engine = "LibreOffice"
     family = Family.OFFICE
+    sources: tuple[str, ...] = ()
     options: type[msgspec.Struct] = NoOptions
     is_paged = False
+    is_editing = False  # whether `prepare` changes the document
 
     def __init__(self, sandbox: Sandbox, office: WarmOffice) -> None:
         """`sandbox` runs the reader of results; `office` is shared by the converters of this slot."""
         self._sandbox, self._office = sandbox, office
         self._reader = SandboxedProgram(sandbox, "office.sandboxed.counts")
+
+    @property
+    def password_sources(self) -> tuple[str, ...]:
+        """The sources that it opens with a password."""
+        return tuple(source for source in self.sources if source in PASSWORD_SOURCES)
 
     async def version(self) -> str | None:
         """Return a version such as 7.4.7.2; None when LibreOffice or python3-uno is missing."""
@@ -41,8 +49,22 @@ class OfficeRewriting:
 
     async def convert(self, job: Job) -> list[Product]:
         """Save the source in the target format and verify the result."""
+        ends_at = time.monotonic() + job.limits.wall_s
+        try:
+            return await self._convert(job, ends_at)
+        except EngineCrashed:
+            if job.source_format not in COMMENTED:
+                raise
+            return await self._convert(job, ends_at, without_comments=True)
+
+    async def _convert(self, job: Job, ends_at: float, *, without_comments: bool = False) -> list[Product]:
         product = job.folder / f"result.{job.target_format}"
-        async with opened(self._office, job) as (document, _):
+        async with opened(
+            self._office, job, editable=self.is_editing, without_comments=without_comments, ends_at=ends_at
+        ) as (document, source):
+            if source["comments"] and job.target_format != "txt":
+                job.note("Left out: comments, because this document could not be converted with them")
+            await self.prepare(document, job)
             expected = await document.count()
             result = await self._save(document, expected, job)
             job.report(None, "checking")
@@ -54,10 +76,16 @@ class OfficeRewriting:
         """Stop LibreOffice; the other converters of the slot restart it when they need it."""
         await self._office.aclose()
 
+    async def prepare(self, document: OpenDocument, job: Job) -> None:
+        """Change the open document before it is counted and saved."""
+
     def filter_options(self, expected: Counts, job: Job) -> str:
         """Return the filter options of the target format; may raise for a source that it cannot represent."""
         del expected, job
         return ""
+
+    async def complete(self, document: OpenDocument, result: Path, expected: Counts, job: Job) -> None:
+        """Add to the written file what LibreOffice left out."""
 
     def request(self, options: Any) -> dict[str, Any]:
         """Return further parameters for the reader of the result."""
@@ -74,16 +102,19 @@ class OfficeRewriting:
         if "sheets" in expected:
             check_sheets(expected, found)
 
-    async def _save(self, document: OpenDocument, expected: Counts, job: Job) -> Path:
-        """Save in a separate folder, because LibreOffice adds the sheet name to the file name of a table."""
-        folder = document.folder / "saved"
+    async def write(self, document: OpenDocument, result: Path, expected: Counts, job: Job) -> None:
+        """Write the document as `result`, alone in its folder: LibreOffice adds the sheet name to that of a table."""
         options = self.filter_options(expected, job)
-        await asyncio.to_thread(folder.mkdir)
-        result = folder / f"result.{job.target_format}"
         await document.save(result, target=job.target_format, settings={}, filter_options=options)
-        (written,) = await asyncio.to_thread(lambda: list(folder.iterdir())) or [result]
+        (written,) = await asyncio.to_thread(lambda: list(result.parent.iterdir())) or [result]
         if written != result:
             await asyncio.to_thread(written.rename, result)
+        await self.complete(document, result, expected, job)
+
+    async def _save(self, document: OpenDocument, expected: Counts, job: Job) -> Path:
+        result = document.folder / "saved" / f"result.{job.target_format}"
+        await asyncio.to_thread(result.parent.mkdir)
+        await self.write(document, result, expected, job)
         return result
 
     async def _check(self, result: Path, expected: Counts, job: Job) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from converto_core.errors import (
     EngineError,
     EngineMissing,
     SourceTooLarge,
+    WrongPassword,
 )
 from converto_engines.converter import ANSWER_WITHIN_S, Limits
+from converto_engines.office.colour_fonts import ColourFonts, draws_colours
 from converto_engines.office.profile import (
     FRESH_PROFILE,
     PROFILE,
+    SINGLE_PROFILE,
     SlotFolder,
     copy_template,
     remove_sockets,
@@ -31,7 +35,7 @@ from converto_engines.office.profile import (
 )
 from converto_engines.pdf.pdfium import find_library
 from converto_engines.runtime import interpreter
-from converto_engines.runtime.process import ChildProcess, Sandbox
+from converto_engines.runtime.process import ChildProcess, ProcessResult, Sandbox
 from converto_engines.runtime.sandboxed import launch
 
 _PROGRAMS = ("/usr/lib/libreoffice/program", "/usr/lib64/libreoffice/program")
@@ -70,6 +74,7 @@ class WarmOffice:
         self._question: asyncio.Task[str | None] | None = None
         # The driver counts pages itself, because starting a process for it takes longer than a short letter.
         self.pdfium = find_library()
+        self.colour_fonts = ColourFonts(sandbox)
 
     @property
     def pid(self) -> int | None:
@@ -120,6 +125,21 @@ class WarmOffice:
             raise
         return response
 
+    async def run_alone(self, arguments: Sequence[str], *, limits: Limits) -> ProcessResult:
+        """Run another LibreOffice with these arguments to its end, beside the warm one or in its place.
+
+        Raises like `Sandbox.run`.
+        """
+        profile = self._folder / SINGLE_PROFILE
+        await asyncio.to_thread(copy_template, await self._template(limits), profile)
+        home = f"-env:UserInstallation=file://{self.path_inside(profile)}"
+        argv = [str(_program() / "soffice.bin"), home, "--headless", "--norestore", "--nolockcheck", *arguments]
+        environment = {**await self._environment(profile), "SAL_USE_VCLPLUGIN": "svp"}
+        try:
+            return await self._sandbox.run(argv, folder=self._folder, limits=limits, environment=environment)
+        finally:
+            await asyncio.to_thread(remove_sockets, self._folder)
+
     async def finish_conversion(self) -> None:
         """Close the document; stop LibreOffice when it has reached its limit of documents or memory."""
         if self._child is None:
@@ -163,12 +183,16 @@ class WarmOffice:
             return False
 
     async def _start(self, limits: Limits) -> ChildProcess:
+        profile = self._folder / PROFILE
+        await asyncio.to_thread(copy_template, await self._template(limits), profile)
+        return await self._launch(profile, limits)
+
+    async def _template(self, limits: Limits) -> Path:
+        """Return the template profile, which is made if it does not exist."""
         template = template_profile(await self._version_or_none(), self._work_dir)
         if not template.exists():
             await self._prepare(template, limits)
-        profile = self._folder / PROFILE
-        await asyncio.to_thread(copy_template, template, profile)
-        return await self._launch(profile, limits)
+        return template
 
     async def _version_or_none(self) -> str:
         """The version only names the template, so a conversion goes on without it."""
@@ -184,6 +208,8 @@ class WarmOffice:
         child = await self._launch(profile, limits)
         await child.stop(grace_s=_STOP_S)  # it saves its settings when it exits
         await asyncio.to_thread(remove_sockets, self._folder)
+        if not draws_colours(await self._version_or_none()):
+            await self.colour_fonts.make_copies(profile, limits)
         await asyncio.to_thread(save_template, profile, template)
 
     async def _launch(self, profile: Path, limits: Limits) -> ChildProcess:
@@ -193,7 +219,7 @@ class WarmOffice:
             folder=self._folder,
             limits=limits,
             readable=(self.pdfium.parent,) if self.pdfium else (),
-            environment={"LC_ALL": "C.UTF-8"},
+            environment=await self._environment(profile),
         )
         start = {
             "command": "start",
@@ -212,6 +238,13 @@ class WarmOffice:
             await child.stop(grace_s=0)
             raise
         return child
+
+    async def _environment(self, profile: Path) -> dict[str, str]:
+        variables = {"LC_ALL": "C.UTF-8"}
+        if not draws_colours(await self._version_or_none()):
+            settings = await self.colour_fonts.write_settings(self._folder, profile)
+            variables["FONTCONFIG_FILE"] = self.path_inside(settings)
+        return variables
 
     async def _ask_version(self) -> str | None:
         """Ask the driver, so that a missing python3-uno is noticed now and not at the first conversion."""
@@ -237,19 +270,23 @@ def _program() -> Path:
 
 
 def _raise_refusal(response: dict[str, Any]) -> None:
-    word, detail = response.get("error"), str(response.get("detail", ""))
+    word = response.get("error")
     if word is None:
         return
-    if word == "encrypted":
-        raise EncryptedSource
-    if word == "unreadable":
-        raise CorruptSource(detail=detail)
-    if word == "too_large":
-        raise SourceTooLarge(str(response.get("message", ""))[:_SHOWN_CHARACTERS] or None)
-    if word == "no_such_pages":
-        raise BadOptions("None of the requested pages is in this document")
-    if word == "failed":
-        raise EngineError("LibreOffice opened the document but could not save it in the target format", detail=detail)
-    if word in {"start", "start_again"}:
-        raise EngineError("LibreOffice did not start on this worker", detail=detail)
-    raise EngineCrashed(detail=f"{word} {detail}")
+    detail, message = str(response.get("detail", "")), str(response.get("message", ""))[:_SHOWN_CHARACTERS] or None
+    did_not_start = EngineError("LibreOffice did not start on this worker", detail=detail)
+    refusals: dict[str, ConversionError] = {
+        "encrypted": EncryptedSource(),
+        "wrong_password": WrongPassword(),
+        "unreadable": CorruptSource(detail=detail),
+        "corrupt": CorruptSource(detail=detail),
+        "too_large": SourceTooLarge(message),
+        "bad_options": BadOptions(message),
+        "no_such_pages": BadOptions("None of the requested pages is in this document"),
+        "failed": EngineError(
+            "LibreOffice opened the document but could not save it in the target format", detail=detail
+        ),
+        "start": did_not_start,
+        "start_again": did_not_start,
+    }
+    raise refusals.get(word) or EngineCrashed(detail=f"{word} {detail}")

@@ -10,11 +10,11 @@ import pytest
 
 from converto_engines.converter import Converter, Product
 from converto_engines.office.libreoffice import LibreOffice
+from converto_engines.office.sheets import OfficeSheets, OfficeSheetText, OfficeTable
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
 
 RunJob = Callable[..., Awaitable[list[Product]]]
-CORPUS = Path(os.environ.get("CONVERTO_CORPUS") or Path(__file__).resolve().parents[4] / "shared" / "corpus")
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +41,21 @@ def to_pdf(sandbox: Sandbox, warm: WarmOffice) -> LibreOffice:
 
 
 @pytest.fixture
+def sheets(sandbox: Sandbox, warm: WarmOffice) -> Converter:
+    return OfficeSheets(sandbox, warm)
+
+
+@pytest.fixture
+def table(sandbox: Sandbox, warm: WarmOffice) -> Converter:
+    return OfficeTable(sandbox, warm)
+
+
+@pytest.fixture
+def sheet_text(sandbox: Sandbox, warm: WarmOffice) -> Converter:
+    return OfficeSheetText(sandbox, warm)
+
+
+@pytest.fixture
 def convert(to_pdf: LibreOffice, run_job: RunJob) -> Callable[..., Awaitable[Path]]:
     """Convert a file to PDF, or with another converter to another target."""
 
@@ -52,14 +67,6 @@ def convert(to_pdf: LibreOffice, run_job: RunJob) -> Callable[..., Awaitable[Pat
         return product.path
 
     return one
-
-
-@pytest.fixture
-def corpus() -> Path:
-    """The folder of real and hostile files."""
-    if not CORPUS.is_dir():
-        pytest.skip("the shared corpus is not beside this repository; CONVERTO_CORPUS may name it")
-    return CORPUS
 
 
 def is_running(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """Creates small office files, and extracts the text of PDF pages."""
 
+import csv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,16 @@ def page_texts(pdf: Path) -> list[str]:
     document = pypdfium2.PdfDocument(pdf)
     try:
         return [page.get_textpage().get_text_range().strip() for page in document]
+    finally:
+        document.close()
+
+
+def has_colours(pdf: Path) -> bool:
+    """Return whether the first page has anything but black, grey and white."""
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        _, saturation, _ = document[0].render(scale=2).to_pil().convert("HSV").getextrema()
+        return bool(saturation[1] > 100)
     finally:
         document.close()
 
@@ -60,3 +71,9 @@ def repacked(source: Path, target: Path, change: Callable[[str, bytes], bytes]) 
         for member in package.infolist():
             copy.writestr(member.filename, change(member.filename, package.read(member)))
     return target
+
+
+def rows_of(path: Path, separator: str = ",") -> list[list[str]]:
+    """The cells of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file, delimiter=separator))

@@ -1,6 +1,5 @@
 """Office documents to PDF with the real LibreOffice: every source format, every option, and wrong files."""
 
-import os
 import random
 import re
 from collections.abc import Awaitable, Callable
@@ -22,7 +21,6 @@ from converto_engines.converter import Limits, Product
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
-from tests.engines.office.conftest import CORPUS
 from tests.engines.office.samples import deck, letter, page_texts
 
 RunJob = Callable[..., Awaitable[list[Product]]]
@@ -207,7 +205,3 @@ async def test_binary_text_is_refused(convert: Convert, tmp_path: Path) -> None:
 
     with pytest.raises(CorruptSource):
         await convert(tmp_path / "binary.txt")
-
-
-def test_corpus_named_by_the_environment_exists() -> None:
-    assert "CONVERTO_CORPUS" not in os.environ or CORPUS.is_dir()

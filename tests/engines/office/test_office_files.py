@@ -1,6 +1,5 @@
 """Office files to office files; every result is read by a library other than LibreOffice."""
 
-import csv
 import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,11 +15,10 @@ from converto_engines.office.documents import OfficeDocuments, OfficeText
 from converto_engines.office.rewriting import check_characters, check_sheets, check_slides
 from converto_engines.office.sandboxed import counts as office_counts
 from converto_engines.office.sandboxed import rich_text
-from converto_engines.office.sheets import OfficeSheets, OfficeTable
 from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
-from tests.engines.office.samples import book, deck, letter, page_texts, repacked
+from tests.engines.office.samples import book, deck, letter, page_texts, repacked, rows_of
 
 Convert = Callable[..., Awaitable[Path]]
 WORDS = ["Grüße aus Köln", "a second line"]
@@ -40,16 +38,6 @@ def text(sandbox: Sandbox, warm: WarmOffice) -> Converter:
 @pytest.fixture
 def slides(sandbox: Sandbox, warm: WarmOffice) -> Converter:
     return OfficeSlides(sandbox, warm)
-
-
-@pytest.fixture
-def sheets(sandbox: Sandbox, warm: WarmOffice) -> Converter:
-    return OfficeSheets(sandbox, warm)
-
-
-@pytest.fixture
-def table(sandbox: Sandbox, warm: WarmOffice) -> Converter:
-    return OfficeTable(sandbox, warm)
 
 
 def written(folder: Path) -> Path:
@@ -210,11 +198,6 @@ async def test_csv_to_workbook_keeps_numbers_and_formula_text(
     first = book_of_it.worksheets[0]
     assert (first["A1"].value, first["B1"].value, first["B2"].value) == ("köln", 7, "=1+1")
     assert first["B2"].data_type == "s"
-
-
-def rows_of(path: Path, separator: str = ",") -> list[list[str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file, delimiter=separator))
 
 
 @pytest.mark.parametrize("middle", ["xlsx", "ods", "csv"])

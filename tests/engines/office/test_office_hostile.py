@@ -29,6 +29,7 @@ from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.process_tree import descendants_of
+from converto_engines.sniffing.sniff import decide, sniff_path
 from tests.engines.canary import Canary
 from tests.engines.office.conftest import is_running
 from tests.engines.office.samples import deck, letter, page_texts, repacked
@@ -50,6 +51,14 @@ Convert = Callable[..., Awaitable[Path]]
 async def test_encrypted_source_names_the_password(convert: Convert, corpus: Path, name: str) -> None:
     with pytest.raises(EncryptedSource, match="password"):
         await convert(corpus / name)
+
+
+@pytest.mark.corpus
+async def test_default_password_opens_by_itself(convert: Convert, found: Path) -> None:
+    source = found / "poi__protected_agile.docx"
+    assert decide(source.name, sniff_path(source)).name == "docx"
+
+    assert page_texts(await convert(source)) == ["Agile protected document"]
 
 
 @pytest.mark.corpus

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from converto_core.errors import EngineCrashed, EngineMissing, EngineTimeout
+from converto_core.errors import EngineMissing, EngineTimeout
 from converto_engines.converter import Limits, Product
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.warm_office import WarmOffice
@@ -68,18 +68,40 @@ async def test_soffice_killed_while_idle_is_replaced(convert: Convert, warm: War
     assert page_texts(await convert(source)) == ["Page 1"]
 
 
-async def test_soffice_killed_at_work_crashes_and_is_replaced(convert: Convert, warm: WarmOffice, source: Path) -> None:
+def killer_of(victim: int) -> Callable[[float | None, str], None]:
+    """A `report` that kills a process at the first export."""
+
+    def kill_when_exporting(percent: float | None, stage: str) -> None:
+        if stage == "exporting" and is_running(victim):
+            os.kill(victim, signal.SIGKILL)
+
+    return kill_when_exporting
+
+
+async def test_crash_of_the_warm_one_leads_to_a_single_run(convert: Convert, warm: WarmOffice, tmp_path: Path) -> None:
+    source = letter(tmp_path / "letter.docx", 3)
     await convert(source)
     (victim,) = soffice_pids(warm)
 
-    def kill_when_exporting(percent: float | None, stage: str) -> None:
-        if stage == "exporting":
-            os.kill(victim, signal.SIGKILL)
+    pdf = await convert(source, report=killer_of(victim), pages="2-3", quality=80, pdf_a=True)
 
-    with pytest.raises(EngineCrashed):
-        await convert(source, report=kill_when_exporting)
+    assert page_texts(pdf) == ["Page 2", "Page 3"]
+    assert b"pdfaid:part" in pdf.read_bytes()
+    assert not is_running(victim)
 
-    assert page_texts(await convert(source)) == ["Page 1"]
+
+async def test_crash_with_changes_to_settle_is_tried_again(convert: Convert, warm: WarmOffice, source: Path) -> None:
+    await convert(source)
+    (victim,) = soffice_pids(warm)
+
+    assert page_texts(await convert(source, report=killer_of(victim), changes="accepted")) == ["Page 1"]
+
+
+@pytest.mark.corpus
+async def test_document_that_crashes_the_warm_one_converts(convert: Convert, found: Path) -> None:
+    pages = page_texts(await convert(found / "poi__WordWithAttachments.docx"))
+
+    assert "Русский" in "".join(pages)
 
 
 async def test_killed_driver_is_replaced(convert: Convert, warm: WarmOffice, source: Path) -> None:

@@ -55,8 +55,10 @@ READERS: dict[str, dict[str, str]] = {
         "calc_MS_Excel_40_VorlageTemplate": "MS Excel 4.0 Vorlage/Template",
     },
     "ods": {"calc8": "calc8", "calc8_template": "calc8_template"},
-    "csv": {"generic_Text": "Text - txt - csv (StarCalc)"},
 }
+
+TABLE_READER = "calc8"
+"""The filter for the workbook that `table_package.py` makes of a CSV file."""
 
 PACKAGES = frozenset({"docx", "odt", "pptx", "odp", "odg", "key", "xlsx", "ods"})
 """Source formats that are ZIP files."""
@@ -67,6 +69,10 @@ TEXT, SHEETS, SLIDES, DRAWING = (
     "com.sun.star.presentation.PresentationDocument",
     "com.sun.star.drawing.DrawingDocument",
 )
+
+TABLE_OPTIONS = "{separator},34,76,1,,0,false,true,{as_shown},false,false,{sheet}"
+"""Filter options of CSV: code of the separator, quotation mark, UTF-8, first row; quote only where needed; numbers as
+numbers; as shown or as stored; values instead of formulas; nothing removed; which sheet, from 1."""
 
 # The filter for each kind of open document. A document of another kind is refused.
 WRITERS: dict[str, dict[str, str]] = {

@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 from xml.parsers import expat
 
-from converto_engines.runtime.sandboxed.archive import check_size
+from converto_engines.runtime.sandboxed.archive import LOCKED, check_size
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 
 _PREVIEW = re.compile(r"(?:.*/)?(?:quicklook/)?preview\.pdf", re.IGNORECASE)
@@ -29,7 +29,7 @@ def extract(request: dict[str, Any]) -> dict[str, Any]:
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, expat.ExpatError) as error:
         raise Refused("corrupt") from error
     except RuntimeError as error:  # raised by zipfile for an encrypted member
-        raise Refused("encrypted") from error
+        raise Refused("encrypted", LOCKED) from error
 
 
 def _write_preview(package: zipfile.ZipFile, output: str) -> bool:

@@ -1,36 +1,41 @@
-"""Prepares plain text and tables for LibreOffice: encoding and separator. Standard library only."""
+"""Plain text: prepares it for LibreOffice, and makes it of sheets. Standard library only."""
 
+import csv
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from converto_engines.runtime.sandboxed.protocol import Refused
-
-_SAMPLE_BYTES = 64 * 1024
-_SAMPLE_LINES = 20
-_SEPARATORS = ",;\t|"
+from converto_engines.texts.sandboxed.decoding import decoded
 
 
-def to_utf8(path: Path) -> str:
-    """Rewrite a text file as UTF-8 and return its beginning; what is neither UTF-8 nor UTF-16 is Windows-1252."""
-    text = _decoded(path.read_bytes())
+def to_utf8(path: Path) -> None:
+    """Rewrite a text file as UTF-8; what is neither UTF-8 nor UTF-16 is Windows-1252."""
+    text = decoded(path.read_bytes())
     if "\0" in text:
         raise Refused("unreadable")
     path.unlink()  # a hard link to the worker's copy of the source, which must not change
     path.write_text(text, encoding="utf-8", newline="")
-    return text[:_SAMPLE_BYTES]
 
 
-def separator_of(sample: str) -> str:
-    """Return the separator with the highest count that every one of the first lines reaches."""
-    lines = [line for line in sample.splitlines()[:_SAMPLE_LINES] if line.strip()]
-    if not lines:
-        return ","
-    return max(_SEPARATORS, key=lambda mark: (min(line.count(mark) for line in lines), lines[0].count(mark)))
+def write_rows(path: Path, tables: Iterable[tuple[str, Path]]) -> None:
+    """Write the rows of CSV files as lines with a tab between two cells, each table under its name if it has one.
+
+    An empty line separates two tables. Line ends and tabs inside a cell become spaces.
+    """
+    csv.field_size_limit(sys.maxsize)
+    with path.open("w", encoding="utf-8", newline="") as text:
+        for number, (name, table) in enumerate(tables):
+            text.write("\n" * (number > 0) + f"{name}\n" * bool(name))
+            with table.open(encoding="utf-8", newline="") as rows:
+                text.writelines(_lines(csv.reader(rows)))
 
 
-def _decoded(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("windows-1252", errors="replace")
+def _lines(rows: Iterable[list[str]]) -> Iterator[str]:
+    """Yield the rows, without the empty ones at the end."""
+    empty = 0
+    for row in rows:
+        line = "\t".join(" ".join(cell.split()) for cell in row).rstrip("\t")
+        if line:
+            yield "\n" * empty + line + "\n"
+        empty = 0 if line else empty + 1
