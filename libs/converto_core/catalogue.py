@@ -25,7 +25,9 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     `options_schema` is the JSON Schema (2020-12) of its options. `loss` (0 keeps everything, 1 keeps little) and
     `seconds` (typical run time) are costs for the planner. `joins` means that it can append further files of the same
-    format to the first. `engine_version` is empty while the program has not answered yet.
+    format to the first. `titled_sources` are the source formats whose results contain the name of the user's file,
+    `password_sources` those that it opens with a password.
+    `engine_version` is empty while the program has not answered yet.
     """
 
     converter: str
@@ -40,6 +42,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     is_paged: bool = False
     losses: tuple[Loss, ...] = ()
     joins: bool = False
+    titled_sources: tuple[str, ...] = ()
+    password_sources: tuple[str, ...] = ()
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):

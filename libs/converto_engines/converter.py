@@ -10,6 +10,7 @@ import msgspec
 from converto_core.catalogue import Loss, Offer
 from converto_core.errors import BadOptions, ConversionError, EngineMissing, EngineNotAnswering, EngineTimeout
 from converto_core.formats import Family
+from converto_core.secret import Secret
 
 ANSWER_WITHIN_S = 60.0
 """Limit of a question to a program, such as which version it is: below a second on an idle machine, half a minute for
@@ -53,7 +54,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One step to run. `folder` is private to this run; the converter writes its products there under its own names.
 
-    `more` holds further sources of the same format for converters that join files; it is empty for all others.
+    `more` holds further sources of the same format for converters that join files; it is empty for all others. `title`
+    is the user's file name without its extension, on one printable line; empty when it is not known. `password` opens
+    an encrypted source; it is apart from the options, so that nothing shows it by showing them.
     """
 
     source: Path
@@ -64,7 +67,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     report: Report
     more: tuple[Path, ...] = ()
+    title: str = ""
     note: Note = ignore_note
+    password: Secret | None = None
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +88,9 @@ class Converter(Protocol):
 
     `loss` (0 keeps everything, 1 keeps little) and `seconds` (typical run) are the planner's costs; `losses` describes
     in words what is lost. `is_paged` means one product per page, so no other step can follow. A converter that appends
-    `job.more` to the source declares the additional attribute `joins = True`.
+    `job.more` to the source declares the additional attribute `joins = True`. One that writes `job.title` into its
+    results declares `titled_sources`, the source formats for which it does, because cached results depend on them. One
+    that opens encrypted sources with `job.password` declares their formats as `password_sources`.
     """
 
     name: str
@@ -175,6 +182,8 @@ def offer_of(converter: Converter, version: str = "") -> Offer:
         is_paged=converter.is_paged,
         losses=converter.losses,
         joins=getattr(converter, "joins", False),
+        titled_sources=getattr(converter, "titled_sources", ()),
+        password_sources=getattr(converter, "password_sources", ()),
     )
 
 

@@ -13,7 +13,7 @@ from converto_engines.models.preview import ModelPreview
 from converto_engines.office.documents import OfficeDocuments, OfficeText
 from converto_engines.office.keynote import Keynote
 from converto_engines.office.libreoffice import LibreOffice
-from converto_engines.office.sheets import OfficeSheets, OfficeTable
+from converto_engines.office.sheets import OfficeSheets, OfficeSheetText, OfficeTable
 from converto_engines.office.slides import OfficeSlides
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.pdf.document import PdfDocument
@@ -51,7 +51,7 @@ def _office(sandbox: Sandbox) -> list[Converter]:
     """They share one LibreOffice, because a slot runs one conversion at a time."""
     office = WarmOffice(sandbox)
     to_pdf = LibreOffice(office)
-    rewriting = (OfficeDocuments, OfficeText, OfficeSlides, OfficeSheets, OfficeTable)
+    rewriting = (OfficeDocuments, OfficeText, OfficeSlides, OfficeSheets, OfficeTable, OfficeSheetText)
     return [to_pdf, Keynote(sandbox, to_pdf), *(kind(sandbox, office) for kind in rewriting)]
 
 

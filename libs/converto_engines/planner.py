@@ -1,11 +1,14 @@
-"""Finds the cheapest chain of steps from one format to another, and validates the options of such a chain.
+"""Finds the best chain of steps from one format to another, and validates the options of such a chain.
+
+A converter that makes the target from the source directly always wins: it was written for that pair, and a chain
+through another format loses what that format cannot hold. Without one, the cheapest chain wins.
 
 It plans over the offers of the workers, so it must not import a converter. A paged step, which turns a file into one
 picture per page, is always the last step.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from jsonschema import Draft202012Validator
@@ -21,6 +24,16 @@ _WITHOUT_TEXT = frozenset({Family.IMAGE, Family.VIDEO, Family.AUDIO, Family.MODE
 LOSS_COST_S = 100.0
 """The cost in seconds of losing everything: a lossy shortcut must save this much time to be chosen."""
 _SHOWN_TARGETS = 15
+PASSWORD: Final = "password"  # noqa: S105 -- the name of the option
+"""The option that opens an encrypted source. It belongs to the first step and never reaches a converter's options."""
+PASSWORD_CHARACTERS: Final = 255
+_PASSWORD_SCHEMA: Final = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": PASSWORD_CHARACTERS,
+    "writeOnly": True,
+    "description": "Opens an encrypted source. It is sealed until the conversion ends, then deleted, and never shown",
+}
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +43,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     steps: tuple[Step, ...]
     cost: float
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether one converter makes the target from the source."""
+        return len(self.steps) == 1
 
 
 class InvalidOptions(BadOptions):
@@ -42,7 +60,7 @@ class InvalidOptions(BadOptions):
 
 
 def plan(source: str, target: str, offers: Sequence[Offer], *, max_steps: int = 3) -> tuple[Step, ...]:
-    """Return the cheapest chain between two formats; raises `UnsupportedConversion`, which lists possible targets."""
+    """Return the best chain between two formats; raises `UnsupportedConversion`, which lists possible targets."""
     reachable = _reachable(source, offers, max_steps)
     if target in reachable:
         return reachable[target].steps
@@ -86,19 +104,32 @@ def joins(steps: Sequence[Step], offers: Sequence[Offer]) -> bool:
     return _offer_of(steps[0], offers).joins
 
 
+def takes_password(steps: Sequence[Step], offers: Sequence[Offer]) -> bool:
+    """Return whether a plan can open an encrypted source, which its first step must support."""
+    return steps[0].source_format in _offer_of(steps[0], offers).password_sources
+
+
 def merged_schema(steps: Sequence[Step], offers: Sequence[Offer]) -> dict[str, Any]:
     """Return one JSON Schema of all options of a plan; a later step overrides an option of the same name."""
     properties: dict[str, Any] = {}
     for step in steps:
         properties |= _properties(step, offers)
+    if takes_password(steps, offers):
+        properties[PASSWORD] = dict(_PASSWORD_SCHEMA)
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def check_options(options: Mapping[str, Any], steps: Sequence[Step], offers: Sequence[Offer]) -> None:
-    """Raise `InvalidOptions` (a `BadOptions`) when no step declares an option, or its value is not valid."""
+def check_options(
+    options: Mapping[str, Any], steps: Sequence[Step], offers: Sequence[Offer], *, has_password: bool = False
+) -> None:
+    """Raise `InvalidOptions` (a `BadOptions`) when no step declares an option, or its value is not valid.
+
+    `has_password` says that there is one; `options` has none, because errors show values.
+    """
     schema = merged_schema(steps, offers)
     known = sorted(schema["properties"])
-    errors = [(_pointer([name]), _unknown(name, known)) for name in options if name not in schema["properties"]]
+    names = [*options, PASSWORD] if has_password else options
+    errors = [(_pointer([name]), _unknown(name, known)) for name in names if name not in schema["properties"]]
     schema.pop("additionalProperties")
     found = [_relevant(error) for error in Draft202012Validator(schema).iter_errors(dict(options))]
     errors += [(_pointer(error.absolute_path), _with_path(error.absolute_path, error.message)) for error in found]
@@ -120,7 +151,7 @@ def options_of_step(
 
 
 def _reachable(source: str, offers: Sequence[Offer], max_steps: int) -> dict[str, Route]:
-    """Return the cheapest route to each target, found by extending all chains one step at a time."""
+    """Return the best route to each target, found by extending all chains one step at a time."""
     best: dict[str, Route] = {}
     open_ended: dict[str, Route] = {}
     ends = [Route(source=source, target=source, steps=(), cost=0.0)]
@@ -130,7 +161,9 @@ def _reachable(source: str, offers: Sequence[Offer], max_steps: int) -> dict[str
         ]
         ends = []
         for route in sorted(longer, key=_order):
-            _keep_cheaper(best, route)
+            known = best.get(route.target)
+            if known is None or not known.is_direct or route.is_direct:
+                _keep_cheaper(best, route)
             if not _offer_of(route.steps[-1], offers).is_paged and _keep_cheaper(open_ended, route):
                 ends.append(route)
     return best

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from converto_core.catalogue import Offer
-from converto_core.conversion.record import Conversion, Output, Status, readable_name
+from converto_core.conversion.record import Conversion, Output, Status, readable_name, title_of
 from converto_core.ids import new_id
 from converto_core.object_keys import output_key
 
-GENERATION = 1
+GENERATION = 2
 """Part of every key. Increment it when our converters produce other output from the same bytes and programs."""
 
 
@@ -36,15 +36,20 @@ def cache_key(
 ) -> str | None:
     """SHA-256 (hex) of everything that affects the result; None when the engine of a step or its version is unknown.
 
+    None also for a source with a password: a cached result would give its contents to whoever lacks the password.
     `contents` holds the SHA-256 of the source and of each appended file, in order.
     """
     known = {offer.converter: offer for offer in offers if offer.engine_version}
     if not conversion.plan or any(step.converter not in known for step in conversion.plan):
         return None
+    if conversion.has_password:
+        return None
+    is_titled = any(step.source_format in known[step.converter].titled_sources for step in conversion.plan)
     parts = {
         "generation": GENERATION,
         "owner": None if is_for_all_owners else conversion.owner,
         "contents": contents,
+        "title": title_of(conversion.filename) if is_titled else None,
         "source_format": conversion.source_format,
         "target_format": conversion.target_format,
         "options": conversion.options,

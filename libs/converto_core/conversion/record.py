@@ -7,6 +7,8 @@ import msgspec
 
 from converto_core.formats import Family
 
+_LONGEST_TITLE_CHARACTERS = 120  # it becomes a line above each page
+
 
 class Status(StrEnum):
     """The status of a conversion, as users see it."""
@@ -109,6 +111,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
       the conversion whose outputs were copied. `followers` counts the waiters of this conversion.
     - `result_lost_at` marks a completed conversion of which an output was found missing or damaged.
     - `is_hopeless` marks a failure that the same content would cause again.
+    - `has_password` marks a conversion whose source is opened with a password. `sealed_password` holds it, encrypted
+      for this record only, until the conversion ends.
     """
 
     id: str
@@ -125,6 +129,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     source_format: str | None = None
     appended: tuple[Appended, ...] = ()
     options: dict[str, Any] = {}
+    has_password: bool = False
+    sealed_password: str | None = None
     fresh: bool = False
     plan: tuple[Step, ...] = ()
     family: Family | None = None
@@ -170,6 +176,14 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         if self.error_code is None and self.errors:
             return self.errors[-1].code, self.errors[-1].message
         return self.error_code, self.error_message
+
+
+def title_of(filename: str) -> str:
+    """The name of a file without folder and extension, on one printable line; empty when there is no name."""
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    stem = name.rpartition(".")[0] or name
+    printable = "".join(character if character.isprintable() else " " for character in stem)
+    return " ".join(printable.split())[:_LONGEST_TITLE_CHARACTERS]
 
 
 def readable_name(filename: str, target_format: str, page: int | None = None, pages: int | None = None) -> str:

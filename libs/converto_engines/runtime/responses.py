@@ -8,6 +8,7 @@ from typing import Any
 
 from converto_core.errors import (
     BadOptions,
+    BadSource,
     ConversionError,
     CorruptSource,
     EncryptedSource,
@@ -16,6 +17,7 @@ from converto_core.errors import (
     EngineMissing,
     OutputInvalid,
     SourceTooLarge,
+    WrongPassword,
 )
 from converto_engines.runtime.process import ProcessResult
 from converto_engines.runtime.sandboxed import launch
@@ -23,12 +25,15 @@ from converto_engines.runtime.sandboxed import launch
 _ERRORS: dict[str, type[ConversionError]] = {
     "corrupt": CorruptSource,
     "encrypted": EncryptedSource,
+    "wrong_password": WrongPassword,
     "too_large": SourceTooLarge,
+    "unsupported": BadSource,
     "options": BadOptions,
     "output": OutputInvalid,
     "missing": EngineMissing,
     "engine": EngineError,
 }
+_CODES = {"unsupported": "source_unsupported"}
 _RESPONDED = frozenset({0, launch.EXIT_NOT_INSTALLED})
 _SHOWN_CHARACTERS = 400
 _LOGGED_CHARACTERS = 2000
@@ -51,6 +56,7 @@ def result_of(response: Any, log: str) -> dict[str, Any]:
         raise EngineCrashed(detail=log)
     if isinstance(result := response.get("done"), dict):
         return result
-    error = _ERRORS.get(str(response.get("refused")), EngineError)
+    kind = str(response.get("refused"))
+    error = _ERRORS.get(kind, EngineError)
     message = str(response.get("message") or "")[:_SHOWN_CHARACTERS]
-    raise error(message or None, detail=f"{response.get('detail', '')} {log}".strip())
+    raise error(message or None, code=_CODES.get(kind), detail=f"{response.get('detail', '')} {log}".strip())

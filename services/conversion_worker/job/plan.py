@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 
 from converto_core.catalogue import NotAnswering, Offer
-from converto_core.conversion.record import Conversion, Step
+from converto_core.conversion.record import Conversion, Step, title_of
 from converto_core.errors import EngineError, EngineMissing, EngineNotAnswering, EngineTimeout, OutputInvalid
 from converto_core.formats import Family
+from converto_core.secret import Secret
 from converto_engines.converter import Converter, Job, Limits, Product, Report, options_for
 from converto_engines.planner import options_of_step
 from converto_infra.clock import Clock
@@ -74,8 +75,13 @@ class PlanRunner:
         self._settings = settings
         self._clock = clock
 
-    async def run(self, claimed: Conversion, sources: Sequence[Path], report: Report) -> Converted:
-        """Convert the sources step by step; the wall-clock limit is one for all steps together."""
+    async def run(
+        self, claimed: Conversion, sources: Sequence[Path], report: Report, *, password: Secret | None = None
+    ) -> Converted:
+        """Convert the sources step by step; the wall-clock limit is one for all steps together.
+
+        The first step opens the sources with the password.
+        """
         converters = self._set.for_plan(claimed)
         parts = spans([converter.seconds for converter in converters], start=0, end=100)
         started_s, products, notes = self._clock.monotonic(), list[Product](), list[str]()
@@ -93,7 +99,9 @@ class PlanRunner:
                 options=options_for(converter, options_of_step(claimed.options, position, claimed.plan, offers)),
                 limits=limits,
                 report=part.report_to(report),
+                title=title_of(claimed.filename),
                 note=notes.append,
+                password=None if products else password,
             )
             products = await _run_step(converter, job)
         kept = tuple(text[:LONGEST_NOTE_CHARACTERS] for text in dict.fromkeys(notes))[:MOST_NOTES]

@@ -43,6 +43,15 @@ def test_key_ignores_names_ids_and_times() -> None:
     assert later is not None and len(later) == 64
 
 
+def test_key_depends_on_the_name_where_results_contain_it() -> None:
+    titled = (msgspec.structs.replace(OFFERS[0], titled_sources=("pptx",)), OFFERS[1])
+    other_format = (msgspec.structs.replace(OFFERS[0], titled_sources=("csv",)), OFFERS[1])
+
+    assert key_of(offers=titled, filename="other.pptx") != key_of(offers=titled, filename="one.pptx")
+    assert key_of(offers=titled, filename="one.pptx") == key_of(offers=titled, filename="folder/one.pptx")
+    assert key_of(offers=other_format, filename="other.pptx") == key_of(offers=other_format, filename="one.pptx")
+
+
 def test_key_ignores_the_order_of_options() -> None:
     assert key_of(options={"pages": "1-3", "quality": 82}) == key_of(options={"quality": 82, "pages": "1-3"})
 

@@ -1,4 +1,4 @@
-"""The cheapest chain of steps and its options (behaviours M5, C12)."""
+"""The best chain of steps and its options (behaviours M5, C12)."""
 
 import itertools
 from typing import Any
@@ -13,6 +13,9 @@ from converto_core.conversion.record import Step
 from converto_core.errors import BadOptions, UnsupportedConversion
 from converto_core.formats import Family
 from converto_engines import planner
+from converto_engines.converter import offer_of
+from converto_engines.installed import build_converters
+from converto_engines.runtime.process import Sandbox
 
 
 def offer(name: str, sources: str, targets: str, **more: Any) -> Offer:
@@ -87,6 +90,26 @@ def test_plan_prefers_the_smaller_loss() -> None:
     assert planner.plan("docx", "pdf", (quick, OFFICE))[0].converter == "office"
 
 
+def test_direct_converter_beats_a_cheaper_chain() -> None:
+    """Every video became a still picture, because one frame and then a picture cost less than the animation."""
+    film = offer("film", "mp4", "gif", loss=0.8, seconds=10.0)
+    frame = offer("frame", "mp4", "png", loss=0.5)
+
+    assert planner.plan("mp4", "gif", (frame, film, PICTURES)) == (Step("film", "mp4", "gif"),)
+    assert planner.plan("mp4", "jpg", (frame, film, PICTURES))[0].converter == "frame"
+
+
+def test_no_shipped_plan_loses_more_than_a_direct_converter() -> None:
+    shipped = [offer_of(converter) for converter in build_converters(Sandbox("off"))]
+    plans = {(route.source, route.target): route.steps for route in planner.routes(shipped)}
+
+    for one in shipped:
+        for pair in itertools.product(one.sources, one.targets):
+            assert len(plans[pair]) == 1, pair
+            (chosen,) = (other for other in shipped if other.converter == plans[pair][0].converter)
+            assert chosen.loss <= one.loss, pair
+
+
 def test_unsupported_target_lists_possible_targets() -> None:
     """M5: an unsupported conversion names the supported targets."""
     with pytest.raises(
@@ -133,6 +156,26 @@ def test_merged_schema_uses_the_last_definition() -> None:
     assert set(merged["properties"]) == {"pages", "pdf_a", "dpi"}
     assert merged["properties"]["pages"]["pattern"] == "^[0-9,-]+$"
     assert merged["additionalProperties"] is False
+
+
+def test_password_is_an_option_of_the_first_step_only() -> None:
+    office = msgspec.structs.replace(OFFICE, password_sources=("docx",))
+    offers = (office, msgspec.structs.replace(PAGES, password_sources=("pdf",)), PICTURES)
+
+    def has_password(source: str, target: str) -> bool:
+        return "password" in planner.merged_schema(planner.plan(source, target, offers), offers)["properties"]
+
+    assert [has_password("docx", "png"), has_password("pdf", "png")] == [True, True]
+    assert [has_password("pptx", "png"), has_password("png", "webp")] == [False, False]
+
+
+def test_password_is_checked_by_its_presence() -> None:
+    offers = (msgspec.structs.replace(OFFICE, password_sources=("docx",)),)
+
+    planner.check_options({}, planner.plan("docx", "pdf", offers), offers, has_password=True)
+    with pytest.raises(planner.InvalidOptions, match='no option "password"') as caught:
+        planner.check_options({}, planner.plan("pptx", "pdf", offers), offers, has_password=True)
+    assert caught.value.errors[0][0] == "/password"
 
 
 def test_valid_options_pass() -> None:
@@ -191,7 +234,7 @@ SOME_OFFERS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(SOME_OFFERS)
-def test_plan_is_the_cheapest_chain_for_arbitrary_offers(
+def test_plan_is_direct_or_the_cheapest_for_arbitrary_offers(
     drawn: list[tuple[set[str], set[str], float, float, bool]],
 ) -> None:
     offers = [
@@ -207,9 +250,9 @@ def test_plan_is_the_cheapest_chain_for_arbitrary_offers(
     ]
     found = {(route.source, route.target): route for route in planner.routes(offers)}
 
-    cheapest = _by_trying_all(offers)
+    best = _by_trying_all(offers)
 
-    assert {pair: route.cost for pair, route in found.items()} == pytest.approx(cheapest)
+    assert {pair: route.cost for pair, route in found.items()} == pytest.approx(best)
     for route in found.values():
         assert route.steps[0].source_format == route.source
         assert route.steps[-1].target_format == route.target
@@ -217,8 +260,9 @@ def test_plan_is_the_cheapest_chain_for_arbitrary_offers(
 
 
 def _by_trying_all(offers: list[Offer]) -> dict[tuple[str, str], float]:
+    """The cost of the best plan of each pair."""
     edges = [(one, source, target) for one in offers for source in one.sources for target in one.targets]
-    cheapest: dict[tuple[str, str], float] = {}
+    best: dict[tuple[str, str], tuple[bool, float]] = {}
     for length in (1, 2, 3):
         for chain in itertools.product(edges, repeat=length):
             formats = [chain[0][1], *(edge[2] for edge in chain)]
@@ -226,6 +270,6 @@ def _by_trying_all(offers: list[Offer]) -> dict[tuple[str, str], float]:
             is_simple = length == 1 or len(set(formats)) == len(formats)
             if is_linked and is_simple and not any(edge[0].is_paged for edge in chain[:-1]):
                 pair = (formats[0], formats[-1])
-                cost = sum(edge[0].loss * planner.LOSS_COST_S + edge[0].seconds for edge in chain)
-                cheapest[pair] = min(cost, cheapest.get(pair, cost))
-    return cheapest
+                rank = length > 1, sum(edge[0].loss * planner.LOSS_COST_S + edge[0].seconds for edge in chain)
+                best[pair] = min(rank, best.get(pair, rank))
+    return {pair: cost for pair, (_, cost) in best.items()}

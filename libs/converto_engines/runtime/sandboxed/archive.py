@@ -10,6 +10,8 @@ from converto_engines.runtime.sandboxed.protocol import Refused
 _LARGEST_RATIO = 200
 _RATIO_FROM_BYTES = 4 * 1024**2  # smaller members are harmless at any ratio
 _ENCRYPTED = 0x1
+LOCKED = "The file is password-protected. Please remove the password and upload it again"
+"""For formats that no password opens here."""
 
 
 def size_problem(members: Collection[zipfile.ZipInfo], *, entries: int, unpacked_bytes: int) -> str | None:
@@ -43,7 +45,7 @@ class Archive:
         members = self._zip.infolist()
         check_size(members, entries=entries, unpacked_bytes=unpacked_bytes)
         if any(member.flag_bits & _ENCRYPTED for member in members):
-            raise Refused("encrypted")
+            raise Refused("encrypted", LOCKED)
         _check_ratios(members)
         self._members = {member.filename: member for member in members if not member.is_dir()}
 
