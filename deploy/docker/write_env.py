@@ -21,6 +21,8 @@ def filled(example: str) -> str:
 def _secret(name: str) -> str:
     if name.endswith("API_KEY"):
         return f"cvt_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
+    if name.endswith("SEALING_KEY"):
+        return secrets.token_hex(32)
     return secrets.token_hex(10 if name.endswith("KEY_ID") else 24)
 
 

@@ -18,6 +18,7 @@ from converto_core.access import new_key_text
 REPOSITORY = Path(__file__).resolve().parents[2]
 # A socket path may have 108 bytes on Linux and 104 on macOS, including the terminating zero.
 LONGEST_SOCKET_PATH = 100
+SEALING_KEY_BYTES = 32
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -27,6 +28,7 @@ class Secrets(msgspec.Struct, frozen=True):
     rabbitmq_password: str
     s3_access_key_id: str
     s3_secret_access_key: str
+    sealing_key: str = ""
 
 
 class Home:
@@ -63,13 +65,19 @@ class Home:
         """Read this folder's secrets, or create them."""
         path = self.root / "secrets.json"
         if path.exists():
-            return msgspec.json.decode(path.read_bytes(), type=Secrets)
+            known = msgspec.json.decode(path.read_bytes(), type=Secrets)
+            return known if known.sealing_key else self._with_sealing_key(path, known)
         made = Secrets(
             api_key=new_key_text(),
             rabbitmq_password=secrets.token_hex(24),
             s3_access_key_id="converto-local",
             s3_secret_access_key=secrets.token_hex(24),
         )
+        return self._with_sealing_key(path, made)
+
+    def _with_sealing_key(self, path: Path, known: Secrets) -> Secrets:
+        """Add the key that a folder of an older version does not have."""
+        made = msgspec.structs.replace(known, sealing_key=secrets.token_hex(SEALING_KEY_BYTES))
         write_private(path, msgspec.json.encode(made))
         return made
 

@@ -86,18 +86,21 @@ class AsyncConverto:
         lane: str | None = None,
         fresh: bool = False,
         append: Sequence[str | Path] = (),
+        password: str | None = None,
         on_bytes: OnBytes = ignore,
     ) -> AsyncConversion:
         """Upload a local file and convert it; returns as soon as the server has confirmed the upload.
 
         Files in `append` are uploaded too and appended to the first one in this order (PDF to PDF). `fresh` runs the
-        conversion even when its result is cached.
+        conversion even when its result is cached. `password` opens an encrypted office document or PDF.
         """
-        if append:
+        # With a password too the upload comes first, so that what is remembered of it on disk tells nothing about it.
+        if append or password is not None:
             uploaded = [await self.upload(path, client_id=client_id, on_bytes=on_bytes) for path in (source, *append)]
             first, *more = [file.id for file in uploaded]
+            chosen = {**(options or {}), **without_none(password=password)}
             return await self.convert_uploaded(
-                first, to, options=options, client_id=client_id, lane=lane, fresh=fresh, append_file_ids=more
+                first, to, options=chosen, client_id=client_id, lane=lane, fresh=fresh, append_file_ids=more
             )
         local = await inspect(source)
         request = without_none(
@@ -131,13 +134,17 @@ class AsyncConverto:
         lane: str | None = None,
         fresh: bool = False,
         append_file_ids: Sequence[str] = (),
+        password: str | None = None,
     ) -> AsyncConversion:
-        """Convert a file that is already uploaded, with other uploaded files appended (`append_file_ids`)."""
+        """Convert a file that is already uploaded, with other uploaded files appended (`append_file_ids`).
+
+        `password` opens an encrypted office document or PDF.
+        """
         body = without_none(
             file_id=file_id,
             append_file_ids=list(append_file_ids) or None,
             target_format=to,
-            options=dict(options or {}) or None,
+            options={**(options or {}), **without_none(password=password)} or None,
             client_id=client_id,
             lane=lane,
             fresh=fresh or None,
@@ -212,9 +219,13 @@ class AsyncConverto:
         """Stop a conversion; a running one stops at its worker's next heartbeat."""
         return await self._transport.call("POST", f"/conversions/{segment(conversion_id)}/cancel", ConversionRecord)
 
-    async def retry(self, conversion_id: str) -> ConversionRecord:
-        """Run a conversion again that failed, expired, was cancelled or lost its result."""
-        return await self._transport.call("POST", f"/conversions/{segment(conversion_id)}/retry", ConversionRecord)
+    async def retry(self, conversion_id: str, *, password: str | None = None) -> ConversionRecord:
+        """Run a conversion again that failed, expired, was cancelled or lost its result.
+
+        One that was made with a password needs it again: the server has deleted it.
+        """
+        path, body = f"/conversions/{segment(conversion_id)}/retry", without_none(password=password) or None
+        return await self._transport.call("POST", path, ConversionRecord, body=body)
 
     async def delete(self, conversion_id: str) -> None:
         """Delete a finished conversion and its results."""

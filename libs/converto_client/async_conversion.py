@@ -14,7 +14,7 @@ from converto_client.transfers.download import Download
 from converto_client.transfers.names import clean_name
 from converto_client.transfers.parallel import for_each
 from converto_client.transfers.source import OnBytes
-from converto_client.transport import API, Transport, decoded, segment
+from converto_client.transport import API, Transport, decoded, segment, without_none
 
 LONG_POLL_S = 25
 """Shorter than the 30 s after which common gateways close a silent connection."""
@@ -113,9 +113,10 @@ class AsyncConversion:
         self.record = await self._transport.call("POST", f"/conversions/{self.id}/cancel", ConversionRecord)
         return self.record
 
-    async def retry(self) -> ConversionRecord:
-        """Run it again after it failed, expired, was cancelled or lost its result."""
-        self.record = await self._transport.call("POST", f"/conversions/{self.id}/retry", ConversionRecord)
+    async def retry(self, *, password: str | None = None) -> ConversionRecord:
+        """Run it again after it failed, expired, was cancelled or lost its result; see `AsyncConverto.retry`."""
+        body = without_none(password=password) or None
+        self.record = await self._transport.call("POST", f"/conversions/{self.id}/retry", ConversionRecord, body=body)
         return self.record
 
     async def delete(self) -> None:

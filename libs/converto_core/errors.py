@@ -11,12 +11,14 @@ ConvertoError
 │   ├── Conflict                  conflict
 │   │   ├── UploadIncomplete      upload_incomplete
 │   │   │   └── UploadLost        upload_lost
+│   │   ├── PasswordMissing       password_missing
 │   │   └── RequestInFlight       request_in_flight
 │   ├── Gone                      gone (or source_gone)
 │   │   └── ResultLost            result_lost
 │   ├── IdempotencyMismatch       idempotency_mismatch
 │   ├── TooLarge                  too_large
 │   ├── UnsupportedConversion     unsupported_conversion
+│   ├── PasswordsNotAccepted      passwords_not_accepted: this installation has no key to seal them
 │   ├── UploadRefused             upload_refused (or size_mismatch, checksum_mismatch, empty_file)
 │   └── TooManyPending            too_many_pending
 ├── Overloaded                    overloaded: this server is at its limit of concurrent requests
@@ -34,10 +36,12 @@ ConvertoError
     ├── BadSource                 source_invalid: the file is at fault; a retry cannot help
     │   ├── CorruptSource         source_corrupt
     │   ├── EncryptedSource       source_encrypted
+    │   │   └── WrongPassword     password_wrong
     │   ├── MislabelledSource     source_type_mismatch
     │   ├── SourceTooLarge        source_too_large (pages, pixels, bytes)
     │   └── SourceGone            source_gone
     ├── BadOptions                options_invalid
+    ├── PasswordUnreadable        password_unreadable: sealed with a key that this worker lacks; a retry may help
     ├── SourceUnreadable          source_unreadable: the object store answers, but not for this file; a retry may help
     ├── ResultNotStored           result_not_stored: the object store answers, but does not take this result; likewise
     └── EngineError               engine_failed: the program is at fault; a retry may help
@@ -139,6 +143,15 @@ class UploadLost(
     """Raised when the object store does not know a multipart upload: it was restarted, or has aborted the upload."""
 
 
+class PasswordMissing(
+    Conflict,
+    code="password_missing",
+    title="The password of this conversion was deleted when it ended. Send it again with the retry: "
+    '{"password": "…"}, or create a new conversion',
+):
+    """Raised when a conversion that needed a password is retried without one."""
+
+
 class RequestInFlight(
     Conflict, code="request_in_flight", retryable=True, title="The same request is still being processed; retry later"
 ):
@@ -178,6 +191,16 @@ class UnsupportedConversion(
     RequestError, code="unsupported_conversion", http_status=422, title="This conversion is not supported"
 ):
     """Raised when no chain of converters leads from the source format to the target format."""
+
+
+class PasswordsNotAccepted(
+    RequestError,
+    code="passwords_not_accepted",
+    http_status=422,
+    title="This installation cannot take passwords, because it has no key to protect them. Remove the password from "
+    "the file, or ask your administrator to set CONVERTO_SEALING_KEY",
+):
+    """Raised for a request with a password where no sealing key is set."""
 
 
 class UploadRefused(
@@ -305,9 +328,18 @@ class CorruptSource(
 class EncryptedSource(
     BadSource,
     code="source_encrypted",
-    title="The file is password-protected. Please remove the password and upload it again",
+    title="The file is password-protected. Please create the conversion again with the option password, or remove "
+    "the password and upload the file again",
 ):
-    """Raised when the file needs a password."""
+    """Raised when the file needs a password and none was given."""
+
+
+class WrongPassword(
+    EncryptedSource,
+    code="password_wrong",
+    title="The password does not open the file. Please check it and create the conversion again",
+):
+    """Raised when the file does not open with the password that was given."""
 
 
 class MislabelledSource(
@@ -326,6 +358,17 @@ class SourceGone(BadSource, code="source_gone", title="The source file no longer
 
 class BadOptions(ConversionError, code="options_invalid", title="The options do not fit this file"):
     """Raised when an option does not fit this file, such as a page range past its end."""
+
+
+class PasswordUnreadable(
+    ConversionError,
+    code="password_unreadable",
+    retryable=True,
+    title="The password of this conversion cannot be read by the worker, because the key that protects it is missing "
+    "there or was replaced. Please retry with the password; if it fails again, ask your administrator to set the same "
+    "CONVERTO_SEALING_KEY for all services",
+):
+    """Raised when no key of this worker opens a sealed password."""
 
 
 class SourceUnreadable(

@@ -1,6 +1,7 @@
 """All settings of the services: read from the environment (`CONVERTO_…`), validated, secrets masked."""
 
 import os
+import re
 import sys
 from importlib.util import find_spec
 from typing import Annotated, Literal
@@ -35,6 +36,9 @@ NO_OWNER_CLAIMS = frozenset(
 LONGEST_S = 100 * 365 * DAY_S
 """Times in milliseconds are stored as 64-bit integers; a century is also beyond every sensible setting."""
 MAX_URL_TTL_S = 7 * DAY_S  # the longest that S3 signs
+SEALING_KEY = re.compile("[0-9a-fA-F]{64}")
+NO_SEALING_KEY = "none"
+"""Like no key: what a deployment sets until it has one."""
 
 
 class Settings(BaseSettings):
@@ -127,6 +131,14 @@ class Settings(BaseSettings):
     jwt_owner_claim: str = Field("sub", description="Claim that names the owner; it must never change for a user.")
     jwt_scope_prefix: str = Field("", description="Prefix of the scopes in tokens, such as Amazon Cognito's converto/.")
     jwt_leeway_s: float = Field(30, ge=0, le=300, description="How far the issuer's clock may differ.")
+
+    # Passwords of sources
+    sealing_key: SecretStr | None = Field(
+        None,
+        description="Protects the passwords of sources in the database: 64 hexadecimal digits, as `openssl rand -hex "
+        "32` prints them, the same for all services. Of several, separated by commas, the first seals and all open; "
+        "without one, or with `none`, requests with a password are refused.",
+    )
 
     # Housekeeping
     sweep_interval_s: PositiveFloat = 1  # of the outbox and the reaper
@@ -278,6 +290,15 @@ class Settings(BaseSettings):
             )
         return url or None
 
+    @field_validator("sealing_key")
+    @classmethod
+    def _check_sealing_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if not all(SEALING_KEY.fullmatch(key) for key in _sealing_keys(keys)):
+            raise ValueError(
+                "must be 64 hexadecimal digits, as `openssl rand -hex 32` prints them; separate several by commas"
+            )
+        return keys
+
     @model_validator(mode="after")
     def _check_logins(self) -> "Settings":
         """Reject half a login, and one beside a URL that names a user."""
@@ -368,6 +389,11 @@ class Settings(BaseSettings):
         return SecretStr(with_login(url.get_secret_value(), user, password.get_secret_value()))
 
     @property
+    def sealing_keys(self) -> tuple[bytes, ...]:
+        """The keys in `sealing_key`, 32 bytes each; empty when passwords are not accepted."""
+        return tuple(bytes.fromhex(key) for key in _sealing_keys(self.sealing_key))
+
+    @property
     def family_names(self) -> tuple[str, ...]:
         """The names in `families`; empty for all."""
         return tuple(name.strip() for name in self.families.split(",") if name.strip())
@@ -381,6 +407,11 @@ class Settings(BaseSettings):
     def slots(self) -> int:
         """Concurrent conversions of one worker process."""
         return self.worker_slots or os.cpu_count() or 1
+
+
+def _sealing_keys(setting: SecretStr | None) -> list[str]:
+    text = setting.get_secret_value().strip() if setting else ""
+    return [key.strip() for key in text.split(",")] if text not in {"", NO_SEALING_KEY} else []
 
 
 def load_settings() -> Settings | None:

@@ -47,6 +47,7 @@ from converto_infra.mongo.stores import MongoStores
 from converto_infra.rabbitmq.bus import RabbitEventBus
 from converto_infra.retry import Backoff, Retry
 from converto_infra.s3.store import S3ObjectStore
+from converto_infra.sealing.seals import Seals
 from converto_infra.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -244,6 +245,7 @@ def build_runner(
         results=results,
         converters=converters,
         other_workers=OtherWorkers(workers, own_id=context.worker_id, clock=context.clock),
+        seals=Seals(context.settings.sealing_keys),
         settings=context.settings,
         clock=context.clock,
     )

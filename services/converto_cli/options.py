@@ -19,6 +19,8 @@ def split_options(words: Sequence[str]) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--option {word!r} must have the form name=value, for example quality=82")
+        if name.strip() == "password":
+            raise UsageError("Others can read the command line: give the password with --password or --password-file")
         options[name.strip()] = value.strip()
     return options
 

@@ -15,10 +15,12 @@ from converto_core.ports.objects import ObjectStore
 from converto_core.ports.stores import AccessStore, CacheStore, ConversionStore, FileStore, HistoryStore, WorkerStore
 from converto_infra.oidc.access_tokens import AccessTokens
 from converto_infra.oidc.key_cache import KeyCache
+from converto_infra.sealing.seals import Seals
 from converto_infra.settings import Settings
 from file_service.conversions.conversion_objects import ConversionDeletion, ConversionObjects
 from file_service.conversions.offers import Offers
 from file_service.conversions.output_check import OutputCheck
+from file_service.conversions.passwords import Passwords
 from file_service.conversions.pending_limit import PendingLimit
 from file_service.conversions.plans import Plans
 from file_service.conversions.records import Records
@@ -85,6 +87,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     records: Records
     starter: Starter
     submission: Submission
+    passwords: Passwords
     plans: Plans
     dead_letters: DeadLetters
     live_events: LiveEvents
@@ -157,6 +160,7 @@ def build_wiring(
             dispatch=dispatch,
             pending_limit=PendingLimit(stores.conversions, most=settings.max_pending_per_owner, clock=monotonic),
         ),
+        passwords=Passwords(Seals(settings.sealing_keys)),
         plans=Plans(stores.conversions, files=files, offers=offers),
         dead_letters=DeadLetters(stores.dead_letters, stores.conversions, dispatch),
         live_events=LiveEvents(stores.conversions, bus, poll_s=settings.sse_poll_s, ping_s=settings.sse_ping_s),

@@ -44,7 +44,13 @@ class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     services: tuple[str, ...] = ()
 
 
-Secret = Database | Broker | BrokerBootstrap | ApiKey
+class SealingKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="sealing_key"):
+    """The keys that seal passwords of sources, which the services read when they start."""
+
+    services: tuple[str, ...] = ()
+
+
+Secret = Database | Broker | BrokerBootstrap | ApiKey | SealingKey
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,9 +12,10 @@ from botocore.config import Config
 from deploy.aws.rotation.administrator import Administrator
 from deploy.aws.rotation.api_key import FirstApiKey
 from deploy.aws.rotation.broker import BrokerAdministrator, BrokerLogin
-from deploy.aws.rotation.configuration import ApiKey, Broker, BrokerBootstrap, Database, Secret, load
+from deploy.aws.rotation.configuration import ApiKey, Broker, BrokerBootstrap, Database, SealingKey, Secret, load
 from deploy.aws.rotation.database import DatabaseLogin
 from deploy.aws.rotation.deployments import start_deployments
+from deploy.aws.rotation.sealing_key import SealingKeys
 from deploy.aws.rotation.steps import Rotated, Rotation, Step
 from deploy.aws.rotation.versions import SecretVersions
 
@@ -57,3 +58,5 @@ def rotated(secret: Secret, secrets_client: Any) -> Rotated:
             return BrokerAdministrator(secret)
         case ApiKey():
             return FirstApiKey()
+        case SealingKey():
+            return SealingKeys()

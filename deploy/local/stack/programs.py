@@ -67,6 +67,7 @@ def service_environment(home: Home, ports: Ports, secrets: Secrets, given: Mappi
         "CONVERTO_STOP_GRACE_S": str(STOP_GRACE_S),
         "CONVERTO_WORKER_SLOTS": "1",
         "CONVERTO_WORK_DIR": str(home.root / "work"),
+        "CONVERTO_SEALING_KEY": secrets.sealing_key,
     }
     fixed = {
         "CONVERTO_MONGODB_URL": f"mongodb://127.0.0.1:{ports.mongo}",

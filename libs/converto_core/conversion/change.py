@@ -52,6 +52,8 @@ class Assignments(TypedDict, total=False):
     error_code: str | None
     error_message: str | None
     is_hopeless: bool
+    has_password: bool
+    sealed_password: str | None
     started_at: int
     updated_at: int
     completed_at: int | None
@@ -95,8 +97,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ended(now_ms: int) -> Assignments:
-    """What every end of a conversion sets."""
-    return {"completed_at": now_ms, "updated_at": now_ms}
+    """What every end of a conversion sets: whatever the end is, the password of the source goes with it."""
+    return {"completed_at": now_ms, "updated_at": now_ms, "sealed_password": None}
 
 
 def completed(

@@ -36,6 +36,22 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.EXPIRED: frozenset({Status.PENDING}),
 }
 
+_RESTARTED: Assignments = {
+    "attempt": 0,
+    "lost": 0,
+    "percent": 0.0,
+    "error_code": None,
+    "error_message": None,
+    "is_hopeless": False,
+    "completed_at": None,
+    "cancel_requested": False,
+    "waits_for": None,
+    "cached_from": None,
+    "outputs": (),
+    "notes": (),
+    "result_lost_at": None,
+}
+"""What a retry resets."""
 AT_ONCE_MS = 0
 """A `publish_due` that has passed by every clock; workers write it, because their own may be an hour ahead."""
 
@@ -200,10 +216,19 @@ def request_cancel(conversion_id: str, *, owner: str, now_ms: int) -> Change:
     )
 
 
-def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...], family: Family, now_ms: int) -> Change:
+def retry(
+    conversion: Conversion,
+    *,
+    source_format: str,
+    plan: tuple[Step, ...],
+    family: Family,
+    now_ms: int,
+    sealed_password: str | None = None,
+) -> Change:
     """failed, cancelled or expired → pending: the user retries. Counters restart, the token keeps growing.
 
-    Also completed → pending, but only while the result is lost: raises `ForbiddenTransition` for any other.
+    Also completed → pending, but only while the result is lost: raises `ForbiddenTransition` for any other. The
+    password of the source was removed at the end, so `sealed_password` has to bring it again.
     """
     expected = {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
     where = Conditions(owner=conversion.owner, token=conversion.token)
@@ -220,19 +245,9 @@ def retry(conversion: Conversion, *, source_format: str, plan: tuple[Step, ...],
         assign={
             **requeued(lane, now_ms),
             **_planned(source_format, plan, family),
-            "attempt": 0,
-            "lost": 0,
-            "percent": 0.0,
-            "error_code": None,
-            "error_message": None,
-            "is_hopeless": False,
-            "completed_at": None,
-            "cancel_requested": False,
-            "waits_for": None,
-            "cached_from": None,
-            "outputs": (),
-            "notes": (),
-            "result_lost_at": None,
+            **_RESTARTED,
+            "has_password": sealed_password is not None,
+            "sealed_password": sealed_password,
         },
         event=HistoryEvent.RETRIED,
     )

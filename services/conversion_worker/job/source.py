@@ -68,7 +68,7 @@ class Sources:
             _check_declared(file, digest)
         filename = claimed.filename or file.filename
         sniffed = await asyncio.to_thread(sniff_path, path, filename=filename)
-        found = decide(filename, sniffed)
+        found = decide(filename, sniffed, has_password=claimed.has_password)
         if found.name != claimed.source_format:
             planned = (claimed.source_format or "nothing").upper()
             raise MislabelledSource(f"The file was expected to be {planned}, but its content is: {found.title}")

@@ -12,10 +12,12 @@ from conversion_worker.job.source import Sources
 from conversion_worker.single_flight.single_flight import SingleFlight
 from converto_core.conversion.record import Conversion
 from converto_core.errors import DependencyUnavailable
+from converto_core.secret import Secret
 from converto_engines.converter import Report
 from converto_engines.sniffing.archive_limits import check_archive
 from converto_infra.clock import Clock
 from converto_infra.retry import Retry
+from converto_infra.sealing.seals import Seals
 from converto_infra.settings import Settings
 
 DOWNLOADED, CONVERTED = 10.0, 90.0  # percent of the whole at the end of these steps
@@ -34,6 +36,7 @@ class JobRunner:
         results: Results,
         converters: ConverterSet,
         other_workers: OtherWorkers,
+        seals: Seals,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -42,6 +45,7 @@ class JobRunner:
         self._results = results
         self._converters = converters
         self._other_workers = other_workers
+        self._seals = seals
         self._plans = PlanRunner(converters, settings=settings, clock=clock)
         self._settings = settings
         self._clock = clock
@@ -71,11 +75,17 @@ class JobRunner:
             return reused
 
         paths = (path, *(one.path for one in appended))
-        converted = await self._plans.run(claimed, paths, Span(DOWNLOADED, CONVERTED).report_to(report))
+        converting = Span(DOWNLOADED, CONVERTED).report_to(report)
+        converted = await self._plans.run(claimed, paths, converting, password=self._password_of(claimed))
         uploading = Span(CONVERTED, 100.0).report_to(report)
         outputs = await self._results.upload(claimed, converted.products, uploading, retry)
         versions = self._converters.engine_versions(claimed.plan)
         return JobResult(outputs=outputs, engine_versions=versions, notes=converted.notes)
+
+    def _password_of(self, claimed: Conversion) -> Secret | None:
+        """Open the seal just before the password is used; raise `PasswordUnreadable`."""
+        sealed = claimed.sealed_password
+        return None if sealed is None else self._seals.open(sealed, record_id=claimed.id)
 
 
 def server_retry(claimed: Conversion, seconds: float, clock: Clock) -> Retry:

@@ -15,6 +15,7 @@ from converto_cli.session import ErrorReport, Session, UsageError, exit_status_o
 from converto_cli.terminal import exit_codes as exits
 from converto_cli.terminal.formatting import stage_text
 from converto_cli.terminal.output import size_text
+from converto_cli.terminal.password import AskPassword, PasswordFile, read_password
 from converto_cli.terminal.progress_bars import Bar, Bars
 from converto_client.async_conversion import AsyncConversion
 from converto_client.errors import ClientError, WaitTimeout
@@ -34,6 +35,7 @@ class ConvertRequest(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
     is_fresh: bool = False
     append: tuple[Path, ...] = ()
+    password: str | None = None
 
 
 class FileResult(msgspec.Struct, kw_only=True):
@@ -62,6 +64,8 @@ def convert(
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     merge: Annotated[bool, Parameter(negative="")] = False,
     fresh: Annotated[bool, Parameter(negative="")] = False,
+    password: AskPassword = False,
+    password_file: PasswordFile = None,
     context: Annotated[Context, Parameter(parse=False)],
 ) -> int:
     """Convert files and save the results; prints the path of each result.
@@ -105,6 +109,7 @@ def convert(
             overwrite=overwrite,
             is_fresh=fresh,
             append=files[1:] if merge else (),
+            password=read_password(ask=password, file=password_file),
         )
         return await ConvertRun(session, request).run(files[:1] if merge else files, jobs=jobs)
 
@@ -167,6 +172,7 @@ class ConvertRun:
             client_id=self._request.client_id,
             fresh=self._request.is_fresh,
             append=self._request.append,
+            password=self._request.password,
             on_bytes=bar.advance,
         )
         _update(row, conversion.record)

@@ -1,6 +1,7 @@
 """`converto status`, `list`, `cancel`, `retry` and `delete`."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from converto_cli.session import Session, run
 from converto_cli.terminal import exit_codes as exits
 from converto_cli.terminal.confirmation import confirmed
 from converto_cli.terminal.formatting import local_time
+from converto_cli.terminal.password import AskPassword, PasswordFile, read_password
 from converto_client.models import ConversionRecord
 
 HEADS = ("ID", "STATUS", "%", "FILE", "TO", "CLIENT", "CREATED", "")
@@ -29,9 +31,19 @@ def cancel(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context:
     return run(context, lambda session: _apply(session, ids, session.client.cancel))
 
 
-def retry(*ids: Annotated[str, Parameter(help="Ids of conversions.")], context: GlobalOptions) -> int:
+def retry(
+    *ids: Annotated[str, Parameter(help="Ids of conversions.")],
+    password: AskPassword = False,
+    password_file: PasswordFile = None,
+    context: GlobalOptions,
+) -> int:
     """Run conversions again that failed, were cancelled, expired or lost their result."""
-    return run(context, lambda session: _apply(session, ids, session.client.retry))
+
+    async def work(session: Session) -> int:
+        again = partial(session.client.retry, password=read_password(ask=password, file=password_file))
+        return await _apply(session, ids, again)
+
+    return run(context, work)
 
 
 def delete(

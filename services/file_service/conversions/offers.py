@@ -74,15 +74,17 @@ class Offers:
         await self._refresh()
         return self._live
 
-    async def plan(self, source_format: str, target_format: str, options: dict[str, Any]) -> Plan:
-        """Return the cheapest plan.
+    async def plan(
+        self, source_format: str, target_format: str, options: dict[str, Any], *, has_password: bool = False
+    ) -> Plan:
+        """Return the cheapest plan; `has_password` says that the source is to be opened with a password.
 
         Raises `NoWorker`, `UnsupportedConversion`, or `BadOptions` with one error per invalid option.
         """
         offers = await self.require_any()
         steps = planner.plan(source_format, target_format, offers)
         try:
-            planner.check_options(options, steps, offers)
+            planner.check_options(options, steps, offers, has_password=has_password)
         except planner.InvalidOptions as error:
             raise planner.InvalidOptions([(f"/options{pointer}", text) for pointer, text in error.errors]) from error
         return Plan(

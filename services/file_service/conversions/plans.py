@@ -13,6 +13,7 @@ from converto_core.formats import Format, format_named, format_of_name
 from converto_core.ports.stores import ConversionFilter, ConversionStore
 from converto_engines import planner
 from file_service.conversions.offers import Offers, target_named
+from file_service.conversions.passwords import without_password
 from file_service.http.schemas.catalogue import NewPlan, PlanBody, PlanStep
 from file_service.http.schemas.conversions import SecondsBody
 from file_service.uploads.files import Files
@@ -38,10 +39,12 @@ class Plans:
         self._durations: dict[tuple[str, str], tuple[float, list[float]]] = {}
 
     async def make(self, owner: str, new: NewPlan) -> PlanBody:
-        """Plan a conversion as creating it would; raises the same errors."""
+        """Plan a conversion as creating it would; raises the same errors. A password is not tried."""
         target = target_named(new.target_format)
-        source = await self._source(owner, new)
-        plan = await self._offers.plan(source.name, target, new.options)
+        options, password = without_password(new.options)
+        has_password = password is not None
+        source = await self._source(owner, new, has_password=has_password)
+        plan = await self._offers.plan(source.name, target, options, has_password=has_password)
         offers = await self._offers.known()
         time_range = expected(await self._past_durations_s(source.name, target), planner.typical_s(plan.steps, offers))
         return PlanBody(
@@ -53,11 +56,12 @@ class Plans:
             losses=planner.losses_of(plan.steps, offers),
         )
 
-    async def _source(self, owner: str, new: NewPlan) -> Format:
+    async def _source(self, owner: str, new: NewPlan, *, has_password: bool) -> Format:
         if sum(given is not None for given in (new.file_id, new.filename, new.source_format)) != 1:
             raise InvalidRequest("Provide exactly one of file_id (an existing file), filename or source_format")
         if new.file_id is not None:
-            return await self._files.identify(await self._files.get(owner, new.file_id))
+            file = await self._files.get(owner, new.file_id)
+            return await self._files.identify(file, has_password=has_password)
         found = format_named(new.source_format or "") or format_of_name(clean_filename(new.filename or ""))
         if found is None:
             unknown = new.source_format or new.filename

@@ -71,8 +71,11 @@ class Starter:
 
     async def plan(self, file: File, conversion: Conversion) -> Plan:
         """Plan the conversion by the file's actual content."""
-        source = await self._files.identify(file)
-        return await self._offers.plan(source.name, conversion.target_format, conversion.options)
+        has_password = conversion.has_password
+        source = await self._files.identify(file, has_password=has_password)
+        return await self._offers.plan(
+            source.name, conversion.target_format, conversion.options, has_password=has_password
+        )
 
     async def _start_waiting(self, file: File) -> list[Conversion]:
         newest = await self._of_file(file, ())

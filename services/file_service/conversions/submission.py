@@ -4,17 +4,17 @@ A request that cannot work is refused before anything is stored. What only the u
 """
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from converto_core.access import NewIds
 from converto_core.conversion.record import Conversion, Lane, Status
 from converto_core.conversion.transitions import retry
-from converto_core.errors import Conflict, DuplicateKey, InvalidRequest, NotFound, TooLarge
+from converto_core.errors import Conflict, DuplicateKey, InvalidRequest, NotFound, PasswordMissing, TooLarge
 from converto_core.files.record import File, FileStatus
-from converto_core.formats import format_of_name
+from converto_core.formats import Format, format_of_name
 from converto_core.ids import now_ms
 from converto_core.ports.stores import ConversionStore
 from converto_engines.sniffing import sniff
@@ -69,24 +69,35 @@ class Submission:
         self._dispatch = dispatch
         self._pending_limit = pending_limit
 
-    async def create(self, owner: str, new: NewConversion, new_ids: NewIds) -> Created:
+    async def create(
+        self, owner: str, new: NewConversion, new_ids: NewIds, *, sealed_password: str | None = None
+    ) -> Created:
         """Create a conversion of a new file (it waits for the upload) or of an uploaded one (it starts at once).
 
-        Raises `UnsupportedConversion`, `BadOptions`, `BadSource`, `NoWorker` and `TooManyPending` before anything is
-        stored. A repeated call with the same ids returns the records of the first.
+        `sealed_password` opens an encrypted source. Raises `UnsupportedConversion`, `BadOptions`, `BadSource`,
+        `NoWorker` and `TooManyPending` before anything is stored. A repeated call with the same ids returns the records
+        of the first.
         """
         await self._pending_limit.check(owner)
         target = target_named(new.target_format)
+        draft = _Draft(target, new, new_ids.conversion_id, sealed_password)
         if new.append_file_ids and (new.file_id is None or new.file is not None):
             raise InvalidRequest("append_file_ids requires file_id: upload all files first, then join them")
         if new.file is not None and new.file_id is None:
-            return await self._create_with_file(owner, new, new.file, target, new_ids=new_ids)
+            return await self._create_with_file(owner, draft, new.file, file_id=new_ids.file_id)
         if new.file_id is not None and new.file is None:
-            return await self._create_for_file(owner, new, new.file_id, target, new_id=new_ids.conversion_id)
+            return await self._create_for_file(owner, draft, new.file_id, append_file_ids=new.append_file_ids)
         raise InvalidRequest("Provide exactly one of file_id (an existing file) or file (a new one)")
 
     async def create_from_form(
-        self, owner: str, fields: FormFields, upload: FormUpload, *, max_bytes: int, new_ids: NewIds
+        self,
+        owner: str,
+        fields: FormFields,
+        upload: FormUpload,
+        *,
+        max_bytes: int,
+        new_ids: NewIds,
+        sealed_password: str | None = None,
     ) -> Created:
         """Create a conversion of a small file sent with the request; its content is checked before it is stored."""
         await self._pending_limit.check(owner)
@@ -104,19 +115,18 @@ class Submission:
         )
         self._files.check(new)
         sniffed = await asyncio.to_thread(sniff.sniff_path, upload.path, filename=new.filename)
-        source = sniff.decide(new.filename, sniffed)
-        plan = await self._offers.plan(source.name, target, fields.options)
+        draft = _Draft(target, fields, new_ids.conversion_id, sealed_password)
+        source = sniff.decide(new.filename, sniffed, has_password=draft.has_password)
+        plan = await self._plan(source, draft)
         file = await self._files.store_form_upload(owner, new, upload.path, sniffed, file_id=new_ids.file_id)
-        conversion = await self._insert(
-            _new(file, target, fields, new_id=new_ids.conversion_id, client_id=fields.client_id)
-        )
+        conversion = await self._insert(draft.conversion(file, fields.client_id))
         return Created(conversion=await self._starter.start(conversion, file, plan), file=file)
 
-    async def retry(self, owner: str, conversion_id: str) -> Conversion:
+    async def retry(self, owner: str, conversion_id: str, *, sealed_password: str | None = None) -> Conversion:
         """Run a conversion again with a new plan; raises `Conflict` unless it has ended without a result.
 
         A completed conversion has no result any more when one of its outputs is missing or damaged. Raises `Gone` when
-        the source is lost too.
+        the source is lost too, and `PasswordMissing` when the conversion had a password and gets none.
         """
         await self._pending_limit.check(owner)
         conversion = await self._records.get(owner, conversion_id)
@@ -127,46 +137,59 @@ class Submission:
                 f"The conversion is {conversion.status}. Only conversions that failed, were cancelled, have expired or "
                 "have lost their result can be retried"
             )
-        plan = await self._starter.plan(await self._source_of(owner, conversion), conversion)
+        if conversion.has_password and sealed_password is None:
+            raise PasswordMissing()
+        with_password = msgspec.structs.replace(conversion, has_password=sealed_password is not None)
+        plan = await self._starter.plan(await self._source_of(owner, conversion), with_password)
         after = await self._dispatch.apply(
-            retry(conversion, source_format=plan.source_format, plan=plan.steps, family=plan.family, now_ms=now_ms())
+            retry(
+                conversion,
+                source_format=plan.source_format,
+                plan=plan.steps,
+                family=plan.family,
+                now_ms=now_ms(),
+                sealed_password=sealed_password,
+            )
         )
         if after is None:
             raise Conflict("Another request has already retried this conversion")
         return after
 
-    async def _create_with_file(
-        self, owner: str, new: NewConversion, file: NewFile, target: str, *, new_ids: NewIds
-    ) -> Created:
+    async def _create_with_file(self, owner: str, draft: "_Draft", file: NewFile, *, file_id: str) -> Created:
         self._files.check(file)
         claimed = format_of_name(clean_filename(file.filename))
         if claimed is not None:
-            await self._offers.plan(claimed.name, target, new.options)
-        declared = msgspec.structs.replace(file, client_id=file.client_id or new.client_id)
-        record, upload = await self._files.create(owner, declared, new_ids.file_id)
-        client_id = new.client_id or file.client_id
-        conversion = await self._insert(_new(record, target, new, new_id=new_ids.conversion_id, client_id=client_id))
+            await self._plan(claimed, draft)
+        client_id = draft.request.client_id
+        declared = msgspec.structs.replace(file, client_id=file.client_id or client_id)
+        record, upload = await self._files.create(owner, declared, file_id)
+        conversion = await self._insert(draft.conversion(record, client_id or file.client_id))
         self._dispatch.publish(conversion)
         return Created(conversion=conversion, file=record, upload=upload)
 
     async def _create_for_file(
-        self, owner: str, new: NewConversion, file_id: str, target: str, *, new_id: str
+        self, owner: str, draft: "_Draft", file_id: str, *, append_file_ids: Sequence[str]
     ) -> Created:
         file = await self._files.get(owner, file_id)
-        plan = await self._plan_for_file(file, target, new.options)
-        conversion = _new(file, target, new, new_id=new_id, client_id=new.client_id or file.client_id)
-        if new.append_file_ids:
-            conversion = await joined(self._files, conversion, new.append_file_ids, file=file, plan=plan)
+        plan = await self._plan_for_file(file, draft)
+        conversion = draft.conversion(file, draft.request.client_id or file.client_id)
+        if append_file_ids:
+            conversion = await joined(self._files, conversion, append_file_ids, file=file, plan=plan)
         conversion = await self._insert(conversion)
         if plan is not None and file.status is FileStatus.UPLOADED:
             return Created(conversion=await self._starter.start(conversion, file, plan), file=file)
         return await self._await_upload(owner, conversion)
 
-    async def _plan_for_file(self, file: File, target: str, options: dict[str, Any]) -> Plan | None:
+    async def _plan_for_file(self, file: File, draft: "_Draft") -> Plan | None:
         if file.status is FileStatus.UPLOADED:
-            return await self._offers.plan((await self._files.identify(file)).name, target, options)
+            return await self._plan(await self._files.identify(file, has_password=draft.has_password), draft)
         claimed = format_of_name(file.filename)
-        return await self._offers.plan(claimed.name, target, options) if claimed else None
+        return await self._plan(claimed, draft) if claimed else None
+
+    async def _plan(self, source: Format, draft: "_Draft") -> Plan:
+        return await self._offers.plan(
+            source.name, draft.target_format, draft.request.options, has_password=draft.has_password
+        )
 
     async def _await_upload(self, owner: str, conversion: Conversion) -> Created:
         """Read the file again: a confirmation that ran meanwhile has not seen this conversion."""
@@ -196,24 +219,36 @@ class Submission:
         return file
 
 
-def _new(
-    file: File, target_format: str, request: NewConversion | FormFields, *, new_id: str, client_id: str | None
-) -> Conversion:
-    now = now_ms()
-    claimed = format_of_name(file.filename)
-    return Conversion(
-        id=new_id,
-        owner=file.owner,
-        file_id=file.id,
-        file_version=file.version,
-        filename=file.filename,
-        source_format=file.detected_format or (claimed.name if claimed else None),
-        target_format=target_format,
-        source_sha256=file.sha256,
-        options=request.options,
-        fresh=request.fresh,
-        lane=Lane(request.lane),
-        client_id=client_id,
-        created_at=now,
-        updated_at=now,
-    )
+class _Draft(msgspec.Struct, frozen=True):
+    """A conversion before its file is known."""
+
+    target_format: str
+    request: NewConversion | FormFields
+    new_id: str
+    sealed_password: str | None
+
+    @property
+    def has_password(self) -> bool:
+        return self.sealed_password is not None
+
+    def conversion(self, file: File, client_id: str | None) -> Conversion:
+        now = now_ms()
+        claimed = format_of_name(file.filename)
+        return Conversion(
+            id=self.new_id,
+            owner=file.owner,
+            file_id=file.id,
+            file_version=file.version,
+            filename=file.filename,
+            source_format=file.detected_format or (claimed.name if claimed else None),
+            target_format=self.target_format,
+            source_sha256=file.sha256,
+            options=self.request.options,
+            has_password=self.has_password,
+            sealed_password=self.sealed_password,
+            fresh=self.request.fresh,
+            lane=Lane(self.request.lane),
+            client_id=client_id,
+            created_at=now,
+            updated_at=now,
+        )

@@ -17,7 +17,7 @@ from file_service.http.routes.events import EventsQuery
 from file_service.http.routes.files import FilePage
 from file_service.http.routes.outputs import OutputQuery
 from file_service.http.schemas.catalogue import NewPlan
-from file_service.http.schemas.conversions import FormFields, NewConversion
+from file_service.http.schemas.conversions import FormFields, NewConversion, Retry
 from file_service.http.schemas.dead_letters import DeadLetterChoice
 from file_service.http.schemas.fields import Nothing
 from file_service.http.schemas.files import NewFile, PartNumbers, Uploaded
@@ -45,7 +45,7 @@ _BODIES: Final[dict[str, type[msgspec.Struct]]] = {
     "create_conversion": NewConversion,
     "make_plan": NewPlan,
     "cancel_conversion": Nothing,
-    "retry_conversion": Nothing,
+    "retry_conversion": Retry,
     "requeue_parked": Nothing,
     "requeue_many_parked": DeadLetterChoice,
     "drop_many_parked": DeadLetterChoice,

@@ -172,9 +172,12 @@ class Files:
         # An upload event may have confirmed the file already, but without the hashes.
         return await self._mark_uploaded(file, assign, expected={FileStatus.AWAITING_UPLOAD, FileStatus.UPLOADED})
 
-    async def identify(self, file: File) -> Format:
-        """Return the format of an uploaded file; raises `BadSource` if no conversion accepts it."""
-        return await self._verification.identify(file)
+    async def identify(self, file: File, *, has_password: bool = False) -> Format:
+        """Return the format of an uploaded file; raises `BadSource` if no conversion accepts it.
+
+        An encrypted file is accepted if there is a password to open it.
+        """
+        return await self._verification.identify(file, has_password=has_password)
 
     async def delete(self, owner: str, file_id: str) -> File:
         """Mark the file deleted, then delete its objects; safe to repeat after a failure. Raises `NotFound`."""

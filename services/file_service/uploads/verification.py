@@ -56,11 +56,11 @@ class Verification:
         """Return the fields `detected_type` and `detected_format` of an uploaded file."""
         return detected_fields(await self._sniff(file), file.filename)
 
-    async def identify(self, file: File) -> Format:
+    async def identify(self, file: File, *, has_password: bool) -> Format:
         """Return the format of an uploaded file; raises `BadSource` if no conversion accepts it."""
         if file.detected_format is not None:
             return BY_NAME[file.detected_format]
-        return sniff.decide(file.filename, await self._sniff(file))
+        return sniff.decide(file.filename, await self._sniff(file), has_password=has_password)
 
     async def _sniff(self, file: File) -> sniff.Sniffed:
         window = sniff.WINDOW_BYTES

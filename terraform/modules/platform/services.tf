@@ -23,6 +23,8 @@ locals {
     CONVERTO_RABBITMQ_PASSWORD = "${module.secrets.secret_arns["broker"]}:password::"
   }
 
+  sealing = { CONVERTO_SEALING_KEY = module.secrets.secret_arns["sealing_key"] }
+
   # Presigned URLs must name the accelerated host; the bucket's setting alone changes nothing.
   accelerated = var.transfer_acceleration ? { CONVERTO_S3_PUBLIC_ENDPOINT_URL = "https://s3-accelerate.amazonaws.com" } : {}
 
@@ -156,7 +158,7 @@ module "file_service" {
     CONVERTO_JWT_JWKS_URL            = module.identity.jwks_url
     CONVERTO_JWT_SCOPE_PREFIX        = module.identity.scope_prefix
   })
-  secrets = merge(local.logins, { CONVERTO_BOOTSTRAP_API_KEY = module.secrets.secret_arns["bootstrap_api_key"] })
+  secrets = merge(local.logins, local.sealing, { CONVERTO_BOOTSTRAP_API_KEY = module.secrets.secret_arns["bootstrap_api_key"] })
 
   egress_security_groups = merge(local.egress_security_groups, {
     test-listener = { security_group_id = module.load_balancer.security_group_id, port = module.load_balancer.test_port }
@@ -204,7 +206,7 @@ module "worker" {
     CONVERTO_WORKER_SLOTS        = tostring(each.value.slots)
     CONVERTO_ENGINE_MEMORY_BYTES = tostring(each.value.engine_memory_mib * 1024 * 1024)
   })
-  secrets = local.logins
+  secrets = merge(local.logins, local.sealing)
 
   egress_security_groups = local.egress_security_groups
   egress_prefix_lists    = local.egress_prefix_lists

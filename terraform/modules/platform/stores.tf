@@ -101,6 +101,7 @@ module "secrets" {
     database          = concat(["file-service"], keys(local.workers))
     broker            = concat(["file-service"], keys(local.workers))
     bootstrap_api_key = ["file-service"]
+    sealing_key       = concat(["file-service"], keys(local.workers))
   }
 
   # The first rotation starts with the apply, and needs the routes out.

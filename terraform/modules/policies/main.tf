@@ -26,7 +26,7 @@ locals {
 
   # Secrets Manager adds a hyphen and six characters to a secret's name.
   secret_arn = "arn:${var.partition}:secretsmanager:${local.here}:secret"
-  own_secrets = { for secret in ["database", "broker", "bootstrap-api-key", "broker-bootstrap"] :
+  own_secrets = { for secret in ["database", "broker", "bootstrap-api-key", "broker-bootstrap", "sealing-key"] :
     secret => "${local.secret_arn}:${var.name}/${secret}-??????"
   }
   database_master_secret = coalesce(var.database_master_secret_arn, "${local.secret_arn}:rds!cluster-*")

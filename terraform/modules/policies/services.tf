@@ -149,7 +149,7 @@ data "aws_iam_policy_document" "execution_worker" {
   statement {
     sid       = "ReadSecretsOfServices"
     actions   = ["secretsmanager:GetSecretValue"]
-    resources = [local.own_secrets["database"], local.own_secrets["broker"]]
+    resources = [for secret in ["database", "broker", "sealing-key"] : local.own_secrets[secret]]
   }
 }
 
@@ -159,7 +159,7 @@ data "aws_iam_policy_document" "execution" {
   statement {
     sid       = "ReadSecretsOfServices"
     actions   = ["secretsmanager:GetSecretValue"]
-    resources = [local.own_secrets["database"], local.own_secrets["broker"], local.own_secrets["bootstrap-api-key"]]
+    resources = [for secret in ["database", "broker", "sealing-key", "bootstrap-api-key"] : local.own_secrets[secret]]
   }
 }
 

@@ -14,6 +14,8 @@ locals {
     database          = { description = "User of the services in the database", first = local.first_login }
     broker            = { description = "User of the services on the broker", first = local.first_login }
     bootstrap_api_key = { description = "First API key: an administrator's", first = local.placeholder }
+    # Services accept this word as no key, so that they start before the first rotation.
+    sealing_key = { description = "Keys that protect passwords of encrypted files", first = "none" }
   }
 }
 

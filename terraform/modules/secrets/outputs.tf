@@ -1,5 +1,5 @@
 output "secret_arns" {
-  description = "ARNs of the secrets database, broker (JSON with username and password) and bootstrap_api_key (plain text)."
+  description = "ARNs of the secrets database, broker (JSON with username and password), bootstrap_api_key and sealing_key (plain text)."
   value       = { for key, secret in aws_secretsmanager_secret.this : key => secret.arn }
 }
 

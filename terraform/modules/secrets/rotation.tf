@@ -27,6 +27,10 @@ locals {
       kind     = "api_key"
       services = var.services_to_restart.bootstrap_api_key
     }
+    sealing_key = {
+      kind     = "sealing_key"
+      services = var.services_to_restart.sealing_key
+    }
   }
 
   # It makes users by the management API and tries them as the services do, with AMQP.

@@ -148,16 +148,18 @@ variable "services_to_restart" {
     database          = list(string)
     broker            = list(string)
     bootstrap_api_key = list(string)
+    sealing_key       = list(string)
   })
 }
 
 variable "rotation_days" {
-  description = "Days between rotations of each secret. Those of database and broker differ, so that they seldom start deployments on the same day. By default 30, 28, 30 and 90."
+  description = "Days between rotations of each secret. Those of database and broker differ, so that they seldom start deployments on the same day. By default 30, 28, 30, 90 and 60."
   type = object({
     database          = optional(number, 30)
     broker            = optional(number, 28)
     broker_bootstrap  = optional(number, 30)
     bootstrap_api_key = optional(number, 90)
+    sealing_key       = optional(number, 60)
   })
   default = {}
 

@@ -10,7 +10,7 @@ from tests.terraform.workspace import ASSETS, Workspace
 NAME, OTHER, REGION = "converto-test", "converto-other", "eu-central-1"
 STATE_BUCKET = f"{NAME}-state"
 ROLES = ASSETS / "roles"
-SECRETS = ("database", "broker", "bootstrap-api-key", "broker-bootstrap")
+SECRETS = ("database", "broker", "bootstrap-api-key", "broker-bootstrap", "sealing-key")
 FAMILIES = ("file-service", "worker-office", "housekeeping")
 
 

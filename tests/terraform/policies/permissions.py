@@ -215,6 +215,7 @@ def execution_worker(account: Account, service: str = "worker-office") -> Expect
             _call("logs", "put_log_events", **stream, logEvents=[{"timestamp": 1, "message": "1"}]),
             _call("secretsmanager", "get_secret_value", SecretId=account.known["secret database"]),
             _call("secretsmanager", "get_secret_value", SecretId=account.known["secret broker"]),
+            _call("secretsmanager", "get_secret_value", SecretId=account.known["secret sealing-key"]),
         ],
         may_not=[
             _call("ecr", "batch_get_image", **{**image, "repositoryName": "elsewhere/file-service"}),
@@ -240,7 +241,8 @@ def execution(account: Account) -> Expectation:
 
 
 def rotation(account: Account) -> Expectation:
-    own = [account.known[f"secret {name}"] for name in ("database", "broker", "bootstrap-api-key", "broker-bootstrap")]
+    names = ("database", "broker", "bootstrap-api-key", "broker-bootstrap", "sealing-key")
+    own = [account.known[f"secret {name}"] for name in names]
     log, version = {"logGroupName": f"/{NAME}/rotation", "logStreamName": "new"}, account.known["version"]
     interface = {"SubnetId": account.known["subnet"]}
     return Expectation(

@@ -167,7 +167,7 @@ class FakeService:
                 "file_id": file["id"],
                 "filename": file["filename"],
                 "target_format": body["target_format"],
-                "options": body.get("options", {}),
+                "options": {name: value for name, value in body.get("options", {}).items() if name != "password"},
                 "client_id": body.get("client_id"),
                 "status": "awaiting_upload" if known is None else "pending",
                 "percent": 0.0,

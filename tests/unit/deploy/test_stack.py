@@ -47,6 +47,19 @@ def test_secrets_are_stable_and_private(home: Home) -> None:
     assert modes == [0o700, 0o600]
 
 
+def test_older_folder_gets_a_sealing_key_once(home: Home) -> None:
+    new = home.secrets()
+    path = home.root / "secrets.json"
+    older = {name: value for name, value in msgspec.json.decode(path.read_bytes()).items() if name != "sealing_key"}
+    path.write_bytes(msgspec.json.encode(older))
+
+    first, second = home.secrets(), home.secrets()
+
+    assert first == second == msgspec.structs.replace(new, sealing_key=first.sealing_key)
+    assert len(bytes.fromhex(first.sealing_key)) == 32
+    assert first.sealing_key != new.sealing_key
+
+
 def test_secrets_differ_between_folders(tmp_path: Path) -> None:
     made = []
     for name in ("one", "two"):

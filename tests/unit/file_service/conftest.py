@@ -56,9 +56,10 @@ def offers() -> tuple[Offer, ...]:
             engine="LibreOffice",
             engine_version="7.4",
             family=Family.OFFICE,
-            sources=("pptx", "docx", "txt"),
+            sources=("pptx", "docx", "doc", "txt"),
             targets=("pdf",),
             options_schema={"type": "object", "properties": {"pages": {"type": "string"}}},
+            password_sources=("docx", "doc"),
         ),
         Offer(
             converter="pdf-pages",
@@ -69,6 +70,7 @@ def offers() -> tuple[Offer, ...]:
             targets=("png", "webp"),
             options_schema={"type": "object", "properties": {"dpi": {"type": "integer", "minimum": 36}}},
             is_paged=True,
+            password_sources=("pdf",),
         ),
         Offer(
             converter="pdf-document",

@@ -293,3 +293,24 @@ def test_all_kinds_of_times_are_found() -> None:
 
 def test_times_of_a_century_are_accepted() -> None:
     assert Settings(record_retention_s=100 * 365 * 86_400).record_retention_s == 3_153_600_000
+
+
+@pytest.mark.parametrize("keys", ["ab" * 32, f"{'ab' * 32}, {'CD' * 32}"])
+def test_sealing_keys_are_read_in_order(keys: str) -> None:
+    read = Settings(sealing_key=SecretStr(keys)).sealing_keys
+
+    assert read[0] == b"\xab" * 32
+    assert all(len(key) == 32 for key in read)
+
+
+@pytest.mark.parametrize("nothing", [None, SecretStr(""), SecretStr("none")])
+def test_installation_may_have_no_sealing_key(nothing: SecretStr | None) -> None:
+    assert Settings(sealing_key=nothing).sealing_keys == ()
+
+
+@pytest.mark.parametrize("wrong", ["short", "zz" * 32, "ab" * 31, f"{'ab' * 32},", f"{'ab' * 32};{'cd' * 32}"])
+def test_malformed_sealing_key_is_refused_without_showing_it(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="64 hexadecimal digits") as caught:
+        Settings(sealing_key=SecretStr(wrong))
+
+    assert wrong not in str(caught.value)

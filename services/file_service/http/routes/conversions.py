@@ -15,6 +15,7 @@ from converto_core.conversion.record import Conversion, Status
 from converto_core.ports.stores import ConversionFilter
 from converto_infra.settings import Settings
 from file_service.conversions.offers import target_named
+from file_service.conversions.passwords import Passwords
 from file_service.conversions.records import Records
 from file_service.conversions.submission import Created, FormUpload, Submission
 from file_service.delivery.live_events import LiveEvents
@@ -39,6 +40,7 @@ from file_service.http.schemas.conversions import (
     FormFields,
     HistoryBody,
     NewConversion,
+    Retry,
 )
 from file_service.http.schemas.fields import ClientId, FormatName, Nothing
 from file_service.http.views import Views, file_body, history_body
@@ -64,6 +66,7 @@ async def create_conversion(
     request: ApiRequest,
     *,
     submission: NamedDependency[Submission],
+    passwords: NamedDependency[Passwords],
     idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
     settings: NamedDependency[Settings],
@@ -74,22 +77,27 @@ async def create_conversion(
     """
     owner = request.user.owner
     if request.content_type[0] == "multipart/form-data":
-        async with read_form(request, max_bytes=settings.max_form_bytes) as (fields, upload):
+        async with read_form(request, max_bytes=settings.max_form_bytes) as (form, upload):
+            fields, form_password = passwords.taken_from(form)
 
             async def store(new_ids: NewIds) -> Answer:
+                sealed = passwords.sealed(form_password, new_ids.conversion_id)
                 created = await submission.create_from_form(
-                    owner, fields, upload, max_bytes=settings.max_form_bytes, new_ids=new_ids
+                    owner, fields, upload, max_bytes=settings.max_form_bytes, new_ids=new_ids, sealed_password=sealed
                 )
                 return _created(created, views)
 
             content = await asyncio.to_thread(_form_content, fields, upload)
-            return await answer_once(request, idempotency, content, store)
-    new = await read_json(request, NewConversion)
+            return await answer_once(
+                request, idempotency, passwords.identity(content, form_password, owner=owner), store
+            )
+    new, password = passwords.taken_from(await read_json(request, NewConversion))
 
     async def register(new_ids: NewIds) -> Answer:
-        return _created(await submission.create(owner, new, new_ids), views)
+        sealed = passwords.sealed(password, new_ids.conversion_id)
+        return _created(await submission.create(owner, new, new_ids, sealed_password=sealed), views)
 
-    return await answer_once(request, idempotency, new, register)
+    return await answer_once(request, idempotency, passwords.identity(new, password, owner=owner), register)
 
 
 @get("/conversions", tags=TAGS, summary="List your conversions, newest first", responses=problem_responses(422))
@@ -176,16 +184,22 @@ async def retry_conversion(
     conversion_id: FromPath[str],
     *,
     submission: NamedDependency[Submission],
+    passwords: NamedDependency[Passwords],
     idempotency: NamedDependency[Idempotency],
     views: NamedDependency[Views],
 ) -> Response[ConversionBody]:
-    """Only for conversions that failed, were cancelled, have expired or have lost their result (`result_lost_at`)."""
-    known_id, body = parse_id(conversion_id), await read_json(request, Nothing)
+    """Only for conversions that failed, were cancelled, have expired or have lost their result (`result_lost_at`).
+
+    One that was created with a password needs it again: passwords are deleted when a conversion ends.
+    """
+    owner, known_id = request.user.owner, parse_id(conversion_id)
+    password = passwords.of_retry(await read_json(request, Retry))
 
     async def work(_: NewIds) -> Answer:
-        return _answer(await submission.retry(request.user.owner, known_id), views, status=202)
+        sealed = passwords.sealed(password, known_id)
+        return _answer(await submission.retry(owner, known_id, sealed_password=sealed), views, status=202)
 
-    return await answer_once(request, idempotency, body, work)
+    return await answer_once(request, idempotency, passwords.identity(Nothing(), password, owner=owner), work)
 
 
 @delete(

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from converto_core.conversion.record import HistoryEvent, Lane, Status, Step
-from file_service.http.schemas.fields import ClientId, FormatName, Fresh, Milliseconds, Options
+from file_service.http.schemas.fields import ClientId, FormatName, Fresh, Milliseconds, Options, Password
 from file_service.http.schemas.files import FileBody, NewFile, UploadBody
 
 
@@ -33,6 +33,12 @@ class FormFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     client_id: ClientId | None = None
     lane: Literal["normal", "bulk"] = "normal"
     fresh: Fresh = False
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to run a conversion again; one that was created with a password needs it again."""
+
+    password: Password | None = None
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):

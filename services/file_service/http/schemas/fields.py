@@ -24,7 +24,23 @@ OptionName = Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_]*$", max_length=6
 Text = Annotated[str, Meta(max_length=1000)]
 Whole = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Option = bool | Whole | float | Text | None
-Options = Annotated[dict[OptionName, Option], Meta(max_length=50, description="See options_schema of the route")]
+Password = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        description="Opens an encrypted office document or PDF; sealed until the conversion ends, and never shown",
+        extra_json_schema={"writeOnly": True},
+    ),
+]
+Options = Annotated[
+    dict[OptionName, Option],
+    Meta(
+        max_length=50,
+        description="See options_schema of the route",
+        extra_json_schema={"properties": {"password": msgspec.json.schema(Password)}},
+    ),
+]
 Fresh = Annotated[bool, Meta(description="Run the conversion even if an earlier one has the same result")]
 Milliseconds = Annotated[int, Meta(description="Milliseconds since 1970, UTC")]
 

@@ -24,6 +24,12 @@ override_resource {
   values          = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:bootstrap_api_key" }
 }
 
+override_resource {
+  target          = aws_secretsmanager_secret.this["sealing_key"]
+  override_during = plan
+  values          = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:sealing_key" }
+}
+
 variables {
   name                 = "converto-test"
   account_id           = "123456789012"
@@ -51,6 +57,7 @@ variables {
     database          = ["file-service", "worker-image"]
     broker            = ["file-service", "worker-image"]
     bootstrap_api_key = ["file-service"]
+    sealing_key       = ["file-service", "worker-image"]
   }
   tags = { environment = "test" }
 }
@@ -59,7 +66,7 @@ run "every_secret_is_encrypted_and_named" {
   command = plan
 
   assert {
-    condition     = toset([for secret in aws_secretsmanager_secret.this : secret.name]) == toset(["converto-test/bootstrap-api-key", "converto-test/broker", "converto-test/database"])
+    condition     = toset([for secret in aws_secretsmanager_secret.this : secret.name]) == toset(["converto-test/bootstrap-api-key", "converto-test/broker", "converto-test/database", "converto-test/sealing-key"])
     error_message = "The secrets must have the names that the services' roles may read."
   }
 
@@ -86,6 +93,11 @@ run "only_placeholders_enter_the_state" {
   }
 
   assert {
+    condition     = aws_secretsmanager_secret_version.first["sealing_key"].secret_string == "none"
+    error_message = "The first sealing key must be the word that services take for no key."
+  }
+
+  assert {
     condition     = alltrue([for version in aws_secretsmanager_secret_version.first : contains(version.version_stages, "INITIAL")])
     error_message = "The first version must keep a label when it is no longer current."
   }
@@ -95,8 +107,8 @@ run "every_secret_is_rotated_by_the_function" {
   command = plan
 
   assert {
-    condition     = keys(aws_secretsmanager_secret_rotation.this) == ["bootstrap_api_key", "broker", "broker_bootstrap", "database"]
-    error_message = "All three secrets and the broker's administrator must be rotated."
+    condition     = keys(aws_secretsmanager_secret_rotation.this) == ["bootstrap_api_key", "broker", "broker_bootstrap", "database", "sealing_key"]
+    error_message = "All four secrets and the broker's administrator must be rotated."
   }
 
   assert {

@@ -35,6 +35,7 @@ async def test_converter_gets_appended_files_in_order_beside_the_source(harness:
     await run(harness, tmp_path, converter, Appended(files[1].id, 1), Appended(files[0].id, 1))
 
     (job,) = converter.jobs
+    assert job.title == "notes-and-more"
     assert (tmp_path / "result").read_bytes() == b"one threetwo "
     assert {path.parent for path in job.more} == {job.source.parent}
 

@@ -1,17 +1,21 @@
 """The API key keeps its id; deployments are all tried; the configuration is what Terraform writes."""
 
+import itertools
 import json
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from pydantic import SecretStr
 
 from converto_core.access import split_key_text
+from converto_infra.settings import Settings
 from deploy.aws.rotation.api_key import FirstApiKey
-from deploy.aws.rotation.configuration import ApiKey, Broker, BrokerBootstrap, Database, load
+from deploy.aws.rotation.configuration import ApiKey, Broker, BrokerBootstrap, Database, SealingKey, load
 from deploy.aws.rotation.credentials import Credentials, new_password, other_user
 from deploy.aws.rotation.deployments import start_deployments
 from deploy.aws.rotation.errors import RotationFailed
+from deploy.aws.rotation.sealing_key import SealingKeys
 
 
 class Ecs:
@@ -50,6 +54,31 @@ def test_placeholder_becomes_an_api_key() -> None:
     FirstApiKey().test(first)
     with pytest.raises(RotationFailed, match="not an API key"):
         FirstApiKey().test("none-before-the-first-rotation")
+
+
+def test_old_and_new_sealing_keys_open_each_others_seals() -> None:
+    """A rotation restarts the services one after another."""
+    values = ["none"]
+    for _ in range(4):
+        values.append(SealingKeys().next_value(values[-1]))
+        SealingKeys().test(values[-1])
+
+    keys = [value.split(",") for value in values[1:]]
+    assert len({before[0] for before in keys}) == 4
+    for before, after in itertools.pairwise(keys):
+        assert before[0] in after
+        assert after[0] in before
+    assert all(Settings(sealing_key=SecretStr(value)) for value in values)
+
+
+def test_sealing_key_that_was_set_by_hand_goes_on_sealing() -> None:
+    own = "ab" * 32
+
+    following = SealingKeys().next_value(own)
+
+    assert following.startswith(f"{own},")
+    with pytest.raises(RotationFailed, match="64 hexadecimal digits"):
+        SealingKeys().test(f"{own},none")
 
 
 def test_users_take_turns() -> None:
@@ -137,6 +166,7 @@ WRITTEN_BY_TERRAFORM = {
         },
         "a": {"kind": "broker_bootstrap", "management_url": "https://mq"},
         "k": {"kind": "api_key", "services": ["file-service"]},
+        "s": {"kind": "sealing_key", "services": ["file-service"]},
     },
 }
 
@@ -144,8 +174,8 @@ WRITTEN_BY_TERRAFORM = {
 def test_configuration_of_terraform_is_understood() -> None:
     configuration = load({"CONVERTO_ROTATION": json.dumps(WRITTEN_BY_TERRAFORM)})
 
-    kinds = {arn: type(configuration.secret(arn)) for arn in "dbak"}
-    assert kinds == {"d": Database, "b": Broker, "a": BrokerBootstrap, "k": ApiKey}
+    kinds = {arn: type(configuration.secret(arn)) for arn in "dbaks"}
+    assert kinds == {"d": Database, "b": Broker, "a": BrokerBootstrap, "k": ApiKey, "s": SealingKey}
     assert configuration.secret("d").services == ("file-service",)
 
 

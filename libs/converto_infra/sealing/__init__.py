@@ -1,0 +1,1 @@
+"""Encrypts the passwords of sources while a conversion needs them."""
