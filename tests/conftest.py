@@ -94,10 +94,13 @@ def aws() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """The shared folder of real and hostile files, named by `CONVERTO_CORPUS` or found beside the repository."""
-    folder = Path(os.environ.get("CONVERTO_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
-    if not folder.is_dir():
-        pytest.skip("the corpus is not here; CONVERTO_CORPUS may name its folder")
-    return folder
+    return _shared_folder("CONVERTO_CORPUS", "corpus")
+
+
+@pytest.fixture(scope="session")
+def found() -> Path:
+    """The shared folder of small files that once went wrong, named by `CONVERTO_FOUND` or beside the repository."""
+    return _shared_folder("CONVERTO_FOUND", "found")
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +115,15 @@ def installed_programs(distributions: Distributions, tmp_path_factory: pytest.Te
     if not UV.exists():
         skip_or_fail("uv is missing; it is in deploy/requirements/dev.txt")
     return install(distributions.wheel, tmp_path_factory.mktemp("installed") / "venv")
+
+
+def _shared_folder(variable: str, name: str) -> Path:
+    """Skip where nobody named the folder and it is not beside the repository; fail if a wrong one is named."""
+    named = os.environ.get(variable)
+    folder = Path(named or REPOSITORY.parent / "shared" / name)
+    if not folder.is_dir():
+        (pytest.fail if named else pytest.skip)(f"{folder} is not here; {variable} may name another folder")
+    return folder
 
 
 def client_of(stack: Stack, *, timeout_s: float = 30) -> httpx2.Client:

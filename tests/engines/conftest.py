@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from converto_core.errors import EngineMissing
+from converto_core.secret import Secret
 from converto_engines.converter import Converter, Job, Limits, Product, ignore_note, ignore_report, options_for
 from converto_engines.runtime.process import Sandbox
 from tests.engines.canary import Canary, listening
+from tests.engines.named_options import unknown_options
 
 SHORT = Limits(wall_s=60, cpu_s=60)
 
@@ -32,14 +34,28 @@ async def sandbox() -> Sandbox:
 
 @pytest.fixture
 def run_job(tmp_path: Path) -> RunJob:
-    """Copy a source into a private folder, validate the options as the worker does, and convert."""
+    """Copy a source into a private folder, validate the options as the worker does, and convert.
+
+    No note may name an option that the converter does not have.
+    """
+    return job_runner(tmp_path)
+
+
+def job_runner(parent: Path) -> RunJob:
+    """The function of the fixture `run_job`, whose private folders lie in `parent`."""
 
     async def run(
         converter: Converter, source: Path, source_format: str, target_format: str, **chosen: Any
     ) -> list[Product]:
         limits, report = chosen.pop("limits", SHORT), chosen.pop("report", ignore_report)
-        note = chosen.pop("note", ignore_note)
-        folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
+        told, title = chosen.pop("note", ignore_note), chosen.pop("title", "")
+        password = chosen.pop("password", None)
+
+        def note(text: str) -> None:
+            assert not unknown_options(text, converter), f"{converter.name} names an unknown option: {text}"
+            told(text)
+
+        folder = parent / f"job-{len(list(parent.iterdir()))}"
         folder.mkdir()
         own = folder / "source"
         shutil.copyfile(source, own)
@@ -52,7 +68,9 @@ def run_job(tmp_path: Path) -> RunJob:
                 options=options_for(converter, chosen),
                 limits=limits,
                 report=report,
+                title=title,
                 note=note,
+                password=None if password is None else Secret(password),
             )
         )
 
