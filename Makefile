@@ -134,7 +134,7 @@ fmt: setup-dev ## Fix formatting and what ruff can fix automatically
 	@$(BIN)/ruff format .
 
 .PHONY: readme
-readme: setup-dev ## Update the README's table of formats from the converters
+readme: setup-dev ## Update the README's table of formats and docs/formats.md from the converters
 	@PYTHONPATH=libs:services $(BIN)/python -m deploy.local.formats_table
 
 .PHONY: bench

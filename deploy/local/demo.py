@@ -20,8 +20,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from converto_client import AsyncConverto, ClientError
 from converto_client.transfers.parallel import for_each
+from deploy.local.demo_checks import Content, faults
 from deploy.local.demo_files import Request, choose
-from deploy.local.demo_report import FileResult, measure, show, write_report
+from deploy.local.demo_report import FileResult, measure, show, warn, write_report
 from deploy.local.errors import AlreadyRunning, PortInUse, StackError
 from deploy.local.home import Home
 from deploy.local.stack.ports import Ports
@@ -32,7 +33,7 @@ LONGEST_WAIT_S = 600.0
 
 
 def main() -> None:
-    """Process entry; exit status 0 only if every file was converted."""
+    """Process entry; exit status 0 only if every file was converted and every result of a sample is right."""
     arguments = parse(sys.argv[1:])
     try:
         sys.exit(asyncio.run(demonstrate(arguments)))
@@ -76,6 +77,7 @@ async def demonstrate(arguments: argparse.Namespace) -> int:
     print(f"\nResults: {output}\nReport:  {report}")
     if not is_ours or arguments.keep:
         print(f"The stack runs at {state.url} (API page {state.url}/api/docs); `make down` stops it.")
+    warn(rows)
     return 0 if all(row.ok for row in rows) else 1
 
 
@@ -152,16 +154,25 @@ async def convert_one(client: AsyncConverto, request: Request, output: Path, rea
         await conversion.follow(lambda record: reach(record.percent, record.stage or record.status), LONGEST_WAIT_S)
         saved = await conversion.save(output)
         row.status = conversion.record.status
-        row.pages, row.result_bytes = await asyncio.to_thread(measure, saved)
         row.outputs = [str(path) for path in saved]
-        row.ok = True
-        reach(100, "done")
+        await asyncio.to_thread(judge, row, saved, request.right)
+        reach(100, row.error or "done")
     except (ClientError, OSError) as error:
         row.status = getattr(getattr(error, "record", None), "status", "failed")
         row.error = f"{getattr(error, 'code', 'file_error')}: {error}"
         reach(0, row.error)
     row.seconds = round(time.monotonic() - started, 2)
     return row
+
+
+def judge(row: FileResult, saved: Sequence[Path], right: Content) -> None:
+    """Record whether the files hold what they have to hold; a wrong result is a failure too."""
+    wrong = faults(saved, right)
+    if wrong:
+        row.error = f"WRONG RESULT: {'; '.join(wrong)}"
+        return
+    row.pages, row.result_bytes = measure(saved)
+    row.ok = True
 
 
 if __name__ == "__main__":

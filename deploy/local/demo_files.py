@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from converto_core.formats import Family, format_of_name
+from deploy.local.demo_checks import RIGHT, Content, right_of
 from deploy.local.errors import StackError
 from tests.assets.make_samples import make_samples
 
@@ -43,19 +44,23 @@ SHOWN: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One file to convert."""
+    """One file to convert; `right` is what its result has to hold, as far as that is known."""
 
     path: Path
     target: str
     options: dict[str, Any] = {}
+    right: Content = Content()
 
 
 def choose(files: Sequence[str], target: str | None, samples: Path) -> list[Request]:
     """The given files, else the samples; raises `StackError` for a file without a usual target."""
     if not files:
         made = make_samples(samples)
-        return [Request(made[name], target or usual, {} if target else options) for name, usual, options in SHOWN]
-    return [Request(Path(name), target or usual_target(name)) for name in files]
+        if target is None:
+            return [Request(made[name], usual, options, RIGHT[name, usual]) for name, usual, options in SHOWN]
+        return [Request(made[name], target, right=right_of(name, target)) for name, _, _ in SHOWN]
+    targets = {name: target or usual_target(name) for name in files}
+    return [Request(Path(name), targets[name], right=right_of(name, targets[name])) for name in files]
 
 
 def usual_target(name: str) -> str:

@@ -57,9 +57,18 @@ def show(rows: Sequence[FileResult], seconds: float) -> None:
     Console(width=width).print(table)
 
 
+def warn(rows: Sequence[FileResult]) -> None:
+    """Name on stderr what failed or came out wrong, after the table where nobody overlooks it."""
+    bad = [row for row in rows if not row.ok]
+    if bad:
+        print(f"\nerror: {len(bad)} of {len(rows)} conversions failed or gave a wrong result:", file=sys.stderr)
+    for row in bad:
+        print(f"  {row.file} → {row.target}: {row.error or row.status}", file=sys.stderr)
+
+
 def result_of(row: FileResult) -> str:
-    """Path of the result relative to the current folder, or why there is none."""
-    if not row.outputs:
+    """Path of the result relative to the current folder, or what is wrong."""
+    if not row.ok or not row.outputs:
         return row.error or row.status
     first = os.path.relpath(row.outputs[0])
     return first if len(row.outputs) == 1 else f"{first} … {Path(row.outputs[-1]).name}"
