@@ -20,6 +20,8 @@ REASONS: Final[dict[tuple[str, str], str]] = {
     ("tika__testAVIF.avif", EVERY_TARGET): _CUT_OFF,
     ("tika__testHEIC_livePhoto.heic", EVERY_TARGET): _CUT_OFF,
     ("pillow__timeout-c8efc3fded6426986ba867a399791bae544f59bc.psd", EVERY_TARGET): "was made broken by a fuzzer",
+    ("libvips__17000x17000.avif", EVERY_TARGET): "has 289 million pixels, more than the limit",
+    ("subs.srt", "pdf"): "is not a document: subtitles convert to subtitles only",
     ("pdf.js__bitmap-composite-or-xor-replace-refine.pdf", "txt"): _NO_TEXT,
     ("pdf.js__function_based_shading.pdf", "txt"): _NO_TEXT,
     ("pdf.js__issue11931.pdf", "txt"): _NO_TEXT,
