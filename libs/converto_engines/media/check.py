@@ -19,7 +19,7 @@ _ROUNDING_S = 0.002  # Matroska stores milliseconds
 _WITHOUT_LENGTH = "aac"  # raw AAC stores no length; ffprobe estimates one from the first frames
 # Sound is coded in frames. These formats do not record (or not for every reader) how much of the last one is padding.
 _PADDED_FORMATS = frozenset({"aac", "mkv", "webm"})
-_FRAME_SAMPLES = {"aac": 2 * 1024, "opus": 960, "mp3": 1152, "ac3": 1536, "vorbis": 1024, "flac": 4608}
+_FRAME_SAMPLES = {"aac": 2 * 1024, "opus": 960, "mp3": 2 * 1152, "ac3": 1536, "vorbis": 1024, "flac": 4608}
 # Some sources do not record the duration of their last packet, so the packets alone may be that much too short.
 _PACKET_S = 0.06
 _MAX_PACKET_S = 0.5

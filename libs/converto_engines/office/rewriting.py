@@ -12,6 +12,7 @@ from converto_core.errors import BadSource, EngineCrashed, OutputInvalid
 from converto_core.formats import Family
 from converto_engines.converter import Job, NoOptions, Product
 from converto_engines.office.open_document import COMMENTED, PASSWORD_SOURCES, OpenDocument, opened
+from converto_engines.office.single_run import exported_alone
 from converto_engines.office.warm_office import WarmOffice
 from converto_engines.runtime.process import Sandbox
 from converto_engines.runtime.sandboxed_program import SandboxedProgram
@@ -62,14 +63,14 @@ class OfficeRewriting:
         async with opened(
             self._office, job, editable=self.is_editing, without_comments=without_comments, ends_at=ends_at
         ) as (document, source):
-            if source["comments"] and job.target_format != "txt":
-                job.note("Left out: comments, because this document could not be converted with them")
             await self.prepare(document, job)
             expected = await document.count()
+            if source["comments"] and job.target_format != "txt":
+                if await self._save_alone(product, expected, job, ends_at):
+                    return [Product(path=product)]
+                job.note("Left out: comments, because this document could not be converted with them")
             result = await self._save(document, expected, job)
-            job.report(None, "checking")
-            await self._check(result, expected, job)
-            await asyncio.to_thread(shutil.move, result, product)
+            await self._take(result, product, expected, job)
         return [Product(path=product)]
 
     async def aclose(self) -> None:
@@ -116,6 +117,21 @@ class OfficeRewriting:
         await asyncio.to_thread(result.parent.mkdir)
         await self.write(document, result, expected, job)
         return result
+
+    async def _save_alone(self, product: Path, expected: Counts, job: Job, ends_at: float) -> bool:
+        """Save with all comments by a single run, which they do not crash; False when it fails, too."""
+        try:
+            async with exported_alone(self._office, job, {}, ends_at=ends_at, target=job.target_format) as result:
+                await self._take(result, product, expected, job)
+        except (EngineCrashed, OutputInvalid):
+            return False
+        return True
+
+    async def _take(self, result: Path, product: Path, expected: Counts, job: Job) -> None:
+        """Verify a result and make it the product."""
+        job.report(None, "checking")
+        await self._check(result, expected, job)
+        await asyncio.to_thread(shutil.move, result, product)
 
     async def _check(self, result: Path, expected: Counts, job: Job) -> None:
         folder = result.parent

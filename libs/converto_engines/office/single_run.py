@@ -1,4 +1,4 @@
-"""Exports a document to PDF with a LibreOffice of its own: some documents crash the warm one, but not this one."""
+"""Exports a document with a LibreOffice of its own: some documents crash the warm one, but not this one."""
 
 import asyncio
 import json
@@ -35,9 +35,9 @@ def can_run_alone(source_format: str) -> bool:
 
 @asynccontextmanager
 async def exported_alone(
-    office: WarmOffice, job: Job, settings: dict[str, Any], *, ends_at: float
+    office: WarmOffice, job: Job, settings: dict[str, Any], *, ends_at: float, target: str = "pdf"
 ) -> AsyncIterator[Path]:
-    """Yield the PDF in a folder that `office` sees; `settings` are those of the export, `ends_at` is monotonic time.
+    """Yield the result in a folder that `office` sees; `settings` are those of a PDF, `ends_at` is monotonic time.
 
     Raises `EngineCrashed` when nothing is written, and the errors of `Sandbox.run`.
     """
@@ -47,10 +47,10 @@ async def exported_alone(
         await asyncio.to_thread(link_or_copy, job.source, source)
         limits = msgspec.structs.replace(job.limits, wall_s=max(0.0, ends_at - time.monotonic()))
         try:
-            run = await office.run_alone(_arguments(office, source, job.source_format, settings), limits=limits)
+            run = await office.run_alone(_arguments(office, source, target, settings), limits=limits)
         except EngineTimeout as error:
             raise took_too_long(job, "single run") from error
-        result = source.with_suffix(".pdf")
+        result = _results(source) / f"source.{target}"
         if not await asyncio.to_thread(result.is_file):
             raise EngineCrashed(detail=f"exit status {run.exit_code}: {run.stderr_tail[-400:]}")
         yield result
@@ -58,10 +58,16 @@ async def exported_alone(
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _arguments(office: WarmOffice, source: Path, source_format: str, settings: dict[str, Any]) -> list[str]:
+def _results(source: Path) -> Path:
+    """The folder of results, which may have the name of the source; LibreOffice creates it."""
+    return source.with_name("results")
+
+
+def _arguments(office: WarmOffice, source: Path, target: str, settings: dict[str, Any]) -> list[str]:
     # The reader is given, so that a file that its own filter rejects is not imported as text.
+    source_format = source.suffix[1:]
     reader = next(iter(READERS[source_format].values()))
-    writer = WRITERS["pdf"][_SERVICES[source_format]]
+    writer = WRITERS[target][_SERVICES[source_format]]
     values = {
         name: {"type": _TYPES[type(value)], "value": str(value).lower() if isinstance(value, bool) else str(value)}
         for name, value in settings.items()
@@ -69,8 +75,8 @@ def _arguments(office: WarmOffice, source: Path, source_format: str, settings: d
     return [
         f"--infilter={reader}",
         "--convert-to",
-        f"pdf:{writer}:{json.dumps(values)}",
+        f"{target}:{writer}:{json.dumps(values)}" if values else f"{target}:{writer}",
         "--outdir",
-        office.path_inside(source.parent),
+        office.path_inside(_results(source)),
         office.path_inside(source),
     ]

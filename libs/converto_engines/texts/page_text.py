@@ -28,7 +28,7 @@ class PageText(TextConverter):
     loss = 0.5
     losses: tuple[Loss, ...] = (Loss(text="everything but the text: pictures, typefaces, colours; links unless asked"),)
     program = "page_text"
-    packages = ("inscriptis", "lxml", "charset_normalizer")
+    packages = ("inscriptis", "lxml", "charset_normalizer", "webencodings")
     distribution = "inscriptis"
     content = "page"
     max_source_bytes = MAX_PAGE_BYTES

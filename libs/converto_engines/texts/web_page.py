@@ -49,7 +49,7 @@ class WebPage(TextConverter):
         Loss(text="scripts, and pictures, styles and fonts that are not inside the file; forms cannot be filled in"),
     )
     program = "web_page"
-    packages = ("weasyprint", "lxml", "pypdfium2", "charset_normalizer")
+    packages = ("weasyprint", "lxml", "pypdfium2", "charset_normalizer", "webencodings")
     content = "page"
     max_source_bytes = MAX_PAGE_BYTES
 

@@ -388,3 +388,16 @@ async def test_real_files_convert(sound: Sound, run_job: RunJob, corpus: Path, t
         if path.stat().st_size < 2_000_000:
             (product,) = await run_job(sound, path, path.suffix[1:], target)
             assert max(level_db(product.path), -80) == pytest.approx(max(level_db(path), -80), abs=3)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 12000, 16000, 22050])
+@pytest.mark.parametrize("seconds", [2, 3])
+async def test_sound_at_a_low_rate_converts_to_mp3(
+    sound: Sound, run_job: RunJob, folder: Path, rate: int, seconds: int
+) -> None:
+    path = folder / f"low-{rate}-{seconds}.wav"
+    ffmpeg(*lavfi(tone(440, seconds=seconds, rate=rate)), "-ar", rate, path)
+
+    (product,) = await run_job(sound, path, "wav", "mp3")
+
+    assert len(samples(product.path)) / 48000 == pytest.approx(seconds, abs=0.02)

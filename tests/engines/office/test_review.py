@@ -178,3 +178,18 @@ async def test_found_document_keeps_old_and_new_apart(convert: Convert, text: Co
     made = await convert(found / "tracked.docx", "txt", by=text)
 
     assert made.read_text().strip() == "Kept text. INSERTED"
+
+
+@pytest.mark.parametrize("target", ["docx", "odt", "rtf"])
+async def test_rewritten_document_keeps_its_comments(
+    convert: Convert, documents: Converter, tmp_path: Path, target: str
+) -> None:
+    """The warm LibreOffice aborts over comments; a run of its own does not."""
+    notes: list[str] = []
+
+    made = await convert(commented(tmp_path / "notes.docx"), target, by=documents, note=notes.append)
+    pdf = await convert(made)
+
+    assert page_texts(pdf) == ["Plain words"]
+    assert annotations(pdf) == ["Really so"]
+    assert notes == []

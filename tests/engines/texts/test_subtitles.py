@@ -151,3 +151,12 @@ async def test_broken_webvtt_names_the_line(to_srt: Convert, content: str, messa
 async def test_a_million_subtitles_are_refused(to_vtt: Convert) -> None:
     with pytest.raises(SourceTooLarge, match="1,000,000"):
         await to_vtt(CUE * 1_000_000)
+
+
+async def test_cue_may_be_named_like_a_block(to_srt: Convert) -> None:
+    cues = "".join(
+        f"{name}\n00:0{number}.000 --> 00:0{number}.900\n{name} says\n\n"
+        for number, name in enumerate(("NOTES-1", "REGION-2", "3"))
+    )
+
+    assert (await to_srt(f"WEBVTT\n\nNOTE nothing\n\n{cues}")).count("says") == 3

@@ -106,6 +106,57 @@ async def test_page_in_other_encodings_is_decoded(
     assert found in await to_text(content)
 
 
+LABELS = [
+    ("shift_jis", "cp932", "日本語①髙"),
+    ("x-sjis", "cp932", "終わり"),
+    ("gb2312", "gb18030", "总理朱镕基"),
+    ("euc-kr", "cp949", "똠방각하"),
+    ("ks_c_5601-1987", "cp949", "한국어"),
+    ("windows-949", "cp949", "한국어"),
+    ("big5", "big5hkscs", "粵語 嘅"),
+    ("iso-8859-1", "cp1252", "€100 – “as agreed” – it’s final… Œuvre™"),
+    ("iso-8859-9", "cp1254", "“ğ” €"),
+    ("utf-16", "utf-8", "Øresund"),
+]
+
+
+@pytest.mark.parametrize(("label", "codec", "words"), LABELS)
+async def test_labels_mean_what_browsers_take_them_for(
+    to_pdf: Convert, to_text: Callable[..., Awaitable[str]], label: str, codec: str, words: str
+) -> None:
+    notes: list[str] = []
+    page = f'<html><head><meta charset="{label}"></head><body><p>BEGIN</p><p>{words}</p><p>END</p></body></html>'
+
+    text = await to_text(page.encode(codec), note=notes.append)
+    pdf = await to_pdf(page.encode(codec), note=notes.append)
+
+    assert text.split("\n\n") == ["BEGIN", words, "END\n"]
+    assert "END" in text_of(pdf)
+    assert notes == []
+
+
+async def test_character_that_does_not_fit_cuts_nothing_off(to_text: Callable[..., Awaitable[str]]) -> None:
+    notes: list[str] = []
+    page = "<meta charset=euc-jp><p>日本語のページ</p><p>".encode("euc_jp") + b"\xff</p><p>END</p>"
+
+    text = await to_text(page, note=notes.append)
+
+    assert text.split() == ["日本語のページ", "\ufffd", "END"]
+    assert notes == ["The page declares the encoding euc-jp, which does not fit: 1 of its characters could not be read"]
+
+
+async def test_encoding_in_an_xml_declaration_counts(to_text: Callable[..., Awaitable[str]]) -> None:
+    page = '<?xml version="1.0" encoding="iso-8859-1"?><html><body><p>Müller</p></body></html>'
+
+    assert await to_text(page.encode("latin-1")) == "Müller\n"
+
+
+async def test_numbered_lists_begin_where_the_page_says(to_text: Callable[..., Awaitable[str]]) -> None:
+    text = await to_text('<ol start="5"><li>five</li><li>six</li></ol><ol><li>one</li></ol>')
+
+    assert [line.split() for line in text.splitlines() if line] == [["5.", "five"], ["6.", "six"], ["1.", "one"]]
+
+
 ARABIC = "في قرية من القرى كان هناك رجل حكيم يعرف كل شيء عن الحياة وكان يعلم الناس كيف يعيشون بسلام وانسجام"
 RUSSIAN = "В деревне жил мудрый человек, который знал о жизни всё и учил людей жить в мире"
 

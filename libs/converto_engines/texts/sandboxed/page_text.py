@@ -9,7 +9,7 @@ from typing import Any
 
 from converto_engines.runtime.sandboxed.protocol import Refused, serve_argument
 from converto_engines.texts.sandboxed.markup_limits import check_size
-from converto_engines.texts.sandboxed.page_encoding import encoding_of_page
+from converto_engines.texts.sandboxed.page_encoding import text_of_page
 
 _RECURSION_LIMIT = 5_000  # inscriptis recurses once per level of nesting
 _MIN_KEPT_SHARE = 0.9
@@ -22,8 +22,8 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     sys.setrecursionlimit(_RECURSION_LIMIT)
     content = Path(request["source"]).read_bytes()
     check_size(content)
-    encoding, notes = encoding_of_page(content)
-    tree = _prepared(_parsed(content, encoding))
+    page, notes = text_of_page(content)
+    tree = _prepared(_parsed(page))
     text = _text(tree, show_links=request["links"]).rstrip() + "\n"
     if not text.strip():
         raise Refused("corrupt", "The page contains no text")
@@ -33,24 +33,29 @@ def convert(request: dict[str, Any]) -> dict[str, Any]:
     return {"characters": len(text), "notes": notes}
 
 
-def _parsed(content: bytes, encoding: str | None) -> Any:
+def _parsed(page: str) -> Any:
+    """Parse what is decoded already: libxml2 stops at the first byte that does not fit the declared encoding."""
     from lxml import etree, html  # noqa: PLC0415 -- importable only once `packages` are on the path
 
-    parser = html.HTMLParser(encoding=encoding, no_network=True, huge_tree=True, remove_comments=True, remove_pis=True)
+    parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True, remove_comments=True, remove_pis=True)
     try:
-        return html.document_fromstring(content, parser=parser)
+        return html.document_fromstring(page.encode(), parser=parser)
     except (etree.LxmlError, ValueError) as error:
         raise Refused("corrupt", "The page contains no text") from error
 
 
 def _prepared(tree: Any) -> Any:
-    """Keep what inscriptis would lose: line breaks in highlighted code, and the state of checkboxes."""
+    """Keep what inscriptis would lose: line breaks in code, the state of checkboxes, the first number of a list."""
     from lxml import etree  # noqa: PLC0415
 
     for block in tree.iter("pre"):
         for line_break in block.iter("br"):
             line_break.tail = "\n" + (line_break.tail or "")
         etree.strip_tags(block, "*")
+    for items in tree.xpath("//ol[@start]"):
+        first = next(items.iterchildren("li"), None)
+        if first is not None and "value" not in first.attrib:
+            first.set("value", items.get("start"))
     for box in tree.xpath("//input[@type='checkbox']"):
         box.tail = ("[x]" if "checked" in box.attrib else "[ ]") + (box.tail or "")
     return tree

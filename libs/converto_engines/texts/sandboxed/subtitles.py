@@ -21,7 +21,7 @@ _TAG = re.compile(r"<(/?)([A-Za-z]+)(?:[.\s][^<>]*)?>")
 _CUE_TAG = re.compile(r"</?[A-Za-z]*(?:[.\s][^<>]*)?>|<[\d:.]+>")
 _POSITION = re.compile(r"\{\\[^{}]*\}")
 _KEPT_TAGS = frozenset({"b", "i", "u"})
-_NON_CUE_BLOCKS = ("NOTE", "STYLE", "REGION")
+_NON_CUE_BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|\Z)")  # NOTES-1 may be the name of a cue
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _is_in_non_cue_block(lines: list[str], number: int) -> bool:
     first = number
     while first and lines[first - 1].strip():
         first -= 1
-    return lines[first].startswith(_NON_CUE_BLOCKS)
+    return _NON_CUE_BLOCK.match(lines[first]) is not None
 
 
 def _check_start(lines: list[str], first: int, kind: str) -> None:
