@@ -45,7 +45,10 @@ class TextOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfficeText(OfficeRewriting):
-    """Converter of text documents to plain text in UTF-8, lines ending with LF, without a byte order mark."""
+    """Converter of text documents to plain text in UTF-8, lines ending with LF, without a byte order mark.
+
+    Text in frames and text boxes comes after the body.
+    """
 
     name = "office-text"
     sources: tuple[str, ...] = _SOURCES

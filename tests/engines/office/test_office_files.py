@@ -7,6 +7,7 @@ from pathlib import Path
 import docx
 import openpyxl
 import pytest
+from docx.oxml import parse_xml
 from pptx import Presentation
 
 from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid
@@ -89,6 +90,32 @@ async def test_extracted_text_is_utf8_without_byte_order_mark(
     lines = (await convert(source, "txt", by=text)).read_bytes().decode("utf-8").split("\n")
 
     assert lines[:2] == WORDS
+
+
+TEXT_BOX = (
+    '<w:r xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    ' xmlns:v="urn:schemas-microsoft-com:vml">'
+    '<w:pict><v:shape type="#_x0000_t202" style="position:absolute;width:120pt;height:40pt">'
+    "<v:textbox><w:txbxContent><w:p><w:r><w:t>In a box</w:t></w:r></w:p></w:txbxContent></v:textbox>"
+    "</v:shape></w:pict></w:r>"
+)
+
+
+@pytest.mark.parametrize("source_format", ["docx", "odt"])
+async def test_text_has_what_is_in_text_boxes(
+    convert: Convert, documents: Converter, text: Converter, tmp_path: Path, source_format: str
+) -> None:
+    document = docx.Document()
+    document.add_paragraph("Before")._p.append(parse_xml(TEXT_BOX))
+    document.add_paragraph("After")
+    document.save(str(tmp_path / "box.docx"))
+    source = tmp_path / "box.docx"
+    if source_format == "odt":
+        source = await convert(source, "odt", by=documents)
+
+    made = (await convert(source, "txt", by=text)).read_text(encoding="utf-8")
+
+    assert made.split() == ["Before", "After", "In", "a", "box"]
 
 
 @pytest.mark.corpus

@@ -25,6 +25,15 @@ def contents_of(document: Any) -> dict[str, Any]:
     return {"slides": pages.getCount(), "shapes": len(shapes), "characters": characters}
 
 
+def boxed_texts(document: Any) -> list[str]:
+    """Return the texts in frames and text boxes of a text document, each once; its plain text leaves them out."""
+    frames = document.TextFrames
+    found = [frames.getByIndex(number).getString() for number in range(min(frames.getCount(), _MAX_VISITED))]
+    shapes = islice(_shapes(document.DrawPage), _MAX_VISITED)
+    found += [shape.getString() for shape in shapes if hasattr(shape, "getString")]
+    return list(dict.fromkeys(text.strip() for text in found if text.strip()))
+
+
 def _table_texts(document: Any) -> Iterator[str]:
     """Yield the cell texts of tables in the body; not every target keeps headers and frames."""
     if document.TextTables.getCount() == 0:

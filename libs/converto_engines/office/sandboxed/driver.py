@@ -21,7 +21,7 @@ import unohelper
 from com.sun.star.beans import PropertyValue
 from com.sun.star.task import XInteractionHandler
 
-from converto_engines.office.sandboxed.contents import contents_of
+from converto_engines.office.sandboxed.contents import boxed_texts, contents_of
 from converto_engines.office.sandboxed.digits import spell_out
 from converto_engines.office.sandboxed.filters import (
     PACKAGES,
@@ -33,7 +33,7 @@ from converto_engines.office.sandboxed.filters import (
     WRITERS,
 )
 from converto_engines.office.sandboxed.glyphs import Fonts, characters_in
-from converto_engines.office.sandboxed.plain_text import to_utf8, write_rows
+from converto_engines.office.sandboxed.plain_text import append_texts, to_utf8, write_rows
 from converto_engines.office.sandboxed.review import remove_comments, review
 from converto_engines.office.sandboxed.table_package import write_workbook
 from converto_engines.pdf.sandboxed.pdfium import Library
@@ -218,6 +218,8 @@ class Office:
         except uno.getClass("com.sun.star.io.IOException") as error:
             # LibreOffice reports a page range without any existing page only as "cannot write".
             raise Refused("no_such_pages" if "PageRange" in settings else "failed") from error
+        if writer == WRITERS["txt"][TEXT]:
+            append_texts(Path(path), boxed_texts(self._document))
 
     def save_text(self, *, path: str, sheets: list[int]) -> None:
         """Write sheets, counted from 1, as lines of cells with a tab between them; under their names if several."""

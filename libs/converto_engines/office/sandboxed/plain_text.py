@@ -18,6 +18,12 @@ def to_utf8(path: Path) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
+def append_texts(path: Path, texts: Iterable[str]) -> None:
+    """Add texts to a file in UTF-8, each after an empty line."""
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.writelines(f"\n{text}\n".replace("\r\n", "\n").replace("\r", "\n") for text in texts)
+
+
 def write_rows(path: Path, tables: Iterable[tuple[str, Path]]) -> None:
     """Write the rows of CSV files as lines with a tab between two cells, each table under its name if it has one.
 
