@@ -65,8 +65,8 @@ class WaitingUploads:
         self._time = time
         self._now_ms = now_ms
         self._backoff = Backoff(now_ms, first_s=min(looks.ages_s, default=FIRST_PAUSE_S))
-        self._checked_until_ms: int | None = None
-        self._all_checked_ms = 0
+        self._checked_until_ms = 0
+        self._all_checked_ms: int | None = None
         self._left_behind = set[str]()
         """Files whose conversions are still to be started."""
 
@@ -169,12 +169,12 @@ class WaitingUploads:
         have dated one too early; those that cannot be started now are tried again.
         """
         now_ms = self._now_ms()
-        periods = self._unchecked_periods(now_ms)
-        for from_ms, before_ms in periods:
+        is_all_due = self._all_checked_ms is None or now_ms - self._all_checked_ms > self._looks.longest_ms
+        for from_ms, before_ms in self._unchecked_periods(now_ms, of_all=is_all_due):
             async for page in pages(self._waiting(from_ms, before_ms), lambda one: one.created_at):
                 self._left_behind |= {file.id for file in await self._uploaded(page)}
         self._checked_until_ms = now_ms
-        if any(not from_ms for from_ms, _ in periods):
+        if is_all_due:
             self._all_checked_ms = now_ms
         for file_id in sorted(filter(self._backoff.is_due, self._left_behind)):
             found = await this.confirm(file_id)
@@ -182,15 +182,14 @@ class WaitingUploads:
                 self._left_behind.discard(file_id)
                 log.info("waiting_conversion.started", file_id=file_id, found=found)
 
-    def _unchecked_periods(self, now_ms: int) -> list[tuple[int, int]]:
+    def _unchecked_periods(self, now_ms: int, *, of_all: bool) -> list[tuple[int, int]]:
         """Return the creation times (from, before) of conversions that have reached an age since the last sweep.
 
-        Now and then one begins at 0, so that all are read.
+        With `of_all`, of those that have ever reached one.
         """
         ages_ms = [int(age_s * 1000) for age_s in self._looks.ages_s]
         future = (now_ms + MAX_DIFFERENCE_MS, NEVER_MS)  # dated by a clock that was ahead: their age is not known
-        is_all_due = now_ms - self._all_checked_ms > self._looks.longest_ms
-        if self._checked_until_ms is None or is_all_due:
+        if of_all:
             return [*((0, now_ms - age_ms) for age_ms in ages_ms[:1]), future]
         return [*((self._checked_until_ms - age_ms, now_ms - age_ms) for age_ms in ages_ms), future]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from converto_engines.converter import Converter, Product
+from converto_engines.office.documents import OfficeDocuments, OfficeText
 from converto_engines.office.libreoffice import LibreOffice
 from converto_engines.office.sheets import OfficeSheets, OfficeSheetText, OfficeTable
 from converto_engines.office.warm_office import WarmOffice
@@ -38,6 +39,16 @@ async def warm(sandbox: Sandbox, work_dir: Path) -> AsyncIterator[WarmOffice]:
 def to_pdf(sandbox: Sandbox, warm: WarmOffice) -> LibreOffice:
     """The converter to PDF on the shared LibreOffice."""
     return LibreOffice(warm)
+
+
+@pytest.fixture
+def documents(sandbox: Sandbox, warm: WarmOffice) -> Converter:
+    return OfficeDocuments(sandbox, warm)
+
+
+@pytest.fixture
+def text(sandbox: Sandbox, warm: WarmOffice) -> Converter:
+    return OfficeText(sandbox, warm)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pptx import Presentation
 
 from converto_core.errors import BadOptions, BadSource, CorruptSource, OutputInvalid
 from converto_engines.converter import Converter
-from converto_engines.office.documents import OfficeDocuments, OfficeText
 from converto_engines.office.rewriting import check_characters, check_sheets, check_slides
 from converto_engines.office.sandboxed import counts as office_counts
 from converto_engines.office.sandboxed import rich_text
@@ -24,16 +23,6 @@ from tests.engines.office.samples import book, deck, letter, page_texts, repacke
 Convert = Callable[..., Awaitable[Path]]
 WORDS = ["Grüße aus Köln", "a second line"]
 ODF = "urn:oasis:names:tc:opendocument:xmlns"
-
-
-@pytest.fixture
-def documents(sandbox: Sandbox, warm: WarmOffice) -> Converter:
-    return OfficeDocuments(sandbox, warm)
-
-
-@pytest.fixture
-def text(sandbox: Sandbox, warm: WarmOffice) -> Converter:
-    return OfficeText(sandbox, warm)
 
 
 @pytest.fixture

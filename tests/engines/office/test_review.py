@@ -11,9 +11,7 @@ from docx.oxml.ns import nsdecls
 
 from converto_core.errors import BadOptions
 from converto_engines.converter import Converter
-from converto_engines.office.documents import OfficeDocuments, OfficeText
 from converto_engines.office.libreoffice import LibreOffice
-from converto_engines.office.warm_office import WarmOffice
 from converto_engines.pdf.text import PdfText
 from converto_engines.runtime.process import Sandbox
 from tests.engines.chains import run_chain
@@ -22,16 +20,6 @@ from tests.engines.office.samples import has_colours, letter, page_texts, repack
 
 Convert = Callable[..., Awaitable[Path]]
 AUTHOR = 'w:author="A" w:date="2024-01-01T00:00:00Z"'
-
-
-@pytest.fixture
-def text(sandbox: Sandbox, warm: WarmOffice) -> Converter:
-    return OfficeText(sandbox, warm)
-
-
-@pytest.fixture
-def documents(sandbox: Sandbox, warm: WarmOffice) -> Converter:
-    return OfficeDocuments(sandbox, warm)
 
 
 def revised(path: Path) -> Path:

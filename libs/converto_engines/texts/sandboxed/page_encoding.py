@@ -23,7 +23,7 @@ def text_of_page(content: bytes) -> tuple[str, list[str]]:
     if name is None:
         is_utf8 = content.startswith(codecs.BOM_UTF8)
         return content.decode("utf-8-sig" if is_utf8 else "utf-16", errors="replace"), notes
-    return content.decode(_codec(name) or name, errors="replace"), notes
+    return content.decode(_codec(name), errors="replace"), notes
 
 
 def encoding_of_page(content: bytes) -> tuple[str | None, list[str]]:
@@ -37,12 +37,10 @@ def encoding_of_page(content: bytes) -> tuple[str | None, list[str]]:
     declared = _XML.match(content) or _DECLARED.search(content[:_DECLARED_WITHIN_BYTES])
     label = declared[1].decode() if declared else ""
     name = _standard_name(label) or ("utf-8" if _fits(content, "utf-8") else "windows-1252")
-    if _fits(content, name):
+    if not declared or _fits(content, name):
         return name, []
-    text = content.decode(_codec(name) or name, errors="replace")
+    text = content.decode(_codec(name), errors="replace")
     lost = text.count("\ufffd")
-    if not declared:
-        return name, []
     note = f"The page declares the encoding {label}, which does not fit: "
     guess = _guess(content) if lost * 2 > sum(character > "\x7f" for character in text) else None
     if guess is None:
@@ -60,19 +58,19 @@ def _standard_name(label: str) -> str | None:
     return "utf-8" if encoding.name.startswith("utf-16") else str(encoding.name)
 
 
-def _codec(name: str) -> str | None:
-    """Return Python's codec with all characters that browsers read in this encoding; None for an unknown name."""
+def _codec(name: str) -> str:
+    """Return Python's codec with all characters that browsers read in this encoding."""
     from webencodings import lookup  # noqa: PLC0415
 
     encoding = lookup(name)
     if encoding is None:
-        return None
+        return name
     return "gb18030" if encoding.name == "gbk" else str(encoding.codec_info.name)
 
 
 def _fits(content: bytes, name: str) -> bool:
     try:
-        content.decode(_codec(name) or name)
+        content.decode(_codec(name))
     except UnicodeError:
         return False
     return True
